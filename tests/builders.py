@@ -303,9 +303,9 @@ def make_database(address: str, home: Path, *, now: int = NOW) -> None:
 def open_postgres(address: str, clock: Callable[[], float] | None, *, timeout: float = 5.0) -> PostgresLedger:
     """Open the ledger in the database at `address`."""
     from jitid.ledger.postgres.ledger import PostgresLedger
-    from jitid.ledger.postgres.session import Session
+    from jitid.ledger.postgres.session import DatabaseSession
 
-    session = Session(address, timeout, clock)
+    session = DatabaseSession(address, timeout, clock)
     session.connection()
     return PostgresLedger(session, "tester")
 

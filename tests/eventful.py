@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import (
     Authenticate,
     BootstrapAccess,
@@ -27,12 +27,12 @@ from jitid.capabilities.issue.operations import AbandonRenewal, Attach, Issue, R
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.leak.operations import AddLeaks, CloseLeaks, ProveLeaks
 from jitid.capabilities.sweep.operations import Fix, FlyCanaries, Sweep
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.capabilities.trust.certificate_operations import ImportAuthority, RequestAuthority
 from jitid.capabilities.trust.operations import PublishKeys, RevokeKey, RotateKey
-from jitid.capabilities.use.authorization import Asked
+from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize
 from jitid.config.settings import zone
 from jitid.errors import (
@@ -115,7 +115,7 @@ def live_through_everything(world: World) -> None:
         world.authority.perform(AddLeaks(finds=leaked, report=named, sightings=seen))
     world.clock.now += 30
     world.authority.perform(CloseLeaks(numbers=(1, 2), reason="known", valid_too=True))
-    asked = Asked(Secret.single(parent.token), Scope("repo:read"), "acme")
+    asked = UseRequest(Secret.single(parent.token), Scope("repo:read"), "acme")
     world.authority.perform(Authorize(asked=(asked,), audiences=("urn:a",)))
     world.revoke(parent.id, reason="astray")
     world.authority.perform(ProveLeaks())
@@ -142,7 +142,7 @@ def live_through_everything(world: World) -> None:
     world.authority.perform(Renew(request=RenewRequest(Secret.single(standing.token))))
     world.clock.now += 60
     rules = ("expired-unretired", "standing")
-    fix = Fix(rules=rules, limits=Limits(standing_low=1), sweep="a sweep", most=None)
+    fix = Fix(rules=rules, limits=Thresholds(standing_low=1), sweep="a sweep", most=None)
     assert {one.rule for one in world.authority.perform(fix)} == set(rules)
     world.authority.perform(Retire(task="T1", reason="done"))
     change = world.authority.perform(RotateKey(algorithm="EdDSA"))
@@ -154,9 +154,9 @@ def live_through_everything(world: World) -> None:
     waiting = world.authority.perform(RequestAuthority())
     world.authority.perform(ImportAuthority(chain=certified(waiting.request, world.clock.now)))
     leave_marks(world)
-    world.authority.perform(GrantAccess(wanted=Wanted("user:kim", ttl=60)))
+    world.authority.perform(GrantAccess(wanted=AccessRequest("user:kim", ttl=60)))
     world.clock.now += 60
-    swept = world.authority.perform(Sweep(rules=("clock",), limits=Limits()))
+    swept = world.authority.perform(Sweep(rules=("clock",), limits=Thresholds()))
     assert list(swept)
     world.clock.now -= 3 * DAY
     world.issue(task="T4", accept_clock=True)
@@ -189,7 +189,7 @@ def _use_targets(world: World) -> None:
     world.authority.perform(FlyCanaries())
     shop.fail("")
     (shop.folder / f"jitid_{'0' * 26}.made").write_text("{}")
-    fixing = Fix(rules=("orphaned-untracked",), limits=Limits(), sweep="the sweep", most=None)
+    fixing = Fix(rules=("orphaned-untracked",), limits=Thresholds(), sweep="the sweep", most=None)
     mended = world.authority.perform(fixing)
     assert list(mended)
 
@@ -228,15 +228,15 @@ def _serve(world: World) -> None:
     made = world.authority.perform(BootstrapAccess())
     assert made.secret is not None
     first = world.authority.perform(Authenticate(bearer=made.secret))
-    admin = Wanted("user:root", ("admin",))
+    admin = AccessRequest("user:root", ("admin",))
     granted = world.authority.serving(first).perform(GrantAccess(wanted=admin))
     world.authority.perform(RotateAccess(id=granted.access.id))
     with pytest.raises(PolicyDeniedError, match="rotated-twice"):
         world.authority.perform(RotateAccess(id=granted.access.id))
-    world.authority.perform(GrantAccess(wanted=Wanted("system:ci", key=dumps(jwk(ED25519)))))
+    world.authority.perform(GrantAccess(wanted=AccessRequest("system:ci", key=dumps(jwk(ED25519)))))
     world.authority.perform(RevokeAccess(names=("user:root",), reason="gone"))
     for name in ("user:edgar", "user:gus"):
-        world.authority.perform(GrantAccess(wanted=Wanted(name)))
+        world.authority.perform(GrantAccess(wanted=AccessRequest(name)))
 
 
 def _keep_delegators(world: World) -> None:
@@ -332,7 +332,9 @@ def _ask_for_approvals(world: World) -> None:
 
 def leave_marks(world: World) -> None:
     """Leave marks against repetition, which an accepted clock would make obsolete."""
-    client = world.authority.perform(GrantAccess(wanted=Wanted("system:ci", key=dumps(jwk(ED25519))))).access
+    client = world.authority.perform(
+        GrantAccess(wanted=AccessRequest("system:ci", key=dumps(jwk(ED25519))))
+    ).access
     world.authority.perform(UseAssertion(id=client.id, jti="a-1", expires_at=world.clock.now + 120))
     boss = Caller("user:root", frozenset({"admin", "issuer"}), "user:root", "credential", client.id)
     made = world.authority.serving(boss._replace(key="k-1")).perform(
@@ -341,7 +343,7 @@ def leave_marks(world: World) -> None:
     (one,) = made[0].credentials
     holder = world.authority.perform(Authenticate(bearer=one.secret))
     world.authority.serving(holder._replace(key="k-2")).perform(Renew(request=RenewRequest(one.secret)))
-    world.authority.serving(boss._replace(key="k-3")).perform(GrantAccess(wanted=Wanted("user:zoe")))
+    world.authority.serving(boss._replace(key="k-3")).perform(GrantAccess(wanted=AccessRequest("user:zoe")))
     with world.ledger.write() as transaction:
         PresentedChanges(transaction).present(Presentation(bytes(32), "user:zoe", world.clock.now + 600))
         transaction.append("denial", {"reason": "no"})

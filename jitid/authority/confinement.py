@@ -25,7 +25,7 @@ _PATIENCE = 5.0
 """Seconds to wait for an authority that may not serve this user at all."""
 
 
-class Seen(NamedTuple):
+class SeenState(NamedTuple):
     """A state, and what shows it."""
 
     confinement: Confinement
@@ -38,7 +38,7 @@ class Seen(NamedTuple):
         return f"{self.confinement.value.replace('-', ' ')}: {self.reason}"
 
 
-def examine(config: Config) -> Seen:
+def examine(config: Config) -> SeenState:
     """Return the state of this user, as far as the configuration leads: the worst that is found.
 
     Raises:
@@ -48,13 +48,13 @@ def examine(config: Config) -> Seen:
     if config.remote is None:
         return _beside(config)
     if os.geteuid() == 0:
-        return Seen(
+        return SeenState(
             Confinement.KEY_READABLE, "root can read every file and act as every user of this machine"
         )
     return _asking(config, config.remote)
 
 
-def _beside(config: Config) -> Seen:
+def _beside(config: Config) -> SeenState:
     try:
         path = authority_open.home_path(config)
     except JitidError as error:
@@ -64,7 +64,7 @@ def _beside(config: Config) -> Seen:
         return found
     if authority_open.is_database(config):
         place = authority_open.place_shown(config)
-        return Seen(
+        return SeenState(
             Confinement.KEY_READABLE,
             f"the configuration has the address of {place}, and so the ledger itself",
         )
@@ -74,20 +74,22 @@ def _beside(config: Config) -> Seen:
         raise UnexaminedError("there is no ledger yet") from None
     except OSError:
         pass
-    return Seen(
+    return SeenState(
         Confinement.CONFINED, f"this user can neither read nor write {path}, and no authority is configured"
     )
 
 
-def _of_folder(path: str) -> Seen | None:
+def _of_folder(path: str) -> SeenState | None:
     """Return what this user can do with the folder of a ledger or of its keys; None for nothing."""
     keys, database = os.path.join(path, folder.KEYS), os.path.join(path, folder.DATABASE)
     for key in _files(keys):
         if _mine(key) or _may(key, os.R_OK):
-            return Seen(Confinement.KEY_READABLE, f"this user can read the signing key in {keys}")
+            return SeenState(Confinement.KEY_READABLE, f"this user can read the signing key in {keys}")
     for place in (path, keys, database):
         if _mine(place) or _may(place, os.W_OK):
-            return Seen(Confinement.KEY_READABLE, f"this user can write {place}, and so the ledger itself")
+            return SeenState(
+                Confinement.KEY_READABLE, f"this user can write {place}, and so the ledger itself"
+            )
     return None
 
 
@@ -110,12 +112,12 @@ def _mine(path: str) -> bool:
         return False
 
 
-def _asking(config: Config, remote: str) -> Seen:
+def _asking(config: Config, remote: str) -> SeenState:
     address = parse_address(remote)
     owner = _server(address.path) if address.is_socket else None
     if owner == os.geteuid():
         reason = f"the authority at {remote} runs under this user, who can read its memory and its files"
-        return Seen(Confinement.KEY_READABLE, reason)
+        return SeenState(Confinement.KEY_READABLE, reason)
     bearer = _credential(config)
     reachable = owner is not None or not address.is_socket
     told = _whoami(config) if reachable and bearer is not None else None
@@ -130,25 +132,25 @@ def _asking(config: Config, remote: str) -> Seen:
     bare = _whoami(config, bare=True) if owner is not None else None
     if bare is not None:
         who = f"{bare.delegator or bare.caller} at {remote}, without any credential"
-        return Seen(Confinement.PERSON_IMPERSONABLE, f"every process of this user is {who}")
+        return SeenState(Confinement.PERSON_IMPERSONABLE, f"every process of this user is {who}")
     if told is not None and told.agent is None and bearer is not None:
-        return Seen(
+        return SeenState(
             Confinement.PERSON_IMPERSONABLE,
             f"this user can read the credential of {told.caller} in {bearer.place}",
         )
     if os.environ.get(STARTED_BY) == str(os.geteuid()):
         # The command does not learn where that credential is. It can look for it all the same.
-        return Seen(
+        return SeenState(
             Confinement.PERSON_IMPERSONABLE,
             f"this user started the command with a credential for {remote} of their own, and can read it",
         )
     if told is not None:
-        return Seen(Confinement.CONFINED, f"{remote} serves this user only as the agent {told.agent}")
+        return SeenState(Confinement.CONFINED, f"{remote} serves this user only as the agent {told.agent}")
     if not reachable:
-        return Seen(
+        return SeenState(
             Confinement.CONFINED, f"this user can neither read the signing key nor connect to {remote}"
         )
-    return Seen(Confinement.CONFINED, f"{remote} serves no process of this user without a credential")
+    return SeenState(Confinement.CONFINED, f"{remote} serves no process of this user without a credential")
 
 
 def _credential(config: Config) -> Bearer | None:

@@ -37,13 +37,13 @@ from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.authority.all_operations import AnyOperation
-    from jitid.authority.read_counts import Tally
+    from jitid.authority.read_counts import ReadTally
     from jitid.authority.served import ServingAuthority
     from jitid.capabilities.access.presented_store import Presentation
     from jitid.capabilities.identity.hand_back import HandedBack
     from jitid.capabilities.identity.revocation import Ended
     from jitid.capabilities.issue.actors import Actor
-    from jitid.capabilities.issue.issuance import Foreseen, Issued
+    from jitid.capabilities.issue.issuance import ForeseenIssues, Issued
     from jitid.capabilities.trust.own_issuer import Naming
     from jitid.capabilities.trust.rotation import KeyChange
     from jitid.issuers.targets import Targets
@@ -97,7 +97,7 @@ class LocalAuthority:
         self._asked: ops.Operation[Any] | None = None
         self.places: tuple[str, ...] = ()
         """The addresses at which it is served."""
-        self.tally: Tally | None = None
+        self.tally: ReadTally | None = None
         """What those who are served read and were refused; authorities of one process may share it."""
 
     @property
@@ -129,11 +129,11 @@ class LocalAuthority:
         It refuses what their roles do not allow, and every event that it writes is by them. With `counted`, the audit
         log gets the numbers of what they look at.
         """
-        from jitid.authority.read_counts import Tally
+        from jitid.authority.read_counts import ReadTally
         from jitid.authority.served import ServingAuthority
         from jitid.ledger.attribution import ActingLedger
 
-        tally = self.tally or Tally()
+        tally = self.tally or ReadTally()
         if counted:
             self.tally = tally
         # Over a socket the name is a login, which may delegate as somebody else.
@@ -580,7 +580,7 @@ class LocalAuthority:
 
     def _foreseen(
         self, operation: issue_operations.Issue, requests: Sequence[IssueRequest], terms: Terms
-    ) -> Foreseen | None:
+    ) -> ForeseenIssues | None:
         """Return what requests come to so far; what would be refused is left for the transaction to refuse."""
         from jitid.capabilities.issue import issuance
 

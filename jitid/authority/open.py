@@ -20,7 +20,7 @@ from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.authority.remote import RemoteAuthority
-    from jitid.capabilities.sweep.thresholds import Limits
+    from jitid.capabilities.sweep.thresholds import Thresholds
     from jitid.config.effective import Config
     from jitid.issuers.openbao.transit import Transit
     from jitid.issuers.targets import Targets
@@ -283,12 +283,12 @@ def look(config: Config, operation: Operation[Result]) -> Result:
     )
 
 
-def sweep_limits(config: Config) -> Limits:
+def sweep_limits(config: Config) -> Thresholds:
     """Return from where on the configuration takes something for a finding."""
-    from jitid.capabilities.sweep.thresholds import Limits
+    from jitid.capabilities.sweep.thresholds import Thresholds
 
-    own = {name: config.get(f"sweep_{name}") for name in Limits._fields if name != "known_only"}
-    return Limits(**own, known_only=_known_only(config))  # type: ignore[arg-type]  # each as its setting converts it
+    own = {name: config.get(f"sweep_{name}") for name in Thresholds._fields if name != "known_only"}
+    return Thresholds(**own, known_only=_known_only(config))  # type: ignore[arg-type]  # each as its setting converts it
 
 
 def sweep_head(config: Config) -> str | None:

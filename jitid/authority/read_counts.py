@@ -35,7 +35,7 @@ class _Who(NamedTuple):
         return cls(caller.name, caller.identity or "")
 
 
-class Tally:
+class ReadTally:
     """Counts of one process, by caller and operation; any thread may use it."""
 
     def __init__(self) -> None:

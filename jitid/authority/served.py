@@ -13,7 +13,7 @@ from jitid.authority import guard
 from jitid.errors import JitidError, RefusedError
 
 if TYPE_CHECKING:
-    from jitid.authority.read_counts import Tally
+    from jitid.authority.read_counts import ReadTally
     from jitid.ledger.attribution import ActingLedger
     from jitid.ledger.transaction import Transaction
     from jitid.model.caller import Caller
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class ServingAuthority:
     """Performs for a caller what their roles allow."""
 
-    def __init__(self, within: Authority, ledger: ActingLedger, caller: Caller, tally: Tally) -> None:
+    def __init__(self, within: Authority, ledger: ActingLedger, caller: Caller, tally: ReadTally) -> None:
         """Args are what performs on the caller's behalf, and the ledger as the caller writes to it."""
         self._within = within
         self._ledger = ledger

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jitid.model.credential import Credential
 
 
-class Use(StrEnum):
+class TokenRight(StrEnum):
     """How an operation uses a token."""
 
     RIGHT = "right"
@@ -37,28 +37,28 @@ class Use(StrEnum):
     """As the proof of another issuer."""
 
 
-USES: Mapping[str, Use] = {
-    "Issue.requests.parent": Use.RIGHT,
-    "Issue.delegator_token": Use.PROOF,
-    "Renew.request.token": Use.RIGHT,
+USES: Mapping[str, TokenRight] = {
+    "Issue.requests.parent": TokenRight.RIGHT,
+    "Issue.delegator_token": TokenRight.PROOF,
+    "Renew.request.token": TokenRight.RIGHT,
     # It lets the predecessor live again: that one alone is no right to it.
-    "AbandonRenewal.token": Use.RIGHT,
-    "Attach.request.token": Use.RIGHT,
-    "HandBack.token": Use.RIGHT,
-    "Exchange.request.parent": Use.RIGHT,
-    "Exchange.subject": Use.EXCHANGED,
-    "Exchange.actor": Use.RIGHT,
-    "Authenticate.bearer": Use.RIGHT,
-    "Verify.token": Use.SHOWN,
-    "Inspect.token": Use.SHOWN,
-    "Explain.token": Use.SHOWN,
-    "Introspect.token": Use.SHOWN,
-    "Authorize.asked.token": Use.SHOWN,
+    "AbandonRenewal.token": TokenRight.RIGHT,
+    "Attach.request.token": TokenRight.RIGHT,
+    "HandBack.token": TokenRight.RIGHT,
+    "Exchange.request.parent": TokenRight.RIGHT,
+    "Exchange.subject": TokenRight.EXCHANGED,
+    "Exchange.actor": TokenRight.RIGHT,
+    "Authenticate.bearer": TokenRight.RIGHT,
+    "Verify.token": TokenRight.SHOWN,
+    "Inspect.token": TokenRight.SHOWN,
+    "Explain.token": TokenRight.SHOWN,
+    "Introspect.token": TokenRight.SHOWN,
+    "Authorize.asked.token": TokenRight.SHOWN,
     # Ending is no gain: what a token itself says is ended by whoever found it, where they may end it.
-    "Revoke.tokens": Use.SHOWN,
-    "RevokeToken.token": Use.SHOWN,
-    "GrantApproval.approver_token": Use.PROOF,
-    "DenyApproval.approver_token": Use.PROOF,
+    "Revoke.tokens": TokenRight.SHOWN,
+    "RevokeToken.token": TokenRight.SHOWN,
+    "GrantApproval.approver_token": TokenRight.PROOF,
+    "DenyApproval.approver_token": TokenRight.PROOF,
 }
 """By operation and field. An operation with a token that does not stand here is refused."""
 
@@ -77,12 +77,12 @@ def check(look: Look, caller: Caller, operation: Operation[Any]) -> None:
         RefusedError: nobody has said what a token in it is used for.
 
     """
-    rights: list[tuple[Use, Secret]] = []
+    rights: list[tuple[TokenRight, Secret]] = []
     for path in tokens_of(cast("type", type(operation))):
         use = USES.get(path)
         if use is None:
             raise RefusedError(f"what the token at {path} is used for is not declared")
-        if use in (Use.RIGHT, Use.EXCHANGED):
+        if use in (TokenRight.RIGHT, TokenRight.EXCHANGED):
             rights += [(use, token) for token in _at(operation, path.split(".")[1:])]
     if not rights:
         return
@@ -102,7 +102,7 @@ def check(look: Look, caller: Caller, operation: Operation[Any]) -> None:
                 continue
             if found.names_authority(snapshot.names.accepted(snapshot.now)):
                 continue
-            if use is Use.EXCHANGED:
+            if use is TokenRight.EXCHANGED:
                 must_let(caller, found, operation)  # type: ignore[arg-type] # no other one has such a field
             else:
                 raise reach.merely_shown(found)

@@ -37,7 +37,7 @@ _PIECE = 1 << 20
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,89}")
 
 
-class Source(Protocol):
+class MemberSource(Protocol):
     """What a member's bytes are read from."""
 
     def read(self, size: int, /) -> bytes:
@@ -104,7 +104,7 @@ def pack(folder: str, to: Sink, at: int) -> None:
                 tar.addfile(member, file)
 
 
-def members(place: str, standard_input: IO[bytes] | None = None) -> Iterator[tuple[str, int, Source]]:
+def members(place: str, standard_input: IO[bytes] | None = None) -> Iterator[tuple[str, int, MemberSource]]:
     """Yield name, size and content of each member of a backup: of a folder, a tar file, or one on standard input.
 
     Raises:
@@ -133,7 +133,7 @@ def members(place: str, standard_input: IO[bytes] | None = None) -> Iterator[tup
         raise StorageError(f"{quote(place)} cannot be read: {(error.strerror or 'error').lower()}") from error
 
 
-def _folder(place: str) -> Iterator[tuple[str, int, Source]]:
+def _folder(place: str) -> Iterator[tuple[str, int, MemberSource]]:
     if not os.path.lexists(os.path.join(place, MANIFEST)):
         raise IntegrityError(
             f"{quote(place)} is no backup, or one that was not completed: it has no {MANIFEST}"
@@ -176,7 +176,7 @@ class _Plain(tarfile.TarInfo):
         return found
 
 
-def _unpacked(file: IO[bytes], what: str) -> Iterator[tuple[str, int, Source]]:
+def _unpacked(file: IO[bytes], what: str) -> Iterator[tuple[str, int, MemberSource]]:
     try:
         with tarfile.open(fileobj=file, mode="r|", bufsize=_PIECE, tarinfo=_Plain, encoding="utf-8") as tar:
             for count, member in enumerate(tar):

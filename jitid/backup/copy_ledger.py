@@ -9,7 +9,7 @@ from typing import NamedTuple
 from jitid.capabilities.integrity import verify_log
 from jitid.capabilities.trust import own_issuer
 from jitid.errors import IntegrityError, JitidError, StorageError
-from jitid.ledger.copy_rows import Copied, Source, Stage, Target, carry, compare, shared
+from jitid.ledger.copy_rows import Copied, CopySource, CopyTarget, Stage, carry, compare, shared
 from jitid.ledger.seal import Seal, sealed
 from jitid.ledger.seal import find as find_seal
 from jitid.ledger.signing_keys import KeyChanges, KeyStore
@@ -33,8 +33,8 @@ class Copy(NamedTuple):
 
 
 def copy(
-    source: Source,
-    target: Target,
+    source: CopySource,
+    target: CopyTarget,
     *,
     by: str,
     issuer: str | None = None,
@@ -120,7 +120,7 @@ def copy(
         return Copy(tables, head.seq, head, event.seq, resumed=stage is Stage.PARTIAL)
 
 
-def _publish(source: Source, target: Target, seal: Seal, by: str, *, again: bool) -> None:
+def _publish(source: CopySource, target: CopyTarget, seal: Seal, by: str, *, again: bool) -> None:
     """Seal the source, unless that was done before, and only then publish its copy."""
     if not again:
         source.seal(seal, by)
@@ -130,7 +130,7 @@ def _publish(source: Source, target: Target, seal: Seal, by: str, *, again: bool
         source.seal(seal._replace(done=True), by)
 
 
-def _must_stand(source: Source, head: Head) -> None:
+def _must_stand(source: CopySource, head: Head) -> None:
     if source.head_now() != head:
         raise StorageError(
             "the ledger was written to during the copy; the copy was not completed",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority.open import caller, is_database, keyring_of, ledger_path, must_be_beside
 from jitid.backup import archive, snapshot
-from jitid.backup.snapshot import Manifest, Progress
+from jitid.backup.snapshot import BackupProgress, Manifest
 from jitid.errors import (
     JitidError,
     OutputError,
@@ -33,7 +33,7 @@ _ASIDE = "jitid-backup"
 _TAR = ".tar"
 
 
-class Made(NamedTuple):
+class MadeBackup(NamedTuple):
     """A backup that was made."""
 
     place: str
@@ -48,9 +48,9 @@ def back_up(
     *,
     keys: bool,
     verify: bool,
-    progress: Progress,
+    progress: BackupProgress,
     write: Callable[[bytes], None],
-) -> Made:
+) -> MadeBackup:
     """Make a backup of the ledger that the configuration names: a folder, a file `*.tar`, or a stream (`-`).
 
     In a folder that is there it gets a name of its own. `write` takes the pieces of a stream.
@@ -94,7 +94,7 @@ def back_up(
                 f"{'standard output' if to == OUT else quote(place, 200)} could not be written: "
                 f"{(error.strerror or 'error').lower()}"
             ) from error
-    return Made(place, manifest, size)
+    return MadeBackup(place, manifest, size)
 
 
 def _place(to: str, ledger: str) -> str:

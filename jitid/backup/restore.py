@@ -60,7 +60,7 @@ class _Before(NamedTuple):
     """The signed head that a sweep has left there."""
 
 
-class _Known(NamedTuple):
+class _BackupStanding(NamedTuple):
     """How a backup stands to what else is known of its ledger."""
 
     lost: int | None
@@ -232,7 +232,7 @@ def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
     return _Before(head, holds, kept)
 
 
-def _known(ledger: SqliteLedger, before: _Before, expect: str | None) -> _Known:
+def _known(ledger: SqliteLedger, before: _Before, expect: str | None) -> _BackupStanding:
     """Compare a backup with all that tells of its ledger. Raises IntegrityError for a head that contradicts it."""
     with ledger.read(by_mark=True) as snapshot:
         keys = KeyStore(snapshot).signing_keys()
@@ -254,10 +254,10 @@ def _known(ledger: SqliteLedger, before: _Before, expect: str | None) -> _Known:
                 # The ledger that is replaced may have been tampered with, or be another backup that was gone on with.
                 forked = True
         newest = before.holds and not any(lost) and not forked and snapshot.head() == before.head
-    return _Known(max(lost, default=None), forked, newest)
+    return _BackupStanding(max(lost, default=None), forked, newest)
 
 
-def _by(known: _Known) -> str:
+def _by(known: _BackupStanding) -> str:
     if not known.lost:
         return "that has gone on in another way"
     return "1 event" if known.lost == 1 else f"{known.lost} events"

@@ -75,7 +75,7 @@ class Restored(NamedTuple):
     """The ids of the authorities for certificates that go on."""
 
 
-def unpack(members: Iterable[tuple[str, int, archive.Source]], aside: str) -> Unpacked:
+def unpack(members: Iterable[tuple[str, int, archive.MemberSource]], aside: str) -> Unpacked:
     """Put the members of a backup where those of a ledger are, into the folder `aside`; all of it durable.
 
     Raises:
@@ -120,7 +120,7 @@ def _place(name: str) -> str:
     return folder.DATABASE if name == archive.DATABASE else name
 
 
-def _write(path: str, size: int, content: archive.Source) -> tuple[int, str]:
+def _write(path: str, size: int, content: archive.MemberSource) -> tuple[int, str]:
     room = os.statvfs(os.path.dirname(path))
     if size > room.f_bavail * room.f_frsize:
         raise StorageError(

@@ -45,7 +45,7 @@ SCHEMA = "jitid.ledger-backup/1"
 _PIECE = 1 << 20
 
 
-class Progress(NamedTuple):
+class BackupProgress(NamedTuple):
     """Who is told how far it has come."""
 
     pages: Callable[[int, int], None]
@@ -168,7 +168,7 @@ def take(
     verify: bool,
     by: str,
     timeout: float,
-    progress: Progress,
+    progress: BackupProgress,
 ) -> Manifest:
     """Put a backup of the ledger in the folder `path` into the empty folder `aside`, all of it durable.
 
@@ -344,7 +344,7 @@ def _digests(aside: str) -> Iterator[tuple[str, tuple[int, str]]]:
             yield name, hashed(file)
 
 
-def hashed(file: archive.Source, write: Callable[[bytes], object] | None = None) -> tuple[int, str]:
+def hashed(file: archive.MemberSource, write: Callable[[bytes], object] | None = None) -> tuple[int, str]:
     """Return the size and the SHA-256 of what is read, each piece of which is handed to `write`."""
     digest, size = sha256(), 0
     while piece := file.read(_PIECE):

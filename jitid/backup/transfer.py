@@ -19,7 +19,7 @@ from jitid.backup.copy_ledger import Copy, copy
 from jitid.capabilities.trust.rotation import still_tells
 from jitid.errors import IntegrityError, StorageError, UsageError
 from jitid.keys.keyring import Keyring
-from jitid.ledger.copy_rows import Source, Target
+from jitid.ledger.copy_rows import CopySource, CopyTarget
 from jitid.ledger.postgres import home
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.sqlite import folder
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from jitid.config.effective import Config
 
 
-class Wanted(NamedTuple):
+class CopyRequest(NamedTuple):
     """What is asked of a copy."""
 
     to: str
@@ -44,7 +44,7 @@ class Wanted(NamedTuple):
 
 
 def copy_ledger(
-    config: Config, wanted: Wanted, progress: Callable[[str, int], None], note: Callable[[str], None]
+    config: Config, wanted: CopyRequest, progress: Callable[[str, int], None], note: Callable[[str], None]
 ) -> Copy:
     """Copy the ledger that the configuration names, with its policy.
 
@@ -78,7 +78,7 @@ def copy_ledger(
     )
 
 
-def _source(config: Config) -> tuple[Source, str]:
+def _source(config: Config) -> tuple[CopySource, str]:
     """Return the ledger, and the folder of its keys and its policy."""
     timeout = float(config.number("timeout"))
     if is_database(config):
@@ -96,7 +96,7 @@ def _source(config: Config) -> tuple[Source, str]:
     return SqliteSource(path, timeout), path
 
 
-def _place(config: Config, wanted: Wanted) -> str:
+def _place(config: Config, wanted: CopyRequest) -> str:
     place = folder_of(wanted.to)
     if not is_database(config) and os.path.realpath(place) == os.path.realpath(ledger_path(config)):
         raise UsageError("the ledger is there already; nothing was copied", "name another place with --to")
@@ -105,8 +105,8 @@ def _place(config: Config, wanted: Wanted) -> str:
 
 def _to_database(
     config: Config,
-    wanted: Wanted,
-    source: Source,
+    wanted: CopyRequest,
+    source: CopySource,
     ours: str,
     own: Keyring,
     progress: Callable[[str, int], None],
@@ -118,7 +118,7 @@ def _to_database(
     from jitid.ledger.postgres.copy import PostgresTarget
 
     theirs = config.text("home") or authority_folder()
-    target: Target = PostgresTarget(wanted.to, float(config.number("timeout")))
+    target: CopyTarget = PostgresTarget(wanted.to, float(config.number("timeout")))
     elsewhere = os.path.realpath(theirs) != os.path.realpath(ours)
 
     def furnish() -> None:
@@ -139,7 +139,7 @@ def _to_database(
     return done
 
 
-def _give_keys(source: Source, ours: Keyring, theirs: Keyring) -> None:
+def _give_keys(source: CopySource, ours: Keyring, theirs: Keyring) -> None:
     given = False
     for key in KeyStore(source.snapshot).signing_keys():
         # A retired authority still signs what it has revoked.

@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from jitid import __version__
 from jitid.cli import options
-from jitid.cli.invocation import Globals, Option
+from jitid.cli.invocation import GivenOption, Globals
 from jitid.cli.plain import LARGEST, LARGEST_OF, format_asked
 from jitid.cli.verbs import COMMANDS, GROUPS, RUNNING, changes, function_of
 from jitid.config.effective import check_environment
@@ -100,7 +100,7 @@ def invoke(argv: list[str], given: Globals) -> None:
         raise
 
 
-def options_of(argv: Sequence[str]) -> dict[str, Option]:
+def options_of(argv: Sequence[str]) -> dict[str, GivenOption]:
     """Return the options that a line gives to its verb, by their long names; it is read as ever, and nothing is done.
 
     Raises UsageError for what cannot be meant, and for a line that asks for help or a version.
@@ -127,7 +127,7 @@ def options_of(argv: Sequence[str]) -> dict[str, Option]:
         # The global ones are kept where they belong.
         value = context.params.get(param.name, getattr(given, param.name, None))
         long = next((name for name in param.opts if name.startswith("--")), param.opts[0])
-        found[long] = Option(None if param.is_flag else param.metavar, value)
+        found[long] = GivenOption(None if param.is_flag else param.metavar, value)
     return found
 
 

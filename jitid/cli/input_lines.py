@@ -28,7 +28,7 @@ _MOST_BYTES = 1 << 21
 _PIECE = 1 << 16
 
 
-class Line(NamedTuple):
+class InputLine(NamedTuple):
     """A line without its end."""
 
     number: int
@@ -60,7 +60,7 @@ class Lines:
         # Whoever asks for no event still hears that the reader of a pipe has gone away.
         self._both.register(output.DATA, 0)
 
-    def some(self) -> list[Line]:
+    def some(self) -> list[InputLine]:
         """Wait for a line, and return it with those that follow it at once; none at the end.
 
         Raises:
@@ -68,13 +68,13 @@ class Lines:
             UsageError: standard input cannot be read.
 
         """
-        found: list[Line] = []
+        found: list[InputLine] = []
         size, until = 0, 0.0
         while True:
             while self._pending and len(found) < MOST and size < _MOST_BYTES:
                 self._number += 1
                 text = self._pending.popleft()
-                found.append(Line(self._number, text))
+                found.append(InputLine(self._number, text))
                 size += len(text or b"")
             if found and not until:
                 until = monotonic() + PATIENCE

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PIPE = " | "
 
 
-class Option(NamedTuple):
+class GivenOption(NamedTuple):
     """An option that a line gives."""
 
     metavar: str | None
@@ -56,7 +56,7 @@ class Globals:
         """The line, as far as it was read, may change something: output that nobody reads is then never passed over."""
         self.runs_command = False
         """The verb runs a command: what fails before that one starts has a status of its own."""
-        self.read_line: Callable[[Sequence[str]], Mapping[str, Option]] | None = None
+        self.read_line: Callable[[Sequence[str]], Mapping[str, GivenOption]] | None = None
         """Reads another line of jitid without doing it, as `command_tree.options_of` tells."""
         self._config: Config | None = None
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 
 from jitid.cli import plain
-from jitid.cli.invocation import Globals, Option
+from jitid.cli.invocation import GivenOption, Globals
 from jitid.errors import (
     ApprovalNeededError,
     ConfigurationError,
@@ -68,7 +68,7 @@ def run(argv: list[str]) -> int:
     return given.status
 
 
-def _read_line(argv: Sequence[str]) -> Mapping[str, Option]:
+def _read_line(argv: Sequence[str]) -> Mapping[str, GivenOption]:
     from jitid.cli.command_tree import options_of
 
     return options_of(argv)

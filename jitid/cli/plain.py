@@ -22,14 +22,14 @@ LARGEST_OF = {"event": (1 << 53) - 1, "after": (1 << 53) - 1}
 """The same of parameters that name an event of the audit log: the log grows for ever."""
 
 
-class Line(NamedTuple):
+class PlainLine(NamedTuple):
     """A line that was read: which function it means, and with what."""
 
     verb: str
     arguments: dict[str, Any]
 
 
-def perform(line: Line, given: Globals) -> None:
+def perform(line: PlainLine, given: Globals) -> None:
     """Do what a plain line says; raises whatever its verb raises."""
     function = function_of(line.verb)
     given.changes = changes(line.verb, line.arguments)
@@ -39,7 +39,7 @@ def perform(line: Line, given: Globals) -> None:
     given.perform(function, line.arguments)
 
 
-def read(argv: Sequence[str], environ: Mapping[str, str], given: Globals) -> Line | None:
+def read(argv: Sequence[str], environ: Mapping[str, str], given: Globals) -> PlainLine | None:
     """Return what a plain line says, its global options stored in `given`; None for a line that is not plain."""
     argv, rest = parted(argv)
     options, words = _split(argv)
@@ -84,7 +84,7 @@ def read(argv: Sequence[str], environ: Mapping[str, str], given: Globals) -> Lin
     check_environment(environ)
     for name, value in common.items():
         setattr(given, name, value)
-    return Line(verb, arguments)
+    return PlainLine(verb, arguments)
 
 
 def format_asked(argv: Sequence[str]) -> str | None:

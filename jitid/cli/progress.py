@@ -13,7 +13,7 @@ from jitid.system import output
 if TYPE_CHECKING:
     import threading
 
-    from jitid.capabilities.scan.item import Tally
+    from jitid.capabilities.scan.item import ScanTally
     from jitid.cli.invocation import Globals
 
 Piece = TypeVar("Piece")
@@ -76,7 +76,7 @@ def _is_seen(given: Globals) -> bool:
     return os.isatty(output.TALK) and not given.quiet and os.environ.get("TERM") != "dumb"
 
 
-class Progress:
+class ProgressLine:
     """One line that is written again and again; nothing where nobody sees it."""
 
     def __init__(self, given: Globals) -> None:
@@ -93,7 +93,7 @@ class Progress:
         if self._shown:
             self._write(_BACK)
 
-    def show(self, unit: str, tally: Tally, hits: int) -> None:
+    def show(self, unit: str, tally: ScanTally, hits: int) -> None:
         """Say how much was searched, unless that was said a moment ago."""
         if not self._shows or time.monotonic() < self._next:
             return

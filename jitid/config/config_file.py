@@ -29,7 +29,7 @@ _CHOICES = ("kind", "algorithms")
 _SYSTEM_USER = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.$-]{0,63}", re.ASCII)
 
 
-class Layer(NamedTuple):
+class ConfigLayer(NamedTuple):
     """What one file, or one profile of it, sets; already checked and of the right types."""
 
     origin: str
@@ -44,7 +44,7 @@ class Layer(NamedTuple):
     targets: dict[str, StatedTarget]
 
 
-def read_layers(path: str, owner: Owner, profile: str | None) -> tuple[list[Layer], bool]:
+def read_layers(path: str, owner: Owner, profile: str | None) -> tuple[list[ConfigLayer], bool]:
     """Return the layers of a file, its profile before the rest of it, and whether the file is there.
 
     A file that is not there has no layers. Raises ConfigurationError for one that cannot be believed or
@@ -129,7 +129,7 @@ def _read(path: str) -> bytes | None:
 
 def read_layer(
     document: Mapping[str, Any], path: str, origin: str, owner: Owner, profile: str | None = None
-) -> Layer:
+) -> ConfigLayer:
     """Return the checked content of a file or of one profile. Raises ConfigurationError for unknown names."""
     shown = safe(f"{path}{_where(profile)}")
     folder = path.rpartition("/")[0] or "/"
@@ -148,7 +148,7 @@ def read_layer(
         values[name] = convert(SETTINGS[name], raw, f"{shown}: `{name}`", folder)
     floors = _section(document, "floor", ("scope", "audience"), shown)
     algorithms = _section(document, "algorithm", ("audience",), shown)
-    return Layer(
+    return ConfigLayer(
         origin,
         owner,
         values,

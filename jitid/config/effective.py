@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from jitid.config.config_file import Layer, read_layers, stricter
-from jitid.config.guard_rails import Settled, Trusted
+from jitid.config.config_file import ConfigLayer, read_layers, stricter
+from jitid.config.guard_rails import SettledGuardRail, Trusted
 from jitid.config.settings import GUARD_RAILS, SETTINGS, VARIABLES, Value, absolute, convert, named
 from jitid.errors import ConfigurationError, JitidError, UsageError
 from jitid.model.task import most_sensitive
@@ -25,14 +25,14 @@ class Config:
     def __init__(
         self,
         values: Mapping[str, tuple[Value, str]],
-        layers: list[Layer],
+        layers: list[ConfigLayer],
         path: str,
         warnings: list[str],
         trusted: Trusted,
     ) -> None:
         self._values = values
         self._trusted = trusted
-        self._settled: dict[str, Settled] = {}
+        self._settled: dict[str, SettledGuardRail] = {}
         self.warn: Callable[[str], None] = lambda _: None
         """Is told of each guard rail that is stricter than a file says, when it is first needed."""
         self._layers = layers
@@ -88,7 +88,7 @@ class Config:
         settled = self._guard_rail(name)
         return settled.value, settled.origin
 
-    def _guard_rail(self, name: str) -> Settled:
+    def _guard_rail(self, name: str) -> SettledGuardRail:
         settled = self._settled.get(name)
         if settled is None:
             settled = self._settled[name] = self._trusted.settle(SETTINGS[name], *self._values[name])
@@ -96,7 +96,7 @@ class Config:
                 self.warn(settled.refused)
         return settled
 
-    def _all_layers(self) -> list[Layer]:
+    def _all_layers(self) -> list[ConfigLayer]:
         """Return the layers in force, and those that only count for guard rails. Raises ConfigurationError."""
         return [*self._layers, *self._trusted.further]
 
@@ -300,7 +300,7 @@ def _resolve(
     name: str,
     flags: Mapping[str, str | None],
     environ: Mapping[str, str],
-    layers: list[Layer],
+    layers: list[ConfigLayer],
     warnings: list[str],
 ) -> tuple[Value, str]:
     setting = SETTINGS[name]
@@ -336,7 +336,9 @@ def _laxer(value: Value, than: Value) -> bool:
     return most_sensitive(value, than) != value
 
 
-def _project_layers(profile: str | None, environ: Mapping[str, str], warnings: list[str]) -> list[Layer]:
+def _project_layers(
+    profile: str | None, environ: Mapping[str, str], warnings: list[str]
+) -> list[ConfigLayer]:
     for path in project_files(environ):
         try:
             layers, found = read_layers(path, "project", profile)

@@ -6,14 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from jitid.config.config_file import Layer, read_layers
+from jitid.config.config_file import ConfigLayer, read_layers
 from jitid.config.settings import Setting, Value, strictest
 from jitid.errors import ConfigurationError
 from jitid.system.xdg import own_files
 from jitid.values.text import safe
 
 
-class Settled(NamedTuple):
+class SettledGuardRail(NamedTuple):
     """The effective value of a guard rail, and its origin."""
 
     value: Value
@@ -31,7 +31,7 @@ class Trusted:
 
     def __init__(
         self,
-        layers: Sequence[Layer] = (),
+        layers: Sequence[ConfigLayer] = (),
         file: str | None = None,
         profile: str | None = None,
         environ: Mapping[str, str] = os.environ,
@@ -47,10 +47,10 @@ class Trusted:
         self._profile = profile
         self._environ = environ
         self._lenient = lenient
-        self._layers: list[Layer] | None = None
+        self._layers: list[ConfigLayer] | None = None
 
     @property
-    def layers(self) -> list[Layer]:
+    def layers(self) -> list[ConfigLayer]:
         """What these files set, the most important first. Raises ConfigurationError."""
         if self._layers is None:
             own, system = own_files()
@@ -62,12 +62,12 @@ class Trusted:
         return self._layers
 
     @property
-    def further(self) -> list[Layer]:
+    def further(self) -> list[ConfigLayer]:
         """What of these files the environment has put another file in the place of. Raises ConfigurationError."""
         known = {layer.origin for layer in self._found}
         return [layer for layer in self.layers if layer.origin not in known]
 
-    def settle(self, setting: Setting, found: Value, origin: str) -> Settled:
+    def settle(self, setting: Setting, found: Value, origin: str) -> SettledGuardRail:
         """Return a guard rail that was found with this value: that, or a stricter one of the trusted files.
 
         Raises ConfigurationError.
@@ -81,19 +81,19 @@ class Trusted:
             (setting.default, "default"),
         )
         if found == value:
-            return Settled(value, why)
+            return SettledGuardRail(value, why)
         if strictest(setting, value, found) == found:
-            return Settled(found, origin)
+            return SettledGuardRail(found, origin)
         if origin == "default":
-            return Settled(value, why)
+            return SettledGuardRail(value, why)
         variable, remedy = self._named_by(origin)
         refused = (
             f"`{setting.name}` is {_told(setting, value)} ({safe(why)}): {safe(origin)} says "
             f"{_told(setting, found)}, and what {variable} names cannot loosen a guard rail; {remedy}"
         )
-        return Settled(value, why, refused)
+        return SettledGuardRail(value, why, refused)
 
-    def _read(self, path: str, owner: str) -> list[Layer]:
+    def _read(self, path: str, owner: str) -> list[ConfigLayer]:
         stands = f"{owner} {path}"
         overlay = f"{stands} [profile.{self._profile}]"
         known = [layer for layer in self._found if layer.origin in (stands, overlay)]

@@ -77,7 +77,7 @@ def parts(der: bytes) -> Iterator[tuple[int, bytes, bytes]]:
         der = der[end:]
 
 
-class Authority(NamedTuple):
+class IssuerFields(NamedTuple):
     """The fields of an authority's certificate that the certificates it signs depend on."""
 
     name: bytes
@@ -87,7 +87,7 @@ class Authority(NamedTuple):
     """The end of its validity, in seconds since the epoch."""
 
 
-def authority(certificate: bytes) -> Authority:
+def authority(certificate: bytes) -> IssuerFields:
     """Return the fields of an authority's certificate in DER. Raises IntegrityError for a damaged one."""
     try:
         ((_, body, _),) = parts(certificate)
@@ -95,7 +95,7 @@ def authority(certificate: bytes) -> Authority:
         fields = [field for field in parts(signed) if field[0] != 0xA0]
         validity, subject, key, *more = fields[3:]
         _, (sort, until, _) = parts(validity[1])
-        return Authority(subject[2], _key_id(key[1], more), _seconds(sort, until.decode()))
+        return IssuerFields(subject[2], _key_id(key[1], more), _seconds(sort, until.decode()))
     except (ValueError, IndexError):
         raise _damaged() from None
 

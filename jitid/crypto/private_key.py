@@ -49,7 +49,7 @@ _SORTS = (
 _NEAR = 40
 
 
-class Key(NamedTuple):
+class FoundKey(NamedTuple):
     """What is known of a private key that was found."""
 
     public: bytes
@@ -58,7 +58,7 @@ class Key(NamedTuple):
     """Whether the private half is there. Beside an encrypted one anybody may have written any public one."""
 
 
-def key_at(window: bytes | bytearray, at: int) -> Key | None:
+def key_at(window: bytes | bytearray, at: int) -> FoundKey | None:
     """Return the key whose PEM begins there; None if that is none, or a part of it is missing.
 
     Its lines may be of any length, and be broken as JSON, a quotation, the source of a program or a diff breaks them.
@@ -79,7 +79,7 @@ def key_at(window: bytes | bytearray, at: int) -> Key | None:
         # Where one text ends and the next one begins in the same window.
         return None
     if _ENCRYPTED in begun[1] or _ENCRYPTED in body[:_HEADERS]:
-        return Key(UNREADABLE, proved=False)
+        return FoundKey(UNREADABLE, proved=False)
     try:
         raw = a2b_base64(_plain(body, bytes(window[max(0, at - 1) : at])))
         return _openssh(raw) if begun[1] == _OPENSSH else key_of(raw)
@@ -87,13 +87,13 @@ def key_at(window: bytes | bytearray, at: int) -> Key | None:
         return None
 
 
-def bare_key(raw: bytes) -> Key | None:
+def bare_key(raw: bytes) -> FoundKey | None:
     """Return the key that these bytes are (DER), with whatever follows it; None if they do not look like one."""
     looks = len(raw) >= _SHORTEST and raw[0] == _SEQUENCE and any(sort in raw[:_NEAR] for sort in _SORTS)
     return key_of(raw) if looks else None
 
 
-def key_of(raw: bytes) -> Key | None:
+def key_of(raw: bytes) -> FoundKey | None:
     """Return the key that these bytes are (DER), with whatever follows it; None if they are none."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_der_private_key
@@ -139,12 +139,12 @@ def _plain(body: bytes, before: bytes) -> bytes:
     return _BREAKS.sub(b"", _JOINED.sub(b"", body))
 
 
-def _openssh(raw: bytes) -> Key | None:
+def _openssh(raw: bytes) -> FoundKey | None:
     """Return the key of a file of OpenSSH. Raises ValueError for what is none."""
     cipher, key = openssh.shown_public(raw)
     if cipher != "none":
         public = ssh_print(key)
-        return None if public is None else Key(public, proved=False)
+        return None if public is None else FoundKey(public, proved=False)
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
@@ -158,7 +158,7 @@ def _openssh(raw: bytes) -> Key | None:
         return None
 
 
-def _known(private: PrivateKeyTypes) -> Key | None:
+def _known(private: PrivateKeyTypes) -> FoundKey | None:
     """Return what is known of a private key; None if it is not what its file says, or of a sort never certified.
 
     The public half is worked out anew: a file may have any beside it, and whoever writes one must not be believed to
@@ -171,7 +171,7 @@ def _known(private: PrivateKeyTypes) -> Key | None:
 
     public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey
     if isinstance(private, ed25519.Ed25519PrivateKey):
-        return Key(public_print("EdDSA", private.public_key().public_bytes_raw()), proved=True)
+        return FoundKey(public_print("EdDSA", private.public_key().public_bytes_raw()), proved=True)
     if isinstance(private, ec.EllipticCurvePrivateKey):
         scalar = private.private_numbers().private_value
         public = ec.derive_private_key(scalar, private.curve).public_key()
@@ -183,4 +183,4 @@ def _known(private: PrivateKeyTypes) -> Key | None:
     else:
         return None
     der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return Key(sha256(der).digest(), proved=True)
+    return FoundKey(sha256(der).digest(), proved=True)

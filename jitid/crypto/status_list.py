@@ -32,7 +32,7 @@ MAX_URI = 2_048
 _SIZES = (1, 2, 4, 8)
 
 
-class Reference(NamedTuple):
+class StatusReference(NamedTuple):
     """Where the state of a token stands (section 6)."""
 
     uri: str
@@ -58,7 +58,7 @@ class StatusList(NamedTuple):
         return self.data[byte] >> within & (1 << self.bits) - 1
 
 
-class Listing(NamedTuple):
+class SignedStatusList(NamedTuple):
     """A status list that its issuer has signed. Times are seconds since the epoch."""
 
     uri: str
@@ -122,7 +122,7 @@ def claims(uri: str, issued_at: int, lifetime: int, packed: str) -> dict[str, An
     }
 
 
-def reference(token: Mapping[str, Any]) -> Reference:
+def reference(token: Mapping[str, Any]) -> StatusReference:
     """Return where the claims of a token say that its state stands.
 
     Raises:
@@ -138,10 +138,10 @@ def reference(token: Mapping[str, Any]) -> Reference:
     uri, index = (found.get("uri"), found.get("idx")) if type(found) is dict else (None, None)
     if type(uri) is not str or not 0 < len(uri) <= MAX_URI or type(index) is not int or index < 0:
         raise InvalidCredentialError("the token's `status` is none that can be read")
-    return Reference(uri, index)
+    return StatusReference(uri, index)
 
 
-def read(text: str, keys: Mapping[str, tuple[str, bytes]], now: int) -> Listing:
+def read(text: str, keys: Mapping[str, tuple[str, bytes]], now: int) -> SignedStatusList:
     """Return a status list that one of these keys signed and that is good at `now`.
 
     `keys` are by `kid`: the algorithm, and the public key as `jws.verify_signature` takes it. A list is good until its
@@ -173,7 +173,7 @@ def read(text: str, keys: Mapping[str, tuple[str, bytes]], now: int) -> Listing:
             f"{format_time(issued_at)} it does not tell",
             "fetch a newer one; who issues writes it with: jitid publish DIR",
         )
-    return Listing(uri, issued_at, expires_at, decode(listed.get("bits"), listed.get("lst")))
+    return SignedStatusList(uri, issued_at, expires_at, decode(listed.get("bits"), listed.get("lst")))
 
 
 def _times(said: Mapping[str, Any]) -> tuple[int, int]:
@@ -188,7 +188,7 @@ def _times(said: Mapping[str, Any]) -> tuple[int, int]:
     return issued_at, expires_at
 
 
-def check(token: Mapping[str, Any], listings: Collection[Listing]) -> Listing:
+def check(token: Mapping[str, Any], listings: Collection[SignedStatusList]) -> SignedStatusList:
     """Refuse a token that its status list does not call valid; return that list.
 
     Raises:

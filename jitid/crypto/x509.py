@@ -44,7 +44,7 @@ UNREADABLE = (
 _JTI_BYTES = 16
 
 
-class Presented(NamedTuple):
+class PresentedCertificate(NamedTuple):
     """A certificate that somebody shows, taken apart; nothing of it is believed before its signature is verified."""
 
     jti: str
@@ -60,7 +60,7 @@ class Presented(NamedTuple):
     signature: bytes
 
 
-def parse(text: str) -> Presented:
+def parse(text: str) -> PresentedCertificate:
     """Take apart a certificate in PEM, perhaps with those above it, if it has the form of one of ours.
 
     Raises InvalidCredentialError, which never repeats any of it.
@@ -83,7 +83,7 @@ def parse(text: str) -> Presented:
         or not 0 < serial < 1 << 8 * _JTI_BYTES
     ):
         raise InvalidCredentialError("the certificate is none that jitid makes")
-    return Presented(
+    return PresentedCertificate(
         credential_id(serial.to_bytes(_JTI_BYTES, "big")),
         uris[0],
         int(certificate.not_valid_before_utc.timestamp()),
@@ -105,7 +105,7 @@ def _must_look_like_ours(der: bytes) -> None:
         raise ValueError("not positive")
 
 
-def is_signed_by(presented: Presented, public: bytes) -> bool:
+def is_signed_by(presented: PresentedCertificate, public: bytes) -> bool:
     """Tell whether a key of ours, an uncompressed point of P-256, signed a certificate."""
     key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
     try:

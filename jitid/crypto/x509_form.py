@@ -17,7 +17,7 @@ from jitid.crypto.der import (
     SEQUENCE,
     SET,
     UTF8,
-    Authority,
+    IssuerFields,
     integer,
     oid,
     subject_key_id,
@@ -73,7 +73,7 @@ _PRIVATE = tlv(
 )[: -_POINT - len(_BETWEEN) - _SCALAR]
 
 
-class Form(NamedTuple):
+class CertificateForm(NamedTuple):
     """The parts that all certificates of one issue have in common, in DER."""
 
     issued: bytes
@@ -99,9 +99,11 @@ class Form(NamedTuple):
         )
 
 
-def form(authority: Authority, issued_at: int, expires_at: int, dns_names: Iterable[str]) -> Form:
+def form(
+    authority: IssuerFields, issued_at: int, expires_at: int, dns_names: Iterable[str]
+) -> CertificateForm:
     """Return what certificates of an authority have in common, with times in seconds since the epoch."""
-    return Form(
+    return CertificateForm(
         SIGNATURE + authority.name + _validity(issued_at, expires_at),
         _extensions(authority.key_id),
         b"".join([tlv(_DNS, name.encode()) for name in dns_names]),

@@ -59,7 +59,7 @@ class Columns(NamedTuple):
         return max(value for _, value in self.parts)
 
 
-class Table(NamedTuple):
+class CardTable(NamedTuple):
     """Rows with a name first and figures after it."""
 
     caption: str
@@ -76,5 +76,5 @@ class Card(NamedTuple):
     bars: Bars | None = None
     columns: Columns | None = None
     spread: Spread | None = None
-    table: Table | None = None
+    table: CardTable | None = None
     """The figures of the plot, shown to a reader who opens it."""

@@ -28,11 +28,11 @@ def reference_of(kind: str, reference: str | None) -> str:
             wanted = "the id of the access key"
             fits = reference is not None and ACCESS_KEY.fullmatch(reference) is not None
         case Kind.OPENBAO_LEASE:
-            from jitid.issuers.openbao.look_up import Reference
+            from jitid.issuers.openbao.look_up import SecretReference
 
             wanted = "the accessor of the token"
             fits = reference is not None and " " not in reference
-            kept = Reference(reference or "", adopted=True).text
+            kept = SecretReference(reference or "", adopted=True).text
         case Kind.EXEC:
             wanted = "what the program calls it"
             fits = reference is not None

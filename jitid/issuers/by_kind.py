@@ -7,7 +7,7 @@ from typing import assert_never
 
 from jitid.errors import UsageError
 from jitid.issuers import kube_cluster
-from jitid.issuers.target_issuer import Option, OutsideIssuer
+from jitid.issuers.target_issuer import OutsideIssuer, TargetOption
 from jitid.keys.keyring import Signer
 from jitid.ledger.postgres.open import must_be_installed
 from jitid.model.credential import Kind, sort_of
@@ -19,10 +19,10 @@ TIMEOUT = 10
 LONGEST = 60
 """Seconds that it may take at most: whoever records a credential has then made it long before it is settled."""
 
-COMMON: Mapping[str, Option] = {
-    "kind": Option("text", "the kind of the credentials that are made there", required=True),
-    "timeout": Option("duration", f"how long one call of it may take, {LONGEST} seconds at most"),
-    "canary": Option(
+COMMON: Mapping[str, TargetOption] = {
+    "kind": TargetOption("text", "the kind of the credentials that are made there", required=True),
+    "timeout": TargetOption("duration", f"how long one call of it may take, {LONGEST} seconds at most"),
+    "canary": TargetOption(
         "text", "the template of the credentials that `sweep --canary` makes; without it they have none"
     ),
 }
@@ -73,7 +73,7 @@ def open_issuer(
             assert_never(kind)
 
 
-def options_of(kind: Kind) -> tuple[Mapping[str, Option], Mapping[str, Option]]:
+def options_of(kind: Kind) -> tuple[Mapping[str, TargetOption], Mapping[str, TargetOption]]:
     """Return the options that a target of a kind has beside the common ones, and those of its templates."""
     match kind:
         case Kind.AWS_STS:

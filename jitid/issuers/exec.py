@@ -14,16 +14,16 @@ from shlex import quote as word
 from typing import Any, ClassVar, NamedTuple
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
-from jitid.issuers.target_issuer import Option
+from jitid.issuers.target_issuer import TargetOption
 from jitid.model.target import (
+    EndOutcome,
     Existing,
     Life,
-    Made,
-    Outcome,
+    MadeCredential,
     Probe,
-    Record,
     Settlement,
     Target,
+    TargetRecord,
     jti_of,
     prefix_of,
 )
@@ -44,15 +44,15 @@ REFUSED, LACKING = 6, 2
 _MOST_PARTS, _MOST_PART, _MOST_TEXT, _MOST_FACTS = 16, 65_536, 500, 32
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 
-OPTIONS: Mapping[str, Option] = {
-    "program": Option("place", "the program, which nobody else can change", required=True),
-    "arguments": Option("texts", "what it is called with"),
-    "environment": Option("table", "variables that it gets beside PATH, HOME and LANG; no secrets"),
-    "prefix": Option("text", "how the names of ours begin there, where several ledgers use it"),
-    "options": Option("table", "what else each request tells it"),
+OPTIONS: Mapping[str, TargetOption] = {
+    "program": TargetOption("place", "the program, which nobody else can change", required=True),
+    "arguments": TargetOption("texts", "what it is called with"),
+    "environment": TargetOption("table", "variables that it gets beside PATH, HOME and LANG; no secrets"),
+    "prefix": TargetOption("text", "how the names of ours begin there, where several ledgers use it"),
+    "options": TargetOption("table", "what else each request tells it"),
 }
-TEMPLATE_OPTIONS: Mapping[str, Option] = {
-    "options": Option("table", "what a request to mint from this template tells the program")
+TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
+    "options": TargetOption("table", "what a request to mint from this template tells the program")
 }
 
 
@@ -90,7 +90,7 @@ class ExecIssuer:
         self._program: str = target.options["program"]
         check_program(self._program)
 
-    def mint(self, record: Record, remember: Callable[[str], None]) -> Made:  # noqa: ARG002 - it derives names
+    def mint(self, record: TargetRecord, remember: Callable[[str], None]) -> MadeCredential:  # noqa: ARG002 - it derives names
         """Ask for the credential of a record."""
         table = {} if record.template is None else self._target.templates.get(record.template, {})
         options = dict(table.get("options", {}))
@@ -101,11 +101,11 @@ class ExecIssuer:
         secret = _secret(answer.get("secret"))
         # A part may be the name itself, as that of a user: then it is no secret.
         kept = [secret.reveal(name) for name in secret.names if secret.reveal(name) != record.name]
-        return Made(secret, _kept(answer.get("reference"), kept), _facts(answer.get("facts"), kept))
+        return MadeCredential(secret, _kept(answer.get("reference"), kept), _facts(answer.get("facts"), kept))
 
-    def revoke(self, records: Sequence[Record]) -> list[Outcome]:
+    def revoke(self, records: Sequence[TargetRecord]) -> list[EndOutcome]:
         """Ask that nothing be left of credentials, some hundreds at a time."""
-        outcomes: list[Outcome] = []
+        outcomes: list[EndOutcome] = []
         for first in range(0, len(records), AT_ONCE):
             some = records[first : first + AT_ONCE]
             try:
@@ -114,14 +114,16 @@ class ExecIssuer:
                 told = found if isinstance(found, dict) else {}
                 outcomes += [self._outcome(each, told.get(each.jti)) for each in some]
             except _LackingError as error:
-                outcomes += [Outcome(Settlement.UNSUPPORTED, error.message, each.expires_at) for each in some]
+                outcomes += [
+                    EndOutcome(Settlement.UNSUPPORTED, error.message, each.expires_at) for each in some
+                ]
             except RefusedError as error:
-                outcomes += [Outcome(Settlement.STUCK, error.message)] * len(some)
+                outcomes += [EndOutcome(Settlement.STUCK, error.message)] * len(some)
             except JitidError as error:
-                outcomes += [Outcome(Settlement.UNAVAILABLE, error.message)] * len(some)
+                outcomes += [EndOutcome(Settlement.UNAVAILABLE, error.message)] * len(some)
         return outcomes
 
-    def probe(self, record: Record, secret: Secret | None = None) -> Probe:
+    def probe(self, record: TargetRecord, secret: Secret | None = None) -> Probe:
         """Ask whether a credential works."""
         parts = None if secret is None else {name: secret.reveal(name) for name in secret.names}
         try:
@@ -175,14 +177,14 @@ class ExecIssuer:
             _shown(told.get("detail")) or "",
         )
 
-    def _outcome(self, record: Record, told: object) -> Outcome:
+    def _outcome(self, record: TargetRecord, told: object) -> EndOutcome:
         settlement = told.get("settlement") if isinstance(told, dict) else None
         if not isinstance(told, dict) or settlement not in tuple(Settlement):
-            return Outcome(Settlement.UNAVAILABLE, f"the program {self._shown} said nothing of it")
+            return EndOutcome(Settlement.UNAVAILABLE, f"the program {self._shown} said nothing of it")
         until = _time(told.get("honoured_until"))
         if settlement == Settlement.UNSUPPORTED and until is None:
             until = record.expires_at
-        return Outcome(
+        return EndOutcome(
             Settlement(settlement), _shown(told.get("proof")) or f"the program says {settlement}", until
         )
 
@@ -360,7 +362,7 @@ def check_program(path: str) -> None:
         )
 
 
-def _told(record: Record) -> dict[str, Any]:
+def _told(record: TargetRecord) -> dict[str, Any]:
     """Return what a request says of a credential."""
     told = record._asdict()
     return {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jitid.issuers.target_issuer import Option
+from jitid.issuers.target_issuer import TargetOption
 
-TEMPLATE_OPTIONS: Mapping[str, Option] = {
-    "kube_server": Option("text", "the address of a cluster's API server: a run gets a KUBECONFIG for it"),
-    "kube_ca_file": Option("place", "certificates (PEM) that vouch for that server, where the run is"),
+TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
+    "kube_server": TargetOption(
+        "text", "the address of a cluster's API server: a run gets a KUBECONFIG for it"
+    ),
+    "kube_ca_file": TargetOption("place", "certificates (PEM) that vouch for that server, where the run is"),
 }
 
 

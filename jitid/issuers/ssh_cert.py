@@ -12,19 +12,19 @@ from jitid.crypto.openssh import PublicKey, options, string, strings
 from jitid.crypto.public_key import is_pem, load, public_print, ssh_print
 from jitid.errors import ConfigurationError, UsageError
 from jitid.issuers.issuer import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
-from jitid.issuers.target_issuer import Option
+from jitid.issuers.target_issuer import TargetOption
 from jitid.keys.keyring import Signer
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret
 
-OPTIONS: Mapping[str, Option] = {}
-TEMPLATE_OPTIONS: Mapping[str, Option] = {
-    "principals": Option(
+OPTIONS: Mapping[str, TargetOption] = {}
+TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
+    "principals": TargetOption(
         "texts", "whom hosts take the holder for: logins, or names in AuthorizedPrincipalsFile", True
     ),
-    "source_address": Option("texts", "the addresses and networks that it may be used from"),
-    "force_command": Option("text", "the only command that it runs, whatever is asked for"),
-    "extensions": Option("texts", "what it permits besides, such as permit-pty; nothing without it"),
+    "source_address": TargetOption("texts", "the addresses and networks that it may be used from"),
+    "force_command": TargetOption("text", "the only command that it runs, whatever is asked for"),
+    "extensions": TargetOption("texts", "what it permits besides, such as permit-pty; nothing without it"),
 }
 
 EXTENSIONS = (

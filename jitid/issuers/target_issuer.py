@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import ClassVar, NamedTuple, Protocol
 
-from jitid.model.target import Existing, Made, Outcome, Probe, Record
+from jitid.model.target import EndOutcome, Existing, MadeCredential, Probe, TargetRecord
 from jitid.values.secret import Secret
 
 
-class Option(NamedTuple):
+class TargetOption(NamedTuple):
     """One option that the table of a target, or of a template, may have."""
 
     sort: str
@@ -35,20 +35,20 @@ class OutsideIssuer(Protocol):
     With it, that something is not named says nothing: it is neither gone nor clean.
     """
 
-    def mint(self, record: Record, remember: Callable[[str], None]) -> Made:
+    def mint(self, record: TargetRecord, remember: Callable[[str], None]) -> MadeCredential:
         """Make the credential of a record that is durable already, under the record's name.
 
         `remember` keeps a reference durably in the ledger before this goes on: for what must be known to end it, and
         cannot be derived from the name.
         """
 
-    def revoke(self, records: Sequence[Record]) -> list[Outcome]:
+    def revoke(self, records: Sequence[TargetRecord]) -> list[EndOutcome]:
         """See to it that nothing is left of these at the target, and return what came of each, in their order.
 
         Revoked, expired or never made: all end alike, and what is not there is done. It raises nothing for one of many.
         """
 
-    def probe(self, record: Record, secret: Secret | None = None) -> Probe:
+    def probe(self, record: TargetRecord, secret: Secret | None = None) -> Probe:
         """Look whether the target takes a credential: with its secret as a holder would, without it from outside."""
 
     def names_of(self, name: str, reference: str | None) -> tuple[str, ...]:  # noqa: ARG002 - most go by the name

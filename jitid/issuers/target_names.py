@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from jitid.errors import UsageError
-from jitid.model.target import Record
+from jitid.model.target import TargetRecord
 from jitid.model.task import NOBODY, written_task
 from jitid.values.names import EPHEMERAL
 from jitid.values.text import label
 
 
-def agent_of(record: Record) -> str:
+def agent_of(record: TargetRecord) -> str:
     """Return what an agent is called in what is only shown: that it is not registered can be seen."""
     return record.agent if record.under_agent else f"{EPHEMERAL}/{record.agent}"
 
 
-def proved_agent(record: Record, target: str) -> str:
+def proved_agent(record: TargetRecord, target: str) -> str:
     """Return the name of an agent where something may be permitted by it.
 
     Raises UsageError for an agent that is not registered: its name was chosen by the requester.
@@ -28,6 +28,6 @@ def proved_agent(record: Record, target: str) -> str:
     return record.agent
 
 
-def task_of(record: Record, slash: str = "%2F") -> str:
+def task_of(record: TargetRecord, slash: str = "%2F") -> str:
     """Return `OWNER/NAME`: others may have a task of the same name. `slash` stands for those of the owner."""
     return written_task(record.task_opener or NOBODY, record.task, slash)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
 from jitid.issuers.by_kind import COMMON, LONGEST, open_issuer, options_of
-from jitid.issuers.target_issuer import Option, OutsideIssuer
+from jitid.issuers.target_issuer import OutsideIssuer, TargetOption
 from jitid.keys.keyring import Signer
 from jitid.model.credential import MADE, Kind, is_outside, is_target_name, sort_of
 from jitid.model.target import StatedTarget, Target
@@ -19,7 +19,7 @@ from jitid.values.times import parse_duration
 MOST_COUNT = 1_000_000_000
 
 
-class Chosen(NamedTuple):
+class ChosenTarget(NamedTuple):
     """What a credential is to be made from."""
 
     target: Target | None
@@ -85,7 +85,7 @@ class Targets:
         """Return all targets. Raises ConfigurationError for the first whose table cannot be meant."""
         return [self.get(name) for name in self._stated]
 
-    def choose(self, kind: str, template: str | None) -> Chosen:
+    def choose(self, kind: str, template: str | None) -> ChosenTarget:
         """Return what makes a credential of a kind, from a template: `TEMPLATE`, `TARGET/TEMPLATE` or none.
 
         Without a template it is the only target of the kind; for kinds that are made here, none.
@@ -97,7 +97,7 @@ class Targets:
         """
         named, _, own = (template or "").rpartition("/")
         if template is None and not is_outside(kind):
-            return Chosen(None, None)
+            return ChosenTarget(None, None)
         of_kind = [each for each in self._stated.values() if kind_of(each) == kind]
         found = [
             each
@@ -105,7 +105,7 @@ class Targets:
             if named in ("", each.name) and (not own or own in _tables(each.table.get("template")))
         ]
         if len(found) == 1:
-            return Chosen(self.get(found[0].name), own or None)
+            return ChosenTarget(self.get(found[0].name), own or None)
         if found:
             raise UsageError(
                 f"{len(found)} targets could be meant by {quote(kind if template is None else f'{kind}:{template}')}",
@@ -211,7 +211,7 @@ def _tables(value: object) -> dict[str, dict[str, Any]]:
 
 
 def _checked(
-    table: Mapping[str, Any], options: Mapping[str, Option], folder: str, where: str
+    table: Mapping[str, Any], options: Mapping[str, TargetOption], folder: str, where: str
 ) -> dict[str, Any]:
     found = {}
     for name, value in table.items():

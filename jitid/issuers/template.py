@@ -8,7 +8,7 @@ from typing import Any
 
 from jitid.errors import ConfigurationError
 from jitid.issuers.target_names import proved_agent, task_of
-from jitid.model.target import Record
+from jitid.model.target import TargetRecord
 from jitid.values.text import quote
 
 _PLACE = re.compile(r"\{([^{}]*)\}|([{}])")
@@ -16,7 +16,7 @@ FIELDS = ("task", "agent", "delegator", "id", "jti", "name", "ttl")
 """What may stand in braces: names of the ledger's, ids, and the seconds for which the credential is to live."""
 
 
-def fill(value: Any, record: Record, seconds: int, target: str) -> Any:  # noqa: ANN401 - what TOML may hold
+def fill(value: Any, record: TargetRecord, seconds: int, target: str) -> Any:  # noqa: ANN401 - what TOML may hold
     """Return a value of a template with its places filled, in all texts within it.
 
     `{agent}` is that of a registered agent alone, and `{task}` is `OWNER/NAME`: by what is made, others permit things.
@@ -33,7 +33,7 @@ def fill(value: Any, record: Record, seconds: int, target: str) -> Any:  # noqa:
     return value
 
 
-def _fill(text: str, record: Record, seconds: int, target: str) -> str:
+def _fill(text: str, record: TargetRecord, seconds: int, target: str) -> str:
     values = {
         "task": task_of(record),
         "delegator": record.delegator,

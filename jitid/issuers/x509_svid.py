@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 
-from jitid.crypto.der import Authority, authority, from_pem, split, to_pem
+from jitid.crypto.der import IssuerFields, authority, from_pem, split, to_pem
 from jitid.crypto.x509_form import certificate, form, private_pem, public_info
 from jitid.errors import ConfigurationError, IntegrityError, UsageError
 from jitid.issuers.issuer import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
-from jitid.issuers.target_issuer import Option
+from jitid.issuers.target_issuer import TargetOption
 from jitid.keys.keyring import Signer, uncompressed
 from jitid.values.ids import parse_id
 from jitid.values.names import spiffe_id
@@ -18,9 +18,9 @@ from jitid.values.secret import Secret
 from jitid.values.text import quote
 from jitid.values.times import format_time
 
-OPTIONS: Mapping[str, Option] = {}
-TEMPLATE_OPTIONS: Mapping[str, Option] = {
-    "dns_names": Option("texts", "the names under which servers of the agent are reached"),
+OPTIONS: Mapping[str, TargetOption] = {}
+TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
+    "dns_names": TargetOption("texts", "the names under which servers of the agent are reached"),
 }
 _MIN_RSA, _MAX_RSA = 2048, 8192
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
@@ -95,7 +95,7 @@ class X509SvidIssuer:
 
 
 @lru_cache(maxsize=4)
-def _opened(certificates: bytes) -> tuple[Authority, str]:
+def _opened(certificates: bytes) -> tuple[IssuerFields, str]:
     """Return an authority, and as text its certificate with those above it, but for the root."""
     chain = split(certificates)
     # Verifiers have the root already.

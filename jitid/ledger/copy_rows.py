@@ -24,7 +24,7 @@ _AT_ONCE = 20_000
 """Rows that are committed together: so many are read again at most after a copy was broken off."""
 
 
-class Table(NamedTuple):
+class CopiedTable(NamedTuple):
     """A table as it is read and written here."""
 
     name: str
@@ -54,13 +54,13 @@ class Table(NamedTuple):
         return ", ".join(f'"{name}"' for name in self.columns)
 
 
-class Store(Protocol):
+class CopyStore(Protocol):
     """A database with a ledger's tables."""
 
-    def tables(self) -> dict[str, Table]:
+    def tables(self) -> dict[str, CopiedTable]:
         """Return the tables that are copied row by row, each after those that its rows refer to."""
 
-    def rows(self, table: Table, after: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:
+    def rows(self, table: CopiedTable, after: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:
         """Yield rows in the order of their key: all, or those that follow a key."""
 
 
@@ -74,7 +74,7 @@ class Stage(Enum):
     """All that is left is to publish it."""
 
 
-class Source(Store, Protocol):
+class CopySource(CopyStore, Protocol):
     """The ledger that is copied. From the beginning of its `with` block to the end nobody else writes to it."""
 
     kind: str
@@ -98,7 +98,7 @@ class Source(Store, Protocol):
         """Seal the ledger, so that its copy alone is live; durable when this returns. Nobody has written meanwhile."""
 
 
-class Target(Store, Protocol):
+class CopyTarget(CopyStore, Protocol):
     """Where a ledger is copied to; until it is published, nobody takes it for one.
 
     Leaving its `with` block without having published it leaves what was copied for the next attempt.
@@ -124,10 +124,10 @@ class Target(Store, Protocol):
 
         """
 
-    def last(self, table: Table) -> Sequence[Any] | None:
+    def last(self, table: CopiedTable) -> Sequence[Any] | None:
         """Return the key of the last row that is there."""
 
-    def load(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+    def load(self, table: CopiedTable, rows: Sequence[Sequence[Any]]) -> None:
         """Put rows there, all of them or none."""
 
     def index(self) -> None:
@@ -152,7 +152,7 @@ class Copied(NamedTuple):
     """SHA-256 over its rows."""
 
 
-def shared(source: Store, target: Store) -> list[tuple[Table, Table]]:
+def shared(source: CopyStore, target: CopyStore) -> list[tuple[CopiedTable, CopiedTable]]:
     """Return the tables of both. Raises IntegrityError where they do not have the same."""
     ours, theirs = source.tables(), target.tables()
     if ours.keys() != theirs.keys() or any(
@@ -166,7 +166,9 @@ def shared(source: Store, target: Store) -> list[tuple[Table, Table]]:
     return [(table, theirs[name]._replace(columns=table.columns)) for name, table in ours.items()]
 
 
-def carry(source: Store, target: Target, pairs: Sequence[tuple[Table, Table]]) -> Iterator[tuple[str, int]]:
+def carry(
+    source: CopyStore, target: CopyTarget, pairs: Sequence[tuple[CopiedTable, CopiedTable]]
+) -> Iterator[tuple[str, int]]:
     """Copy what is not there yet; yield the name of a table with the number of rows that have come."""
     for ours, theirs in pairs:
         rows = source.rows(ours, target.last(theirs))
@@ -175,7 +177,9 @@ def carry(source: Store, target: Target, pairs: Sequence[tuple[Table, Table]]) -
             yield ours.name, len(chunk)
 
 
-def compare(source: Store, target: Store, pairs: Sequence[tuple[Table, Table]]) -> Iterator[Copied]:
+def compare(
+    source: CopyStore, target: CopyStore, pairs: Sequence[tuple[CopiedTable, CopiedTable]]
+) -> Iterator[Copied]:
     """Yield each table with the number and the digest of its rows, after comparing them.
 
     Raises:
@@ -201,9 +205,9 @@ def _digest(rows: Iterator[tuple[Any, ...]]) -> tuple[int, str]:
     return count, digest.hexdigest()
 
 
-def in_order(tables: Mapping[str, Table], references: Mapping[str, set[str]]) -> dict[str, Table]:
+def in_order(tables: Mapping[str, CopiedTable], references: Mapping[str, set[str]]) -> dict[str, CopiedTable]:
     """Return tables in an order in which each stands after those that it refers to."""
-    done: dict[str, Table] = {}
+    done: dict[str, CopiedTable] = {}
     while len(done) < len(tables):
         free = [
             name

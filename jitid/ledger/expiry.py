@@ -13,7 +13,7 @@ from jitid.ledger.dependents import OVER
 from jitid.ledger.retry import change
 from jitid.model.credential import State
 from jitid.model.event import ended_digest
-from jitid.model.ledger_rows import Closed
+from jitid.model.ledger_rows import ClosedByEvent
 
 if TYPE_CHECKING:
     from jitid.ledger.contract import Ledger
@@ -86,14 +86,14 @@ def _close(
     transaction.append(
         operation, {**facts, "count": len(rows), "ended": ended_digest(row[1] for row in rows)}
     )
-    transaction.closed.append(Closed(seq, len(rows)))
+    transaction.closed.append(ClosedByEvent(seq, len(rows)))
     lines = [row[4] for row in rows if row[4] is not None]
     if lines and state is State.EXPIRED and (lapsed := lapse(transaction, lines, facts)) is not None:
         transaction.closed.append(lapsed)
     return len(rows)
 
 
-def lapse(transaction: Transaction, lines: Collection[int], facts: Mapping[str, Any]) -> Closed | None:
+def lapse(transaction: Transaction, lines: Collection[int], facts: Mapping[str, Any]) -> ClosedByEvent | None:
     """End all live credentials that rest on lines without a head; return None if there are none.
 
     A line is identified by the number of its first credential. `facts` are further members of the event.
@@ -112,7 +112,7 @@ def lapse(transaction: Transaction, lines: Collection[int], facts: Mapping[str, 
         keep_honoured(transaction, seq, len(honoured), transaction.now, max(honoured))
     digest = ended_digest(one.jti for one in found)
     transaction.append("lapse", {**facts, "reason": _LAPSED, "count": len(found), "ended": digest})
-    return Closed(seq, len(found))
+    return ClosedByEvent(seq, len(found))
 
 
 def keep_honoured(

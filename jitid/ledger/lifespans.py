@@ -48,7 +48,7 @@ _LEAKED = {
 """Which leaked secrets are counted, by the names of the counts."""
 
 
-class Asked:
+class AtOneTime:
     """A ledger that is asked about one time, which each question has as `:now`."""
 
     def __init__(self, db: Any, now: int) -> None:
@@ -79,7 +79,7 @@ class Asked:
         return Spread(int(count), p50, p95, longest)
 
 
-def retirement(asked: Asked) -> Retirement:
+def retirement(asked: AtOneTime) -> Retirement:
     """Return how long credentials outlived their tasks."""
     (tasks,) = asked.one(f"SELECT count(*) FROM task t WHERE {_TASK_IS_OVER}")
     # What outlived its task is rare: only that is grouped.
@@ -108,7 +108,7 @@ def _latest(first: str, *others: str) -> str:
     return latest
 
 
-def _add_kindred(asked: Asked) -> None:
+def _add_kindred(asked: AtOneTime) -> None:
     """Let each leaked secret have the facts of its whole identity and of all below it: its holder had all of that.
 
     Most have one credential and nothing below: those have their facts already.
@@ -132,7 +132,7 @@ def _add_kindred(asked: Asked) -> None:
     )
 
 
-def leaks(asked: Asked, since: int) -> tuple[Leaks, dict[int, int]]:
+def leaks(asked: AtOneTime, since: int) -> tuple[Leaks, dict[int, int]]:
     """Return what became of leaked secrets, and how many were reported on each day after `since`."""
     asked.all(
         f"""INSERT INTO leaked
@@ -182,7 +182,7 @@ def leaks(asked: Asked, since: int) -> tuple[Leaks, dict[int, int]]:
     return found, dict(reports)
 
 
-def trend(asked: Asked, since: int, reports: Mapping[int, int]) -> tuple[Day, ...]:
+def trend(asked: AtOneTime, since: int, reports: Mapping[int, int]) -> tuple[Day, ...]:
     """Return the days from the midnight `since` on; `reports` has the leaks of each."""
     days = (asked.now - since) // _DAY + 1
     issued, ended, begun = [0] * days, [0] * days, 0

@@ -42,11 +42,11 @@ class OneViewLedger:
 
     def read(self, *, by_mark: bool = False) -> AbstractContextManager[View]:
         """Return the view that is open, or open it."""
-        return _Reading(self, by_mark=by_mark)
+        return _SharedRead(self, by_mark=by_mark)
 
     def glance(self) -> AbstractContextManager[View]:
         """Return the view that is open, or open it."""
-        return _Reading(self, by_mark=False)
+        return _SharedRead(self, by_mark=False)
 
     def write(
         self,
@@ -88,7 +88,7 @@ class OneViewLedger:
             opened.__exit__(kind, error, trace)
 
 
-class _Reading:
+class _SharedRead:
     """One read; only an error closes the view."""
 
     def __init__(self, ledger: OneViewLedger, *, by_mark: bool) -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.model.ledger_rows import (
-    SigningKey,
-    Withdrawn,
-)
+from jitid.model.ledger_rows import SigningKey, WithdrawnCredential
 
 if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
@@ -50,7 +47,7 @@ class KeyStore:
         latest: int | None = row[0]
         return latest
 
-    def withdrawn_by(self, key: int) -> list[Withdrawn]:
+    def withdrawn_by(self, key: int) -> list[WithdrawnCredential]:
         """Return what that key signed and is no longer valid though it has not expired, oldest first."""
         rows = self._db.execute(
             """SELECT jti, coalesce(ended_at, superseded_at), coalesce(ended_as, 'superseded'), expires_at
@@ -59,7 +56,7 @@ class KeyStore:
                   AND (ended_as <> 'expired' OR ended_as IS NULL AND superseded_at <= :now) ORDER BY jti""",
             {"key": key, "now": self._now},
         )
-        return [Withdrawn(*row) for row in rows]
+        return [WithdrawnCredential(*row) for row in rows]
 
 
 class KeyChanges(KeyStore):

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.view import View
-from jitid.model.chain import Chain, Held
+from jitid.model.chain import Chain, HeldChains
 from jitid.model.event import Event, encode
 from jitid.model.ledger_rows import (
     CHANGEABLE,
     CREDENTIAL_COLUMNS,
     IDENTITY_COLUMNS,
-    Closed,
+    ClosedByEvent,
     CredentialRow,
     IdentityRow,
     Names,
@@ -30,7 +30,7 @@ _SOME = 10
 """For fewer rows, looking for columns that are NULL in all of them costs more than it saves."""
 
 
-class Known(NamedTuple):
+class KnownRows(NamedTuple):
     """What is known to be in the ledger and never leaves it, so that it need not be asked again."""
 
     terms: dict[str, int]
@@ -51,9 +51,9 @@ class Transaction(View):
         names: Names,
         now: int,
         by: str,
-        known: Known,
+        known: KnownRows,
         told: Mapping[str, Any] = MappingProxyType({}),
-        held: Held | None = None,
+        held: HeldChains | None = None,
     ) -> None:
         """Args are whose it is (`by`), what is `known` to be there, what each event says besides, and its chains."""
         super().__init__(db, names, now)
@@ -66,7 +66,7 @@ class Transaction(View):
         """What is recorded with the next event, by the member of the event that says so."""
         self.request: str | None = None
         """The request, as `idempotency.request_digest` has it, that the events say was answered by what they made."""
-        self.closed: list[Closed] = []
+        self.closed: list[ClosedByEvent] = []
         """What was due, and is recorded as ended by this transaction, from its beginning on."""
 
     def set(self, name: str, value: str) -> None:
@@ -119,10 +119,10 @@ class Transaction(View):
         dialect_of(self.db).insert(self.db, table, columns, told)
 
     @property
-    def held(self) -> Held:
+    def held(self) -> HeldChains:
         """The audit chains that this transaction appends to; unless it was given some, all that are open."""
         if self._held is None:
-            self._held = Held([chain for chain in super().chains() if not chain.closed])
+            self._held = HeldChains([chain for chain in super().chains() if not chain.closed])
         return self._held
 
     def chains(self) -> list[Chain]:
@@ -135,7 +135,7 @@ class Transaction(View):
         from jitid.ledger.chain_epochs import open_epoch
 
         chains = open_epoch(self.db, self._names.uuid, self.chains(), count, self._now, counted=counted)
-        self._held = Held([chain for chain in chains if not chain.closed])
+        self._held = HeldChains([chain for chain in chains if not chain.closed])
 
     def rename(self, names: Names) -> None:
         """Record another issuer, with the names that it had before; what is issued after this is issued under it."""

@@ -11,7 +11,7 @@ RESERVE = 10
 """So many seconds' worth of writes may come at once, after as long a rest."""
 
 
-class Pace:
+class CallPace:
     """Gives turns at a rate: `rate` a second on the average, and at most `RESERVE` seconds' worth of them at once."""
 
     def __init__(self, rate: int, clock: Callable[[], float]) -> None:
@@ -45,7 +45,7 @@ class LimitError(JitidError):
         """In how many it helps."""
 
 
-class Limits(NamedTuple):
+class AgentLimits(NamedTuple):
     """How much an agent may have from one server."""
 
     most: int

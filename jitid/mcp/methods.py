@@ -9,7 +9,7 @@ from jitid import __version__
 from jitid.errors import JitidError
 from jitid.mcp import messages, tool_answers, tool_schema
 from jitid.mcp.messages import MessageError, Request
-from jitid.mcp.session import Session
+from jitid.mcp.session import AgentSession
 from jitid.mcp.tools import TOOLS
 from jitid.system import output
 
@@ -24,10 +24,10 @@ _INSTRUCTIONS = (
 )
 
 
-class Server:
+class McpServer:
     """Answers one client."""
 
-    def __init__(self, session: Session, *, debug: bool) -> None:
+    def __init__(self, session: AgentSession, *, debug: bool) -> None:
         self._debug = debug
         self._session = session
         self._version: str | None = None

@@ -25,7 +25,7 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.mcp import tool_answers
-from jitid.mcp.agent_limits import LimitError, Limits, Pace
+from jitid.mcp.agent_limits import AgentLimits, CallPace, LimitError
 from jitid.mcp.handed_out import Handed, HandedOut
 from jitid.model.ledger_rows import Selection
 from jitid.operation.base import Operation, Result
@@ -64,15 +64,15 @@ class Host(NamedTuple):
     """Whether an internal error is raised instead of answered."""
 
 
-class Session:
+class AgentSession:
     """The agent whose own credential is in a file, from the beginning of its server to the end."""
 
-    def __init__(self, host: Host, limits: Limits) -> None:
+    def __init__(self, host: Host, limits: AgentLimits) -> None:
         self._host = host
         self.status: int | None = None
         """The exit status, where not all that was handed out could be revoked at the end."""
         self._limits = limits
-        self._pace = Pace(limits.rate, time.monotonic)
+        self._pace = CallPace(limits.rate, time.monotonic)
         self.handed = HandedOut()
 
     def whoami(self, _arguments: Mapping[str, Any]) -> dict[str, Any]:

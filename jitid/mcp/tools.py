@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jitid.mcp import tool_schema
-from jitid.mcp.session import Session
+from jitid.mcp.session import AgentSession
 
 
 class Tool(NamedTuple):
@@ -18,7 +18,7 @@ class Tool(NamedTuple):
     takes: tool_schema.Schema
     gives: tool_schema.Schema
     hints: Mapping[str, bool]
-    perform: Callable[[Session, Mapping[str, Any]], dict[str, Any]]
+    perform: Callable[[AgentSession, Mapping[str, Any]], dict[str, Any]]
 
     def listed(self) -> dict[str, Any]:
         """Return the tool as `tools/list` tells it."""
@@ -45,7 +45,7 @@ TOOLS: Mapping[str, Tool] = {
             tool_schema.NOTHING,
             tool_schema.SELF,
             _LOOKS,
-            Session.whoami,
+            AgentSession.whoami,
         ),
         Tool(
             "what_may_i_do",
@@ -56,7 +56,7 @@ TOOLS: Mapping[str, Tool] = {
             tool_schema.QUESTION,
             tool_schema.DECISION,
             _LOOKS,
-            Session.what_may_i_do,
+            AgentSession.what_may_i_do,
         ),
         Tool(
             "request_identity",
@@ -68,7 +68,7 @@ TOOLS: Mapping[str, Tool] = {
             tool_schema.REQUEST,
             tool_schema.ISSUED,
             {"readOnlyHint": False, "destructiveHint": False, "idempotentHint": False},
-            Session.request_identity,
+            AgentSession.request_identity,
         ),
         Tool(
             "hand_back",
@@ -78,7 +78,7 @@ TOOLS: Mapping[str, Tool] = {
             tool_schema.ID,
             tool_schema.HANDED_BACK,
             {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": True},
-            Session.hand_back,
+            AgentSession.hand_back,
         ),
     )
 }

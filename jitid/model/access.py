@@ -68,7 +68,7 @@ class Access(NamedTuple):
         return AccessState.EXPIRED if self.expires_at <= now else AccessState.ACTIVE
 
 
-class Presented(NamedTuple):
+class PresentedAccess(NamedTuple):
     """An access credential as it counts when somebody comes with it."""
 
     access: Access

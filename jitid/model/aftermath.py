@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Made(NamedTuple):
+class MadeAfterLeak(NamedTuple):
     """A credential of the identity or of one below it, besides the one that leaked; times since the epoch."""
 
     jti: str
@@ -70,7 +70,7 @@ class Aftermath(NamedTuple):
     """How many of those were made after the report."""
     live: int
     """How many of those are alive."""
-    made: list[Made]
+    made: list[MadeAfterLeak]
     acted: list[Acted]
     over: list[Over]
     at_targets: list[AtTarget]

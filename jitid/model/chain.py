@@ -101,7 +101,7 @@ def following(chains: Sequence[Chain], ledger: str, count: int) -> list[Chain]:
     return [chain._replace(hash=opening(ledger, chain, before)) for chain in laid]
 
 
-class Held:
+class HeldChains:
     """The chains that a transaction has for itself: one of them, or all that are open."""
 
     def __init__(self, chains: Iterable[Chain]) -> None:

@@ -7,7 +7,7 @@ from jitid.model.agent import Agent
 from jitid.model.delegator import Delegator
 
 
-class Entry(NamedTuple):
+class DirectoryEntry(NamedTuple):
     """What the directory has of a delegator and of an agent, as far as an issue is decided by it."""
 
     delegator: Delegator | None

@@ -84,7 +84,7 @@ class Printed(NamedTuple):
     """Those that something else has: parts of secrets, and the bearers of who may ask an authority."""
 
 
-class Recorded(NamedTuple):
+class RecordedLeaks(NamedTuple):
     """What reporting some credentials came to."""
 
     new: list[tuple[int, bytes]]
@@ -95,7 +95,7 @@ class Recorded(NamedTuple):
     """How many are in an open report, as of later than this time; that stands."""
 
 
-class Seen(NamedTuple):
+class SeenPlace(NamedTuple):
     """Where what leaked was seen, as the ledger has it."""
 
     sighting: "Sighting"
@@ -103,10 +103,10 @@ class Seen(NamedTuple):
     """The audit event that tells of it."""
 
 
-class Places(NamedTuple):
+class LeakPlaces(NamedTuple):
     """Where what leaked was seen, in short."""
 
-    first: Seen
+    first: SeenPlace
     """The one that was reported first."""
     total: int
     """In how many places it was seen."""
@@ -134,7 +134,7 @@ class Noted(NamedTuple):
     """How many places they stand for."""
 
 
-class Refused(NamedTuple):
+class RefusedLeaks(NamedTuple):
     """Leaks of which nothing lives any more, by their numbers, in order."""
 
     leaks: list[int]

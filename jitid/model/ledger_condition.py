@@ -46,7 +46,7 @@ class ClockReading(NamedTuple):
         return self.marked_by == LAST_EVENT
 
 
-class Remark(NamedTuple):
+class ConditionRemark(NamedTuple):
     """Something to be said of what keeps a ledger."""
 
     text: str
@@ -72,5 +72,5 @@ class Condition(Protocol):
     def clock(self) -> ClockReading:
         """Return how the clock and its time mark stand."""
 
-    def remarks(self) -> list[Remark]:
+    def remarks(self) -> list[ConditionRemark]:
         """Return what is to be said of a server that keeps it; nothing where there is none."""

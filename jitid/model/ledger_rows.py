@@ -183,7 +183,7 @@ class SigningKey(NamedTuple):
         return not ended and (self.use != "x509" or self.certificates is not None)
 
 
-class Withdrawn(NamedTuple):
+class WithdrawnCredential(NamedTuple):
     """A signed credential that has ended and would be valid by what is written in it; times since the epoch."""
 
     jti: bytes
@@ -192,7 +192,7 @@ class Withdrawn(NamedTuple):
     expires_at: int
 
 
-class Held(NamedTuple):
+class TokenReach(NamedTuple):
     """For what a live credential is, and for what tokens are obtained by it."""
 
     audiences: tuple[str, ...]
@@ -329,7 +329,7 @@ class Radius(NamedTuple):
     """Until when targets may accept any of it, as far as they have answered; None where none has."""
 
 
-class Closed(NamedTuple):
+class ClosedByEvent(NamedTuple):
     """What was dead, and is recorded so by one event."""
 
     event: int

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from jitid.model.target import Record
+from jitid.model.target import TargetRecord
 from jitid.values import strict_json
 
 
@@ -15,7 +15,7 @@ class Outside(NamedTuple):
 
     key: int
     """The ledger's number of the credential."""
-    record: Record
+    record: TargetRecord
     facts: Mapping[str, Any]
     """What the target told of it, to be shown: never a secret."""
     confirmed: bool

@@ -70,7 +70,7 @@ class People(NamedTuple):
     highest_delegator: str | None
 
 
-class Use(NamedTuple):
+class SurveyedUse(NamedTuple):
     """Which live identities were used, as far as the ledger sees it."""
 
     identities: int
@@ -218,7 +218,7 @@ class Survey(NamedTuple):
     """Of the live, as they were granted."""
     bands: tuple[Band, ...]
     people: People
-    use: Use
+    use: SurveyedUse
     retirement: Retirement
     leaks: Leaks
     trend: tuple[Day, ...]

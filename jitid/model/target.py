@@ -61,7 +61,7 @@ BY_HAND = "-"
 """The name that stands for a target where none ends a secret, so that somebody has to; no target is called so."""
 
 
-class Record(NamedTuple):
+class TargetRecord(NamedTuple):
     """What the ledger has of a credential at a target: enough to find it there and to end it, without its secret.
 
     Times are seconds since the epoch.
@@ -91,7 +91,7 @@ class Record(NamedTuple):
     """To whom the task belongs: others may have one of the same name."""
 
 
-class Made(NamedTuple):
+class MadeCredential(NamedTuple):
     """A credential that a target has just made."""
 
     secret: Secret
@@ -132,7 +132,7 @@ class Settlement(StrEnum):
     """The target refuses, and trying again will not help until somebody has looked."""
 
 
-class Outcome(NamedTuple):
+class EndOutcome(NamedTuple):
     """What came of ending a credential at its target."""
 
     settlement: Settlement

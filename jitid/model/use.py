@@ -22,7 +22,7 @@ class NewUse(NamedTuple):
     """Why it was denied."""
 
 
-class Use(NamedTuple):
+class RecordedUse(NamedTuple):
     """An action with who acted, for whom and for what. Times are seconds since the epoch."""
 
     key: int

@@ -13,7 +13,7 @@ from jitid.values.text import quote
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-    from jitid.issuers.targets import Chosen, Targets
+    from jitid.issuers.targets import ChosenTarget, Targets
     from jitid.model.caller import Caller
     from jitid.policy.cedar import Policy
 
@@ -86,7 +86,7 @@ class Terms(NamedTuple):
             any_delegator=caller.roles is None or "issuer" in caller.roles,
         )
 
-    def chosen(self, kind: str, template: str | None) -> "Chosen | None":
+    def chosen(self, kind: str, template: str | None) -> "ChosenTarget | None":
         """Return what makes a credential of a kind, from a template; None for what is made here without one.
 
         Raises:

@@ -81,7 +81,7 @@ def read_cases(file: str, text: str, zone: Zone) -> tuple[list[Case], list[Mista
         return [], [Mistake(file, int(found[1]) if found else 1, None, f"no TOML: {what}")]
     except RecursionError:
         return [], [Mistake(file, 1, None, "no TOML: it is nested too deeply")]
-    return _Reader(file, text, zone).read(document)
+    return _CaseReader(file, text, zone).read(document)
 
 
 def _lines(text: str) -> Iterator[int]:
@@ -97,7 +97,7 @@ class _WrongError(Exception):
     """A value that cannot be meant, and why."""
 
 
-class _Reader:
+class _CaseReader:
     def __init__(self, file: str, text: str, zone: Zone) -> None:
         self._file = file
         self._lines = list(_lines(text))
@@ -281,7 +281,7 @@ def _one_of(value: str, allowed: tuple[str, ...], what: str) -> str:
     return value
 
 
-class _Reading:
+class _TableReading:
     """Reads the members of a table, and tells of each that is wrong."""
 
     def __init__(self, table: Mapping[str, Any], wrong: Wrong) -> None:
@@ -300,7 +300,7 @@ class _Reading:
 
 
 def _expectation(table: Mapping[str, Any], wrong: Wrong) -> Expectation:
-    reading = _Reading(table, wrong)
+    reading = _TableReading(table, wrong)
     decision = reading.member("decision", lambda text: _one_of(text, DECISIONS, "decision"), "")
     if "needs" in table and decision not in ("approval", ""):
         wrong("needs", "`needs` goes with the decision `approval`")
@@ -322,7 +322,7 @@ class _Request:
 
     def read(self) -> PolicyRequest:
         """Return it, with a default in the place of whatever is wrong."""
-        table, member = self._table, _Reading(self._table, self._wrong).member
+        table, member = self._table, _TableReading(self._table, self._wrong).member
         depth = member("depth", _depth, 0)
         delegator = member("delegator", check_delegator, "user:alice")
         return PolicyRequest(
@@ -352,7 +352,7 @@ class _Request:
         )
 
     def _standing(self) -> Standing:
-        table, member = self._table, _Reading(self._table, self._wrong).member
+        table, member = self._table, _TableReading(self._table, self._wrong).member
         known = table.get("known", "groups" in table or "manager" in table)
         registered = table.get("registered", "owner" in table)
         if not known and (table.get("groups") or table.get("manager")):

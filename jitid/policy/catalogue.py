@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from jitid.policy.policy_text import ALL_FACTS, Rule, rule_of
-from jitid.policy.position import Places, statements_of
+from jitid.policy.policy_text import ALL_FACTS, PolicyRule, rule_of
+from jitid.policy.position import FilePlaces, statements_of
 
 
-class Entry(NamedTuple):
+class CataloguedRule(NamedTuple):
     """One rule."""
 
-    rule: Rule
+    rule: PolicyRule
     line: int
     """Where it begins in its file, from 1."""
     text: str
@@ -33,9 +33,9 @@ class Entry(NamedTuple):
         return (*sorted(f"context.{name}" for name in facts), *sorted(self.rule.looks_at))
 
 
-def catalogue(files: Sequence[tuple[str, str]]) -> Iterator[Entry]:
+def catalogue(files: Sequence[tuple[str, str]]) -> Iterator[CataloguedRule]:
     """Yield the rules of the texts of a policy that can be used, in their order."""
     for file, text in files:
-        place = Places(text)
+        place = FilePlaces(text)
         for statement in statements_of(file, text):
-            yield Entry(rule_of(file, statement.text), place(statement.start).line, statement.text)
+            yield CataloguedRule(rule_of(file, statement.text), place(statement.start).line, statement.text)

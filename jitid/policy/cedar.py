@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from jitid.errors import ConfigurationError
-from jitid.policy.decision import Decision, Looks, Misuse, Refusal, Use
+from jitid.policy.decision import Decision, Misuse, PolicyLooks, PolicyUse, Refusal
 from jitid.policy.engine import cedarpy
 from jitid.policy.nesting import NESTED, too_deep
 from jitid.policy.policy_request import DEFAULT_DENY, EVALUATION_ERROR, KIND_BY_NAME, PolicyRequest
 from jitid.policy.policy_text import (
     ALL_FACTS,
     MARKED,
-    Rule,
+    PolicyRule,
     digest_of,
     guarded,
     integers,
@@ -37,7 +37,7 @@ from jitid.policy.reason import (
 from jitid.values.text import MARK, foreign, quote
 
 if TYPE_CHECKING:
-    from jitid.policy.outcome import Outcome
+    from jitid.policy.outcome import PolicyOutcome
 
 _QUICK_QUESTIONS = 10
 """The maximum number of questions that `is_quick` accepts: each takes about 40 µs."""
@@ -82,7 +82,7 @@ class Policy:
         self._files = sorted(files)
         self.digest = digest_of(self._files)
         """SHA-256 over the names and texts of the files, in hexadecimal."""
-        self.rules: list[Rule] = []
+        self.rules: list[PolicyRule] = []
         """In the order of the files."""
         self._set = cedarpy.PolicySet.from_str("")
         for file, text in self._files:
@@ -170,14 +170,14 @@ class Policy:
         return decision._replace(nearest=nearest)
 
     @property
-    def looks(self) -> Looks:
+    def looks(self) -> PolicyLooks:
         """What of a request and of its scopes a decision can depend on."""
         from jitid.policy.classes import classes_of
 
         issue, grant = (
             [rule for rule in self.rules if action in rule.facts] for action in ("issue", "grant")
         )
-        return Looks(
+        return PolicyLooks(
             _NAMES_KIND
             | frozenset(name for rule in issue for name in rule.facts["issue"])
             | frozenset(name for rule in grant for name in rule.facts["grant"]),
@@ -195,10 +195,10 @@ class Policy:
 
         Where no rule permits `authorize` by its name, what is issued and granted may be used unless one forbids it.
         """
-        (refusal,) = self.permits_uses([Use(request, resource, approved)])
+        (refusal,) = self.permits_uses([PolicyUse(request, resource, approved)])
         return refusal
 
-    def permits_uses(self, uses: Sequence[Use]) -> list[Misuse | None]:
+    def permits_uses(self, uses: Sequence[PolicyUse]) -> list[Misuse | None]:
         """Return the same for each of many uses, which costs less than to ask about one after the other."""
         return [
             None
@@ -209,16 +209,16 @@ class Policy:
 
     def outcome_of_use(
         self, request: PolicyRequest, resource: str, approved: frozenset[str] = frozenset()
-    ) -> Outcome:
+    ) -> PolicyOutcome:
         """Return whether it may be, with the rules that say so; none where no rule speaks of it."""
-        from jitid.policy.outcome import Outcome
+        from jitid.policy.outcome import PolicyOutcome
 
-        (answer,) = self._about_uses([Use(request, resource, approved)])
+        (answer,) = self._about_uses([PolicyUse(request, resource, approved)])
         reason = about_use(answer.permitted, answer.rules, answer.trouble)
         word = "permit" if answer.permitted else "deny"
-        return Outcome(word, answer.rules, (), None, (), reason)
+        return PolicyOutcome(word, answer.rules, (), None, (), reason)
 
-    def _about_uses(self, uses: Sequence[Use]) -> list[_Answer]:
+    def _about_uses(self, uses: Sequence[PolicyUse]) -> list[_Answer]:
         if not self.asks_use:
             return [_UNASKED] * len(uses)
         about = self._questions.about_use

@@ -12,8 +12,8 @@ from jitid.policy.dead_rules import ValidRule, never_effective
 from jitid.policy.default import USE_NAME, schema
 from jitid.policy.engine import cedarpy
 from jitid.policy.nesting import NESTED, too_deep
-from jitid.policy.policy_text import ACTIONS, MARKED, Rule, name_of, rule_of
-from jitid.policy.position import Place, Places, Statement
+from jitid.policy.policy_text import ACTIONS, MARKED, PolicyRule, name_of, rule_of
+from jitid.policy.position import FilePlace, FilePlaces, Statement
 from jitid.policy.syntax_tree import Tree, expressions, trees
 from jitid.policy.validation import NO_ACTION, objections, spots
 from jitid.values.text import MARK, quote, safe
@@ -47,7 +47,7 @@ class Problem(NamedTuple):
     """What is wrong at one place; a warning is about what is valid and hardly meant."""
 
     file: str
-    place: Place
+    place: FilePlace
     rule: str | None
     """None where no name could be read."""
     message: str
@@ -58,7 +58,7 @@ class Checked(NamedTuple):
     """What an examination found, in the order of files and places."""
 
     problems: list[Problem]
-    rules: list[Rule]
+    rules: list[PolicyRule]
     """Those that can be used, as far as they themselves go."""
 
     @property
@@ -67,11 +67,11 @@ class Checked(NamedTuple):
         return [problem for problem in self.problems if not problem.warning]
 
 
-class _Read(NamedTuple):
+class _ReadStatement(NamedTuple):
     """A statement that Cedar accepts, and the rule that it is, unless it cannot be used."""
 
     statement: Statement
-    rule: Rule | None
+    rule: PolicyRule | None
     refusal: str
 
 
@@ -124,9 +124,9 @@ def _told(problem: Problem, folder: str) -> str:
 class _Examination:
     def __init__(self, files: Sequence[tuple[str, str]]) -> None:
         self._files = files
-        self._places = {file: Places(text) for file, text in files}
+        self._places = {file: FilePlaces(text) for file, text in files}
         self._problems: dict[Problem, None] = {}
-        self._read: list[_Read] = []
+        self._read: list[_ReadStatement] = []
         self._schema = cedarpy.Schema.from_str(schema())
         self._use_is_known = True
 
@@ -161,7 +161,7 @@ class _Examination:
             at = position.find(text, told) or 0
         self._use_is_known = False
         told = safe(told.removeprefix("error parsing schema: ")[:200])
-        self._problems[Problem(USE_NAME, Places(text)(at), None, told)] = None
+        self._problems[Problem(USE_NAME, FilePlaces(text)(at), None, told)] = None
 
     def read(self) -> None:
         """Read every statement by itself."""
@@ -215,7 +215,7 @@ class _Examination:
             ):
                 file = self._files[0][0] if self._files else ""
                 self._problems[
-                    Problem(file, Place(1, 1), None, f"no rule permits `{action}`: {what}", warning=True)
+                    Problem(file, FilePlace(1, 1), None, f"no rule permits `{action}`: {what}", warning=True)
                 ] = None
 
     def _tell(self, statement: Statement, offset: int, message: str, *, warning: bool = False) -> None:
@@ -248,16 +248,16 @@ class _Examination:
             message = _OF_RULE.sub("", error.message, count=1)
             at = position.effect_start(text) if name_of(text) is None else _found(text, message)
             self._tell(statement, at, message)
-            self._read.append(_Read(statement, None, message))
+            self._read.append(_ReadStatement(statement, None, message))
             return
         other = first.setdefault(rule.name, statement)
         if other is not statement:
             line = self._places[other.file](other.start).line
             at = _found(text, f'`"{rule.name}"`')
             self._tell(statement, at, f"`{rule.name}` is a rule of {quote(other.file)}, line {line}, already")
-            self._read.append(_Read(statement, None, ""))
+            self._read.append(_ReadStatement(statement, None, ""))
             return
-        self._read.append(_Read(statement, rule, ""))
+        self._read.append(_ReadStatement(statement, rule, ""))
         for at, told in _hardly_meant(statement, rule):
             self._tell(statement, at, told, warning=True)
 
@@ -324,7 +324,7 @@ def _telling(messages: list[str], refusal: str) -> Iterator[str]:
         yield message
 
 
-def _hardly_meant(statement: Statement, rule: Rule) -> Iterator[tuple[int, str]]:
+def _hardly_meant(statement: Statement, rule: PolicyRule) -> Iterator[tuple[int, str]]:
     """Yield what is valid in a statement, and hardly meant."""
     from difflib import get_close_matches
 

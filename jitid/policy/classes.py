@@ -26,25 +26,25 @@ _TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 """The same comparison with its sides exchanged."""
 
 
-class Names(NamedTuple):
+class ToldNames(NamedTuple):
     """Names that are told from all others, and beginnings of names that are told from other beginnings."""
 
     values: frozenset[str] = frozenset()
     beginnings: frozenset[str] = frozenset()
 
-    def with_(self, other: Names) -> Names:
+    def with_(self, other: ToldNames) -> ToldNames:
         """Return what either tells apart."""
-        return Names(self.values | other.values, self.beginnings | other.beginnings)
+        return ToldNames(self.values | other.values, self.beginnings | other.beginnings)
 
 
 class Classes(NamedTuple):
     """What a policy tells apart of the facts that it looks at."""
 
-    agent: Names | None
+    agent: ToldNames | None
     """None where each name is told from every other."""
-    delegator: Names | None
-    task: Names | None
-    task_owner: Names | None
+    delegator: ToldNames | None
+    task: ToldNames | None
+    task_owner: ToldNames | None
     numbers: Mapping[str, frozenset[int] | None]
     """By the fact: from which values on it is another one to the policy; None where each value is."""
     standing: frozenset[str]
@@ -68,12 +68,12 @@ class Classes(NamedTuple):
         )
 
 
-def _either(one: Names | None, other: Names | None) -> Names | None:
+def _either(one: ToldNames | None, other: ToldNames | None) -> ToldNames | None:
     return None if one is None or other is None else one.with_(other)
 
 
 NOTHING = Classes(
-    *(Names(), Names(), Names(), Names()),
+    *(ToldNames(), ToldNames(), ToldNames(), ToldNames()),
     dict.fromkeys(NUMBERS, frozenset[int]()),
     frozenset(),
     purpose=False,
@@ -83,7 +83,7 @@ EVERYTHING = Classes(None, None, None, None, dict.fromkeys(NUMBERS), frozenset(S
 
 def classes_of(files: Iterable[tuple[str, str]]) -> Classes:
     """Return what the rules about issues and scopes tell apart, of the texts of a policy that can be used."""
-    reader = _Reader()
+    reader = _RuleReader()
     for _, text in files:
         # Behind the last statement stand comments at most.
         for tree in trees(statements(text)[:-1]):
@@ -106,7 +106,7 @@ class _Use(NamedTuple):
 _NO_USE = _Use("")
 
 
-class _Reader:
+class _RuleReader:
     """Reads what rules do with each value that they ask for, by its path, such as `context.delegator.kind`."""
 
     def __init__(self) -> None:
@@ -146,7 +146,7 @@ class _Reader:
             self._names("principal", "context.agent"),
             _either(
                 self._names("context.delegator", "context.delegator_name"),
-                Names(beginnings=KINDS) if by_kind else Names(),
+                ToldNames(beginnings=KINDS) if by_kind else ToldNames(),
             ),
             self._names("resource", "context.task"),
             None if of_unknown else self._names("context.task_owner", "resource.owner"),
@@ -176,7 +176,7 @@ class _Reader:
     def _see(self, path: str, use: _Use | None) -> None:
         self._uses.setdefault(path, []).append(use)
 
-    def _names(self, *paths: str) -> Names | None:
+    def _names(self, *paths: str) -> ToldNames | None:
         values: set[str] = set()
         beginnings: set[str] = set()
         for use in (use for path in paths for use in self._uses.get(path, ())):
@@ -184,7 +184,7 @@ class _Reader:
             if names is None:
                 return None
             (beginnings if use is not None and use.operator == "begins" else values).update(names)
-        return Names(frozenset(values), frozenset(beginnings))
+        return ToldNames(frozenset(values), frozenset(beginnings))
 
     def _bounds(self, path: str) -> frozenset[int] | None:
         found: set[int] = set()

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from jitid.policy import position
 from jitid.policy.engine import cedarpy
-from jitid.policy.impossible import NEVER, Remark, remarks
-from jitid.policy.policy_text import ACTIONS, Rule
+from jitid.policy.impossible import NEVER, RuleRemark, remarks
+from jitid.policy.policy_text import ACTIONS, PolicyRule
 from jitid.policy.syntax_tree import Tree, actions
 from jitid.policy.unowned import of_whosever_task
 from jitid.policy.validation import AT_ONCE, number_of
@@ -19,11 +19,11 @@ class ValidRule(NamedTuple):
     """A rule to which the validator has no objection."""
 
     text: str
-    rule: Rule
+    rule: PolicyRule
     tree: Tree
 
 
-def never_effective(valid: Sequence[ValidRule], known: cedarpy.Schema) -> Iterator[tuple[int, Remark]]:
+def never_effective(valid: Sequence[ValidRule], known: cedarpy.Schema) -> Iterator[tuple[int, RuleRemark]]:
     """Yield the numbers, from 0, of valid rules without an effect, or with what cannot be, and what is said of them.
 
     So are those that permit by the name of a task, whosever that is.
@@ -36,7 +36,7 @@ def never_effective(valid: Sequence[ValidRule], known: cedarpy.Schema) -> Iterat
         for remark in told:
             yield number, remark
     for number, why in _without_effect(valid, impossible):
-        yield number, Remark(why, ())
+        yield number, RuleRemark(why, ())
 
 
 def _without_effect(valid: Sequence[ValidRule], impossible: set[int]) -> Iterator[tuple[int, str]]:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from jitid.policy.classes import Classes
 
 
-class Looks(NamedTuple):
+class PolicyLooks(NamedTuple):
     """What a policy looks at: requests that differ in nothing of it are decided alike."""
 
     facts: frozenset[str]
@@ -47,7 +47,7 @@ class Refusal(NamedTuple):
     rules: tuple[str, ...]
 
 
-class Use(NamedTuple):
+class PolicyUse(NamedTuple):
     """What a credential is to be used for."""
 
     request: PolicyRequest

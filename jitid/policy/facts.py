@@ -15,7 +15,7 @@ class Entity(NamedTuple):
     id: str
 
 
-class Record(NamedTuple):
+class RecordValue(NamedTuple):
     """A JSON object as text, as a value that can be a key."""
 
     text: str
@@ -49,7 +49,7 @@ FACTS: Mapping[str, Callable[[PolicyRequest], object]] = {
     # ISO 8601: Monday is 1. The epoch fell on a Thursday.
     "weekday": lambda request: (local_time(request) // 86400 + 3) % 7 + 1,
     "action": lambda request: request.action,
-    "use": lambda request: Record(request.used),
+    "use": lambda request: RecordValue(request.used),
     "scope": lambda _: "",
     "wildcard": lambda request: any("*" in scope for scope in request.scopes),
 }

@@ -58,7 +58,7 @@ _MOST_TESTS = 40
 """So many comparisons of one fact are held against each other."""
 
 
-class Remark(NamedTuple):
+class RuleRemark(NamedTuple):
     """What is said of a rule, and the words of it that tell where: the fact, and perhaps what it is compared with."""
 
     message: str
@@ -81,7 +81,7 @@ class _Test(NamedTuple):
         return f"{self.subject} {self.operator} {shown[0]}"
 
 
-def remarks(tree: Tree, actions: Collection[str]) -> Iterator[Remark]:
+def remarks(tree: Tree, actions: Collection[str]) -> Iterator[RuleRemark]:
     """Yield what can be said of a rule that applies to these actions."""
     bodies = [(one["body"], one["kind"] == "unless") for one in tree["conditions"]]
     wrong: set[str] = set()
@@ -95,15 +95,15 @@ def remarks(tree: Tree, actions: Collection[str]) -> Iterator[Remark]:
         shown = " and ".join(f"`{test}`" for test in tests)
         # Where one condition says it all, it is told as it is written.
         told = inner[0].message if inner else f"{shown} exclude each other"
-        yield Remark(f"{NEVER}: {told}", words)
+        yield RuleRemark(f"{NEVER}: {told}", words)
         return
     yield from inner
 
 
-def _within(body: Tree, wrong: Collection[str]) -> Iterator[Remark]:
+def _within(body: Tree, wrong: Collection[str]) -> Iterator[RuleRemark]:
     """Yield of the parts of a condition which never hold, and which always do."""
     waiting = [(body, "")]
-    seen: set[Remark] = set()
+    seen: set[RuleRemark] = set()
     while waiting:
         term, above = waiting.pop()
         (operator,) = term
@@ -111,10 +111,10 @@ def _within(body: Tree, wrong: Collection[str]) -> Iterator[Remark]:
             for tests, words in _contradiction(_joined(term, negated=operator == "||"), wrong):
                 if operator == "&&":
                     shown = " and ".join(f"`{test}`" for test in tests)
-                    remark = Remark(f"{shown} exclude each other", words)
+                    remark = RuleRemark(f"{shown} exclude each other", words)
                 else:
                     shown = " and ".join(f"`{_opposite(test)}`" for test in tests)
-                    remark = Remark(f"of {shown} one always holds", words)
+                    remark = RuleRemark(f"of {shown} one always holds", words)
                 if remark not in seen:
                     seen.add(remark)
                     yield remark
@@ -208,7 +208,7 @@ def _holds(test: _Test, value: Any) -> bool:  # noqa: ANN401 - a text or a numbe
             return fnmatchcase(value, str(other))
 
 
-def _beyond(test: _Test | None) -> Iterator[Remark]:
+def _beyond(test: _Test | None) -> Iterator[RuleRemark]:
     """Yield what of a comparison cannot be."""
     if test is None:
         return
@@ -219,9 +219,9 @@ def _beyond(test: _Test | None) -> Iterator[Remark]:
         if test.operator in _EACH:
             for value in test.values:
                 if value < first or (last is not None and value > last):
-                    yield Remark(f"`{test.subject}` is never {value}: it is {bounds}", (fact, str(value)))
+                    yield RuleRemark(f"`{test.subject}` is never {value}: it is {bounds}", (fact, str(value)))
         elif not _possible(test.subject, [test]):
-            yield Remark(f"`{test}` never holds: it is {bounds}", (fact, str(test.values[0])))
+            yield RuleRemark(f"`{test}` never holds: it is {bounds}", (fact, str(test.values[0])))
     elif test.subject in WORDS:
         words = WORDS[test.subject]
         for value in test.values:
@@ -231,12 +231,12 @@ def _beyond(test: _Test | None) -> Iterator[Remark]:
                     told += "it is the root delegator's at every depth; write `context.delegated`"
                 else:
                     told += f"it is {', '.join(words[:-1])} or {words[-1]}"
-                yield Remark(told, (fact, f'"{value}"'))
+                yield RuleRemark(told, (fact, f'"{value}"'))
     elif test.subject in ("context.delegator_name", "context.task_owner"):
         for value in test.values:
             begin = value.partition("*")[0] if test.operator == "like" else value
             if not any(begin.startswith(kind) or _is_begin(begin, kind, value) for kind in KINDS):
-                yield Remark(_named(value), (fact, f'"{value}"'))
+                yield RuleRemark(_named(value), (fact, f'"{value}"'))
 
 
 _EACH = ("==", "!=", "in", "not in")
@@ -254,27 +254,27 @@ def _is_begin(begin: str, kind: str, pattern: str) -> bool:
     return "*" in pattern and kind.startswith(begin)
 
 
-def _unnamed(term: Tree) -> Iterator[Remark]:
+def _unnamed(term: Tree) -> Iterator[RuleRemark]:
     """Yield a delegator of whom no kind is told."""
     entity = entity_of(term)
     if entity is not None and entity["type"] == "Delegator":
         name = entity["id"]
         if not name.startswith(tuple(KINDS)):
-            yield Remark(_named(name), ("Delegator", f'"{name}"'))
+            yield RuleRemark(_named(name), ("Delegator", f'"{name}"'))
 
 
 def _named(name: str) -> str:
     return f"no delegator is called {quote(name)}: their names begin with `user:`, `system:` or `agent:`"
 
 
-def _blank(term: Tree, actions: Collection[str]) -> Iterator[Remark]:
+def _blank(term: Tree, actions: Collection[str]) -> Iterator[RuleRemark]:
     """Yield a fact that is read where it is always blank."""
     member = term.get(".")
     if member is not None and member["left"] == {"Var": "context"} and member["attr"] in _BLANK:
         name = member["attr"]
         action, blank = _BLANK[name]
         if action not in actions:
-            yield Remark(f"`context.{name}` is {blank} but for the action `{action}`", (name,))
+            yield RuleRemark(f"`context.{name}` is {blank} but for the action `{action}`", (name,))
 
 
 def _test(term: Tree) -> _Test | None:

@@ -23,7 +23,7 @@ _ANYBODY = "user:?"
 LIFETIMES = (86400, 28800, 14400, 3600, 1800, 900, 300, 60)
 
 
-class _Change(NamedTuple):
+class _RequestChange(NamedTuple):
     phrase: str
     apply: Callable[[PolicyRequest], PolicyRequest]
 
@@ -72,22 +72,22 @@ def nearest_request(
     return None
 
 
-def _sets(changes: list[list[_Change]]) -> Iterator[tuple[_Change, ...]]:
+def _sets(changes: list[list[_RequestChange]]) -> Iterator[tuple[_RequestChange, ...]]:
     for size in range(1, len(changes) + 1):
         for fields in combinations(changes, size):
             yield from product(*fields)
 
 
-def _set(phrase: str, **fields: Any) -> _Change:  # noqa: ANN401 - any field of the request
-    return _Change(phrase, lambda request: request._replace(**fields))
+def _set(phrase: str, **fields: Any) -> _RequestChange:  # noqa: ANN401 - any field of the request
+    return _RequestChange(phrase, lambda request: request._replace(**fields))
 
 
-def _purpose(request: PolicyRequest) -> Iterator[_Change]:
+def _purpose(request: PolicyRequest) -> Iterator[_RequestChange]:
     if not has_purpose(request):
         yield _set("with --purpose TEXT", purpose="TEXT")
 
 
-def _scopes(request: PolicyRequest, refused: Collection[str]) -> Iterator[_Change]:
+def _scopes(request: PolicyRequest, refused: Collection[str]) -> Iterator[_RequestChange]:
     wildcards = [scope for scope in request.scopes if "*" in scope]
     seen: list[set[str]] = [set()]
     for left_out in (set(refused), set(wildcards), {*refused, *wildcards}, set(request.scopes)):
@@ -102,14 +102,14 @@ def _scopes(request: PolicyRequest, refused: Collection[str]) -> Iterator[_Chang
         yield _set(phrase, scopes=kept)
 
 
-def _lifetime(request: PolicyRequest, numbers: Collection[int]) -> Iterator[_Change]:
+def _lifetime(request: PolicyRequest, numbers: Collection[int]) -> Iterator[_RequestChange]:
     candidates = {*LIFETIMES, *numbers, *(number - 1 for number in numbers)}
     for lifetime in sorted(candidates, reverse=True):
         if 0 < lifetime < request.lifetime:
             yield _set(f"with --ttl {format_duration(lifetime)}", lifetime=lifetime)
 
 
-def _proof(request: PolicyRequest) -> Iterator[_Change]:
+def _proof(request: PolicyRequest) -> Iterator[_RequestChange]:
     # The root is proved once: below it nothing can be proved any more.
     if request.delegator_proof != "asserted" or request.delegated:
         return
@@ -123,7 +123,7 @@ def _proof(request: PolicyRequest) -> Iterator[_Change]:
     yield _set("with --delegator-token-file FILE", delegator_proof="oidc")
 
 
-def _known(request: PolicyRequest) -> Iterator[_Change]:
+def _known(request: PolicyRequest) -> Iterator[_RequestChange]:
     # An agent delegates by its own credential: the directory has people and systems.
     if request.delegator.startswith("agent:"):
         return
@@ -135,40 +135,40 @@ def _known(request: PolicyRequest) -> Iterator[_Change]:
     def known(other: PolicyRequest) -> PolicyRequest:
         return other._replace(standing=other.standing._replace(known=True))
 
-    yield _Change(
+    yield _RequestChange(
         f"once {label(request.delegator)} is in the directory (jitid delegator add {word(safe(request.delegator))})",
         lambda other: other if is_another(other) else known(other),
     )
-    yield _Change(
+    yield _RequestChange(
         "once that is in the directory (jitid delegator add)",
         lambda other: known(other) if is_another(other) else other,
     )
 
 
-def _audiences(request: PolicyRequest) -> Iterator[_Change]:
+def _audiences(request: PolicyRequest) -> Iterator[_RequestChange]:
     if len(request.audiences) > 1:
         for audience in dict.fromkeys(request.audiences):
             kept = tuple(other for other in request.audiences if other != audience)
             yield _set(f"without --audience {quote(audience)}", audiences=kept)
 
 
-def _kind(request: PolicyRequest) -> Iterator[_Change]:
+def _kind(request: PolicyRequest) -> Iterator[_RequestChange]:
     for kind in ("jwt", "opaque"):
         if kind != request.kind:
             yield _set(f"with --kind {kind}", kind=kind, template="")
 
 
-def _may_kind(request: PolicyRequest) -> Iterator[_Change]:
+def _may_kind(request: PolicyRequest) -> Iterator[_RequestChange]:
     if request.may_kind:
         yield _set("without --may-kind", may_kind=())
 
 
-def _template(request: PolicyRequest) -> Iterator[_Change]:
+def _template(request: PolicyRequest) -> Iterator[_RequestChange]:
     if request.template:
         yield _set("without a template", template="")
 
 
-def _sensitivity(request: PolicyRequest) -> Iterator[_Change]:
+def _sensitivity(request: PolicyRequest) -> Iterator[_RequestChange]:
     if request.sensitivity in SENSITIVITIES:
         lower = SENSITIVITIES[: SENSITIVITIES.index(request.sensitivity)]
     else:
@@ -177,13 +177,13 @@ def _sensitivity(request: PolicyRequest) -> Iterator[_Change]:
         yield _set(f"with --sensitivity {sensitivity}", sensitivity=sensitivity)
 
 
-def _depth(request: PolicyRequest) -> Iterator[_Change]:
+def _depth(request: PolicyRequest) -> Iterator[_RequestChange]:
     # Depth 0 is no nearer parent but none at all: another request, with another delegator.
     for depth in range(request.depth - 1, 0, -1):
         yield _set(f"from a parent of depth {depth - 1}", depth=depth)
 
 
-def _later(request: PolicyRequest) -> Iterator[_Change]:
+def _later(request: PolicyRequest) -> Iterator[_RequestChange]:
     # Where an hour of the zone begins; in some that is at half past one of UTC.
     start = request.now - local_time(request) % 3600
     for ahead in range(1, 7 * 24 + 1):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from jitid.policy.decision import Decision
 
 
-class Outcome(NamedTuple):
+class PolicyOutcome(NamedTuple):
     """What becomes of a request, or of a use."""
 
     decision: str
@@ -25,10 +25,10 @@ class Outcome(NamedTuple):
         return self.decision, frozenset(self.granted), self.lifetime, self.needs
 
 
-def outcome(decision: Decision, ttl: int) -> Outcome:
+def outcome(decision: Decision, ttl: int) -> PolicyOutcome:
     """Return what a decision comes to for whoever asked for `ttl` seconds."""
     word = "permit" if decision.permit else "approval" if decision.needs else "deny"
     lifetime = None
     if decision.permit:
         lifetime = ttl if decision.max_ttl is None else min(ttl, decision.max_ttl)
-    return Outcome(word, decision.rules, decision.granted, lifetime, decision.needs, decision.reason)
+    return PolicyOutcome(word, decision.rules, decision.granted, lifetime, decision.needs, decision.reason)

@@ -30,7 +30,7 @@ MARKED = "the file begins with a byte order mark: save it without"
 RESERVED = (DEFAULT_DENY, EVALUATION_ERROR, KIND_BY_NAME)
 
 
-class Rule(NamedTuple):
+class PolicyRule(NamedTuple):
     """One policy of a file, by the name in its `@id`."""
 
     name: str
@@ -53,7 +53,7 @@ class Rule(NamedTuple):
     """Which of `principal` and `resource` it may look at: to the others' names it is blind."""
 
 
-def read_rules(file: str, text: str) -> list[Rule]:
+def read_rules(file: str, text: str) -> list[PolicyRule]:
     """Return the rules of a text that Cedar has accepted, in their order.
 
     Raise ConfigurationError for a rule without a name, an unusable `@max_ttl`, or a fact that no request has.
@@ -68,7 +68,7 @@ def read_rules(file: str, text: str) -> list[Rule]:
     return rules
 
 
-def rule_of(file: str, statement: str) -> Rule:
+def rule_of(file: str, statement: str) -> PolicyRule:
     """Return the rule that a statement is which Cedar has accepted.
 
     Raise ConfigurationError, without a place, for what `read_rules` refuses.
@@ -193,7 +193,7 @@ def _annotations(tokens: list[str]) -> tuple[dict[str, str], int]:
     return annotations, at
 
 
-def _rule(file: str, tokens: list[str]) -> Rule:
+def _rule(file: str, tokens: list[str]) -> PolicyRule:
     annotations, at = _annotations(tokens)
     effect = tokens[at]
     # The head holds no parenthesis but its own.
@@ -204,7 +204,7 @@ def _rule(file: str, tokens: list[str]) -> Rule:
     looks_at = frozenset(
         one for one in ("principal", "resource") if _looks_at(one, tokens[at:body], tokens[body:])
     )
-    return Rule(
+    return PolicyRule(
         name,
         file,
         effect,

@@ -21,7 +21,7 @@ _AFTER_COLON = re.compile(r": @?(\w[\w:]*)$")
 _LARGEST = 2**63 - 1
 
 
-class Place(NamedTuple):
+class FilePlace(NamedTuple):
     """A place in a file, both counted from 1; a column is a character."""
 
     line: int
@@ -54,18 +54,18 @@ class Statement(NamedTuple):
         return tokens_of(self.text)
 
 
-class Places:
+class FilePlaces:
     """Tells line and column in a text."""
 
     def __init__(self, text: str) -> None:
         self._starts = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
 
-    def __call__(self, offset: int) -> Place:
+    def __call__(self, offset: int) -> FilePlace:
         """Return the place of the character with that number, from 0."""
         from bisect import bisect_right
 
         line = bisect_right(self._starts, offset)
-        return Place(line, offset - self._starts[line - 1] + 1)
+        return FilePlace(line, offset - self._starts[line - 1] + 1)
 
 
 def statements_of(file: str, text: str) -> Iterator[Statement]:

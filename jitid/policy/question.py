@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.policy.facts import FACTS, SCOPE_FACTS, Entity, Record
+from jitid.policy.facts import FACTS, SCOPE_FACTS, Entity, RecordValue
 from jitid.policy.policy_request import PolicyRequest
-from jitid.policy.policy_text import Rule
+from jitid.policy.policy_text import PolicyRule
 
 if TYPE_CHECKING:
     from jitid.policy.use_types import Type
@@ -58,17 +58,17 @@ def _context(facts: tuple[str, ...], values: tuple[object, ...], approved: tuple
 def _cedar(value: object) -> object:
     if isinstance(value, Entity):
         return {"__entity": value._asdict()}
-    return json.loads(value.text) if isinstance(value, Record) else value
+    return json.loads(value.text) if isinstance(value, RecordValue) else value
 
 
 class Questions:
     """Puts the questions that a set of rules can tell apart, and no others: each fact costs its time."""
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
+    def __init__(self, rules: Iterable[PolicyRule]) -> None:
         rules = list(rules)
         self.declared: str | None = None
         """What `use.cedarschema` says, if it is known before the first use is asked about."""
-        self._about = {action: _Known.of(rules, action) for action in ("issue", "grant", "authorize")}
+        self._about = {action: _KnownFacts.of(rules, action) for action in ("issue", "grant", "authorize")}
         self._approvals = any(rule.approval is not None for rule in rules)
         grant = self._about["grant"].facts
         self._common = {name: fact for name, fact in grant.items() if name not in SCOPE_FACTS}
@@ -131,7 +131,7 @@ class Questions:
         )
 
 
-class _Known(NamedTuple):
+class _KnownFacts(NamedTuple):
     """What the rules about one action can tell apart."""
 
     facts: Mapping[str, Callable[[PolicyRequest], object]]
@@ -141,7 +141,7 @@ class _Known(NamedTuple):
     """Which entities a rule may look at: `agent`, `task`, `delegator`."""
 
     @classmethod
-    def of(cls, rules: Iterable[Rule], action: str) -> _Known:
+    def of(cls, rules: Iterable[PolicyRule], action: str) -> _KnownFacts:
         """Return what those of the rules can tell apart that apply to an action."""
         about = [rule for rule in rules if action in rule.facts]
         asked = {name for rule in about for name in rule.facts[action]}

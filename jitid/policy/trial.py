@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from jitid.policy.cases import Case
 from jitid.policy.cedar import Policy
-from jitid.policy.outcome import Outcome, outcome
-from jitid.policy.policy_text import Rule
+from jitid.policy.outcome import PolicyOutcome, outcome
+from jitid.policy.policy_text import PolicyRule
 from jitid.values.times import format_duration
 
 
-class Difference(NamedTuple):
+class CaseDifference(NamedTuple):
     """Where an answer is not what was expected, in words."""
 
     what: str
@@ -24,8 +24,8 @@ class Result(NamedTuple):
     """How one case went."""
 
     case: Case
-    answer: Outcome
-    differences: tuple[Difference, ...]
+    answer: PolicyOutcome
+    differences: tuple[CaseDifference, ...]
     reached: frozenset[str]
     """The rules that decided something in it."""
 
@@ -44,13 +44,13 @@ def attempt(policy: Policy, case: Case) -> Result:
     return Result(case, answer, tuple(_differences(case, answer)), frozenset(reached))
 
 
-def unreached(policy: Policy, results: Iterable[Result]) -> list[Rule]:
+def unreached(policy: Policy, results: Iterable[Result]) -> list[PolicyRule]:
     """Return the rules that decided nothing in any of the cases, in the order of the files."""
     reached = set().union(*(result.reached for result in results))
     return [rule for rule in policy.rules if rule.name not in reached]
 
 
-def _issue(policy: Policy, case: Case) -> tuple[Outcome, set[str]]:
+def _issue(policy: Policy, case: Case) -> tuple[PolicyOutcome, set[str]]:
     request = case.request
     decision = policy.decide(request, narrow=case.narrow, explain=False, approved=case.approved)
     reached = policy.deciding(request, case.approved)
@@ -60,20 +60,20 @@ def _issue(policy: Policy, case: Case) -> tuple[Outcome, set[str]]:
     return outcome(decision, request.lifetime), reached
 
 
-def _differences(case: Case, answer: Outcome) -> Iterable[Difference]:
+def _differences(case: Case, answer: PolicyOutcome) -> Iterable[CaseDifference]:
     expect = case.expect
     if expect.decision != answer.decision:
-        yield Difference("decision", expect.decision, answer.decision)
+        yield CaseDifference("decision", expect.decision, answer.decision)
     for what, wanted, got in (
         ("rules", expect.rules, answer.rules),
         ("granted", expect.granted, answer.granted),
         ("needs", expect.needs, answer.needs),
     ):
         if wanted is not None and wanted != set(got):
-            yield Difference(what, _words(wanted), _words(got))
+            yield CaseDifference(what, _words(wanted), _words(got))
     if expect.lifetime is not None and expect.lifetime != answer.lifetime:
         got_lifetime = "none" if answer.lifetime is None else format_duration(answer.lifetime)
-        yield Difference("lifetime", format_duration(expect.lifetime), got_lifetime)
+        yield CaseDifference("lifetime", format_duration(expect.lifetime), got_lifetime)
 
 
 def _words(names: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.policy.impossible import Remark
+from jitid.policy.impossible import RuleRemark
 from jitid.policy.syntax_tree import Tree, entity_of, expressions
 
 BY_NAME = (
@@ -16,7 +16,7 @@ _FACT = {".": {"left": {"Var": "context"}, "attr": "task"}}
 _OWNERS = ({"left": {"Var": "context"}, "attr": "task_owner"}, {"left": {"Var": "resource"}, "attr": "owner"})
 
 
-def of_whosever_task(tree: Tree) -> Iterator[Remark]:
+def of_whosever_task(tree: Tree) -> Iterator[RuleRemark]:
     """Yield where a rule permits on a task for its name, or exempts it from a prohibition, and reads no owner."""
     permits = tree["effect"] == "permit"
     bodies = [(one["body"], (one["kind"] == "when") is permits) for one in tree["conditions"]]
@@ -27,7 +27,7 @@ def of_whosever_task(tree: Tree) -> Iterator[Remark]:
     for body, grants in bodies:
         found += _granting(body, grants=grants)
     for words in dict.fromkeys(found):
-        yield Remark(BY_NAME, words)
+        yield RuleRemark(BY_NAME, words)
 
 
 def _granting(body: Tree, *, grants: bool) -> Iterator[tuple[str, ...]]:

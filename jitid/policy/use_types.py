@@ -13,7 +13,7 @@ FUNCTIONS = {"ipaddr": "ip", "decimal": "decimal", "datetime": "datetime", "dura
 _MOST_NESTED = 20
 
 
-class Record(NamedTuple):
+class RecordType(NamedTuple):
     """A record, by those of its members in which a text may stand for something else."""
 
     members: Mapping[str, Type]
@@ -25,7 +25,7 @@ class Set(NamedTuple):
     element: Type
 
 
-Type = Record | Set | str
+Type = RecordType | Set | str
 """Or the function that makes something of a text."""
 
 
@@ -48,7 +48,7 @@ def read_use(text: str) -> Type | None:
         whole = str(cedarpy.Schema.from_str(schema(text)))
     except ValueError:
         return None
-    return _Reader(tokens_of(whole)).read()
+    return _SchemaReader(tokens_of(whole)).read()
 
 
 def convert(value: Any, type_: Type | None) -> Any:  # noqa: ANN401 - JSON
@@ -58,12 +58,12 @@ def convert(value: Any, type_: Type | None) -> Any:  # noqa: ANN401 - JSON
             return {"__extn": {"fn": type_, "arg": value}}
         case Set() if isinstance(value, list):
             return [convert(each, type_.element) for each in value]
-        case Record() if isinstance(value, dict):
+        case RecordType() if isinstance(value, dict):
             return {name: convert(each, type_.members.get(name)) for name, each in value.items()}
     return value
 
 
-class _Reader:
+class _SchemaReader:
     """Reads the declarations of a schema, of which Cedar has written the text."""
 
     def __init__(self, tokens: list[Token]) -> None:
@@ -106,4 +106,4 @@ class _Reader:
             if type_ is not None:
                 members[name] = type_
             at += self._words[at] == ","
-        return (Record(members) if members else None), at + 1
+        return (RecordType(members) if members else None), at + 1

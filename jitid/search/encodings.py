@@ -15,6 +15,7 @@ import re
 from binascii import a2b_base64
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -72,7 +73,7 @@ _PLAIN_RUN = b"p" * 24
 """The number of consecutive characters that counts as text, and not as coincidence."""
 
 
-class Layer(NamedTuple):
+class EncodingLayer(NamedTuple):
     """A text from which something was taken off."""
 
     text: bytes
@@ -88,9 +89,9 @@ def same(place: int) -> int:
     return place
 
 
-def peeled(text: bytes, first: int, last: int) -> Iterator[Layer]:
+def peeled(text: bytes, first: int, last: int) -> Iterator[EncodingLayer]:
     """Yield a text as it is, and without escapes, and without what begins its lines."""
-    whole = Layer(text, first, last, same)
+    whole = EncodingLayer(text, first, last, same)
     yield whole
     layers = [whole]
     plain = unescaped(whole)
@@ -106,7 +107,7 @@ def peeled(text: bytes, first: int, last: int) -> Iterator[Layer]:
             yield _replaced(layer, _PREFIX, lambda _: b"\n")
 
 
-def unescaped(layer: Layer) -> Layer:
+def unescaped(layer: EncodingLayer) -> EncodingLayer:
     """Return a layer without escapes; the same one if there are none."""
     for _ in range(_MOST_ESCAPED):
         if not any(mark in layer.text for mark in _ESCAPING) or _ESCAPE.search(layer.text) is None:
@@ -115,19 +116,25 @@ def unescaped(layer: Layer) -> Layer:
     return layer
 
 
-def joined(layer: Layer) -> Layer:
+def joined(layer: EncodingLayer) -> EncodingLayer:
     """Return a layer without all that no token has."""
     return _without(layer, _NO_TOKEN)
 
 
-def decoded(layer: Layer) -> Iterator[Layer]:
+def decoded(layer: EncodingLayer) -> Iterator[EncodingLayer]:
     """Yield what base64 in a layer spells; a group of four may begin at any of the first four digits, or be cut."""
     layer = _without(layer, _NO_BASE64)
     digits = layer.text.translate(TO_STANDARD)
     for lost in range(_GROUP):
         text = from_base64(b"A" * lost + digits)
         first, last = (max(0, -(-(place + lost) * 3 // 4)) for place in (layer.first, layer.last))
-        yield Layer(text, first, last, lambda place, lost=lost: layer.back(max(0, place * 4 // 3 - lost)))  # type: ignore[misc]  # the default binds it now
+        back = partial(_before_base64, layer, lost)
+        yield EncodingLayer(text, first, last, back)
+
+
+def _before_base64(layer: EncodingLayer, lost: int, place: int) -> int:
+    """Return where a place of decoded text stands in what the layer was made from."""
+    return layer.back(max(0, place * 4 // 3 - lost))
 
 
 def from_base64(digits: bytes) -> bytes:
@@ -152,7 +159,7 @@ def _meant(found: re.Match[bytes]) -> bytes:
     return _NAMES[found[which]] if which == _NAMED else bytes.fromhex(found[which].decode("ascii"))
 
 
-def _without(layer: Layer, unwanted: bytes) -> Layer:
+def _without(layer: EncodingLayer, unwanted: bytes) -> EncodingLayer:
     """Return a layer without some characters."""
     text = layer.text
     sums: list[int] = []
@@ -173,10 +180,14 @@ def _without(layer: Layer, unwanted: bytes) -> Layer:
         return layer.back(number * _BLOCK + inner)
 
     plain = text.translate(None, unwanted)
-    return layer if len(plain) == len(text) else Layer(plain, kept(layer.first), kept(layer.last), back)
+    return (
+        layer if len(plain) == len(text) else EncodingLayer(plain, kept(layer.first), kept(layer.last), back)
+    )
 
 
-def _replaced(layer: Layer, wanted: re.Pattern[bytes], meaning: Callable[[re.Match[bytes]], bytes]) -> Layer:
+def _replaced(
+    layer: EncodingLayer, wanted: re.Pattern[bytes], meaning: Callable[[re.Match[bytes]], bytes]
+) -> EncodingLayer:
     """Return a layer in which something else stands in the place of each match."""
     text, pieces = layer.text, []
     ins, outs = [0], [0]
@@ -202,4 +213,4 @@ def _replaced(layer: Layer, wanted: re.Pattern[bytes], meaning: Callable[[re.Mat
             return outs[piece] + place - ins[piece]
         return outs[piece] if place == ins[piece] else outs[piece + 1]
 
-    return Layer(b"".join(pieces), forward(layer.first), forward(layer.last), back)
+    return EncodingLayer(b"".join(pieces), forward(layer.first), forward(layer.last), back)

@@ -13,16 +13,25 @@ from functools import partial
 from typing import NamedTuple
 
 from jitid.redaction.token_format import MAX_TOKEN
-from jitid.search.encodings import DEPTH, TO_STANDARD, Layer, decoded, from_base64, is_text, joined, peeled
+from jitid.search.encodings import (
+    DEPTH,
+    TO_STANDARD,
+    EncodingLayer,
+    decoded,
+    from_base64,
+    is_text,
+    joined,
+    peeled,
+)
 from jitid.search.find import BEFORE as HEADER_ROOM
 from jitid.search.find import MARK, Finds, jti_of_token
-from jitid.search.secret_shapes import Looks
+from jitid.search.secret_shapes import SecretSearch
 from jitid.search.strings import (
     DIGITS,
     EACH,
     EITHER,
     FOLLOWING,
-    Found,
+    FoundString,
     Signs,
     Strings,
     is_counted,
@@ -122,7 +131,9 @@ class _Cluster(NamedTuple):
 class HiddenSearch:
     """Finds strings of some sorts, plain or hidden, and says what it could not search."""
 
-    def __init__(self, sorts: frozenset[str], looks: Looks | None = None, *, closely: bool = False) -> None:
+    def __init__(
+        self, sorts: frozenset[str], looks: SecretSearch | None = None, *, closely: bool = False
+    ) -> None:
         """Args are as of `Strings`; `closely` takes the layers off everywhere, which a short text is worth."""
         self._plain = Strings(sorts, looks)
         self._inner = Strings(sorts, looks, glued=True)
@@ -142,7 +153,7 @@ class HiddenSearch:
         *,
         end: int | None = None,
         borders: Sequence[int] = (),
-    ) -> list[Found]:
+    ) -> list[FoundString]:
         """Return what begins in `window[first:last]`, in the order of the text; what is mistyped `finds` counts.
 
         The window shows `BEFORE` bytes before `first` and `AFTER` bytes after `last`, unless the text begins or ends
@@ -173,7 +184,7 @@ class HiddenSearch:
         end: int,
         borders: Sequence[int],
         signs: Signs,
-        plain: Sequence[Found],
+        plain: Sequence[FoundString],
     ) -> list[_Cluster]:
         """Return where something may be hidden, in the order of the text; they do not overlap."""
         if self._closely:
@@ -208,7 +219,7 @@ class HiddenSearch:
                         self._open(found, inner, depth - 1)
         return found
 
-    def _open(self, found: _WHERE, inner: Layer, depth: int) -> None:
+    def _open(self, found: _WHERE, inner: EncodingLayer, depth: int) -> None:
         """Add what base64 has hidden, plainly or by further layers."""
         text, first, last = inner.text, inner.first, inner.last
         signs = Signs(max(0, first - BEFORE), len(text))
@@ -243,13 +254,13 @@ class HiddenSearch:
                         for at, end in places.items()
                     )
 
-    def _look(self, found: _WHERE, layer: Layer, ids: str | None) -> None:
+    def _look(self, found: _WHERE, layer: EncodingLayer, ids: str | None) -> None:
         for one in self._inner.found(layer.text, layer.first, layer.last, Finds()):
             sort = ids if one.sort == "ids" else one.sort
             if sort is not None:
                 _note(found, sort, one, layer)
 
-    def _pays(self, layer: Layer) -> bool:
+    def _pays(self, layer: EncodingLayer) -> bool:
         """Count what is looked at; return False, and say so, if that is too much."""
         if self._left >= 0:
             self._left -= len(layer.text)
@@ -258,7 +269,7 @@ class HiddenSearch:
         return self._left >= 0
 
 
-def _note(found: _WHERE, sort: str, one: Found, layer: Layer) -> None:
+def _note(found: _WHERE, sort: str, one: FoundString, layer: EncodingLayer) -> None:
     """Note what was found in a layer, by where it stands in the text that this was made of."""
     # Of what is not kept as it is, the end does not matter.
     end = one.at + (len(one.key) if one.sort == "signed" else 1)
@@ -270,7 +281,9 @@ def _merge(found: _WHERE, more: _WHERE, offset: int) -> None:
         found.setdefault(key, {}).update((offset + at, offset + end) for at, end in places.items())
 
 
-def _together(window: bytes | bytearray, plain: Sequence[Found], hidden: _WHERE, finds: Finds) -> list[Found]:
+def _together(
+    window: bytes | bytearray, plain: Sequence[FoundString], hidden: _WHERE, finds: Finds
+) -> list[FoundString]:
     """Return what is plain and what is hidden without what is the same; in the order of the text."""
     # What stands there as it is, is seen without any layer too.
     seen = {(one.sort, one.key, one.at) for one in plain}
@@ -285,7 +298,7 @@ def _together(window: bytes | bytearray, plain: Sequence[Found], hidden: _WHERE,
     whole = [
         one for one in whole if all(_soundness(rival) <= _soundness(one[2]) for rival in _rivals(one, whole))
     ]
-    kept: list[Found] = []
+    kept: list[FoundString] = []
     jtis = [jti_of_token(token) for *_, token in whole]
     for one in plain:
         # A token that is broken counts whole, and no part of it besides.
@@ -309,7 +322,7 @@ def _together(window: bytes | bytearray, plain: Sequence[Found], hidden: _WHERE,
             known.add(key)
         if sort == "opaque" and is_counted(window, at):
             finds.mistyped = max(0, finds.mistyped - 1)
-        kept.append(Found(at, sort, key))
+        kept.append(FoundString(at, sort, key))
     return sorted(kept, key=lambda one: one.at)
 
 
@@ -393,7 +406,9 @@ def _count(two: re.Pattern[bytes], window: bytes | bytearray, start: int, stop: 
     return len(two.findall(window, start, stop))
 
 
-def _runs(window: bytes | bytearray, signs: Signs, end: int, plain: Sequence[Found]) -> list[tuple[int, int]]:
+def _runs(
+    window: bytes | bytearray, signs: Signs, end: int, plain: Sequence[FoundString]
+) -> list[tuple[int, int]]:
     """Return where there are so many digits of base64 together that a token of ours may be in them."""
     start, stop = signs.start, min(signs.end, end - 1, len(window) - 1)
     places = [*signs.likely]

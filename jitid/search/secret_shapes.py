@@ -26,7 +26,7 @@ _EDGES = re.compile(rb"[:=@&?/#]|\\[nrt]")
 _ENDS = frozenset(b":=@&?/#.!\\")
 
 
-class Shape(NamedTuple):
+class SecretShape(NamedTuple):
     """How secrets look."""
 
     prefix: str | None
@@ -38,17 +38,17 @@ class Shape(NamedTuple):
 class Shapes(NamedTuple):
     """How all adopted secrets look, and the fingerprints of them."""
 
-    shapes: tuple[Shape, ...]
+    shapes: tuple[SecretShape, ...]
     prints: bytes
     """The first `PRINT` bytes of each fingerprint, one after the other."""
     others: bool = False
     """Whether targets have live secrets of which it is not known how they look."""
 
 
-class Looks:
+class SecretSearch:
     """Finds adopted secrets in a window of text."""
 
-    def __init__(self, shapes: Iterable[Shape], prints: bytes) -> None:
+    def __init__(self, shapes: Iterable[SecretShape], prints: bytes) -> None:
         self._prints = frozenset(prints[at : at + PRINT] for at in range(0, len(prints), PRINT))
         self._lengths: dict[bytes, list[int]] = {}
         """The lengths of those with a prefix, by that."""

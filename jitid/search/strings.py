@@ -23,7 +23,7 @@ from jitid.search.find import (
     pem_at,
     signed_strings,
 )
-from jitid.search.secret_shapes import Looks
+from jitid.search.secret_shapes import SecretSearch
 
 JWT = frozenset({"signed", "foreign", "cut"})
 PEM = frozenset({"prints", "keys", "locked"})
@@ -109,7 +109,7 @@ EITHER = (b"Y", b"Z")
 _AFTER_B = ord("E")
 
 
-class Found(NamedTuple):
+class FoundString(NamedTuple):
     """A string in a window."""
 
     at: int
@@ -142,7 +142,9 @@ class Signs:
 class Strings:
     """Finds strings of some sorts."""
 
-    def __init__(self, sorts: frozenset[str], looks: Looks | None = None, *, glued: bool = False) -> None:
+    def __init__(
+        self, sorts: frozenset[str], looks: SecretSearch | None = None, *, glued: bool = False
+    ) -> None:
         """Args: `sorts` are names of maps of `Finds`, and `DIGESTS`; `looks` finds secrets that were adopted.
 
         `glued` is for a text out of which line breaks and blanks were taken.
@@ -153,7 +155,7 @@ class Strings:
 
     def found(
         self, window: bytes | bytearray, first: int, last: int, finds: Finds, signs: Signs | None = None
-    ) -> list[Found]:
+    ) -> list[FoundString]:
         """Return what begins in `window[first:last]`, in the order of the text; what is mistyped `finds` counts.
 
         A signed token begins with its payload, a foreign one with its header. The window shows `BEFORE` bytes before
@@ -176,7 +178,7 @@ class Strings:
         finds: Finds,
         signs: Signs | None,
         part: bytes | bytearray,
-    ) -> Iterator[Found]:
+    ) -> Iterator[FoundString]:
         sorts = self.sorts
         if "opaque" in sorts or "ids" in sorts:
             yield from self._prefixed(window, first, last, finds, signs, rare=is_rare(part, b"j", _RARE))
@@ -184,15 +186,15 @@ class Strings:
             yield from self._signed(window, first, last, signs, rare=is_rare(part, b"J", _RARE))
         if DIGESTS in sorts:
             for at, raw in _digests(window, first, last):
-                yield Found(at, "prints", raw)
+                yield FoundString(at, "prints", raw)
         if sorts & PEM:
             for at in _pems(window, first, last, signs, rare=is_rare(part, b"B")):
                 pem = pem_at(window, at)
                 if pem is not None and pem[0] in sorts:
-                    yield Found(at, *pem)
+                    yield FoundString(at, *pem)
         if self._looks is not None:
             for at, print_ in self._looks.search(window, first, last):
-                yield Found(at, "secrets", print_)
+                yield FoundString(at, "secrets", print_)
 
     def _prefixed(
         self,
@@ -203,7 +205,7 @@ class Strings:
         signs: Signs | None,
         *,
         rare: bool,
-    ) -> Iterator[Found]:
+    ) -> Iterator[FoundString]:
         """Yield what has a prefix of ours: opaque tokens and ids."""
         opaque, ids = "opaque" in self.sorts, "ids" in self.sorts
         for at in _prefixes(window, first, last, signs, rare=rare):
@@ -213,26 +215,26 @@ class Strings:
             elif ids:
                 id_ = _ID.match(window, at)
                 if id_ is not None:
-                    yield Found(at, "ids", id_[0].decode("ascii"))
+                    yield FoundString(at, "ids", id_[0].decode("ascii"))
                 elif signs is not None:
                     signs.ids.append(at)
 
     def _signed(
         self, window: bytes | bytearray, first: int, last: int, signs: Signs | None, *, rare: bool
-    ) -> Iterator[Found]:
+    ) -> Iterator[FoundString]:
         sorts = self.sorts
         marks, headers = _objects(window, first, last, signs, rare=rare)
         for at, sort, text in signed_strings(window, marks):
             if sort in sorts:
                 # A whole one begins with its header.
-                yield Found(at - text.index(".") - 1 if sort == "signed" else at, sort, text)
+                yield FoundString(at - text.index(".") - 1 if sort == "signed" else at, sort, text)
             if sort == "cut" and signs is not None:
                 signs.tokens.append(at)
         for at in headers:
             token = foreign_at(window, at, glued=self._glued)
             if token:
                 if "foreign" in sorts:
-                    yield Found(at, "foreign", token)
+                    yield FoundString(at, "foreign", token)
             elif signs is not None and window.startswith(HEADER, at) and not is_ours(window, at):
                 signs.tokens.append(at)
 
@@ -245,14 +247,14 @@ def search(window: bytes | bytearray, first: int, last: int, finds: Finds) -> No
     add(finds, _EVERYTHING.found(window, first, last, finds))
 
 
-def add(finds: Finds, found: Iterable[Found]) -> None:
+def add(finds: Finds, found: Iterable[FoundString]) -> None:
     """Count strings that were found."""
     for one in found:
         counts = getattr(finds, one.sort)
         counts[one.key] = counts.get(one.key, 0) + 1
 
 
-def _opaque(window: bytes | bytearray, at: int, finds: Finds, signs: Signs | None) -> Iterator[Found]:
+def _opaque(window: bytes | bytearray, at: int, finds: Finds, signs: Signs | None) -> Iterator[FoundString]:
     text = _OPAQUE.match(window, at)
     token = "" if text is None else text[0].decode("ascii")
     if text is not None and is_opaque(token):
@@ -260,7 +262,7 @@ def _opaque(window: bytes | bytearray, at: int, finds: Finds, signs: Signs | Non
             fingerprint,  # what hashes takes its time to load, and most texts hold none
         )
 
-        yield Found(at, "opaque", fingerprint(token))
+        yield FoundString(at, "opaque", fingerprint(token))
         return
     finds.mistyped += text is not None
     if signs is not None:

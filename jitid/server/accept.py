@@ -17,7 +17,7 @@ from jitid.server.socket_peers import peer_of
 if TYPE_CHECKING:
     from jitid.server.metrics import Metrics
     from jitid.server.request_record import Peer
-    from jitid.server.service_limits import Limits
+    from jitid.server.service_limits import ServiceLimits
 
 _AT_ONCE = 16
 """So many connections are taken before anything else has its turn."""
@@ -35,7 +35,7 @@ class Listener:
         self,
         listening: socket.socket,
         context: ssl.SSLContext | None,
-        limits: Limits,
+        limits: ServiceLimits,
         metrics: Metrics,
         make: Callable[[Peer | None, Callable[[], None]], asyncio.Protocol],
     ) -> None:

@@ -27,8 +27,8 @@ from jitid.server import (
     token_status,
 )
 from jitid.server.answers import LimitedError, RequestError, answer_error
-from jitid.server.rate_limit import Pace
-from jitid.server.request_record import KEY, Record
+from jitid.server.rate_limit import RequestPace
+from jitid.server.request_record import KEY, RequestRecord
 from jitid.server.trace_context import trace_id, traceparent
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ class App:
         self._most = service.limits.requests
         self._log = log
         self._working = 0
-        self._pace = Pace(_OPEN_RATE, 2 * _OPEN_RATE)
-        self._bugs = Pace(_BUGS_RATE, _BUGS_AT_ONCE)
+        self._pace = RequestPace(_OPEN_RATE, 2 * _OPEN_RATE)
+        self._bugs = RequestPace(_BUGS_RATE, _BUGS_AT_ONCE)
         self._untold: Counter[str] = Counter()
         """How often each bug, by its place, was not told since it was told last."""
 
@@ -108,7 +108,7 @@ class App:
         """Answer one request."""
         headers = scope["headers"]
         said = next((value for name, value in headers if name == b"traceparent"), None)
-        record = scope[KEY] = Record(traceparent(said), scope.get("peer"))
+        record = scope[KEY] = RequestRecord(traceparent(said), scope.get("peer"))
         scope["app"] = self
         # As the client wrote it: a path has one spelling here, and a proxy before us has judged no other.
         scope["path"] = scope["raw_path"].decode("ascii")
@@ -127,7 +127,7 @@ class App:
             self._metrics.set("in_work", self._working)
             self._tell(scope, record)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, record: RequestRecord) -> None:
         try:
             route = self._route(scope)
             record.route = route.path
@@ -151,7 +151,7 @@ class App:
             bug.code = "internal"
             await self._refuse(send, record, bug)
 
-    def _tell_bug(self, error: Exception, record: Record) -> None:
+    def _tell_bug(self, error: Exception, record: RequestRecord) -> None:
         """Log where something went wrong: its first times, and then now and then with how often it did between."""
         last = traceback.extract_tb(error.__traceback__)[-1:]
         place = f"{last[0].filename.rpartition('/')[2]}:{last[0].lineno}" if last else ""
@@ -180,7 +180,7 @@ class App:
                 seconds=seconds,
             )
 
-    async def _refuse(self, send: Send, record: Record, error: JitidError) -> None:
+    async def _refuse(self, send: Send, record: RequestRecord, error: JitidError) -> None:
         record.error = error.code
         if isinstance(error, LimitedError):
             self._metrics.count("limited")
@@ -219,7 +219,7 @@ class App:
             if match is not Match.NONE:
                 yield route, match
 
-    def _tell(self, scope: Scope, record: Record) -> None:
+    def _tell(self, scope: Scope, record: RequestRecord) -> None:
         seconds = perf_counter() - record.began
         self._metrics.observe(record.route, record.status, seconds)
         if not self._log.requests:

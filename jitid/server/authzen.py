@@ -18,8 +18,8 @@ from jitid.values.secret import Secret
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from jitid.capabilities.use.authorization import Asked, Verdict
-    from jitid.capabilities.use.usage import Recorded
+    from jitid.capabilities.use.authorization import UseRequest, UseVerdict
+    from jitid.capabilities.use.usage import RecordedUses
     from jitid.model.caller import Caller
     from jitid.operation.authority import Authority
     from jitid.server.service import Service
@@ -43,7 +43,7 @@ _GENERIC = "resource"
 class Evaluation(NamedTuple):
     """One question."""
 
-    asked: Asked | None
+    asked: UseRequest | None
     audiences: tuple[str, ...] = ()
     """The token must be for one of these audiences; empty: for any whose tokens the caller sees."""
     error: str | None = None
@@ -138,7 +138,7 @@ def _together(authority: Authority, questions: list[Evaluation]) -> list[dict[st
     return told
 
 
-def _told(verdict: Verdict, recorded: Recorded) -> dict[str, Any]:
+def _told(verdict: UseVerdict, recorded: RecordedUses) -> dict[str, Any]:
     context: dict[str, Any] = {"event": recorded.event, "rules": list(verdict.rules)}
     if verdict.reason is not None:
         context["reason"] = verdict.reason
@@ -215,7 +215,13 @@ def _read(stated: Mapping[str, Any]) -> Evaluation:
     alone where its type is `resource`.
     """
     # Loaded for the first question, and not before the service can answer anything at all.
-    from jitid.capabilities.use.authorization import EMPTY, Asked, check_action, check_context, check_resource
+    from jitid.capabilities.use.authorization import (
+        EMPTY,
+        UseRequest,
+        check_action,
+        check_context,
+        check_resource,
+    )
 
     try:
         subject, resource = _part(stated, "subject"), _part(stated, "resource")
@@ -227,7 +233,7 @@ def _read(stated: Mapping[str, Any]) -> Evaluation:
         return Evaluation(None, error=error.message)
     try:
         return Evaluation(
-            Asked(
+            UseRequest(
                 _token(subject, *texts),
                 check_action(action),
                 check_resource(id_ if kind == _GENERIC else f"{kind}:{id_}"),

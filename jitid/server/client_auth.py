@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
     from jitid.model.caller import Caller
     from jitid.operation.authority import Authority
-    from jitid.server.oauth_form import Form
+    from jitid.server.oauth_form import OAuthForm
     from jitid.server.service import Asks, Service
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ _TWICE = "the client authenticates in two ways at once"
 async def call(
     service: Service,
     request: Request,
-    form: Form,
+    form: OAuthForm,
     work: Callable[[Authority, Caller], T],
     *,
     reads: bool = False,
@@ -62,7 +62,7 @@ async def call(
     return await service.call(request, work, reads=reads, proof=secret, asks=asks)
 
 
-def must_be_named(form: Form, caller: Caller) -> None:
+def must_be_named(form: OAuthForm, caller: Caller) -> None:
     """Refuse a `client_id` that is not the client's. Raises OAuthError."""
     named = form.one("client_id")
     if named is not None and named not in (caller.name, caller.agent, caller.credential):
@@ -74,7 +74,7 @@ def uses_basic(request: Request) -> bool:
     return _scheme(request) == "basic"
 
 
-def shows(request: Request, form: Form, token: Secret) -> bool:
+def shows(request: Request, form: OAuthForm, token: Secret) -> bool:
     """Tell whether a client authenticates with a token, be it as a bearer token or as its secret."""
     pair = _client_secret(request, form)
     if pair is not None:
@@ -88,7 +88,7 @@ def _scheme(request: Request) -> str:
     return said.partition(" ")[0].lower()
 
 
-def _by_secret(request: Request, form: Form) -> Callable[[LocalAuthority], Caller] | None:
+def _by_secret(request: Request, form: OAuthForm) -> Callable[[LocalAuthority], Caller] | None:
     """Return what authenticates the client that states its name and secret; None if it states no secret."""
     pair = _client_secret(request, form)
     if pair is None:
@@ -97,7 +97,7 @@ def _by_secret(request: Request, form: Form) -> Callable[[LocalAuthority], Calle
     return lambda authority: authority.perform(Authenticate(bearer=secret, client=client))
 
 
-def _client_secret(request: Request, form: Form) -> tuple[str, Secret] | None:
+def _client_secret(request: Request, form: OAuthForm) -> tuple[str, Secret] | None:
     """Return `client_id` and `client_secret` of a request (RFC 6749, section 2.3.1); None if there is no secret.
 
     Raises:
@@ -134,7 +134,7 @@ def _basic(header: str) -> tuple[str, Secret]:
     return unquote(client), Secret.single(unquote(secret))
 
 
-def _signed(service: Service, request: Request, form: Form) -> Callable[[LocalAuthority], Caller] | None:
+def _signed(service: Service, request: Request, form: OAuthForm) -> Callable[[LocalAuthority], Caller] | None:
     """Return what finds out who has signed the assertion of a form; None if there is none."""
     text, said = form.one("client_assertion"), form.one("client_assertion_type")
     if text is None and said is None:

@@ -71,12 +71,12 @@ def routes(service: Service) -> list[BaseRoute]:
                 return found
             # Each use is written down. The pace is that of the identity shown here, apart from its holder's own.
             service.keep_pace(f"shown {found.id}")
-            from jitid.capabilities.use.authorization import Asked, check_resource
+            from jitid.capabilities.use.authorization import UseRequest, check_resource
             from jitid.capabilities.use.operations import Authorize
 
             (verdict,) = serving.perform(
                 Authorize(
-                    asked=(Asked(token, action, check_resource(_resource(request))),), audiences=demanded
+                    asked=(UseRequest(token, action, check_resource(_resource(request))),), audiences=demanded
                 )
             ).verdicts
             if not verdict.valid or verdict.credential is None:

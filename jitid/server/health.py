@@ -25,7 +25,7 @@ _FRESH = 1.0
 
 def routes(service: Service) -> list[BaseRoute]:
     """Return the routes of health and metrics."""
-    looking = _Looking(service)
+    looking = _Looker(service)
 
     async def healthz(_request: Request) -> Response:
         return PlainTextResponse("ok\n", headers={"cache-control": "no-store"})
@@ -59,7 +59,7 @@ def routes(service: Service) -> list[BaseRoute]:
     return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
 
 
-class _Found(NamedTuple):
+class _Condition(NamedTuple):
     """How it was at the last look."""
 
     away: JitidError | None
@@ -68,22 +68,22 @@ class _Found(NamedTuple):
     """Why nothing can be issued although the ledger is there; None if it can be."""
 
 
-class _Looking:
+class _Looker:
     """Looks at the ledger, no oftener than is worth it."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._found = _Found(None, None)
+        self._found = _Condition(None, None)
         self._until = 0.0
         self._turn = asyncio.Lock()
 
-    async def found(self) -> _Found:
+    async def found(self) -> _Condition:
         """Return how it is now, or was a moment ago."""
         async with self._turn:
             if monotonic() >= self._until:
                 try:
-                    self._found = _Found(None, await self._service.ready(_PATIENCE))
+                    self._found = _Condition(None, await self._service.ready(_PATIENCE))
                 except JitidError as error:
-                    self._found = _Found(error, None)
+                    self._found = _Condition(error, None)
                 self._until = monotonic() + _FRESH
         return self._found

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from jitid.server.metrics import Metrics
     from jitid.server.request_record import Peer
-    from jitid.server.service_limits import Limits
+    from jitid.server.service_limits import ServiceLimits
 
 _MOST_HEADERS = 100
 _MOST_PIPELINED = 16
@@ -65,7 +65,7 @@ class BoundedProtocol(asyncio.Protocol):
     def __init__(
         self,
         state: ServerState,
-        limits: Limits,
+        limits: ServiceLimits,
         metrics: Metrics,
         peer: Peer | None,
         lost: Callable[[], None],

@@ -16,7 +16,7 @@ from jitid.server import client_auth, token_endpoint
 from jitid.server.answers import CHALLENGE, LimitedError
 from jitid.server.claims import DEAD, told
 from jitid.server.oauth_errors import OAuthError, as_oauth, document
-from jitid.server.oauth_form import Form, credentials_of, read_form, shows_credential
+from jitid.server.oauth_form import OAuthForm, credentials_of, read_form, shows_credential
 from jitid.server.request_record import record_of
 from jitid.values.secret import Secret
 
@@ -42,7 +42,7 @@ def routes(service: Service) -> list[BaseRoute]:
     async def token(request: Request) -> Response:
         form, broken = await _form(service, request, token_endpoint.REPEATABLE)
 
-        def work(authority: Authority, caller: Caller) -> tuple[token_endpoint.Wanted, Issued]:
+        def work(authority: Authority, caller: Caller) -> tuple[token_endpoint.TokenRequest, Issued]:
             client_auth.must_be_named(form, caller)
             _must_be_whole(broken)
             token_endpoint.must_be_served(caller, form)
@@ -104,7 +104,7 @@ def routes(service: Service) -> list[BaseRoute]:
 
 async def _form(
     service: Service, request: Request, repeatable: Collection[str] = ()
-) -> tuple[Form, OAuthError | None]:
+) -> tuple[OAuthForm, OAuthError | None]:
     """Return the form of a request; where it cannot be read, what the client authenticates with, and the reason.
 
     The reason is for those clients alone that are authenticated.

@@ -45,7 +45,7 @@ _TYPE = re.compile(rb'application/x-www-form-urlencoded(?:\s*;\s*charset\s*=\s*"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-class Form:
+class OAuthForm:
     """The parameters of a request. One without a value counts as left out (RFC 6749, section 3.2)."""
 
     def __init__(self, values: dict[str, list[str]], *, doubtful: bool) -> None:
@@ -74,7 +74,7 @@ class Form:
         return tuple(self._values.get(name, ()))
 
 
-async def read_form(request: Request, repeatable: Collection[str] = ()) -> Form:
+async def read_form(request: Request, repeatable: Collection[str] = ()) -> OAuthForm:
     """Return the form in the body of a request.
 
     Only the parameters `repeatable` may stand twice. Raises OAuthError for anything that two readers could read
@@ -90,7 +90,7 @@ async def read_form(request: Request, repeatable: Collection[str] = ()) -> Form:
     return parse_form(body, repeatable)
 
 
-def parse_form(body: bytes, repeatable: Collection[str] = ()) -> Form:
+def parse_form(body: bytes, repeatable: Collection[str] = ()) -> OAuthForm:
     """Return the parameters of a form. Raises OAuthError as `read_form` does."""
     if len(body) > MAX_FORM:
         _refuse(f"the form is longer than {MAX_FORM} bytes", 413)
@@ -118,10 +118,10 @@ def parse_form(body: bytes, repeatable: Collection[str] = ()) -> Form:
         if value:
             values[name] = [value]
     others = seen - (values.keys() & CREDENTIALS)
-    return Form(values, doubtful=shows_credential("&".join(others).encode()))
+    return OAuthForm(values, doubtful=shows_credential("&".join(others).encode()))
 
 
-def credentials_of(body: bytes) -> Form:
+def credentials_of(body: bytes) -> OAuthForm:
     """Return the parameters by which a client authenticates, of a form that cannot be read as a whole.
 
     Who the client is does not depend on a mistake elsewhere in it. Raises UnauthenticatedError where one of them stands
@@ -144,7 +144,7 @@ def credentials_of(body: bytes) -> Form:
     values = {name: [value] for name, value in found.items() if value}
     # It may be no form at all: whatever else looks like one.
     rest = _CREDENTIAL.sub(lambda one: b"&" if one[2] else one[0], body)
-    return Form(values, doubtful=shows_credential(rest))
+    return OAuthForm(values, doubtful=shows_credential(rest))
 
 
 def shows_credential(text: bytes) -> bool:

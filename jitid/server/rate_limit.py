@@ -10,7 +10,7 @@ from time import monotonic
 _MOST_CLIENTS = 10_000
 
 
-class Pace:
+class RequestPace:
     """Counts what each client asks for, and says when it is too much."""
 
     def __init__(self, rate: float, burst: float, most: int = _MOST_CLIENTS) -> None:

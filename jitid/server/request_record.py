@@ -22,7 +22,7 @@ class Peer(NamedTuple):
     """The others that it is in (SO_PEERGROUPS)."""
 
 
-class Record:
+class RequestRecord:
     """One request."""
 
     __slots__ = ("began", "caller", "error", "peer", "route", "status", "trace")
@@ -39,7 +39,7 @@ class Record:
         self.error: str | None = None
 
 
-def record_of(scope: Scope) -> Record:
+def record_of(scope: Scope) -> RequestRecord:
     """Return the record of a request."""
-    found: Record = scope[KEY]
+    found: RequestRecord = scope[KEY]
     return found

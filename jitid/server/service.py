@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jitid.authority.read_counts import Tally
+from jitid.authority.read_counts import ReadTally
 from jitid.authority.slow_operations import is_long
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.trust import operations as trust_operations
@@ -25,7 +25,7 @@ from jitid.server.answers import LimitedError, RequestError
 from jitid.server.background_settle import Settler
 from jitid.server.batched_reads import Together
 from jitid.server.counted_authority import Counting
-from jitid.server.rate_limit import Pace
+from jitid.server.rate_limit import RequestPace
 from jitid.server.request_record import record_of
 from jitid.server.socket_peers import Peers
 from jitid.server.thread_authority import Seat
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from jitid.operation.base import Operation, Result
     from jitid.server.metrics import Metrics
     from jitid.server.request_log import Log
-    from jitid.server.service_limits import Limits
+    from jitid.server.service_limits import ServiceLimits
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ class Service:
         config: Config,
         names: Names,
         base_url: str,
-        limits: Limits,
+        limits: ServiceLimits,
         metrics: Metrics,
         log: Log | None = None,
     ) -> None:
@@ -82,11 +82,11 @@ class Service:
         self.limits = limits
         self.metrics = metrics
         self._peers = Peers(config)
-        self._pace = Pace(limits.rate, 2.0 * limits.rate)
-        self._failures = Pace(_FAILURES_PER_SECOND, _FAILURES_AT_ONCE)
+        self._pace = RequestPace(limits.rate, 2.0 * limits.rate)
+        self._failures = RequestPace(_FAILURES_PER_SECOND, _FAILURES_AT_ONCE)
         # Whoever waits for the ledger gets its own error before the request is out of time.
         patience = max(1.0, limits.time * 0.8)
-        self._tally = Tally()
+        self._tally = ReadTally()
 
         def seat() -> Seat:
             return Seat(config, base_url, patience, self._tally, self._out_of_reach)

@@ -17,7 +17,7 @@ _LEAST_HUNG = 3
 """Seconds: less would be no more than a busy machine may take to give every process its turn."""
 
 
-class Limits(NamedTuple):
+class ServiceLimits(NamedTuple):
     """The bounds of one worker process."""
 
     body: int = 1 << 20
@@ -47,7 +47,7 @@ class Limits(NamedTuple):
     """Seconds for which a worker may be silent before it is killed and replaced."""
 
 
-def limits_of(config: Config) -> Limits:
+def limits_of(config: Config) -> ServiceLimits:
     """Return the bounds that the configuration sets. Raises ConfigurationError for a bound of nothing."""
     for name in _COUNTS:
         if config.number(name) < 1:
@@ -57,14 +57,14 @@ def limits_of(config: Config) -> Limits:
             f"`serve_hung` is at least {_LEAST_HUNG} s", "jitid config set serve_hung DURATION"
         )
     time = float(config.number("serve_time"))
-    return Limits(
+    return ServiceLimits(
         body=config.number("serve_body"),
         connections=config.number("serve_connections"),
         requests=config.number("serve_requests"),
         rate=config.number("serve_rate"),
         threads=config.number("serve_threads"),
         time=time,
-        header_time=min(time, Limits().header_time),
+        header_time=min(time, ServiceLimits().header_time),
         long_time=float(config.number("serve_long_time")),
         stop=float(config.number("serve_stop")),
         hung=float(config.number("serve_hung")),

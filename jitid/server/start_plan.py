@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from jitid.config.effective import Config
     from jitid.model.ledger_rows import Names
     from jitid.server.request_log import Log
-    from jitid.server.service_limits import Limits
+    from jitid.server.service_limits import ServiceLimits
 
 
-class Plan(NamedTuple):
+class StartPlan(NamedTuple):
     """Sockets that listen already, a ledger that was there, and how much is taken."""
 
     config: Config
@@ -23,7 +23,7 @@ class Plan(NamedTuple):
     unix: socket.socket | None
     tls: Tls | None
     workers: int
-    limits: Limits
+    limits: ServiceLimits
     log: Log
 
 

@@ -27,7 +27,7 @@ _MOST = 32
 """So many lists are kept at most."""
 
 
-class _Kept(NamedTuple):
+class _KeptList(NamedTuple):
     text: str
     etag: str
     made_at: float
@@ -38,11 +38,11 @@ class _Lists:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, _KeptList] = {}
         # However many ask for what is not there, one at a time is made.
         self._making = asyncio.Lock()
 
-    async def get(self, name: str) -> _Kept:
+    async def get(self, name: str) -> _KeptList:
         """Return the list in a file of that name. Raises NotFoundError."""
         found = self._fresh(name)
         if found is not None:
@@ -59,10 +59,12 @@ class _Lists:
             text = await self._service.within(lambda authority: authority.perform(asked), long=True)
             if len(self._kept) >= _MOST:
                 self._kept.clear()
-            kept = self._kept[name] = _Kept(text, f'"{sha256(text.encode()).hexdigest()[:32]}"', monotonic())
+            kept = self._kept[name] = _KeptList(
+                text, f'"{sha256(text.encode()).hexdigest()[:32]}"', monotonic()
+            )
             return kept
 
-    def _fresh(self, name: str) -> _Kept | None:
+    def _fresh(self, name: str) -> _KeptList | None:
         found = self._kept.get(name)
         return found if found is not None and monotonic() - found.made_at < _FRESH else None
 

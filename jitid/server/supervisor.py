@@ -17,7 +17,7 @@ from jitid.server.sd_notify import notify
 
 if TYPE_CHECKING:
     from jitid.server.metrics import Metrics
-    from jitid.server.start_plan import Plan
+    from jitid.server.start_plan import StartPlan
 
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 _HEARD = (*_ENDING, signal.SIGHUP)
@@ -37,7 +37,7 @@ _READY, _BEAT = b"1", b"."
 """What a worker writes: once when it is ready, and each time that its event loop has had a turn."""
 
 
-class _Worker:
+class _SupervisedWorker:
     """A worker process as this one sees it."""
 
     def __init__(self, number: int) -> None:
@@ -57,12 +57,12 @@ class _Worker:
 class Supervisor:
     """Keeps as many workers alive as there are to be, until a signal says that it is enough."""
 
-    def __init__(self, plan: Plan, metrics: Metrics, told: Callable[[], None]) -> None:
+    def __init__(self, plan: StartPlan, metrics: Metrics, told: Callable[[], None]) -> None:
         """`told` is called once all workers are ready."""
         self._plan = plan
         self._metrics = metrics
         self._told = told
-        self._workers = [_Worker(number) for number in range(plan.workers)]
+        self._workers = [_SupervisedWorker(number) for number in range(plan.workers)]
         self._life = os.pipe()
         self._ended_by: int | None = None
         self._started = False
@@ -140,7 +140,7 @@ class Supervisor:
                 _send(worker, number)
         return False
 
-    def _start(self, worker: _Worker, signals: int) -> None:
+    def _start(self, worker: _SupervisedWorker, signals: int) -> None:
         hears, says = os.pipe()
         # A signal in between would be told to the wrong process.
         signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
@@ -190,7 +190,7 @@ class Supervisor:
         finally:
             os._exit(status)
 
-    def _hear(self, worker: _Worker) -> None:
+    def _hear(self, worker: _SupervisedWorker) -> None:
         said = os.read(worker.pipe, 4096)
         if said:
             worker.ready = worker.ready or _READY in said
@@ -233,7 +233,7 @@ class Supervisor:
                 self._kill()
         return 0
 
-    def _part(self, worker: _Worker) -> None:
+    def _part(self, worker: _SupervisedWorker) -> None:
         if os.read(worker.pipe, 4096):
             return
         os.close(worker.pipe)
@@ -259,7 +259,7 @@ def _say(pipe: int, what: bytes) -> None:
         os.write(pipe, what)
 
 
-def _send(worker: _Worker, number: int) -> None:
+def _send(worker: _SupervisedWorker, number: int) -> None:
     if worker.pid:
         with suppress(ProcessLookupError):
             os.kill(worker.pid, number)

@@ -13,7 +13,7 @@ from jitid.server.oauth_errors import OAuthError
 
 if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
-    from jitid.authority.read_counts import Tally
+    from jitid.authority.read_counts import ReadTally
     from jitid.config.effective import Config
 
 
@@ -25,7 +25,7 @@ class Seat:
     """Opens the authority when it is first needed, and anew where the ledger or the policy became another."""
 
     def __init__(
-        self, config: Config, place: str, patience: float, tally: Tally, told: Callable[[str], None]
+        self, config: Config, place: str, patience: float, tally: ReadTally, told: Callable[[str], None]
     ) -> None:
         """Take what all seats have in common.
 

@@ -11,14 +11,14 @@ from typing import Any, Generic, Protocol, TypeVar
 Answer = TypeVar("Answer")
 
 
-class Place(Protocol):
+class ThreadPlace(Protocol):
     """What one thread has for itself, such as a connection."""
 
     def close(self) -> None:
         """Release it; called by that thread."""
 
 
-Own = TypeVar("Own", bound=Place)
+Own = TypeVar("Own", bound=ThreadPlace)
 
 _Job = tuple[Callable[[Any], Any], "asyncio.Future[Any]"]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jitid.model.caller import Caller
     from jitid.model.oidc_issuer import Sort
     from jitid.operation.authority import Authority
-    from jitid.server.oauth_form import Form
+    from jitid.server.oauth_form import OAuthForm
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 CLIENT_CREDENTIALS = "client_credentials"
@@ -54,7 +54,7 @@ _OWN = frozenset(
 """Parameters of our own, with a prefix of ours (RFC 6749, section 8.2)."""
 
 
-class Wanted(NamedTuple):
+class TokenRequest(NamedTuple):
     """A request at the token endpoint, as far as it can be read without knowing who asks."""
 
     grant: str
@@ -67,7 +67,7 @@ class Wanted(NamedTuple):
     type: str = _MADE[0]
 
 
-def must_be_served(caller: Caller, form: Form) -> None:
+def must_be_served(caller: Caller, form: OAuthForm) -> None:
     """Refuse a client that cannot have anything by the grant that a form names. Raises OAuthError."""
     if form.one("grant_type") == CLIENT_CREDENTIALS and not (caller.delegator or "").startswith("system:"):
         raise OAuthError(
@@ -76,7 +76,7 @@ def must_be_served(caller: Caller, form: Form) -> None:
         )
 
 
-def wanted(form: Form) -> Wanted:
+def wanted(form: OAuthForm) -> TokenRequest:
     """Return what a form asks for. Raises OAuthError."""
     grant = form.need("grant_type")
     if grant not in GRANTS:
@@ -91,17 +91,17 @@ def wanted(form: Form) -> Wanted:
     if agent is not None:
         agent = _checked("invalid_request", lambda: check_name(agent or "", "agent"))
     if grant == CLIENT_CREDENTIALS:
-        return Wanted(grant, request, agent)
+        return TokenRequest(grant, request, agent)
     kind = form.one("requested_token_type") or _MADE[0]
     if kind not in _MADE or (kind == _MADE[1] and request.kind != Kind.JWT):
         raise OAuthError("invalid_request", f"what can be asked for is {' or '.join(_MADE)}")
     subject, subject_sort = _token(form, "subject_token")
     actor, actor_sort = _token(form, "actor_token", needed=False)
     assert subject is not None
-    return Wanted(grant, request, agent, subject, subject_sort, actor, actor_sort, kind)
+    return TokenRequest(grant, request, agent, subject, subject_sort, actor, actor_sort, kind)
 
 
-def grant(authority: Authority, caller: Caller, wanted: Wanted) -> Issued:
+def grant(authority: Authority, caller: Caller, wanted: TokenRequest) -> Issued:
     """Issue what a client wants. Raises OAuthError where it cannot have it by that grant, and as issuing does."""
     request = wanted.request._replace(agent=wanted.agent or own_agent(caller))
     if wanted.subject is not None:
@@ -123,7 +123,7 @@ def grant(authority: Authority, caller: Caller, wanted: Wanted) -> Issued:
     return issued
 
 
-def answer(wanted: Wanted, issued: Issued) -> Response:
+def answer(wanted: TokenRequest, issued: Issued) -> Response:
     """Return the answer with the token (RFC 6749, section 5.1; RFC 8693, section 2.2.1)."""
     (one,) = issued.credentials
     told: dict[str, Any] = {
@@ -142,7 +142,7 @@ def answer(wanted: Wanted, issued: Issued) -> Response:
     return document(told)
 
 
-def _request(form: Form) -> IssueRequest:
+def _request(form: OAuthForm) -> IssueRequest:
     ttl, task = form.one("jitid_ttl"), form.one("jitid_task")
     purpose, sensitivity = form.one("jitid_purpose"), form.one("jitid_sensitivity")
     kind = form.one("jitid_kind") or Kind.JWT.value
@@ -188,7 +188,7 @@ def _scopes(text: str | None) -> tuple[Scope, ...]:
         raise usage("invalid_scope", error) from None
 
 
-def _audiences(form: Form) -> tuple[str, ...]:
+def _audiences(form: OAuthForm) -> tuple[str, ...]:
     """Return whom the token is for, who must be named (RFC 8707, section 2)."""
     resources, audiences = form.many("resource"), form.many("audience")
     if not resources and not audiences:
@@ -223,7 +223,7 @@ def _details(text: str | None) -> tuple[str, ...]:
         raise OAuthError("invalid_authorization_details", str(error)) from None
 
 
-def _token(form: Form, name: str, *, needed: bool = True) -> tuple[Secret | None, Sort]:
+def _token(form: OAuthForm, name: str, *, needed: bool = True) -> tuple[Secret | None, Sort]:
     """Return a token of the form with its type; each needs the other (RFC 8693, section 2.1)."""
     text = form.need(name) if needed else form.one(name)
     said = form.one(f"{name}_type")

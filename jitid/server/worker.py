@@ -27,7 +27,7 @@ from jitid.server.tls import load_certificate
 
 if TYPE_CHECKING:
     from jitid.server.request_record import Peer
-    from jitid.server.start_plan import Plan
+    from jitid.server.start_plan import StartPlan
 
 _TICK = 0.5
 """Seconds between two looks at what is late."""
@@ -56,13 +56,15 @@ def preload() -> None:
         import_module(name)
 
 
-def route_paths(plan: Plan) -> list[str]:
+def route_paths(plan: StartPlan) -> list[str]:
     """Return the templates of all paths, which the counters are for."""
     probe = Service(plan.config, plan.names, plan.base_url, plan.limits, Metrics(()))
     return [*(str(getattr(route, "path", "")) for route in app.routes(probe)), *operation_paths()]
 
 
-def run(plan: Plan, metrics: Metrics, ready: Callable[[], None], beat: Callable[[], None], life: int) -> None:
+def run(
+    plan: StartPlan, metrics: Metrics, ready: Callable[[], None], beat: Callable[[], None], life: int
+) -> None:
     """Serve until a TERM comes, or until the descriptor `life` says that no process watches over this one any more.
 
     `ready` is called once it listens, and `beat` as often as the event loop looks at what is late.
@@ -71,11 +73,11 @@ def run(plan: Plan, metrics: Metrics, ready: Callable[[], None], beat: Callable[
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     sys.setswitchinterval(_SWITCH)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_Worker(plan, metrics, beat).serve(ready, life))
+        runner.run(_WorkerProcess(plan, metrics, beat).serve(ready, life))
 
 
-class _Worker:
-    def __init__(self, plan: Plan, metrics: Metrics, beat: Callable[[], None]) -> None:
+class _WorkerProcess:
+    def __init__(self, plan: StartPlan, metrics: Metrics, beat: Callable[[], None]) -> None:
         self._plan = plan
         self._beat = beat
         self._metrics = metrics

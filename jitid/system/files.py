@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Self
 
 from jitid.errors import IntegrityError, JitidError, OutputError, RefusedError, UsageError
-from jitid.system.output_place import Place, is_special, place_at
+from jitid.system.output_place import OutputPlace, is_special, place_at
 from jitid.values.text import quote
 
 # What a stream collects before it is written.
@@ -125,7 +125,7 @@ def write_private(path: str, data: bytes, *, of_folder: bool = False) -> None:
         OutputError: it could not be written; an old file is as it was.
 
     """
-    with Replacement(path, 0o600, of_folder=of_folder) as file:
+    with FileReplacement(path, 0o600, of_folder=of_folder) as file:
         file.write_bytes(data)
 
 
@@ -136,21 +136,21 @@ def write_public(path: str, data: bytes, *, over_link: bool = False) -> None:
         OutputError: it could not be written; an old file is as it was.
 
     """
-    with Replacement(path, 0o644, over_link=over_link) as file:
+    with FileReplacement(path, 0o644, over_link=over_link) as file:
         file.write_bytes(data)
 
 
-def writing_private(path: str) -> Replacement:
+def writing_private(path: str) -> FileReplacement:
     """Return what writes to `path` piece by piece, as `write_private` does all at once."""
-    return Replacement(path, 0o600)
+    return FileReplacement(path, 0o600)
 
 
-def writing_public(path: str) -> Replacement:
+def writing_public(path: str) -> FileReplacement:
     """Return what writes to `path` piece by piece, as `write_public` does all at once."""
-    return Replacement(path, 0o644)
+    return FileReplacement(path, 0o644)
 
 
-class Replacement:
+class FileReplacement:
     """A file in the place of another, from the end of a `with` block on, and only if the block ends well.
 
     What could not be written raises OutputError; then, and if the block raises anything, an old file is as it was
@@ -244,7 +244,7 @@ class Replacement:
         os.fsync(self._descriptor)
         # Another user may have put something there meanwhile, in a folder that others may write to.
         owner = os.fstat(self._folder).st_uid if self._of_folder else None
-        if place_at(self._name, folder=self._folder, link=self._over_link, owner=owner) != Place():
+        if place_at(self._name, folder=self._folder, link=self._over_link, owner=owner) != OutputPlace():
             raise OutputError(f"{quote(self._path, 200)} was replaced by a device meanwhile")
         os.rename(self._aside, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         _sync_names(self._folder)

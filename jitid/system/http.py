@@ -260,9 +260,9 @@ class Channel:
             raise TimeoutError
         return left
 
-    def watched(self, *, sent: bool) -> _Watch:
+    def watched(self, *, sent: bool) -> _FailureWatch:
         """Return what turns the failures of a connection into errors of ours, and closes it then."""
-        return _Watch(self, sent=sent)
+        return _FailureWatch(self, sent=sent)
 
     def _connect(self) -> http.client.HTTPConnection:
         address = self._address
@@ -348,7 +348,7 @@ class Channel:
             raise
 
 
-class _Watch:
+class _FailureWatch:
     """A block in which the connection may fail."""
 
     def __init__(self, channel: Channel, *, sent: bool) -> None:
@@ -433,7 +433,7 @@ class _Timed:
     def makefile(self, _mode: str) -> io.BufferedReader:
         """Return what reads from it."""
         self._users += 1
-        return io.BufferedReader(_Reading(self), _PIECE)
+        return io.BufferedReader(_BodyReading(self), _PIECE)
 
     def receive(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
         """Read what is there, in time."""
@@ -453,7 +453,7 @@ class _Timed:
             self._socket.close()
 
 
-class _Reading(io.RawIOBase):
+class _BodyReading(io.RawIOBase):
     def __init__(self, source: _Timed) -> None:
         self._source = source
 

@@ -40,7 +40,7 @@ class Shipped(NamedTuple):
             return file.read()
 
 
-class Installed(NamedTuple):
+class InstalledFile(NamedTuple):
     """What a reader finds."""
 
     reader: Reader
@@ -147,22 +147,22 @@ def install(file: Shipped, path: str) -> Literal["new", "changed", "unchanged"]:
     return "new" if new else "changed"
 
 
-def installed(environ: Mapping[str, str] = os.environ) -> list[Installed]:
+def installed(environ: Mapping[str, str] = os.environ) -> list[InstalledFile]:
     """Return what bash, zsh, fish and `man` find. Raises NotFoundError when this jitid came without completions."""
     found = [_installed([completion(shell)], environ) for shell in SHELLS]
     pages = man_pages()
     return [*found, _installed(pages, environ)] if pages else found
 
 
-def _installed(files: list[Shipped], environ: Mapping[str, str]) -> Installed:
+def _installed(files: list[Shipped], environ: Mapping[str, str]) -> InstalledFile:
     first = files[0]
     searched = folders(first.reader, environ)
     places = tuple(f"{folder}/{first.name}" for folder in searched)
     at = next((folder for folder, path in zip(searched, places, strict=True) if os.path.isfile(path)), None)
     if at is None:
-        return Installed(first.reader, places, None, current=False)
+        return InstalledFile(first.reader, places, None, current=False)
     current = all(_content(f"{at}/{file.name}") == file.text().encode() for file in files)
-    return Installed(first.reader, places, f"{at}/{first.name}", current)
+    return InstalledFile(first.reader, places, f"{at}/{first.name}", current)
 
 
 def _root() -> str:

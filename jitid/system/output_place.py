@@ -30,7 +30,7 @@ _NO_TEMPORARY = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 _OPEN_IT = "open it in the shell, such as --out /dev/fd/3 3> FILE"
 
 
-class Place(NamedTuple):
+class OutputPlace(NamedTuple):
     """What stands at the path of an output, checked."""
 
     descriptor: int | None = None
@@ -50,7 +50,7 @@ def check_output(path: str | None) -> None:
     if path is None:
         return
     try:
-        if place_at(path) == Place():
+        if place_at(path) == OutputPlace():
             _try(os.path.dirname(path) or ".")
     except UsageError as error:
         raise UsageError(f"{error.message}; nothing was changed", error.hint) from error
@@ -63,7 +63,9 @@ def check_output(path: str | None) -> None:
         raise UsageError(f"{quote(path, 200)} is not a path; nothing was changed") from error
 
 
-def place_at(path: str, *, folder: int | None = None, link: bool = False, owner: int | None = None) -> Place:
+def place_at(
+    path: str, *, folder: int | None = None, link: bool = False, owner: int | None = None
+) -> OutputPlace:
     """Return what stands at the path of an output, if output may go there.
 
     With `folder`, the path is a name in that open folder. With `link`, a symbolic link may stand there: whoever asks
@@ -78,11 +80,11 @@ def place_at(path: str, *, folder: int | None = None, link: bool = False, owner:
         raise UsageError("`-` is not a file", "without --out, the output goes to standard output")
     if folder is None and (descriptor := descriptor_of(path)) is not None:
         _check_descriptor(descriptor, path)
-        return Place(descriptor)
+        return OutputPlace(descriptor)
     try:
         status = os.stat(path, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
-        return Place()
+        return OutputPlace()
     mode = status.st_mode
     if stat.S_ISREG(mode):
         if status.st_uid not in (os.geteuid(), owner):
@@ -90,13 +92,13 @@ def place_at(path: str, *, folder: int | None = None, link: bool = False, owner:
                 f"{quote(path, 200)} belongs to {_user(status.st_uid)}, not to you",
                 "name a new file or a file of your own",
             )
-        return Place()
+        return OutputPlace()
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if stat.S_ISLNK(mode) and link:
-        return Place()
+        return OutputPlace()
     if stat.S_ISCHR(mode) and (status.st_uid == os.geteuid() or status.st_rdev in _harmless()):
-        return Place(device=True)
+        return OutputPlace(device=True)
     raise UsageError(
         f"{quote(path, 200)} is {_kind(mode)}, not a regular file",
         "name the file itself" if stat.S_ISLNK(mode) else "name a regular file, or redirect standard output",

@@ -32,7 +32,7 @@ _MOST = 2_048
 _LONGEST_LIFETIME = 0xFFFFFFFF
 
 
-class Held(NamedTuple):
+class HeldKey(NamedTuple):
     """What an agent holds: a public key or a certificate, and what it was called when it was added."""
 
     blob: bytes
@@ -45,7 +45,7 @@ class AgentConnection:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
 
-    def held(self) -> list[Held]:
+    def held(self) -> list[HeldKey]:
         """Return what the agent holds. Raises StorageError."""
         answer = self._ask(bytes([_REQUEST_IDENTITIES]))
         try:
@@ -55,7 +55,9 @@ class AgentConnection:
             count = reader.number(4)
             if count > _MOST:
                 raise _unclear()
-            return [Held(reader.string(), reader.string().decode("utf-8", "replace")) for _ in range(count)]
+            return [
+                HeldKey(reader.string(), reader.string().decode("utf-8", "replace")) for _ in range(count)
+            ]
         except ValueError:
             raise _unclear() from None
 

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 from jitid.capabilities.access import operations as access
-from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.adopt import operations as adoptions
 from jitid.capabilities.adopt.amend import Amended
 from jitid.capabilities.audit import operations as audit_operations
@@ -16,11 +16,11 @@ from jitid.capabilities.decisions import operations as policies
 from jitid.capabilities.directory import agent_operations as agents
 from jitid.capabilities.directory import delegator_operations as delegators
 from jitid.capabilities.directory.delegators import Edit
-from jitid.capabilities.directory.reconcile import Source
-from jitid.capabilities.directory.recurrence import Rule
-from jitid.capabilities.directory.registry import Due, Stated
+from jitid.capabilities.directory.reconcile import RosterSource
+from jitid.capabilities.directory.recurrence import RecurrenceRule
+from jitid.capabilities.directory.registry import Due, StatedAgent
 from jitid.capabilities.directory.roster import spreadsheet
-from jitid.capabilities.directory.roster.roster_entry import Stated as Person
+from jitid.capabilities.directory.roster.roster_entry import StatedDelegator as Person
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
@@ -33,13 +33,13 @@ from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.report import operations as report_operations
 from jitid.capabilities.sweep import operations as sweep_operations
 from jitid.capabilities.sweep.rules import NAMES as RULES
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.capabilities.targets import operations as targets
 from jitid.capabilities.trust import certificate_operations as certificates
 from jitid.capabilities.trust import operations as trust_operations
 from jitid.capabilities.trust import publication_operations as publications
 from jitid.capabilities.use import operations as uses
-from jitid.capabilities.use.authorization import Asked, check_action
+from jitid.capabilities.use.authorization import UseRequest, check_action
 from jitid.model.caller import Caller
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Filter, Selection
@@ -77,7 +77,7 @@ def _exchange(caller: Caller, subject: Secret, actor: Secret | None = None, **fi
 
 
 def _authorize(token: Secret) -> Operation:
-    return uses.Authorize(asked=(Asked(token, check_action("a:b"), "x"),), audiences=ALL)
+    return uses.Authorize(asked=(UseRequest(token, check_action("a:b"), "x"),), audiences=ALL)
 
 
 def by_token(scene: Scene, held: Held, caller: Caller) -> dict[str, Operation]:
@@ -225,9 +225,9 @@ def plain(scene: Scene) -> dict[str, Operation]:
         "AdoptedShapes": adoptions.AdoptedShapes(),
         "BootstrapAccess": access.BootstrapAccess(),
         "ChangeAdopted": adoptions.ChangeAdopted(names=("legacy",), amended=Amended(purpose="builds")),
-        "ChangeAgent": agents.ChangeAgent(name="bot", stated=Stated(purpose="more")),
+        "ChangeAgent": agents.ChangeAgent(name="bot", stated=StatedAgent(purpose="more")),
         "ChangeDelegator": delegators.ChangeDelegator(name="user:dan", edit=Edit(sensitivity="low")),
-        "ClassifyAgents": agents.ClassifyAgents(names=("planner",), rule=Rule(1, 1, 90), limit=10),
+        "ClassifyAgents": agents.ClassifyAgents(names=("planner",), rule=RecurrenceRule(1, 1, 90), limit=10),
         "CloseLeaks": leak_operations.CloseLeaks(numbers=(1,), reason="done"),
         "CutLog": integrity_operations.CutLog(evidence_after=50 * DAY, folder=str(scene.folder / "segments")),
         "DisableDelegator": delegators.DisableDelegator(name="user:dan", most=None),
@@ -238,15 +238,18 @@ def plain(scene: Scene) -> dict[str, Operation]:
         "ExportLog": integrity_operations.ExportLog(),
         "FindClientKeys": access.FindClientKeys(client="user:alice"),
         "Fix": sweep_operations.Fix(
-            rules=("orphaned-task",), limits=Limits(), sweep="00000000-0000-4000-8000-000000000000", most=None
+            rules=("orphaned-task",),
+            limits=Thresholds(),
+            sweep="00000000-0000-4000-8000-000000000000",
+            most=None,
         ),
         "FlyCanaries": sweep_operations.FlyCanaries(),
         "FollowLog": audit_operations.FollowLog(chosen=LogFilter(), limit=9),
-        "ForeseeFix": sweep_operations.ForeseeFix(rules=("orphaned-task",), limits=Limits()),
-        "GrantAccess": access.GrantAccess(wanted=Wanted("user:new", ("admin",))),
+        "ForeseeFix": sweep_operations.ForeseeFix(rules=("orphaned-task",), limits=Thresholds()),
+        "GrantAccess": access.GrantAccess(wanted=AccessRequest("user:new", ("admin",))),
         "ImportAuthority": certificates.ImportAuthority(chain=scene.facts["chain"]),
         "ImportDelegators": delegators.ImportDelegators(
-            roster=spreadsheet.read(list(ROSTER)), source=Source("csv", SUMMARY), most=None
+            roster=spreadsheet.read(list(ROSTER)), source=RosterSource("csv", SUMMARY), most=None
         ),
         "ListAccess": access.ListAccess(limit=99),
         "ListAdopted": adoptions.ListAdopted(limit=9),
@@ -256,7 +259,7 @@ def plain(scene: Scene) -> dict[str, Operation]:
         "ListLeaks": leak_operations.ListLeaks(chosen=LeakFilter(), limit=9),
         "ListUses": uses.ListUses(chosen=UseFilter(), limit=9),
         "MakePublication": publications.MakePublication(),
-        "MakeReport": report_operations.MakeReport(days=1, limits=Limits()),
+        "MakeReport": report_operations.MakeReport(days=1, limits=Thresholds()),
         "MakeStatusList": publications.MakeStatusList(number=NOW // DAY, algorithm="EdDSA"),
         "ProbeAdopted": adoptions.ProbeAdopted(names=("legacy",)),
         "ProveLeaks": leak_operations.ProveLeaks(),
@@ -269,7 +272,7 @@ def plain(scene: Scene) -> dict[str, Operation]:
         "ReadLog": audit_operations.ReadLog(chosen=LogFilter(), limit=9),
         "RecountLeaks": leak_operations.RecountLeaks(numbers=(1,)),
         "RegisterAgent": agents.RegisterAgent(
-            name="nightly", stated=Stated(owner="user:bob", purpose="triage", scopes=()), due=DUE
+            name="nightly", stated=StatedAgent(owner="user:bob", purpose="triage", scopes=()), due=DUE
         ),
         "ReplayDecisions": policies.ReplayDecisions(old=FILES, new=FILES),
         "RequestAuthority": certificates.RequestAuthority(),
@@ -288,7 +291,7 @@ def plain(scene: Scene) -> dict[str, Operation]:
         "SuggestPolicy": decisions_operations.SuggestPolicy(agent="planner", days=1),
         "SuggestReplacements": adoptions.SuggestReplacements(names=("legacy",)),
         "SuspendAgent": agents.SuspendAgent(name="bot", most=None),
-        "Sweep": sweep_operations.Sweep(rules=tuple(RULES), limits=Limits()),
+        "Sweep": sweep_operations.Sweep(rules=tuple(RULES), limits=Thresholds()),
         "Trace": leak_operations.Trace(finds=search_pasted(scene.tokens["identity"].token.reveal().encode())),
         "UnregisterAgent": agents.UnregisterAgent(name="bot", most=None),
         "UseAssertion": access.UseAssertion(id=scene.access["somebody"], jti="1", expires_at=NOW + 60),

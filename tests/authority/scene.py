@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import Authenticate, BootstrapAccess, GrantAccess
 from jitid.capabilities.adopt.operations import Adopt
 from jitid.capabilities.adopt.read_secret import of_secret
@@ -137,17 +137,17 @@ def _people(scene: Scene) -> None:
     world.know("user:gone", disabled_at=world.clock.now)
     scene.callers["bootstrap"] = _known(scene, world.authority.perform(BootstrapAccess()).secret)
     scene.callers["stranger"] = Caller("eve", frozenset(), "user:eve", "os-user")
-    granted: dict[str, Wanted] = {
-        "owner": Wanted("user:alice"),
-        "somebody": Wanted("user:dan"),
-        "service": Wanted("system:orders", audiences=(API,)),
-        "gateway": Wanted(GATEWAY, audiences=(API,)),
-        "gateway elsewhere": Wanted(GATEWAY, audiences=(BACKEND,)),
-        "approver": Wanted("user:carol"),
-        "bystander": Wanted("user:dora"),
-        "verifier": Wanted("system:guard", ("verifier",), all_audiences=True),
-        "api verifier": Wanted("system:api", ("verifier",), audiences=(API,)),
-        **{role: Wanted(f"user:{role}", (role,)) for role in ROLES if role != "verifier"},
+    granted: dict[str, AccessRequest] = {
+        "owner": AccessRequest("user:alice"),
+        "somebody": AccessRequest("user:dan"),
+        "service": AccessRequest("system:orders", audiences=(API,)),
+        "gateway": AccessRequest(GATEWAY, audiences=(API,)),
+        "gateway elsewhere": AccessRequest(GATEWAY, audiences=(BACKEND,)),
+        "approver": AccessRequest("user:carol"),
+        "bystander": AccessRequest("user:dora"),
+        "verifier": AccessRequest("system:guard", ("verifier",), all_audiences=True),
+        "api verifier": AccessRequest("system:api", ("verifier",), audiences=(API,)),
+        **{role: AccessRequest(f"user:{role}", (role,)) for role in ROLES if role != "verifier"},
     }
     for label, wanted in granted.items():
         made = world.authority.perform(GrantAccess(wanted=wanted))

@@ -9,7 +9,7 @@ import pytest
 
 from jitid.authority.wire.annotations import fields_of, operations
 from jitid.capabilities.sweep import operations as sweep_operations
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import ClockError
 from jitid.operation import base as ops
 from tests.authority import examples
@@ -92,6 +92,6 @@ def test_a_change_accepts_the_clock_with_its_first_event(scene: Scene, name: str
 def test_a_sweep_accepts_the_clock_even_if_nothing_is_due(scene: Scene) -> None:
     """An error about the clock names this command."""
     _, moved, recorded = _performed(
-        scene, sweep_operations.Sweep(rules=(), limits=Limits(), accept_clock=True)
+        scene, sweep_operations.Sweep(rules=(), limits=Thresholds(), accept_clock=True)
     )
     assert (moved, "accept-clock" in recorded) == (-2 * DAY, True)

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from jitid.capabilities.access import grant as access
 from jitid.capabilities.access import operations as ops
-from jitid.capabilities.access.grant import Granted, Wanted
+from jitid.capabilities.access.grant import AccessRequest, Granted
 from jitid.capabilities.directory import delegator_operations as delegators
 from jitid.capabilities.trust.operations import PublishKeys
 from jitid.errors import (
@@ -46,7 +46,7 @@ JWK = strict_json.dumps(signed.jwk(signed.ED25519, kid="k1"))
 def grant(world: World, name: str = "user:alice", *roles: str, **more: Any) -> Granted:
     """Grant access beside the ledger; to a verifier for all audiences unless some are stated."""
     more = {"all_audiences": "verifier" in roles and "audiences" not in more, **more}
-    return world.authority.perform(ops.GrantAccess(wanted=Wanted(name, roles, **more)))
+    return world.authority.perform(ops.GrantAccess(wanted=AccessRequest(name, roles, **more)))
 
 
 def secret(granted: Granted) -> Secret:
@@ -324,7 +324,7 @@ def test_an_admin_whose_access_ended_meanwhile_grants_nothing(world: World) -> N
     serving = who(world, admin)
     world.authority.perform(ops.RevokeAccess(ids=(admin.access.id,)))
     with pytest.raises(RefusedError, match="has ended"):
-        ask(world, serving, ops.GrantAccess(wanted=Wanted("user:mallory", ("admin",))))
+        ask(world, serving, ops.GrantAccess(wanted=AccessRequest("user:mallory", ("admin",))))
     other = grant(world)
     with pytest.raises(RefusedError, match="has ended"):
         ask(world, serving, ops.RotateAccess(id=other.access.id))
@@ -335,7 +335,7 @@ def test_a_change_tells_who_made_it(world: World) -> None:
     made = ask(
         world,
         who(world, admin),
-        ops.GrantAccess(wanted=Wanted("system:gate", ("verifier",), 600, audiences=("urn:a",))),
+        ops.GrantAccess(wanted=AccessRequest("system:gate", ("verifier",), 600, audiences=("urn:a",))),
     )
     event = told(world, "access-grant")[-1]
     assert (event["by"], event["bearer"]) == ("user:root", admin.access.id)
@@ -416,19 +416,19 @@ def test_the_first_administrator_is_let_in_once(world: World) -> None:
     found = who(world, first)
     assert (found.name, found.delegator) == ("system:bootstrap", None)
     for operation in _some(
-        ops.GrantAccess(wanted=Wanted("user:root", ("auditor",))),
+        ops.GrantAccess(wanted=AccessRequest("user:root", ("auditor",))),
         ops.RotateAccess(id=first.access.id),
         ops.ListAccess(limit=1),
         PublishKeys(),
     ):
         with pytest.raises(RefusedError):
             ask(world, found, operation)
-    admin = ask(world, found, ops.GrantAccess(wanted=Wanted("user:root", ("admin",))))
+    admin = ask(world, found, ops.GrantAccess(wanted=AccessRequest("user:root", ("admin",))))
     assert who(world, admin).roles == frozenset({"admin"})
     assert not is_known(world, first)
     assert state(world, first) is AccessState.SPENT
     with pytest.raises(RefusedError):
-        ask(world, found, ops.GrantAccess(wanted=Wanted("user:mallory", ("admin",))))
+        ask(world, found, ops.GrantAccess(wanted=AccessRequest("user:mallory", ("admin",))))
     with pytest.raises(UsageError, match="has the role admin already"):
         world.authority.perform(ops.BootstrapAccess())
 
@@ -561,7 +561,7 @@ def _history(world: World) -> None:
     """Let access be granted, rotated, revoked, spent, lost with its delegator, and run out."""
     first = world.authority.perform(ops.BootstrapAccess())
     second = world.authority.perform(ops.BootstrapAccess())
-    ask(world, who(world, second), ops.GrantAccess(wanted=Wanted("user:root", ("admin",))))
+    ask(world, who(world, second), ops.GrantAccess(wanted=AccessRequest("user:root", ("admin",))))
     one = grant(world, "user:alice", "verifier")
     world.authority.perform(ops.RotateAccess(id=one.access.id, overlap=300))
     with pytest.raises(PolicyDeniedError):

@@ -17,7 +17,7 @@ import pytest
 
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.directory.delegator_operations import AddDelegator, DisableDelegator, EnableDelegator
-from jitid.capabilities.directory.roster.roster_entry import Stated
+from jitid.capabilities.directory.roster.roster_entry import StatedDelegator
 from jitid.capabilities.issue import approval_request
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.approval_operations import FindApprovals, GrantApproval
@@ -25,7 +25,7 @@ from jitid.capabilities.issue.approval_request import _MOST_IDENTITIES
 from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.token_operations import Exchange
-from jitid.capabilities.use.authorization import Asked, check_action, check_resource
+from jitid.capabilities.use.authorization import UseRequest, check_action, check_resource
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import ApprovalNeededError, InvalidCredentialError, PolicyDeniedError
 from jitid.model.approval import ApprovalState
@@ -222,7 +222,7 @@ def test_who_is_known_by_a_subject_later_does_not_approve_of_what_they_delegated
     hand = _identity(world, _by_id_token(world, Hand(GATE), proves="zoe@example.com"))
     early = _requested(lambda: _delegated(world, hand, ("pay:out",)))
     added = AddDelegator(
-        stated=Stated(
+        stated=StatedDelegator(
             "", "user:zoe", imported=False, groups=("security",), aliases=(f"{ISSUER} zoe@example.com",)
         )
     )
@@ -233,7 +233,7 @@ def test_who_is_known_by_a_subject_later_does_not_approve_of_what_they_delegated
         _must_not_approve(world, id_, caller("user:zoe"))
     world.know("user:zoe", entitlements=("log:*",))
     assert hand.token is not None
-    asked = Asked(hand.token, check_action("repo:out"), check_resource("web"))
+    asked = UseRequest(hand.token, check_action("repo:out"), check_resource("web"))
     (one,) = world.authority.perform(Authorize(asked=(asked,))).verdicts
     assert one.rules == ("delegator-entitlement",)
     with pytest.raises(PolicyDeniedError, match="delegator-entitlement"):
@@ -299,7 +299,7 @@ def test_a_root_is_not_that_of_whoever_has_its_name_by_now(world: World) -> None
     for door in doors.values():
         with pytest.raises(PolicyDeniedError, match="delegator-subject"):
             door()
-    asked = Asked(token, check_action("repo:out"), check_resource("web"))
+    asked = UseRequest(token, check_action("repo:out"), check_resource("web"))
     (one,) = world.authority.perform(Authorize(asked=(asked,))).verdicts
     assert one.rules == ("delegator-subject",)
     assert world.check()

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.token_rights import USES, Use, tokens_of
+from jitid.authority.token_rights import USES, TokenRight, tokens_of
 from jitid.authority.wire.annotations import operations
-from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import Authenticate, GrantAccess
 from jitid.capabilities.decisions.operations import Explain
 from jitid.capabilities.identity import operations as identity_operations
@@ -20,7 +20,7 @@ from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.issue.token_operations import Exchange, Introspect, RevokeToken
-from jitid.capabilities.use.authorization import Asked, check_action
+from jitid.capabilities.use.authorization import UseRequest, check_action
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import (
     IntegrityError,
@@ -104,7 +104,7 @@ def test_each_token_of_each_operation_has_a_use() -> None:
     """A new operation cannot forget to say whether a token is its right."""
     kinds: list[type] = [*operations().values()]
     assert {path for kind in kinds for path in tokens_of(kind)} == set(USES)
-    named = {path for path, use in USES.items() if use in (Use.RIGHT, Use.EXCHANGED)}
+    named = {path for path, use in USES.items() if use in (TokenRight.RIGHT, TokenRight.EXCHANGED)}
     # These are for nobody who is served, or are refused before they are looked at.
     assert named - set(RIGHTS) == {"Authenticate.bearer", "Exchange.request.parent"}
 
@@ -116,7 +116,7 @@ LOOKS: dict[str, Callable[[Made], ops.Operation[Any]]] = {
     "Explain.token": lambda made: Explain(token=Secret.single(made.token)),
     "Introspect.token": lambda made: Introspect(token=Secret.single(made.token)),
     "Authorize.asked.token": lambda made: Authorize(
-        asked=(Asked(Secret.single(made.token), check_action("a:b"), "x"),) * 2
+        asked=(UseRequest(Secret.single(made.token), check_action("a:b"), "x"),) * 2
     ),
     "Revoke.tokens": lambda made: identity_operations.Revoke(
         selection=Selection(), tokens=(Secret.single(made.token),), most=None
@@ -128,9 +128,9 @@ DOORS = {**RIGHTS, **LOOKS}
 
 
 def test_each_place_for_a_token_of_ours_is_a_door() -> None:
-    assert {path for path, use in USES.items() if use is not Use.PROOF} - {"Exchange.request.parent"} == set(
-        DOORS
-    )
+    assert {path for path, use in USES.items() if use is not TokenRight.PROOF} - {
+        "Exchange.request.parent"
+    } == set(DOORS)
 
 
 BESIDE = None
@@ -485,13 +485,13 @@ def test_the_address_of_the_authority_is_no_service(tmp_path: Path) -> None:
 
 def test_a_verifier_says_which_audiences_are_its_own(world: World) -> None:
     with pytest.raises(UsageError, match="no audience is named"):
-        world.authority.perform(GrantAccess(wanted=Wanted(GATE, ("verifier",))))
+        world.authority.perform(GrantAccess(wanted=AccessRequest(GATE, ("verifier",))))
     with pytest.raises(UsageError, match="exclude each other"):
         world.authority.perform(
-            GrantAccess(wanted=Wanted(GATE, ("verifier",), audiences=(API,), all_audiences=True))
+            GrantAccess(wanted=AccessRequest(GATE, ("verifier",), audiences=(API,), all_audiences=True))
         )
     with pytest.raises(UsageError, match="not one audience"):
-        world.authority.perform(GrantAccess(wanted=Wanted(GATE, audiences=("https://*.example",))))
+        world.authority.perform(GrantAccess(wanted=AccessRequest(GATE, audiences=("https://*.example",))))
 
 
 @pytest.mark.parametrize(
@@ -505,16 +505,16 @@ def test_no_service_has_the_authority_as_its_audience(tmp_path: Path, audience: 
             world.authority.set_issuer("https://new.example", accept_clock=False)
             world.reopen()
         with pytest.raises(UsageError, match="is this authority"):
-            world.authority.perform(GrantAccess(wanted=Wanted(GATE, audiences=(API, audience))))
+            world.authority.perform(GrantAccess(wanted=AccessRequest(GATE, audiences=(API, audience))))
         assert "access-grant" not in {event["op"] for event in world.events()}
-        world.authority.perform(GrantAccess(wanted=Wanted(GATE, audiences=(API,))))
+        world.authority.perform(GrantAccess(wanted=AccessRequest(GATE, audiences=(API,))))
 
 
 @pytest.mark.parametrize(
     ("wanted", "told"), [({"audiences": (API,)}, {API}), ({"all_audiences": True}, {API, OTHER})]
 )
 def test_it_is_told_about_them_alone(world: World, wanted: dict[str, Any], told: set[str]) -> None:
-    granted = world.authority.perform(GrantAccess(wanted=Wanted(GATE, ("verifier",), **wanted)))
+    granted = world.authority.perform(GrantAccess(wanted=AccessRequest(GATE, ("verifier",), **wanted)))
     assert granted.secret is not None
     who = world.authority.perform(Authenticate(bearer=granted.secret))
     found: dict[str, set[str]] = {"introspect": set(), "verify": set(), "authorize": set()}
@@ -530,7 +530,7 @@ def test_it_is_told_about_them_alone(world: World, wanted: dict[str, Any], told:
             except InvalidCredentialError:
                 continue
             found[name].add(audience)
-        asked = (Asked(token, check_action("a:b"), "x"),)
+        asked = (UseRequest(token, check_action("a:b"), "x"),)
         (verdict,) = ask(world, who, Authorize(asked=asked, audiences=(audience,))).verdicts
         if verdict.allowed:
             found["authorize"].add(audience)

@@ -20,7 +20,7 @@ from jitid.capabilities.access.operations import RevokeAccess, RotateAccess
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue.approval_operations import ApprovalPage, ListApprovals
-from jitid.capabilities.use.usage import Recorded
+from jitid.capabilities.use.usage import RecordedUses
 from jitid.errors import JitidError, RefusedError
 from jitid.model.approval import ApprovalFilter
 from jitid.model.caller import Caller
@@ -94,7 +94,7 @@ def status_of(answer: object) -> int:
     """Return the exit status that an answer or an error means; that of a token that is denied a use is INVALID."""
     if isinstance(answer, JitidError):
         return int(answer.exit_status)
-    if isinstance(answer, Recorded):
+    if isinstance(answer, RecordedUses):
         return DONE if all(verdict.allowed for verdict in answer.verdicts) else INVALID
     return DONE
 

@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import Authenticate, GrantAccess
 from jitid.capabilities.directory.agent_operations import ChangeAgent, SuspendAgent, UnregisterAgent
 from jitid.capabilities.directory.delegator_operations import DisableDelegator
-from jitid.capabilities.directory.registry import Stated
+from jitid.capabilities.directory.registry import StatedAgent
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
@@ -87,7 +87,7 @@ class Scene:
                 may_act=(MayAct("system:gate", ("https://other.example",)),),
             )
         )
-        access = GrantAccess(wanted=Wanted("system:gate", (), 600, audiences=(SERVICE,)))
+        access = GrantAccess(wanted=AccessRequest("system:gate", (), 600, audiences=(SERVICE,)))
         granted = world.authority.perform(access)
         assert granted.secret is not None
         self.gate_access = granted.access.id
@@ -197,7 +197,7 @@ REQUESTS: dict[str, Callable[[Scene], object]] = {
 
 
 def _change(scene: Scene, **stated: Any) -> None:
-    ask(scene.world, ROOT, ChangeAgent(name="bot", stated=Stated(**stated)))
+    ask(scene.world, ROOT, ChangeAgent(name="bot", stated=StatedAgent(**stated)))
 
 
 def _end(scene: Scene, token: Secret) -> None:
@@ -233,7 +233,7 @@ CHANGES: dict[str, Callable[[Scene], object]] = {
     "the agent has the person as its owner": lambda s: _change(s, owner="user:sam", users=()),
     "nobody is listed": lambda s: _change(s, users=()),
     "tim's agent has the person as its owner": lambda s: ask(
-        s.world, ROOT, ChangeAgent(name="tim@example.com", stated=Stated(owner="user:sam"))
+        s.world, ROOT, ChangeAgent(name="tim@example.com", stated=StatedAgent(owner="user:sam"))
     ),
     **{f"{name} is disabled": _disable(name) for name in PEOPLE},
     **{f"{name} has another subject": _rename(name) for name in PEOPLE},

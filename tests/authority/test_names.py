@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.directory import agent_operations as agents
 from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
-from jitid.capabilities.directory.registry import Due, Stated
+from jitid.capabilities.directory.registry import Due, StatedAgent
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity import store as identity_store
 from jitid.capabilities.identity.revocation import TooManyError
@@ -22,7 +22,7 @@ from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.issue.token_operations import Exchange
-from jitid.capabilities.use.authorization import Asked, check_action, check_resource
+from jitid.capabilities.use.authorization import UseRequest, check_action, check_resource
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model.caller import Caller
@@ -42,7 +42,7 @@ def register(world: World, name: str = "deploy-bot", most: int | None = None, **
     """Register an agent of user:alice's, as an administrator does."""
     world.know("user:alice")
     fields = {"owner": "user:alice", "purpose": "roll out", "scopes": ("repo:*",), **stated}
-    operation = agents.RegisterAgent(name=name, stated=Stated(**fields), due=Due(), most=most)
+    operation = agents.RegisterAgent(name=name, stated=StatedAgent(**fields), due=Due(), most=most)
     return ask(world, caller("user:root", "admin"), operation)
 
 
@@ -81,7 +81,7 @@ def test_those_whom_the_record_lists_use_it(world: World, users: tuple[str, ...]
     ask(
         world,
         caller("user:root", "admin"),
-        agents.ChangeAgent(name="deploy-bot", stated=Stated(users=())),
+        agents.ChangeAgent(name="deploy-bot", stated=StatedAgent(users=())),
     )
     with pytest.raises(PolicyDeniedError):
         as_bot(world, EVE)
@@ -157,7 +157,11 @@ def test_a_name_goes_on_by_the_right_by_which_it_was_had(world: World, right: st
     register(world, "planner", audiences=(SERVICE,))
     register(world, audiences=(SERVICE,), users=("agent:planner",))
     held = _named(world, right)
-    stated = Stated(purpose="another") if change == "the purpose" else Stated(owner="user:carl", users=())
+    stated = (
+        StatedAgent(purpose="another")
+        if change == "the purpose"
+        else StatedAgent(owner="user:carl", users=())
+    )
     if change != "nothing":
         admin = caller("user:root", "admin")
         ask(world, admin, agents.ChangeAgent(name="deploy-bot", stated=stated))
@@ -187,7 +191,7 @@ def test_a_name_goes_on_by_the_right_by_which_it_was_had(world: World, right: st
 def test_what_was_issued_under_a_name_is_allowed_as_long_as_the_right_to_it_is_there(world: World) -> None:
     register(world, audiences=(SERVICE,), scopes=("repo:*",), users=("user:eve",))
     held = issue(world, EVE, agent="deploy-bot", delegator=None, scopes=("repo:read",), audiences=(SERVICE,))
-    asked = Asked(bearer(held), check_action("repo:read"), check_resource("web"))
+    asked = UseRequest(bearer(held), check_action("repo:read"), check_resource("web"))
 
     def verdict() -> tuple[bool, bool, tuple[str, ...]]:
         (one,) = world.authority.perform(Authorize(asked=(asked,), audiences=(SERVICE,))).verdicts
@@ -198,7 +202,7 @@ def test_what_was_issued_under_a_name_is_allowed_as_long_as_the_right_to_it_is_t
         ask(
             world,
             caller("user:root", "admin"),
-            agents.ChangeAgent(name="deploy-bot", stated=Stated(users=users)),
+            agents.ChangeAgent(name="deploy-bot", stated=StatedAgent(users=users)),
         )
         assert verdict() == said
     world.check()
@@ -421,7 +425,7 @@ def test_whoever_may_use_a_name_lets_it_go_on_whose_right_is_gone(world: World) 
     ask(
         world,
         caller("user:root", "admin"),
-        agents.ChangeAgent(name="deploy-bot", stated=Stated(owner="user:bob")),
+        agents.ChangeAgent(name="deploy-bot", stated=StatedAgent(owner="user:bob")),
     )
     with pytest.raises(PolicyDeniedError, match="does not let `user:alice` use its name"):
         ask(world, agent(again), issue_operations.Renew(request=RenewRequest(bearer(again))))
@@ -444,7 +448,7 @@ def test_an_agent_that_may_not_go_on_obtains_nothing_by_what_it_was_given(world:
         operation = agents.SuspendAgent(name="deploy-bot", most=None, keep_live=True)
         ask(world, caller("user:root", "admin"), operation)
     else:
-        stated = Stated(owner="user:carl")
+        stated = StatedAgent(owner="user:carl")
         ask(world, caller("user:root", "admin"), agents.ChangeAgent(name="deploy-bot", stated=stated))
     with pytest.raises(PolicyDeniedError, match=r"agent-(users|suspended)"):
         issue(world, bot, parent=above, agent="other", task=None, delegator=None)

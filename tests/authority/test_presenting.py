@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from jitid.authority.local import LocalAuthority
-from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.oidc import thumbprint
 from jitid.capabilities.access.operations import Authenticate, GrantAccess
 from jitid.capabilities.access.presented_store import REMEMBERED, Presentation, PresentedStore
 from jitid.capabilities.directory.agent_operations import ChangeAgent, SuspendAgent
-from jitid.capabilities.directory.registry import Stated
+from jitid.capabilities.directory.registry import StatedAgent
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.approval_operations import DenyApproval, GrantApproval
 from jitid.capabilities.issue.issuance import Issued
@@ -256,7 +256,7 @@ def test_an_agent_that_may_not_go_on_is_no_client(world: World, change: str) -> 
     if change == "suspended":
         world.authority.perform(SuspendAgent(name="planner", most=None, keep_live=True))
     else:
-        world.authority.perform(ChangeAgent(name="planner", stated=Stated(owner="user:bob")))
+        world.authority.perform(ChangeAgent(name="planner", stated=StatedAgent(owner="user:bob")))
     for claims in ({"azp": "agent:planner"}, {"may_act": {"sub": "agent:planner"}}):
         with pytest.raises(PresenterError, match=r"not that client|not proved to have"):
             use(world, planner, foreign(**claims), agent="x", task="T-2")
@@ -293,7 +293,7 @@ def test_an_agent_that_may_not_go_on_is_no_actor(
         if change == "suspended":
             world.authority.perform(SuspendAgent(name="planner", most=None, keep_live=True))
         elif change == "another owner":
-            world.authority.perform(ChangeAgent(name="planner", stated=Stated(owner="user:bob")))
+            world.authority.perform(ChangeAgent(name="planner", stated=StatedAgent(owner="user:bob")))
         else:
             world.revoke(lender.credentials[0].id)
 
@@ -331,7 +331,7 @@ def test_what_was_foreseen_is_asked_again_of_who_acts(
         if change == "suspended":
             world.authority.perform(SuspendAgent(name="planner", most=None, keep_live=True))
         elif change == "another owner":
-            world.authority.perform(ChangeAgent(name="planner", stated=Stated(owner="user:bob")))
+            world.authority.perform(ChangeAgent(name="planner", stated=StatedAgent(owner="user:bob")))
         else:
             world.revoke(own.id)
         return found
@@ -365,9 +365,9 @@ def test_may_act_names_the_client_in_its_issuers_words_or_in_ours(world: World) 
 def test_a_key_that_a_token_names_has_to_be_proved(world: World) -> None:
     """By the signature that the client authenticates with; nothing else here proves it."""
     key = world.authority.perform(
-        GrantAccess(wanted=Wanted("system:signs", (), key=json.dumps(jwk(ED25519))))
+        GrantAccess(wanted=AccessRequest("system:signs", (), key=json.dumps(jwk(ED25519))))
     ).access
-    bearer = world.authority.perform(GrantAccess(wanted=Wanted("system:bears"))).access
+    bearer = world.authority.perform(GrantAccess(wanted=AccessRequest("system:bears"))).access
     signs, bears = (caller(each.name, credential=each.id) for each in (key, bearer))
     own = {"jkt": thumbprint(jwk(ED25519))}
     assert use(world, signs, foreign(cnf=own))

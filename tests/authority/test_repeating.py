@@ -9,7 +9,7 @@ import pytest
 
 from jitid.capabilities.access import grant as access
 from jitid.capabilities.access import operations as accesses
-from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issuance import Issued
@@ -183,7 +183,7 @@ def test_an_exchange_comes_again_though_nobody_named_its_task(world: World) -> N
 
 def test_access_is_granted_once(world: World) -> None:
     admin = caller("user:root", "admin", key="k")
-    grant = accesses.GrantAccess(wanted=Wanted("user:alice", ("issuer",)))
+    grant = accesses.GrantAccess(wanted=AccessRequest("user:alice", ("issuer",)))
     first, second = (ask(world, admin, grant) for _ in range(2))
     assert first.secret is not None
     assert second.secret is not None
@@ -194,7 +194,7 @@ def test_access_is_granted_once(world: World) -> None:
 
 @pytest.mark.parametrize("own", [True, False])
 def test_access_is_rotated_once(world: World, *, own: bool) -> None:
-    old = world.authority.perform(accesses.GrantAccess(wanted=Wanted("user:alice")))
+    old = world.authority.perform(accesses.GrantAccess(wanted=AccessRequest("user:alice")))
     who = caller("user:alice", credential=old.access.id, key="k")
     if not own:
         who = caller("user:root", "admin", key="k")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.read_counts import Tally
-from jitid.capabilities.access.grant import Wanted, grant
+from jitid.authority.read_counts import ReadTally
+from jitid.capabilities.access.grant import AccessRequest, grant
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.audit.audit_log import LogFilter
@@ -34,7 +34,7 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 def test_events_are_by_whoever_is_served(world: World) -> None:
     """Also what is closed on the way."""
     with world.ledger.write() as transaction:
-        granted = grant(transaction, Wanted("user:bob"), None).access.id
+        granted = grant(transaction, AccessRequest("user:bob"), None).access.id
     world.issue(ttl=60)
     world.clock.now += 120
     issue(world, caller(trace=TRACE, credential=granted), delegator=None)
@@ -274,7 +274,7 @@ def test_no_agent_hides_its_refusals_behind_a_namesake(world: World) -> None:
 def test_reads_of_namesakes_are_one_event_that_names_them(world: World) -> None:
     """Thousands of agents may have one name: an event each and minute would fill the ledger."""
     agents = [agent for agent, _ in _namesakes(world)]
-    tally = Tally()
+    tally = ReadTally()
     for agent in agents:
         tally.read(agent, "WhoAmI")
     tally.tell(world.ledger)
@@ -299,7 +299,7 @@ def test_reads_are_told_together(world: World) -> None:
 
 
 def test_what_cannot_be_told_is_counted_on(kept: World) -> None:
-    tally = Tally()
+    tally = ReadTally()
     tally.read(caller(), "Verify")
     kept.clock.now += 90_000
     with pytest.raises(ClockError):

@@ -12,7 +12,7 @@ from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.operations import Attach
-from jitid.capabilities.use.authorization import Asked, check_action
+from jitid.capabilities.use.authorization import UseRequest, check_action
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import JitidError, PolicyDeniedError
 from jitid.model.caller import Caller
@@ -102,7 +102,7 @@ def _through(world: World, opener: Caller, who: Caller) -> dict[str, ops.Operati
         "delegate": issue_operations.Issue(requests=(child,)),
         "attach": Attach(request=AttachRequest(token, "jwt", audiences=("urn:x",))),
         "authorize": Authorize(
-            asked=(Asked(token, check_action("a:b"), "x"),), audiences=(world.ledger.names.issuer,)
+            asked=(UseRequest(token, check_action("a:b"), "x"),), audiences=(world.ledger.names.issuer,)
         ),
         "explain": Explain(token=token),
         "renew": issue_operations.Renew(request=RenewRequest(token)),

@@ -18,10 +18,10 @@ import pytest
 
 from jitid.backup import archive, destination
 from jitid.backup import restore as restoration
-from jitid.backup.destination import Made
+from jitid.backup.destination import MadeBackup
 from jitid.backup.restore import Back
-from jitid.backup.snapshot import Progress
-from jitid.capabilities.access.grant import Wanted
+from jitid.backup.snapshot import BackupProgress
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess
 from jitid.capabilities.access.store import AccessStore
 from jitid.capabilities.audit.operations import SignHead
@@ -47,7 +47,7 @@ from tests.capabilities.adopt.test_adoption import adopt, listed
 from tests.capabilities.issue.office import BOTH, PAY, Office
 from tests.real import tmpfs
 
-QUIET = Progress(lambda _done, _all: None, lambda _what: None)
+QUIET = BackupProgress(lambda _done, _all: None, lambda _what: None)
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def config(path: Path) -> Config:
     return load(file=None, profile=None, flags={"ledger": str(path), "timeout": "5s"})
 
 
-def back_up(world: World, to: Path, *, keys: bool = False, verify: bool = True) -> Made:
+def back_up(world: World, to: Path, *, keys: bool = False, verify: bool = True) -> MadeBackup:
     """Make a backup of a ledger."""
     return destination.back_up(
         config(world.path), str(to), keys=keys, verify=verify, progress=QUIET, write=lambda _data: None
@@ -137,7 +137,7 @@ def test_as_a_stream(used: World, tmp_path: Path) -> None:
 def test_nothing_that_may_have_been_ended_since_lives_again(used: World, tmp_path: Path) -> None:
     """Also not what was alive for all that anybody knows: nobody can tell."""
     alive, dead = used.issue(task="A"), used.issue(task="B", kind="opaque")
-    used.authority.perform(GrantAccess(wanted=Wanted("user:eve", ("responder",))))
+    used.authority.perform(GrantAccess(wanted=AccessRequest("user:eve", ("responder",))))
     back_up(used, tmp_path / "backup", keys=True)
     used.revoke(dead.id)
     late = used.issue(task="C")
@@ -671,7 +671,7 @@ def test_two_at_once_make_one(used: World, tmp_path: Path) -> None:
         one.start()
     for one in both:
         one.join()
-    assert [isinstance(one, Made) for one in done].count(True) == 1
+    assert [isinstance(one, MadeBackup) for one in done].count(True) == 1
     assert names(tmp_path / "out") == ["backup"]
     assert restore(tmp_path / "out" / "backup", tmp_path / "again").told.events == used.head().seq
 

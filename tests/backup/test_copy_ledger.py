@@ -31,7 +31,7 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.ledger import copy_rows
-from jitid.ledger.copy_rows import Table
+from jitid.ledger.copy_rows import CopiedTable
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
@@ -59,7 +59,7 @@ class Frail(SqliteTarget):
         if self._left < 0:
             raise KilledError
 
-    def load(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+    def load(self, table: CopiedTable, rows: Sequence[Sequence[Any]]) -> None:
         self._step()
         super().load(table, rows)
 

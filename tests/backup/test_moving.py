@@ -17,7 +17,7 @@ from jitid.capabilities.integrity.operations import ExportLog, VerifyLog
 from jitid.capabilities.issue.operations import Issue
 from jitid.capabilities.sweep.operations import Sweep
 from jitid.capabilities.sweep.rules import NAMES as RULES
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.trust.operations import RotateKey
 from jitid.errors import (
@@ -29,12 +29,12 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.ledger import copy_rows, seal
-from jitid.ledger.copy_rows import Source, Table
+from jitid.ledger.copy_rows import CopiedTable, CopySource
 from jitid.ledger.postgres import address as postgres_address
 from jitid.ledger.postgres import home
 from jitid.ledger.postgres.copy import PostgresSource, PostgresTarget
 from jitid.ledger.postgres.schema import POSTGRES_STEPS
-from jitid.ledger.postgres.session import NoLedgerError, Session
+from jitid.ledger.postgres.session import DatabaseSession, NoLedgerError
 from jitid.ledger.seal import must_not_be
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
@@ -104,7 +104,7 @@ def addresses(postgres_server: Postgres) -> Iterator[Callable[[], str]]:
         postgres_server.drop(database)
 
 
-def transfer(source: Source, target: PostgresTarget | SqliteTarget, world: World) -> Copy:
+def transfer(source: CopySource, target: PostgresTarget | SqliteTarget, world: World) -> Copy:
     """Copy a ledger; a folder gets the keys of `world`."""
 
     def furnish() -> None:
@@ -166,7 +166,7 @@ def test_there_and_back_again(used: World, tmp_path: Path, addresses: Callable[[
 
 def test_a_sweep_of_the_copy_finds_the_same(used: World, addresses: Callable[[], str]) -> None:
     address = addresses()
-    asking = Sweep(rules=tuple(RULES), limits=Limits(), most=100)
+    asking = Sweep(rules=tuple(RULES), limits=Thresholds(), most=100)
 
     def found(world: World) -> list[Any]:
         return [
@@ -226,7 +226,7 @@ class Frail(PostgresTarget):
         if self._left < 0:
             raise KilledError
 
-    def load(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+    def load(self, table: CopiedTable, rows: Sequence[Sequence[Any]]) -> None:
         self._step()
         super().load(table, rows)
 
@@ -257,7 +257,7 @@ def test_a_copy_that_was_killed_is_no_ledger_and_is_gone_on_with(
             break
         except KilledError:
             with pytest.raises(NoLedgerError):
-                Session(address, 5).connection()
+                DatabaseSession(address, 5).connection()
         assert into(source, address).resumed
         with DatabaseWorld(source.path, address) as there:
             assert there.check() == events + 1
@@ -349,7 +349,7 @@ def test_a_copy_that_only_lacks_its_name_gets_it(used: World, addresses: Callabl
         with pytest.raises(KilledError):
             transfer(PostgresSource(first, 5, there.clock), Nameless(second, 5, there.clock), there)
         with pytest.raises(NoLedgerError):
-            Session(second, 5).connection()
+            DatabaseSession(second, 5).connection()
         with pytest.raises(IntegrityError, match="is sealed"):
             there.issue(task="T1")
         assert transfer(

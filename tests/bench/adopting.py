@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jitid.capabilities.scan.hits import Searcher
 from jitid.capabilities.scan.item import Item
-from jitid.search.secret_shapes import PRINT, Looks, Shape
+from jitid.search.secret_shapes import PRINT, SecretSearch, SecretShape
 from tests.bench import ground, peers
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_most, duration, in_turns, seconds, under
@@ -75,12 +75,12 @@ def _searches(place: Ground) -> Iterator[Row]:
     source = b"".join(path.read_bytes() for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")))
     text = (source * (_TEXT // len(source) + 1))[:_TEXT]
     prints = os.urandom(PRINT * _SECRETS)
-    by_prefix = [Shape(prefix, 40) for prefix in ("ghp_", "glpat-", "xoxb-", "hvs.")]
-    by_length = [Shape(None, length) for length in _LENGTHS]
+    by_prefix = [SecretShape(prefix, 40) for prefix in ("ghp_", "glpat-", "xoxb-", "hvs.")]
+    by_length = [SecretShape(None, length) for length in _LENGTHS]
     looks = {
         "none": None,
-        "prefix": Looks(by_prefix, prints),
-        "length": Looks([*by_prefix, *by_length], prints),
+        "prefix": SecretSearch(by_prefix, prints),
+        "length": SecretSearch([*by_prefix, *by_length], prints),
     }
     found = in_turns(place.rounds, {name: _search(text, one) for name, one in looks.items()})
     plain = Series("without adopted secrets", found["none"], duration)
@@ -96,7 +96,7 @@ def _searches(place: Ground) -> Iterator[Row]:
         )
 
 
-def _search(text: bytes, looks: Looks | None) -> Callable[[], float]:
+def _search(text: bytes, looks: SecretSearch | None) -> Callable[[], float]:
     def search() -> None:
         searcher = Searcher(looks=looks)
         searcher.begin(Item("a"))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jitid.backup import archive, revive, snapshot
-from jitid.backup.snapshot import Progress
+from jitid.backup.snapshot import BackupProgress
 from jitid.capabilities.integrity.operations import VerifyLog
 from jitid.ledger.sqlite import folder as ledgers
 from jitid.ledger.sqlite import vacuum as sqlite_vacuum
@@ -19,7 +19,7 @@ from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_most, duration, in_turns, seconds
 from tests.real import need
 
-_QUIET = Progress(lambda _done, _all: None, lambda _what: None)
+_QUIET = BackupProgress(lambda _done, _all: None, lambda _what: None)
 
 
 def rows(place: Ground) -> Iterator[Row]:

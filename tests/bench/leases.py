@@ -14,7 +14,7 @@ from jitid.authority.local import LocalAuthority
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.sweep.finding import Coverage, Finding
 from jitid.capabilities.sweep.operations import Sweep
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.capabilities.targets.store import OutsideChanges
 from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
 from jitid.model.request import IssueRequest
@@ -64,7 +64,7 @@ def rows(place: Ground) -> Iterator[Row]:
 
 
 def _swept(ledger: LocalAuthority) -> None:
-    sweep = Sweep(rules=_RULES, limits=Limits(), targets=("store",), target_timeout=600)
+    sweep = Sweep(rules=_RULES, limits=Thresholds(), targets=("store",), target_timeout=600)
     found: list[object] = list(ledger.perform(cast("Any", sweep)))
     assert not [one for one in found if isinstance(one, Finding)], found[0]
     missed = [one.missed for one in found if isinstance(one, Coverage) and one.missed]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from jitid.backup.copy_ledger import copy
-from jitid.ledger.copy_rows import Source, Target
+from jitid.ledger.copy_rows import CopySource, CopyTarget
 from jitid.ledger.postgres.copy import PostgresSource, PostgresTarget
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
@@ -30,7 +30,7 @@ def rows(place: Ground) -> Iterator[Row]:
     def clock() -> float:
         return at
 
-    def measured(what: str, source: Source, target: Target) -> Row:
+    def measured(what: str, source: CopySource, target: CopyTarget) -> Row:
         taken = seconds(lambda: _copy(source, target))
         return Row(
             f"`ledger copy` of 1.5 million, {what}",
@@ -47,7 +47,7 @@ def rows(place: Ground) -> Iterator[Row]:
 
     with running({**DURABLE, "shared_buffers": "128MB"}) as server:
         address = server.url(server.new_database())
-        steps: list[tuple[str, Callable[[], Source], Callable[[], Target]]] = [
+        steps: list[tuple[str, Callable[[], CopySource], Callable[[], CopyTarget]]] = [
             ("to a folder", of_folder, lambda: SqliteTarget(str(here / "folder"))),
             ("into PostgreSQL", of_folder, lambda: PostgresTarget(address, 5, clock)),
             (
@@ -61,7 +61,7 @@ def rows(place: Ground) -> Iterator[Row]:
     shutil.rmtree(here)
 
 
-def _copy(source: Source, target: Target) -> None:
+def _copy(source: CopySource, target: CopyTarget) -> None:
     copy(source, target, by="bench", furnish=lambda: None, progress=lambda _table, _rows: None)
 
 

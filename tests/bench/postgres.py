@@ -16,11 +16,11 @@ from jitid.authority.local import LocalAuthority
 from jitid.authority.open import open_or_create_local
 from jitid.capabilities.sweep.finding import Finding
 from jitid.capabilities.sweep.operations import Sweep
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.config import effective
 from jitid.ledger.postgres import home
 from jitid.ledger.postgres.ledger import PostgresLedger
-from jitid.ledger.postgres.session import Session
+from jitid.ledger.postgres.session import DatabaseSession
 from jitid.ledger.sqlite import folder as ledgers
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from tests.bench import ground, history
@@ -115,7 +115,7 @@ def _sweeps(place: Ground, server: Postgres) -> Iterator[Row]:
         ledgers.keyring(path),
         terms=terms,
     )
-    session = Session(address, 600, lambda: fleet.now)
+    session = DatabaseSession(address, 600, lambda: fleet.now)
     served = LocalAuthority(PostgresLedger(session, "bench"), home.keyring(str(folder / "home")), terms=terms)
     assert _sweep(files) == _sweep(served)
     found = in_turns(
@@ -136,7 +136,7 @@ def _sweeps(place: Ground, server: Postgres) -> Iterator[Row]:
 
 
 def _sweep(authority: LocalAuthority) -> int:
-    answer = authority.perform(Sweep(rules=SET_RULES, limits=Limits()))
+    answer = authority.perform(Sweep(rules=SET_RULES, limits=Thresholds()))
     return sum(isinstance(each, Finding) for each in answer)
 
 

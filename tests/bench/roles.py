@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from psycopg.sql import SQL, Identifier, Literal
 
 from jitid.issuers.postgres.role import PostgresRoleIssuer
-from jitid.model.target import Record, Settlement
+from jitid.model.target import Settlement, TargetRecord
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_most, duration, in_turns, seconds
 from tests.issuers.postgresplace import PostgresPlace
@@ -55,12 +55,12 @@ def rows(place: Ground) -> Iterator[Row]:
         )
 
 
-def _end(issuer: PostgresRoleIssuer, records: list[Record]) -> None:
+def _end(issuer: PostgresRoleIssuer, records: list[TargetRecord]) -> None:
     outcomes = issuer.revoke(records)
     assert all(each.settlement is Settlement.DONE for each in outcomes), outcomes[0]
 
 
-def _made(roles: PostgresPlace, issuer: PostgresRoleIssuer) -> list[Record]:
+def _made(roles: PostgresPlace, issuer: PostgresRoleIssuer) -> list[TargetRecord]:
     """Return the records of new roles, which are as `mint` makes them."""
     records = [roles.record() for _ in range(_ROLES)]
     with roles.server.connect() as db:

@@ -13,7 +13,7 @@ from jitid.authority.local import LocalAuthority
 from jitid.capabilities.sweep.finding import Finding, Remedied
 from jitid.capabilities.sweep.operations import Fix, Sweep
 from jitid.capabilities.sweep.rules import NAMES
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.ledger.sqlite import folder as ledgers
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from tests.bench import history, peers
@@ -156,7 +156,7 @@ def _peer(folder: Path) -> Iterator[Row]:
 
 
 def _end(authority: LocalAuthority, count: int) -> None:
-    answer = authority.perform(Fix(rules=("orphaned-task",), limits=Limits(), sweep="bench", most=None))
+    answer = authority.perform(Fix(rules=("orphaned-task",), limits=Thresholds(), sweep="bench", most=None))
     assert sum(one.credentials for one in answer if isinstance(one, Remedied)) == count
 
 
@@ -173,5 +173,5 @@ def _timed(authority: LocalAuthority) -> float:
 
 
 def _sweep(authority: LocalAuthority) -> int:
-    answer = authority.perform(Sweep(rules=SET_RULES, limits=Limits()))
+    answer = authority.perform(Sweep(rules=SET_RULES, limits=Thresholds()))
     return sum(isinstance(each, Finding) for each in answer)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from jitid.capabilities.use.authorization import Asked
+from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize, ListUses
 from jitid.cli.input_lines import LONGEST, MOST
 from jitid.errors import ClockError
@@ -508,7 +508,7 @@ def test_killed_at_any_time_it_has_recorded_what_it_answered(scene: Scene) -> No
 def test_a_clock_that_jumped_decides_nothing(tmp_path: Path) -> None:
     with World(tmp_path / "ledger") as world:
         made = world.issue(scopes=("repo:read",))
-        asked = (Asked(Secret.single(made.token), Scope("repo:read"), "acme"),)
+        asked = (UseRequest(Secret.single(made.token), Scope("repo:read"), "acme"),)
         world.clock.now -= 3 * DAY
         with pytest.raises(ClockError):
             world.authority.perform(Authorize(asked=asked))

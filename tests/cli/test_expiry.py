@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import jitid
-from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import Authenticate, GrantAccess
 from jitid.errors import InvalidCredentialError, UnauthenticatedError
 from jitid.values.secret import Secret
@@ -82,7 +82,7 @@ def test_inspect_names_the_time(expired: Shell, name: str) -> None:
 def test_an_access_credential_names_the_time_to_who_has_it(world: World) -> None:
     """And to nobody else: what was revoked, or never was, is refused in the same words without one."""
     world.know("system:gate")
-    granted = world.authority.perform(GrantAccess(wanted=Wanted("system:gate", ("auditor",), 300)))
+    granted = world.authority.perform(GrantAccess(wanted=AccessRequest("system:gate", ("auditor",), 300)))
     assert granted.secret is not None
     bearer = Secret.single(granted.secret.reveal())
     world.clock.now += 300

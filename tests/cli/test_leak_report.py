@@ -14,7 +14,7 @@ from jitid.capabilities.adopt.operations import Adopt
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.revocation import TooManyError
 from jitid.capabilities.leak import operations as leak_operations
-from jitid.capabilities.leak.leaks import LeakReport, Reported
+from jitid.capabilities.leak.leaks import LeakReport, ReportedLeaks
 from jitid.cli.identity import revoke_many
 from jitid.cli.leak import leak_sources
 from jitid.cli.leak.leak_sources import ReportSearch
@@ -47,7 +47,7 @@ def written(path: Path, findings: Iterable[dict[str, Any]]) -> str:
     return str(path)
 
 
-def add(world: World, search: ReportSearch, room: int | None = None) -> list[Reported]:
+def add(world: World, search: ReportSearch, room: int | None = None) -> list[ReportedLeaks]:
     """Report what a search finds, as the verb does."""
     came = []
     with search:

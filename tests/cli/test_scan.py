@@ -214,7 +214,7 @@ def test_many_findings_wait_in_a_file_and_come_back_whole(monkeypatch: pytest.Mo
         Hit(bytes([number]), sort, os.fsdecode(b"\xff%d" % number), number, None, 0, None)
         for number, sort in enumerate(("cut", "opaque", "signed", "opaque", "opaque", "cut"), start=1)
     ]
-    store = scan_store.Store()
+    store = scan_store.FindingStore()
     store.extend(offline(hits))
     found = list(store)
     assert sorted(found, key=lambda each: each.subject) == list(offline(hits))

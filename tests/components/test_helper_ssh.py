@@ -50,7 +50,7 @@ def agent() -> Iterator[SshAgent]:
             started.close()
 
 
-def held(agent: SshAgent) -> list[ssh_agent.Held]:
+def held(agent: SshAgent) -> list[ssh_agent.HeldKey]:
     with ssh_agent.connected(agent.path, 10) as connection:
         return connection.held()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jitid.backup import destination
-from jitid.backup.snapshot import Progress
+from jitid.backup.snapshot import BackupProgress
 from jitid.config.effective import Config, load
 from jitid.doctor import upkeep
 from jitid.errors import IntegrityError, JitidError, StorageError, UsageError
@@ -110,7 +110,7 @@ def test_a_damaged_ledger_is_told_and_never_a_surprise(used: World, change: Call
             str(used.path.parent / "backup"),
             keys=False,
             verify=True,
-            progress=Progress(lambda _a, _b: None, lambda _: None),
+            progress=BackupProgress(lambda _a, _b: None, lambda _: None),
             write=lambda _: None,
         ),
     ):
@@ -164,7 +164,7 @@ def test_a_backup_is_checked_and_nothing_is_left_of_that(
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     place = tmp_path / "backup"
-    quiet = Progress(lambda _a, _b: None, lambda _: None)
+    quiet = BackupProgress(lambda _a, _b: None, lambda _: None)
     destination.back_up(
         config(used.path), str(place), keys=True, verify=True, progress=quiet, write=lambda _: None
     )
@@ -194,6 +194,6 @@ def test_in_a_database(postgres_server: Postgres, tmp_path: Path) -> None:
             str(tmp_path / "backup"),
             keys=False,
             verify=True,
-            progress=Progress(lambda _a, _b: None, lambda _: None),
+            progress=BackupProgress(lambda _a, _b: None, lambda _: None),
             write=lambda _: None,
         )

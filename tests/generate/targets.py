@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from jitid.capabilities.targets.settle import FIRST_AFTER
 from jitid.issuers.by_kind import COMMON, TIMEOUT, options_of
-from jitid.issuers.target_issuer import Option
+from jitid.issuers.target_issuer import TargetOption
 from jitid.model.credential import OUTSIDE, Kind
 from jitid.model.outside import LAST_AFTER
 from tests.generate.roff import display, entries, paragraphs, prose, spaced
@@ -150,11 +150,11 @@ _SORTS = {
 }
 
 
-def _options(options: Mapping[str, Option]) -> list[str]:
+def _options(options: Mapping[str, TargetOption]) -> list[str]:
     return entries(_rows(options))
 
 
-def _rows(options: Mapping[str, Option]) -> Iterator[tuple[str, list[str]]]:
+def _rows(options: Mapping[str, TargetOption]) -> Iterator[tuple[str, list[str]]]:
     for name, option in options.items():
         needed = ", needed" if option.required else ""
         yield f"Va {name}", prose(f"{_SORTS[option.sort]}{needed}: {option.meaning}.")

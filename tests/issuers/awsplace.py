@@ -11,7 +11,7 @@ from typing import Any
 
 from jitid.issuers.aws.sts import AwsStsIssuer
 from jitid.issuers.target_issuer import OutsideIssuer
-from jitid.model.target import Record, Target
+from jitid.model.target import Target, TargetRecord
 from tests.issuers.places import ISSUER, Place, troubled_port
 from tests.ledger.proxy import Proxy
 from tests.moto import REGION, Moto
@@ -66,19 +66,19 @@ class AwsPlace(Place):
         """Return the session's name."""
         return jti
 
-    def record(self, **more: Any) -> Record:
+    def record(self, **more: Any) -> TargetRecord:
         """Return the record of a new credential at a new role."""
         template = more.pop("template", None) or self.role()
         return super().record(template=template, **{"scopes": ("s3:reports:read",), **more})
 
-    def known(self) -> Record:
+    def known(self) -> TargetRecord:
         """Return the record of one whose answer came."""
         record = self.record()
         return record._replace(
             reference=f"arn:aws:sts::123456789012:assumed-role/{record.template}/{record.jti}"
         )
 
-    def exists(self, record: Record) -> bool:
+    def exists(self, record: TargetRecord) -> bool:
         """Tell whether somebody has its keys and no policy of its role names it."""
         return record.reference is not None and not any(
             record.jti in str(text) for text in self.moto.policies(str(record.template)).values()

@@ -9,7 +9,7 @@ from pathlib import Path
 from jitid.issuers.exec import ExecIssuer
 from jitid.issuers.target_issuer import OutsideIssuer
 from jitid.issuers.targets import Targets
-from jitid.model.target import Record
+from jitid.model.target import TargetRecord
 from tests.issuers.places import ISSUER, Place
 from tests.programs import Shop
 
@@ -30,7 +30,7 @@ class ExecPlace(Place):
         targets = Targets([self.shop.target()], issuer)
         return ExecIssuer(targets.get("shop"), timeout=timeout, issuer=issuer)
 
-    def exists(self, record: Record) -> bool:
+    def exists(self, record: TargetRecord) -> bool:
         """Look into the folder."""
         return record.name in self.shop.made
 

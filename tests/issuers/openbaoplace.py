@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
-from jitid.model.target import Record, Target
+from jitid.model.target import Target, TargetRecord
 from tests.issuers.places import ISSUER, Place, troubled_port
 from tests.openbao import TOKEN_ROLE, OpenBaoServer
 from tests.postgres import Postgres
@@ -110,7 +110,7 @@ class OpenBaoPlace(Place):
         self.server = server
         self.database = database
 
-    def record(self, **more: Any) -> Record:
+    def record(self, **more: Any) -> TargetRecord:
         """Return the record of a new credential, of a registered agent: certificates bear its name."""
         return super().record(**{"under_agent": True, **more})
 
@@ -141,7 +141,7 @@ class OpenBaoPlace(Place):
         """Return an issuer of the ledger with that `iss`."""
         return self.open(timeout, issuer)
 
-    def exists(self, record: Record) -> bool:
+    def exists(self, record: TargetRecord) -> bool:
         """Ask the database for a role, and the server for a token."""
         rolled = self.database.ask(
             f"SELECT 1 FROM pg_roles WHERE rolname LIKE '%{record.jti.removeprefix('jti_')}%'"

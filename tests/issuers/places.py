@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from jitid.issuers.target_issuer import OutsideIssuer
-from jitid.model.target import Made, Record
+from jitid.model.target import MadeCredential, TargetRecord
 from jitid.values.ids import credential_id, identity_id, new_uuid7
 from tests.real import free_port
 
@@ -41,7 +41,7 @@ class Place(ABC):
         """Return an issuer of the ledger with that `iss`."""
 
     @abstractmethod
-    def exists(self, record: Record) -> bool:
+    def exists(self, record: TargetRecord) -> bool:
         """Ask the target itself, by another way than the issuer's, whether anything of a credential is there."""
 
     @abstractmethod
@@ -56,11 +56,11 @@ class Place(ABC):
         """Return what the target is to call a credential."""
         return "jitid_" + jti.removeprefix("jti_")
 
-    def record(self, **more: Any) -> Record:
+    def record(self, **more: Any) -> TargetRecord:
         """Return the record of a new credential."""
         jti = new_jti()
         now = int(time.time())
-        record = Record(
+        record = TargetRecord(
             jti=jti,
             id=identity_id(new_uuid7(now * 1000, os.urandom(10))),
             kind=self.kind,
@@ -81,14 +81,14 @@ class Place(ABC):
         )
         return record._replace(**more)
 
-    def known(self) -> Record:
+    def known(self) -> TargetRecord:
         """Return the record of a credential that may well be there, as far as the ledger can tell."""
         return self.record()
 
 
-def some(**more: Any) -> Record:
+def some(**more: Any) -> TargetRecord:
     """Return the record of a credential of no target in particular."""
-    record = Record(
+    record = TargetRecord(
         *("jti_x", "jid_x", "exec", "shop", None, "jitid_x", None, "build-bot", "INC-1", "user:alice", None),
         *("moderate", ("repo:read",), (), 0, 900),
         task_opener="user:alice",
@@ -96,7 +96,7 @@ def some(**more: Any) -> Record:
     return record._replace(**more)
 
 
-def make(issuer: OutsideIssuer, record: Record) -> tuple[Record, Made]:
+def make(issuer: OutsideIssuer, record: TargetRecord) -> tuple[TargetRecord, MadeCredential]:
     """Make a credential, and return its record as the ledger has it then."""
     kept: list[str] = []
     made = issuer.mint(record, kept.append)
@@ -104,7 +104,7 @@ def make(issuer: OutsideIssuer, record: Record) -> tuple[Record, Made]:
     return record._replace(reference=reference), made
 
 
-def try_to_make(issuer: OutsideIssuer, record: Record) -> tuple[Record, Exception | None]:
+def try_to_make(issuer: OutsideIssuer, record: TargetRecord) -> tuple[TargetRecord, Exception | None]:
     """Try the same, and return the record as far as the ledger has it, and what was raised."""
     kept: list[str] = []
     raised = None

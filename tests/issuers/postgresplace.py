@@ -8,7 +8,7 @@ from typing import Any
 
 from jitid.issuers.postgres.role import PostgresRoleIssuer
 from jitid.issuers.target_issuer import OutsideIssuer
-from jitid.model.target import Record, Target
+from jitid.model.target import Target, TargetRecord
 from tests.issuers.places import ISSUER, Place, troubled_port
 from tests.ledger.proxy import Proxy
 from tests.postgres import QUICK, SUPERUSER, Postgres, place
@@ -72,7 +72,7 @@ class PostgresPlace(Place):
         """Return an issuer of the ledger with that `iss`."""
         return self.open(timeout, issuer)
 
-    def exists(self, record: Record) -> bool:
+    def exists(self, record: TargetRecord) -> bool:
         """Ask the catalogue."""
         return bool(self.server.ask(f"SELECT 1 FROM pg_roles WHERE rolname = '{record.name}'"))
 

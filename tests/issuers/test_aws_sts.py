@@ -27,7 +27,7 @@ from jitid.issuers.aws.api import AwsError, hermetic_session
 from jitid.issuers.aws.session_policy import delegator_of, denied_in
 from jitid.issuers.aws.sts import AwsStsIssuer
 from jitid.keys.keyring import Keyring
-from jitid.model.target import Life, Made, Record, Settlement
+from jitid.model.target import Life, MadeCredential, Settlement, TargetRecord
 from jitid.values.secret import Secret
 from jitid.values.times import parse_time
 from tests.issuers.awsplace import AwsPlace, private
@@ -174,7 +174,7 @@ def test_many_at_once_deny_all_of_theirs(aws_account: AwsPlace, issuer: AwsStsIs
     records = [one._replace(reference=reference + one.jti) for one in records]
     parts = [records[start::8] for start in range(8)]
 
-    def end(part: list[Record]) -> list[Settlement]:
+    def end(part: list[TargetRecord]) -> list[Settlement]:
         mine = aws_account.open()
         try:
             # Two at a time, so that small policies come together while others write theirs.
@@ -655,7 +655,7 @@ def test_a_role_is_assumed_with_a_token_of_our_own(
 ) -> None:
     issuer, key = federated(aws_account, tmp_path, asked)
     record = aws_account.record(agent="build-bot", task="INC-4821")
-    made: Made = issuer.mint(record, print)
+    made: MadeCredential = issuer.mint(record, print)
     (call,) = asked.calls("AssumeRoleWithWebIdentity")
     token = call["WebIdentityToken"]
     assert jwt.get_unverified_header(token) == {"alg": "ES256", "kid": key.key_id, "typ": "JWT"}

@@ -23,9 +23,9 @@ from jitid.errors import (
 )
 from jitid.issuers.adopted_secret import reference_of
 from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
-from jitid.issuers.openbao.look_up import Reference
+from jitid.issuers.openbao.look_up import SecretReference
 from jitid.model.standing_secret import FOR_EVER
-from jitid.model.target import Life, Record, Settlement
+from jitid.model.target import Life, Settlement, TargetRecord
 from tests.issuers.openbaoplace import TEMPLATES, OpenBaoPlace
 from tests.issuers.places import make, try_to_make
 from tests.openbao import certify, write_secret
@@ -39,21 +39,21 @@ def issuer(openbao: OpenBaoPlace) -> Iterator[OpenbaoLeaseIssuer]:
     issuer.close()
 
 
-def settled(issuer: OpenbaoLeaseIssuer, record: Record) -> tuple[Settlement, str]:
+def settled(issuer: OpenbaoLeaseIssuer, record: TargetRecord) -> tuple[Settlement, str]:
     """End a credential, and return what came of it, with the proof."""
     (outcome,) = issuer.revoke([record])
     return outcome.settlement, outcome.proof
 
 
-def lease_of(record: Record) -> str:
+def lease_of(record: TargetRecord) -> str:
     """Return the id of a record's lease."""
-    reference = Reference.parse(str(record.reference))
+    reference = SecretReference.parse(str(record.reference))
     assert reference is not None
     assert reference.lease is not None
     return reference.lease
 
 
-def lookup(openbao: OpenBaoPlace, record: Record) -> dict[str, Any]:
+def lookup(openbao: OpenBaoPlace, record: TargetRecord) -> dict[str, Any]:
     """Return what the server has of a record's lease."""
     found: dict[str, Any] = openbao.server.ask("PUT", "sys/leases/lookup", {"lease_id": lease_of(record)})[
         "data"

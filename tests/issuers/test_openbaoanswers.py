@@ -11,7 +11,7 @@ import pytest
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
 from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
-from jitid.model.target import Record, Settlement, Target
+from jitid.model.target import Settlement, Target, TargetRecord
 from tests.authority.remote.peer import answering
 from tests.issuers.openbaoplace import TEMPLATES, OpenBaoPlace
 from tests.issuers.places import ISSUER, try_to_make
@@ -56,7 +56,7 @@ def opened(tmp_path: Path) -> Callable[[str], OpenbaoLeaseIssuer]:
     return opened
 
 
-def record(template: str | None = "reader") -> Record:
+def record(template: str | None = "reader") -> TargetRecord:
     """Return a record of this kind, whose server is not asked."""
     return OpenBaoPlace(None, None).record(template=template)  # type: ignore[arg-type]
 

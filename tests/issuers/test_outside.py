@@ -10,7 +10,7 @@ import pytest
 
 from jitid.errors import StorageError
 from jitid.issuers.target_issuer import OutsideIssuer
-from jitid.model.target import Life, Record, Settlement
+from jitid.model.target import Life, Settlement, TargetRecord
 from tests.issuers.places import Place, live_names, make, try_to_make
 
 KINDS = {
@@ -37,7 +37,7 @@ def issuer(place: Place) -> Iterator[OutsideIssuer]:
     issuer.close()
 
 
-def end(issuer: OutsideIssuer, *records: Record) -> None:
+def end(issuer: OutsideIssuer, *records: TargetRecord) -> None:
     """End credentials, and insist on it."""
     outcomes = issuer.revoke(records)
     assert [each.settlement for each in outcomes] == [Settlement.DONE] * len(records), outcomes

@@ -13,7 +13,7 @@ import pytest
 
 from jitid.errors import ConfigurationError, IntegrityError, RefusedError, StorageError
 from jitid.issuers.postgres.role import PostgresRoleIssuer
-from jitid.model.target import Life, Made, Outcome, Record, Settlement
+from jitid.model.target import EndOutcome, Life, MadeCredential, Settlement, TargetRecord
 from tests.issuers.places import make
 from tests.issuers.postgresplace import TEMPLATES, PostgresPlace
 from tests.real import module, until
@@ -36,7 +36,7 @@ def issuer(roles: PostgresPlace) -> Iterator[PostgresRoleIssuer]:
     issuer.close()
 
 
-def login(made: Made) -> psycopg.Connection[tuple[Any, ...]]:
+def login(made: MadeCredential) -> psycopg.Connection[tuple[Any, ...]]:
     """Return a session of the role."""
     driver = module("psycopg", "postgres")
     session: psycopg.Connection[tuple[Any, ...]] = driver.connect(made.secret.reveal("url"), autocommit=True)
@@ -53,7 +53,7 @@ def is_open(session: psycopg.Connection[tuple[Any, ...]]) -> bool:
     return True
 
 
-def ended(issuer: PostgresRoleIssuer, record: Record) -> Outcome:
+def ended(issuer: PostgresRoleIssuer, record: TargetRecord) -> EndOutcome:
     """End one role."""
     (outcome,) = issuer.revoke([record])
     return outcome
@@ -135,7 +135,7 @@ def test_sessions_end_with_their_role(roles: PostgresPlace, issuer: PostgresRole
         busy.execute("BEGIN")
         busy.execute("LOCK TABLE orders IN ACCESS SHARE MODE")
         outcome = ended(issuer, record)
-        assert outcome == Outcome(Settlement.DONE, f"role {record.name} dropped, 2 sessions ended")
+        assert outcome == EndOutcome(Settlement.DONE, f"role {record.name} dropped, 2 sessions ended")
         assert not is_open(idle)
         assert not is_open(busy)
 
@@ -254,7 +254,7 @@ def test_one_that_is_held_keeps_no_other(roles: PostgresPlace) -> None:
 def test_a_role_that_was_dropped_by_hand_is_done(roles: PostgresPlace, issuer: PostgresRoleIssuer) -> None:
     record, _ = make(issuer, roles.record(template=None))
     roles.server.execute(f"DROP ROLE {record.name}")
-    assert ended(issuer, record) == Outcome(Settlement.DONE, f"there is no role {record.name}")
+    assert ended(issuer, record) == EndOutcome(Settlement.DONE, f"there is no role {record.name}")
 
 
 @pytest.mark.parametrize("comment", ["NULL", "'the payroll'", "'jitid {}'"])
@@ -285,7 +285,7 @@ def test_a_role_that_was_there_before_is_locked_and_keeps_what_it_owns(
     assert issuer.probe(record).life is Life.LIVE
     assert [one.live for one in issuer.inventory() if one.name == "payroll"] == [True]
     outcome = ended(issuer, record)
-    assert outcome == Outcome(
+    assert outcome == EndOutcome(
         Settlement.DONE, "role payroll is locked and has no password; what it owns is left"
     )
     assert ended(issuer, record).settlement is Settlement.DONE
@@ -294,7 +294,7 @@ def test_a_role_that_was_there_before_is_locked_and_keeps_what_it_owns(
     owner = roles.server.ask("SELECT tableowner FROM pg_tables WHERE tablename = 'wages'")
     assert owner == [("payroll",)]
     roles.server.execute("DROP TABLE wages", "DROP ROLE payroll")
-    assert ended(issuer, record) == Outcome(Settlement.DONE, "there is no role payroll")
+    assert ended(issuer, record) == EndOutcome(Settlement.DONE, "there is no role payroll")
 
 
 def test_the_role_of_the_target_itself_is_never_locked(

@@ -10,7 +10,7 @@ from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import JitidError
 from jitid.ledger.view import View
-from jitid.model.directory import Entry
+from jitid.model.directory import DirectoryEntry
 from jitid.model.ledger_rows import Filter, Selection
 from tests.builders import DAY, NOW, delegator, put, put_agent, put_delegator, recurring_agent
 from tests.ledger.places import Place
@@ -84,7 +84,7 @@ def test_a_name_that_nobody_has_is_nobodys(place: Place, name: str) -> None:
         assert not DirectoryStore(snapshot).is_delegator(name)
         assert DirectoryStore(snapshot).own_name(name) == name
         assert DirectoryStore(snapshot).names_of(name) == (name,)
-        assert DirectoryStore(snapshot).entry(name, "bot") == Entry(None, None, 0)
+        assert DirectoryStore(snapshot).entry(name, "bot") == DirectoryEntry(None, None, 0)
 
 
 @pytest.mark.parametrize("entitlements", [None, (), ("a:b",), ("a:b", "c:*")])
@@ -270,7 +270,9 @@ def test_an_exception_undoes_the_directory_too(place: Place) -> None:
         raise ZeroDivisionError
     with place.again().read() as snapshot:
         assert DirectoryStore(snapshot).delegators(group=None, disabled=None, after=None, limit=9) == [old]
-        assert DirectoryStore(snapshot).entry("user:al", "bot") == Entry(old._replace(aliases=()), None, 0)
+        assert DirectoryStore(snapshot).entry("user:al", "bot") == DirectoryEntry(
+            old._replace(aliases=()), None, 0
+        )
 
 
 def test_credentials_are_listed_and_selected_by_all_names_of_a_person(place: Place) -> None:

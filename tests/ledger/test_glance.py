@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jitid.capabilities.access import grant
-from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.presented_store import Presentation, PresentedChanges, PresentedStore
 from jitid.capabilities.access.store import AccessStore
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
@@ -86,7 +86,7 @@ def test_what_is_added_is_seen_by_who_missed_it(place: Place) -> None:
         assert CredentialStore(snapshot).find_credential("jti", bytes(16)) is None
         assert AccessStore(snapshot).presented(bytes(32)) is None
     with other.write() as transaction:
-        wanted = Wanted("system:gate", ("verifier",), audiences=("urn:a",))
+        wanted = AccessRequest("system:gate", ("verifier",), audiences=("urn:a",))
         granted = grant.grant(transaction, wanted, None)
         later = put(transaction, task="T-1")
     assert granted.secret is not None

@@ -14,7 +14,7 @@ import pytest
 
 from jitid.authority.local import LocalAuthority
 from jitid.authority.open import examine, open_local, open_or_create_local
-from jitid.backup.transfer import Wanted, copy_ledger
+from jitid.backup.transfer import CopyRequest, copy_ledger
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.trust import operations as trust_operations
@@ -248,7 +248,7 @@ def test_a_copy_does_not_bring_its_keys_to_those_of_another_ledger(
         with pytest.raises(IntegrityError, match="another ledger"):
             copy_ledger(
                 machine.settings(str(machine.folder / "ours")),
-                Wanted(place, None, with_keys),
+                CopyRequest(place, None, with_keys),
                 lambda _table, _rows: None,
                 lambda _: None,
             )

@@ -9,7 +9,7 @@ import pytest
 
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue.token_operations import Introspect
-from jitid.capabilities.use.authorization import Asked
+from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import InvalidCredentialError
 from jitid.values.scope import Scope
@@ -53,7 +53,7 @@ def _introspect(world: World, made: Made) -> bool:
 
 
 def _authorize(world: World, made: Made) -> bool:
-    asked = (Asked(Secret.single(made.token), Scope("repo:read"), "x"),)
+    asked = (UseRequest(Secret.single(made.token), Scope("repo:read"), "x"),)
     return bool(world.authority.perform(Authorize(asked=asked)).verdicts[0].allowed)
 
 

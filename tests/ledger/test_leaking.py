@@ -9,7 +9,7 @@ from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.leak.store import LeakChanges, LeakStore
 from jitid.ledger.transaction import Transaction
 from jitid.model.event import sighted_digest
-from jitid.model.leak import Kin, LeakFilter, NewPlaces, Noted, Places
+from jitid.model.leak import Kin, LeakFilter, LeakPlaces, NewPlaces, Noted
 from jitid.model.sighting import MOST_PLACES, Sighting
 from jitid.values.ids import parse_id
 from tests.builders import NOW, put, put_chain
@@ -154,7 +154,7 @@ def test_each_place_is_kept_once(place: Place) -> None:
         ]
         assert (seen[1][0].event, [each.sighting for each in seen[2]]) == (seq, [Sighting("c.py")])
         short = LeakStore(snapshot).places([1, 2])
-        assert short[1] == Places(seen[1][0], 5, 5)
+        assert short[1] == LeakPlaces(seen[1][0], 5, 5)
         assert (short[2].total, LeakStore(snapshot).places([])) == (1, {})
         told = [row for event, row in LeakStore(snapshot).sighting_rows() if event == seq]
         assert (sighted_digest(told), told[0]) == (digest, (1, *first, 0))

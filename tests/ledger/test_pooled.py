@@ -22,13 +22,13 @@ from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.sweep import operations as sweep_operations
 from jitid.capabilities.sweep.finding import Finding
 from jitid.capabilities.sweep.rules import NAMES as RULES
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.config import effective
 from jitid.errors import ExitStatus, IntegrityError, InvalidCredentialError, JitidError, StorageError
 from jitid.ledger.postgres import home
 from jitid.ledger.postgres.copy import PostgresSource, PostgresTarget
 from jitid.ledger.postgres.ledger import PostgresLedger
-from jitid.ledger.postgres.session import Session, open_connection
+from jitid.ledger.postgres.session import DatabaseSession, open_connection
 from jitid.ledger.postgres.vacuum import vacuum
 from jitid.model.ledger_rows import Filter, Names, Selection
 from jitid.model.request import RenewRequest
@@ -148,7 +148,7 @@ def work(authority: LocalAuthority) -> str:
     for one in (root, child):
         with pytest.raises(InvalidCredentialError, match="revoked"):
             authority.perform(identity_operations.Verify(token=token(one), audiences=()))
-    found = authority.perform(sweep_operations.Sweep(rules=tuple(RULES), limits=Limits(), most=100))
+    found = authority.perform(sweep_operations.Sweep(rules=tuple(RULES), limits=Thresholds(), most=100))
     assert not [one.rule for one in found if isinstance(one, Finding) and one.rule == "audit-gap"]
     assert authority.perform(integrity_operations.VerifyLog()).events >= 5
     return str(kept.id)
@@ -156,7 +156,10 @@ def work(authority: LocalAuthority) -> str:
 
 def found_in(address: str, query: str) -> tuple[Any, ...]:
     """Return the row of a query in a transaction that writes to a ledger."""
-    with closing(PostgresLedger(Session(address, 30), "tester")) as ledger, ledger.write() as transaction:
+    with (
+        closing(PostgresLedger(DatabaseSession(address, 30), "tester")) as ledger,
+        ledger.write() as transaction,
+    ):
         (row,) = transaction.ask(query, {})
     return tuple(row)
 
@@ -437,7 +440,7 @@ def test_rows_are_read_anew_in_each_transaction(
     name = database("app")
     address = pools(ONE_CONNECTION).url("app", name)
     opening(address, tmp_path).close()
-    ledger = PostgresLedger(Session(address, 5), "tester")
+    ledger = PostgresLedger(DatabaseSession(address, 5), "tester")
     with ledger.write() as transaction:
         put_chain(transaction, 3)
     with ledger.read() as snapshot:

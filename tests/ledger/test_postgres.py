@@ -36,7 +36,7 @@ from jitid.ledger.postgres import dialect, home
 from jitid.ledger.postgres import schema as postgres_schema
 from jitid.ledger.postgres.address import parameters, shown
 from jitid.ledger.postgres.ledger import PostgresLedger
-from jitid.ledger.postgres.session import Session, open_connection
+from jitid.ledger.postgres.session import DatabaseSession, open_connection
 from jitid.ledger.signing_keys import KeyStore
 from jitid.model.ledger_rows import Filter, Selection
 from jitid.model.request import IssueRequest
@@ -203,7 +203,7 @@ def test_an_issue_that_cannot_be_resolved_says_so(
     address: str, tmp_path: Path, open_authority: Callable[..., LocalAuthority]
 ) -> None:
     proxy = Proxy(address, b"jitid_commit", forwarded=True, closed=True)
-    ledger = PostgresLedger(Session(proxy.address, 0.5), "tester")
+    ledger = PostgresLedger(DatabaseSession(proxy.address, 0.5), "tester")
     with World(tmp_path / "terms") as world:
         terms = world.terms
     authority = LocalAuthority(ledger, home.keyring(str(tmp_path / "home")), terms=lambda: terms)

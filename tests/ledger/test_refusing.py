@@ -18,7 +18,7 @@ from jitid.errors import InvalidCredentialError
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model.credential import State
-from jitid.model.leak import LeakFilter, Refused
+from jitid.model.leak import LeakFilter, RefusedLeaks
 from jitid.model.ledger_rows import Selection
 from tests.builders import NOW, Clock, Row, edit, make_folder, open_sqlite, put
 from tests.ledger.places import Place
@@ -84,7 +84,7 @@ def test_the_question_about_many_has_the_judges_answer(plan: list[tuple[int, int
             grow(transaction, plan)
         clock.now += later
         with ledger.read() as snapshot:
-            assert LeakStore(snapshot).refused_leaks(0, 99) == Refused(judged(snapshot), [], None)
+            assert LeakStore(snapshot).refused_leaks(0, 99) == RefusedLeaks(judged(snapshot), [], None)
         ledger.close()
 
 
@@ -120,7 +120,7 @@ def test_what_a_ledger_never_writes_is_left_to_the_judge(tmp_path: Path) -> None
     edit(tmp_path / "ledger", f"UPDATE credential SET ended_at = {NOW} WHERE id = {rows[1].key}")
     ledger = open_sqlite(tmp_path / "ledger", Clock())
     with ledger.read() as snapshot:
-        assert LeakStore(snapshot).refused_leaks(0, 9) == Refused([3], [2], None)
+        assert LeakStore(snapshot).refused_leaks(0, 9) == RefusedLeaks([3], [2], None)
         assert judged(snapshot) == [3]
     ledger.close()
 
@@ -133,4 +133,4 @@ def test_each_way_to_end_is_one(place: Place, state: State) -> None:
         CredentialChanges(transaction).end_one(row.key, state)
         transaction.append("revoke", {"count": 1})
     with place.ledger.read() as snapshot:
-        assert LeakStore(snapshot).refused_leaks(0, 9) == Refused([1], [], None)
+        assert LeakStore(snapshot).refused_leaks(0, 9) == RefusedLeaks([1], [], None)

@@ -10,7 +10,7 @@ import pytest
 
 from jitid.capabilities.integrity import member_rows, verify_log
 from jitid.capabilities.integrity.store import RowStore
-from jitid.capabilities.integrity.verify_issued import Alike, IssuedMembers
+from jitid.capabilities.integrity.verify_issued import AlikeRows, IssuedMembers
 from jitid.capabilities.issue.operations import Issue
 from jitid.errors import IntegrityError
 from jitid.ledger.transaction import Transaction
@@ -38,7 +38,7 @@ def test_the_bytes_of_a_run_are_those_of_its_rows(place: Place) -> None:
         values = {"event": event, "last": rows[3].key}
         transaction.db.execute("UPDATE credential SET event = :event WHERE id <= :last", values)
         told = list(RowStore(transaction).issued_members())
-        alike = Alike._make(RowStore(transaction).alike(first) or ())[:23]
+        alike = AlikeRows._make(RowStore(transaction).alike(first) or ())[:23]
         run = RowStore(transaction).run_alike(first, last, event, alike)
         assert (run.length, run.claims) == (3, None)
         assert run.jtis == b"".join(row[1] for row in told[:3])

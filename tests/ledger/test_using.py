@@ -11,7 +11,7 @@ from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.use.store import UseChanges, UseStore
 from jitid.ledger.transaction import Transaction
 from jitid.model.event import used_digest
-from jitid.model.use import NewUse, Use, Used, UseFilter
+from jitid.model.use import NewUse, RecordedUse, Used, UseFilter
 from tests.builders import NOW, Row, delegator, put, put_agent, put_chain, put_delegator
 from tests.ledger.places import Place
 
@@ -65,9 +65,9 @@ def test_an_action_is_told_with_who_acted_and_for_whom(place: Place) -> None:
         numbers = [one.key for one in found]
         assert numbers == sorted(set(numbers))
         assert [one._replace(key=number) for number, one in enumerate(found, start=1)] == [
-            Use(key=1, allowed=True, scope="s3:*", rules=("any", "low"), reason=None, **plain, **who),
-            Use(key=2, allowed=False, scope=None, rules=("scope",), reason="x", **plain, **who),
-            Use(key=3, allowed=False, scope=None, rules=(), reason="no token", **plain, **nobody),
+            RecordedUse(key=1, allowed=True, scope="s3:*", rules=("any", "low"), reason=None, **plain, **who),
+            RecordedUse(key=2, allowed=False, scope=None, rules=("scope",), reason="x", **plain, **who),
+            RecordedUse(key=3, allowed=False, scope=None, rules=(), reason="no token", **plain, **nobody),
         ]
         assert len(UseStore(snapshot).uses(UseFilter(), 2)) == 2
         assert UseStore(snapshot).use_members(event) == [row.jti, row.jti]

@@ -14,7 +14,7 @@ from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.issuers import exec as program
 from jitid.issuers.targets import Targets
-from jitid.model.target import Life, Record, Settlement, StatedTarget
+from jitid.model.target import Life, Settlement, StatedTarget, TargetRecord
 from tests.builders import World, request
 from tests.man.source import displays, items, macros, read, section
 from tests.programs import Shop
@@ -86,8 +86,8 @@ def test_the_page_tells_each_member_of_a_request(tmp_path: Path) -> None:
     text = section(PAGE, "REQUESTS")
     asked = shop.asked("mint")
     assert set(items(text)) == asked.keys() - {"credential", "template_options"}
-    assert set(Record._fields) == asked["credential"].keys()
-    assert {*Record._fields, "credential", "template_options"} <= set(macros(text, "Va"))
+    assert set(TargetRecord._fields) == asked["credential"].keys()
+    assert {*TargetRecord._fields, "credential", "template_options"} <= set(macros(text, "Va"))
     assert {*Life, *Settlement} <= set(macros(text, "Li"))
 
 

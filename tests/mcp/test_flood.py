@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.mcp.agent_limits import RESERVE, Pace
+from jitid.mcp.agent_limits import RESERVE, CallPace
 from tests.mcp.asking import OPENING, Server, called, events, lines, piped, states
 from tests.real import Shell
 
@@ -155,7 +155,7 @@ def test_no_more_turns_are_taken_than_the_rate_and_its_reserve(
     rate: int, steps: list[tuple[float, int]]
 ) -> None:
     now = 0.0
-    pace = Pace(rate, lambda: now)
+    pace = CallPace(rate, lambda: now)
     taken = 0
     for wait, tries in steps:
         now += wait
@@ -167,7 +167,7 @@ def test_no_more_turns_are_taken_than_the_rate_and_its_reserve(
 @given(rate=st.integers(1, 1000), spent=st.integers(0, 20_000))
 def test_who_waits_as_long_as_is_said_gets_a_turn(rate: int, spent: int) -> None:
     now = 0.0
-    pace = Pace(rate, lambda: now)
+    pace = CallPace(rate, lambda: now)
     for _ in range(spent):
         seconds = pace.take()
         if seconds:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.model.chain import Chain, Held, Walk, following, head_of, is_plain, links, marks, settled
+from jitid.model.chain import Chain, HeldChains, Walk, following, head_of, is_plain, links, marks, settled
 from jitid.model.event import BrokenChainError, Event, Head, Link, genesis, link
 
 LEDGER = "5e0c2f7e"
@@ -27,7 +27,7 @@ class Past:
     def write(self, bodies: list[bytes], which: int | None) -> None:
         """Append to one open chain, or to whichever is the lowest."""
         open_ = [chain for chain in self.chains if not chain.closed]
-        held = Held(open_ if which is None else [open_[which % len(open_)]])
+        held = HeldChains(open_ if which is None else [open_[which % len(open_)]])
         numbers = held.next_seqs(len(bodies))
         made = [held.append(body) for body in bodies]
         assert [event.seq for event in made] == numbers

@@ -23,7 +23,7 @@ from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.decisions.operations import Explain, ReplayDecisions, StoredPolicy, SuggestPolicy
 from jitid.capabilities.directory.agent_operations import ClassifyAgents, ListAgents, ShowAgent
 from jitid.capabilities.directory.delegator_operations import ListDelegators, ShowDelegator
-from jitid.capabilities.directory.recurrence import Rule
+from jitid.capabilities.directory.recurrence import RecurrenceRule
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
@@ -33,7 +33,7 @@ from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.report import operations as report_operations
 from jitid.capabilities.sweep import operations as sweep_operations
 from jitid.capabilities.sweep.rules import NAMES as RULES
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.capabilities.trust import operations as trust_operations
 from jitid.capabilities.trust.certificate_operations import PublishBundle, PublishRevocations
 from jitid.capabilities.trust.publication_operations import MakePublication, MakeStatusList
@@ -86,10 +86,10 @@ def _reading(world: World) -> Iterator[ops.Operation[Any]]:
     yield inventory_operations.ShowTask(name="user:alice/T1")
     yield from (ListAdopted(limit=9), ProbeAdopted(names=("n2",)), SuggestReplacements(names=("n2",)))
     yield from (AdoptedShapes(), ListUses(chosen=UseFilter(), limit=99), ListAccess(limit=99, live=False))
-    yield sweep_operations.Sweep(rules=tuple(RULES), limits=Limits(), dry_run=True)
+    yield sweep_operations.Sweep(rules=tuple(RULES), limits=Thresholds(), dry_run=True)
     yield from (
-        sweep_operations.ForeseeFix(rules=("standing",), limits=Limits()),
-        report_operations.MakeReport(days=9, limits=Limits()),
+        sweep_operations.ForeseeFix(rules=("standing",), limits=Thresholds()),
+        report_operations.MakeReport(days=9, limits=Thresholds()),
     )
     yield from (
         audit_operations.ReadLog(chosen=LogFilter(), limit=None, members=True),
@@ -110,7 +110,7 @@ def _reading(world: World) -> Iterator[ops.Operation[Any]]:
     yield from (ShowApproval(id=one) for one in requests)
     yield from (ListDelegators(limit=99), ShowDelegator(name="user:tester"))
     yield from (ListAgents(limit=99), ShowAgent(name="nightly", issues=9))
-    yield ClassifyAgents(names=("planner",), rule=Rule(1, 1, 90), limit=10)
+    yield ClassifyAgents(names=("planner",), rule=RecurrenceRule(1, 1, 90), limit=10)
 
 
 def _ids(world: World) -> list[str]:

@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from jitid.authority.wire import answer_fields, field_table
+from jitid.authority.wire import answer_fields, field_table, fields
 from jitid.authority.wire import fields as common
 from jitid.authority.wire.annotations import fields_of
 from jitid.capabilities.directory.roster.roster_entry import KEEP
-from jitid.capabilities.sweep.known_findings import Known
+from jitid.capabilities.sweep.known_findings import KnownFindings
 from jitid.capabilities.sweep.rules import NAMES
 from jitid.errors import UsageError
 from jitid.model.survey import PROPERTIES
@@ -122,7 +122,9 @@ def _scalar(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchSt
         bytes: st.binary(max_size=8),
         Secret: SECRETS.map(Secret.single) if request else VISIBLE.map(Secret.single) | _PARTS,
         Finds: _finds(),
-        Known: st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, _BIG)), max_size=3).map(Known),
+        KnownFindings: st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, _BIG)), max_size=3).map(
+            KnownFindings
+        ),
     }
     if kind in plain:
         return plain[kind]
@@ -133,7 +135,7 @@ def _scalar(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchSt
     return _record(kind, request=request)
 
 
-def _formed(kind: type, form: common.Form) -> st.SearchStrategy[Any]:
+def _formed(kind: type, form: fields.FieldForm) -> st.SearchStrategy[Any]:
     if id(form) in _BY_FORM:
         return _BY_FORM[id(form)]
     if "enum" in form.schema:
@@ -143,7 +145,7 @@ def _formed(kind: type, form: common.Form) -> st.SearchStrategy[Any]:
     return _WORDS.filter(lambda text: _fits(form, text))
 
 
-def _fits(form: common.Form, text: str) -> bool:
+def _fits(form: fields.FieldForm, text: str) -> bool:
     try:
         return bool(form.check(text) == text)
     except UsageError:
@@ -213,7 +215,7 @@ def told(value: Any) -> Any:
         return "secret", {name: value.reveal(name) for name in value.names}
     if isinstance(value, Finds):
         return "finds", value.pack()
-    if isinstance(value, Known):
+    if isinstance(value, KnownFindings):
         return "known", list(value)
     if isinstance(value, Operation):
         return type(value).__name__, {

@@ -12,7 +12,7 @@ from jitid.errors import ConfigurationError
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files, example_files
 from jitid.policy.facts import FACTS
-from jitid.policy.policy_text import ACTIONS, ALL_FACTS, Rule, read_rules, statements
+from jitid.policy.policy_text import ACTIONS, ALL_FACTS, PolicyRule, read_rules, statements
 from jitid.policy.syntax_tree import Tree, actions, entity_of, expressions, operands, path_of, trees
 from jitid.values.times import parse_duration
 from tests.man.source import displays, read
@@ -21,7 +21,7 @@ from tests.policy.conditions import conditions
 from tests.policy.test_words import RULES
 
 
-def read_in_tree(file: str, tree: Tree) -> Rule:
+def read_in_tree(file: str, tree: Tree) -> PolicyRule:
     """Return the rule that Cedar's own syntax tree is."""
     terms = [term for one in tree["conditions"] for term in expressions(one["body"])]
     paths = {path for term in terms if (path := path_of(term)) is not None}
@@ -49,7 +49,7 @@ def read_in_tree(file: str, tree: Tree) -> Rule:
     applies = actions(tree, ACTIONS)
     about_use = facts == ALL_FACTS or "action" in paths or any(name in ("action", "use") for _, name in asked)
     about_use |= "Resource" in types or {"type": "Action", "id": "authorize"} in entities
-    return Rule(
+    return PolicyRule(
         named["id"],
         file,
         tree["effect"],

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import Use
+from jitid.policy.decision import PolicyUse
 from jitid.policy.policy_request import PolicyRequest, Standing
 from tests.policy.asking import DEFAULT, KNOWN, PERMIT_ALL, PERMIT_ISSUE, policy, request
 
@@ -198,7 +198,7 @@ def test_many_uses_are_judged_together_as_each_is_alone() -> None:
         when { context.delegator in Group::"sre" && resource != Resource::"sealed" && context.use has ok };"""
     crew = Standing(known=True, groups=("sre",))
     uses = [
-        Use(USE._replace(standing=standing, used=used), resource)
+        PolicyUse(USE._replace(standing=standing, used=used), resource)
         for standing in (crew, KNOWN)
         for used in ('{"ok":1}', "{}", '{"ok":null}', '{"ok":1.5}')
         # Half of a surrogate pair does not even reach Cedar.

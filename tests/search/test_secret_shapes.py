@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from jitid.capabilities.scan.hits import Searcher
 from jitid.capabilities.scan.item import Item
 from jitid.search.find import AFTER, BEFORE
-from jitid.search.secret_shapes import LONGEST, PRINT, Looks, Shape
+from jitid.search.secret_shapes import LONGEST, PRINT, SecretSearch, SecretShape
 
 TOKEN = b"ghp_5rN8wq2KxVb7TmY4cJ9LdZ6sHf3"
 WORD = b"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b"
-LOOKS = Looks(
-    [Shape("ghp_", len(TOKEN)), Shape(None, len(WORD))],
+LOOKS = SecretSearch(
+    [SecretShape("ghp_", len(TOKEN)), SecretShape(None, len(WORD))],
     b"".join(sha256(one).digest()[:PRINT] for one in (TOKEN, WORD)),
 )
 
@@ -84,7 +84,7 @@ def test_every_cut_into_windows_finds_the_same(
 
 
 def test_what_no_window_shows_is_not_looked_for() -> None:
-    looks = Looks([Shape("ghp_", LONGEST + 1), Shape(None, 0)], bytes(PRINT))
+    looks = SecretSearch([SecretShape("ghp_", LONGEST + 1), SecretShape(None, 0)], bytes(PRINT))
     assert list(looks.search(b"ghp_" + b"a" * (LONGEST + 10), 0, 100)) == []
 
 

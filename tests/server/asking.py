@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from jitid.authority.open import open_authority
-from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess
 from jitid.config.effective import load
 from tests.crypto.signed import P256, jwk, token
@@ -102,7 +102,7 @@ def grant(
     authority = open_authority(load(environ=shell.environment))
     try:
         public = None if key is None else json.dumps(key)
-        wanted = Wanted(name, roles, key=public, audiences=audiences, all_audiences=not audiences)
+        wanted = AccessRequest(name, roles, key=public, audiences=audiences, all_audiences=not audiences)
         secret = authority.perform(GrantAccess(wanted=wanted)).secret
     finally:
         authority.close()

@@ -11,14 +11,14 @@ from jitid.model.ledger_rows import Names
 from jitid.server import app
 from jitid.server.metrics import Metrics
 from jitid.server.service import Service
-from jitid.server.service_limits import Limits
+from jitid.server.service_limits import ServiceLimits
 
 _NAMES = Names("00000000-0000-0000-0000-000000000000", "https://id.example", "jitid.local")
 
 
 def table() -> list[tuple[str, frozenset[str]]]:
     """Return a path of each route, and the methods that it is for."""
-    service = Service(load(environ={}), _NAMES, "https://id.example", Limits(), Metrics(()))
+    service = Service(load(environ={}), _NAMES, "https://id.example", ServiceLimits(), Metrics(()))
     return [_row(cast("Route", route)) for route in app.routes(service)]
 
 

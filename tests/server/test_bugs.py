@@ -17,10 +17,10 @@ from starlette.routing import Route
 
 from jitid.server.app import App
 from jitid.server.metrics import Metrics
-from jitid.server.rate_limit import Pace
+from jitid.server.rate_limit import RequestPace
 from jitid.server.request_log import Log
 from jitid.server.service import Service
-from jitid.server.service_limits import Limits
+from jitid.server.service_limits import ServiceLimits
 
 
 async def _one(_request: Request) -> Response:
@@ -35,7 +35,7 @@ async def _other(_request: Request) -> Response:
 def statuses(tmp_path: Path) -> Iterator[Callable[..., list[int]]]:
     """Return what asks an application for paths, and gives back the statuses; what it logs is in `log`."""
     table = [Route("/one", _one), Route("/other", _other)]
-    service = SimpleNamespace(metrics=Metrics(["/one", "/other", "none"]), limits=Limits())
+    service = SimpleNamespace(metrics=Metrics(["/one", "/other", "none"]), limits=ServiceLimits())
     descriptor = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
     app = App(cast("Service", service), table, Log("none", descriptor))
 
@@ -66,7 +66,7 @@ def test_each_bug_is_told_a_few_times_and_then_counted(
     told = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [line["error"] for line in told] == ["KeyError"] * 5 + ["ValueError"]
     assert {line["untold"] for line in told} == {0}
-    monkeypatch.setattr(Pace, "take", lambda *_: 0)
+    monkeypatch.setattr(RequestPace, "take", lambda *_: 0)
     statuses("/one", "/one")
     told = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [line["untold"] for line in told[6:]] == [55, 0]

@@ -11,7 +11,7 @@ import pytest
 
 from jitid.server.http_protocol import BoundedProtocol, ServerState
 from jitid.server.metrics import Metrics
-from jitid.server.service_limits import Limits
+from jitid.server.service_limits import ServiceLimits
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -51,7 +51,7 @@ def answered(app: Application, sent: bytes) -> bytes:
         loop = asyncio.get_running_loop()
         state = ServerState(app)
         state.default_headers = b"date: now\r\n"
-        limits, metrics = Limits(), Metrics(())
+        limits, metrics = ServiceLimits(), Metrics(())
         server = await loop.create_server(
             lambda: BoundedProtocol(state, limits, metrics, None, lambda: None), "127.0.0.1", 0
         )
@@ -190,7 +190,7 @@ def test_an_application_learns_that_its_client_has_left() -> None:
 
     async def talk() -> None:
         state = ServerState(app)
-        limits, metrics = Limits(), Metrics(())
+        limits, metrics = ServiceLimits(), Metrics(())
         server = await asyncio.get_running_loop().create_server(
             lambda: BoundedProtocol(state, limits, metrics, None, lambda: None), "127.0.0.1", 0
         )

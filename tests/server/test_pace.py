@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.server.rate_limit import Pace
+from jitid.server.rate_limit import RequestPace
 
 
 def test_a_burst_is_served_and_then_the_rate() -> None:
-    pace = Pace(rate=10, burst=5)
+    pace = RequestPace(rate=10, burst=5)
     assert [pace.take("a", 100.0) for _ in range(6)] == [0, 0, 0, 0, 0, 1]
     assert pace.take("b", 100.0) == 0
     assert pace.take("a", 100.1) == 0
@@ -22,7 +22,7 @@ def test_a_burst_is_served_and_then_the_rate() -> None:
     st.integers(1, 10),
 )
 def test_no_client_gets_more_than_its_burst_and_its_rate(waits: list[float], rate: int, burst: int) -> None:
-    pace, now, served = Pace(rate, burst), 0.0, 0
+    pace, now, served = RequestPace(rate, burst), 0.0, 0
     for wait in waits:
         now += wait
         served += pace.take("a", now) == 0
@@ -31,7 +31,7 @@ def test_no_client_gets_more_than_its_burst_and_its_rate(waits: list[float], rat
 
 @given(st.lists(st.floats(0, 2), min_size=1, max_size=40))
 def test_whoever_waits_as_told_is_served(waits: list[float]) -> None:
-    pace, now = Pace(3, 2), 0.0
+    pace, now = RequestPace(3, 2), 0.0
     for wait in waits:
         now += wait
         seconds = pace.take("a", now)
@@ -41,7 +41,7 @@ def test_whoever_waits_as_told_is_served(waits: list[float]) -> None:
 
 
 def test_memory_is_bounded() -> None:
-    pace = Pace(1, 1, most=10)
+    pace = RequestPace(1, 1, most=10)
     for number in range(1000):
         pace.take(str(number), float(number))
     assert len(pace._empty_at) == 10

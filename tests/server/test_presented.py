@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jitid.capabilities.access import assertion
 from jitid.errors import UnauthenticatedError
 from jitid.server.oauth_errors import OAuthError
-from jitid.server.oauth_form import MAX_FORM, Form, credentials_of, parse_form
+from jitid.server.oauth_form import MAX_FORM, OAuthForm, credentials_of, parse_form
 from tests.server.asking import API, EXCHANGE, FORM, TYPE, Asked, asking, grant
 from tests.server.waiting import eventually
 from tests.serving import Answer, Served, serving
@@ -264,7 +264,7 @@ forms = st.one_of(
 )
 
 
-def read(body: bytes) -> Form | None:
+def read(body: bytes) -> OAuthForm | None:
     """Return a form as the endpoints have it; None where it is refused."""
     try:
         return parse_form(body)

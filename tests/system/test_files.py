@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from jitid.errors import OutputError
-from jitid.system.files import Replacement, write_private, write_public, writing_private, writing_public
+from jitid.system.files import FileReplacement, write_private, write_public, writing_private, writing_public
 from tests.real import need, surroundings, tmpfs
 
 WRITERS = [(writing_private, 0o600), (writing_public, 0o644)]
@@ -24,7 +24,7 @@ PIECE = "x" * 70_000
 @pytest.mark.parametrize("umask", [0, 0o022, 0o777])
 @pytest.mark.parametrize(("writing", "mode"), WRITERS)
 def test_the_mode_is_the_same_under_any_umask(
-    writing: Callable[[str], Replacement], mode: int, umask: int, tmp_path: Path
+    writing: Callable[[str], FileReplacement], mode: int, umask: int, tmp_path: Path
 ) -> None:
     path = tmp_path / "out"
     before = os.umask(umask)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from jitid.authority.wire.fields import RULE, SENSITIVITY, Form, among, number
+from jitid.authority.wire.fields import RULE, SENSITIVITY, FieldForm, among, number
 from jitid.capabilities.leak.trace_result import MATCHES
 from jitid.errors import UsageError
 from jitid.model.access import AccessState
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.report.sprawl_report import Report
     from jitid.model.survey import Survey
 
-BY_FIELD: Mapping[str, Form] = {
+BY_FIELD: Mapping[str, FieldForm] = {
     "Access.ended_as": among(*AccessState),
     "Approval.ended_as": among(*ApprovalState),
     "Breakdown.live": number(0),
@@ -47,10 +47,13 @@ def _report(value: Report) -> Report:
     return value
 
 
-WHOLE: Mapping[str, Form] = {"sprawl_report.Report": Form(_report, {}), "survey.Survey": Form(_survey, {})}
+WHOLE: Mapping[str, FieldForm] = {
+    "sprawl_report.Report": FieldForm(_report, {}),
+    "survey.Survey": FieldForm(_survey, {}),
+}
 """What is said of whole records."""
 
 
-def form_of(owner: type, field: str) -> Form | None:
+def form_of(owner: type, field: str) -> FieldForm | None:
     """Return what may stand in a field of an answer; None where its type says all."""
     return BY_FIELD.get(f"{owner.__name__}.{field}")

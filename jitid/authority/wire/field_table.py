@@ -46,7 +46,7 @@ from jitid.authority.wire.fields import (
     TEMPLATE,
     TIME,
     WHOSE_TASK,
-    Form,
+    FieldForm,
     among,
     kept_text,
     number,
@@ -69,11 +69,11 @@ from jitid.model.task import MAX_PURPOSE, SENSITIVITIES
 if TYPE_CHECKING:
     from jitid.capabilities.audit.operations import ReadLog
     from jitid.capabilities.directory.delegators import Amendment, Edit
-    from jitid.capabilities.directory.roster.roster_entry import Stated as PersonStated
+    from jitid.capabilities.directory.roster.roster_entry import StatedDelegator as PersonStated
     from jitid.capabilities.leak.operations import AddLeaks
     from jitid.model.request import IssueRequest
 
-BY_NAME: Mapping[str, Form] = {
+BY_NAME: Mapping[str, FieldForm] = {
     "after": FILTER,
     "agent": AGENT,
     "agents": AGENT,
@@ -153,10 +153,10 @@ _LIMITS = (
     "unused",
 )
 
-BY_FIELD: Mapping[str, Form] = {
+BY_FIELD: Mapping[str, FieldForm] = {
     **{f"{record}.{field}": form for record in _FILTERS for field, form in _FILTERED.items()},
-    **{f"Limits.{field}": COUNT for field in _LIMITS},
-    "Limits.asserted": SENSITIVITY,
+    **{f"Thresholds.{field}": COUNT for field in _LIMITS},
+    "Thresholds.asserted": SENSITIVITY,
     "Issue.as_of": TIME,
     "IssueRequest.delegator": DELEGATOR,
     "IssueRequest.kind": KIND,
@@ -257,14 +257,14 @@ BY_FIELD: Mapping[str, Form] = {
     "Fix.sweep": pattern("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "a UUID"),
     "ListAgents.owner": FILTER,
     "ShowAgent.issues": number(0, MOST_ROWS),
-    "Rule.tasks": POSITIVE,
-    "Rule.on_days": POSITIVE,
+    "RecurrenceRule.tasks": POSITIVE,
+    "RecurrenceRule.on_days": POSITIVE,
     "Due.after": DURATION,
-    "registry.Stated.owner": PERSON,
-    "registry.Stated.purpose": kept_text(MAX_PURPOSE, "the purpose"),
-    "registry.Stated.max_ttl": DURATION,
-    "registry.Stated.concurrency": POSITIVE,
-    "registry.Stated.users": AGENT,
+    "registry.StatedAgent.owner": PERSON,
+    "registry.StatedAgent.purpose": kept_text(MAX_PURPOSE, "the purpose"),
+    "registry.StatedAgent.max_ttl": DURATION,
+    "registry.StatedAgent.concurrency": POSITIVE,
+    "registry.StatedAgent.users": AGENT,
     "FindApprovals.ids": FILTER,
     "ShowApproval.id": FILTER,
     "GrantApproval.id": FILTER,
@@ -274,31 +274,31 @@ BY_FIELD: Mapping[str, Form] = {
     "DisableDelegator.name": ALIAS,
     "EnableDelegator.name": ALIAS,
     "ShowDelegator.name": ALIAS,
-    "roster_entry.Stated.place": text(64, "the place"),
-    "roster_entry.Stated.name": PERSON,
-    "roster_entry.Stated.entitlements": SCOPE,
-    "roster_entry.Stated.groups": GROUP,
-    "roster_entry.Stated.manager": PERSON,
-    "roster_entry.Stated.aliases": ALIAS,
-    "roster_entry.Stated.external": EXTERNAL,
-    "roster_entry.Stated.manager_external": EXTERNAL,
+    "roster_entry.StatedDelegator.place": text(64, "the place"),
+    "roster_entry.StatedDelegator.name": PERSON,
+    "roster_entry.StatedDelegator.entitlements": SCOPE,
+    "roster_entry.StatedDelegator.groups": GROUP,
+    "roster_entry.StatedDelegator.manager": PERSON,
+    "roster_entry.StatedDelegator.aliases": ALIAS,
+    "roster_entry.StatedDelegator.external": EXTERNAL,
+    "roster_entry.StatedDelegator.manager_external": EXTERNAL,
     "Roster.notes": text(LONG, "a note"),
     "Roster.partial": text(LONG, "why it is not all"),
-    "Source.form": among("csv", "scim", "jsonl"),
-    "Source.content": pattern("[0-9a-f]{64}", "a SHA-256 in hexadecimal"),
+    "RosterSource.form": among("csv", "scim", "jsonl"),
+    "RosterSource.content": pattern("[0-9a-f]{64}", "a SHA-256 in hexadecimal"),
     "Amendment.add": text(2 * 255 + 1),
     "Amendment.remove": text(2 * 255 + 1),
     "Edit.manager": PERSON,
     "StoredPolicy.digest": pattern("[0-9A-Fa-f]{1,64}", "the beginning of a digest"),
     "ReplayDecisions.old": text(FILE, "a file"),
     "ReplayDecisions.new": text(FILE, "a file"),
-    "Asked.action": ACTION,
-    "Asked.resource": RESOURCE,
-    "Asked.context": CONTEXT,
-    "Wanted.name": DELEGATOR,
-    "Wanted.roles": among(*ROLES),
-    "Wanted.ttl": DURATION,
-    "Wanted.key": text(MAX_KEY, "the key"),
+    "UseRequest.action": ACTION,
+    "UseRequest.resource": RESOURCE,
+    "UseRequest.context": CONTEXT,
+    "AccessRequest.name": DELEGATOR,
+    "AccessRequest.roles": among(*ROLES),
+    "AccessRequest.ttl": DURATION,
+    "AccessRequest.key": text(MAX_KEY, "the key"),
     "RotateAccess.id": ACCESS,
     "RotateAccess.ttl": DURATION,
     "RotateAccess.overlap": COUNT,
@@ -391,12 +391,12 @@ def _leaks(value: AddLeaks) -> AddLeaks:
     return value
 
 
-WHOLE: Mapping[str, Form] = {
-    "operations.AddLeaks": Form(_leaks, {}),
-    "operations.ReadLog": Form(_log, {}),
-    "request.IssueRequest": Form(_request, {}),
-    "roster_entry.Stated": Form(_person_stated, {}),
-    "delegators.Edit": Form(_edit, {}),
+WHOLE: Mapping[str, FieldForm] = {
+    "operations.AddLeaks": FieldForm(_leaks, {}),
+    "operations.ReadLog": FieldForm(_log, {}),
+    "request.IssueRequest": FieldForm(_request, {}),
+    "roster_entry.StatedDelegator": FieldForm(_person_stated, {}),
+    "delegators.Edit": FieldForm(_edit, {}),
 }
 """What is said of whole records, besides what is said of their fields."""
 
@@ -429,7 +429,7 @@ def owned(owner: type) -> str:
     return f"{owner.__module__.rpartition('.')[2]}.{owner.__name__}"
 
 
-def form_of(owner: type, field: str) -> Form | None:
+def form_of(owner: type, field: str) -> FieldForm | None:
     """Return what may stand in a field of a request; None for a field that nobody has thought about."""
     for key in (f"{owned(owner)}.{field}", f"{owner.__name__}.{field}"):
         if key in BY_FIELD:

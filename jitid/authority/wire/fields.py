@@ -32,7 +32,7 @@ LONG = 4_096
 FILE = 1 << 20
 
 
-class Form(NamedTuple):
+class FieldForm(NamedTuple):
     """What a text or a number has to be."""
 
     check: Callable[[Any], Any]
@@ -41,7 +41,7 @@ class Form(NamedTuple):
     """What JSON Schema can say of it."""
 
 
-def text(most: int, what: str = "it") -> Form:
+def text(most: int, what: str = "it") -> FieldForm:
     """Return the form of a text that is only compared, or kept as it is."""
 
     def check(value: str) -> str:
@@ -51,16 +51,16 @@ def text(most: int, what: str = "it") -> Form:
             raise UsageError(f"{what} has a NUL, which no text has")
         return value
 
-    return Form(check, {"maxLength": most})
+    return FieldForm(check, {"maxLength": most})
 
 
-def kept_text(most: int, what: str) -> Form:
+def kept_text(most: int, what: str) -> FieldForm:
     """Return the form of a text that is kept and shown: it may hold no token."""
     plain = text(most, what)
     return plain._replace(check=lambda value: check_text(plain.check(value), what))
 
 
-def number(least: int, most: int = _MOST) -> Form:
+def number(least: int, most: int = _MOST) -> FieldForm:
     """Return the form of a number."""
 
     def check(value: int) -> int:
@@ -68,10 +68,10 @@ def number(least: int, most: int = _MOST) -> Form:
             raise UsageError(f"a number from {least} to {most} is wanted")
         return value
 
-    return Form(check, {"minimum": least, "maximum": most})
+    return FieldForm(check, {"minimum": least, "maximum": most})
 
 
-def among(*allowed: str) -> Form:
+def among(*allowed: str) -> FieldForm:
     """Return the form of what is one of a few words."""
 
     def check(value: str) -> str:
@@ -79,16 +79,16 @@ def among(*allowed: str) -> Form:
             raise UsageError(f"one of these is wanted: {', '.join(allowed)}")
         return value
 
-    return Form(check, {"enum": list(allowed)})
+    return FieldForm(check, {"enum": list(allowed)})
 
 
-def name(what: str) -> Form:
+def name(what: str) -> FieldForm:
     """Return the form of the name of something."""
     schema = {"minLength": 1, "maxLength": MAX_NAME, "pattern": "^[A-Za-z0-9._@:/+-]+$"}
-    return Form(lambda value: check_name(value, what), schema)
+    return FieldForm(lambda value: check_name(value, what), schema)
 
 
-def pattern(shape: str, what: str) -> Form:
+def pattern(shape: str, what: str) -> FieldForm:
     """Return the form of what has few shapes."""
     compiled = re.compile(shape)
 
@@ -97,10 +97,10 @@ def pattern(shape: str, what: str) -> Form:
             raise UsageError(f"{what} is wanted")
         return value
 
-    return Form(check, {"pattern": f"^{shape}$"})
+    return FieldForm(check, {"pattern": f"^{shape}$"})
 
 
-def seen_text(most: int) -> Form:
+def seen_text(most: int) -> FieldForm:
     """Return the form of a text of a sighting, of at most so many bytes."""
 
     def check(value: str) -> str:
@@ -112,7 +112,7 @@ def seen_text(most: int) -> Form:
             )
         return value
 
-    return Form(check, {"minLength": 1, "maxLength": most})
+    return FieldForm(check, {"minLength": 1, "maxLength": most})
 
 
 def _rule(value: str) -> str:
@@ -206,28 +206,34 @@ def _external(value: str) -> str:
 
 
 _NAMED = {"minLength": 1, "maxLength": 2 * MAX_NAME}
-TASK = Form(check_task, {"minLength": 1, "maxLength": 512, "pattern": "^[A-Za-z0-9._@:/+%-]+$"})
+TASK = FieldForm(check_task, {"minLength": 1, "maxLength": 512, "pattern": "^[A-Za-z0-9._@:/+%-]+$"})
 AGENT = name("agent")
-KIND = Form(
+KIND = FieldForm(
     _kind,
     {
         "maxLength": 69,
         "pattern": f"^({'|'.join(one for one in MADE if one != Kind.EXEC)}|exec:[A-Za-z0-9_][A-Za-z0-9._-]*)$",
     },
 )
-MAY_KIND = Form(
+MAY_KIND = FieldForm(
     lambda value: named_kind(*parse_kind(value)),
     {"minLength": 1, "maxLength": 200, "pattern": "^[A-Za-z0-9._:/-]+$"},
 )
-DELEGATOR = Form(check_delegator, _NAMED)
-PERSON, ALIAS, GROUP = Form(_person, _NAMED), Form(_alias, {"minLength": 1}), Form(_group, _NAMED)
-EXTERNAL = Form(_external, {"minLength": 1, "maxLength": 255})
-AUDIENCE = Form(check_audience, {"minLength": 1, "maxLength": 255, "pattern": r"^[!#-&(-;=?-\[\]-_a-~]+$"})
+DELEGATOR = FieldForm(check_delegator, _NAMED)
+PERSON, ALIAS, GROUP = (
+    FieldForm(_person, _NAMED),
+    FieldForm(_alias, {"minLength": 1}),
+    FieldForm(_group, _NAMED),
+)
+EXTERNAL = FieldForm(_external, {"minLength": 1, "maxLength": 255})
+AUDIENCE = FieldForm(
+    check_audience, {"minLength": 1, "maxLength": 255, "pattern": r"^[!#-&(-;=?-\[\]-_a-~]+$"}
+)
 REACH = AUDIENCE._replace(check=check_reach)
-SCOPE = Form(parse_scope, {"minLength": 1, "maxLength": MAX_LENGTH, "pattern": "^[A-Za-z0-9._@/+*:-]+$"})
-ADOPTED = Form(_adopted, {"minLength": 1, "maxLength": MAX_NAME, "pattern": "^[A-Za-z0-9._@:/+-]+$"})
-ID = Form(_id, {"pattern": "^(jid|jti)_[0-9a-v]{26}$"})
-ACCESS = Form(_access, {"pattern": "^acc_[0-9a-v]{26}$"})
+SCOPE = FieldForm(parse_scope, {"minLength": 1, "maxLength": MAX_LENGTH, "pattern": "^[A-Za-z0-9._@/+*:-]+$"})
+ADOPTED = FieldForm(_adopted, {"minLength": 1, "maxLength": MAX_NAME, "pattern": "^[A-Za-z0-9._@:/+-]+$"})
+ID = FieldForm(_id, {"pattern": "^(jid|jti)_[0-9a-v]{26}$"})
+ACCESS = FieldForm(_access, {"pattern": "^acc_[0-9a-v]{26}$"})
 TEMPLATE = name("template")
 PUBLIC_KEY = text(MAX_PUBLIC_KEY, "the public key")
 SENSITIVITY = among(*SENSITIVITIES)
@@ -237,9 +243,9 @@ WHOSE_TASK = text(512, "the task")
 TIME, DURATION = number(0, LAST), number(1, MAX_DURATION)
 COUNT, POSITIVE = number(0), number(1)
 ROWS = number(1, MOST_ROWS)
-RULE = Form(_rule, {"maxLength": 64})
-DETAIL = Form(_detail, {"minLength": 1})
-ACTION = Form(_action, {"minLength": 1, "maxLength": MAX_LENGTH})
-RESOURCE = Form(_resource, {"minLength": 1, "maxLength": LONG})
-CONTEXT = Form(_context, {"minLength": 2, "maxLength": LONG})
-FINGERPRINT = Form(_fingerprint, {"minLength": 43, "maxLength": 43})
+RULE = FieldForm(_rule, {"maxLength": 64})
+DETAIL = FieldForm(_detail, {"minLength": 1})
+ACTION = FieldForm(_action, {"minLength": 1, "maxLength": MAX_LENGTH})
+RESOURCE = FieldForm(_resource, {"minLength": 1, "maxLength": LONG})
+CONTEXT = FieldForm(_context, {"minLength": 2, "maxLength": LONG})
+FINGERPRINT = FieldForm(_fingerprint, {"minLength": 43, "maxLength": 43})

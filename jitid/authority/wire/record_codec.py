@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.wire.shapes import Definitions, Schema, Shape, UnfitError
+from jitid.authority.wire.shapes import Definitions, Schema, UnfitError, WireShape
 
 if TYPE_CHECKING:
-    from jitid.capabilities.sweep.known_findings import Known
+    from jitid.capabilities.sweep.known_findings import KnownFindings
     from jitid.search.find import Finds
 
 # ruff: noqa: ANN401
@@ -24,7 +24,7 @@ _REQUIRED = object()
 _COUNT = {"type": "integer", "minimum": 0}
 
 
-class Record:
+class RecordShape:
     """A record by the names of its fields.
 
     A request leaves out what is as it is unless it is said, and may say nothing that the record does not have; in an
@@ -35,7 +35,7 @@ class Record:
         self,
         name: str,
         make: Callable[..., Any],
-        fields: Mapping[str, Callable[[], Shape]],
+        fields: Mapping[str, Callable[[], WireShape]],
         defaults: Mapping[str, Any],
         *,
         request: bool,
@@ -46,13 +46,13 @@ class Record:
         self._name = name
         self._make = make
         self._suppliers = fields
-        self._shapes: Mapping[str, Shape] | None = None
+        self._shapes: Mapping[str, WireShape] | None = None
         self._defaults = defaults
         self._request = request
         self._tag = tag
         self._kept_back = kept_back
 
-    def _fields(self) -> Mapping[str, Shape]:
+    def _fields(self) -> Mapping[str, WireShape]:
         # Only when it is used: records stand in one another, and most are never met by a process.
         if self._shapes is None:
             self._shapes = {
@@ -114,7 +114,7 @@ def _same(value: Any, default: Any) -> bool:
 class Tagged:
     """A record of one of several sorts; its member `type` says of which."""
 
-    def __init__(self, arms: Mapping[type, tuple[str, Record]]) -> None:
+    def __init__(self, arms: Mapping[type, tuple[str, RecordShape]]) -> None:
         """Args: by its class, the tag of each sort and how it travels."""
         self._arms = arms
         self._by_tag = dict(arms.values())
@@ -195,18 +195,18 @@ _TOKEN: Schema = {"type": "string", "maxLength": 16384}
 class KnownShape:
     """Findings of a baseline: fingerprint, and how many credentials it was about."""
 
-    def encode(self, value: Known) -> list[Any]:
+    def encode(self, value: KnownFindings) -> list[Any]:
         return [[f"{fingerprint:016x}", credentials] for fingerprint, credentials in value]
 
-    def decode(self, raw: Any) -> Known:
-        from jitid.capabilities.sweep.known_findings import Known
+    def decode(self, raw: Any) -> KnownFindings:
+        from jitid.capabilities.sweep.known_findings import KnownFindings
 
         found = []
         for key, count in _pairs(raw, ""):
             if type(key) is not str or not re.fullmatch("[0-9a-f]{16}", key):
                 raise UnfitError("a fingerprint of 16 hexadecimal digits is wanted")
             found.append((int(key, 16), count))
-        return Known(found)
+        return KnownFindings(found)
 
     def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
         key = {"type": "string", "pattern": "^[0-9a-f]{16}$"}

@@ -26,7 +26,7 @@ _PARTS = 64
 _NAME = 128
 
 
-class Presented:
+class PresentedSecret:
     """A token in a request: what is none, whoever looks at it says."""
 
     def encode(self, value: Secret) -> str:

@@ -12,29 +12,29 @@ from typing import Any, Literal, NewType, Union, get_args, get_origin
 from jitid.authority.wire import answer_fields, field_table
 from jitid.authority.wire.annotations import fields_of
 from jitid.authority.wire.fields import MOST_ITEMS
-from jitid.authority.wire.record_codec import FindsShape, KnownShape, Record, Tagged, ZoneShape
-from jitid.authority.wire.secret_values import Given, Presented
+from jitid.authority.wire.record_codec import FindsShape, KnownShape, RecordShape, Tagged, ZoneShape
+from jitid.authority.wire.secret_values import Given, PresentedSecret
 from jitid.authority.wire.shapes import (
     Absent,
     Anything,
     Array,
     Choice,
     Formed,
+    MappingShape,
     Octets,
     OneOf,
     Plain,
     Row,
-    Shape,
-    Table,
+    WireShape,
 )
 from jitid.operation.base import Operation
 
 # Types have no common type.
 # ruff: noqa: ANN401
 
-_OURS: Mapping[tuple[str, str], Callable[[], Shape]] = {
+_OURS: Mapping[tuple[str, str], Callable[[], WireShape]] = {
     ("jitid.search.find", "Finds"): FindsShape,
-    ("jitid.capabilities.sweep.known_findings", "Known"): KnownShape,
+    ("jitid.capabilities.sweep.known_findings", "KnownFindings"): KnownShape,
     ("datetime", "tzinfo"): ZoneShape,
 }
 """What is no record, by module and name: none of it is loaded before it is met."""
@@ -50,12 +50,12 @@ _ARRAYS: Mapping[Any, Callable[..., Any]] = {
 
 
 @lru_cache(maxsize=1024)
-def shape_of(kind: Any, *, request: bool) -> Shape:
+def shape_of(kind: Any, *, request: bool) -> WireShape:
     """Return how the values of a type travel. Raises TypeError for a type of which nobody has said how."""
     return _shape(kind, request=request, owner=None, field="")
 
 
-def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> Shape:
+def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> WireShape:
     """Return the shape of the type of a field of `owner`; in a request each text and number has a form, else some."""
     origin, inside = get_origin(kind), get_args(kind)
     within = partial(_shape, request=request, owner=owner, field=field)
@@ -78,9 +78,9 @@ def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> Shape
             least = field_table.LEAST.get(f"{owner.__name__}.{field}", 0)
         return Array(within(inside[0]), _ARRAYS[origin], most, least)
     if origin in (dict, Mapping):
-        return Table(inside[0], within(inside[1]))
+        return MappingShape(inside[0], within(inside[1]))
     if kind in (str, int, bytes):
-        plain: Shape = Octets() if kind is bytes else Plain(kind)
+        plain: WireShape = Octets() if kind is bytes else Plain(kind)
         form = answer_fields.form_of(owner, field) if owner is not None and not request else None
         return _formed(plain, owner, field) if request else plain if form is None else Formed(plain, form)
     if kind is bool:
@@ -88,19 +88,19 @@ def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> Shape
     if isinstance(kind, type) and issubclass(kind, Enum):
         return Choice(kind)
     if (kind.__module__, kind.__name__) == ("jitid.values.secret", "Secret"):
-        return Presented() if request else Given()
+        return PresentedSecret() if request else Given()
     ours = _OURS.get((kind.__module__, kind.__name__))
     return ours() if ours else record_of(kind, request=request)
 
 
-def _formed(plain: Shape, owner: type | None, field: str) -> Shape:
+def _formed(plain: WireShape, owner: type | None, field: str) -> WireShape:
     form = None if owner is None else field_table.form_of(owner, field)
     if form is None:
         raise TypeError(f"nobody has said what may stand in {owner and owner.__name__}.{field}")
     return Formed(plain, form)
 
 
-def _union(arms: Sequence[Any], within: Callable[[Any], Shape], *, request: bool) -> Shape:
+def _union(arms: Sequence[Any], within: Callable[[Any], WireShape], *, request: bool) -> WireShape:
     records = [arm for arm in arms if hasattr(arm, "_fields")]
     if len(records) > 1:
         tags = {arm: _tag(arm.__name__) for arm in records}
@@ -137,7 +137,7 @@ def _record_of(kind: Any, request: bool, tag: str | None) -> Any:
         defaults = kind._field_defaults
     else:
         raise TypeError(f"nobody has said how {kind.__name__} travels")
-    record = Record(
+    record = RecordShape(
         _called(kind, request=request, tagged=tag is not None),
         kind,
         {
@@ -154,16 +154,34 @@ def _record_of(kind: Any, request: bool, tag: str | None) -> Any:
 
 
 _SCHEMAS = {
-    "authorization.Verdict": "AuthorizationVerdict",
-    "leaks.Closed": "LeaksClosed",
-    "recurrence.Rule": "RecurrenceRule",
-    "recurrence.Verdict": "RecurrenceVerdict",
-    "registry.Stated": "RegistryStated",
-    "replay.Change": "ReplayingChange",
-    "roster_diff.Change": "ComparingChange",
-    "roster_entry.Stated": "StatedStated",
-    "survey.Use": "SurveyUse",
-    "use.Use": "UseUse",
+    "aftermath.MadeAfterLeak": "Made",
+    "authorization.UseRequest": "Asked",
+    "authorization.UseVerdict": "AuthorizationVerdict",
+    "explanation.ChangedInput": "Difference",
+    "grant.AccessRequest": "Wanted",
+    "leak.LeakPlaces": "Places",
+    "leak.SeenPlace": "Seen",
+    "leaks.ClosedLeaks": "LeaksClosed",
+    "leaks.ReportedLeaks": "Reported",
+    "outcome.PolicyOutcome": "Outcome",
+    "reconcile.RosterSource": "Source",
+    "recurrence.RecurrenceRule": "RecurrenceRule",
+    "recurrence.RecurrenceVerdict": "RecurrenceVerdict",
+    "registry.KeptAgent": "Kept",
+    "registry.StatedAgent": "RegistryStated",
+    "remedies.ForeseenFix": "Foreseen",
+    "replacement.SecretReplacement": "Replacement",
+    "replay.DecisionChange": "ReplayingChange",
+    "roster_diff.DelegatorChange": "ComparingChange",
+    "roster_entry.StatedDelegator": "StatedStated",
+    "secret_shapes.SecretShape": "Shape",
+    "settle.SettledTargets": "Settled",
+    "survey.SurveyedUse": "SurveyUse",
+    "target.TargetRecord": "Record",
+    "thresholds.Thresholds": "Limits",
+    "usage.RecordedUses": "Recorded",
+    "use.RecordedUse": "UseUse",
+    "withdrawal.WithdrawnAgent": "Withdrawn",
 }
 """The schemas of records that are not named as their class is: clients know them by these names."""
 

@@ -10,7 +10,7 @@ from jitid.crypto.jws import b64url, b64url_decode
 from jitid.errors import UsageError
 
 if TYPE_CHECKING:
-    from jitid.authority.wire.fields import Form
+    from jitid.authority.wire.fields import FieldForm
 
 # What is encoded may be anything that its annotation says, and JSON may be anything.
 # ruff: noqa: ANN401
@@ -43,7 +43,7 @@ class UnfitError(Exception):
         return f"{place}: {self.reason}" if place else self.reason
 
 
-class Shape(Protocol):
+class WireShape(Protocol):
     """How the values of one type travel."""
 
     def encode(self, value: Any) -> Any:
@@ -82,7 +82,7 @@ class Plain:
 class Formed:
     """What a request says, held to the form that its field demands."""
 
-    def __init__(self, inner: Shape, form: Form) -> None:
+    def __init__(self, inner: WireShape, form: FieldForm) -> None:
         self._inner = inner
         self._form = form
 
@@ -172,7 +172,7 @@ class Array:
     """Several values of one type."""
 
     def __init__(
-        self, item: Shape, make: Callable[[Iterable[Any]], Any], most: int | None = None, least: int = 0
+        self, item: WireShape, make: Callable[[Iterable[Any]], Any], most: int | None = None, least: int = 0
     ) -> None:
         self._item = item
         self._make = make
@@ -210,7 +210,7 @@ class Array:
 class Row:
     """So many values, each of its own type."""
 
-    def __init__(self, items: Sequence[Shape]) -> None:
+    def __init__(self, items: Sequence[WireShape]) -> None:
         self._items = items
 
     def encode(self, value: Sequence[Any]) -> list[Any]:
@@ -226,10 +226,10 @@ class Row:
         return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
 
 
-class Table:
+class MappingShape:
     """Values by names or by numbers; a number is written in decimal, since members of JSON have names."""
 
-    def __init__(self, key: type, item: Shape) -> None:
+    def __init__(self, key: type, item: WireShape) -> None:
         self._key = key
         self._item = item
 
@@ -256,7 +256,7 @@ class Table:
 class OneOf:
     """A value of one of several types that no JSON value can be mistaken for: null, texts, arrays, records."""
 
-    def __init__(self, arms: Mapping[type, Shape]) -> None:
+    def __init__(self, arms: Mapping[type, WireShape]) -> None:
         """Args: the arms by the types that their values have in Python."""
         self._arms = arms
 

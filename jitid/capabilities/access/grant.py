@@ -26,7 +26,7 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.ledger import seal
-from jitid.model.access import ALL_AUDIENCES, Access, AccessState, Presented
+from jitid.model.access import ALL_AUDIENCES, Access, AccessState, PresentedAccess
 from jitid.model.caller import ROLES, Caller
 from jitid.operation import reach
 from jitid.redaction.token_format import is_opaque
@@ -76,7 +76,7 @@ class AccessEnded(NamedTuple):
     """None if all that was meant had ended."""
 
 
-class Wanted(NamedTuple):
+class AccessRequest(NamedTuple):
     """What is asked for. Times are seconds."""
 
     name: str
@@ -91,7 +91,7 @@ class Wanted(NamedTuple):
 
 
 def grant(
-    transaction: Transaction, wanted: Wanted, caller: Caller | None, places: Sequence[str] = ()
+    transaction: Transaction, wanted: AccessRequest, caller: Caller | None, places: Sequence[str] = ()
 ) -> Granted:
     """Let somebody ask; the secret counts as soon as the transaction is committed, and must not be shown before.
 
@@ -336,7 +336,7 @@ def holder(snapshot: View, names: Names, token: Secret) -> Caller:
     )
 
 
-def caller_of(snapshot: View, presented: Presented) -> Caller:
+def caller_of(snapshot: View, presented: PresentedAccess) -> Caller:
     """Return who has an access credential. Raises UnauthenticatedError if it does not count now."""
     found = presented.access
     state = found.state_at(snapshot.now)
@@ -509,7 +509,9 @@ def _checked_roles(stated: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(set(stated)))
 
 
-def _checked_audiences(wanted: Wanted, roles: Sequence[str], own: Collection[str]) -> tuple[str, ...] | None:
+def _checked_audiences(
+    wanted: AccessRequest, roles: Sequence[str], own: Collection[str]
+) -> tuple[str, ...] | None:
     """Return the audiences that a caller is granted; `own` are the authority's names.
 
     Raises UsageError for a verifier of none, for a wildcard, and for the authority itself.

@@ -49,10 +49,10 @@ def key_set(place: str, timeout: float, kid: str | None = None) -> KeySet:
     """
     if place.startswith("/"):
         return read_key_set(place, timeout)
-    return _PLACES.setdefault(place, _Place(place)).keys(timeout, kid)
+    return _PLACES.setdefault(place, _FetchedAddress(place)).keys(timeout, kid)
 
 
-class _Place:
+class _FetchedAddress:
     """What was fetched from one address."""
 
     def __init__(self, address: str) -> None:
@@ -122,7 +122,7 @@ class _Place:
         return self._keys
 
 
-_PLACES: dict[str, _Place] = {}
+_PLACES: dict[str, _FetchedAddress] = {}
 """By address; those are the configuration's, so that there are few."""
 
 

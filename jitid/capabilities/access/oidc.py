@@ -299,7 +299,7 @@ def _delegator(claims: dict[str, Any], issuer: OidcIssuer) -> str:
         ) from None
 
 
-class Key(NamedTuple):
+class PublishedKey(NamedTuple):
     """A published key with the one algorithm that it is for."""
 
     alg: str
@@ -308,7 +308,7 @@ class Key(NamedTuple):
 
 def choose_key(
     keys: Sequence[dict[str, Any]], header: dict[str, Any], algorithms: Sequence[str], place: str
-) -> Key:
+) -> PublishedKey:
     """Return the key that the header names by `kid`, or the only one that signs when it names none.
 
     `place` is where the keys are from. Raises InvalidCredentialError.
@@ -332,7 +332,7 @@ def choose_key(
     return named[0]
 
 
-def _signing_key(jwk: dict[str, Any], algorithms: Sequence[str]) -> Key | None:
+def _signing_key(jwk: dict[str, Any], algorithms: Sequence[str]) -> PublishedKey | None:
     """Return a published key with its algorithm: the stated one, or the first of ours for a key of its form.
 
     Of the members only those of the form go on: a private half published by mistake is not loaded, and a
@@ -344,7 +344,7 @@ def _signing_key(jwk: dict[str, Any], algorithms: Sequence[str]) -> Key | None:
     for alg in algorithms:
         kty, crv, names = _FORMS[alg]
         if jwk.get("kty") == kty and jwk.get("crv") == crv and jwk.get("alg", alg) == alg:
-            return Key(alg, {name: jwk.get(name) for name in ("kty", "crv", *names)})
+            return PublishedKey(alg, {name: jwk.get(name) for name in ("kty", "crv", *names)})
     return None
 
 
@@ -427,7 +427,7 @@ def thumbprint(jwk: Mapping[str, Any]) -> str | None:
     return None
 
 
-def check_signature(key: Key, signing_input: bytes, signature: bytes) -> None:
+def check_signature(key: PublishedKey, signing_input: bytes, signature: bytes) -> None:
     """Refuse a signature that is not by `key`.
 
     Raises InvalidCredentialError; ConfigurationError when the key itself is no good.

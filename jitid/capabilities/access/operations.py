@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.operation.base import AccessOperation
 
 if TYPE_CHECKING:
-    from jitid.capabilities.access.grant import AccessEnded, Granted, Wanted
+    from jitid.capabilities.access.grant import AccessEnded, AccessRequest, Granted
     from jitid.model.access import Access
     from jitid.model.caller import Caller
     from jitid.values.secret import Secret
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class GrantAccess(AccessOperation["Granted"]):
     """Let somebody ask this authority, in roles or in none."""
 
-    wanted: Wanted
+    wanted: AccessRequest
     accept_clock: bool = False
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger import select
-from jitid.model.access import ASSERTION_LEEWAY, Access, AccessState, Presented
+from jitid.model.access import ASSERTION_LEEWAY, Access, AccessState, PresentedAccess
 from jitid.values import strict_json
 from jitid.values.ids import access_id, parse_access_id
 from jitid.values.times import check_times
@@ -47,11 +47,11 @@ class AccessStore:
         row = self._db.execute(f"{_ACCESS} WHERE a.uid = :uid", {"uid": uid}).fetchone()
         return None if row is None else _access(row)
 
-    def presented(self, fingerprint: bytes) -> Presented | None:
+    def presented(self, fingerprint: bytes) -> PresentedAccess | None:
         """Return the access credential whose bearer has that fingerprint."""
         return self._view.once("access", fingerprint, lambda: self._presented(fingerprint))
 
-    def _presented(self, fingerprint: bytes) -> Presented | None:
+    def _presented(self, fingerprint: bytes) -> PresentedAccess | None:
         rows = self._db.execute(f"{_PRESENTED} WHERE a.fingerprint = :print", {"print": fingerprint})
         row = rows.fetchone()
         return None if row is None else _presented(row)
@@ -64,7 +64,7 @@ class AccessStore:
         )
         return {print_ for (print_,) in rows.fetchall()}
 
-    def keys_of(self, name: str) -> list[Presented]:
+    def keys_of(self, name: str) -> list[PresentedAccess]:
         """Return what has a key and that name, or that id, and has not ended."""
         which, value = ("a.uid", parse_access_id(name)) if name.startswith("acc_") else ("a.name", name)
         rows = self._db.execute(
@@ -161,9 +161,9 @@ class AccessChanges(AccessStore):
         return bool(done.rowcount == 1)
 
 
-def _presented(row: Any) -> Presented:
+def _presented(row: Any) -> PresentedAccess:
     *own, departed, event = row
-    return Presented(_access(own), departed, event)
+    return PresentedAccess(_access(own), departed, event)
 
 
 def _access(row: Any) -> Access:

@@ -16,7 +16,7 @@ from jitid.model.adopted import Adopted
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Selection
 from jitid.model.outside import Outside
-from jitid.model.target import Outcome, Settlement
+from jitid.model.target import EndOutcome, Settlement
 from jitid.model.task import ADOPTED
 from jitid.values.text import label, safe
 
@@ -91,7 +91,7 @@ def finish(transaction: Transaction, names: Sequence[str], proof: str) -> Finish
     outsides = OutsideChanges(transaction).find([one.credential.jti for one in due])
     open_ = [one for one in outsides if one.settled_at is None]
     digest = OutsideChanges(transaction).settle(
-        [(one, Outcome(Settlement.DONE, f"said so: {safe(proof)}"[:500]), None) for one in open_]
+        [(one, EndOutcome(Settlement.DONE, f"said so: {safe(proof)}"[:500]), None) for one in open_]
     )
     event = transaction.append(
         "adopt-end",

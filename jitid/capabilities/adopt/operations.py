@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret, Finished
     from jitid.capabilities.adopt.adoption import Adoption
     from jitid.capabilities.adopt.amend import Amended
-    from jitid.capabilities.adopt.replacement import Replacement
+    from jitid.capabilities.adopt.replacement import SecretReplacement
     from jitid.model.standing_secret import StandingSecret
     from jitid.model.target import Probe
     from jitid.search.secret_shapes import Shapes
@@ -77,7 +77,7 @@ class Probed(NamedTuple):
     probe: Probe
 
 
-class SuggestReplacements(AdoptionOperation["list[Replacement]"]):
+class SuggestReplacements(AdoptionOperation["list[SecretReplacement]"]):
     """Tell what could take the place of adopted secrets, and what has to be set up for that."""
 
     names: tuple[str, ...]

@@ -18,7 +18,7 @@ from jitid.issuers.adopted_secret import reference_of
 from jitid.ledger.retry import change
 from jitid.model.credential import Kind
 from jitid.model.standing_secret import FOR_EVER
-from jitid.model.target import BY_HAND, Life, Probe, Record
+from jitid.model.target import BY_HAND, Life, Probe, TargetRecord
 from jitid.model.task import ADOPTED
 from jitid.operation.base import AdoptionOperation
 from jitid.operation.context import Inside
@@ -27,7 +27,7 @@ from jitid.values.text import quote, safe
 if TYPE_CHECKING:
     from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret, Finished
     from jitid.capabilities.adopt.adoption import Adoption
-    from jitid.capabilities.adopt.replacement import Replacement
+    from jitid.capabilities.adopt.replacement import SecretReplacement
     from jitid.issuers.targets import Targets
     from jitid.ledger.transaction import Transaction
     from jitid.model.standing_secret import StandingSecret
@@ -102,12 +102,12 @@ def _must_be_there(
     return tuple(unseen)
 
 
-def _foreseen(one: StandingSecret, kind: str) -> Record:
+def _foreseen(one: StandingSecret, kind: str) -> TargetRecord:
     """Return what a target is asked about, before there is a credential of it."""
     assert one.target is not None
     name = one.reference or one.access_key_id or ""
     reference = reference_of(kind, name)
-    return Record(
+    return TargetRecord(
         *(
             "",
             "",
@@ -175,7 +175,7 @@ def _list(inside: Inside, operation: ops.ListAdopted) -> ops.AdoptedPage:
         return ops.AdoptedPage(adopted_secrets.described(snapshot, keys), snapshot.now)
 
 
-def _suggest(inside: Inside, names: Sequence[str]) -> list[Replacement]:
+def _suggest(inside: Inside, names: Sequence[str]) -> list[SecretReplacement]:
     from jitid.capabilities.adopt import replacement
 
     with inside.ledger.read() as snapshot:
@@ -196,7 +196,7 @@ def _probe(targets: Targets, one: AdoptedSecret) -> Probe:
     return _asked(targets, str(one.outside.facts.get("kind")), record)
 
 
-def _asked(targets: Targets, kind: str, record: Record) -> Probe:
+def _asked(targets: Targets, kind: str, record: TargetRecord) -> Probe:
     """Return what a target says of a secret; whatever goes wrong is an answer."""
     try:
         target = targets.get(record.target)

@@ -50,7 +50,7 @@ _KNOWN = (
 """How the tokens of widely used services begin: that much of one tells what it is, and is no part of the secret."""
 
 
-class Kept(NamedTuple):
+class KeptSecret(NamedTuple):
     """What is kept of a secret."""
 
     fingerprint: bytes
@@ -61,7 +61,7 @@ class Kept(NamedTuple):
     length: int | None
 
 
-def of_secret(text: str, prefix: str | None) -> Kept:
+def of_secret(text: str, prefix: str | None) -> KeptSecret:
     """Return what is kept of a secret text; a line end after it is no part of it.
 
     `prefix` is how it begins, as far as that is no secret; without it, what is known of widely used services.
@@ -84,7 +84,7 @@ def of_secret(text: str, prefix: str | None) -> Kept:
     ):
         raise UsageError("what was given is public, and no secret", "give it with --public-key FILE")
     if _PRIVATE in text:
-        return Kept(_print(text), _public_of_private(text), _begins(text), None)
+        return KeptSecret(_print(text), _public_of_private(text), _begins(text), None)
     if SIGNED_MARK in text or ("jitid_" in text and holds_token(text)):
         raise UsageError(
             "this is a token of jitid, which its ledger knows already", "see what it is: jitid trace"
@@ -97,10 +97,10 @@ def of_secret(text: str, prefix: str | None) -> Kept:
             f"has to have {LEAST_SECRET} characters or more, and not the same over and over",
             "let its place have a longer one, made at random",
         )
-    return Kept(_print(text), None, prefix, len(text.encode("utf-8", "surrogatepass")))
+    return KeptSecret(_print(text), None, prefix, len(text.encode("utf-8", "surrogatepass")))
 
 
-def of_public(text: str) -> Kept:
+def of_public(text: str) -> KeptSecret:
     """Return what is kept of a public key or a certificate: PEM, or a line of OpenSSH.
 
     Raises:
@@ -115,17 +115,17 @@ def of_public(text: str) -> Kept:
             return _of_certificate(text)
         if is_ssh_certificate(text):
             found = openssh.parse_certificate(text)
-            return Kept(sha256(found.blob).digest(), None, _begins(text), None)
+            return KeptSecret(sha256(found.blob).digest(), None, _begins(text), None)
         if text.startswith("-----BEGIN"):
             from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
             public = _spki(load_pem_public_key(text.encode("ascii")))
-            return Kept(public, public, _begins(text), None)
+            return KeptSecret(public, public, _begins(text), None)
         from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
         key = load_ssh_public_key(text.encode("ascii"))
         blob = openssh.parse_public(text).blob if text.startswith("ssh-ed25519 ") else _blob(text)
-        return Kept(sha256(blob).digest(), _spki(key), _begins(text), None)
+        return KeptSecret(sha256(blob).digest(), _spki(key), _begins(text), None)
     except UsageError:
         raise
     except Exception as error:
@@ -135,7 +135,7 @@ def of_public(text: str) -> Kept:
         ) from error
 
 
-def of_fingerprint(text: str, prefix: str | None) -> Kept:
+def of_fingerprint(text: str, prefix: str | None) -> KeptSecret:
     """Return what is kept of a secret of which only the fingerprint is given.
 
     Raises:
@@ -145,7 +145,7 @@ def of_fingerprint(text: str, prefix: str | None) -> Kept:
     raw = parse_fingerprint(text)
     if prefix is not None and _print(_well_formed(prefix)) == raw:
         raise UsageError("the prefix is the secret itself, which is kept nowhere", "give less of it, or none")
-    return Kept(raw, None, prefix, None)
+    return KeptSecret(raw, None, prefix, None)
 
 
 def parse_fingerprint(text: str) -> bytes:
@@ -194,13 +194,13 @@ def _well_formed(prefix: str) -> str:
     return prefix
 
 
-def _of_certificate(text: str) -> Kept:
+def _of_certificate(text: str) -> KeptSecret:
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding
 
     found = x509.load_pem_x509_certificate(text.encode("ascii"))
     der = found.public_bytes(Encoding.DER)
-    return Kept(sha256(der).digest(), _spki(found.public_key()), _begins(text), None)
+    return KeptSecret(sha256(der).digest(), _spki(found.public_key()), _begins(text), None)
 
 
 def _public_of_private(text: str) -> bytes | None:

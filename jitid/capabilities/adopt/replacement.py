@@ -24,7 +24,7 @@ _LONGEST_NAME = 40
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-class Replacement(NamedTuple):
+class SecretReplacement(NamedTuple):
     """What can take the place of one secret."""
 
     name: str
@@ -131,20 +131,20 @@ _NOTHING = _Fit(
 )
 
 
-def suggest(one: AdoptedSecret, targets: Mapping[str, str]) -> Replacement:
+def suggest(one: AdoptedSecret, targets: Mapping[str, str]) -> SecretReplacement:
     """Return what can take the place of a secret; `targets` are those of the configuration, with their kinds."""
     fit, here = _fit(one), None
     if fit.kind is not None:
         here = _target(one, fit.kind, targets)
     if fit.kind is None:
-        return Replacement(one.name, None, fit.why, "", "", tuple(_end(one, "what took its place")))
+        return SecretReplacement(one.name, None, fit.why, "", "", tuple(_end(one, "what took its place")))
     template = _plain(one.name)
     target = here or _NEW.get(fit.kind, fit.target)
     kind = f"{fit.kind}:{target}" if fit.kind is Kind.EXEC else fit.kind.value
     made_from = f"{kind}:{template}" if fit.kind is Kind.EXEC else f"{kind}:{target}/{template}"
     needs_target = fit.kind not in (Kind.SSH_CERT, Kind.X509_SVID)
     wanted = made_from if needs_target else kind
-    return Replacement(
+    return SecretReplacement(
         one.name,
         wanted,
         fit.why,

@@ -12,7 +12,7 @@ from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
 from jitid.model.adopted import Adopted, AdoptedRow, Changed, digest_of
 from jitid.model.target import BY_HAND, Settlement
-from jitid.search.secret_shapes import Shape
+from jitid.search.secret_shapes import SecretShape
 from jitid.values import strict_json
 
 if TYPE_CHECKING:
@@ -87,12 +87,14 @@ class AdoptedStore:
         )
         return [key for (key,) in rows]
 
-    def shapes(self) -> list[Shape]:
+    def shapes(self) -> list[SecretShape]:
         """Return how the secrets look that were ever adopted: of one that has ended it is to be known that it has."""
         rows = self._db.execute(
             "SELECT DISTINCT prefix, length FROM adopted WHERE length IS NOT NULL"
         ).fetchall()
-        return sorted((Shape(*row) for row in rows), key=lambda shape: (shape.prefix or "~~", shape.length))
+        return sorted(
+            (SecretShape(*row) for row in rows), key=lambda shape: (shape.prefix or "~~", shape.length)
+        )
 
     def shapeless(self) -> bool:
         """Return whether a live adopted secret has no known length: a search by form does not find it."""

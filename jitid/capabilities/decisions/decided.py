@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from jitid.policy.decision import Looks
+    from jitid.policy.decision import PolicyLooks
 
 Zones = Mapping[str, Sequence[tuple[int, int]]]
 """By zone: from which second since the epoch on it is ahead of UTC by how many seconds, the oldest first."""
@@ -15,12 +15,12 @@ Zones = Mapping[str, Sequence[tuple[int, int]]]
 class Apart(NamedTuple):
     """What tells requests apart."""
 
-    looks: Looks
+    looks: PolicyLooks
     zones: Zones
     """Those that the hours of a policy are told in."""
 
 
-class Alike(NamedTuple):
+class DecidedAlike(NamedTuple):
     """Requests that policies decide alike."""
 
     first: int

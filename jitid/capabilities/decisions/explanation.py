@@ -26,9 +26,9 @@ from jitid.model.credential import FORMER_PROOF, Credential, named_kind
 from jitid.model.ledger_rows import Ancestor, Names
 from jitid.operation import reach
 from jitid.operation.terms import Terms
-from jitid.policy.catalogue import Entry, catalogue
+from jitid.policy.catalogue import CataloguedRule, catalogue
 from jitid.policy.cedar import Policy
-from jitid.policy.outcome import Outcome, outcome
+from jitid.policy.outcome import PolicyOutcome, outcome
 from jitid.policy.policy_request import PolicyRequest, Standing
 from jitid.values import strict_json
 from jitid.values.scope import Scope
@@ -52,7 +52,7 @@ class RuleText(NamedTuple):
     """What today's policy has under that name: `same`, `changed` or `gone`; `unknown` if it cannot be read."""
 
 
-class Difference(NamedTuple):
+class ChangedInput(NamedTuple):
     """What is not as it was when it was decided, in words."""
 
     what: str
@@ -70,13 +70,13 @@ class Explanation(NamedTuple):
     """What it is about, if it was asked for by that."""
     request: PolicyRequest | None
     """What was asked; None where the event does not tell, since it was refused before that was looked at."""
-    then: Outcome
+    then: PolicyOutcome
     """As it was recorded; its reason is blank where that was not recorded and the policy does not give it again."""
     lost: str | None
     """Why the text of the policy that decided cannot be told, if one did and it cannot."""
     rules: tuple[RuleText, ...]
     """Those that decided, of the issue and of its scopes, as far as they are of the policy."""
-    now: Outcome | None
+    now: PolicyOutcome | None
     """What would be decided if the same were asked today, on a task that is open; None where that cannot be told."""
     trouble: str | None
     """Why it cannot be told."""
@@ -84,7 +84,7 @@ class Explanation(NamedTuple):
     """What would pass now, if that would not."""
     policy_now: str | None
     """The digest of today's policy."""
-    differences: tuple[Difference, ...]
+    differences: tuple[ChangedInput, ...]
 
 
 def explain(
@@ -187,11 +187,11 @@ def _approved(document: Mapping[str, Any]) -> frozenset[str]:
 
 def _recorded(
     document: Mapping[str, Any], request: PolicyRequest | None, policy: Policy | None
-) -> tuple[Outcome, Outcome | None]:
+) -> tuple[PolicyOutcome, PolicyOutcome | None]:
     """Return a decision as the event tells it, and as its policy gives it once more, if that is the same."""
     denied = document["op"] == "denial"
     rules = tuple(document.get("rules", ()))
-    then = Outcome(
+    then = PolicyOutcome(
         "deny" if denied else "permit",
         rules,
         () if denied else tuple(document.get("granted", document.get("scopes", ()))),
@@ -213,7 +213,7 @@ def _recorded(
 
 
 def _deciding(
-    then: Outcome, document: Mapping[str, Any], request: PolicyRequest | None, policy: Policy | None
+    then: PolicyOutcome, document: Mapping[str, Any], request: PolicyRequest | None, policy: Policy | None
 ) -> list[str]:
     """Return the rules that decided: those that are recorded, and those about the scopes of what was issued."""
     rules = list(then.rules)
@@ -227,7 +227,7 @@ def _deciding(
 
 def _texts(files: Files, rules: Sequence[str], today: Terms | None) -> Iterator[RuleText]:
     then = {entry.rule.name: entry for entry in catalogue(files)}
-    now: Mapping[str, Entry] | None = None
+    now: Mapping[str, CataloguedRule] | None = None
     if today is not None:
         now = {entry.rule.name: entry for entry in catalogue(strict_json.loads(today.policy_text, "policy"))}
     for name in rules:
@@ -248,7 +248,7 @@ def _decide_now(
     document: Mapping[str, Any],
     request: PolicyRequest,
     credential: Credential | None,
-) -> tuple[Outcome, str | None, PolicyRequest]:
+) -> tuple[PolicyOutcome, str | None, PolicyRequest]:
     """Return what would come of the same request today, what would pass if that does not, and what would be asked."""
     notes: list[str] = []
     narrow = is_narrowed(document)
@@ -312,7 +312,7 @@ def _decide_now(
             held = governance.permitted_scopes(None, one, held, {}, notes, allow_narrower=narrow)
     except PolicyDeniedError as denial:
         rules = tuple(denial.facts["rules"])
-        return Outcome("deny", rules, (), None, (), denial.facts["reason"]), denial.hint, asked
+        return PolicyOutcome("deny", rules, (), None, (), denial.facts["reason"]), denial.hint, asked
     asked = asked._replace(scopes=held)
     decision = terms.policy.decide(asked, narrow=narrow, approved=_approved(document))
     now = outcome(decision, request.lifetime)
@@ -357,10 +357,10 @@ def _differences(
     document: Mapping[str, Any],
     request: PolicyRequest,
     asked: PolicyRequest,
-    then: Outcome,
-    now: Outcome,
+    then: PolicyOutcome,
+    now: PolicyOutcome,
     today: Terms,
-) -> Iterator[Difference]:
+) -> Iterator[ChangedInput]:
     pairs: list[tuple[str, object, object]] = [
         ("decision", then.decision, now.decision),
         ("rules", then.rules, now.rules),
@@ -377,7 +377,7 @@ def _differences(
     ]
     for what, before, after in pairs:
         if before != after:
-            yield Difference(what, _words(before), _words(after))
+            yield ChangedInput(what, _words(before), _words(after))
 
 
 def _duration(seconds: int | None) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.capabilities.decisions.decided import Alike, Apart
+from jitid.capabilities.decisions.decided import Apart, DecidedAlike
 from jitid.capabilities.decisions.store import RequestStore
 from jitid.capabilities.directory.governance import read_standing, standing_of
 from jitid.capabilities.directory.ownership import told_owner
@@ -16,8 +16,8 @@ from jitid.capabilities.identity.task_store import TaskStore
 from jitid.ledger.view import View
 from jitid.model.credential import FORMER_PROOF, Credential, judged_kinds, read_kinds
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import Looks
-from jitid.policy.outcome import Outcome, outcome
+from jitid.policy.decision import PolicyLooks
+from jitid.policy.outcome import PolicyOutcome, outcome
 from jitid.policy.policy_request import PolicyRequest
 from jitid.system.time_zones import load, offsets
 
@@ -54,7 +54,7 @@ TIMES = frozenset({"hour", "minute", "weekday"})
 _ASKED = {"agent", "delegator", "proof", "task", "sensitivity", "kind"}
 
 
-class Change(NamedTuple):
+class DecisionChange(NamedTuple):
     """Requests that two policies decide differently, and alike among themselves."""
 
     event: int
@@ -63,8 +63,8 @@ class Change(NamedTuple):
     """What that event says."""
     credentials: int
     """How many were asked for; of denials, how many denials there were."""
-    old: Outcome
-    new: Outcome
+    old: PolicyOutcome
+    new: PolicyOutcome
 
     @property
     def denied(self) -> bool:
@@ -75,7 +75,7 @@ class Change(NamedTuple):
 class Replayed(NamedTuple):
     """What came out of asking two policies about everything that was decided."""
 
-    changes: list[Change]
+    changes: list[DecisionChange]
     """Those with the most credentials first."""
     requests: int
     """How many requests there are that the policies can tell apart."""
@@ -154,14 +154,14 @@ def replay(snapshot: View, issuer: str, old: Policy, new: Policy, since: int | N
             for policy in (old, new)
         )
         if before.effect != after.effect:
-            changes.append(Change(first, document, count, before, after))
+            changes.append(DecisionChange(first, document, count, before, after))
     changes.sort(key=lambda change: (-change.credentials, change.event))
     return Replayed(changes, requests, credentials, denials)
 
 
 def _recorded(
-    decided: RequestStore, looks: Looks, since: int | None, now: int
-) -> tuple[list[Alike], dict[int, dict[str, Any]]]:
+    decided: RequestStore, looks: PolicyLooks, since: int | None, now: int
+) -> tuple[list[DecidedAlike], dict[int, dict[str, Any]]]:
     """Return what was asked, and what the first event of each that is alike says."""
     hours = not looks.facts.isdisjoint(TIMES)
     latest = decided.latest_zone() if hours else None
@@ -186,7 +186,7 @@ class Drifted(NamedTuple):
     credential: Credential
     """The first of them."""
     credentials: int
-    new: Outcome
+    new: PolicyOutcome
 
 
 def drift(snapshot: View, policy: Policy, zone: tzinfo | None = None) -> Iterator[Drifted]:
@@ -223,7 +223,7 @@ def _today(policy: Policy, zone: tzinfo | None, now: int) -> tuple[Apart, str | 
     return Apart(policy.looks, {str(zone): offsets(zone, now)}), str(zone)
 
 
-def asks_directory(looks: Looks) -> bool:
+def asks_directory(looks: PolicyLooks) -> bool:
     """Tell whether a policy looks at something that the directory says."""
     return looks.standing or not looks.facts.isdisjoint(_OF_DIRECTORY)
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.decisions.decided import Alike, Apart
+from jitid.capabilities.decisions.decided import Apart, DecidedAlike
 from jitid.ledger import select
 from jitid.ledger.dialect import Dialect, dialect_of
 from jitid.model.credential import FORMER_PROOF
-from jitid.policy.classes import STANDING, Names
+from jitid.policy.classes import STANDING, ToldNames
 from jitid.values import strict_json
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ class RequestStore:
         self._dialect = dialect_of(view.db)
         self._now = view.now
 
-    def recorded(self, apart: Apart, since: int | None) -> list[Alike]:
+    def recorded(self, apart: Apart, since: int | None) -> list[DecidedAlike]:
         """Return the events of the audit log; those whose requests are decided alike are joined."""
         values: dict[str, Any] = {"since": since}
         wanted = "1 = 1" if since is None else "at >= :since"
         asked = f"""SELECT {_asked(self._dialect, apart, values)} AS asked, coalesce(n, 1) AS n, seq
                       FROM {_requests(self._dialect, apart, values)} WHERE {wanted}"""
-        return [Alike(first, int(n)) for first, n in self._dialect.joined(self._db, asked, values)]
+        return [DecidedAlike(first, int(n)) for first, n in self._dialect.joined(self._db, asked, values)]
 
     def latest_zone(self) -> str | None:
         """Return the zone of the latest event that has one, among the last thousand."""
@@ -48,14 +48,14 @@ class RequestStore:
         ).fetchone()
         return None if row is None else str(row[0])
 
-    def living(self, apart: Apart, zone: str | None) -> list[Alike]:
+    def living(self, apart: Apart, zone: str | None) -> list[DecidedAlike]:
         """Return what is alive, by its credential; what was approved of is left out."""
         values: dict[str, Any] = {"now": self._now}
         keys = ", ".join(_held(self._dialect, apart, zone, values))
         rows = self._db.execute(
             f"SELECT min(c.id), count(*) FROM {_living(apart)} GROUP BY {keys} ORDER BY 1", values
         )
-        return [Alike(*row) for row in rows]
+        return [DecidedAlike(*row) for row in rows]
 
     def living_as(self, apart: Apart, zone: str | None, firsts: Iterable[int]) -> list[bytes]:
         """Return the identities of what is alive and was told by these credentials, the first of those like them."""
@@ -161,7 +161,7 @@ def _asked(dialect: Dialect, apart: Apart, values: dict[str, Any]) -> str:
     return " || '|' || ".join(f"coalesce(CAST({part} AS TEXT), '')" for part in parts)
 
 
-def _named(apart: Apart) -> dict[str, Names | None]:
+def _named(apart: Apart) -> dict[str, ToldNames | None]:
     """Return the names that count, each with what of it is told apart."""
     looks, classes = apart.looks, apart.looks.classes
     named = {
@@ -169,7 +169,7 @@ def _named(apart: Apart) -> dict[str, Names | None]:
         "delegator": (not looks.facts.isdisjoint(_ABOUT_DELEGATOR), classes.delegator),
         "task": (looks.task or "task" in looks.facts, classes.task),
         # What is not read of it is told apart by nothing.
-        "task_owner": (classes.task_owner != Names(), classes.task_owner),
+        "task_owner": (classes.task_owner != ToldNames(), classes.task_owner),
     }
     return {name: told for name, (needed, told) in named.items() if needed}
 
@@ -197,7 +197,7 @@ def _standing(apart: Apart) -> set[str]:
     }
 
 
-def _names(dialect: Dialect, name: str, told: Names | None, values: dict[str, Any]) -> Iterator[str]:
+def _names(dialect: Dialect, name: str, told: ToldNames | None, values: dict[str, Any]) -> Iterator[str]:
     """Yield expressions that are equal for names that are not told apart."""
     if told is None:
         yield name
@@ -239,7 +239,7 @@ def _held(dialect: Dialect, apart: Apart, zone: str | None, values: dict[str, An
 
 
 def _kept(
-    dialect: Dialect, name: str, told: Names | None, apart: Apart, values: dict[str, Any]
+    dialect: Dialect, name: str, told: ToldNames | None, apart: Apart, values: dict[str, Any]
 ) -> str | None:
     """Return the expression for the number of an identity's name, equal for those that are not told apart; or None.
 

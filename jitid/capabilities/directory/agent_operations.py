@@ -7,33 +7,33 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.operation.base import DirectoryOperation
 
 if TYPE_CHECKING:
-    from jitid.capabilities.directory.recurrence import Classified, Rule
-    from jitid.capabilities.directory.registry import Described, Due, Kept, Stated
-    from jitid.capabilities.directory.withdrawal import Withdrawn
+    from jitid.capabilities.directory.recurrence import Classified, RecurrenceRule
+    from jitid.capabilities.directory.registry import Described, Due, KeptAgent, StatedAgent
+    from jitid.capabilities.directory.withdrawal import WithdrawnAgent
     from jitid.model.agent import AgentState
     from jitid.model.credential import Credential
 
 
-class RegisterAgent(DirectoryOperation["Kept"]):
+class RegisterAgent(DirectoryOperation["KeptAgent"]):
     """Record an agent that recurs."""
 
     name: str
-    stated: Stated
+    stated: StatedAgent
     due: Due
     most: int | None = None
     """How many live credentials may end that were issued under its name before; None for any number."""
     accept_clock: bool = False
 
 
-class ChangeAgent(DirectoryOperation["Kept"]):
+class ChangeAgent(DirectoryOperation["KeptAgent"]):
     """Change what is stated of an agent."""
 
     name: str
-    stated: Stated
+    stated: StatedAgent
     accept_clock: bool = False
 
 
-class ReviewAgent(DirectoryOperation["Kept"]):
+class ReviewAgent(DirectoryOperation["KeptAgent"]):
     """Record that somebody has looked at what an agent holds and may hold."""
 
     name: str
@@ -41,14 +41,14 @@ class ReviewAgent(DirectoryOperation["Kept"]):
     accept_clock: bool = False
 
 
-class ResumeAgent(DirectoryOperation["Kept"]):
+class ResumeAgent(DirectoryOperation["KeptAgent"]):
     """Let a suspended agent be issued to again."""
 
     name: str
     accept_clock: bool = False
 
 
-class SuspendAgent(DirectoryOperation["Withdrawn"]):
+class SuspendAgent(DirectoryOperation["WithdrawnAgent"]):
     """Issue nothing more to an agent until it is resumed, and end what it holds."""
 
     name: str
@@ -61,7 +61,7 @@ class SuspendAgent(DirectoryOperation["Withdrawn"]):
     accept_clock: bool = False
 
 
-class UnregisterAgent(DirectoryOperation["Withdrawn"]):
+class UnregisterAgent(DirectoryOperation["WithdrawnAgent"]):
     """End the record of an agent, and what it holds."""
 
     name: str
@@ -111,7 +111,7 @@ class ClassifyAgents(DirectoryOperation["Classified"]):
 
     names: tuple[str, ...] = ()
     """Empty: all of them."""
-    rule: Rule
+    rule: RecurrenceRule
     limit: int
 
 

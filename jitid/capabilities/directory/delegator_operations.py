@@ -8,15 +8,15 @@ from jitid.operation.base import DirectoryOperation
 
 if TYPE_CHECKING:
     from jitid.capabilities.directory.delegators import DelegatorDetails, Disabled, Edit, Edited, Enabled
-    from jitid.capabilities.directory.reconcile import Reconciled, Source
-    from jitid.capabilities.directory.roster.roster_entry import Roster, Stated
+    from jitid.capabilities.directory.reconcile import Reconciled, RosterSource
+    from jitid.capabilities.directory.roster.roster_entry import Roster, StatedDelegator
     from jitid.model.delegator import Delegator
 
 
 class AddDelegator(DirectoryOperation["Edited"]):
     """Add a delegator to the directory."""
 
-    stated: Stated
+    stated: StatedDelegator
     accept_clock: bool = False
 
 
@@ -69,7 +69,7 @@ class ImportDelegators(DirectoryOperation["Reconciled"]):
     """Make the directory say what a list says."""
 
     roster: Roster
-    source: Source
+    source: RosterSource
     full: bool = False
     """Whether the list has everybody, so that whom an import has brought and it lacks is disabled."""
     reason: str | None = None

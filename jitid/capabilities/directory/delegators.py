@@ -10,7 +10,7 @@ from jitid.capabilities.directory import departures
 from jitid.capabilities.directory.delegator_facts import TOLD, told
 from jitid.capabilities.directory.departure_store import SUSPENDED_AS
 from jitid.capabilities.directory.departures import Departure
-from jitid.capabilities.directory.roster.roster_entry import Stated, few, merged
+from jitid.capabilities.directory.roster.roster_entry import StatedDelegator, few, merged
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity.revocation import check_reason, guard
 from jitid.errors import NotFoundError, UsageError
@@ -93,7 +93,7 @@ class DelegatorDetails(NamedTuple):
     """What would end with them."""
 
 
-def add(transaction: Transaction, stated: Stated) -> Edited:
+def add(transaction: Transaction, stated: StatedDelegator) -> Edited:
     """Add a delegator.
 
     Raises:

@@ -11,7 +11,7 @@ from jitid.errors import InvalidCredentialError, PolicyDeniedError
 from jitid.model.agent import Agent, AgentState
 from jitid.model.credential import Kind, bare_kind
 from jitid.model.delegator import Delegator
-from jitid.model.directory import Entry
+from jitid.model.directory import DirectoryEntry
 from jitid.model.task import most_sensitive
 from jitid.policy.policy_request import STRANGERS, Standing
 from jitid.values import audience, strict_json
@@ -33,7 +33,7 @@ class Objection(NamedTuple):
     hint: str
 
 
-def standing_of(entry: Entry) -> Standing:
+def standing_of(entry: DirectoryEntry) -> Standing:
     """Return what policies can ask about a delegator and an agent."""
     delegator, agent = entry.delegator, entry.agent
     if delegator is None and agent is None:
@@ -98,7 +98,7 @@ def read_standing(facts: Mapping[str, Any] | None) -> Standing:
 
 
 def objections(
-    entry: Entry,
+    entry: DirectoryEntry,
     delegator: str,
     sensitivity: str,
     *,

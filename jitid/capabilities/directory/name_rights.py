@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
     from jitid.model.agent import Agent
     from jitid.model.credential import Credential
-    from jitid.model.directory import Entry
+    from jitid.model.directory import DirectoryEntry
     from jitid.model.request import IssueRequest
     from jitid.operation.terms import Terms
 
@@ -29,7 +29,7 @@ _LONGEST_RIGHT = 16
 """The maximum number of lenders, one after the other: each check follows all of them."""
 
 
-class Right(NamedTuple):
+class NameRight(NamedTuple):
     """A right to use the name of an agent."""
 
     by: str | None
@@ -41,19 +41,19 @@ class Right(NamedTuple):
     """When the credential that lends the name expires, since the epoch: the new one must not live longer."""
 
 
-FREE = Right(None)
+FREE = NameRight(None)
 """The right to a name that is not registered: everybody's."""
 
 
 def not_let(
     snapshot: View,
-    entry: Entry,
+    entry: DirectoryEntry,
     delegator: str,
     parent: Credential | None,
     request: IssueRequest,
     terms: Terms,
     now: int,
-) -> tuple[Right, list[governance.Objection]]:
+) -> tuple[NameRight, list[governance.Objection]]:
     """Return the caller's right to use the agent's name, with the objections if there is none."""
     agent = entry.agent
     if agent is None or agent.unregistered_at is not None:
@@ -68,7 +68,7 @@ def not_let(
 
 def going_on(
     snapshot: View, agent: Agent | None, one: Credential, terms: Terms, now: int
-) -> tuple[Right, list[governance.Objection]]:
+) -> tuple[NameRight, list[governance.Objection]]:
     """Return the right by which an identity may keep its agent's name, with the objections if that right is gone.
 
     A caller who may use the name themselves may renew the identity, even if the recorded right is gone.
@@ -77,12 +77,12 @@ def going_on(
         return FREE, []
     if terms.any_delegator:
         # The recorded right stays: the role issuer does not replace it by renewing.
-        return Right(_recorded(snapshot, one.id)), []
+        return NameRight(_recorded(snapshot, one.id)), []
     right = _right_of(snapshot, agent, one.id, now)
     if right is not None:
         return right, []
     if terms.own_name is not None and _may_use(snapshot, agent, terms.own_name):
-        return Right(DirectoryStore(snapshot).own_name(terms.own_name)), []
+        return NameRight(DirectoryStore(snapshot).own_name(terms.own_name)), []
     return FREE, [_gone(snapshot, agent, one)]
 
 
@@ -140,10 +140,10 @@ def _named_by(
     request: IssueRequest,
     terms: Terms,
     now: int,
-) -> Right | None:
+) -> NameRight | None:
     """Return the caller's right to use the name of a registered agent; None if there is none."""
     if terms.any_delegator:
-        return Right(BY_ROLE)
+        return NameRight(BY_ROLE)
     delegators = [] if terms.own_name is None else [terms.own_name]
     if parent is None:
         delegators.append(delegator)
@@ -153,16 +153,16 @@ def _named_by(
         delegators.append(owner)
     for name in delegators:
         if _may_use(snapshot, agent, name):
-            return Right(DirectoryStore(snapshot).own_name(name))
+            return NameRight(DirectoryStore(snapshot).own_name(name))
     # The holder of a token that was merely shown lends nothing: the record must let the caller use the name.
     if parent is not None and not request.exchanged and _lends(snapshot, agent, parent, now):
         # No limit is needed: a child ends with its parent.
-        return Right(parent.jti)
+        return NameRight(parent.jti)
     for jti in (terms.bearer, request.proved_credential):
         own = None if jti is None else CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1])
         until = None if own is None else _lives_until(snapshot, own)
         if own is not None and until is not None and _lends(snapshot, agent, own, now):
-            return Right(own.jti, until)
+            return NameRight(own.jti, until)
     return None
 
 
@@ -211,19 +211,19 @@ def _recorded(snapshot: View, identity: str) -> str | None:
 
 def _right_of(
     snapshot: View, agent: Agent, identity: str, now: int, most: int = _LONGEST_RIGHT
-) -> Right | None:
+) -> NameRight | None:
     """Return the right by which an identity has the name of an agent; None if that right is gone.
 
     What was lent ends with the line of the credential that lent it. An identity without `named_by` keeps its name.
     `most` is the maximum number of lenders that are followed.
     """
-    found: Right | None = None
+    found: NameRight | None = None
     for _ in range(most):
         by = _recorded(snapshot, identity)
         if by is None or by == BY_ROLE:
-            return found or Right(by)
+            return found or NameRight(by)
         if not by.startswith(_LENT):
-            return (found or Right(by)) if _may_use(snapshot, agent, by) else None
+            return (found or NameRight(by)) if _may_use(snapshot, agent, by) else None
         lender = CredentialStore(snapshot).head_of(parse_id(by)[1])
         until = None if lender is None else _lives_until(snapshot, lender)
         if lender is None or until is None or not _is_listed(agent, lender.agent):
@@ -231,7 +231,7 @@ def _right_of(
         record = DirectoryStore(snapshot).find_agent(lender.agent)
         if record is None or governance.out_of_service([record], now):
             return None
-        found = found or Right(by, until)
+        found = found or NameRight(by, until)
         agent, identity = record, lender.id
     return None
 

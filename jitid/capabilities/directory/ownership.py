@@ -16,7 +16,7 @@ from jitid.values.text import label
 if TYPE_CHECKING:
     from jitid.ledger.view import View
     from jitid.model.credential import Credential
-    from jitid.model.directory import Entry
+    from jitid.model.directory import DirectoryEntry
     from jitid.model.request import IssueRequest
     from jitid.model.task import Task
     from jitid.operation.terms import Terms
@@ -27,7 +27,7 @@ _MOST_NAMED = 5
 """How many tasks of one name an error lists."""
 
 
-class Found(NamedTuple):
+class TaskOfRequest(NamedTuple):
     """The task that a request is on."""
 
     name: str
@@ -44,9 +44,9 @@ def on_task(
     request: IssueRequest,
     parent: Credential | None,
     delegator: str,
-    entry: Entry,
+    entry: DirectoryEntry,
     terms: Terms,
-) -> Found:
+) -> TaskOfRequest:
     """Return the task that a request is on.
 
     A bare name means the delegator's own task, then one of another that they have joined. A task that is merely
@@ -61,7 +61,9 @@ def on_task(
     """
     if parent is not None and (request.task is None or _is_parents(request.task, parent)):
         task = TaskStore(snapshot).task_numbered(parent.task_key)
-        return Found(parent.task, task, task is not None and _is_joined(snapshot, task, delegator, entry))
+        return TaskOfRequest(
+            parent.task, task, task is not None and _is_joined(snapshot, task, delegator, entry)
+        )
     if request.task is None:
         raise UsageError("no task is named", "name it with --task, such as --task INC-4821")
     named = parse_task(request.task)
@@ -83,8 +85,8 @@ def on_task(
         task = _only([one for one in shared if has_joined(snapshot, one, delegator)])
         offered = tuple(one.full_name for one in shared)
     if task is None:
-        return Found(_new(named), None, joined=False, offered=offered)
-    return Found(task.name, task, _is_joined(snapshot, task, delegator, entry))
+        return TaskOfRequest(_new(named), None, joined=False, offered=offered)
+    return TaskOfRequest(task.name, task, _is_joined(snapshot, task, delegator, entry))
 
 
 def is_below(snapshot: View, held: Credential, named: TaskName) -> bool:
@@ -156,7 +158,7 @@ def _own(snapshot: View, named: TaskName, text: str, delegator: str, *, known: b
     return found
 
 
-def _of_another(snapshot: View, named: TaskName, delegator: str, entry: Entry, terms: Terms) -> Task:
+def _of_another(snapshot: View, named: TaskName, delegator: str, entry: DirectoryEntry, terms: Terms) -> Task:
     """Return the task of another delegator, if this one may join it. Raises NotFoundError."""
     assert named.opener is not None
     found = TaskStore(snapshot).find_task(named.name, named.opener)
@@ -175,7 +177,7 @@ def _of_another(snapshot: View, named: TaskName, delegator: str, entry: Entry, t
     )
 
 
-def _names(snapshot: View, delegator: str, entry: Entry) -> list[str]:
+def _names(snapshot: View, delegator: str, entry: DirectoryEntry) -> list[str]:
     """Return the names by which a task may be shared with a delegator."""
     if entry.delegator is None:
         return [delegator]
@@ -235,7 +237,7 @@ def ambiguous(found: Sequence[Task]) -> UsageError:
     )
 
 
-def _is_joined(snapshot: View, task: Task, delegator: str, entry: Entry) -> bool:
+def _is_joined(snapshot: View, task: Task, delegator: str, entry: DirectoryEntry) -> bool:
     """Tell whether another delegator chose how sensitive a task is."""
     if task.given_event:
         return True

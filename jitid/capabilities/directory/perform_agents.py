@@ -13,8 +13,8 @@ from jitid.operation.context import Inside
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.capabilities.directory.registry import Kept
-    from jitid.capabilities.directory.withdrawal import Withdrawn
+    from jitid.capabilities.directory.registry import KeptAgent
+    from jitid.capabilities.directory.withdrawal import WithdrawnAgent
     from jitid.ledger.view import View
 
 _Keeping = ops.RegisterAgent | ops.ChangeAgent | ops.ReviewAgent | ops.ResumeAgent
@@ -45,7 +45,7 @@ def perform(inside: Inside, operation: ops.AgentOperation) -> object:
             assert_never(operation)
 
 
-def _keep(inside: Inside, operation: _Keeping) -> Kept:
+def _keep(inside: Inside, operation: _Keeping) -> KeptAgent:
     """Keep a record; what the directory refuses is an event of its own."""
     name = operation.name
     try:
@@ -59,7 +59,7 @@ def _keep(inside: Inside, operation: _Keeping) -> Kept:
     return kept
 
 
-def _kept(inside: Inside, operation: _Keeping, name: str) -> Kept:
+def _kept(inside: Inside, operation: _Keeping, name: str) -> KeptAgent:
     from jitid.capabilities.directory import registry
 
     with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
@@ -76,7 +76,7 @@ def _kept(inside: Inside, operation: _Keeping, name: str) -> Kept:
                 assert_never(operation)
 
 
-def _withdraw(inside: Inside, operation: ops.SuspendAgent | ops.UnregisterAgent) -> Withdrawn:
+def _withdraw(inside: Inside, operation: ops.SuspendAgent | ops.UnregisterAgent) -> WithdrawnAgent:
     from jitid.capabilities.directory import withdrawal
 
     name, keep_live = operation.name, operation.keep_live

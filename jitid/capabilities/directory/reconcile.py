@@ -8,7 +8,7 @@ from typing import NamedTuple
 from jitid.capabilities.directory import delegator_facts, departures
 from jitid.capabilities.directory.departures import Departure
 from jitid.capabilities.directory.roster.roster_entry import Roster
-from jitid.capabilities.directory.roster_diff import Change, Comparison, compare
+from jitid.capabilities.directory.roster_diff import Comparison, DelegatorChange, compare
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity.revocation import TooManyError, blast, check_reason
 from jitid.ledger.transaction import Transaction
@@ -18,7 +18,7 @@ _SHOWN = 20
 """So many names of each sort are told one by one."""
 
 
-class Source(NamedTuple):
+class RosterSource(NamedTuple):
     """Where a list came from."""
 
     form: str
@@ -53,7 +53,7 @@ class Reconciled(NamedTuple):
     """How many managers nobody knows by the id that stands for them."""
     strangers: Sort
     """The managers who are neither in the directory nor in the list."""
-    changes: tuple[Change, ...]
+    changes: tuple[DelegatorChange, ...]
     """What is different of those who were known; of the first thousand."""
     departure: Departure
     event: int | None = None
@@ -83,7 +83,7 @@ def preview(snapshot: View, roster: Roster, *, full: bool) -> Reconciled:
 def reconcile(
     transaction: Transaction,
     roster: Roster,
-    source: Source,
+    source: RosterSource,
     reason: str | None,
     most: int | None,
     *,

@@ -34,7 +34,7 @@ _PATIENCE = 14
 _EVERY = 1 << 31
 
 
-class Rule(NamedTuple):
+class RecurrenceRule(NamedTuple):
     """From when on a name recurs."""
 
     tasks: int
@@ -92,7 +92,7 @@ class Need(NamedTuple):
         return shlex.join(words)
 
 
-class Verdict(NamedTuple):
+class RecurrenceVerdict(NamedTuple):
     """What is said of one name, and why."""
 
     agent: str
@@ -112,7 +112,7 @@ class Verdict(NamedTuple):
 class Classified(NamedTuple):
     """What is said of the names: what is to be done first."""
 
-    verdicts: list[Verdict]
+    verdicts: list[RecurrenceVerdict]
     untold: int
     """How many names there are besides."""
     untold_recurring: int
@@ -120,7 +120,7 @@ class Classified(NamedTuple):
 
 
 def classify(
-    snapshot: View, names: Sequence[str], rule: Rule, most: int, *, usual: Sequence[str]
+    snapshot: View, names: Sequence[str], rule: RecurrenceRule, most: int, *, usual: Sequence[str]
 ) -> Classified:
     """Say what should become of these names, or of all that there are.
 
@@ -180,7 +180,7 @@ def midnight(now: int, days: int) -> int:
     return (now // _DAY - days + 1) * _DAY
 
 
-def recurs(past: Past, rule: Rule) -> bool:
+def recurs(past: Past, rule: RecurrenceRule) -> bool:
     """Tell whether a name recurs."""
     return past.tasks >= rule.tasks or past.days >= rule.on_days
 
@@ -217,15 +217,15 @@ def _judged(
     past: Past | None,
     need: Need | None,
     last: int | None,
-    rule: Rule,
+    rule: RecurrenceRule,
     now: int,
-) -> Verdict:
+) -> RecurrenceVerdict:
     state = None if record is None else record.state_at(now)
     if past is not None:
         last = max(last or 0, past.last_at)
 
-    def verdict(advice: Advice, why: str, command: str | None = None) -> Verdict:
-        return Verdict(name, advice, why, command, state, past, need, last)
+    def verdict(advice: Advice, why: str, command: str | None = None) -> RecurrenceVerdict:
+        return RecurrenceVerdict(name, advice, why, command, state, past, need, last)
 
     period = f"in {_days(rule.days)}"
     if record is None:
@@ -261,7 +261,7 @@ def _judged(
     return verdict(Advice.STAY_REGISTERED, f"{_number(past.tasks, 'task')} on {_days(past.days)} {period}")
 
 
-def _hindered(verdict: Verdict, need: Need, owner: Delegator | None) -> Verdict:
+def _hindered(verdict: RecurrenceVerdict, need: Need, owner: Delegator | None) -> RecurrenceVerdict:
     """Return a verdict with what keeps the suggested owner from registering the agent.
 
     Its command then leaves open who does: what is pasted must not fail for a reason that is known here.

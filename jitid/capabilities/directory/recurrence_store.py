@@ -39,10 +39,10 @@ def pasts(view: View, since: int, *, names: Sequence[str] = (), tasks: int, days
 
     A name without identities since then has none.
     """
-    return _Looking(view.db, view.now, since).pasts(names, tasks, days, most)
+    return _PastQuestion(view.db, view.now, since).pasts(names, tasks, days, most)
 
 
-class _Looking:
+class _PastQuestion:
     """One look: its temporary tables, and the times that all questions are about."""
 
     def __init__(self, db: Any, now: int, since: int) -> None:

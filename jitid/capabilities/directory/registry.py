@@ -48,7 +48,7 @@ class Due(NamedTuple):
         return at
 
 
-class Stated(NamedTuple):
+class StatedAgent(NamedTuple):
     """What is said of an agent; None leaves it as it is, or as is usual."""
 
     owner: str | None = None
@@ -85,7 +85,7 @@ class Described(NamedTuple):
         return "known" if self.owner.disabled_at is None else "disabled"
 
 
-class Kept(NamedTuple):
+class KeptAgent(NamedTuple):
     """What keeping a record came to."""
 
     agent: Agent
@@ -128,7 +128,9 @@ def record_of(snapshot: View, name: str) -> Agent:
     return agent
 
 
-def register(transaction: Transaction, name: str, stated: Stated, due: Due, most: int | None = None) -> Kept:
+def register(
+    transaction: Transaction, name: str, stated: StatedAgent, due: Due, most: int | None = None
+) -> KeptAgent:
     """Record an agent; one that was unregistered is registered anew, in the record that it had.
 
     What lives under its name already ends, with what descends from it. Only an identity that was issued under an
@@ -226,7 +228,7 @@ def users_of(snapshot: View, stated: Iterable[str]) -> tuple[str, ...]:
     )
 
 
-def change(transaction: Transaction, name: str, stated: Stated) -> Kept:
+def change(transaction: Transaction, name: str, stated: StatedAgent) -> KeptAgent:
     """Change what is stated of an agent; what it holds already stays as it was issued.
 
     Raises:
@@ -236,7 +238,7 @@ def change(transaction: Transaction, name: str, stated: Stated) -> Kept:
 
     """
     before = in_service(transaction, name)
-    if stated == Stated():
+    if stated == StatedAgent():
         raise UsageError(
             "nothing is stated that should change; nothing was changed",
             f"see: jitid agent show {operand(name)}",
@@ -267,7 +269,7 @@ def change(transaction: Transaction, name: str, stated: Stated) -> Kept:
     return _kept(transaction, name, event.seq)
 
 
-def review(transaction: Transaction, name: str, due: Due) -> Kept:
+def review(transaction: Transaction, name: str, due: Due) -> KeptAgent:
     """Record that somebody has looked at what an agent holds and may hold, and when that is due again.
 
     Raises:
@@ -294,7 +296,7 @@ def review(transaction: Transaction, name: str, due: Due) -> Kept:
     return _kept(transaction, name, event.seq)
 
 
-def resume(transaction: Transaction, name: str) -> Kept:
+def resume(transaction: Transaction, name: str) -> KeptAgent:
     """Let a suspended agent be issued to again; one that is in service is left as it is.
 
     Raises:
@@ -364,9 +366,11 @@ def _checked_purpose(text: str) -> str:
     return text
 
 
-def _kept(transaction: Transaction, name: str, event: int | None) -> Kept:
+def _kept(transaction: Transaction, name: str, event: int | None) -> KeptAgent:
     agent = record_of(transaction, name)
-    return Kept(agent, event, DirectoryStore(transaction).holdings([agent])[agent.key].live, transaction.now)
+    return KeptAgent(
+        agent, event, DirectoryStore(transaction).holdings([agent])[agent.key].live, transaction.now
+    )
 
 
 def _limits(agent: Agent) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from jitid.capabilities.directory.delegator_facts import told
 from jitid.capabilities.directory.delegators import taken
 from jitid.capabilities.directory.roster.line_error import misplaced
-from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, Stated, merged
+from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, StatedDelegator, merged
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.errors import UsageError
 from jitid.ledger.view import View
@@ -23,7 +23,7 @@ CHANGES = 1_000
 """Of so many people it is told what is different."""
 
 
-class Change(NamedTuple):
+class DelegatorChange(NamedTuple):
     """What would be different of somebody who is known, by the names of the fields."""
 
     name: str
@@ -50,7 +50,7 @@ class Comparison(NamedTuple):
     """How many managers nobody knows by the id that stands for them."""
     strangers: list[str]
     """The managers who are neither in the directory nor in the list."""
-    changes: list[Change]
+    changes: list[DelegatorChange]
     """What would be different of the first of those who are changed, enabled or disabled."""
 
     @property
@@ -82,7 +82,7 @@ def compare(snapshot: View, roster: Roster, *, full: bool) -> Comparison:
 class _Matching:
     """The people of a list by their positions in it, with what the directory has of them."""
 
-    def __init__(self, snapshot: View, people: Sequence[Stated]) -> None:
+    def __init__(self, snapshot: View, people: Sequence[StatedDelegator]) -> None:
         self._snapshot = snapshot
         self._people = people
         self._known: list[Holder | None] = [None] * len(people)
@@ -234,12 +234,12 @@ class _Matching:
                     raise UsageError(f"{self._people[self._fresh[name]].place}: {error.message}", error.hint)
 
 
-def _changes(before: Delegator, new: Delegator) -> Iterator[Change]:
+def _changes(before: Delegator, new: Delegator) -> Iterator[DelegatorChange]:
     """Yield what is different of one, if anything is besides whether they are disabled."""
     was, now = _fields(before), _fields(new)
     different = [field for field, value in was.items() if value != now[field]]
     if different:
-        yield Change(
+        yield DelegatorChange(
             new.name, {field: was[field] for field in different}, {field: now[field] for field in different}
         )
 
@@ -254,7 +254,7 @@ class _Managers:
     def __init__(
         self,
         snapshot: View,
-        people: Sequence[Stated],
+        people: Sequence[StatedDelegator],
         claims: dict[str, int],
         own: Callable[[int], str],
         losing: set[int],
@@ -274,7 +274,7 @@ class _Managers:
             one.manager_external is not None and one.manager_external not in self._ids for one in people
         )
 
-    def named(self, stated: Stated) -> Stated:
+    def named(self, stated: StatedDelegator) -> StatedDelegator:
         """Return what is stated with the own name of the manager; one whom nobody knows by their id is none."""
         if stated.manager_external is not None:
             return stated._replace(manager=self._ids.get(stated.manager_external))

@@ -15,7 +15,7 @@ from jitid.ledger.dialect import dialect_of
 from jitid.ledger.events import spared
 from jitid.model.agent import Agent, AgentState
 from jitid.model.delegator import Delegator
-from jitid.model.directory import Entry, Holding, LiveUnder, Ties
+from jitid.model.directory import DirectoryEntry, Holding, LiveUnder, Ties
 from jitid.values.times import check_times
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _agent(row: Any) -> Agent:
     return Agent(key, name, owner, purpose, *lists, max_ttl, concurrency, *times, tuple(users.split()))
 
 
-def _is_stable(entry: Entry) -> bool:
+def _is_stable(entry: DirectoryEntry) -> bool:
     """Tell whether an entry stays as it is while identities are issued: how many of an agent's live does not."""
     return entry.agent is None or entry.agent.concurrency is None
 
@@ -59,13 +59,13 @@ def _is_stable(entry: Entry) -> bool:
 class DirectoryStore(DelegatorStore, DepartureStore):
     """What a view of a ledger that speaks SQL answers about delegators and agents."""
 
-    def entry(self, delegator: str, agent: str) -> Entry:
+    def entry(self, delegator: str, agent: str) -> DirectoryEntry:
         """Return what the directory has of a delegator, by any of their names, and of an agent."""
         return self._view.once(
             "entry", (delegator, agent), lambda: self._entry(delegator, agent), keep=_is_stable
         )
 
-    def _entry(self, delegator: str, agent: str) -> Entry:
+    def _entry(self, delegator: str, agent: str) -> DirectoryEntry:
         row = self._db.execute(
             f"{WITHOUT_NAMES} WHERE d.id = (SELECT delegator FROM delegator_name WHERE name = :name)",
             {"name": delegator},
@@ -86,7 +86,7 @@ class DirectoryStore(DelegatorStore, DepartureStore):
                      WHERE c.recurring = :key AND {select.LIVE}""",
                 {"key": record.key, "now": self._now},
             ).fetchone()
-        return Entry(found, record, live)
+        return DirectoryEntry(found, record, live)
 
     def agents_named(self, names: Iterable[str]) -> dict[str, Agent]:
         """Return the records of the agents of these names, by name; also those that have ended."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
 
 
-class Withdrawn(NamedTuple):
+class WithdrawnAgent(NamedTuple):
     """What taking an agent out of service came to, or would come to."""
 
     agent: Agent
@@ -34,7 +34,7 @@ class Withdrawn(NamedTuple):
 
 def suspend(
     transaction: Transaction, name: str, reason: str | None, most: int | None, *, keep_live: bool
-) -> Withdrawn:
+) -> WithdrawnAgent:
     """Issue nothing more to an agent until it is resumed, and end what it holds unless that is to be kept.
 
     Args:
@@ -54,18 +54,18 @@ def suspend(
     already = agent.suspended_at is not None
     facts, radius, kept = _end_held(transaction, name, most, keep_live=keep_live)
     if already and not radius.credentials:
-        return Withdrawn(agent, Ended(radius, 0, None), already, kept, transaction.now)
+        return WithdrawnAgent(agent, Ended(radius, 0, None), already, kept, transaction.now)
     if not already:
         agent = agent._replace(suspended_at=transaction.now, suspended_as=reason)
         DirectoryChanges(transaction).put_agents([agent])
     again = True if already else None
     event = transaction.append("agent-suspend", {"agent": name, "reason": reason, "again": again, **facts})
-    return Withdrawn(agent, Ended(radius, radius.credentials, event.seq), already, kept, transaction.now)
+    return WithdrawnAgent(agent, Ended(radius, radius.credentials, event.seq), already, kept, transaction.now)
 
 
 def unregister(
     transaction: Transaction, name: str, reason: str | None, most: int | None, *, keep_live: bool
-) -> Withdrawn:
+) -> WithdrawnAgent:
     """End the record of an agent, and what it holds unless that is to be kept; its name is issued to no longer.
 
     Raises as `suspend`, but for one that was unregistered before.
@@ -75,15 +75,15 @@ def unregister(
     already = agent.unregistered_at is not None
     facts, radius, kept = _end_held(transaction, name, most, keep_live=keep_live)
     if already and not radius.credentials:
-        return Withdrawn(agent, Ended(radius, 0, None), already, kept, transaction.now)
+        return WithdrawnAgent(agent, Ended(radius, 0, None), already, kept, transaction.now)
     if not already:
         agent = agent._replace(unregistered_at=transaction.now)
         DirectoryChanges(transaction).put_agents([agent])
     event = transaction.append("agent-unregister", {"agent": name, "reason": reason, **facts})
-    return Withdrawn(agent, Ended(radius, radius.credentials, event.seq), already, kept, transaction.now)
+    return WithdrawnAgent(agent, Ended(radius, radius.credentials, event.seq), already, kept, transaction.now)
 
 
-def foresee(snapshot: View, name: str, *, keep_live: bool, for_good: bool) -> Withdrawn:
+def foresee(snapshot: View, name: str, *, keep_live: bool, for_good: bool) -> WithdrawnAgent:
     """Return what suspending an agent would come to, or unregistering it if it is `for_good`; nothing is changed.
 
     Raises:
@@ -95,7 +95,9 @@ def foresee(snapshot: View, name: str, *, keep_live: bool, for_good: bool) -> Wi
     radius = CredentialStore(snapshot).measure(Selection(agents=(name,)))
     already = (agent.unregistered_at if for_good else agent.suspended_at) is not None
     kept = radius.credentials if keep_live else 0
-    return Withdrawn(agent, Ended(NOTHING if keep_live else radius, 0, None), already, kept, snapshot.now)
+    return WithdrawnAgent(
+        agent, Ended(NOTHING if keep_live else radius, 0, None), already, kept, snapshot.now
+    )
 
 
 def _end_held(

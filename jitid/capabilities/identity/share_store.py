@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
 
 
-class Share(NamedTuple):
+class TaskShare(NamedTuple):
     """A task as it is or was shared with somebody."""
 
     task: int
@@ -85,10 +85,10 @@ class ShareStore:
         ).fetchone()
         return row is not None
 
-    def all(self) -> Iterator[Share]:
+    def all(self) -> Iterator[TaskShare]:
         """Yield every share there ever was, in the order in which they were made."""
         rows = self._db.execute("SELECT task, name, event, ended_event FROM task_share ORDER BY id")
-        return map(Share._make, rows)
+        return map(TaskShare._make, rows)
 
 
 class ShareChanges(ShareStore):

@@ -14,16 +14,7 @@ from jitid.ledger.dialect import dialect_of
 from jitid.ledger.sqlite.schema import EVERY_LIVE, LIVE_INDEXES
 from jitid.model.credential import PROOFS, TOKENS, Credential, State, TokenUse, read_kinds
 from jitid.model.event import ended_digest
-from jitid.model.ledger_rows import (
-    Ancestor,
-    Family,
-    Filter,
-    Ground,
-    Held,
-    Maker,
-    Radius,
-    Selection,
-)
+from jitid.model.ledger_rows import Ancestor, Family, Filter, Ground, Maker, Radius, Selection, TokenReach
 from jitid.model.process import Process
 from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id, parse_id
@@ -168,7 +159,7 @@ class CredentialStore:
         )
         return int(count), int(latest or 0)
 
-    def reaches(self) -> Iterator[Held]:
+    def reaches(self) -> Iterator[TokenReach]:
         """Yield for what the live credentials are, and for what their holders and actors obtain tokens, each once."""
         rows = self._db.execute(
             """SELECT DISTINCT c.kind, au.text, c.may_audience, c.may_act
@@ -181,7 +172,7 @@ class CredentialStore:
             audiences = _words(text)
             may_audience = () if may_text is None else _words(may_text)
             use = _token_use(kind, audiences, may_audience, undivided=may_text is None)
-            yield Held(audiences, may_audience, may_act, use)
+            yield TokenReach(audiences, may_audience, may_act, use)
 
     def latest_expiry_of_all(self) -> int | None:
         """Return when the last of all credentials expires or has expired; None if there is none."""

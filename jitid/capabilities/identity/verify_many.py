@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
 
 
-class Presented(NamedTuple):
+class PresentedToken(NamedTuple):
     """A token as far as it can be judged without its row in the ledger."""
 
     hashed: bytes | None = None
@@ -33,7 +33,7 @@ class Presented(NamedTuple):
     """Why it is no token of this ledger, whatever the ledger has."""
 
 
-class Held(NamedTuple):
+class HeldToken(NamedTuple):
     """What a token stands for."""
 
     credential: Credential | None
@@ -49,28 +49,30 @@ def keys_of(snapshot: View) -> dict[str, SigningKey]:
     return introspection.keys_of(snapshot)
 
 
-def present(names: Names, keys: Mapping[str, SigningKey], texts: Iterable[str]) -> list[Presented]:
+def present(names: Names, keys: Mapping[str, SigningKey], texts: Iterable[str]) -> list[PresentedToken]:
     """Judge tokens by themselves: form, issuer, signature. Of a refused one nothing is kept but why."""
     return [_present(names, keys, text) for text in texts]
 
 
-def _present(names: Names, keys: Mapping[str, SigningKey], text: str) -> Presented:
+def _present(names: Names, keys: Mapping[str, SigningKey], text: str) -> PresentedToken:
     if text.startswith("jitid_"):
         if not is_opaque(text):
-            return Presented(refusal=introspection.MISTYPED)
-        return Presented(hashed=fingerprint(text))
+            return PresentedToken(refusal=introspection.MISTYPED)
+        return PresentedToken(hashed=fingerprint(text))
     if text.startswith(CERTIFICATE) or is_ssh_certificate(text):
-        return Presented(refusal=introspection.SHOWN)
+        return PresentedToken(refusal=introspection.SHOWN)
     try:
         parsed = jws.parse(text, types=jws.TOKENS)
         if parsed.typ == jws.SVID:
-            return Presented(refusal=introspection.NO_RIGHT)
-        return Presented(jti=introspection.jti_of_ours(parsed, names, keys), parsed=parsed)
+            return PresentedToken(refusal=introspection.NO_RIGHT)
+        return PresentedToken(jti=introspection.jti_of_ours(parsed, names, keys), parsed=parsed)
     except InvalidCredentialError as error:
-        return Presented(refusal=error.message)
+        return PresentedToken(refusal=error.message)
 
 
-def hold(snapshot: View, presented: Sequence[Presented], audiences: Collection[str] | None) -> list[Held]:
+def hold(
+    snapshot: View, presented: Sequence[PresentedToken], audiences: Collection[str] | None
+) -> list[HeldToken]:
     """Return what each token stands for now; it is valid by the same rules as `introspection.verify` has."""
     seal.must_not_be(snapshot)
     keys = keys_of(snapshot)
@@ -92,7 +94,7 @@ def hold(snapshot: View, presented: Sequence[Presented], audiences: Collection[s
     held = []
     for credential, refusal in recognised:
         if credential is None:
-            held.append(Held(None, [], None, refusal))
+            held.append(HeldToken(None, [], None, refusal))
             continue
         grounds, task = grounds_of.get(credential.key, []), tasks.get(credential.task_key)
         try:
@@ -103,12 +105,14 @@ def hold(snapshot: View, presented: Sequence[Presented], audiences: Collection[s
                 raise InvalidCredentialError(introspection.NOT_YET)
         except InvalidCredentialError as error:
             refusal = error.message
-        held.append(Held(introspection.effective(credential, grounds), ancestors(grounds), task, refusal))
+        held.append(
+            HeldToken(introspection.effective(credential, grounds), ancestors(grounds), task, refusal)
+        )
     return held
 
 
 def _recognise(
-    one: Presented,
+    one: PresentedToken,
     by_jti: Mapping[str, Credential],
     by_print: Mapping[bytes | None, Credential],
     keys: Mapping[str, SigningKey],

@@ -97,7 +97,7 @@ _OUTLIVED = {
 """By the table, the condition on rows that belong to no identity and that a pruning deletes."""
 
 
-class Chosen(NamedTuple):
+class ChosenRows(NamedTuple):
     """What is to go, by the ledger's own numbers. It outlives the view that it was found in."""
 
     identities: array[int]
@@ -169,13 +169,13 @@ class PruneStore:
         found["action"] += found.pop("nobody")
         return found
 
-    def chosen(self) -> Chosen:
+    def chosen(self) -> ChosenRows:
         """Return what `find` has found and was not chosen before."""
         identities = dialect_of(self._db).stream(
             self._db, f"SELECT p.identity FROM prunable p WHERE {spared('condemned', 'p.identity')}"
         )
         approvals = self._db.execute("SELECT approval FROM prunable_approval").fetchall()
-        return Chosen(array("q", chain.from_iterable(identities)), tuple(chain.from_iterable(approvals)))
+        return ChosenRows(array("q", chain.from_iterable(identities)), tuple(chain.from_iterable(approvals)))
 
     def remains(self, before: int, through: int, leaks: int) -> Mapping[str, str]:
         """Return the digests of what is left of old events without what `find` has found."""
@@ -273,7 +273,7 @@ class PruneStore:
 class PruneChanges(PruneStore):
     """Changes to that."""
 
-    def condemn(self, last: Pruned | None, now: Pruned, chosen: Chosen) -> None:
+    def condemn(self, last: Pruned | None, now: Pruned, chosen: ChosenRows) -> None:
         """Let go what was chosen when `last` was the last pruning; the next event is to tell of it.
 
         Raises:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jitid.capabilities.integrity import verify_log
-from jitid.capabilities.integrity.prune_store import Chosen, PruneChanges, PruneStore
+from jitid.capabilities.integrity.prune_store import ChosenRows, PruneChanges, PruneStore
 from jitid.errors import ConflictError, UsageError
 from jitid.ledger.contract import Ledger
 from jitid.ledger.pruned import Pruned
@@ -34,7 +34,7 @@ class Pruning(NamedTuple):
     """Of how many identities that have gone the rows are still to be deleted."""
 
 
-class _Found(NamedTuple):
+class _Prunable(NamedTuple):
     """What may go, as one view of the ledger has it."""
 
     last: Pruned | None
@@ -42,7 +42,7 @@ class _Found(NamedTuple):
     through: int
     leaks: int
     rows: Mapping[str, int]
-    chosen: Chosen | None
+    chosen: ChosenRows | None
     """Those that have not gone yet; None if there are none, or nothing is to be changed."""
     facts: Mapping[str, Any]
     """What the audit event says."""
@@ -108,7 +108,7 @@ def _go_on(ledger: Ledger, seconds: int, *, accept_clock: bool) -> Pruning:
     return Pruning(0 if last is None else last.before, {}, None, left)
 
 
-def _find(ledger: Ledger, rows_after: int, leaks_after: int | None, *, dry_run: bool) -> _Found:
+def _find(ledger: Ledger, rows_after: int, leaks_after: int | None, *, dry_run: bool) -> _Prunable:
     """Find what may go."""
     with ledger.read() as snapshot:
         if not dry_run:
@@ -125,7 +125,7 @@ def _find(ledger: Ledger, rows_after: int, leaks_after: int | None, *, dry_run: 
         rows = retention.find(before, through, leaks)
         chosen = retention.chosen()
         if dry_run or not (chosen.identities or chosen.approvals or rows["action"]):
-            return _Found(last, before, through, leaks, rows, None, {})
+            return _Prunable(last, before, through, leaks, rows, None, {})
         facts = {
             "before": before,
             "through": through,
@@ -134,10 +134,10 @@ def _find(ledger: Ledger, rows_after: int, leaks_after: int | None, *, dry_run: 
             "gone": retention.gone(),
             "left": dict(retention.remains(before, through, leaks)),
         }
-        return _Found(last, before, through, leaks, rows, chosen, facts)
+        return _Prunable(last, before, through, leaks, rows, chosen, facts)
 
 
-def _condemn(ledger: Ledger, found: _Found, chosen: Chosen, *, accept_clock: bool) -> int:
+def _condemn(ledger: Ledger, found: _Prunable, chosen: ChosenRows, *, accept_clock: bool) -> int:
     with ledger.write(accept_clock=accept_clock) as transaction:
         transaction.alone()
         now = Pruned(transaction.next_seq(), found.before, found.through, found.leaks)

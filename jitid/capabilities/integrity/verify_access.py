@@ -22,7 +22,7 @@ MARKS = (
 _End = tuple[str, int, int]
 
 
-class _Told:
+class _ToldAccess:
     """An access credential as the events tell of it."""
 
     def __init__(self, seq: int, event: Mapping[str, Any]) -> None:
@@ -47,7 +47,7 @@ class AccessMembers:
 
     def __init__(self, snapshot: AccessStore, now: int) -> None:
         self._snapshot = snapshot
-        self._told: dict[str, _Told] = {}
+        self._told: dict[str, _ToldAccess] = {}
         self._latest = now
         """The latest time there ever was: a clock may have been set back."""
         self._departed: dict[tuple[int, int], int] = {}
@@ -65,7 +65,7 @@ class AccessMembers:
                 for id_ in event["access"]:
                     self._end(seq, id_, (AccessState.REVOKED.value, event["at"], seq))
             case _:
-                self._told[event["access"]] = _Told(seq, event)
+                self._told[event["access"]] = _ToldAccess(seq, event)
                 if "spent" in event:
                     self._end(seq, event["spent"], (AccessState.SPENT.value, event["at"], seq))
                 if "predecessor" in event:
@@ -95,7 +95,7 @@ class AccessMembers:
                 "the access that ended with its delegators is not in the ledger as the events say"
             )
 
-    def _open(self, seq: int, id_: str) -> _Told:
+    def _open(self, seq: int, id_: str) -> _ToldAccess:
         found = self._told.get(id_)
         if found is None or found.end is not None:
             raise IntegrityError(f"event {seq} is about an access credential that did not count")
@@ -104,7 +104,7 @@ class AccessMembers:
     def _end(self, seq: int, id_: str, end: _End) -> None:
         self._open(seq, id_).end = end
 
-    def _has_ended_so(self, row: Access, told: _Told) -> bool:
+    def _has_ended_so(self, row: Access, told: _ToldAccess) -> bool:
         end = (row.ended_as, row.ended_at, row.ended_event)
         if told.end is not None:
             return end == told.end

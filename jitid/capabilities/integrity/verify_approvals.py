@@ -32,7 +32,7 @@ class _Said(NamedTuple):
     event: int
 
 
-class _Told:
+class _ToldRequest:
     """A request as the events tell of it."""
 
     def __init__(self, seq: int, event: Mapping[str, Any]) -> None:
@@ -73,7 +73,7 @@ class ApprovalRows:
     def __init__(self, snapshot: ApprovalStore, now: int, pruned: PrunedMembers) -> None:
         self._snapshot = snapshot
         self._pruned = pruned
-        self._told: dict[str, _Told] = {}
+        self._told: dict[str, _ToldRequest] = {}
         self._latest = now
         """The latest time there ever was: a clock may have been set back."""
         self._withdrawn: dict[tuple[int, int], int] = {}
@@ -97,7 +97,7 @@ class ApprovalRows:
                 if "grants" in event:
                     self._silenced.append((seq, event.get("delegator")))
             case "approval-request":
-                self._told[event["approval"]] = _Told(seq, event)
+                self._told[event["approval"]] = _ToldRequest(seq, event)
             case _:
                 self._open(seq, event["approval"], event["digest"]).speak(seq, event)
 
@@ -145,13 +145,13 @@ class ApprovalRows:
         if withdrawn != self._withdrawn:
             raise IntegrityError("the requests that were withdrawn are not in the ledger as the events say")
 
-    def _open(self, seq: int, id_: str, digest: str | None = None) -> _Told:
+    def _open(self, seq: int, id_: str, digest: str | None = None) -> _ToldRequest:
         found = self._told.get(id_)
         if found is None or found.end is not None or digest not in (None, found.request[0]):
             raise IntegrityError(f"event {seq} is about a request that was not open")
         return found
 
-    def _has_ended_so(self, end: tuple[Any, ...] | None, told: _Told) -> bool:
+    def _has_ended_so(self, end: tuple[Any, ...] | None, told: _ToldRequest) -> bool:
         if end is None or told.end is not None:
             return end == told.end
         # What has run out is closed by whoever comes by.
@@ -161,7 +161,7 @@ class ApprovalRows:
             and told.until <= self._latest
         )
 
-    def _is_as_told(self, row: Approval, told: _Told) -> bool:
+    def _is_as_told(self, row: Approval, told: _ToldRequest) -> bool:
         request = (row.digest.hex(), row.delegator, row.asked_by, row.asked_at, row.expires_at, row.event)
         used = told.end is not None and told.end[0] == ApprovalState.USED.value
         words = {word.group: None if word.granted is None else _Said._make(word[1:7]) for word in row.words}

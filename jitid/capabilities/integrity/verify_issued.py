@@ -44,7 +44,7 @@ _SINGLY = frozenset({"target", "certified", "process", "approval", "replaced", "
 _COMPARED = len(OF_CREDENTIAL) + len(OF_IDENTITY)
 
 
-class Alike(NamedTuple):
+class AlikeRows(NamedTuple):
     """What all credentials of one event have in common, or one alone. Names are numbers where a table has them."""
 
     expires_at: int
@@ -139,7 +139,7 @@ class IssuedMembers:
         row, last = RowStore(self._snapshot).alike(first), first + count - 1
         if row is None:
             return False
-        one = Alike._make(row)
+        one = AlikeRows._make(row)
         run = RowStore(self._snapshot).run_alike(first, last, seq, one[:_COMPARED], self._without)
         if run.length != count or run.jtis is None or not self._tells(event, one, first, issuer):
             return False
@@ -194,13 +194,13 @@ class IssuedMembers:
         if RowStore(self._snapshot).processes(self._without) != self._processes:
             raise IntegrityError("the ledger says of an identity for which process it is, and no event does")
 
-    def _alike(self, key: int) -> Alike:
+    def _alike(self, key: int) -> AlikeRows:
         row = RowStore(self._snapshot).alike(key)
         if row is None:
             raise IntegrityError("a row of the ledger holds what no ledger writes")
-        return Alike._make(row)
+        return AlikeRows._make(row)
 
-    def _digest(self, one: Alike, rows: Sequence[tuple[Any, ...]], *, all_: bool) -> str | None:
+    def _digest(self, one: AlikeRows, rows: Sequence[tuple[Any, ...]], *, all_: bool) -> str | None:
         """Return the digest of the rows; None if a value has not the length that each has.
 
         Without `all_`, that of an event that has another digest for `jti`s and fingerprints.
@@ -220,7 +220,7 @@ class IssuedMembers:
             *(jtis, prints),
         )
 
-    def _tells(self, event: Mapping[str, Any], one: Alike, key: int, issuer: str) -> bool:
+    def _tells(self, event: Mapping[str, Any], one: AlikeRows, key: int, issuer: str) -> bool:
         """Tell whether an event tells of a credential of that number what its row says."""
         return (
             self._has_terms(event, one, issuer)
@@ -228,7 +228,7 @@ class IssuedMembers:
             and self._descends(event, one, key)
         )
 
-    def _has_terms(self, event: Mapping[str, Any], one: Alike, issuer: str) -> bool:
+    def _has_terms(self, event: Mapping[str, Any], one: AlikeRows, issuer: str) -> bool:
         at = event["at"]
         audiences = " ".join(event.get("audiences", (issuer,)))
         if "may_audience" in event:
@@ -246,7 +246,7 @@ class IssuedMembers:
             and self._names.text(one.audiences) == audiences
         )
 
-    def _is_of(self, event: Mapping[str, Any], one: Alike) -> bool:
+    def _is_of(self, event: Mapping[str, Any], one: AlikeRows) -> bool:
         """Tell whether the rows are of the identity that the event tells of, and for its process."""
         text, parent = self._names.text, event.get("parent")
         told = (event.get("proof"), event.get("sensitivity"), event.get("depth", 0))
@@ -263,13 +263,13 @@ class IssuedMembers:
         )
 
     @staticmethod
-    def _is_bound(process: Mapping[str, Any] | None, one: Alike) -> bool:
+    def _is_bound(process: Mapping[str, Any] | None, one: AlikeRows) -> bool:
         if process is None:
             return one.host is None
         found = {name: getattr(one, name) for name in process if name != "renews_until"}
         return all(value == found[name] for name, value in process.items() if name in found)
 
-    def _descends(self, event: Mapping[str, Any], one: Alike, key: int) -> bool:
+    def _descends(self, event: Mapping[str, Any], one: AlikeRows, key: int) -> bool:
         """Tell whether the rows are of the line, and made by the right, that the event tells of."""
         made_from, of = event.get("made_from"), event.get("of")
         if of is not None:
@@ -291,7 +291,7 @@ class IssuedMembers:
         told = event.get("subject")
         return (one.subject is None) == (told is None) and self._names.text(one.subject) == told
 
-    def _succeeds(self, one: Alike, of: bytes) -> bool:
+    def _succeeds(self, one: AlikeRows, of: bytes) -> bool:
         """Tell whether a renewed credential goes on with the line of its predecessor, made from the same."""
         return any(
             (source, subject, line) == (one.source, one.subject, one.line)
@@ -299,7 +299,7 @@ class IssuedMembers:
         )
 
 
-def _is_adopted(one: Alike, row: tuple[Any, ...]) -> bool:
+def _is_adopted(one: AlikeRows, row: tuple[Any, ...]) -> bool:
     """Tell whether a standing secret is its identity's, and has nothing that only issued credentials have."""
     return (
         (one.task, one.delegator) == (one.task_of_identity, one.delegator_of_identity)

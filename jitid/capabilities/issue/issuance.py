@@ -13,8 +13,17 @@ from jitid.capabilities.identity import introspection
 from jitid.capabilities.identity.store import CredentialChanges
 from jitid.capabilities.identity.task_store import TaskChanges
 from jitid.capabilities.issue import plan as planning
-from jitid.capabilities.issue.mint import Mint, Settled, are_free, make, mint_of, names_of, new_ids, placed
-from jitid.capabilities.issue.plan import Plan
+from jitid.capabilities.issue.mint import (
+    GrantedRequest,
+    Mint,
+    are_free,
+    make,
+    mint_of,
+    names_of,
+    new_ids,
+    placed,
+)
+from jitid.capabilities.issue.plan import IssuePlan
 from jitid.capabilities.trust.signing import current_key_of, signing, usable_key
 from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
 from jitid.issuers.issuer import Draft, Minted
@@ -32,7 +41,7 @@ from jitid.values.ids import credential_id
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
-    from jitid.issuers.targets import Chosen
+    from jitid.issuers.targets import ChosenTarget
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import Found, View
 
@@ -110,11 +119,11 @@ def is_quick(requests: Sequence[IssueRequest], terms: Terms, keyring: Keyring) -
 class Ahead(NamedTuple):
     """One request that was planned, and its secrets, which were made."""
 
-    settled: Settled
+    settled: GrantedRequest
     minted: list[Minted]
 
 
-class Foreseen(NamedTuple):
+class ForeseenIssues(NamedTuple):
     """What requests came to in a snapshot, made ahead so that the lock is held for little more than recording it."""
 
     now: int
@@ -147,7 +156,7 @@ class _Supposing:
         supposed: Any = self._tasks.get(key) if kind == "task" else None
         return self._snapshot.once(kind, key, ask, keep) if supposed is None else supposed
 
-    def open(self, plan: Plan) -> None:
+    def open(self, plan: IssuePlan) -> None:
         """Add the task that a plan opens, if it opens one."""
         draft = plan.draft
         if plan.task is None:
@@ -165,7 +174,7 @@ class _Supposing:
 
 def foresee(
     snapshot: View, names: Names, requests: Sequence[IssueRequest], terms: Terms, keyring: Keyring
-) -> Foreseen:
+) -> ForeseenIssues:
     """Plan requests and make their secrets before the lock is taken, as far as they need not wait for the lock.
 
     Nothing works of what is made before its row is committed. What would be refused is left to be refused under the
@@ -175,7 +184,7 @@ def foresee(
     drawn: set[tuple[int, int]] = set()
     supposing = _Supposing(snapshot)
     mints: dict[tuple[str, str], Mint | None] = {}
-    found: list[Settled | None] = []
+    found: list[GrantedRequest | None] = []
     ids = iter(new_ids(sum([request.copies for request in requests])))
 
     def mint_for(kind: Kind, algorithm: str) -> Mint:
@@ -202,7 +211,7 @@ def foresee(
         found.append(one if one is None or one.plan.approval is None else None)
     made = iter(make([one for one in found if one is not None]))
     each = [None if one is None else Ahead(one, next(made)) for one in found]
-    return Foreseen(snapshot.now, snapshot.settled(), snapshot.changed_at, each)
+    return ForeseenIssues(snapshot.now, snapshot.settled(), snapshot.changed_at, each)
 
 
 class _NotNowError(Exception):
@@ -210,8 +219,8 @@ class _NotNowError(Exception):
 
 
 def _on_opened(
-    settled: Settled, opened: Mapping[tuple[str, str], Task], names: AbstractSet[str]
-) -> Settled | None:
+    settled: GrantedRequest, opened: Mapping[tuple[str, str], Task], names: AbstractSet[str]
+) -> GrantedRequest | None:
     """Return a foreseen request with the task that an earlier request of the same list has opened by now.
 
     None if that task differs from the foreseen one. `names` are the names of all tasks that the list has opened.
@@ -226,7 +235,11 @@ def _on_opened(
 
 
 def _still_holds(
-    transaction: Transaction, foreseen: Foreseen, settled: Settled, terms: Terms, keyring: Keyring
+    transaction: Transaction,
+    foreseen: ForeseenIssues,
+    settled: GrantedRequest,
+    terms: Terms,
+    keyring: Keyring,
 ) -> bool:
     """Tell whether a plan made in a snapshot is the one that would be made now."""
     request, plan = settled.request, settled.plan
@@ -257,12 +270,12 @@ def _still_holds(
     )
 
 
-def _nothing_happened(transaction: Transaction, foreseen: Foreseen) -> bool:
+def _nothing_happened(transaction: Transaction, foreseen: ForeseenIssues) -> bool:
     """Return whether the ledger is as it was: every change has its event."""
     return not transaction.closed and transaction.next_seq() == foreseen.seq + 1
 
 
-def _rests_on_nothing_new(transaction: Transaction, foreseen: Foreseen, plan: Plan) -> bool:
+def _rests_on_nothing_new(transaction: Transaction, foreseen: ForeseenIssues, plan: IssuePlan) -> bool:
     """Return whether no event since the plan was made can have changed directory, shares, keys or names for it."""
     agent = plan.entry.agent
     return (
@@ -275,12 +288,14 @@ def _rests_on_nothing_new(transaction: Transaction, foreseen: Foreseen, plan: Pl
     )
 
 
-def _has_own_task(plan: Plan) -> bool:
+def _has_own_task(plan: IssuePlan) -> bool:
     """Return whether no other task can have got the name: a delegator's own one comes before one that they joined."""
     return plan.task is not None and plan.task.opener == plan.draft.delegator
 
 
-def _rests_on_the_same(transaction: Transaction, foreseen: Foreseen, settled: Settled, terms: Terms) -> bool:
+def _rests_on_the_same(
+    transaction: Transaction, foreseen: ForeseenIssues, settled: GrantedRequest, terms: Terms
+) -> bool:
     """Return whether others who issue, renew and use have changed nothing for a plan below a parent or for an actor.
 
     The parent, the lines that it rests on and the credential of an actor can have been renewed, or have expired.
@@ -313,7 +328,7 @@ def issue(
     requests: Sequence[IssueRequest],
     terms: Terms,
     keyring: Keyring,
-    foreseen: Foreseen | None = None,
+    foreseen: ForeseenIssues | None = None,
 ) -> list[Issued]:
     """Decide each request and record what it comes to; one audit event a request.
 
@@ -351,8 +366,8 @@ def _settled(
     requests: Sequence[IssueRequest],
     terms: Terms,
     keyring: Keyring,
-    foreseen: Foreseen | None,
-) -> tuple[list[Settled], list[list[Minted] | None]]:
+    foreseen: ForeseenIssues | None,
+) -> tuple[list[GrantedRequest], list[list[Minted] | None]]:
     """Return what each request comes to, and its secrets where these were made before and the plan holds."""
     mints: dict[tuple[str, str], Mint] = {}
 
@@ -364,7 +379,7 @@ def _settled(
             found = mints[kind, algorithm] = mint_of(kind, keyring, key)
         return found
 
-    settled: list[Settled] = []
+    settled: list[GrantedRequest] = []
     ready: list[list[Minted] | None] = []
     planned: dict[str, int] = {}
     each: Sequence[Ahead | None] = [None] * len(requests) if foreseen is None else foreseen.each
@@ -417,7 +432,7 @@ def _settled(
     return settled, ready
 
 
-def _must_be_used_once(one: Settled, settled: Sequence[Settled]) -> None:
+def _must_be_used_once(one: GrantedRequest, settled: Sequence[GrantedRequest]) -> None:
     """Refuse to use an approval for two requests of one transaction. Raises PolicyDeniedError."""
     approval = one.plan.approval
     if approval is None or approval not in [other.plan.approval for other in settled]:
@@ -430,7 +445,7 @@ def _must_be_used_once(one: Settled, settled: Sequence[Settled]) -> None:
     )
 
 
-def _opened(transaction: Transaction, one: Settled, event: int) -> Settled:
+def _opened(transaction: Transaction, one: GrantedRequest, event: int) -> GrantedRequest:
     """Open the task of a granted request if it is new, by the event of that: the next request may be on it."""
     if one.plan.task is not None:
         return one
@@ -450,7 +465,7 @@ def _settle(
     raw: list[tuple[bytes, bytes]],
     beside: int = 0,
     drawn: set[tuple[int, int]] | None = None,
-) -> Settled:
+) -> GrantedRequest:
     plan = planning.plan(snapshot, names, request, terms, beside)
     mint = mint_for(sort_of(request.kind), terms.algorithm_for(plan.draft.audiences))
     ids = names_of(
@@ -462,10 +477,12 @@ def _settle(
         terms.publish_url,
         set() if drawn is None else drawn,
     )
-    return Settled(request, plan, mint, raw, ids)
+    return GrantedRequest(request, plan, mint, raw, ids)
 
 
-def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequence[list[Minted]]) -> None:
+def _record(
+    transaction: Transaction, settled: Sequence[GrantedRequest], minted: Sequence[list[Minted]]
+) -> None:
     identity_key, credential_key = transaction.next_keys()
     numbers = transaction.next_seqs(len(settled))
     identities: list[IdentityRow] = []
@@ -473,7 +490,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
     bound: list[tuple[int, Process]] = []
     used: list[tuple[int, int, int]] = []
     places: list[tuple[int, int, int]] = []
-    at_targets: list[tuple[int, bytes, Settled]] = []
+    at_targets: list[tuple[int, bytes, GrantedRequest]] = []
     events: list[dict[str, Any]] = []
     for one, made in zip(settled, minted, strict=True):
         draft = one.plan.draft
@@ -574,7 +591,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
     transaction.append_each("issue", events)
 
 
-def record_at_target(transaction: Transaction, key: int, jti: str, chosen: Chosen) -> None:
+def record_at_target(transaction: Transaction, key: int, jti: str, chosen: ChosenTarget) -> None:
     """Record that a target is about to make a credential, of which there is a row already."""
     from jitid.capabilities.targets.store import OutsideChanges
     from jitid.model.target import name_at
@@ -587,7 +604,7 @@ def _members(raw: list[tuple[bytes, bytes]]) -> Mapping[str, Any]:
     return {"jti": credential_id(raw[0][1])} if len(raw) == 1 else {"count": len(raw)}
 
 
-def _issued(plan: Plan, request: IssueRequest, made: tuple[IssuedCredential, ...]) -> Issued:
+def _issued(plan: IssuePlan, request: IssueRequest, made: tuple[IssuedCredential, ...]) -> Issued:
     draft: Draft = plan.draft
     return Issued(
         made,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
-from jitid.capabilities.issue.plan import Plan
+from jitid.capabilities.issue.plan import IssuePlan
 from jitid.errors import JitidError
 from jitid.issuers.issuer import Ids, Issuer, Minted, Order
 from jitid.keys.keyring import Keyring
@@ -34,17 +34,17 @@ class Mint(NamedTuple):
     key: SigningKey | None
 
 
-class Settled(NamedTuple):
+class GrantedRequest(NamedTuple):
     """A request that is granted; what remains is to make and to record its credentials."""
 
     request: IssueRequest
-    plan: Plan
+    plan: IssuePlan
     mint: Mint
     raw: list[tuple[bytes, bytes]]
     names: list[Ids]
 
 
-def make(settled: Sequence[Settled]) -> list[list[Minted]]:
+def make(settled: Sequence[GrantedRequest]) -> list[list[Minted]]:
     """Make the credentials of each request; those of one kind together, so that many are signed at once."""
     # What a target makes is made once it is recorded.
     minted: list[list[Minted]] = [

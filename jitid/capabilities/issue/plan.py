@@ -14,7 +14,7 @@ from jitid.capabilities.issue import narrow
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuers.issuer import Draft
 from jitid.model.credential import Credential, is_outside, judged_kinds, named_kind, told_kinds
-from jitid.model.directory import Entry
+from jitid.model.directory import DirectoryEntry
 from jitid.model.ledger_rows import Ancestor, Names
 from jitid.model.request import IssueRequest
 from jitid.model.task import Task, most_sensitive
@@ -30,7 +30,7 @@ from jitid.values.text import check_text, label, quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.issuers.targets import Chosen
+    from jitid.issuers.targets import ChosenTarget
     from jitid.ledger.view import View
     from jitid.model.agent import Agent
     from jitid.model.approval import Approval
@@ -41,14 +41,14 @@ class Who(NamedTuple):
 
     delegator: str
     proof: str
-    entry: Entry
+    entry: DirectoryEntry
 
 
-class Plan(NamedTuple):
+class IssuePlan(NamedTuple):
     """What will be recorded."""
 
     draft: Draft
-    entry: Entry
+    entry: DirectoryEntry
     """What the directory said."""
     task: Task | None
     """None if the task is opened by this issue."""
@@ -64,9 +64,9 @@ class Plan(NamedTuple):
     """Until when it may be renewed at most, as far as policy and task go."""
     approval: Approval | None
     """What it needs, and uses up; what was planned with one is to be done in the same transaction."""
-    chosen: Chosen | None = None
+    chosen: ChosenTarget | None = None
     """What it is made from, if that is a target or a template of one."""
-    right: name_rights.Right = name_rights.FREE
+    right: name_rights.NameRight = name_rights.FREE
     """By whose right it has the agent's name."""
     proved_subject: str | None = None
     """The subject of the ID token that proved the root delegator, if the directory did not know it at that time."""
@@ -86,7 +86,7 @@ def plan(
     terms: Terms,
     beside: int = 0,
     as_of: int | None = None,
-) -> Plan:
+) -> IssuePlan:
     """Return what a request comes to at the time of the snapshot.
 
     `beside` are the identities that the same transaction gives to the same agent, and that are not recorded yet.
@@ -288,7 +288,7 @@ def plan(
     if task is None:
         facts["opened"] = {"sensitivity": opened.sensitivity, "deadline": opened.deadline}
     maximum = opened.deadline if decision.max_ttl is None else min(opened.deadline, now + decision.max_ttl)
-    return Plan(
+    return IssuePlan(
         draft,
         entry,
         task,
@@ -324,7 +324,7 @@ def _beyond_those_above(
     )
 
 
-def name_limits(agent: Agent | None, right: name_rights.Right, now: int) -> list[tuple[int, str]]:
+def name_limits(agent: Agent | None, right: name_rights.NameRight, now: int) -> list[tuple[int, str]]:
     """Return what limits a lifetime because of the agent's name, in seconds and with its words."""
     longest = governance.longest(agent)
     found = [] if longest is None else [longest]
@@ -362,7 +362,7 @@ def _delegable(
     return tuple([scope for scope in scopes if scope not in wider])
 
 
-def target_of(chosen: Chosen | None, kind: str) -> str | None:
+def target_of(chosen: ChosenTarget | None, kind: str) -> str | None:
     """Return the target that is to make a credential; None for one that is made here."""
     return (
         chosen.target.name if chosen is not None and chosen.target is not None and is_outside(kind) else None
@@ -484,7 +484,7 @@ def _chain(above: introspection.Verified | None) -> list[str]:
 
 
 def _resolved(
-    snapshot: View, entry: Entry, request: IssueRequest, delegator: str, proof: str, terms: Terms
+    snapshot: View, entry: DirectoryEntry, request: IssueRequest, delegator: str, proof: str, terms: Terms
 ) -> Who:
     """Return a delegator by their own name, by whatever name they were stated, and how they were proved."""
     stated = request.delegator

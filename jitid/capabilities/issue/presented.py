@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _LONGEST = 100
 
 
-class Presented(NamedTuple):
+class PresentedProof(NamedTuple):
     """A token of another issuer that a caller may use."""
 
     proof: Proof
@@ -39,7 +39,7 @@ def present(
     token: Secret,
     sort: Sort = "id_token",
     actors: Callable[[View], Iterable[Actor]] | None = None,
-) -> Presented:
+) -> PresentedProof:
     """Return whom a token of a configured issuer proves, if it counts for the caller who presents it.
 
     Args:
@@ -65,7 +65,7 @@ def present(
             if caller is not None and caller.agent is not None:
                 # Agents of one name are many.
                 presenter = f"{presenter} {_identity(snapshot, caller)}"
-    return Presented(proof, None if named else Presentation(proof.mark, presenter, proof.expires_at))
+    return PresentedProof(proof, None if named else Presentation(proof.mark, presenter, proof.expires_at))
 
 
 def must_be_first(transaction: Transaction, uses: Iterable[Presentation]) -> None:

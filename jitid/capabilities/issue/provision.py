@@ -24,7 +24,7 @@ from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model.credential import State, is_outside
 from jitid.model.outside import Outside
-from jitid.model.target import Made
+from jitid.model.target import MadeCredential
 from jitid.system import time_limit
 from jitid.values.ids import parse_id
 from jitid.values.text import safe
@@ -116,7 +116,7 @@ def _owner(snapshot: View, jti: str) -> str:
     return credential.task_opener if task is None else told_owner(snapshot, task, credential.delegator, root)
 
 
-def _confirmation(outside: Outside, made: Made) -> Callable[[Transaction], bool]:
+def _confirmation(outside: Outside, made: MadeCredential) -> Callable[[Transaction], bool]:
     record = outside.record
 
     def confirm(transaction: Transaction) -> bool:

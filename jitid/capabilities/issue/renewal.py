@@ -50,7 +50,7 @@ from jitid.values.text import quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.issuers.targets import Chosen
+    from jitid.issuers.targets import ChosenTarget
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
 
@@ -69,7 +69,7 @@ class Renewal(NamedTuple):
     maximum: int
     recurring: int | None
     """The record of the agent, if it is registered."""
-    chosen: Chosen | None = None
+    chosen: ChosenTarget | None = None
     """What a further credential is made from, if that is a target or a template of one."""
 
 

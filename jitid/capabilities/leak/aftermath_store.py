@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jitid.ledger.select import LIVE
-from jitid.model.aftermath import Acted, Aftermath, AtTarget, Made, Over
+from jitid.model.aftermath import Acted, Aftermath, AtTarget, MadeAfterLeak, Over
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.times import check_times
 
@@ -64,7 +64,7 @@ def of(db: Any, now: int, identity: int, credential: int, reported_at: int, limi
         return rows
 
     ((identities, credentials, later, live),) = asked(_COUNTS)
-    made = [Made(credential_id(jti), identity_id(uid), *told) for jti, uid, *told in asked(_MADE)]
+    made = [MadeAfterLeak(credential_id(jti), identity_id(uid), *told) for jti, uid, *told in asked(_MADE)]
     acted = [
         Acted(agent, action, resource, allowed == 1, after == 1, *told)
         for agent, action, resource, allowed, after, *told in asked(_ACTED)

@@ -11,7 +11,7 @@ from jitid.capabilities.leak.store import LeakStore
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.ledger.view import View
 from jitid.model.credential import Credential, State
-from jitid.model.leak import Leak, LeakFilter, Places, Seen
+from jitid.model.leak import Leak, LeakFilter, LeakPlaces, SeenPlace
 from jitid.model.ledger_rows import Ancestor
 
 PAGE = 5_000
@@ -27,7 +27,7 @@ class Leaked(NamedTuple):
     reason: str | None
     """Why what verifies by the ledger refuses the credential; none if it takes it."""
     now: int
-    places: Places | None = None
+    places: LeakPlaces | None = None
     """Where it was seen, in short; none if nobody said."""
 
     @property
@@ -68,7 +68,7 @@ class LeakDetails(NamedTuple):
 
     leaked: Leaked
     lineage: list[Ancestor]
-    seen: list[Seen]
+    seen: list[SeenPlace]
     """The places where it was seen, as far as they are kept."""
     event: Mapping[str, Any]
     """The audit events that recorded it, closed it, and ended the credential; empty where there is none."""

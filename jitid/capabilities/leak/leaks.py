@@ -47,7 +47,7 @@ class LeakReport(NamedTuple):
     """Whether to believe what neither a signature nor a fingerprint proves."""
 
 
-class Reported(NamedTuple):
+class ReportedLeaks(NamedTuple):
     """What came of a report."""
 
     credentials: dict[int, str]
@@ -76,7 +76,7 @@ class Reported(NamedTuple):
     """Of those strings whose places were told, the marks of those that are of credentials, proved or not."""
 
 
-class Closed(NamedTuple):
+class ClosedLeaks(NamedTuple):
     """What closing came to."""
 
     closed: int
@@ -110,7 +110,7 @@ def add(
     *,
     dry_run: bool = False,
     accept_clock: bool = False,
-) -> Reported:
+) -> ReportedLeaks:
     """Record that what was found has leaked: credentials of this ledger, and nothing of the strings themselves.
 
     `sightings` are the places where strings were seen, by their marks in hexadecimal. Where what had been reported
@@ -140,7 +140,7 @@ def add(
         places = _places_of(strings, sure, finds, sightings) if sightings else _NOWHERE
         marks = _marks_of(strings) & sightings.keys() if sightings else ()
         before = LeakStore(snapshot).reported(sure, source) if dry_run else set[int]()
-    came = Reported(
+    came = ReportedLeaks(
         sure,
         left,
         set(sure.keys() - before),
@@ -219,7 +219,7 @@ def _places_of(
 
 def close(
     ledger: Ledger, chosen: LeakFilter, reason: str, *, valid_too: bool = False, accept_clock: bool = False
-) -> Closed:
+) -> ClosedLeaks:
     """Close leaks: somebody is done with them.
 
     Raises:
@@ -241,7 +241,7 @@ def close(
             )
         closed = LeakChanges(transaction).close_leaks([leak.key for leak in due])
         if not closed:
-            return Closed(0, len(found), 0, 0, None)
+            return ClosedLeaks(0, len(found), 0, 0, None)
         jtis = [jti for _, jti in closed]
         living = sum(leak.lives_on for leak in due)
         event = transaction.append(
@@ -255,7 +255,7 @@ def close(
                 "living": living or None,
             },
         )
-        return Closed(len(jtis), len(found) - len(jtis), len(valid), living, event.seq)
+        return ClosedLeaks(len(jtis), len(found) - len(jtis), len(valid), living, event.seq)
 
 
 def prove(ledger: Ledger, *, accept_clock: bool = False) -> int:

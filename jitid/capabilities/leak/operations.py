@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jitid.capabilities.leak.exposure import LeakDetails, LeakPage
-    from jitid.capabilities.leak.leaks import Closed, LeakReport, Reported
+    from jitid.capabilities.leak.leaks import ClosedLeaks, LeakReport, ReportedLeaks
     from jitid.capabilities.leak.timeline import Account
     from jitid.capabilities.leak.trace_result import Traced
     from jitid.model.leak import LeakFilter
@@ -25,7 +25,7 @@ class Trace(Operation["Traced"]):
     finds: Finds
 
 
-class AddLeaks(Operation["Reported"]):
+class AddLeaks(Operation["ReportedLeaks"]):
     """Record that what was found in a text has leaked; ids in it do not count."""
 
     finds: Finds
@@ -59,7 +59,7 @@ class RecountLeaks(Operation["list[Account]"]):
     jtis: tuple[str, ...] = ()
 
 
-class CloseLeaks(Operation["Closed"]):
+class CloseLeaks(Operation["ClosedLeaks"]):
     """Be done with leaks."""
 
     numbers: tuple[int, ...] = ()

@@ -18,7 +18,7 @@ from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.lineage import below
 from jitid.model.credential import State
-from jitid.model.leak import Refused
+from jitid.model.leak import RefusedLeaks
 
 _WAYS = ", ".join(f"'{state}'" for state in State if state not in (State.ACTIVE, State.PENDING))
 _INACTIVE = f"(c.ended_as IN ({_WAYS}) OR c.superseded_at <= :now OR c.expires_at <= :now)"
@@ -35,7 +35,7 @@ _TAKEN = """EXISTS (SELECT 1 FROM outside o WHERE o.credential = c.id
             OR o.settlement = 'unsupported' AND coalesce(o.honoured_until, c.expires_at) > :now))"""
 
 
-def refused(db: Any, after: int, limit: int, now: int) -> Refused:
+def refused(db: Any, after: int, limit: int, now: int) -> RefusedLeaks:
     """Return which leaks above a number, `limit` of them at most, are dead with all that came of them.
 
     Their credential is dead, and so is every other one of its identity and of what descends from that; none of them is
@@ -45,7 +45,7 @@ def refused(db: Any, after: int, limit: int, now: int) -> Refused:
     dialect.temporaries(db, {"unproved": _COLUMNS})
     gathered = db.execute(_GATHER, {"after": after, "limit": limit, "now": now}).rowcount
     if not gathered:
-        return Refused([], [], None)
+        return RefusedLeaks([], [], None)
     dialect.counted(db, "unproved")
     # Most ledgers have nothing at targets, and a million rows to go through.
     targets = db.execute("SELECT 1 FROM outside LIMIT 1").fetchone() is not None
@@ -59,7 +59,7 @@ def refused(db: Any, after: int, limit: int, now: int) -> Refused:
         {"now": now},
     )
     rows = db.execute("SELECT leak, inactive FROM unproved ORDER BY leak").fetchall()
-    return Refused(
+    return RefusedLeaks(
         [leak for leak, inactive in rows if inactive],
         [leak for leak, inactive in rows if not inactive],
         last if gathered == limit else None,

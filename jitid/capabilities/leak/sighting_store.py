@@ -9,7 +9,7 @@ from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.select import KEPT, Gone, left
 from jitid.model.event import sighted_digest
-from jitid.model.leak import NewPlaces, Noted, Places, Seen
+from jitid.model.leak import LeakPlaces, NewPlaces, Noted, SeenPlace
 from jitid.model.sighting import MOST_PLACES, Sighting
 
 _GIVEN = """credential INTEGER, nth INTEGER, place TEXT, line INTEGER, revision TEXT, found_at INTEGER, finder TEXT,
@@ -23,7 +23,7 @@ _SAME = """s.leak = l.id AND s.place = g.place AND coalesce(s.line, 0) = coalesc
 _DIGESTED = "s.leak, s.place, s.line, s.revision, s.found_at, s.finder, s.more"
 
 
-def places(db: Any, numbers: Iterable[int]) -> dict[int, Places]:
+def places(db: Any, numbers: Iterable[int]) -> dict[int, LeakPlaces]:
     """Return in short where each of these leaks was seen that was seen anywhere."""
     select.give(db, (), (), leaks=numbers)
     rows = db.execute(
@@ -34,21 +34,21 @@ def places(db: Any, numbers: Iterable[int]) -> dict[int, Places]:
              CROSS JOIN sighting f WHERE f.id = n.first"""
     )
     return {
-        leak: Places(Seen(Sighting(*told), event), count, kept)
+        leak: LeakPlaces(SeenPlace(Sighting(*told), event), count, kept)
         for leak, count, kept, *told, event in rows.fetchall()
     }
 
 
-def all_of(db: Any, numbers: Iterable[int]) -> dict[int, list[Seen]]:
+def all_of(db: Any, numbers: Iterable[int]) -> dict[int, list[SeenPlace]]:
     """Return the places where each of these leaks was seen, in the order in which they were reported."""
     select.give(db, (), (), leaks=numbers)
-    found: dict[int, list[Seen]] = {}
+    found: dict[int, list[SeenPlace]] = {}
     for leak, *told, event in db.execute(
         """SELECT s.leak, s.place, s.line, s.revision, s.found_at, s.finder, s.event
              FROM given_leak g CROSS JOIN sighting s
             WHERE s.leak = g.leak AND s.place IS NOT NULL ORDER BY s.id"""
     ).fetchall():
-        found.setdefault(leak, []).append(Seen(Sighting(*told), event))
+        found.setdefault(leak, []).append(SeenPlace(Sighting(*told), event))
     return found
 
 

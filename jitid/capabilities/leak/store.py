@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from jitid.model.leak import (
         Leak,
         LeakFilter,
+        LeakPlaces,
         LeakRow,
         NewPlaces,
         Noted,
-        Places,
         Printed,
-        Recorded,
-        Refused,
-        Seen,
+        RecordedLeaks,
+        RefusedLeaks,
+        SeenPlace,
     )
 
 _LEAK = """
@@ -130,7 +130,7 @@ class LeakStore:
         )
         return self._leaks(rows.fetchall())
 
-    def refused_leaks(self, after: int, limit: int) -> Refused:
+    def refused_leaks(self, after: int, limit: int) -> RefusedLeaks:
         """Return which of those, at most so many of them, are dead with all that came of them."""
         from jitid.capabilities.leak import refused_store
 
@@ -164,13 +164,13 @@ class LeakStore:
         )
         return [credential_id(jti) for (jti,) in rows]
 
-    def places(self, numbers: Iterable[int]) -> dict[int, Places]:
+    def places(self, numbers: Iterable[int]) -> dict[int, LeakPlaces]:
         """Return in short where each of these leaks was seen that was seen anywhere."""
         from jitid.capabilities.leak import sighting_store
 
         return sighting_store.places(self._db, numbers)
 
-    def sightings(self, numbers: Iterable[int]) -> dict[int, list[Seen]]:
+    def sightings(self, numbers: Iterable[int]) -> dict[int, list[SeenPlace]]:
         """Return the places where each of these leaks was seen, in the order in which they were reported."""
         from jitid.capabilities.leak import sighting_store
 
@@ -227,7 +227,7 @@ class LeakChanges(LeakStore):
         self._transaction = transaction
         transaction.alone()
 
-    def add_leaks(self, credentials: Iterable[int], source: str, reported_at: int) -> Recorded:
+    def add_leaks(self, credentials: Iterable[int], source: str, reported_at: int) -> RecordedLeaks:
         """Record that these credentials leaked; open reports from that source stay."""
         return _add(
             self._db, credentials, source, reported_at, now=self._now, event=self._transaction.next_seq()
@@ -253,9 +253,9 @@ class LeakChanges(LeakStore):
 
 def _add(
     db: Any, credentials: Iterable[int], source: str, reported_at: int, *, now: int, event: int
-) -> Recorded:
+) -> RecordedLeaks:
     """Record that credentials leaked; those in an open report from that source stay as they are."""
-    from jitid.model.leak import Recorded
+    from jitid.model.leak import RecordedLeaks
 
     select.give(db, (), (), credentials=sorted(credentials))
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM leak").fetchone()
@@ -283,14 +283,14 @@ def _add(
     ).fetchone()
     (given,) = db.execute("SELECT count(*) FROM given_credential").fetchone()
     if given == len(new):
-        return Recorded(new, moved, 0)
+        return RecordedLeaks(new, moved, 0)
     (later,) = db.execute(
         """SELECT count(*) FROM given_credential g CROSS JOIN credential c CROSS JOIN leak l
             WHERE c.id = g.credential AND l.credential = c.id AND l.source = :source AND l.id <= :last
               AND l.closed_at IS NULL AND l.reported_at > :reported AND l.reported_at > c.issued_at""",
         told,
     ).fetchone()
-    return Recorded(new, moved, later)
+    return RecordedLeaks(new, moved, later)
 
 
 def _change(

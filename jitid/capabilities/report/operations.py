@@ -8,7 +8,7 @@ from jitid.operation.base import Operation
 
 if TYPE_CHECKING:
     from jitid.capabilities.report.sprawl_report import Report
-    from jitid.capabilities.sweep.thresholds import Limits
+    from jitid.capabilities.sweep.thresholds import Thresholds
 
 
 class MakeReport(Operation["Report"]):
@@ -18,5 +18,5 @@ class MakeReport(Operation["Report"]):
     """Seconds since the epoch; None for now."""
     days: int
     """For how many days of UTC the trend is told."""
-    limits: Limits
+    limits: Thresholds
     accept_clock: bool = False

@@ -12,7 +12,7 @@ from jitid.capabilities.report.sprawl_report import (
     RECORDED_NOW,
     ROWS_LEFT,
     VALID_AFTER_FIVE_DAYS,
-    Published,
+    PublishedFigure,
     Report,
 )
 from jitid.capabilities.sweep.finding import Finding
@@ -166,7 +166,7 @@ def _spread(spread: Spread) -> dict[str, Any]:
     }
 
 
-def _published(figure: Published) -> dict[str, Any]:
+def _published(figure: PublishedFigure) -> dict[str, Any]:
     return {"value": figure.value, "source": figure.source}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from jitid.capabilities.report import report_document, sprawl_report
 from jitid.capabilities.report.report_document import over_scoped
 from jitid.capabilities.report.sprawl_report import AGENTS_PER_PERSON, VALID_AFTER_FIVE_DAYS, Report
-from jitid.formats.card import Bar, Bars, Card, Columns, Table
+from jitid.formats.card import Bar, Bars, Card, CardTable, Columns
 from jitid.formats.figures import count, counted, duration, mean, percent
 from jitid.formats.page import page, sentence
 from jitid.model.survey import Breakdown
@@ -85,9 +85,9 @@ def _trend(report: Report) -> Iterator[Card]:
         yield Card(title, note, columns=columns)
 
 
-def _days(report: Report) -> Table:
+def _days(report: Report) -> CardTable:
     figures = [[count(getattr(day, name)) for name in _TREND] for day in report.survey.trend]
-    return Table(
+    return CardTable(
         "By day of UTC; the last day goes up to the time of the report.",
         ("Day", "Alive at its end", "Issued", "Ended", "Leaks reported"),
         [(date, *each) for date, each in zip(_dates(report), figures, strict=True)],
@@ -123,9 +123,9 @@ def _share(part: int, whole: int) -> str:
     return f"{count(part)} · {percent(part / whole)}"
 
 
-def _shares(caption: str, head: str, bars: list[Bar], whole: int) -> Table:
+def _shares(caption: str, head: str, bars: list[Bar], whole: int) -> CardTable:
     rows = [(bar.name, count(int(bar.value)), percent(bar.value / whole)) for bar in bars]
-    return Table(caption, (head, "Live", "Share"), rows)
+    return CardTable(caption, (head, "Live", "Share"), rows)
 
 
 def _use(report: Report) -> Card:
@@ -203,7 +203,7 @@ def _standing(report: Report) -> Card:
         share = each.standing / each.live if each.live else 0
         parts.append(Bar(f"{each.sensitivity}, over {limit}", share, f"{standing} of {live}", "warn"))
         rows.append((each.sensitivity, limit, live, standing))
-    table = Table("Live credentials by sensitivity.", ("Sensitivity", "Limit", "Live", "Standing"), rows)
+    table = CardTable("Live credentials by sensitivity.", ("Sensitivity", "Limit", "Live", "Standing"), rows)
     return Card(title, bars=Bars("standing", title, parts, 1), table=table)
 
 

@@ -9,7 +9,7 @@ from jitid.capabilities.report.report_document import rounded
 from jitid.capabilities.report.sprawl_report import (
     AGENTS_PER_PERSON,
     VALID_AFTER_FIVE_DAYS,
-    Published,
+    PublishedFigure,
     Report,
 )
 from jitid.capabilities.sweep.finding import Finding
@@ -295,7 +295,7 @@ def _one(name: str, told: str, value: float | None) -> Metric:
     return Metric(name, told, (Sample({}, value),))
 
 
-def _published(name: str, told: str, figure: Published) -> Metric:
+def _published(name: str, told: str, figure: PublishedFigure) -> Metric:
     return Metric(name, f"{told}, as published", (Sample({"source": figure.source}, figure.value),))
 
 

@@ -59,7 +59,7 @@ Figures = Iterable[tuple[str, str]]
 
 def text(report: Report, colour: bool) -> Iterator[str]:
     """Yield the report in sections, each under its heading."""
-    page = _Page(min(terminal_width(), _LINE), colour)
+    page = _ReportPage(min(terminal_width(), _LINE), colour)
     yield page.title(f"Identity report of {format_time(report.at)}")
     yield page.figures(_totals(report))
     yield page.heading("Leaked secrets")
@@ -109,7 +109,7 @@ def _totals(report: Report) -> Figures:
         yield "over-scoped", wide
 
 
-def _directory(report: Report, page: _Page) -> Iterator[str]:
+def _directory(report: Report, page: _ReportPage) -> Iterator[str]:
     found = report.directory
     if found is None:
         yield page.paragraph(f"{NO_DIRECTORY_THEN}; {RECORDED_NOW}")
@@ -150,7 +150,7 @@ def _lifetimes(report: Report) -> Figures:
     yield "at the end", f"{tasks}; {count(retirement.still_live)} still have"
 
 
-def _leaks(report: Report, page: _Page) -> Iterator[str]:
+def _leaks(report: Report, page: _ReportPage) -> Iterator[str]:
     leaks = report.survey.leaks
     own, verifiers = report.valid_after_five_days, report.accepted_after_five_days
     published = VALID_AFTER_FIVE_DAYS
@@ -206,7 +206,7 @@ def _spread(spread: Spread) -> str:
     return f"p50 {duration(spread.p50)}, p95 {duration(spread.p95)}, longest {duration(spread.longest)}"
 
 
-def _offenders(report: Report, page: _Page) -> Iterator[str]:
+def _offenders(report: Report, page: _ReportPage) -> Iterator[str]:
     if report.offenders is None:
         yield page.paragraph(NO_OFFENDERS_THEN)
     elif not report.offenders:
@@ -233,14 +233,14 @@ def busy(report: Report) -> tuple[Day, ...]:
     return days[-1:]
 
 
-def _left_out(report: Report, page: _Page) -> Iterator[str]:
+def _left_out(report: Report, page: _ReportPage) -> Iterator[str]:
     left = len(report.survey.trend) - len(busy(report))
     if left:
         first = "the first day is" if left == 1 else f"the first {left} days are"
         yield page.paragraph(f"{first} left out: nothing was alive, and nothing happened")
 
 
-class _Page:
+class _ReportPage:
     """What the sections have in common: how wide they are, and whether in colour."""
 
     def __init__(self, width: int, colour: bool) -> None:

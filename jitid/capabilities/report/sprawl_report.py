@@ -12,7 +12,7 @@ from jitid.capabilities.integrity.prune_store import PruneStore
 from jitid.capabilities.report import store as report_store
 from jitid.capabilities.sweep.finding import Coverage, Finding, Severity
 from jitid.capabilities.sweep.rules import over_privileged, over_scoped
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.view import View
 from jitid.model.acceptance import LEEWAY_TEXT
@@ -31,16 +31,16 @@ _OVER_SCOPED = over_scoped.RULE.name
 _OVER_PRIVILEGED = over_privileged.RULE.name
 
 
-class Published(NamedTuple):
+class PublishedFigure(NamedTuple):
     """A figure that somebody else has published."""
 
     value: float
     source: str
 
 
-AGENTS_PER_PERSON = Published(80, "NHI Mgmt Group")
+AGENTS_PER_PERSON = PublishedFigure(80, "NHI Mgmt Group")
 """Agents to a person."""
-VALID_AFTER_FIVE_DAYS = Published(91.6, "NHI Mgmt Group")
+VALID_AFTER_FIVE_DAYS = PublishedFigure(91.6, "NHI Mgmt Group")
 """Of a hundred leaked secrets, those that still work five days after their owner was told."""
 
 JUDGED_TWICE = (
@@ -157,7 +157,7 @@ def make(
     *,
     at: int | None = None,
     days: int = DEFAULT_DAYS,
-    limits: Limits,
+    limits: Thresholds,
     found: Iterable[Finding | Coverage] = (),
 ) -> Report:
     """Report the present, or the past from what the ledger remembers.

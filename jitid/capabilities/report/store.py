@@ -6,9 +6,19 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.use import reported_store
-from jitid.ledger.lifespans import LIVED, Asked, leaks, retirement, trend
+from jitid.ledger.lifespans import LIVED, AtOneTime, leaks, retirement, trend
 from jitid.ledger.select import LIVE
-from jitid.model.survey import Band, Breakdown, DirectoryCounts, Part, People, Sensitive, Survey, Totals, Use
+from jitid.model.survey import (
+    Band,
+    Breakdown,
+    DirectoryCounts,
+    Part,
+    People,
+    Sensitive,
+    Survey,
+    SurveyedUse,
+    Totals,
+)
 from jitid.model.task import SENSITIVITIES
 
 if TYPE_CHECKING:
@@ -97,7 +107,7 @@ class _Surveying:
     def __init__(self, db: Any, at: int | None, now: int) -> None:
         self._db = db
         self._past = at is not None
-        self._asked = Asked(db, now if at is None else at)
+        self._asked = AtOneTime(db, now if at is None else at)
         self._alive = LIVE if at is None else LIVED
         for name, columns in _TABLES.items():
             db.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({columns})")
@@ -249,7 +259,7 @@ class _Surveying:
         name, most = highest[0] if highest else (None, None)
         return People(people, int(identities), None if most is None else int(most), name)
 
-    def _use(self) -> Use:
+    def _use(self) -> SurveyedUse:
         handing = f"""SELECT h.identity FROM handing h
                        WHERE EXISTS (SELECT 1 FROM credential c WHERE c.identity = h.identity AND {self._alive})"""
         renewed = "SELECT identity FROM renewed WHERE live > 0"
@@ -264,7 +274,7 @@ class _Surveying:
         )
         identities = int(live - twice)
         never = identities - used
-        return Use(identities, renewals, delegated, authorized, never, self._unknown(never))
+        return SurveyedUse(identities, renewals, delegated, authorized, never, self._unknown(never))
 
     def _unknown(self, never: int) -> int:
         """Return of how many identities that seem unused it is not known that they are."""

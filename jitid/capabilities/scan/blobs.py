@@ -11,9 +11,16 @@ from subprocess import Popen
 
 from jitid.capabilities.scan import archives
 from jitid.capabilities.scan.git_repository import Repository
-from jitid.capabilities.scan.history import DAMAGED, MISSING, Listing, Selection, Share, list_objects
+from jitid.capabilities.scan.history import (
+    DAMAGED,
+    MISSING,
+    ObjectListing,
+    ObjectSelection,
+    ObjectShare,
+    list_objects,
+)
 from jitid.capabilities.scan.hits import CHUNK, Hit, Searcher
-from jitid.capabilities.scan.item import Item, Origin, Tally
+from jitid.capabilities.scan.item import Item, Origin, ScanTally
 from jitid.capabilities.scan.provenance import Appearance, locate
 from jitid.errors import StorageError
 from jitid.search.strings import is_wide
@@ -42,13 +49,13 @@ class Blobs:
     root = "The top of the repository."
     processes: int | None = None
 
-    def __init__(self, repository: Repository, selection: Selection) -> None:
+    def __init__(self, repository: Repository, selection: ObjectSelection) -> None:
         """Nothing is listed before `prepare`."""
         self._repository = repository
         self._selection = selection
-        self._listing: Listing | None = None
+        self._listing: ObjectListing | None = None
         self._turns = -1
-        self.tally = Tally()
+        self.tally = ScanTally()
         """What is not there to be searched."""
 
     @property
@@ -60,7 +67,7 @@ class Blobs:
         """List the objects. Raises StorageError if there is no room for the list."""
         del processes  # there are shares enough, and each is searched by whoever comes for it
         self.close()
-        self.tally = Tally()
+        self.tally = ScanTally()
         try:
             self._listing = list_objects(self._repository, self._selection, self.tally)
         except OSError as error:
@@ -87,7 +94,7 @@ class Blobs:
             if turn[0] == 0:
                 # There is one, even if nothing is in it.
                 searcher.tally.add(self.tally)
-            yield from Reading(self._repository, self._listing.shares[turn[0]], searcher).all()
+            yield from BlobReading(self._repository, self._listing.shares[turn[0]], searcher).all()
 
     def located(self, hits: list[Hit]) -> list[Hit]:
         """Return hits with path, line and commit: of the versions of one file that have a string, the oldest."""
@@ -112,10 +119,10 @@ def _oldest(versions: Sequence[tuple[Appearance, Hit]]) -> Hit:
     return hit._replace(place=one.place, line=line, revision=one.commit, origin=origin)
 
 
-class Reading:
+class BlobReading:
     """One share of the objects of a repository, read from one git after another, should one be ended."""
 
-    def __init__(self, repository: Repository, share: Share, searcher: Searcher) -> None:
+    def __init__(self, repository: Repository, share: ObjectShare, searcher: Searcher) -> None:
         self._repository = repository
         self._ids = share.ids.fileno()
         self._count = share.number

@@ -10,8 +10,8 @@ from itertools import islice
 
 from jitid.capabilities.scan.gitignore import NOTHING, REPOSITORY, Rules, rules_above, rules_in
 from jitid.capabilities.scan.hits import Hit, Searcher
-from jitid.capabilities.scan.item import Tally
-from jitid.capabilities.scan.read_files import SPECIAL, STDIN, Reading, why
+from jitid.capabilities.scan.item import ScanTally
+from jitid.capabilities.scan.read_files import SPECIAL, STDIN, FileReading, why
 from jitid.capabilities.scan.shared_work import Sharing
 from jitid.capabilities.scan.walk import Tree
 from jitid.errors import UsageError
@@ -82,7 +82,7 @@ class FileSource:
 
     def search(self, searcher: Searcher) -> Iterator[None]:
         """Search a share of the files."""
-        reading = Reading(searcher)
+        reading = FileReading(searcher)
         try:
             for piece in self._sharing.pieces():
                 if piece is None:
@@ -111,7 +111,7 @@ class FileSource:
         self._sharing.close()
 
     def _folder(
-        self, reading: Reading, number: int, path: str, names: tuple[str, ...], files: list[str] | None
+        self, reading: FileReading, number: int, path: str, names: tuple[str, ...], files: list[str] | None
     ) -> Iterator[None]:
         shown = _prefix(path) + "".join(f"{name}/" for name in names)
         if not names and files is None and number in self._above:
@@ -133,7 +133,7 @@ class FileSource:
 
     def _entries(
         self,
-        reading: Reading,
+        reading: FileReading,
         tree: Tree,
         number: int,
         names: tuple[str, ...],
@@ -173,7 +173,7 @@ class FileSource:
 
     def _kept(
         self,
-        tally: Tally,
+        tally: ScanTally,
         rules: Rules,
         number: int,
         names: tuple[str, ...],

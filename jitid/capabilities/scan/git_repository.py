@@ -54,7 +54,7 @@ EMPTY_TREES = {
 """The id of a tree without an entry, which git knows without an object, by the length of ids."""
 
 
-class Answer(NamedTuple):
+class GitAnswer(NamedTuple):
     """What git said to a short question."""
 
     status: int
@@ -117,7 +117,7 @@ class Repository:
 
     def ask(
         self, *arguments: str, given: bytes = b"", most: int = _MOST_ANSWER, config: Sequence[str] = ()
-    ) -> Answer:
+    ) -> GitAnswer:
         """Return what git answers to a short question; `config` is as `running` has it.
 
         Raises:
@@ -135,7 +135,7 @@ class Repository:
                 ) from None
         if len(output) > most:
             raise StorageError(f"git answered more than {most} bytes about {quote(self.name, 200)}")
-        return Answer(process.returncode, output, error.decode("utf-8", "replace"))
+        return GitAnswer(process.returncode, output, error.decode("utf-8", "replace"))
 
     @contextmanager
     def running(
@@ -214,7 +214,7 @@ class Repository:
             )
         return found
 
-    def _no_repository(self, answer: Answer) -> UsageError | RefusedError | StorageError:
+    def _no_repository(self, answer: GitAnswer) -> UsageError | RefusedError | StorageError:
         shown = quote(self.name, 200)
         if "dubious ownership" in answer.error:
             place = re.search(r"repository at '(.*)'", answer.error)

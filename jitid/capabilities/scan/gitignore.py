@@ -31,7 +31,7 @@ class _Pattern(NamedTuple):
     negated: bool
 
 
-class _Ending(NamedTuple):
+class _Suffix(NamedTuple):
     """What a name ends with."""
 
     text: str
@@ -62,7 +62,7 @@ class Patterns:
                 matches = plain.__eq__
                 (paths if whole else names).add(plain)
             elif not whole and glob.startswith("*") and is_plain(glob[1:]):
-                matches = _Ending(unescaped(glob[1:])).ends
+                matches = _Suffix(unescaped(glob[1:])).ends
                 ends.add(unescaped(glob[1:]))
             else:
                 expression = translated(glob, whole=whole)

@@ -11,7 +11,7 @@ from typing import IO, NamedTuple
 from zlib import crc32
 
 from jitid.capabilities.scan.git_repository import Repository
-from jitid.capabilities.scan.item import Tally
+from jitid.capabilities.scan.item import ScanTally
 from jitid.values.text import safe
 
 _SHARES = 16
@@ -39,7 +39,7 @@ BROKEN = "what git complains of"
 SUBMODULES = "submodules, which are repositories of their own"
 
 
-class Share(NamedTuple):
+class ObjectShare(NamedTuple):
     """A part of the objects, for one process."""
 
     ids: IO[bytes]
@@ -48,10 +48,10 @@ class Share(NamedTuple):
     """How many there are."""
 
 
-class Listing(NamedTuple):
+class ObjectListing(NamedTuple):
     """The objects that are to be searched."""
 
-    shares: Sequence[Share]
+    shares: Sequence[ObjectShare]
     paths: IO[bytes]
     """A file with a line for each: its id, its type, and the first path that leads to it, if one does."""
     number: int
@@ -65,7 +65,7 @@ class Listing(NamedTuple):
             file.close()
 
 
-class Selection(NamedTuple):
+class ObjectSelection(NamedTuple):
     """Which objects of a repository are meant."""
 
     ids: Sequence[str] = ()
@@ -74,7 +74,7 @@ class Selection(NamedTuple):
     """Those too that no ref leads to."""
 
 
-def list_objects(repository: Repository, selection: Selection, tally: Tally) -> Listing:
+def list_objects(repository: Repository, selection: ObjectSelection, tally: ScanTally) -> ObjectListing:
     """List the blobs, commits and annotated tags, each once; what is missing is told to the tally.
 
     Versions of one file are in one share: git keeps them as differences from each other.
@@ -107,7 +107,7 @@ def list_objects(repository: Repository, selection: Selection, tally: Tally) -> 
     paths.flush()
     many = 1 if size < _WORTH_SHARING else 2 if size < _WORTH_MORE else _SHARES
     shares = [_joined(buckets[number::many], counts[number::many]) for number in range(many)]
-    return Listing(shares, paths, sum(counts), size)
+    return ObjectListing(shares, paths, sum(counts), size)
 
 
 def _file() -> IO[bytes]:
@@ -115,7 +115,7 @@ def _file() -> IO[bytes]:
     return tempfile.TemporaryFile()
 
 
-def _joined(files: Sequence[IO[bytes]], counts: Sequence[int]) -> Share:
+def _joined(files: Sequence[IO[bytes]], counts: Sequence[int]) -> ObjectShare:
     first, *others = files
     for other in others:
         other.seek(0)
@@ -123,7 +123,7 @@ def _joined(files: Sequence[IO[bytes]], counts: Sequence[int]) -> Share:
             first.write(piece)
         other.close()
     first.flush()
-    return Share(first, sum(counts))
+    return ObjectShare(first, sum(counts))
 
 
 def _shallow(repository: Repository) -> frozenset[bytes]:
@@ -137,7 +137,7 @@ def _shallow(repository: Repository) -> frozenset[bytes]:
         return frozenset()
 
 
-def _listed(repository: Repository, selection: Selection, tally: Tally) -> Iterator[bytes]:
+def _listed(repository: Repository, selection: ObjectSelection, tally: ScanTally) -> Iterator[bytes]:
     """Yield lines of git: type, id, size and path of an object; or an id and `missing`."""
     if selection.unreachable:
         with _walk(repository, selection, PIPE, tally) as walk:
@@ -153,7 +153,7 @@ def _listed(repository: Repository, selection: Selection, tally: Tally) -> Itera
 
 
 def _checked(
-    repository: Repository, selection: Selection, tally: Tally, *, every: bool = False
+    repository: Repository, selection: ObjectSelection, tally: ScanTally, *, every: bool = False
 ) -> Generator[bytes, None, int]:
     """Yield the lines of one walk, and return the status of git that went it."""
     answered = 0
@@ -173,7 +173,7 @@ def _checked(
 
 
 def _after_damage(
-    repository: Repository, selection: Selection, tally: Tally, answered: int, *, every: bool
+    repository: Repository, selection: ObjectSelection, tally: ScanTally, answered: int, *, every: bool
 ) -> Generator[bytes, None, int]:
     """Yield what is left when git has ended at an object that it cannot even name the type of."""
     with _file() as names:
@@ -217,9 +217,9 @@ def _behind(file: IO[bytes], at: int, number: int) -> int:
 @contextmanager
 def _walk(
     repository: Repository,
-    selection: Selection,
+    selection: ObjectSelection,
     stdout: int | IO[bytes],
-    tally: Tally,
+    tally: ScanTally,
     *,
     every: bool = False,
 ) -> Iterator[Popen[bytes]]:
@@ -253,7 +253,7 @@ def _walk(
             tally.miss(BROKEN, f"git {words[0]} ended with status {status}")
 
 
-def _index(repository: Repository, tally: Tally) -> Sequence[str]:
+def _index(repository: Repository, tally: ScanTally) -> Sequence[str]:
     """Return the words for what is staged; one that is damaged would hide all the rest."""
     if repository.bare:
         return ()
@@ -265,7 +265,7 @@ def _index(repository: Repository, tally: Tally) -> Sequence[str]:
     return ()
 
 
-def ends(repository: Repository, selection: Selection) -> IO[bytes]:
+def ends(repository: Repository, selection: ObjectSelection) -> IO[bytes]:
     """Return a file for the standard input of `git rev-list`: where it is to begin, besides the refs, and to end."""
     given = _file()
     given.write("".join(f"{one}\n" for one in selection.ids or _stashed(repository)).encode("ascii"))

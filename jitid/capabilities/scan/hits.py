@@ -8,12 +8,12 @@ from collections.abc import Set as AbstractSet
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
 
-from jitid.capabilities.scan.item import Item, Origin, Tally
+from jitid.capabilities.scan.item import Item, Origin, ScanTally
 from jitid.crypto.private_key import SEED
 from jitid.search.find import AFTER as LONGEST_ALONE
 from jitid.search.find import Finds, mark
 from jitid.search.hidden import AFTER, BEFORE, HiddenSearch
-from jitid.search.secret_shapes import Looks
+from jitid.search.secret_shapes import SecretSearch
 from jitid.search.strings import PEM, is_wide
 
 CHUNK = 1 << 19
@@ -67,7 +67,7 @@ class Batch(NamedTuple):
     """The first places of each string."""
     finds: Finds
     """The strings, and how often each was met."""
-    tally: Tally
+    tally: ScanTally
     """How much was searched for them."""
 
     def pack(self) -> tuple[Any, ...]:
@@ -78,7 +78,7 @@ class Batch(NamedTuple):
     def unpack(cls, values: tuple[Any, ...]) -> Batch:
         """Return what `pack` packed."""
         hits, finds, tally = values
-        return cls([Hit(*hit) for hit in hits], Finds.unpack(finds), Tally.unpack(tally))
+        return cls([Hit(*hit) for hit in hits], Finds.unpack(finds), ScanTally.unpack(tally))
 
 
 class Searcher:
@@ -89,11 +89,11 @@ class Searcher:
     together by `whole`.
     """
 
-    def __init__(self, sorts: frozenset[str] = SORTS, looks: Looks | None = None) -> None:
+    def __init__(self, sorts: frozenset[str] = SORTS, looks: SecretSearch | None = None) -> None:
         """Args: `sorts` are those of the strings that are looked for; `looks` finds secrets that were adopted."""
         self._sorts = sorts
         self._strings = HiddenSearch(sorts, looks)
-        self.tally = Tally()
+        self.tally = ScanTally()
         self._hits: list[Hit] = []
         self._finds = Finds()
         self._places: dict[bytes, int] = {}
@@ -238,7 +238,7 @@ class Searcher:
     def take(self) -> Batch:
         """Return what was found since the last time."""
         batch = Batch(self._hits, self._finds, self.tally)
-        self._hits, self._finds, self.tally = [], Finds(), Tally()
+        self._hits, self._finds, self.tally = [], Finds(), ScanTally()
         self._places = {}
         return batch
 

@@ -56,7 +56,7 @@ class Hooks(NamedTuple):
     """Whether they are of this repository alone, and not of others too."""
 
 
-class Installed(NamedTuple):
+class InstalledHook(NamedTuple):
     """What became of a hook."""
 
     path: str
@@ -65,7 +65,7 @@ class Installed(NamedTuple):
     hooks: Hooks
 
 
-def install(repository: Repository, program: Sequence[str]) -> Installed:
+def install(repository: Repository, program: Sequence[str]) -> InstalledHook:
     """Write the hook where git looks for it; `program` are the words that start jitid.
 
     Raises:
@@ -79,7 +79,7 @@ def install(repository: Repository, program: Sequence[str]) -> Installed:
     try:
         before = _read(path)
         if before == text:
-            return Installed(path, "present", hooks)
+            return InstalledHook(path, "present", hooks)
         if os.path.lexists(path) and (before is None or _MARK not in before.split("\n")[1:2]):
             raise UsageError(
                 f"there is another hook already, {quote(path, 200)}; nothing was changed",
@@ -90,7 +90,7 @@ def install(repository: Repository, program: Sequence[str]) -> Installed:
     except OSError as error:
         why = (error.strerror or "error").lower()
         raise OutputError(f"the hook {quote(path, 200)} cannot be written: {why}") from error
-    return Installed(path, "installed" if before is None else "updated", hooks)
+    return InstalledHook(path, "installed" if before is None else "updated", hooks)
 
 
 def text_of(program: Sequence[str]) -> str:

@@ -26,7 +26,7 @@ class Item(NamedTuple):
     """Which member of the archive at that place it is."""
 
 
-class Tally:
+class ScanTally:
     """How much was searched, and what was not."""
 
     __slots__ = ("bytes", "histories", "items", "missed", "named", "passed", "repositories")
@@ -62,7 +62,7 @@ class Tally:
         if len(named) < MOST_NAMED:
             named.append(place)
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: ScanTally) -> None:
         """Add what was searched elsewhere."""
         self.items += other.items
         self.bytes += other.bytes
@@ -80,7 +80,7 @@ class Tally:
         return tuple(getattr(self, name) for name in _PACKED)
 
     @classmethod
-    def unpack(cls, values: tuple[object, ...]) -> Tally:
+    def unpack(cls, values: tuple[object, ...]) -> ScanTally:
         """Return what `pack` packed."""
         tally = cls()
         for name, value in zip(_PACKED, values, strict=True):

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from jitid.capabilities.scan.git_repository import Repository
-from jitid.capabilities.scan.history import Listing, Selection, ends, output, records
+from jitid.capabilities.scan.history import ObjectListing, ObjectSelection, ends, output, records
 
 _MOST_RECORDS = 10_000_000
 """So many changes of files are looked at: trees may be made to have no end."""
@@ -42,7 +42,7 @@ class Appearance(NamedTuple):
     """Whether it is a version of a file; the lines of a commit or a tag are not those of its message."""
 
 
-class _Change(NamedTuple):
+class _BlobChange(NamedTuple):
     """That a commit brought a blob."""
 
     commit: str | None
@@ -52,7 +52,7 @@ class _Change(NamedTuple):
 
 
 def locate(
-    repository: Repository, selection: Selection, listing: Listing, wanted: frozenset[str]
+    repository: Repository, selection: ObjectSelection, listing: ObjectListing, wanted: frozenset[str]
 ) -> Mapping[str, Appearance]:
     """Return where objects stand: which commit brought them, and under which name."""
     found: dict[str, Appearance] = {}
@@ -75,14 +75,14 @@ def locate(
             paths = dict.fromkeys(blobs[oid] for oid in sorted(left) if blobs[oid])
             brought |= _brought(repository, selection, left, tuple(paths)[:_MOST_PATHS])
         for oid, path in blobs.items():
-            change = brought.get(oid) or _Change(None, path or f"(object {oid})", 0, _LAST)
+            change = brought.get(oid) or _BlobChange(None, path or f"(object {oid})", 0, _LAST)
             in_head = None if heads is None else oid in heads
             found[oid] = Appearance(change.path, change.commit, None, in_head, change.others, change.order)
     times = _times(repository, {one.commit for one in found.values() if one.commit is not None})
     return {oid: one._replace(time=times.get(one.commit or "")) for oid, one in found.items()}
 
 
-def _named(listing: Listing, wanted: frozenset[str]) -> Iterator[tuple[str, str, str]]:
+def _named(listing: ObjectListing, wanted: frozenset[str]) -> Iterator[tuple[str, str, str]]:
     """Yield id, type and path of what is wanted."""
     listing.paths.seek(0)
     for line in listing.paths:
@@ -108,13 +108,13 @@ def _in_head(repository: Repository, blobs: Collection[str]) -> set[str] | None:
 
 
 def _brought(
-    repository: Repository, selection: Selection, left: set[str], paths: Sequence[str] = ()
-) -> dict[str, _Change]:
+    repository: Repository, selection: ObjectSelection, left: set[str], paths: Sequence[str] = ()
+) -> dict[str, _BlobChange]:
     """Return for each of some blobs the oldest commit that brought it, and take it out of those; `paths` are looked at.
 
     Nothing means all paths.
     """
-    found: dict[str, _Change] = {}
+    found: dict[str, _BlobChange] = {}
     commit = ""
     with (
         ends(repository, selection) as given,
@@ -147,7 +147,7 @@ def _brought(
             _, path = next(changes, (0, b""))
             if oid in left:
                 left.discard(oid)
-                found[oid] = _Change(commit, os.fsdecode(path), 0, number)
+                found[oid] = _BlobChange(commit, os.fsdecode(path), 0, number)
             elif oid in found and found[oid].commit == commit:
                 found[oid] = found[oid]._replace(others=found[oid].others + 1)
     return found

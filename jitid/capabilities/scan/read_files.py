@@ -37,7 +37,7 @@ def why(error: OSError) -> str:
     return (error.strerror or "it cannot be read").lower()
 
 
-class Reading:
+class FileReading:
     """Reads files into one buffer, and has them searched when it is full."""
 
     def __init__(self, searcher: Searcher) -> None:

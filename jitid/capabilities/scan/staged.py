@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 
-from jitid.capabilities.scan.blobs import Reading
+from jitid.capabilities.scan.blobs import BlobReading
 from jitid.capabilities.scan.git_repository import EMPTY_TREES, Repository
-from jitid.capabilities.scan.history import Share, output, records
+from jitid.capabilities.scan.history import ObjectShare, output, records
 from jitid.capabilities.scan.hits import Hit, Searcher
 from jitid.errors import StorageError, UsageError
 from jitid.values.text import quote
@@ -105,4 +105,4 @@ class Staged:
         with tempfile.TemporaryFile() as file:
             file.write("".join(f"{one}\n" for one in ids).encode("ascii"))
             file.flush()
-            yield from Reading(self._repository, Share(file, len(ids)), searcher).all()
+            yield from BlobReading(self._repository, ObjectShare(file, len(ids)), searcher).all()

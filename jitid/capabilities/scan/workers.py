@@ -15,7 +15,7 @@ from jitid.capabilities.scan.hits import SORTS, Batch, Searcher
 from jitid.capabilities.scan.source import Source
 from jitid.capabilities.scan.wait import readable
 from jitid.errors import StorageError
-from jitid.search.secret_shapes import Looks
+from jitid.search.secret_shapes import SecretSearch
 
 MOST_PROCESSES = 4
 # What is sent between processes of ours has no common type.
@@ -34,7 +34,7 @@ class Search:
         source: Source,
         sorts: frozenset[str] = SORTS,
         processes: int | None = None,
-        looks: Looks | None = None,
+        looks: SecretSearch | None = None,
     ) -> None:
         """Args: the source, the sorts of strings that are looked for, and how many processes are to search.
 

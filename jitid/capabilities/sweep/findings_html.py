@@ -15,7 +15,7 @@ from jitid.capabilities.sweep.findings_view import (
     as_it_is,
     covered,
 )
-from jitid.capabilities.sweep.grouped_findings import Closing, Group, grouped
+from jitid.capabilities.sweep.grouped_findings import Closing, FindingGroup, grouped
 from jitid.formats.cell import plain
 from jitid.formats.page import page
 from jitid.values.times import format_duration
@@ -29,7 +29,7 @@ def text(
 ) -> Iterator[str]:
     """Yield the page; `command` gives commands the flags they need."""
 
-    def found() -> tuple[list[Group | Closing], Group | Closing]:
+    def found() -> tuple[list[FindingGroup | Closing], FindingGroup | Closing]:
         *groups, closing = grouped(rows, MOST, wording)
         return groups, closing
 

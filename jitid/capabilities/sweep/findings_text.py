@@ -16,7 +16,7 @@ from jitid.capabilities.sweep.findings_view import (
     as_it_is,
     covered,
 )
-from jitid.capabilities.sweep.grouped_findings import Closing, Group, grouped
+from jitid.capabilities.sweep.grouped_findings import Closing, FindingGroup, grouped
 from jitid.formats.cell import cell
 from jitid.formats.figures import counted
 from jitid.formats.table import terminal_width
@@ -44,19 +44,19 @@ def text(
 
     What was examined is told of each rule if it is to be `verbose`, and otherwise where it was not all.
     """
-    page = _Page(colour, command, wording, verbose=verbose)
+    page = _FindingsPage(colour, command, wording, verbose=verbose)
     titles = {rule.name: rule.title for rule in rules}
     between = ""
     for part in grouped(rows, MOST, wording):
         yield between
-        if isinstance(part, Group):
+        if isinstance(part, FindingGroup):
             yield "".join(page.group(part, titles.get(part.rule, "")))
         else:
             yield "".join(page.closing(part))
         between = "\n"
 
 
-class _Page:
+class _FindingsPage:
     def __init__(self, colour: bool, command: Command, wording: Wording, *, verbose: bool) -> None:
         self._wording = wording
         self._colour = colour
@@ -64,7 +64,7 @@ class _Page:
         self._verbose = verbose
         self._width = min(terminal_width(), _WIDEST)
 
-    def group(self, group: Group, title: str) -> Iterator[str]:
+    def group(self, group: FindingGroup, title: str) -> Iterator[str]:
         if group.ended:
             credentials = counted(group.credentials, "credential")
             yield from self._head("ended", _ENDED, group.rule, credentials)

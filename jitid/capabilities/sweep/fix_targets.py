@@ -17,7 +17,7 @@ from jitid.ledger.contract import Ledger
 from jitid.ledger.retry import change
 from jitid.ledger.transaction import Transaction
 from jitid.model.outside import Outside
-from jitid.model.target import Outcome, Record, Settlement
+from jitid.model.target import EndOutcome, Settlement, TargetRecord
 from jitid.values.text import safe
 
 _AT_ONCE = 200
@@ -27,7 +27,7 @@ class _Wrong(NamedTuple):
     """What a target takes, and what is to be ended there for it."""
 
     finding: Finding
-    record: Record
+    record: TargetRecord
 
 
 def mend(
@@ -73,13 +73,13 @@ def _known(ledger: Ledger, findings: Iterable[Finding]) -> Mapping[str, Outside]
         }
 
 
-def _unknown(finding: Finding, targets: Targets) -> Record | None:
+def _unknown(finding: Finding, targets: Targets) -> TargetRecord | None:
     """Return the record that something with a name of ours would have, if that name is all that its end takes."""
     told = finding.evidence
     if told["jti"] is None:
         return None
     target = targets.get(told["target"])
-    record = Record(
+    record = TargetRecord(
         jti=told["jti"],
         id="",
         kind=target.kind,
@@ -139,7 +139,7 @@ def _ended(
             with suppress(JitidError):
                 issuer.close()
     except JitidError as error:
-        outcomes = [Outcome(Settlement.UNAVAILABLE, safe(error.message))] * len(wrong)
+        outcomes = [EndOutcome(Settlement.UNAVAILABLE, safe(error.message))] * len(wrong)
     ended = [
         each for each, outcome in zip(wrong, outcomes, strict=True) if outcome.settlement is Settlement.DONE
     ]

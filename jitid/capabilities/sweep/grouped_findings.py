@@ -17,7 +17,7 @@ from jitid.capabilities.sweep.findings_view import (
 )
 
 
-class Group:
+class FindingGroup:
     """The findings of one rule: those that are shown, and how many there are."""
 
     def __init__(self, rule: str, most: int, *, ended: bool, wording: Wording = SWEEP) -> None:
@@ -86,18 +86,18 @@ class Closing(NamedTuple):
     summary: Summary | None
 
 
-def grouped(rows: SweptRows, most: int, wording: Wording = SWEEP) -> Iterator[Group | Closing]:
+def grouped(rows: SweptRows, most: int, wording: Wording = SWEEP) -> Iterator[FindingGroup | Closing]:
     """Yield a group as soon as another begins, with the first `most` findings of it, and at the end the closing."""
     coverage: list[Examined] = []
     summary: Summary | None = None
-    group: Group | None = None
+    group: FindingGroup | None = None
     for row in rows:
         if group is not None and not _belongs(row, group):
             yield group
             group = None
         if "state" in row:
             if group is None:
-                group = Group(row["rule"], most, ended=row["state"] == "ended", wording=wording)
+                group = FindingGroup(row["rule"], most, ended=row["state"] == "ended", wording=wording)
             group.add(row)
         elif "coverage" in row:
             coverage.append(row["coverage"])
@@ -108,5 +108,5 @@ def grouped(rows: SweptRows, most: int, wording: Wording = SWEEP) -> Iterator[Gr
     yield Closing(coverage, summary)
 
 
-def _belongs(row: SweptRow, group: Group) -> bool:
+def _belongs(row: SweptRow, group: FindingGroup) -> bool:
     return "state" in row and row["rule"] == group.rule and (row["state"] == "ended") == group.ended

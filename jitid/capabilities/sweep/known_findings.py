@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from jitid.capabilities.sweep.finding import Finding, Severity
 
 
-class Known:
+class KnownFindings:
     """The findings of a baseline, sixteen bytes each: there may be a million."""
 
     def __init__(self, found: Iterable[tuple[int, int]]) -> None:

@@ -9,7 +9,7 @@ from threading import Thread
 from time import monotonic
 from typing import NamedTuple
 
-from jitid.capabilities.sweep.targets_seen import Observed, Seen
+from jitid.capabilities.sweep.targets_seen import Observed, SeenTarget
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.errors import JitidError
 from jitid.issuers.targets import Targets
@@ -21,9 +21,9 @@ LIMIT = 60
 """Seconds that a target may take to tell what exists there, unless it is said."""
 
 
-class _Told(NamedTuple):
+class _ToldByTarget(NamedTuple):
     target: str
-    seen: Seen | None
+    seen: SeenTarget | None
     why: str | None
 
 
@@ -44,13 +44,13 @@ def observe(ledger: Ledger, targets: Targets, named: Sequence[str], limit: float
         open_there = {name: OutsideStore(snapshot).open_at(name) for name in wanted}
     # Read here, since what signs may be the ledger's, and a ledger belongs to one thread.
     targets.prepare(wanted)
-    answers: Queue[_Told] = Queue()
+    answers: Queue[_ToldByTarget] = Queue()
     for name in wanted:
         # A daemon: a target that hangs keeps no process from ending.
         Thread(target=_ask, args=(targets, name, open_there[name], now, answers), daemon=True).start()
     limit = time_limit.left(limit)
     waited, deadline = set(wanted), monotonic() + limit
-    seen: dict[str, Seen] = {}
+    seen: dict[str, SeenTarget] = {}
     missed: dict[str, str] = {}
     while waited:
         try:
@@ -71,23 +71,27 @@ def observe(ledger: Ledger, targets: Targets, named: Sequence[str], limit: float
 
 
 def _ask(
-    targets: Targets, name: str, there: Sequence[tuple[int, str, str | None]], now: int, answers: Queue[_Told]
+    targets: Targets,
+    name: str,
+    there: Sequence[tuple[int, str, str | None]],
+    now: int,
+    answers: Queue[_ToldByTarget],
 ) -> None:
     """Ask one target; whatever goes wrong is an answer."""
     try:
-        answers.put(_Told(name, _seen(targets, name, there, now), None))
+        answers.put(_ToldByTarget(name, _seen(targets, name, there, now), None))
     except JitidError as error:
-        answers.put(_Told(name, None, safe(error.message)))
+        answers.put(_ToldByTarget(name, None, safe(error.message)))
     except Exception as error:  # noqa: BLE001 - one kind's fault must not keep others from being examined
-        answers.put(_Told(name, None, f"internal error: {type(error).__name__}"))
+        answers.put(_ToldByTarget(name, None, f"internal error: {type(error).__name__}"))
 
 
-def _seen(targets: Targets, name: str, there: Sequence[tuple[int, str, str | None]], now: int) -> Seen:
+def _seen(targets: Targets, name: str, there: Sequence[tuple[int, str, str | None]], now: int) -> SeenTarget:
     issuer = targets.open(targets.get(name))
     try:
         names = [(each, key) for key, name, reference in there for each in issuer.names_of(name, reference)]
         issuer.expect([each for each, _ in names])
-        return Seen(name, now, tuple(issuer.inventory()), names, issuer.unseen)
+        return SeenTarget(name, now, tuple(issuer.inventory()), names, issuer.unseen)
     finally:
         with suppress(Exception):
             issuer.close()

@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
     from jitid.capabilities.sweep.canary_result import Canary
     from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
-    from jitid.capabilities.sweep.known_findings import Known
-    from jitid.capabilities.sweep.remedies import Foreseen
-    from jitid.capabilities.sweep.thresholds import Limits
+    from jitid.capabilities.sweep.known_findings import KnownFindings
+    from jitid.capabilities.sweep.remedies import ForeseenFix
+    from jitid.capabilities.sweep.thresholds import Thresholds
 
 
 class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):
     """Find what should not be alive; the answer comes piece by piece, out of one view of the ledger."""
 
     rules: tuple[str, ...]
-    limits: Limits
+    limits: Thresholds
     heads: tuple[tuple[str, str], ...] = ()
     """Signed audit heads that were kept, each after the name of its place."""
     reread: bool = False
@@ -38,14 +38,14 @@ class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):
     accept_clock: bool = False
 
 
-class ForeseeFix(Operation["Foreseen"]):
+class ForeseeFix(Operation["ForeseenFix"]):
     """Say what ending all that some rules find would come to."""
 
     rules: tuple[str, ...]
-    limits: Limits
+    limits: Thresholds
     since: int | None = None
     """Only what has been so since then, in seconds since the epoch."""
-    known: Known | None = None
+    known: KnownFindings | None = None
     """Findings that are left alone."""
     accept_clock: bool = False
 
@@ -54,11 +54,11 @@ class Fix(Operation["Iterator[Remedied | Unfixed]"]):
     """End what some rules find; the answer comes piece by piece, as it is done."""
 
     rules: tuple[str, ...]
-    limits: Limits
+    limits: Thresholds
     sweep: str
     """The name of the sweep, a UUID."""
     since: int | None = None
-    known: Known | None = None
+    known: KnownFindings | None = None
     most: int | None
     """How many live credentials may end; None for any number."""
     targets: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept,
 from jitid.capabilities.sweep.rule import Rule, Sight
 from jitid.capabilities.sweep.rules import rule_of
 from jitid.capabilities.sweep.run_rules import check_clock, found, sweep
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import ClockError, IntegrityError, JitidError
 from jitid.ledger.contract import Ledger
 from jitid.ledger.signing_keys import KeyStore
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 def perform(
     inside: Inside, operation: sweep_operations.Sweep | sweep_operations.ForeseeFix | sweep_operations.Fix
-) -> Iterator[Finding | Coverage | Swept] | remedies.Foreseen | Iterator[Remedied | Unfixed]:
+) -> Iterator[Finding | Coverage | Swept] | remedies.ForeseenFix | Iterator[Remedied | Unfixed]:
     """Perform an operation of a sweep."""
     ledger, terms = inside.ledger, inside.terms
     rules = [rule_of(name) for name in operation.rules]
@@ -190,7 +190,7 @@ def _believed(text: str, names: Names, keys: list[SigningKey]) -> Head | Integri
 
 def _look(
     ledger: Ledger,
-    limits: Limits,
+    limits: Thresholds,
     terms: Callable[[], Terms],
     snapshot: View,
     *,

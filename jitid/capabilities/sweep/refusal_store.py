@@ -13,7 +13,7 @@ from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.sweep.rule import Sight, scopes_of
 from jitid.ledger.select import LIVE
 from jitid.model.credential import USUAL_KINDS, read_kinds
-from jitid.model.directory import Entry
+from jitid.model.directory import DirectoryEntry
 from jitid.values.scope import uncovered
 from jitid.values.text import quote
 
@@ -49,7 +49,7 @@ _CASES = {
 """Where the live credentials of a sort of record are, and what of them it limits."""
 
 
-class Refused(NamedTuple):
+class RefusedToday(NamedTuple):
     """What is alive of one delegator or agent, and would be refused."""
 
     sort: str
@@ -62,7 +62,7 @@ class Refused(NamedTuple):
     """What the refused have, by what the record limits."""
 
 
-def find(sight: Sight, usual: Sequence[str], sort: str, name: str | None = None) -> Iterator[Refused]:
+def find(sight: Sight, usual: Sequence[str], sort: str, name: str | None = None) -> Iterator[RefusedToday]:
     """Yield what a sort of record would refuse; of that name alone if one is given.
 
     `usual` are the audiences of an agent whose record has none.
@@ -86,10 +86,10 @@ def find(sight: Sight, usual: Sequence[str], sort: str, name: str | None = None)
                 refused.append(case)
                 credentials += count
         if refused:
-            yield Refused(sort, one, tuple(reasons), credentials, tuple(refused))
+            yield RefusedToday(sort, one, tuple(reasons), credentials, tuple(refused))
 
 
-def identities(sight: Sight, refused: Refused) -> Iterator[bytes]:
+def identities(sight: Sight, refused: RefusedToday) -> Iterator[bytes]:
     """Yield the identities of what would be refused."""
     source, limited = _CASES[refused.sort]
     same = " AND ".join(f"{column} = :{name}" for name, column in limited.items())
@@ -100,13 +100,15 @@ def identities(sight: Sight, refused: Refused) -> Iterator[bytes]:
         yield from (uid for (uid,) in rows)
 
 
-def _entry(sight: Sight, sort: str, name: str) -> Entry:
+def _entry(sight: Sight, sort: str, name: str) -> DirectoryEntry:
     if sort == "agent":
-        return Entry(None, DirectoryStore(sight.snapshot).find_agent(name), 0)
-    return Entry(DirectoryStore(sight.snapshot).find_delegator(name), None, 0)
+        return DirectoryEntry(None, DirectoryStore(sight.snapshot).find_agent(name), 0)
+    return DirectoryEntry(DirectoryStore(sight.snapshot).find_delegator(name), None, 0)
 
 
-def _objections(sight: Sight, entry: Entry, case: Mapping[str, str], usual: Sequence[str]) -> list[Objection]:
+def _objections(
+    sight: Sight, entry: DirectoryEntry, case: Mapping[str, str], usual: Sequence[str]
+) -> list[Objection]:
     person, agent, _ = entry
     scopes = scopes_of(case["scopes"])
     found = governance.objections(entry, "", case.get("sensitivity", "low"), known_only=False, now=sight.now)

@@ -41,7 +41,7 @@ Wanted = Callable[[Finding], bool]
 Ending = tuple[Finding, Selection]
 
 
-class Foreseen(NamedTuple):
+class ForeseenFix(NamedTuple):
     """What `--fix` would come to."""
 
     rules: tuple[str, ...]
@@ -60,7 +60,7 @@ class _Outcome(NamedTuple):
     """Whether the rule may find others."""
 
 
-def foresee(sight: Sight, rules: Sequence[Rule], wanted: Wanted) -> Foreseen:
+def foresee(sight: Sight, rules: Sequence[Rule], wanted: Wanted) -> ForeseenFix:
     """Return what ending all that these rules find and that is wanted would come to.
 
     A rule that cannot be asked has nothing to end; that it could not be asked is for the sweep to tell.
@@ -78,7 +78,7 @@ def foresee(sight: Sight, rules: Sequence[Rule], wanted: Wanted) -> Foreseen:
                     yield from (selection for selection, _ in _together(batch))
 
     radius = CredentialStore(sight.snapshot).measure_together(selections())
-    return Foreseen(tuple(finding), radius)
+    return ForeseenFix(tuple(finding), radius)
 
 
 def fix(

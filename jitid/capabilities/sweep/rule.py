@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitid.capabilities.sweep.finding import Coverage, Finding, Severity
 from jitid.capabilities.sweep.store import KNOWN_USE, LIVING, SUSPECTS, WITHOUT_DELEGATOR, marking
 from jitid.capabilities.sweep.targets_seen import Observed
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.capabilities.use import reported_store
 from jitid.errors import IntegrityError, UsageError
 from jitid.ledger.select import LIVE
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jitid.operation.terms import Terms
 
 
-class Group(StrEnum):
+class RuleGroup(StrEnum):
     """What sort of thing a rule reports."""
 
     ORPHAN = "orphan"
@@ -49,7 +49,7 @@ def scopes_of(text: str) -> tuple[Scope, ...]:
         raise ValueError(error.message) from error
 
 
-def _no_values(_: Limits) -> Mapping[str, Any]:
+def _no_values(_: Thresholds) -> Mapping[str, Any]:
     return {}
 
 
@@ -58,7 +58,7 @@ class Rule(NamedTuple):
 
     name: str
     severity: Severity
-    group: Group
+    group: RuleGroup
     owasp: tuple[str, ...]
     """Numbers of the OWASP Non-Human Identities Top 10 (2025); empty where none of them fits."""
     title: str
@@ -75,7 +75,7 @@ class Rule(NamedTuple):
 
     All credentials are looked at once for all rules that have one; the rule then asks about those alone.
     """
-    values: Callable[[Limits], Mapping[str, Any]] = _no_values
+    values: Callable[[Thresholds], Mapping[str, Any]] = _no_values
     """What the condition compares with, by names that no other rule uses."""
     pick: Callable[[Sight, Finding], Selection] | None = None
     """Returns what `--fix` revokes of a finding whose `ends` cannot say it without asking the ledger."""
@@ -133,7 +133,7 @@ class Sight:
         snapshot: View,
         names: Names,
         clock: ClockReading,
-        limits: Limits,
+        limits: Thresholds,
         remembered: Sequence[tuple[str, Head | IntegrityError]] = (),
         *,
         reread: bool = True,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.sweep.finding import Coverage, Finding
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.errors import ClockError, IntegrityError, JitidError
 from jitid.ledger.sqlite.clock import jumped
 from jitid.model.ledger_condition import ClockReading
@@ -40,7 +40,7 @@ def sweep(sight: Sight, rules: Sequence[Rule], most: int | None = None) -> Itera
                     yield finding
         except JitidError as error:
             sight.missed(error.message)
-        if rule.group is not Group.HEALTH:
+        if rule.group is not RuleGroup.HEALTH:
             for doubt in doubts:
                 sight.missed(doubt)
         yield sight.told(rule)

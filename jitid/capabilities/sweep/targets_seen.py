@@ -8,7 +8,7 @@ from typing import NamedTuple
 from jitid.model.target import Existing
 
 
-class Seen(NamedTuple):
+class SeenTarget(NamedTuple):
     """What one target has told. Times are seconds since the epoch, by the ledger."""
 
     target: str
@@ -24,7 +24,7 @@ class Seen(NamedTuple):
 class Observed(NamedTuple):
     """What the targets have told."""
 
-    seen: tuple[Seen, ...] = ()
+    seen: tuple[SeenTarget, ...] = ()
     missed: tuple[str, ...] = ()
     """Which of them have not, and why."""
     asked: frozenset[str] | None = None

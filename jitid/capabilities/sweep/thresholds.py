@@ -7,7 +7,7 @@ from typing import NamedTuple
 from jitid.model.task import SENSITIVITIES
 
 
-class Limits(NamedTuple):
+class Thresholds(NamedTuple):
     """What is still in order; beyond it a rule reports. Durations are seconds."""
 
     standing_low: int = 28_800

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from jitid.operation.base import TargetOperation
 
 if TYPE_CHECKING:
-    from jitid.capabilities.targets.settle import Settled
+    from jitid.capabilities.targets.settle import SettledTargets
     from jitid.model.check_result import Check
 
 
-class Settle(TargetOperation["Settled"]):
+class Settle(TargetOperation["SettledTargets"]):
     """End at their targets what is dead in the ledger, and what could not be ended there before."""
 
     ids: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from jitid.ledger.transaction import Transaction
 from jitid.model.credential import Kind
 from jitid.model.outside import LAST_AFTER, Outside
 from jitid.model.standing_secret import FOR_EVER
-from jitid.model.target import BY_HAND, Outcome, Settlement
+from jitid.model.target import BY_HAND, EndOutcome, Settlement
 from jitid.system import time_limit
 from jitid.values.text import safe
 
@@ -52,7 +52,7 @@ class Left(NamedTuple):
     """Until when the target may take it."""
 
 
-class Settled(NamedTuple):
+class SettledTargets(NamedTuple):
     """What came of ending at targets what is dead in the ledger."""
 
     done: int
@@ -73,7 +73,7 @@ class Settled(NamedTuple):
 
 class _Batch(NamedTuple):
     target: str
-    tried: list[tuple[Outside, Outcome]]
+    tried: list[tuple[Outside, EndOutcome]]
 
 
 def settle(
@@ -86,7 +86,7 @@ def settle(
     waiting: bool = False,
     over: bool = False,
     limit: float = LIMIT,
-) -> Settled:
+) -> SettledTargets:
     """End at their targets what is dead in the ledger and not settled, all targets at the same time.
 
     Args:
@@ -136,7 +136,7 @@ def settle(
         except Empty:
             late = sorted(waited)
             for name, left in waited.items():
-                why = Outcome(
+                why = EndOutcome(
                     Settlement.UNAVAILABLE, f"the target did not answer within {max(1, round(limit))} seconds"
                 )
                 tally.record(name, [(outside, why) for outside in left.values()])
@@ -205,8 +205,8 @@ def _sort_of(outside: Outside) -> str:
     return str(outside.facts.get("kind")) if kind == Kind.ADOPTED else kind
 
 
-def _unavailable(some: Sequence[Outside], why: str) -> list[tuple[Outside, Outcome]]:
-    return [(outside, Outcome(Settlement.UNAVAILABLE, why)) for outside in some]
+def _unavailable(some: Sequence[Outside], why: str) -> list[tuple[Outside, EndOutcome]]:
+    return [(outside, EndOutcome(Settlement.UNAVAILABLE, why)) for outside in some]
 
 
 def _words(error: Exception) -> str:
@@ -224,12 +224,12 @@ class _Tally:
         self._left: list[Left] = []
         self._events: list[int] = []
 
-    def record(self, target: str, tried: Sequence[tuple[Outside, Outcome]]) -> None:
+    def record(self, target: str, tried: Sequence[tuple[Outside, EndOutcome]]) -> None:
         """Record what became of credentials at one target; one event tells of them all."""
         if not tried:
             return
 
-        def keep(transaction: Transaction) -> tuple[int, list[tuple[Outside, Outcome, int | None]]]:
+        def keep(transaction: Transaction) -> tuple[int, list[tuple[Outside, EndOutcome, int | None]]]:
             now = transaction.now
             kept = [self._judged(outside, outcome, now) for outside, outcome in tried]
             digest = OutsideChanges(transaction).settle(kept)
@@ -254,9 +254,9 @@ class _Tally:
             if outcome.settlement is not Settlement.DONE and len(self._left) < _SHOWN:
                 self._left.append(_left(outside, outcome, next_at))
 
-    def settled(self, open_: int, late: Sequence[str], by_hand: Sequence[Outside]) -> Settled:
+    def settled(self, open_: int, late: Sequence[str], by_hand: Sequence[Outside]) -> SettledTargets:
         """Return what came of all; some may only be ended by somebody."""
-        return Settled(
+        return SettledTargets(
             self._counts[Settlement.DONE],
             self._counts[Settlement.UNSUPPORTED],
             open_,
@@ -265,7 +265,9 @@ class _Tally:
             tuple(late),
         )
 
-    def _judged(self, outside: Outside, outcome: Outcome, now: int) -> tuple[Outside, Outcome, int | None]:
+    def _judged(
+        self, outside: Outside, outcome: EndOutcome, now: int
+    ) -> tuple[Outside, EndOutcome, int | None]:
         """Return an outcome as it counts, and when to try again; None where nothing is left to be done."""
         outcome = outcome._replace(proof=safe(outcome.proof)[:500])
         match outcome.settlement:
@@ -274,7 +276,7 @@ class _Tally:
                 if outside.confirmed or self._over or now >= certain:
                     return outside, outcome, None
                 proof = f"{outcome.proof}; whoever was making it may not be done"
-                return outside, Outcome(Settlement.UNAVAILABLE, proof), certain
+                return outside, EndOutcome(Settlement.UNAVAILABLE, proof), certain
             case Settlement.STUCK:
                 return outside, outcome, now + LAST_AFTER
             case Settlement.UNAVAILABLE:
@@ -292,12 +294,12 @@ def left_by_now(outside: Outside) -> Left:
     """Return what is not confirmed, as it was seen the last time that its target was asked."""
     settled = outside.settled_at is not None
     settlement = Settlement.UNAVAILABLE if outside.settlement is None else Settlement(outside.settlement)
-    outcome = Outcome(settlement, outside.proof or "its target was not asked yet", outside.honoured_until)
+    outcome = EndOutcome(settlement, outside.proof or "its target was not asked yet", outside.honoured_until)
     waits = settled or outside.record.target == BY_HAND
     return _left(outside, outcome, None if waits else outside.next_at)
 
 
-def _left(outside: Outside, outcome: Outcome, next_at: int | None) -> Left:
+def _left(outside: Outside, outcome: EndOutcome, next_at: int | None) -> Left:
     record = outside.record
     until = outcome.honoured_until
     if until is None and record.expires_at < FOR_EVER:

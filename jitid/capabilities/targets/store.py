@@ -20,7 +20,7 @@ from jitid.model.outside import (
     fingerprint_of,
     settled_digest,
 )
-from jitid.model.target import BY_HAND, Outcome, Record, Settlement
+from jitid.model.target import BY_HAND, EndOutcome, Settlement, TargetRecord
 from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id, parse_id
 from jitid.values.times import check_times
@@ -259,7 +259,7 @@ class OutsideChanges(OutsideStore):
         several = parts.items() if len(parts) > 1 else ()
         return confirmed_digest(jti, target, name, kept, told, fingerprint, several)
 
-    def settle(self, tried: Sequence[tuple[Outside, Outcome, int | None]]) -> SettledDigests:
+    def settle(self, tried: Sequence[tuple[Outside, EndOutcome, int | None]]) -> SettledDigests:
         """Record what came of ending credentials at their targets, pointing to the next event."""
         seq = self._transaction.next_seq()
         final, evidence = [], []
@@ -294,7 +294,7 @@ def _outside(row: Any) -> Outside:
         (next_at, tried_at, settled_at, honoured_until, proof, event, confirmed, dead, ended_at, *rest) = rest
         under, opener = rest
         check_times(issued_at, expires_at, next_at, tried_at, settled_at, honoured_until, ended_at)
-        record = Record(
+        record = TargetRecord(
             credential_id(jti),
             identity_id(uid),
             kind,

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jitid.crypto import jws, status_list
-from jitid.crypto.status_list import Listing
+from jitid.crypto.status_list import SignedStatusList
 from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError
 from jitid.values import strict_json
 
@@ -22,7 +22,7 @@ class Offline(NamedTuple):
     """A token that is valid by what was published."""
 
     claims: Mapping[str, Any]
-    listing: Listing
+    listing: SignedStatusList
     """What was ended after it was written nobody sees in it."""
 
 

@@ -32,7 +32,7 @@ class Put(NamedTuple):
     bytes: int
 
 
-class Published(NamedTuple):
+class PublishResult(NamedTuple):
     """What came of it."""
 
     files: list[Put]
@@ -40,7 +40,7 @@ class Published(NamedTuple):
     """What whoever publishes should know of who can go by it."""
 
 
-def publish(authority: Authority, path: str, patience: float, *, dry: bool = False) -> Published:
+def publish(authority: Authority, path: str, patience: float, *, dry: bool = False) -> PublishResult:
     """Make the folder `path` say what the ledger does.
 
     Whenever this is cut off, what lies there is in order: each file is whole, and no status list is signed by a key
@@ -76,7 +76,7 @@ def publish(authority: Authority, path: str, patience: float, *, dry: bool = Fal
             if _number(name) < oldest:
                 folder.remove(name)
                 files[name] = Put(name, "removed", 0)
-    return Published(list(files.values()), _notes(publication.read_index(index.data)))
+    return PublishResult(list(files.values()), _notes(publication.read_index(index.data)))
 
 
 def _notes(index: publication.Index) -> list[str]:

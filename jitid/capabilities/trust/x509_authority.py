@@ -22,7 +22,7 @@ from jitid.crypto.x509 import UNREADABLE, check_chain, ends_at, request
 from jitid.errors import NotFoundError, UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.signing_keys import KeyChanges, KeyStore
-from jitid.model.ledger_rows import Names, SigningKey, Withdrawn
+from jitid.model.ledger_rows import Names, SigningKey, WithdrawnCredential
 
 if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
@@ -275,7 +275,7 @@ def _listed(snapshot: View, keyring: Keyring, key: SigningKey, lifetime: int) ->
     return RevocationList(key.kid, number, len(withdrawn), now, now + lifetime, der)
 
 
-def _entry(one: Withdrawn) -> x509.RevokedCertificate:
+def _entry(one: WithdrawnCredential) -> x509.RevokedCertificate:
     builder = (
         x509.RevokedCertificateBuilder()
         .serial_number(int.from_bytes(one.jti, "big"))

@@ -11,19 +11,19 @@ from jitid.capabilities.directory import governance, name_rights, ownership
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import introspection
 from jitid.capabilities.identity.store import CredentialStore
-from jitid.capabilities.identity.verify_many import Held
+from jitid.capabilities.identity.verify_many import HeldToken
 from jitid.capabilities.issue import narrow
 from jitid.errors import UsageError
 from jitid.ledger.view import View
 from jitid.model.agent import Agent
 from jitid.model.credential import Credential
 from jitid.model.delegator import Delegator
-from jitid.model.directory import Entry
+from jitid.model.directory import DirectoryEntry
 from jitid.model.ledger_rows import Ancestor, Names
 from jitid.model.task import Task
 from jitid.operation import reach
 from jitid.operation.terms import Terms
-from jitid.policy.decision import Decision, Misuse, Use
+from jitid.policy.decision import Decision, Misuse, PolicyUse
 from jitid.policy.policy_request import PolicyRequest
 from jitid.values import strict_json
 from jitid.values.scope import Scope, covers, has_wildcard, parse_scope
@@ -41,7 +41,7 @@ EMPTY = "{}"
 """The context of an action of which nothing is said."""
 
 
-class Asked(NamedTuple):
+class UseRequest(NamedTuple):
     """An action that somebody wants to do with a token."""
 
     token: Secret
@@ -51,7 +51,7 @@ class Asked(NamedTuple):
     """What the enforcement point says of it: a JSON object in its one spelling."""
 
 
-class Verdict(NamedTuple):
+class UseVerdict(NamedTuple):
     """What became of an action."""
 
     allowed: bool
@@ -115,8 +115,8 @@ def check_context(value: object) -> str:
 
 
 def judge(
-    snapshot: View, names: Names, terms: Terms, asked: Sequence[Asked], held: Sequence[Held]
-) -> list[Verdict]:
+    snapshot: View, names: Names, terms: Terms, asked: Sequence[UseRequest], held: Sequence[HeldToken]
+) -> list[UseVerdict]:
     """Decide on actions as of the time of the snapshot; `held` says what each one's token stands for."""
     valid = [
         (one.credential, one.lineage) for one in held if one.refusal is None and one.credential is not None
@@ -153,7 +153,7 @@ def covering(scopes: Sequence[str], action: Scope, resource: str) -> list[Scope]
     return found
 
 
-def _what(asked: Asked) -> str:
+def _what(asked: UseRequest) -> str:
     return f"{quote(asked.action)} on {quote(asked.resource)}"
 
 
@@ -169,7 +169,7 @@ class _Token(NamedTuple):
     lineage: list[Ancestor]
     root: str
     """The id of its root identity."""
-    entry: Entry
+    entry: DirectoryEntry
     sensitivity: str
     """The sensitivity of the token, by its chain and by the configured floors."""
 
@@ -201,7 +201,7 @@ class _Judge:
         self._sensitivities: dict[Hashable, str] = {}
         self._decisions: dict[PolicyRequest, tuple[Decision, frozenset[str]]] = {}
 
-    def verdicts(self, asked: Sequence[Asked], held: Sequence[Held]) -> list[Verdict]:
+    def verdicts(self, asked: Sequence[UseRequest], held: Sequence[HeldToken]) -> list[UseVerdict]:
         """Decide on actions, in their order; about all that may be used the policy is asked together."""
         judged = [self._judged(one, its) for one, its in zip(asked, held, strict=True)]
         uses = [use for _, use in judged if use is not None]
@@ -210,28 +210,28 @@ class _Judge:
             verdict if use is None else self._used(verdict, use, next(refusals)) for verdict, use in judged
         ]
 
-    def _judged(self, asked: Asked, held: Held) -> tuple[Verdict, Use | None]:
+    def _judged(self, asked: UseRequest, held: HeldToken) -> tuple[UseVerdict, PolicyUse | None]:
         """Decide on one action, but for what the policy says of its use, if it says anything of any."""
         credential, lineage = held.credential, held.lineage
         if held.refusal is not None or credential is None:
-            return Verdict(False, False, held.refusal, (), None, credential, lineage), None
+            return UseVerdict(False, False, held.refusal, (), None, credential, lineage), None
         scopes = covering(credential.scopes, asked.action, asked.resource)
         scope = next(iter(scopes), None)
         token = self._token(credential, lineage)
         denial = self._beyond(token, asked, scopes)
         if denial is not None:
-            return Verdict(False, True, denial.reason, denial.rules, scope, credential, lineage), None
+            return UseVerdict(False, True, denial.reason, denial.rules, scope, credential, lineage), None
         request = self._request(token, held.task, scopes)
         scope, decision, approved, denial = self._decided(credential, request)
         if denial is not None:
-            return Verdict(False, True, denial.reason, denial.rules, scope, credential, lineage), None
-        verdict = Verdict(True, True, None, decision.rules, scope, credential, lineage)
+            return UseVerdict(False, True, denial.reason, denial.rules, scope, credential, lineage), None
+        verdict = UseVerdict(True, True, None, decision.rules, scope, credential, lineage)
         if not self._terms.policy.asks_use:
             return verdict, None
         used = request._replace(scopes=(scope,), action=asked.action, used=asked.context)
-        return verdict, Use(used, asked.resource, approved)
+        return verdict, PolicyUse(used, asked.resource, approved)
 
-    def _used(self, verdict: Verdict, use: Use, refusal: Misuse | None) -> Verdict:
+    def _used(self, verdict: UseVerdict, use: PolicyUse, refusal: Misuse | None) -> UseVerdict:
         """Return the verdict with what the policy says of the use."""
         policy = self._terms.policy
         if refusal is not None and policy.asks_approval and not use.approved:
@@ -249,7 +249,7 @@ class _Judge:
             credential, lineage, root, self._entry(credential, root), self._sensitivity(credential, lineage)
         )
 
-    def _beyond(self, token: _Token, asked: Asked, scopes: Sequence[Scope]) -> _Denial | None:
+    def _beyond(self, token: _Token, asked: UseRequest, scopes: Sequence[Scope]) -> _Denial | None:
         """Return what refuses an action whatever the policy says: the scopes, or the directory."""
         if not scopes:
             return _Denial((NO_SCOPE,), f"no scope of the credential covers {_what(asked)}")
@@ -313,7 +313,7 @@ class _Judge:
         names = dict.fromkeys(one.agent for one in lineage)
         return [record for name in names if (record := self._agents.get(name)) is not None]
 
-    def _lost(self, entry: Entry, credential: Credential) -> list[governance.Objection]:
+    def _lost(self, entry: DirectoryEntry, credential: Credential) -> list[governance.Objection]:
         """Return the objection to an identity whose right to its agent's name is gone."""
         if credential.recurring is None:
             return []
@@ -398,7 +398,7 @@ class _Judge:
         self._decisions[request] = decision, approved
         return decision, approved
 
-    def _entry(self, credential: Credential, root: str) -> Entry:
+    def _entry(self, credential: Credential, root: str) -> DirectoryEntry:
         """Return what the directory has of the agent, and of the delegator: by subject before by name."""
         subject = credential.proved_subject
         if subject is not None and root not in self._proved:
@@ -407,4 +407,4 @@ class _Judge:
                 DirectoryStore(self._snapshot), credential.delegator, subject
             )
         person = self._proved.get(root) or self._people.get(credential.delegator)
-        return Entry(person, self._agents.get(credential.agent), 0)
+        return DirectoryEntry(person, self._agents.get(credential.agent), 0)

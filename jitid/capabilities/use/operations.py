@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.operation.base import UseOperation
 
 if TYPE_CHECKING:
-    from jitid.capabilities.use.authorization import Asked
-    from jitid.capabilities.use.usage import Recorded
+    from jitid.capabilities.use.authorization import UseRequest
+    from jitid.capabilities.use.usage import RecordedUses
     from jitid.model.ledger_rows import Ancestor
-    from jitid.model.use import Use, UseFilter
+    from jitid.model.use import RecordedUse, UseFilter
 
 
-class Authorize(UseOperation["Recorded"]):
+class Authorize(UseOperation["RecordedUses"]):
     """Say whether tokens may be used for actions now, and record each action, allowed or denied."""
 
-    asked: tuple[Asked, ...]
+    asked: tuple[UseRequest, ...]
     """At least one."""
     audiences: tuple[str, ...] = ()
     """The tokens must be for one of these audiences; empty: for any whose tokens the caller sees."""
@@ -26,7 +26,7 @@ class Authorize(UseOperation["Recorded"]):
 class UsePage(NamedTuple):
     """Actions that were recorded, with the chain above each identity that acted."""
 
-    uses: list[Use]
+    uses: list[RecordedUse]
     lineages: dict[int, list[Ancestor]]
     """By the ledger's number of an identity, the nearest first; the root of a chain has none."""
 

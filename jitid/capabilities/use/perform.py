@@ -27,7 +27,7 @@ def perform(inside: Inside, operation: UseOperation[Any]) -> object:
             assert_never(one)
 
 
-def _authorize(inside: Inside, operation: ops.Authorize) -> usage.Recorded:
+def _authorize(inside: Inside, operation: ops.Authorize) -> usage.RecordedUses:
     ledger, terms, asked = inside.ledger, inside.terms(), operation.asked
     with ledger.read() as snapshot:
         names = snapshot.names

@@ -15,7 +15,7 @@ from jitid.values.times import check_times
 if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
-    from jitid.model.use import NewUse, Use, Used, UseFilter, UseRow
+    from jitid.model.use import NewUse, RecordedUse, Used, UseFilter, UseRow
 
 _USE = """
     SELECT n.id, n.at, n.allowed, n.action, n.resource, n.scope, n.rules, n.reason, n.event, c.jti, i.uid, i.id,
@@ -43,7 +43,7 @@ class UseStore:
     def __init__(self, view: View) -> None:
         self._db = view.db
 
-    def uses(self, chosen: UseFilter, limit: int) -> list[Use]:
+    def uses(self, chosen: UseFilter, limit: int) -> list[RecordedUse]:
         """Return actions in the order of their time."""
         values: dict[str, Any] = {**chosen._asdict(), "limit": limit}
         roots = [name for name in values.pop("delegators") if not name.startswith("agent:")]
@@ -141,12 +141,12 @@ class UseChanges(UseStore):
         return _add(self._db, uses, now=at.now, event=at.next_seq(), number=at.next_number)
 
 
-def _use(row: Any) -> Use:
-    from jitid.model.use import Use
+def _use(row: Any) -> RecordedUse:
+    from jitid.model.use import RecordedUse
 
     key, at, allowed, action, resource, scope, rules, reason, event, jti, uid, *who = row
     check_times(at)
-    return Use(
+    return RecordedUse(
         key,
         at,
         allowed == 1,

@@ -7,9 +7,9 @@ from itertools import islice
 from typing import NamedTuple
 
 from jitid.capabilities.identity import introspection, verify_many
-from jitid.capabilities.identity.verify_many import Presented
+from jitid.capabilities.identity.verify_many import PresentedToken
 from jitid.capabilities.use import authorization
-from jitid.capabilities.use.authorization import Asked, Verdict
+from jitid.capabilities.use.authorization import UseRequest, UseVerdict
 from jitid.capabilities.use.store import UseChanges
 from jitid.ledger import policies
 from jitid.ledger.transaction import Transaction
@@ -23,19 +23,19 @@ _FEW = 100
 """Of so many events it costs less to look what they are than to decide anew."""
 
 
-class Foreseen(NamedTuple):
+class ForeseenUses(NamedTuple):
     """What actions came to in a snapshot, so that the lock is held for little more than recording it."""
 
     seq: int
     """The number of the last event then."""
     now: int
-    verdicts: list[Verdict]
+    verdicts: list[UseVerdict]
 
 
-class Recorded(NamedTuple):
+class RecordedUses(NamedTuple):
     """What was decided, as the caller sees it, and when and by which event it was recorded."""
 
-    verdicts: list[Verdict]
+    verdicts: list[UseVerdict]
     at: int
     event: int
 
@@ -44,25 +44,25 @@ def foresee(
     snapshot: View,
     names: Names,
     terms: Terms,
-    asked: Sequence[Asked],
-    presented: list[Presented],
+    asked: Sequence[UseRequest],
+    presented: list[PresentedToken],
     audiences: Collection[str] | None,
-) -> Foreseen:
+) -> ForeseenUses:
     """Decide on actions as of a snapshot; `presented` are their tokens."""
     held = verify_many.hold(snapshot, presented, audiences)
     verdicts = authorization.judge(snapshot, names, terms, asked, held)
-    return Foreseen(snapshot.settled(), snapshot.now, verdicts)
+    return ForeseenUses(snapshot.settled(), snapshot.now, verdicts)
 
 
 def record(
     transaction: Transaction,
     names: Names,
     terms: Terms,
-    asked: Sequence[Asked],
-    presented: list[Presented],
-    foreseen: Foreseen | None,
+    asked: Sequence[UseRequest],
+    presented: list[PresentedToken],
+    foreseen: ForeseenUses | None,
     audiences: Collection[str] | None,
-) -> Recorded:
+) -> RecordedUses:
     """Record what was foreseen, decided anew if anything has happened since; nothing counts before the commit."""
     if foreseen is None or transaction.now != foreseen.now or not _nothing_counts(transaction, foreseen.seq):
         foreseen = foresee(transaction, names, terms, asked, presented, audiences)
@@ -81,10 +81,10 @@ def record(
             "zone": terms.zone_name,
         },
     )
-    return Recorded([_told(verdict, audiences) for verdict in verdicts], transaction.now, event.seq)
+    return RecordedUses([_told(verdict, audiences) for verdict in verdicts], transaction.now, event.seq)
 
 
-def _told(verdict: Verdict, audiences: Collection[str] | None) -> Verdict:
+def _told(verdict: UseVerdict, audiences: Collection[str] | None) -> UseVerdict:
     """Return a verdict as the caller sees it: a token for another audience looks like one that does not exist.
 
     The record keeps everything: that a token was shown to the wrong service is evidence for auditors.
@@ -106,7 +106,7 @@ def _nothing_counts(transaction: Transaction, seq: int) -> bool:
     return since == ["use"] * (last - seq)
 
 
-def _row(asked: Asked, verdict: Verdict) -> NewUse:
+def _row(asked: UseRequest, verdict: UseVerdict) -> NewUse:
     credential = verdict.credential
     return NewUse(
         None if credential is None else credential.key,

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority, open_or_create_authority, open_or_create_local
-from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import (
     BootstrapAccess,
     GrantAccess,
@@ -66,7 +66,7 @@ def grant(
     for each in role or ():
         if each not in ROLES:
             raise UsageError(f"there is no role {quote(each)}", f"choose among: {', '.join(ROLES)}")
-    wanted = Wanted(
+    wanted = AccessRequest(
         check_delegator(name),
         tuple(role or ()),
         None if ttl is None else parse_duration(ttl),

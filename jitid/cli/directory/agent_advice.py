@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority.open import open_authority
 from jitid.capabilities.decisions.operations import SuggestPolicy
 from jitid.capabilities.directory.agent_operations import ClassifyAgents
-from jitid.capabilities.directory.recurrence import DAYS, Rule
+from jitid.capabilities.directory.recurrence import DAYS, RecurrenceRule
 from jitid.cli import record_rows
 from jitid.cli.identity.list import limit_of
 from jitid.cli.invocation import Globals
@@ -21,7 +21,7 @@ from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.capabilities.decisions.policy_suggestion import Suggestion
-    from jitid.capabilities.directory.recurrence import Verdict
+    from jitid.capabilities.directory.recurrence import RecurrenceVerdict
     from jitid.cli import options
 
 CLASSIFIED = (
@@ -82,7 +82,9 @@ def classify(
     """
     given.expect(CLASSIFIED)
     config = given.config()
-    rule = Rule(config.number("recurs_tasks"), config.number("recurs_days"), DAYS if days is None else days)
+    rule = RecurrenceRule(
+        config.number("recurs_tasks"), config.number("recurs_days"), DAYS if days is None else days
+    )
     operation = ClassifyAgents(
         names=tuple(check_name(name, "agent") for name in names or ()), rule=rule, limit=limit_of(limit)
     )
@@ -128,7 +130,7 @@ def suggest(
         output.write("\n".join(one.policy for one in found))
 
 
-def _verdict(given: Globals, one: Verdict) -> dict[str, Any]:
+def _verdict(given: Globals, one: RecurrenceVerdict) -> dict[str, Any]:
     """Return what is said of a name by the names of `CLASSIFIED`."""
     row: dict[str, Any] = dict.fromkeys(CLASSIFIED)
     row |= {

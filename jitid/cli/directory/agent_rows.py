@@ -10,8 +10,8 @@ from jitid.cli.identity import revoke
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
-    from jitid.capabilities.directory.registry import Described, Kept
-    from jitid.capabilities.directory.withdrawal import Withdrawn
+    from jitid.capabilities.directory.registry import Described, KeptAgent
+    from jitid.capabilities.directory.withdrawal import WithdrawnAgent
 
 FIELDS = (
     "agent",
@@ -72,7 +72,7 @@ def record(one: Described, now: int) -> dict[str, Any]:
     }
 
 
-def kept(one: Kept) -> dict[str, Any]:
+def kept(one: KeptAgent) -> dict[str, Any]:
     """Return what keeping a record came to by the names of `KEPT`."""
     agent = one.agent
     return {
@@ -85,7 +85,7 @@ def kept(one: Kept) -> dict[str, Any]:
     }
 
 
-def withdrawn(one: Withdrawn, *, dry_run: bool) -> dict[str, Any]:
+def withdrawn(one: WithdrawnAgent, *, dry_run: bool) -> dict[str, Any]:
     """Return what taking an agent out of service came to by the names of `WITHDRAWN`."""
     return {
         "agent": one.agent.name,
@@ -95,7 +95,7 @@ def withdrawn(one: Withdrawn, *, dry_run: bool) -> dict[str, Any]:
     }
 
 
-def sentence(one: Withdrawn, verb: str, *, dry_run: bool) -> str:
+def sentence(one: WithdrawnAgent, verb: str, *, dry_run: bool) -> str:
     """Return what taking an agent out of service came to in words; `verb` is `suspend` or `unregister`."""
     name, ended = one.agent.name, one.ended
     lives_on = ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.authority.confirm import settle_event
 from jitid.authority.open import open_authority
 from jitid.capabilities.directory import agent_operations as ops
-from jitid.capabilities.directory.registry import Due, Stated
+from jitid.capabilities.directory.registry import Due, StatedAgent
 from jitid.capabilities.inventory.task_sharing import check_shared
 from jitid.cli import record_rows
 from jitid.cli.directory import agent_rows
@@ -26,7 +26,7 @@ from jitid.values.text import operand, quote
 from jitid.values.times import format_time, parse_duration, parse_moment
 
 if TYPE_CHECKING:
-    from jitid.capabilities.directory.registry import Kept
+    from jitid.capabilities.directory.registry import KeptAgent
     from jitid.cli import options
 
 STATES = ("registered", "overdue", "suspended", "unregistered")
@@ -281,7 +281,7 @@ def _show_record(given: Globals, row: dict[str, object]) -> None:
     given.show(Display("jitid.agent/1", tuple(seen), [seen], one=True))
 
 
-def _tell(given: Globals, kept: Kept, sentence: str) -> None:
+def _tell(given: Globals, kept: KeptAgent, sentence: str) -> None:
     """Say what was kept: in a sentence, or in the format that was asked for."""
     if given.field is not None or given.format_name() is not None:
         given.show(Display("jitid.agent-kept/1", agent_rows.KEPT, [agent_rows.kept(kept)], one=True))
@@ -299,7 +299,7 @@ def _stated(
     max_ttl: str | None,
     concurrency: int | None,
     may_use: list[str] | None,
-) -> Stated:
+) -> StatedAgent:
     """Return what options say of an agent. Raises UsageError for what cannot be meant."""
     if purpose is not None and len(purpose) > MAX_PURPOSE:
         raise UsageError(f"the purpose is longer than {MAX_PURPOSE:,} characters")
@@ -310,7 +310,7 @@ def _stated(
     kinds = None if kind is None else tuple(dict.fromkeys(kind))
     for text in kinds or ():
         check_made(text)
-    return Stated(
+    return StatedAgent(
         None if owner is None else _delegator(owner),
         purpose,
         None if scope is None else tuple(parse_scope(text) for text in scope),
@@ -322,7 +322,7 @@ def _stated(
     )
 
 
-def _cleared(stated: Stated, clear: list[str]) -> Stated:
+def _cleared(stated: StatedAgent, clear: list[str]) -> StatedAgent:
     """Return what is stated, with nothing in the place of what is to be cleared."""
     both = {"scope": stated.scopes, "audience": stated.audiences, "concurrency": stated.concurrency}
     both["may-use"] = stated.users

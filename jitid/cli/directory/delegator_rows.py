@@ -12,7 +12,7 @@ from jitid.cli import record_rows
 if TYPE_CHECKING:
     from jitid.capabilities.directory.delegators import DelegatorDetails, Disabled
     from jitid.capabilities.directory.departures import Departure
-    from jitid.capabilities.directory.roster_diff import Change
+    from jitid.capabilities.directory.roster_diff import DelegatorChange
     from jitid.cli.invocation import Globals
     from jitid.model.delegator import Delegator
 
@@ -142,7 +142,7 @@ def departed(departure: Departure, *, would: bool) -> list[str]:
     return found
 
 
-def different(change: Change) -> str:
+def different(change: DelegatorChange) -> str:
     """Return in words what is different of somebody."""
     found = []
     for field, was in change.was.items():

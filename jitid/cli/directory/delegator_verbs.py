@@ -10,7 +10,7 @@ from jitid.authority.open import open_authority, open_or_create_authority
 from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory.delegators import Amendment, Edit
 from jitid.capabilities.directory.roster import roster_entry
-from jitid.capabilities.directory.roster.roster_entry import KEEP, Stated
+from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator
 from jitid.cli import record_rows
 from jitid.cli.directory import delegator_rows
 from jitid.cli.directory.delegator_rows import BRIEF, DETAILS, DISABLED, EDITED, ENABLED, FIELDS
@@ -51,7 +51,7 @@ def add(
     """
     given.expect(EDITED)
     operation = ops.AddDelegator(
-        stated=Stated(
+        stated=StatedDelegator(
             "",
             roster_entry.check_person(name),
             entitlements=roster_entry.entitlements(tuple(entitlement or ()))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import IO, TYPE_CHECKING
 
-from jitid.capabilities.directory.reconcile import Source
+from jitid.capabilities.directory.reconcile import RosterSource
 from jitid.cli import read_input
 from jitid.errors import UsageError
 from jitid.values.text import quote
@@ -38,7 +38,7 @@ def form_of(path: str, stated: str | None) -> str:
     return form
 
 
-def read(path: str, form: str) -> tuple[Roster, Source]:
+def read(path: str, form: str) -> tuple[Roster, RosterSource]:
     """Return what a list states, and where it came from; `-` is standard input.
 
     Raises:
@@ -50,7 +50,7 @@ def read(path: str, form: str) -> tuple[Roster, Source]:
         with read_input.file_of(descriptor) as file:
             content = Content(file)
             roster = _roster(content, form)
-            return roster, Source(form, content.digest())
+            return roster, RosterSource(form, content.digest())
     except OSError as error:
         raise read_input.unreadable(path, _WHAT, error) from error
 

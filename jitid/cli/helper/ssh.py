@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from jitid.capabilities.issue.issuance import Issued
     from jitid.cli import options
-    from jitid.system.ssh_agent import AgentConnection, Held
+    from jitid.system.ssh_agent import AgentConnection, HeldKey
 
 _AGENT = "SSH_AUTH_SOCK"
 _PATIENCE = 10.0
@@ -86,7 +86,7 @@ def _add(connection: AgentConnection, issued: Issued, slot: str) -> None:
     connection.add(one.secret.reveal("key"), one.secret.reveal("certificate"), lifetime, comment)
 
 
-def _is_enough(given: Globals, connection: AgentConnection, found: Iterable[Held]) -> bool:
+def _is_enough(given: Globals, connection: AgentConnection, found: Iterable[HeldKey]) -> bool:
     """Tell whether the agent has a certificate that will do; take those away that will not do any more."""
     enough = False
     for one in found:
@@ -100,7 +100,7 @@ def _is_enough(given: Globals, connection: AgentConnection, found: Iterable[Held
     return enough
 
 
-def _lasts(held: Held) -> bool:
+def _lasts(held: HeldKey) -> bool:
     try:
         kind = openssh.Reader(held.blob).text()
         certificate = openssh.parse_certificate(openssh.line(kind, held.blob))

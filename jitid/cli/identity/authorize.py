@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
-from jitid.capabilities.use.authorization import EMPTY, Asked, check_action, check_context, check_resource
+from jitid.capabilities.use.authorization import (
+    EMPTY,
+    UseRequest,
+    check_action,
+    check_context,
+    check_resource,
+)
 from jitid.capabilities.use.operations import Authorize
 from jitid.cli import read_input, record_rows
 from jitid.cli.identity.verdict_rows import FIELDS, row_of
@@ -54,7 +60,9 @@ def authorize(
         raise UsageError(f"`{missing}` is missing", "say what is to be done, and to what")
     path = token_file or "-"
     stated = EMPTY if context is None else _context(context, path)
-    asked = Asked(read_input.token(path, "the token"), check_action(action), check_resource(resource), stated)
+    asked = UseRequest(
+        read_input.token(path, "the token"), check_action(action), check_resource(resource), stated
+    )
     decided = open_authority(given.config()).perform(
         Authorize(asked=(asked,), audiences=audiences, accept_clock=given.accept_clock)
     )

@@ -8,7 +8,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.authority.open import open_authority, policy_mark, standing
-from jitid.capabilities.use.authorization import EMPTY, Asked, check_action, check_context, check_resource
+from jitid.capabilities.use.authorization import (
+    EMPTY,
+    UseRequest,
+    check_action,
+    check_context,
+    check_resource,
+)
 from jitid.capabilities.use.operations import Authorize
 from jitid.cli import input_lines, record_rows
 from jitid.cli.identity.verdict_rows import row_of
@@ -20,7 +26,7 @@ from jitid.values.secret import Secret
 from jitid.values.text import quote, refuse_token
 
 if TYPE_CHECKING:
-    from jitid.capabilities.use.usage import Recorded
+    from jitid.capabilities.use.usage import RecordedUses
     from jitid.cli.invocation import Globals
     from jitid.operation.authority import Authority
 
@@ -31,13 +37,13 @@ _LOOK = 1.0
 """Seconds after which a changed policy is noticed, at the latest."""
 
 
-class _Read(NamedTuple):
+class _ReadLine(NamedTuple):
     """A line as it was understood."""
 
     number: int
     id: str | int | None
     """What the answer repeats."""
-    asked: Asked | None
+    asked: UseRequest | None
     error: JitidError | None
 
 
@@ -97,7 +103,7 @@ class _Deciding:
         self.over: JitidError | None = None
         """Why nothing can be decided any more."""
 
-    def answers(self, read: Sequence[_Read]) -> list[str]:
+    def answers(self, read: Sequence[_ReadLine]) -> list[str]:
         """Return a line for each that was read, after recording the actions."""
         asked = [one.asked for one in read if one.asked is not None]
         decided = None
@@ -116,7 +122,7 @@ class _Deciding:
             for one in read
         ]
 
-    def _decide(self, asked: tuple[Asked, ...]) -> Recorded:
+    def _decide(self, asked: tuple[UseRequest, ...]) -> RecordedUses:
         try:
             self._check()
         except JitidError as error:
@@ -150,7 +156,7 @@ class _Deciding:
             self.over = error
 
 
-def _read(line: input_lines.Line) -> _Read:
+def _read(line: input_lines.InputLine) -> _ReadLine:
     try:
         if line.text is None:
             raise UsageError(f"it is longer than {input_lines.LONGEST} bytes")
@@ -160,18 +166,18 @@ def _read(line: input_lines.Line) -> _Read:
         if type(stated) is not dict:
             raise UsageError("it is no JSON object")
     except (strict_json.StrictJSONError, UsageError) as error:
-        return _Read(line.number, None, None, _at(line.number, error))
+        return _ReadLine(line.number, None, None, _at(line.number, error))
     try:
         id_ = _id(stated.get("id"))
     except UsageError as error:
-        return _Read(line.number, None, None, _at(line.number, error))
+        return _ReadLine(line.number, None, None, _at(line.number, error))
     try:
-        return _Read(line.number, id_, _asked(stated), None)
+        return _ReadLine(line.number, id_, _asked(stated), None)
     except UsageError as error:
-        return _Read(line.number, id_, None, _at(line.number, error))
+        return _ReadLine(line.number, id_, None, _at(line.number, error))
 
 
-def _asked(stated: Mapping[str, Any]) -> Asked:
+def _asked(stated: Mapping[str, Any]) -> UseRequest:
     if not stated.keys() <= _KNOWN:
         unknown = min(stated.keys() - _KNOWN)
         raise UsageError(f"it has no member {quote(unknown)}", f"the members are: {', '.join(_MEMBERS)}")
@@ -183,7 +189,7 @@ def _asked(stated: Mapping[str, Any]) -> Asked:
         texts.append(value)
     token, action, resource = texts
     context = stated.get("context")
-    return Asked(
+    return UseRequest(
         Secret.single(token),
         check_action(action),
         check_resource(resource),
@@ -208,7 +214,7 @@ def _at(number: int, error: strict_json.StrictJSONError | UsageError) -> UsageEr
     return UsageError(f"line {number}: {error}", hint)
 
 
-def _refused(one: _Read, error: JitidError | None) -> str:
+def _refused(one: _ReadLine, error: JitidError | None) -> str:
     """Return the answer to a line of which nothing was recorded."""
     assert error is not None
     told = {
@@ -220,5 +226,5 @@ def _refused(one: _Read, error: JitidError | None) -> str:
     return _line(one, {"decision": "deny", "line": one.number, "error": told})
 
 
-def _line(one: _Read, row: dict[str, Any]) -> str:
+def _line(one: _ReadLine, row: dict[str, Any]) -> str:
     return dumps(row if one.id is None else {"id": one.id, **row}) + "\n"

@@ -17,7 +17,7 @@ from jitid.values.times import format_duration
 if TYPE_CHECKING:
     from jitid.capabilities.decisions.explanation import Explanation, RuleText
     from jitid.cli import options
-    from jitid.policy.outcome import Outcome
+    from jitid.policy.outcome import PolicyOutcome
     from jitid.policy.policy_request import PolicyRequest
 
 FIELDS = (
@@ -133,7 +133,7 @@ def _now(found: Explanation) -> dict[str, Any] | None:
     return {**_outcome(found.now), "hint": found.nearest, "policy": found.policy_now}
 
 
-def _outcome(told: Outcome) -> dict[str, Any]:
+def _outcome(told: PolicyOutcome) -> dict[str, Any]:
     return {
         "decision": told.decision,
         "reason": told.reason,

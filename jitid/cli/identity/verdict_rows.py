@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jitid.capabilities.use.authorization import Asked, Verdict
+    from jitid.capabilities.use.authorization import UseRequest, UseVerdict
 
 FIELDS: tuple[str, ...] = (
     "decision",
@@ -25,7 +25,7 @@ FIELDS: tuple[str, ...] = (
 )
 
 
-def row_of(asked: Asked, verdict: Verdict, at: str | None, event: int) -> dict[str, Any]:
+def row_of(asked: UseRequest, verdict: UseVerdict, at: str | None, event: int) -> dict[str, Any]:
     """Return what became of an action by the names of `FIELDS`."""
     row: dict[str, Any] = dict.fromkeys(FIELDS)
     row |= {

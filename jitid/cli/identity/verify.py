@@ -49,7 +49,7 @@ def verify(
     given.detail(f"valid: {credential.jti} of {credential.agent} on {credential.task}")
 
 
-class _Place(NamedTuple):
+class _PublishedPlace(NamedTuple):
     """Where what was published lies: in a folder, or in two files."""
 
     folder: str | None
@@ -60,7 +60,7 @@ class _Place(NamedTuple):
 
 def _place(
     published: str | None, jwks: str | None, status_list: str | None, issuer: str | None
-) -> _Place | None:
+) -> _PublishedPlace | None:
     """Return where to look instead of the ledger; None for the ledger. Raises UsageError."""
     stated = None if issuer is None else check_issuer(issuer)
     if published is not None:
@@ -70,9 +70,9 @@ def _place(
             )
         if not published.strip():
             raise UsageError("--published is blank", "name a folder that `jitid publish` wrote")
-        return _Place(published, "", "", stated)
+        return _PublishedPlace(published, "", "", stated)
     if jwks is not None and status_list is not None:
-        return _Place(None, jwks, status_list, stated)
+        return _PublishedPlace(None, jwks, status_list, stated)
     if jwks is not None or status_list is not None:
         raise UsageError(
             "--jwks and --status-list go together: keys alone do not tell what was ended",
@@ -85,7 +85,7 @@ def _place(
     return None
 
 
-def _offline(given: Globals, token: str, place: _Place, audiences: tuple[str, ...]) -> None:
+def _offline(given: Globals, token: str, place: _PublishedPlace, audiences: tuple[str, ...]) -> None:
     from jitid.capabilities.trust import offline, publication
     from jitid.crypto import status_list as statuslist
 

@@ -30,7 +30,7 @@ from jitid.values.times import LATEST, format_duration, format_time, parse_durat
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
     from jitid.cli import options
-    from jitid.cli.issue.run_secrets import Secrets, Wanted
+    from jitid.cli.issue.run_secrets import SecretRequest, Secrets
     from jitid.model.request import IssueRequest
 
 _HELD = ("jwt", "opaque")
@@ -230,7 +230,7 @@ class _Start:
         *,
         variable: str | None,
         parent_file: str | None,
-        wanted: list[Wanted],
+        wanted: list[SecretRequest],
     ) -> None:
         self._wanted = wanted
         self._given = given
@@ -350,7 +350,7 @@ def _check(given: Globals, env: str | None, file: str | None, on_exit: str | Non
         raise UsageError(f"{quote(on_exit)} cannot be done on exit", f"choose one of: {', '.join(ON_EXIT)}")
 
 
-def _obtainable(request: IssueRequest, secrets: list[Wanted]) -> tuple[str, ...]:
+def _obtainable(request: IssueRequest, secrets: list[SecretRequest]) -> tuple[str, ...]:
     """Return the kinds that the identity of the command may obtain: those of its secrets too."""
     needed = [named_kind(one.kind, one.template) for one in secrets]
     if all(kind in USUAL_KINDS for kind in needed) and not request.may_kind:
@@ -359,7 +359,7 @@ def _obtainable(request: IssueRequest, secrets: list[Wanted]) -> tuple[str, ...]
     return tuple(dict.fromkeys((*(request.may_kind or (request.kind,)), *needed)))
 
 
-def _secrets(texts: list[str] | None, on_exit: str | None) -> list[Wanted]:
+def _secrets(texts: list[str] | None, on_exit: str | None) -> list[SecretRequest]:
     """Return the secrets that are asked for. Raises UsageError."""
     if not texts:
         return []

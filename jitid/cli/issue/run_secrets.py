@@ -40,7 +40,7 @@ _PAUSE = 1.0
 _LONGEST_NAME = 32
 
 
-class Wanted(NamedTuple):
+class SecretRequest(NamedTuple):
     """One secret, as it is asked for."""
 
     name: str
@@ -58,32 +58,32 @@ class Wanted(NamedTuple):
         return f"secret {quote(self.name)}" if self.place is None else f"the token for {quote(self.name)}"
 
 
-class _Held(NamedTuple):
-    wanted: Wanted
+class _HeldSecret(NamedTuple):
+    wanted: SecretRequest
     ends_at: int
     due: float
     """When it is to be renewed, in seconds since the epoch."""
     wait: float = _FIRST_WAIT
 
 
-def of_services(wanted: Sequence[Wanted], audiences: tuple[str, ...]) -> list[Wanted]:
+def of_services(wanted: Sequence[SecretRequest], audiences: tuple[str, ...]) -> list[SecretRequest]:
     """Return the secrets, those that are tokens for these services."""
     return [one._replace(audiences=audiences) if one.kind in LISTED else one for one in wanted]
 
 
 def services(
     audiences: Sequence[str], kind: str, may_act: tuple[MayAct, ...], place: TokenPlace
-) -> list[Wanted]:
+) -> list[SecretRequest]:
     """Return the tokens for services, each in a place of its own beside that of the identity token."""
     return [
-        Wanted(one, kind, None, (one,), place.beside("token" if at == 1 else f"token-{at}"), may_act)
+        SecretRequest(one, kind, None, (one,), place.beside("token" if at == 1 else f"token-{at}"), may_act)
         for at, one in enumerate(audiences, start=1)
     ]
 
 
-def wanted(texts: Sequence[str]) -> list[Wanted]:
+def wanted(texts: Sequence[str]) -> list[SecretRequest]:
     """Return what NAME=KIND[:TEMPLATE] ask for. Raises UsageError."""
-    found: dict[str, Wanted] = {}
+    found: dict[str, SecretRequest] = {}
     for text in texts:
         name, equals, kind = text.partition("=")
         if not equals or not _is_name(name):
@@ -93,7 +93,7 @@ def wanted(texts: Sequence[str]) -> list[Wanted]:
             )
         if variable(name) in found:
             raise UsageError(f"two secrets would be called {PREFIX}{variable(name)}", "name each differently")
-        found[variable(name)] = Wanted(name, *parse_kind(kind))
+        found[variable(name)] = SecretRequest(name, *parse_kind(kind))
     return list(found.values())
 
 
@@ -101,14 +101,14 @@ class Secrets:
     """The secrets of a command, each a credential of the identity that the command has."""
 
     def __init__(
-        self, given: Globals, wanted: Sequence[Wanted], *, ttl: int | None, allow_narrower: bool
+        self, given: Globals, wanted: Sequence[SecretRequest], *, ttl: int | None, allow_narrower: bool
     ) -> None:
         """Args: `ttl`, in seconds, is asked for each time; without one it is as long as is usual."""
         self._given = given
         self._wanted = wanted
         self._ttl = ttl
         self._allow_narrower = allow_narrower
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, _HeldSecret] = {}
         self._files = Files()
         self._ways: dict[type[Delivery], Delivery] = {}
         self._told: dict[str, str] = {}
@@ -201,7 +201,7 @@ class Secrets:
                 way.close()
         self._files.close()
 
-    def _attach(self, one: Wanted, token: Secret) -> Issued:
+    def _attach(self, one: SecretRequest, token: Secret) -> Issued:
         authority = open_authority(self._given.config())
         try:
             issued = authority.perform(
@@ -237,14 +237,14 @@ class Secrets:
         found = open_authority(self._given.config()).perform(PublishBundle())
         return {"bundle": "".join(map(to_pem, found.roots))}
 
-    def _take(self, one: Wanted, issued: Issued, until: float) -> None:
+    def _take(self, one: SecretRequest, issued: Issued, until: float) -> None:
         """Deliver a secret that was made."""
         (made,) = issued.credentials
         ends_at = usable_until(issued.expires_at, made.facts)
         if one.place is not None:
             one.place.put(made.secret.reveal())
             self._shown = self._shown or made.secret.reveal()
-            self._held[one.what] = _Held(one, ends_at, _due(issued, ends_at, until))
+            self._held[one.what] = _HeldSecret(one, ends_at, _due(issued, ends_at, until))
             return
         text = text_of(issued.kind, made.secret, ends_at)
         delivered = Delivered(
@@ -256,9 +256,9 @@ class Secrets:
                 self._ways[kind] = kind()
             self._ways[kind].put(delivered)
         self._files.put(delivered)
-        self._held[one.what] = _Held(one, ends_at, _due(issued, ends_at, until))
+        self._held[one.what] = _HeldSecret(one, ends_at, _due(issued, ends_at, until))
 
-    def _tell(self, held: _Held, error: Exception) -> None:
+    def _tell(self, held: _HeldSecret, error: Exception) -> None:
         reason = error.message if isinstance(error, JitidError) else f"{type(error).__name__}, which is a bug"
         if self._told.get(held.wanted.what) != reason:
             self._told[held.wanted.what] = reason
@@ -276,7 +276,7 @@ def _due(issued: Issued, ends_at: int, until: float) -> float:
     return issued.issued_at + (ends_at - issued.issued_at) * (2 / 3 - early)
 
 
-def _again(held: _Held, now: float, *, lasting: bool) -> _Held:
+def _again(held: _HeldSecret, now: float, *, lasting: bool) -> _HeldSecret:
     """Return a secret that could not be renewed with the time of the next try: sooner while it works.
 
     What is refused (`lasting`) is asked for a few times more until it expires, and then no longer.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jitid.capabilities.adopt import read_secret
-from jitid.capabilities.adopt.read_secret import Kept
+from jitid.capabilities.adopt.read_secret import KeptSecret
 from jitid.capabilities.directory.roster.line_error import at, misplaced
 from jitid.cli import read_input
 from jitid.cli.directory.roster_file import Content
@@ -150,7 +150,7 @@ def _standing(number: int, row: dict[str, str], usual: Mapping[str, str]) -> Sta
         return standing(number, stated, _kept(given[0], row[given[0]], stated["prefix"]))
 
 
-def _kept(sort: str, text: str, prefix: str | None) -> Kept:
+def _kept(sort: str, text: str, prefix: str | None) -> KeptSecret:
     match sort:
         case "secret":
             return read_secret.of_secret(text, prefix)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jitid.capabilities.adopt.amend import Amended
-from jitid.capabilities.adopt.read_secret import Kept
+from jitid.capabilities.adopt.read_secret import KeptSecret
 from jitid.capabilities.directory.roster.roster_entry import check_person, check_sensitivity
 from jitid.errors import UsageError
 from jitid.issuers.adopted_secret import ACCESS_KEY
@@ -28,7 +28,7 @@ def check_elsewhere(stated: Mapping[str, str | None], secret: str) -> None:
             )
 
 
-def standing(line: int, stated: Mapping[str, str | None], kept: Kept) -> StandingSecret:
+def standing(line: int, stated: Mapping[str, str | None], kept: KeptSecret) -> StandingSecret:
     """Return what is stated of one secret. Raises UsageError for what cannot be meant."""
     own = check_own_name(stated["name"] or "")
     access_key_id, reference, target = (

@@ -15,7 +15,7 @@ from jitid.system import output
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
-    from jitid.capabilities.adopt.replacement import Replacement
+    from jitid.capabilities.adopt.replacement import SecretReplacement
     from jitid.cli import options
     from jitid.operation.authority import Authority
 
@@ -65,7 +65,7 @@ def _standing(authority: Authority) -> Iterator[str]:
         after = page.secrets[-1].credential.key
 
 
-def _row(given: Globals, one: Replacement) -> dict[str, Any]:
+def _row(given: Globals, one: SecretReplacement) -> dict[str, Any]:
     return {
         "name": one.name,
         "kind": one.kind,
@@ -76,7 +76,7 @@ def _row(given: Globals, one: Replacement) -> dict[str, Any]:
     }
 
 
-def _text(given: Globals, one: Replacement) -> str:
+def _text(given: Globals, one: SecretReplacement) -> str:
     """Return a suggestion as a document whose parts can be copied where they belong."""
     from textwrap import wrap
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jitid.capabilities.adopt.adoption import Adoption
-    from jitid.capabilities.adopt.read_secret import Kept
+    from jitid.capabilities.adopt.read_secret import KeptSecret
     from jitid.cli import options
     from jitid.operation.authority import Authority
 
@@ -104,7 +104,7 @@ def _kept(
     public_key: str | None,
     prefix: str | None,
     stated: Mapping[str, str | None],
-) -> Kept:
+) -> KeptSecret:
     """Return what is kept of the one secret. Raises UsageError if it is not given in exactly one way."""
     from jitid.capabilities.adopt import read_secret
 

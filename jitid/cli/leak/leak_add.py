@@ -27,7 +27,7 @@ from jitid.system import output
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended
-    from jitid.capabilities.leak.leaks import Reported
+    from jitid.capabilities.leak.leaks import ReportedLeaks
     from jitid.capabilities.leak.trace_result import Stray
     from jitid.cli.invocation import Globals
     from jitid.operation.authority import Authority
@@ -37,7 +37,7 @@ _LISTED = 10_000
 """So many leaks are shown; whoever reports more than that asks for them by `leak list`."""
 
 
-class Ending(NamedTuple):
+class LeakEnding(NamedTuple):
     """What is to become of what leaked."""
 
     revoke: bool
@@ -61,7 +61,7 @@ class _Total:
         self.alive_then = 0
         """How many were alive when it was recorded."""
 
-    def add(self, came: Reported) -> None:
+    def add(self, came: ReportedLeaks) -> None:
         """Add what came of one batch."""
         if came.event is not None:
             self.events.append(came.event)
@@ -98,7 +98,7 @@ def add(
     searched: TextSearch | ReportSearch,
     source: str,
     at: int | None,
-    ending: Ending,
+    ending: LeakEnding,
 ) -> None:
     """Report what stands in a text or in a scanner's report, and end it if that is wanted.
 
@@ -155,7 +155,7 @@ def add(
         raise _nothing(given, total, search)
 
 
-def _most(given: Globals, ending: Ending) -> int | None:
+def _most(given: Globals, ending: LeakEnding) -> int | None:
     """Return how many may end, None for any number. Raises UsageError for guards without a revocation."""
     if ending.yes and ending.most is not None:
         raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
@@ -188,7 +188,7 @@ def _unproved(ended: Ended) -> JitidError | None:
     )
 
 
-def _end(given: Globals, authority: Authority, total: _Total, ending: Ending, most: int | None) -> Ended:
+def _end(given: Globals, authority: Authority, total: _Total, ending: LeakEnding, most: int | None) -> Ended:
     operation = Revoke(
         selection=Selection(ids=tuple(total.credentials.values())),
         reason=ending.reason,
@@ -211,7 +211,7 @@ def _show(
     authority: Authority,
     total: _Total,
     report: LeakReport,
-    ending: Ending,
+    ending: LeakEnding,
     ended: Ended | None,
     search: TextSearch | ReportSearch,
 ) -> None:
@@ -249,7 +249,13 @@ def _rows(authority: Authority, total: _Total, source: str) -> Iterator[dict[str
 
 
 def _tell(
-    given: Globals, total: _Total, ending: Ending, ended: Ended | None, report: str | None, *, failed: bool
+    given: Globals,
+    total: _Total,
+    ending: LeakEnding,
+    ended: Ended | None,
+    report: str | None,
+    *,
+    failed: bool,
 ) -> None:
     warn_of_thieves(given, total.strays)
     if report is not None:

@@ -12,8 +12,8 @@ from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.leak.exposure import LeakDetails, Leaked
-    from jitid.capabilities.leak.leaks import Closed
-    from jitid.model.leak import LeakFilter, Seen
+    from jitid.capabilities.leak.leaks import ClosedLeaks
+    from jitid.model.leak import LeakFilter, SeenPlace
     from jitid.model.sighting import Sighting
     from jitid.operation.authority import Authority
 
@@ -126,7 +126,7 @@ def spot(seen: Sighting) -> str:
     return seen.place if seen.line is None else f"{seen.place}:{seen.line}"
 
 
-def sighting(seen: Seen) -> dict[str, Any]:
+def sighting(seen: SeenPlace) -> dict[str, Any]:
     """Return a place as a document tells it."""
     one = seen.sighting
     return {
@@ -190,12 +190,12 @@ def details(one: LeakDetails) -> dict[str, Any]:
     }
 
 
-def closed(one: Closed) -> dict[str, Any]:
+def closed(one: ClosedLeaks) -> dict[str, Any]:
     """Return what closing came to by the names of `CLOSED`."""
     return one._asdict()
 
 
-def sentence(one: Closed) -> str:
+def sentence(one: ClosedLeaks) -> str:
     """Return what closing came to in words."""
     if not one.closed:
         return "nothing was open: it had been closed already"

@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 from jitid.capabilities.leak.places import kept, parts
 from jitid.capabilities.scan.reports.any_report import REDACTED, WHAT, ReportFormat, parse
-from jitid.capabilities.scan.reports.reported_finding import Reported
+from jitid.capabilities.scan.reports.reported_finding import ReportedFinding
 from jitid.cli import read_input
 from jitid.cli.leak.search_stream import StreamSearch
 from jitid.errors import JitidError, PartialError, UsageError
@@ -32,7 +32,7 @@ _MOST_MANY = 1_000
 """Of so many strings that stand in many places it is remembered from one batch to the next in how many."""
 
 
-class Batch(NamedTuple):
+class LeakBatch(NamedTuple):
     """What is to be asked about at once."""
 
     finds: Finds
@@ -66,9 +66,9 @@ class TextSearch:
         """Why something may be there though nothing was found, as a hint."""
         return self._text.caveat
 
-    def batches(self, room: int | None = None) -> Iterator[Batch]:
+    def batches(self, room: int | None = None) -> Iterator[LeakBatch]:
         """Search it, and yield what is to be asked about at once. Raises UsageError, StorageError."""
-        return (Batch(finds, {}) for finds in self._text.finds(room))
+        return (LeakBatch(finds, {}) for finds in self._text.finds(room))
 
     def answered(self, marks: Iterable[str]) -> None:
         """Nobody asked which strings are known."""
@@ -125,7 +125,7 @@ class ReportSearch:
             os.close(self._descriptor)
         self._descriptor = -1
 
-    def batches(self, room: int | None = None) -> Iterator[Batch]:
+    def batches(self, room: int | None = None) -> Iterator[LeakBatch]:
         """Search it, and yield what is to be asked about at once; `answered` is to be told which of it is known.
 
         `room` is how many characters whoever is asked about a batch takes at once; None for any number.
@@ -197,17 +197,17 @@ class ReportSearch:
 
     def _yielded(
         self, finds: Finds, places: Mapping[bytes, Mapping[_Place, Sighting]], room: int | None
-    ) -> Iterator[Batch]:
+    ) -> Iterator[LeakBatch]:
         told = {sign: tuple(seen.values()) for sign, seen in places.items()}
         for sort, key, count in finds.strings():
             sign = mark(sort, key) if count >= MOST_PLACES else b""
             if sign in places and (sign in self._many or len(self._many) < _MOST_MANY):
                 self._many[sign] = count, dict(places[sign])
         for part, sightings in parts(finds, told, room):
-            yield Batch(part, sightings)
+            yield LeakBatch(part, sightings)
         self._asked.clear()
 
-    def _reported(self) -> Iterator[Reported]:
+    def _reported(self) -> Iterator[ReportedFinding]:
         try:
             yield from parse(self._pieces(), self._format)
         except UsageError as error:
@@ -226,7 +226,7 @@ _Place = tuple[str, int | None, str | None]
 _NEVER: tuple[int, dict[_Place, Sighting]] = (0, {})
 
 
-def _found(one: Reported, missed: Counter[str]) -> Finds:
+def _found(one: ReportedFinding, missed: Counter[str]) -> Finds:
     """Return jitid's strings in what a scanner found; count in `missed` what could not be searched."""
     finds = Finds()
     if len(one.text) > LONGEST:

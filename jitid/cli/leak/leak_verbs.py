@@ -58,7 +58,7 @@ def add(
         else ReportSearch(named, _format_of(report_format)),
         ("stdin" if named == "-" else named) if source is None else source,
         None if at is None else parse_time(at),
-        leak_add.Ending(revoke, reason, max_, dry_run=dry_run, yes=yes),
+        leak_add.LeakEnding(revoke, reason, max_, dry_run=dry_run, yes=yes),
     )
 
 

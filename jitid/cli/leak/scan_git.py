@@ -40,10 +40,10 @@ def history(paths: Sequence[str], commits: Sequence[str], *, unreachable: bool) 
     """Return the history of the repository that is meant. Raises UsageError, RefusedError and StorageError."""
     from jitid.capabilities.scan.blobs import Blobs
     from jitid.capabilities.scan.git_repository import Repository
-    from jitid.capabilities.scan.history import Selection
+    from jitid.capabilities.scan.history import ObjectSelection
 
     repository = Repository(_one(paths))
-    return Blobs(repository, Selection(repository.resolved(commits), unreachable))
+    return Blobs(repository, ObjectSelection(repository.resolved(commits), unreachable))
 
 
 def staged(paths: Sequence[str]) -> Source:

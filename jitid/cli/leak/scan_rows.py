@@ -20,7 +20,7 @@ from jitid.system.files import writing_public
 
 if TYPE_CHECKING:
     from jitid.capabilities.leak.leaks import LeakReport
-    from jitid.capabilities.scan.item import Tally
+    from jitid.capabilities.scan.item import ScanTally
     from jitid.capabilities.sweep.finding import Severity
     from jitid.capabilities.sweep.findings_view import Wording
     from jitid.cli.invocation import Globals
@@ -50,7 +50,7 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 _STEP = 1000
 
 
-def write(given: Globals, asked: Asked, found: Iterable[Finding | Coverage | Swept]) -> Telling:
+def write(given: Globals, asked: ScanRequest, found: Iterable[Finding | Coverage | Swept]) -> Telling:
     """Write what was found to standard output, or to a file that is whole or as it was; return what came of it.
 
     Raises OutputError.
@@ -81,7 +81,7 @@ def _name() -> str:
     return str(UUID(bytes=new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))))
 
 
-def _text(given: Globals, asked: Asked, records: SweptRows) -> Iterator[str]:
+def _text(given: Globals, asked: ScanRequest, records: SweptRows) -> Iterator[str]:
     from jitid.cli.show import pieces
     from jitid.formats.display import Display, Format
 
@@ -147,7 +147,7 @@ class Searched(NamedTuple):
 
     unit: str
     """What an item is called."""
-    tally: Tally
+    tally: ScanTally
     mistyped: int
     """How many strings look like tokens, and are none."""
     untold: int
@@ -185,7 +185,7 @@ def size(count: int) -> str:
     return f"{count} {_UNITS[0]}" if unit == 0 else f"{number:.3g} {_UNITS[unit]}"
 
 
-def _missed(tally: Tally) -> Iterator[str]:
+def _missed(tally: ScanTally) -> Iterator[str]:
     for reason, count in sorted(tally.missed.items()):
         named = sorted(tally.named[reason])
         shown = ", ".join(map(starred, named[:_NAMED]))
@@ -193,7 +193,7 @@ def _missed(tally: Tally) -> Iterator[str]:
         yield f"{reason}: {shown}{more}"
 
 
-class Asked(NamedTuple):
+class ScanRequest(NamedTuple):
     """How the result is told."""
 
     own: str | None
@@ -214,13 +214,13 @@ class Action(NamedTuple):
     dry_run: bool
 
 
-def asked(given: Globals, own: str | None, fail_on: str | None, out: str | None) -> Asked:
+def asked(given: Globals, own: str | None, fail_on: str | None, out: str | None) -> ScanRequest:
     """Return how the result is to be told. Raises UsageError."""
     from jitid.capabilities.sweep.findings_view import SCAN
     from jitid.cli.sweep.sweep_rows import severity_of
 
     given.expect(FIELDS)
-    return Asked(own, severity_of(fail_on), out, SCAN)
+    return ScanRequest(own, severity_of(fail_on), out, SCAN)
 
 
 def action(

@@ -15,7 +15,7 @@ _MOST_HELD = 20_000
 """So many findings are held in memory, and put into the order of their places."""
 
 
-class Store:
+class FindingStore:
     """Takes findings in any order, and gives them back once, rule by rule, the gravest rule first."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.capabilities.scan.hits import MOST_PLACES, MOST_VERSIONS
-from jitid.capabilities.scan.item import Tally
+from jitid.capabilities.scan.item import ScanTally
 from jitid.capabilities.scan.workers import Search
 from jitid.cli import read_input
 from jitid.cli.leak.scan_count import Counted
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from jitid.capabilities.scan.source import Source
     from jitid.capabilities.sweep.finding import Coverage, Finding, Swept
     from jitid.cli.invocation import Globals
-    from jitid.cli.leak.scan_rows import Action, Asked
+    from jitid.cli.leak.scan_rows import Action, ScanRequest
     from jitid.model.sighting import Sighting
     from jitid.operation.authority import Authority
-    from jitid.search.secret_shapes import Looks
+    from jitid.search.secret_shapes import SecretSearch
 
 FINDER = "jitid scan"
 _NO_SECRETS = frozenset({"prints", "cut", "locked"})
@@ -42,11 +42,13 @@ _MOST_UNKNOWN = 100_000
 _BEYOND = f"objects with strings beyond the first {_MOST_UNKNOWN:,} that the ledger does not know"
 
 
-def run(given: Globals, asked: Asked, action: Action | None, source: Source, sorts: frozenset[str]) -> None:
+def run(
+    given: Globals, asked: ScanRequest, action: Action | None, source: Source, sorts: frozenset[str]
+) -> None:
     """Scan, and tell what was found. Raises whatever the ledger does, and PartialError."""
     looks = _looks(given) if "secrets" in sorts else None
     with closing(source), Search(source, sorts, source.processes, looks=looks) as search:
-        work = _Work(given, action, source)
+        work = _ScanWork(given, action, source)
         work.ask(read_input.spared(search.batches()))
         work.locate()
     work.act()
@@ -59,13 +61,13 @@ def run(given: Globals, asked: Asked, action: Action | None, source: Source, sor
     work.conclude()
 
 
-def _looks(given: Globals) -> Looks | None:
+def _looks(given: Globals) -> SecretSearch | None:
     """Return what finds adopted secrets; None where there is no ledger, or it has none."""
     from jitid.cli.leak.search_stream import shapes_of
-    from jitid.search.secret_shapes import Looks
+    from jitid.search.secret_shapes import SecretSearch
 
     found = shapes_of(given)
-    return None if found is None or not found.shapes else Looks(found.shapes, found.prints)
+    return None if found is None or not found.shapes else SecretSearch(found.shapes, found.prints)
 
 
 def _sighting(hit: Hit) -> Sighting:
@@ -76,7 +78,7 @@ def _sighting(hit: Hit) -> Sighting:
     return Sighting(place, hit.line, hit.revision, time, FINDER)
 
 
-class _Held(NamedTuple):
+class _HeldBatch(NamedTuple):
     """What was found together."""
 
     hits: list[Hit]
@@ -87,16 +89,16 @@ class _Held(NamedTuple):
     """In the place of the ledger's answers: of which credentials it was, by their jti, how proved, and by what."""
 
 
-class _Work:
+class _ScanWork:
     def __init__(self, given: Globals, action: Action | None, source: Source) -> None:
         from jitid.authority.open import open_if_there, room
-        from jitid.cli.leak.scan_store import Store
+        from jitid.cli.leak.scan_store import FindingStore
 
         self._given = given
         self._action = action
         self._source = source
-        self._store = Store()
-        self._tally = Tally()
+        self._store = FindingStore()
+        self._tally = ScanTally()
         self._hits = 0
         self._mistyped = 0
         self._authority: Authority | None = open_if_there(given.config(), accept_clock=given.accept_clock)
@@ -106,7 +108,7 @@ class _Work:
             )
         self._room = room(given.config())
         self._now = int(time.time())
-        self._held: list[_Held] = []
+        self._held: list[_HeldBatch] = []
         """What waits for what is to be done about it."""
         self._full: set[bytes] = set()
         """Strings of which so many places were told that others are counted only."""
@@ -144,9 +146,9 @@ class _Work:
         ) from error
 
     def _ask_each(self, batches: Iterator[Batch]) -> None:
-        from jitid.cli.progress import Progress
+        from jitid.cli.progress import ProgressLine
 
-        with Progress(self._given) as progress:
+        with ProgressLine(self._given) as progress:
             for batch in batches:
                 self._tally.add(batch.tally)
                 self._hits += len(batch.hits)
@@ -161,7 +163,7 @@ class _Work:
             and self._action is not None
             and self._action.report is not None
         ):
-            self._record(self._authority, self._action.report, _Held(hits, finds, None))
+            self._record(self._authority, self._action.report, _HeldBatch(hits, finds, None))
 
     def _ask(self, batch: Batch) -> None:
         traced: Traced | None = None
@@ -172,13 +174,13 @@ class _Work:
             authority = self._authority
             traced = together(authority.perform(Trace(finds=part)) for part in self._parts(batch.finds))
             self._now = traced.now
-        held = _Held(batch.hits, batch.finds, traced)
+        held = _HeldBatch(batch.hits, batch.finds, traced)
         if self._source.locates:
             self._wait(held)
         else:
             self._settle(self._first(held))
 
-    def _first(self, held: _Held) -> _Held:
+    def _first(self, held: _HeldBatch) -> _HeldBatch:
         """Return what was found without further places of strings of which many are told, and count those."""
         from jitid.cli.leak.scan_findings import telling
 
@@ -204,7 +206,7 @@ class _Work:
     def _parts(self, finds: Finds) -> list[Finds]:
         return [finds] if self._room is None else list(finds.parts(self._room))
 
-    def _wait(self, held: _Held) -> None:
+    def _wait(self, held: _HeldBatch) -> None:
         """Keep what counts of something that is to be located, and what may be recorded."""
         from jitid.cli.leak.scan_findings import known, telling
 
@@ -226,7 +228,7 @@ class _Work:
             )
             reported = self._action is not None and self._action.report is not None
             finds = held.finds.only(marks & ours if reported else frozenset())
-            self._held.append(_Held(hits, finds, traced))
+            self._held.append(_HeldBatch(hits, finds, traced))
 
     def locate(self) -> None:
         """Find out where things stand, where that is found out last."""
@@ -241,7 +243,7 @@ class _Work:
             marks = dict.fromkeys(hit.mark for hit in one.hits)
             self._settle(one._replace(hits=[hit for mark in marks for hit in placed.pop(mark, ())]))
 
-    def _settle(self, held: _Held) -> None:
+    def _settle(self, held: _HeldBatch) -> None:
         """Make findings of what was found, unless something is to be done about it first."""
         from jitid.cli.leak import scan_findings
 
@@ -261,9 +263,9 @@ class _Work:
             if match.endable and match.evidence.proof and not secret.isdisjoint(match.marks):
                 self._sure[match.credential.jti] = None
         named = {match.credential.jti: (match.evidence, match.marks) for match in traced.matches}
-        self._held.append(_Held(hits, Finds(), traced._replace(matches=[]), named))
+        self._held.append(_HeldBatch(hits, Finds(), traced._replace(matches=[]), named))
 
-    def _record(self, authority: Authority, report: LeakReport, held: _Held) -> None:
+    def _record(self, authority: Authority, report: LeakReport, held: _HeldBatch) -> None:
         from jitid.capabilities.leak.operations import AddLeaks
         from jitid.capabilities.leak.places import parts
 
@@ -328,7 +330,7 @@ class _Work:
             ),
         )
 
-    def _as_it_is_now(self, authority: Authority, held: _Held, traced: Traced) -> Traced:
+    def _as_it_is_now(self, authority: Authority, held: _HeldBatch, traced: Traced) -> Traced:
         """Return what was found with what the ledger says of it after something was done."""
         from jitid.capabilities.leak.operations import Trace
         from jitid.capabilities.leak.trace_result import together
@@ -342,7 +344,7 @@ class _Work:
             matches.append(match._replace(evidence=evidence, marks=marks))
         return traced._replace(matches=matches, now=again.now)
 
-    def show(self, asked: Asked) -> None:
+    def show(self, asked: ScanRequest) -> None:
         """Write the findings and what was searched. Raises OutputError."""
         from jitid.cli.leak import scan_rows
 

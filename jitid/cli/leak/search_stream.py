@@ -18,7 +18,7 @@ from jitid.errors import StorageError, UsageError
 from jitid.search.find import Finds
 from jitid.search.hidden import AFTER, BEFORE, HiddenSearch
 from jitid.search.pasted import LONGEST, search_pasted
-from jitid.search.secret_shapes import Looks, Shapes
+from jitid.search.secret_shapes import SecretSearch, Shapes
 from jitid.search.strings import ALL, add
 from jitid.system import time_limit
 
@@ -182,7 +182,7 @@ class StreamSearch:
         shapes = None if self._shapes is None else self._shapes()
         if shapes is not None:
             if shapes.shapes:
-                self._hidden = HiddenSearch(ALL | {"secrets"}, Looks(shapes.shapes, shapes.prints))
+                self._hidden = HiddenSearch(ALL | {"secrets"}, SecretSearch(shapes.shapes, shapes.prints))
             if shapes.others:
                 self.missed[UNKNOWN_FORM] += 1
         self._wide = _is_wide(self._window[:size])

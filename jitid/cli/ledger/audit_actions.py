@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.audit.audit_log import LogFilter
     from jitid.capabilities.use.operations import UsePage
     from jitid.cli.invocation import Globals
-    from jitid.model.use import Use
+    from jitid.model.use import RecordedUse
 
 FIELDS = (
     "at",
@@ -100,7 +100,7 @@ def show(
         given.note(f"there may be more than {DEFAULT_LIMIT}: say how many with --limit")
 
 
-def _row(one: Use, page: UsePage) -> dict[str, Any]:
+def _row(one: RecordedUse, page: UsePage) -> dict[str, Any]:
     above = () if one.identity_key is None else page.lineages.get(one.identity_key, ())
     return {
         "at": record_rows.time(one.at),

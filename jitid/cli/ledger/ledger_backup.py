@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.backup import destination
 from jitid.backup import restore as restoration
 from jitid.backup.destination import OUT
-from jitid.backup.snapshot import Progress
+from jitid.backup.snapshot import BackupProgress
 from jitid.cli import read_input
 from jitid.cli.invocation import Globals
 from jitid.errors import IntegrityError, OutputError, UsageError
@@ -23,7 +23,7 @@ from jitid.values.times import format_time
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jitid.backup.destination import Made
+    from jitid.backup.destination import MadeBackup
     from jitid.backup.restore import Back
     from jitid.cli import options
 
@@ -72,7 +72,7 @@ def backup(
             to,
             keys=keys,
             verify=not no_verify,
-            progress=Progress(talk.pages, talk.stage),
+            progress=BackupProgress(talk.pages, talk.stage),
             write=output.write_bytes,
         )
     except OutputError as error:
@@ -92,7 +92,7 @@ def backup(
         )
 
 
-def _tell(given: Globals, made: Made) -> None:
+def _tell(given: Globals, made: MadeBackup) -> None:
     told = made.manifest
     row = {
         "backup": made.place,

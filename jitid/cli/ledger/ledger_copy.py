@@ -7,7 +7,7 @@ from shlex import quote as word
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import place_text
-from jitid.backup.transfer import Wanted, copy_ledger
+from jitid.backup.transfer import CopyRequest, copy_ledger
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
 from jitid.formats.display import Display
@@ -42,7 +42,7 @@ def copy(
     if len(to) > _LONGEST:
         raise UsageError(f"the place of the copy is longer than {_LONGEST} characters; nothing was copied")
     config = given.config()
-    wanted = Wanted(to, None if issuer is None else check_issuer(issuer), keys)
+    wanted = CopyRequest(to, None if issuer is None else check_issuer(issuer), keys)
     shown = safe(place_text(to))
     seen: dict[str, int] = {}
 

@@ -9,10 +9,10 @@ from jitid.formats.figures import counted
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
-    from jitid.capabilities.decisions.replay import Change, Replayed
-    from jitid.policy.classes import Names
-    from jitid.policy.decision import Looks
-    from jitid.policy.outcome import Outcome
+    from jitid.capabilities.decisions.replay import DecisionChange, Replayed
+    from jitid.policy.classes import ToldNames
+    from jitid.policy.decision import PolicyLooks
+    from jitid.policy.outcome import PolicyOutcome
 
 FIELDS = (
     "change",
@@ -58,7 +58,7 @@ SENTENCES = {
 """By `change`."""
 
 
-def row(change: Change, looks: Looks) -> dict[str, Any]:
+def row(change: DecisionChange, looks: PolicyLooks) -> dict[str, Any]:
     """Return a change by the names of `FIELDS`; what neither policy looks at is left out, since it differs within."""
     document, old, new = change.document, change.old, change.new
     facts, classes = looks.facts, looks.classes
@@ -103,7 +103,7 @@ def row(change: Change, looks: Looks) -> dict[str, Any]:
     }
 
 
-def _is_told(names: Names | None, name: str) -> bool:
+def _is_told(names: ToldNames | None, name: str) -> bool:
     """Tell whether a name is told from all others, so that all that was put together has it."""
     return names is None or name in names.values
 
@@ -128,7 +128,7 @@ def summary(found: Replayed) -> list[str]:
     return lines
 
 
-def _word(old: Outcome, new: Outcome) -> str:
+def _word(old: PolicyOutcome, new: PolicyOutcome) -> str:
     if old.decision != new.decision:
         return {"permit": "permitted", "deny": "refused", "approval": "approval"}[new.decision]
     if old.needs != new.needs:

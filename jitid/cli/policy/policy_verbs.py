@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from jitid.cli import options
     from jitid.config.policy_files import Folder
-    from jitid.policy.catalogue import Entry
-    from jitid.policy.policy_text import Rule
+    from jitid.policy.catalogue import CataloguedRule
+    from jitid.policy.policy_text import PolicyRule
 
 CHECKED = ("file", "line", "column", "severity", "rule", "message")
 RULE = ("rule", "effect", "actions", "max_ttl", "approval", "reads", "file", "line", "sha256")
@@ -78,7 +78,7 @@ def check(given: Globals, paths: options.CheckedPaths = None) -> None:
         raise ConfigurationError(f"{counted(errors, 'error')} in the policy: {what}")
 
 
-def _note_approvals(given: Globals, rules: Iterable[Rule]) -> None:
+def _note_approvals(given: Globals, rules: Iterable[PolicyRule]) -> None:
     """Warn of rules with `@approval` where nobody can approve."""
     from jitid.doctor import approvers
 
@@ -213,13 +213,13 @@ def _stored(given: Globals, digest: str) -> Folder:
     return stored(given, digest)
 
 
-def _entries(folder: Folder) -> list[Entry]:
+def _entries(folder: Folder) -> list[CataloguedRule]:
     from jitid.policy.catalogue import catalogue
 
     return list(catalogue(folder.files))
 
 
-def _told(entry: Entry) -> dict[str, Any]:
+def _told(entry: CataloguedRule) -> dict[str, Any]:
     rule = entry.rule
     return {
         "rule": rule.name,
@@ -235,7 +235,7 @@ def _told(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _show_rule(given: Globals, entries: list[Entry], name: str) -> None:
+def _show_rule(given: Globals, entries: list[CataloguedRule], name: str) -> None:
     from jitid.config.settings import nearest
 
     found = next((entry for entry in entries if entry.rule.name == name), None)

@@ -36,12 +36,12 @@ def mcp(
     When standard input ends, or a TERM comes, what was given and not handed back is revoked, unless --keep.
     """
     from jitid.mcp import messages
-    from jitid.mcp.agent_limits import Limits
-    from jitid.mcp.methods import Server
-    from jitid.mcp.session import Host, Session
+    from jitid.mcp.agent_limits import AgentLimits
+    from jitid.mcp.methods import McpServer
+    from jitid.mcp.session import AgentSession, Host
 
     given.expect_own_form("json")
-    limits = Limits(_number(most, "--most", _MOST), _number(rate, "--rate", _RATE), keep)
+    limits = AgentLimits(_number(most, "--most", _MOST), _number(rate, "--rate", _RATE), keep)
     if token_file is None:
         raise UsageError(
             "nothing says which credential is the agent's own",
@@ -60,8 +60,8 @@ def mcp(
         given.command,
         given.debug,
     )
-    session = Session(host, limits)
-    server = Server(session, debug=given.debug)
+    session = AgentSession(host, limits)
+    server = McpServer(session, debug=given.debug)
     if os.isatty(0):
         given.note("waiting for a client's messages on standard input, each on a line of its own")
     try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
     from jitid.cli import options
     from jitid.config.effective import Config
-    from jitid.server.start_plan import Plan, Tls
+    from jitid.server.start_plan import StartPlan, Tls
 
 _BIND = "127.0.0.1:8477"
 _MOST_WORKERS = 64
@@ -95,13 +95,13 @@ def _bootstrap(given: Globals, authority: LocalAuthority, path: str) -> None:
 
 def _plan(
     given: Globals, config: Config, said: dict[str, str | None], workers: int, bootstrap: str | None
-) -> Plan:
+) -> StartPlan:
     """Return the plan of the service, with a ledger that is there and sockets that listen."""
     try:
         from jitid.server import listen
         from jitid.server.request_log import Log
         from jitid.server.service_limits import limits_of
-        from jitid.server.start_plan import Plan
+        from jitid.server.start_plan import StartPlan
         from jitid.server.worker import route_paths  # noqa: F401 - what it needs is loaded now
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "jitid":
@@ -129,7 +129,7 @@ def _plan(
     own = "http://localhost"
     if tcp:
         own = f"{'https' if tls else 'http'}://{_host(host)}:{tcp[0].getsockname()[1]}"
-    return Plan(
+    return StartPlan(
         config,
         names,
         said["serve_public_url"] or own,
@@ -154,7 +154,7 @@ def _tls(said: dict[str, str | None]) -> Tls | None:
     return Tls(server_context(certificate, key), certificate, key)
 
 
-def _run(given: Globals, plan: Plan) -> None:
+def _run(given: Globals, plan: StartPlan) -> None:
     import resource
 
     from jitid.server.metrics import Metrics

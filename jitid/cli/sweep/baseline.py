@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.known_findings import Known
+from jitid.capabilities.sweep.known_findings import KnownFindings
 from jitid.cli import read_input
 from jitid.errors import UsageError
 from jitid.system.files import writing_private
@@ -21,7 +21,7 @@ SCHEMA = "jitid.baseline/1"
 _LONGEST = 1 << 20
 
 
-class Entry(NamedTuple):
+class BaselineEntry(NamedTuple):
     """One finding of a baseline."""
 
     rule: str
@@ -52,7 +52,7 @@ class NewBaseline:
     def add(self, finding: Finding) -> None:
         """Gather a finding; what is critical never becomes old news."""
         if self._file is not None and finding.severity is not Severity.CRITICAL:
-            entry = Entry(
+            entry = BaselineEntry(
                 finding.rule,
                 finding.severity.value,
                 finding.subject,
@@ -69,7 +69,7 @@ class NewBaseline:
         """
         if self._file is None or self._path is None:
             return
-        again = Known((fingerprint, 0) for fingerprint in self._added)
+        again = KnownFindings((fingerprint, 0) for fingerprint in self._added)
         for entry in entries(self._path, new=True):
             if not complete.get(entry.rule) and again.number(int(entry.fingerprint, 16)) < 0:
                 self._file.write(json.dumps(entry._asdict()) + "\n")
@@ -81,7 +81,7 @@ class NewBaseline:
         remove_leftovers(self._path)
 
 
-def entries(path: str, *, new: bool) -> Iterator[Entry]:
+def entries(path: str, *, new: bool) -> Iterator[BaselineEntry]:
     """Yield the findings of the baseline in the file `path`; a `new` one need not be there.
 
     Raises:
@@ -107,8 +107,8 @@ def entries(path: str, *, new: bool) -> Iterator[Entry]:
         yield entry
 
 
-def _entry(row: Mapping[str, Any]) -> Entry | None:
-    entry = Entry._make(row.get(name) for name in Entry._fields)
+def _entry(row: Mapping[str, Any]) -> BaselineEntry | None:
+    entry = BaselineEntry._make(row.get(name) for name in BaselineEntry._fields)
     if not all(isinstance(text, str) for text in entry[:4]) or type(entry.credentials) is not int:
         return None
     plain = len(entry.fingerprint) == 16 and not entry.fingerprint.strip("0123456789abcdef")

@@ -21,7 +21,7 @@ from jitid.values.times import format_duration, parse_duration
 
 if TYPE_CHECKING:
     from jitid.cli import options
-    from jitid.cli.invocation import Option
+    from jitid.cli.invocation import GivenOption
 
 _EVERY = 600
 _NAME = "jitid-sweep"
@@ -98,7 +98,7 @@ def cron(given: Globals, option: options.SweepOptions = None, every: options.Eve
     output.write(crontab.line(seconds, work.command))
 
 
-class _Work(NamedTuple):
+class _ScheduledWork(NamedTuple):
     """What is to be run, and what it reaches."""
 
     command: list[str]
@@ -108,7 +108,7 @@ class _Work(NamedTuple):
     """Every path that it has to reach."""
 
 
-def _work(given: Globals, words: Sequence[str]) -> _Work:
+def _work(given: Globals, words: Sequence[str]) -> _ScheduledWork:
     config = given.config()
     ledger = home_path(config)
     chosen = _checked(given, words)
@@ -125,12 +125,12 @@ def _work(given: Globals, words: Sequence[str]) -> _Work:
                 f"{origin.removeprefix('environment ')} is set here, and will not be where the sweep runs: "
                 f"jitid config set {setting} VALUE"
             )
-    return _Work(
+    return _ScheduledWork(
         command, ledger, list(dict.fromkeys(writes)), [*needs, *writes, config.text("policy") or "/"]
     )
 
 
-def _checked(given: Globals, words: Sequence[str]) -> Mapping[str, Option]:
+def _checked(given: Globals, words: Sequence[str]) -> Mapping[str, GivenOption]:
     """Return the options that the words give to `sweep`. Raises UsageError for what would be one at night."""
     if given.read_line is None:
         return {}
@@ -180,7 +180,7 @@ def _check_values(values: Mapping[str, Any]) -> None:
         deque(entries(known, new=bool(values.get("--update-baseline"))), maxlen=0)
 
 
-def _paths(chosen: Mapping[str, Option]) -> Iterator[tuple[str, str, str]]:
+def _paths(chosen: Mapping[str, GivenOption]) -> Iterator[tuple[str, str, str]]:
     """Yield the option, the path and the metavar of each that takes one."""
     for name, option in chosen.items():
         if option.metavar not in ("FILE", "DIR"):
@@ -191,7 +191,7 @@ def _paths(chosen: Mapping[str, Option]) -> Iterator[tuple[str, str, str]]:
                 yield name, value, option.metavar
 
 
-def _absolute(words: Sequence[str], chosen: Mapping[str, Option]) -> Iterator[str]:
+def _absolute(words: Sequence[str], chosen: Mapping[str, GivenOption]) -> Iterator[str]:
     """Yield the words with each path as it is meant here and now: the sweep starts in another folder."""
     names = {name for name, _, _ in _paths(chosen)}
     before = ""
@@ -207,7 +207,7 @@ def _absolute(words: Sequence[str], chosen: Mapping[str, Option]) -> Iterator[st
         before = word if before not in names else ""
 
 
-def _written(chosen: Mapping[str, Option]) -> Iterator[str]:
+def _written(chosen: Mapping[str, GivenOption]) -> Iterator[str]:
     for name, path, metavar in _paths(chosen):
         if name in _READ_UNLESS and _READ_UNLESS[name] not in chosen:
             continue

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.authority.open import sweep_head
 from jitid.capabilities.sweep.finding import Severity
 from jitid.capabilities.sweep.findings_view import RuleInfo, SweptRows
-from jitid.capabilities.sweep.known_findings import Known
+from jitid.capabilities.sweep.known_findings import KnownFindings
 from jitid.capabilities.sweep.rules import NAMES, rule_of
 from jitid.cli import record_rows
 from jitid.cli.identity.revoke import most_of
@@ -86,7 +86,7 @@ def sweep(
     check_flags(fix=fix, dry_run=dry_run, max_=max_, yes=yes, update=update_baseline, baseline=baseline)
     for path in (head_out, baseline if update_baseline else None):
         check_output(path)
-    known = Known(
+    known = KnownFindings(
         ()
         if baseline is None
         else (
@@ -273,7 +273,7 @@ def _info(name: str) -> RuleInfo:
     return RuleInfo(rule.name, rule.severity, owasp, rule.title, rule.reports, rule.spares, rule.examines)
 
 
-class _Kept(NamedTuple):
+class _KeptHead(NamedTuple):
     """What became of the signed head of a sweep."""
 
     asked: bool
@@ -282,7 +282,7 @@ class _Kept(NamedTuple):
     """Whether a file has it, so that the next sweep finds a log that was cut or an older copy (promises 3 and 6)."""
 
 
-def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> _Kept:
+def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> _KeptHead:
     """Keep the signed head of a chain that was found whole, and warn of each place that does not have it."""
     own = sweep_head(given.config())
     if telling.head is None:
@@ -292,7 +292,7 @@ def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> _Kept:
             given.warn(f"{head_out} is as it was: {rest}")
         elif own is not None and why is not None:
             given.warn(f"the signed audit head was not kept: {why}")
-        return _Kept(head_out is None, head_out is not None or own is None or why is None)
+        return _KeptHead(head_out is None, head_out is not None or own is None or why is None)
     remembered = True
     if own is not None:
         try:
@@ -308,10 +308,10 @@ def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> _Kept:
             )
     if head_out is not None:
         keep_head(head_out, telling.head)
-    return _Kept(True, remembered)
+    return _KeptHead(True, remembered)
 
 
-def _conclude(given: Globals, telling: Telling, kept: _Kept, *, undone: bool) -> None:
+def _conclude(given: Globals, telling: Telling, kept: _KeptHead, *, undone: bool) -> None:
     """Set the status: that of what is left, and where something was not done never the one of success."""
     if telling.accepted:
         raise PartialError(

@@ -31,9 +31,9 @@ from jitid.system import output, time_limit
 if TYPE_CHECKING:
     from jitid.capabilities.sweep.canary_result import Canary
     from jitid.capabilities.sweep.finding import Finding, Swept, Unfixed
-    from jitid.capabilities.sweep.known_findings import Known
-    from jitid.capabilities.sweep.remedies import Foreseen
-    from jitid.capabilities.targets.settle import Settled
+    from jitid.capabilities.sweep.known_findings import KnownFindings
+    from jitid.capabilities.sweep.remedies import ForeseenFix
+    from jitid.capabilities.targets.settle import SettledTargets
     from jitid.operation.authority import Authority
 
 
@@ -44,7 +44,7 @@ class Work:
         self,
         given: Globals,
         rules: tuple[str, ...],
-        known: Known,
+        known: KnownFindings,
         since: int | None,
         targets: tuple[str, ...],
         target_timeout: int,
@@ -163,7 +163,7 @@ class Work:
             most = _confirmed(foreseen)
         return self._end(foreseen.rules, most)
 
-    def _refuse(self, foreseen: Foreseen, most: int) -> None:
+    def _refuse(self, foreseen: ForeseenFix, most: int) -> None:
         """Say that nothing is ended; what there is will be told all the same, since nobody may be there to ask."""
         try:
             revocation.guard(foreseen.radius, most)
@@ -238,7 +238,7 @@ def _share(limit: int) -> int:
     return max(1, int(left))
 
 
-def _settled(done: Settled) -> str:
+def _settled(done: SettledTargets) -> str:
     """Return what came of ending at targets, in words."""
     gone = f"{done.done} that had ended {'is' if done.done == 1 else 'are'} gone at targets by now"
     lasting = f"{done.unsupported} cannot be ended there" if done.unsupported else ""
@@ -247,7 +247,7 @@ def _settled(done: Settled) -> str:
     return ", ".join(filter(None, (gone, lasting, left))) + first
 
 
-def _confirmed(foreseen: Foreseen) -> int:
+def _confirmed(foreseen: ForeseenFix) -> int:
     """Return how many may end: as many as somebody at a terminal types. Raises UsageError."""
     count = foreseen.radius.credentials
     output.say(f"jitid: --fix would end {revocation.blast(foreseen.radius)}")

@@ -28,7 +28,7 @@ _TOKEN_SECONDS = 300
 _EARLY = 60
 
 
-class Access:
+class AwsAccess:
     """How one target asks AWS."""
 
     def __init__(

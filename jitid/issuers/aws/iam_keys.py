@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from jitid.errors import JitidError, StorageError
-from jitid.issuers.aws.admin_access import Access
+from jitid.issuers.aws.admin_access import AwsAccess
 from jitid.issuers.aws.api import Aws, AwsError
-from jitid.model.target import Life, Outcome, Probe, Settlement
+from jitid.model.target import EndOutcome, Life, Probe, Settlement
 from jitid.values.text import safe
 
 _ACTIVE = "Active"
@@ -14,7 +14,7 @@ _ACTIVE = "Active"
 class StandingKeys:
     """Looks at access keys within the time of one call, with the keys that administer the account."""
 
-    def __init__(self, aws: Aws, access: Access) -> None:
+    def __init__(self, aws: Aws, access: AwsAccess) -> None:
         self._aws = aws
         self._access = access
 
@@ -30,26 +30,26 @@ class StandingKeys:
         whose = f"access key {key} of the IAM user {safe(user)}"
         return Probe(Life.LIVE if status == _ACTIVE else Life.DEAD, f"{whose} is {status.lower()}")
 
-    def end(self, key: str) -> Outcome:
+    def end(self, key: str) -> EndOutcome:
         """Make a key inactive, and look whether it is: it can be made active again by whoever may do that."""
         try:
             return self._ended(key)
         except AwsError as error:
-            return Outcome(Settlement.STUCK, error.message)
+            return EndOutcome(Settlement.STUCK, error.message)
         except StorageError as error:
-            return Outcome(Settlement.UNAVAILABLE, error.message)
+            return EndOutcome(Settlement.UNAVAILABLE, error.message)
         except JitidError as error:
-            return Outcome(
+            return EndOutcome(
                 Settlement.STUCK if self._access.administers else Settlement.UNSUPPORTED, error.message
             )
 
-    def _ended(self, key: str) -> Outcome:
+    def _ended(self, key: str) -> EndOutcome:
         user = self._user_of(key)
         if user is None or (status := self._status(user, key)) is None:
-            return Outcome(Settlement.DONE, f"there is no access key {key}")
+            return EndOutcome(Settlement.DONE, f"there is no access key {key}")
         whose = f"access key {key} of the IAM user {safe(user)}"
         if self._access.is_own(key):
-            return Outcome(Settlement.STUCK, f"{whose} is that of the target itself: it was left alone")
+            return EndOutcome(Settlement.STUCK, f"{whose} is that of the target itself: it was left alone")
         if status == _ACTIVE:
             self._aws.call(
                 "iam",
@@ -61,8 +61,8 @@ class StandingKeys:
             )
             status = self._status(user, key)
         if status == _ACTIVE:
-            return Outcome(Settlement.UNAVAILABLE, f"{whose} is still active")
-        return Outcome(Settlement.DONE, f"{whose} is inactive")
+            return EndOutcome(Settlement.UNAVAILABLE, f"{whose} is still active")
+        return EndOutcome(Settlement.DONE, f"{whose} is inactive")
 
     def _user_of(self, key: str) -> str | None:
         """Return the user whose key that is; None where there is no such key."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from jitid.errors import ConfigurationError, UsageError
 from jitid.issuers.target_names import agent_of, task_of
-from jitid.model.target import Record
+from jitid.model.target import TargetRecord
 from jitid.model.task import NOBODY
 from jitid.values import strict_json
 from jitid.values.scope import Scope, common, parse_scope
@@ -40,7 +40,7 @@ _POLICY_ARN = re.compile(r"arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[!-~]+")
 _HASHED = 26
 
 
-class Right(NamedTuple):
+class AwsRight(NamedTuple):
     """One row of a template's table `scopes`: what those who hold a scope may do."""
 
     scope: Scope
@@ -51,7 +51,7 @@ class Right(NamedTuple):
     policy_arns: tuple[str, ...]
 
 
-class Grant(NamedTuple):
+class AwsGrant(NamedTuple):
     """What comes of the scopes that a credential has, and of a template."""
 
     statements: list[dict[str, Any]]
@@ -60,7 +60,7 @@ class Grant(NamedTuple):
     """Those of the credential that the template knows something for."""
 
 
-def rights(table: Mapping[str, Any], where: str) -> list[Right]:
+def rights(table: Mapping[str, Any], where: str) -> list[AwsRight]:
     """Return the rows of a table `scopes`; `where` names the template in errors.
 
     Raises ConfigurationError for what cannot be meant.
@@ -90,7 +90,7 @@ def rights(table: Mapping[str, Any], where: str) -> list[Right]:
         segments = scope.count(":") + 1
         if any(int(place) > segments for one in resources for place in _PLACE.findall(one)):
             raise ConfigurationError(f"the resources of {name} name a segment that the scope does not have")
-        found.append(Right(scope, actions, resources, arns))
+        found.append(AwsRight(scope, actions, resources, arns))
     return found
 
 
@@ -107,7 +107,7 @@ def _texts(values: object, pattern: re.Pattern[str], what: str) -> tuple[str, ..
     return tuple(values)
 
 
-def grant(scopes: Iterable[str], table: Sequence[Right], always: Sequence[str] = ()) -> Grant:
+def grant(scopes: Iterable[str], table: Sequence[AwsRight], always: Sequence[str] = ()) -> AwsGrant:
     """Return what the granted scopes give by a template, and never more than they cover.
 
     Where only a part of a row's pattern was granted, each of its resources must name the segments that are narrower:
@@ -132,10 +132,10 @@ def grant(scopes: Iterable[str], table: Sequence[Right], always: Sequence[str] =
             statement = {"Effect": "Allow", "Action": _one(right.actions), "Resource": _one(filled)}
             if right.actions and statement not in statements:
                 statements.append(statement)
-    return Grant(statements, arns, list(dict.fromkeys(known)))
+    return AwsGrant(statements, arns, list(dict.fromkeys(known)))
 
 
-def session_policy(granted: Grant, expires_at: int) -> str:
+def session_policy(granted: AwsGrant, expires_at: int) -> str:
     """Return the inline session policy (IAM User Guide, "Session policies"): what is granted, and until when.
 
     AWS makes no session shorter than 15 minutes. From `expires_at` on, seconds since the epoch, it allows nothing, and
@@ -205,7 +205,7 @@ _TO_AWS = str.maketrans(":/", "=,")
 _FROM_AWS = str.maketrans("=,", ":/")
 
 
-def session_tags(record: Record) -> dict[str, str]:
+def session_tags(record: TargetRecord) -> dict[str, str]:
     """Return the session tags: names of jitid have only characters of AWS's tag values, and half as many as those.
 
     The task is `OWNER/NAME`, with `=` in place of a `/` of the owner; a policy meets nobody else's of that name.
@@ -216,7 +216,7 @@ def session_tags(record: Record) -> dict[str, str]:
     return tags
 
 
-def _task_tag(record: Record) -> str:
+def _task_tag(record: TargetRecord) -> str:
     # No name has an `=`, and no owner begins with one: no tag is that of two tasks.
     if record.task_opener in ("", NOBODY):
         return f"=/{record.task}"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError, UsageError
-from jitid.issuers.aws.admin_access import PARTS, Access
+from jitid.issuers.aws.admin_access import PARTS, AwsAccess
 from jitid.issuers.aws.api import SKEWED, Aws, AwsError, Keys
 from jitid.issuers.aws.denial import Denials, Role, role_of_session
 from jitid.issuers.aws.iam_keys import StandingKeys
@@ -28,7 +28,17 @@ from jitid.issuers.aws.target_table import Template, template_of
 from jitid.issuers.target_issuer import OutsideIssuer
 from jitid.keys.keyring import Signer
 from jitid.model.credential import Kind
-from jitid.model.target import Existing, Life, Made, Outcome, Probe, Record, Settlement, Target, jti_of
+from jitid.model.target import (
+    EndOutcome,
+    Existing,
+    Life,
+    MadeCredential,
+    Probe,
+    Settlement,
+    Target,
+    TargetRecord,
+    jti_of,
+)
 from jitid.values import strict_json
 from jitid.values.names import spiffe_id
 from jitid.values.secret import Secret
@@ -77,10 +87,10 @@ class AwsStsIssuer(OutsideIssuer):
         self._aws = Aws(
             target.name, str(options["region"]), options.get("endpoint_url"), options.get("ca_file")
         )
-        self._access = Access(target, self._aws, issuer, signer, timeout, clock)
+        self._access = AwsAccess(target, self._aws, issuer, signer, timeout, clock)
         self._denials = Denials(self._aws, self._access.administrator, issuer)
 
-    def mint(self, record: Record, remember: Callable[[str], None]) -> Made:  # noqa: ARG002 - derived from the name
+    def mint(self, record: TargetRecord, remember: Callable[[str], None]) -> MadeCredential:  # noqa: ARG002 - derived from the name
         """Assume the template's role for what the credential's scopes give, under its jti as the session's name."""
         template = self._template(record)
         granted = grant(record.scopes, template.rights, template.policy_arns)
@@ -124,13 +134,13 @@ class AwsStsIssuer(OutsideIssuer):
             facts["endpoint_url"] = self._target.options["endpoint_url"]
         if self._aws.skew is not None and abs(self._aws.skew) >= SKEWED:
             facts["clock_of_aws"] = f"{self._aws.skew:+d}s"
-        return Made(secret, session, facts)
+        return MadeCredential(secret, session, facts)
 
-    def revoke(self, records: Sequence[Record]) -> list[Outcome]:
+    def revoke(self, records: Sequence[TargetRecord]) -> list[EndOutcome]:
         """Deny each session among the policies of its role, those of one role together."""
         now = int(self._clock())
         self._aws.begin(self._timeout)
-        outcomes: list[Outcome | None] = [
+        outcomes: list[EndOutcome | None] = [
             self._standing_keys().end(record.name)
             if record.kind == Kind.ADOPTED
             else self._settled(record, now)
@@ -140,7 +150,7 @@ class AwsStsIssuer(OutsideIssuer):
         for position, record in enumerate(records):
             role = role_of_session(record.reference or "")
             if outcomes[position] is None and role is None:
-                outcomes[position] = Outcome(
+                outcomes[position] = EndOutcome(
                     Settlement.STUCK, "what the ledger has as its session is no ARN of one", record.expires_at
                 )
             elif outcomes[position] is None and role is not None:
@@ -152,7 +162,7 @@ class AwsStsIssuer(OutsideIssuer):
                 outcomes[position] = outcome
         return [outcome for outcome in outcomes if outcome is not None]
 
-    def probe(self, record: Record, secret: Secret | None = None) -> Probe:
+    def probe(self, record: TargetRecord, secret: Secret | None = None) -> Probe:
         """Look at the denials of its role; with the secret, ask AWS for something that the denial covers.
 
         GetCallerIdentity would tell nothing: AWS answers it to a denied session too. Asked is for the account's
@@ -232,14 +242,16 @@ class AwsStsIssuer(OutsideIssuer):
     def _standing_keys(self) -> StandingKeys:
         return StandingKeys(self._aws, self._access)
 
-    def _template(self, record: Record) -> Template:
+    def _template(self, record: TargetRecord) -> Template:
         if record.template or record.scopes or not self._target.templates:
             return template_of(self._target, record.template)
         # Who asks for nothing gets a session that may do nothing, of whichever role: so canaries are made.
         found = template_of(self._target, min(self._target.templates))
         return found._replace(rights=[], policy_arns=())
 
-    def _assume(self, record: Record, members: Mapping[str, Any], external_id: str | None) -> dict[str, Any]:
+    def _assume(
+        self, record: TargetRecord, members: Mapping[str, Any], external_id: str | None
+    ) -> dict[str, Any]:
         try:
             if self._access.by_token:
                 assert self._trust_domain is not None
@@ -307,21 +319,21 @@ class AwsStsIssuer(OutsideIssuer):
             )
         return error
 
-    def _settled(self, record: Record, now: int) -> Outcome | None:
+    def _settled(self, record: TargetRecord, now: int) -> EndOutcome | None:
         """Return what came of a session that needs no denial; None where it does."""
         if record.reference is None:
             # It is kept together with the fingerprints, before anybody gets the keys.
-            return Outcome(
+            return EndOutcome(
                 Settlement.DONE, "AWS's answer never got as far as the ledger: nobody has its keys"
             )
         if now >= record.expires_at:
-            return Outcome(
+            return EndOutcome(
                 Settlement.DONE,
                 f"its session policy denies everything since {format_time(record.expires_at)}",
             )
         return None
 
-    def _deny(self, role: Role, records: Sequence[Record], now: int) -> list[Outcome]:
+    def _deny(self, role: Role, records: Sequence[TargetRecord], now: int) -> list[EndOutcome]:
         # No session of these is longer than AWS's shortest, or than it was meant to be.
         until = max(max(record.expires_at, record.issued_at + LEAST_SECONDS) for record in records) + _APART
         settlement, proof = Settlement.STUCK, ""
@@ -339,13 +351,13 @@ class AwsStsIssuer(OutsideIssuer):
             proof = error.message
         gone = settlement is Settlement.DONE
         return [
-            Outcome(
+            EndOutcome(
                 Settlement.DONE,
                 f"the policy {policies[record.jti]} of the role {role.name} denies it everything; "
                 "AWS applies it within seconds",
             )
             if record.jti in policies
-            else Outcome(settlement, proof, None if gone else record.expires_at)
+            else EndOutcome(settlement, proof, None if gone else record.expires_at)
             for record in records
         ]
 

@@ -7,31 +7,37 @@ from typing import NamedTuple
 
 from jitid.errors import ConfigurationError, UsageError
 from jitid.issuers.aws.denial import Role, role_of
-from jitid.issuers.aws.session_policy import LEAST_SECONDS, LONGEST_SECONDS, Right, policy_arns, rights
-from jitid.issuers.target_issuer import Option
+from jitid.issuers.aws.session_policy import LEAST_SECONDS, LONGEST_SECONDS, AwsRight, policy_arns, rights
+from jitid.issuers.target_issuer import TargetOption
 from jitid.model.target import Target
 from jitid.values.text import quote
 from jitid.values.times import parse_duration
 
-OPTIONS: Mapping[str, Option] = {
-    "region": Option("text", "the region whose STS is asked, such as eu-central-1", required=True),
-    "credentials_file": Option("place", "a private file in AWS's form with the keys that assume the roles"),
-    "profile": Option("text", "the profile in that file; `default` unless set"),
-    "instance_role": Option("flag", "assume the roles with the role of this machine of EC2, instead of keys"),
-    "web_identity": Option(
+OPTIONS: Mapping[str, TargetOption] = {
+    "region": TargetOption("text", "the region whose STS is asked, such as eu-central-1", required=True),
+    "credentials_file": TargetOption(
+        "place", "a private file in AWS's form with the keys that assume the roles"
+    ),
+    "profile": TargetOption("text", "the profile in that file; `default` unless set"),
+    "instance_role": TargetOption(
+        "flag", "assume the roles with the role of this machine of EC2, instead of keys"
+    ),
+    "web_identity": TargetOption(
         "flag", "assume the roles with a JWT that the ledger's key signs, instead of keys"
     ),
-    "audience": Option("text", "the audience of that JWT; `sts.amazonaws.com` unless set"),
-    "iam_role_arn": Option("text", "the role that is taken to read and write role policies and to list keys"),
-    "endpoint_url": Option("text", "one address for all calls, instead of AWS's own"),
-    "ca_file": Option("place", "certificates that vouch for that address, instead of the system's"),
+    "audience": TargetOption("text", "the audience of that JWT; `sts.amazonaws.com` unless set"),
+    "iam_role_arn": TargetOption(
+        "text", "the role that is taken to read and write role policies and to list keys"
+    ),
+    "endpoint_url": TargetOption("text", "one address for all calls, instead of AWS's own"),
+    "ca_file": TargetOption("place", "certificates that vouch for that address, instead of the system's"),
 }
-TEMPLATE_OPTIONS: Mapping[str, Option] = {
-    "role_arn": Option("text", "the role that is assumed", required=True),
-    "duration": Option("duration", "no longer than the role's MaxSessionDuration; 1h unless set"),
-    "external_id": Option("text", "what the role's trust policy asks for as sts:ExternalId"),
-    "scopes": Option("tables", "what those who hold a scope may do: actions, resources, policy_arns"),
-    "policy_arns": Option("texts", "managed policies of each session, whatever its scopes"),
+TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
+    "role_arn": TargetOption("text", "the role that is assumed", required=True),
+    "duration": TargetOption("duration", "no longer than the role's MaxSessionDuration; 1h unless set"),
+    "external_id": TargetOption("text", "what the role's trust policy asks for as sts:ExternalId"),
+    "scopes": TargetOption("tables", "what those who hold a scope may do: actions, resources, policy_arns"),
+    "policy_arns": TargetOption("texts", "managed policies of each session, whatever its scopes"),
 }
 
 
@@ -43,7 +49,7 @@ class Template(NamedTuple):
     seconds: int
     """The longest session."""
     external_id: str | None
-    rights: list[Right]
+    rights: list[AwsRight]
     policy_arns: tuple[str, ...]
 
 

@@ -23,18 +23,18 @@ from jitid.errors import (
 )
 from jitid.issuers.openbao import login as openbaologin
 from jitid.issuers.openbao import reply as openbaoreply
-from jitid.issuers.openbao.login import Access, Login
+from jitid.issuers.openbao.login import BaoLogin, Login
 from jitid.issuers.openbao.reply import Reply, plain, unclear
-from jitid.issuers.target_issuer import Option
+from jitid.issuers.target_issuer import TargetOption
 from jitid.model.target import Target
 from jitid.system import time_limit
 from jitid.system.authority_address import parse_address
 from jitid.system.http import Channel, LostError, Words
 
-OPTIONS: Mapping[str, Option] = {
-    "address": Option("text", "where it is: https://HOST:8200", required=True),
-    "ca_file": Option("place", "the certificates (PEM) that vouch for it instead of the system's"),
-    "namespace": Option("text", "the namespace that everything is in"),
+OPTIONS: Mapping[str, TargetOption] = {
+    "address": TargetOption("text", "where it is: https://HOST:8200", required=True),
+    "ca_file": TargetOption("place", "the certificates (PEM) that vouch for it instead of the system's"),
+    "namespace": TargetOption("text", "the namespace that everything is in"),
     **openbaologin.OPTIONS,
 }
 
@@ -75,12 +75,12 @@ class OpenBao:
         self.headers = {"Accept": "application/json", "X-Vault-Request": "true"}
         if options.get("namespace"):
             self.headers["X-Vault-Namespace"] = plain(options["namespace"], "namespace", target)
-        self.access = Access(target)
+        self.access = BaoLogin(target)
         self._idle: deque[Channel] = deque()
 
-    def call(self) -> Call:
+    def call(self) -> BaoCall:
         """Return what makes the requests of one call; its time begins now."""
-        return Call(self, monotonic() + time_limit.left(self._timeout))
+        return BaoCall(self, monotonic() + time_limit.left(self._timeout))
 
     def connect(self) -> Channel:
         """Return a connection that nobody else uses."""
@@ -98,7 +98,7 @@ class OpenBao:
         token = self.access.give_back()
         try:
             if token is not None:
-                with Call(self, monotonic() + min(_PARTING, self._timeout)) as call:
+                with BaoCall(self, monotonic() + min(_PARTING, self._timeout)) as call:
                     call.bare("POST", "auth/token/revoke-self", None, token)
         except (StorageError, ConfigurationError, IntegrityError):
             pass  # it ends by itself
@@ -107,7 +107,7 @@ class OpenBao:
                 self._idle.pop().close()
 
 
-class Call:
+class BaoCall:
     """The requests of one call of an issuer, which share its time."""
 
     def __init__(self, bao: OpenBao, end: float) -> None:

@@ -9,10 +9,10 @@ import time
 from collections.abc import Sequence
 
 from jitid.errors import JitidError, RefusedError, StorageError
-from jitid.issuers.openbao.bao import Call
-from jitid.issuers.openbao.look_up import BRIEF, Looking, Reference, reference_of
+from jitid.issuers.openbao.bao import BaoCall
+from jitid.issuers.openbao.look_up import BRIEF, Looking, SecretReference, reference_of
 from jitid.issuers.openbao.reply import plain
-from jitid.model.target import Outcome, Record, Settlement
+from jitid.model.target import EndOutcome, Settlement, TargetRecord
 from jitid.values.text import quote
 
 _PAUSES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -21,17 +21,17 @@ _NEAR = 900
 """Seconds between the server's clock and ours at most, where only ours is known."""
 
 
-class Ending:
+class LeaseEnding:
     """Ends secrets within the time of one call."""
 
-    def __init__(self, bao: Call) -> None:
+    def __init__(self, bao: BaoCall) -> None:
         self._bao = bao
         self._target = bao.target
         self._looking = Looking(bao)
 
-    def end(self, records: Sequence[Record]) -> list[Outcome]:
+    def end(self, records: Sequence[TargetRecord]) -> list[EndOutcome]:
         """Return what came of each. One that fails is no reason not to try the next."""
-        outcomes: list[Outcome] = []
+        outcomes: list[EndOutcome] = []
         trouble: JitidError | None = None
         for record in records:
             # A server that is out of reach is not waited for once more.
@@ -45,7 +45,7 @@ class Ending:
                 outcomes.append(_failed(error))
         return outcomes
 
-    def _end(self, record: Record) -> Outcome:
+    def _end(self, record: TargetRecord) -> EndOutcome:
         known = reference_of(record)
         if known is None:
             return self._end_unknown(record)
@@ -60,7 +60,7 @@ class Ending:
             return self._end_token(known.accessor)
         return self._end_unread(known.accessor, record)
 
-    def _end_leased(self, accessor: str, lease: str) -> Outcome:
+    def _end_leased(self, accessor: str, lease: str) -> EndOutcome:
         # Synchronously: otherwise the server only promises it.
         tried = self._bao.ask("PUT", "sys/leases/revoke", {"lease_id": lease, "sync": True})
         if tried.status == 403:
@@ -70,23 +70,23 @@ class Ending:
         if left is None:
             if ended.settlement is not Settlement.DONE:
                 return ended
-            return Outcome(Settlement.DONE, f"the server has neither the lease {lease} nor its token")
+            return EndOutcome(Settlement.DONE, f"the server has neither the lease {lease} nor its token")
         reason = self._looking.reasons().get(lease)
         if reason is not None:
-            return Outcome(Settlement.STUCK, f"the lease {lease} is irrevocable: {reason}")
+            return EndOutcome(Settlement.STUCK, f"the lease {lease} is irrevocable: {reason}")
         told = "the server still has it" if tried.good else self._bao.told(tried)
-        return Outcome(Settlement.UNAVAILABLE, f"the lease {lease} could not be ended: {told}")
+        return EndOutcome(Settlement.UNAVAILABLE, f"the lease {lease} could not be ended: {told}")
 
-    def _end_token(self, accessor: str) -> Outcome:
+    def _end_token(self, accessor: str) -> EndOutcome:
         tried = self._bao.ask("POST", "auth/token/revoke-accessor", {"accessor": accessor})
         if tried.status == 403 and not tried.says("invalid accessor"):
             raise self._bao.refused(tried, "to end a token", "auth/token/revoke-accessor", ("update",))
         if self._looking.token(accessor) is None:
-            return Outcome(Settlement.DONE, f"the server has no token with the accessor {accessor}")
+            return EndOutcome(Settlement.DONE, f"the server has no token with the accessor {accessor}")
         told = "the server still has it" if tried.good else self._bao.told(tried)
-        return Outcome(Settlement.UNAVAILABLE, f"the token could not be ended: {told}")
+        return EndOutcome(Settlement.UNAVAILABLE, f"the token could not be ended: {told}")
 
-    def _end_certificate(self, known: Reference) -> Outcome:
+    def _end_certificate(self, known: SecretReference) -> EndOutcome:
         assert known.certificate is not None
         mount, serial = known.certificate
         ended = self._end_token(known.accessor)
@@ -95,12 +95,14 @@ class Ending:
         if tried.good and type(revoked) is int and revoked > 0:
             if ended.settlement is not Settlement.DONE:
                 return ended
-            return Outcome(Settlement.DONE, f"the certificate {serial} is on the revocation list of {mount}")
+            return EndOutcome(
+                Settlement.DONE, f"the certificate {serial} is on the revocation list of {mount}"
+            )
         if tried.status == 403:
             raise self._bao.refused(tried, "to revoke a certificate", f"{mount}/revoke", ("update",))
-        return Outcome(Settlement.UNAVAILABLE, f"the certificate {serial}: {self._bao.told(tried)}")
+        return EndOutcome(Settlement.UNAVAILABLE, f"the certificate {serial}: {self._bao.told(tried)}")
 
-    def _end_unread(self, accessor: str, record: Record) -> Outcome:
+    def _end_unread(self, accessor: str, record: TargetRecord) -> EndOutcome:
         """End a token of which it is not known whether a secret was read with it.
 
         Once it is revoked, the time of its leases is over: none like that may be left which is as old as the token.
@@ -126,19 +128,19 @@ class Ending:
             time.sleep(pause)
             left = self._overdue([lease.removeprefix(f"{path}/") for lease in left], path, first, last)
         if not left:
-            return Outcome(
+            return EndOutcome(
                 Settlement.DONE, f"the server has no token with the accessor {accessor}, and no lease of it"
             )
         for lease in left:
             tried = self._bao.ask("PUT", "sys/leases/revoke", {"lease_id": lease, "sync": True})
             if not tried.good and lease in self._looking.reasons():
-                return Outcome(
+                return EndOutcome(
                     Settlement.STUCK, f"the lease {lease} is irrevocable: {self._looking.reasons()[lease]}"
                 )
             if self._looking.lease(lease) is not None:
                 told = "the server still has it" if tried.good else self._bao.told(tried)
-                return Outcome(Settlement.UNAVAILABLE, f"the lease {lease} could not be ended: {told}")
-        return Outcome(
+                return EndOutcome(Settlement.UNAVAILABLE, f"the lease {lease} could not be ended: {told}")
+        return EndOutcome(
             Settlement.DONE, f"the server has no token with the accessor {accessor}, and no lease of it"
         )
 
@@ -155,7 +157,7 @@ class Ending:
                 found.append(lease)
         return found
 
-    def _end_unknown(self, record: Record) -> Outcome:
+    def _end_unknown(self, record: TargetRecord) -> EndOutcome:
         """End a token whose accessor was lost, or was never remembered, if there is one."""
         try:
             accessor = self._looking.searched(record)
@@ -163,14 +165,14 @@ class Ending:
             # Nothing was asked for with a token whose accessor the ledger does not have.
             if 0 < record.issued_at < time.time() - 2 * BRIEF:
                 told = f"the {BRIEF} s of its token are over, if it was made"
-                return Outcome(Settlement.DONE, told)
+                return EndOutcome(Settlement.DONE, told)
             told = f"its token, if it was made, ends within {BRIEF} s: {error.message}"
-            return Outcome(Settlement.UNAVAILABLE, told)
+            return EndOutcome(Settlement.UNAVAILABLE, told)
         if accessor is None:
-            return Outcome(Settlement.DONE, f"the server has no token for {record.jti}")
+            return EndOutcome(Settlement.DONE, f"the server has no token for {record.jti}")
         return self._end_token(accessor)
 
-    def _path(self, record: Record) -> str | None:
+    def _path(self, record: TargetRecord) -> str | None:
         """Return where the record's secret was to be read; None for a token."""
         template = self._target.templates.get(record.template or "")
         if template is None:
@@ -181,13 +183,13 @@ class Ending:
         return None if template.get("path") is None else plain(template["path"], "path", self._target)
 
 
-def _failed(error: JitidError) -> Outcome:
+def _failed(error: JitidError) -> EndOutcome:
     stuck = not isinstance(error, StorageError)
-    return Outcome(Settlement.STUCK if stuck else Settlement.UNAVAILABLE, error.message)
+    return EndOutcome(Settlement.STUCK if stuck else Settlement.UNAVAILABLE, error.message)
 
 
-def _unsupported(record: Record, why: str) -> Outcome:
-    return Outcome(Settlement.UNSUPPORTED, why, record.expires_at)
+def _unsupported(record: TargetRecord, why: str) -> EndOutcome:
+    return EndOutcome(Settlement.UNSUPPORTED, why, record.expires_at)
 
 
 def _moment(text: object) -> float | None:

@@ -9,34 +9,34 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from jitid.issuers.openbao import bao
-from jitid.issuers.openbao.bao import Call, OpenBao
-from jitid.issuers.openbao.end_lease import Ending
-from jitid.issuers.openbao.look_up import Looking, Reference
+from jitid.issuers.openbao.bao import BaoCall, OpenBao
+from jitid.issuers.openbao.end_lease import LeaseEnding
+from jitid.issuers.openbao.look_up import Looking, SecretReference
 from jitid.issuers.openbao.make_secret import Making
 from jitid.issuers.openbao.reply import plain
-from jitid.issuers.target_issuer import Option, OutsideIssuer
-from jitid.model.target import Existing, Life, Made, Outcome, Probe, Record, Target
+from jitid.issuers.target_issuer import OutsideIssuer, TargetOption
+from jitid.model.target import EndOutcome, Existing, Life, MadeCredential, Probe, Target, TargetRecord
 from jitid.values.secret import Secret
 from jitid.values.text import quote
 
-OPTIONS: Mapping[str, Option] = {
+OPTIONS: Mapping[str, TargetOption] = {
     **bao.OPTIONS,
-    "token_role": Option("text", "the token role that children are made by; it should make orphans"),
-    "transit_mount": Option("text", "where the transit engine is that keeps signing keys (`transit`)"),
-    "shared": Option(
+    "token_role": TargetOption("text", "the token role that children are made by; it should make orphans"),
+    "transit_mount": TargetOption("text", "where the transit engine is that keeps signing keys (`transit`)"),
+    "shared": TargetOption(
         "flag", "others use the same paths: what the ledger does not know there is not reported"
     ),
 }
-TEMPLATE_OPTIONS: Mapping[str, Option] = {
-    "path": Option(
+TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
+    "path": TargetOption(
         "text", "what is read, such as `database/creds/reader`; without it the token is the secret"
     ),
-    "method": Option("text", "how: `GET` (unless told otherwise), `PUT` or `POST`"),
-    "parameters": Option(
+    "method": TargetOption("text", "how: `GET` (unless told otherwise), `PUT` or `POST`"),
+    "parameters": TargetOption(
         "table", "what is sent; {task} {agent} {delegator} {id} {jti} {ttl} stand for what the ledger has"
     ),
-    "policies": Option("texts", "the policies of the token, which must permit the path"),
-    "unleased": Option("flag", "the secret may have no lease: a certificate that ends by itself"),
+    "policies": TargetOption("texts", "the policies of the token, which must permit the path"),
+    "unleased": TargetOption("flag", "the secret may have no lease: a certificate that ends by itself"),
 }
 
 
@@ -53,17 +53,17 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
         if "token_role" in target.options:
             self._maker += "/" + plain(target.options["token_role"], "token_role", target)
 
-    def mint(self, record: Record, remember: Callable[[str], None]) -> Made:
+    def mint(self, record: TargetRecord, remember: Callable[[str], None]) -> MadeCredential:
         """Make a token under the record's name, and read with it what the template names."""
         with self._bao.call() as call:
             return Making(call, self._maker, self._issuer, record).make(remember)
 
-    def revoke(self, records: Sequence[Record]) -> list[Outcome]:
+    def revoke(self, records: Sequence[TargetRecord]) -> list[EndOutcome]:
         """End leases and tokens, and look whether they are gone: that the server took the wish says nothing yet."""
         with self._bao.call() as call:
-            return Ending(call).end(records)
+            return LeaseEnding(call).end(records)
 
-    def probe(self, record: Record, secret: Secret | None = None) -> Probe:
+    def probe(self, record: TargetRecord, secret: Secret | None = None) -> Probe:
         """Look at the lease, or at the token where that is the secret."""
         with self._bao.call() as call:
             if secret is not None and secret.names == ("token",):
@@ -103,14 +103,16 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
             lost = [remembered[lease] for lease in remembered.keys() - there]
             yield from self._tokens(call, leased, lost)
 
-    def _tokens(self, call: Call, leased: int, lost: Collection[str]) -> Iterator[Existing]:
+    def _tokens(self, call: BaoCall, leased: int, lost: Collection[str]) -> Iterator[Existing]:
         """Yield the tokens that are ours: those that are the secret themselves, and what is left of others.
 
         `leased` of them have a lease that was seen; of those in `lost` it is gone.
         """
         # The lease of a token tells nothing of its accessor; their number tells whether there are any to look for.
         made = len(call.names(f"sys/leases/lookup/{self._maker}"))
-        alone = [text for text in self._known if _LEASE not in text and Reference.parse(text) is not None]
+        alone = [
+            text for text in self._known if _LEASE not in text and SecretReference.parse(text) is not None
+        ]
         if made == leased and not alone:
             return
         # It costs the server more than all else: it reads every token for it.
@@ -129,7 +131,7 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
         """Give the login back."""
         self._bao.close()
 
-    def _leases(self, call: Call) -> dict[str, str]:
+    def _leases(self, call: BaoCall) -> dict[str, str]:
         """Return the ids of the leases below the paths of the templates, each with the name of its template."""
         found: dict[str, str] = {}
         for name, template in self._target.templates.items():
@@ -138,7 +140,7 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
                 found.update(dict.fromkeys(_below(call, f"{path}/"), name))
         return found
 
-    def _unknown(self, call: Call, accessors: Collection[str], lacking: int) -> Iterator[Existing]:
+    def _unknown(self, call: BaoCall, accessors: Collection[str], lacking: int) -> Iterator[Existing]:
         """Yield those tokens with a name of ours that the ledger knows nothing of: so many are still to be found."""
         for accessor in accessors:
             if lacking <= 0:
@@ -163,7 +165,7 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
 
 _LEASE = " lease "
 """What stands before the lease in a `Reference`."""
-_ADOPTED = Reference("", adopted=True).text
+_ADOPTED = SecretReference("", adopted=True).text
 """How that of a token ends which was there before."""
 
 
@@ -172,7 +174,7 @@ def _told(what: str, reason: str | None) -> str:
     return what if reason is None else f"{what}, irrevocable: {reason}"
 
 
-def _below(call: Call, prefix: str) -> Iterator[str]:
+def _below(call: BaoCall, prefix: str) -> Iterator[str]:
     """Yield the ids of all leases below a prefix, whatever the depth."""
     for name in call.names(f"sys/leases/lookup/{prefix}"):
         if name.endswith("/"):

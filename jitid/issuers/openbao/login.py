@@ -9,18 +9,20 @@ from typing import Any, NamedTuple, NoReturn
 
 from jitid.errors import ConfigurationError, RefusedError
 from jitid.issuers.openbao.reply import Reply, check_token, plain, unclear
-from jitid.issuers.target_issuer import Option
+from jitid.issuers.target_issuer import TargetOption
 from jitid.model.target import Target
 from jitid.system.files import check_private, read_regular
 from jitid.values.text import quote
 
-OPTIONS: Mapping[str, Option] = {
-    "role_id": Option("text", "of the AppRole that jitid logs in with"),
-    "secret_id_file": Option("place", "the private file that holds the AppRole's secret id"),
-    "login_role": Option("text", "the role of a login by a JWT, as that of a Kubernetes service account"),
-    "jwt_file": Option("place", "the file that holds that JWT"),
-    "login_mount": Option("text", "where the login is mounted: `approle`, or `kubernetes` for a JWT"),
-    "token_file": Option("place", "the private file that holds a token, instead of a login"),
+OPTIONS: Mapping[str, TargetOption] = {
+    "role_id": TargetOption("text", "of the AppRole that jitid logs in with"),
+    "secret_id_file": TargetOption("place", "the private file that holds the AppRole's secret id"),
+    "login_role": TargetOption(
+        "text", "the role of a login by a JWT, as that of a Kubernetes service account"
+    ),
+    "jwt_file": TargetOption("place", "the file that holds that JWT"),
+    "login_mount": TargetOption("text", "where the login is mounted: `approle`, or `kubernetes` for a JWT"),
+    "token_file": TargetOption("place", "the private file that holds a token, instead of a login"),
 }
 
 _LONGEST_SECRET = 16 << 10
@@ -43,7 +45,7 @@ class Login(NamedTuple):
     """When it is time for a new one."""
 
 
-class Access:
+class BaoLogin:
     """The login at one target, the same for all calls of a process."""
 
     def __init__(self, target: Target) -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from typing import NamedTuple, Self
 
-from jitid.issuers.openbao.bao import Call
+from jitid.issuers.openbao.bao import BaoCall
 from jitid.issuers.openbao.reply import Reply, unclear
-from jitid.model.target import Life, Probe, Record
+from jitid.model.target import Life, Probe, TargetRecord
 from jitid.values.text import quote
 
 BRIEF = 60
 """Seconds that a token lives of which the ledger does not know the accessor yet."""
 
 
-class Reference(NamedTuple):
+class SecretReference(NamedTuple):
     """What the ledger remembers of a secret: the accessor of its token, and what else was made with that."""
 
     accessor: str
@@ -54,21 +54,21 @@ class Reference(NamedTuple):
         return None
 
 
-def reference_of(record: Record) -> Reference | None:
+def reference_of(record: TargetRecord) -> SecretReference | None:
     """Return what the ledger remembers of a record, if anything."""
-    return None if record.reference is None else Reference.parse(record.reference)
+    return None if record.reference is None else SecretReference.parse(record.reference)
 
 
 class Looking:
     """Looks at secrets within the time of one call."""
 
-    def __init__(self, bao: Call) -> None:
+    def __init__(self, bao: BaoCall) -> None:
         self._bao = bao
         self._target = bao.target
         self._irrevocable: dict[str, str] | None = None
         self._by_jti: dict[str, str] | None = None
 
-    def look(self, record: Record) -> Probe:
+    def look(self, record: TargetRecord) -> Probe:
         """Look whether anything of a record is there."""
         known = reference_of(record)
         if known is None:
@@ -101,7 +101,7 @@ class Looking:
             return Probe(Life.DEAD, f"the server has no token with the accessor {accessor}")
         return Probe(Life.LIVE, f"the token lives for {found.data.get('ttl')} s")
 
-    def _look_at_certificate(self, certificate: tuple[str, str], record: Record) -> Probe:
+    def _look_at_certificate(self, certificate: tuple[str, str], record: TargetRecord) -> Probe:
         """Look whether a certificate without a lease is revoked."""
         mount, serial = certificate
         reply = self._bao.ask("GET", f"{mount}/cert/{serial}")
@@ -112,7 +112,7 @@ class Looking:
             return Probe(Life.DEAD, f"the certificate {serial} is on the revocation list of {mount}")
         return _look_at_time(record, f"the certificate {serial} is not revoked", Life.LIVE)
 
-    def searched(self, record: Record) -> str | None:
+    def searched(self, record: TargetRecord) -> str | None:
         """Return the accessor of a record's token, found among all; None where there is none."""
         if self._by_jti is None:
             found = {}
@@ -153,7 +153,7 @@ class Looking:
         return self._irrevocable
 
 
-def _irrevocable(bao: Call) -> dict[str, str]:
+def _irrevocable(bao: BaoCall) -> dict[str, str]:
     """Return why the server has given up leases, by their ids; nothing where it does not tell."""
     reply = bao.ask("GET", "sys/leases", {"type": "irrevocable"})
     listed = reply.data.get("leases")
@@ -164,7 +164,7 @@ def _irrevocable(bao: Call) -> dict[str, str]:
     return reasons
 
 
-def _look_at_time(record: Record, seen: str, otherwise: Life) -> Probe:
+def _look_at_time(record: TargetRecord, seen: str, otherwise: Life) -> Probe:
     """Judge by the time alone what ends only with that."""
     if time.time() >= record.expires_at + BRIEF:
         return Probe(Life.DEAD, f"{seen}, and its time is over")

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jitid.errors import ConfigurationError, RefusedError, StorageError
-from jitid.issuers.openbao.bao import Call
-from jitid.issuers.openbao.look_up import BRIEF, Reference
+from jitid.issuers.openbao.bao import BaoCall
+from jitid.issuers.openbao.look_up import BRIEF, SecretReference
 from jitid.issuers.openbao.reply import Reply, check_token, plain, unclear
 from jitid.issuers.template import fill
-from jitid.model.target import Made, Record
+from jitid.model.target import MadeCredential, TargetRecord
 from jitid.values.secret import Secret
 from jitid.values.text import quote
 
@@ -26,7 +26,7 @@ _CLOCKS = 300
 class Making:
     """Makes one secret."""
 
-    def __init__(self, bao: Call, maker: str, issuer: str, record: Record) -> None:
+    def __init__(self, bao: BaoCall, maker: str, issuer: str, record: TargetRecord) -> None:
         """Args: the call, the path that tokens are made at, the ledger's `iss`, and the record.
 
         Raises ConfigurationError where the record's template is none, before anything is made.
@@ -41,13 +41,13 @@ class Making:
         if self._seconds < 1:
             raise StorageError("the credential's time is over before its target was asked", "try again")
 
-    def make(self, remember: Callable[[str], None]) -> Made:
+    def make(self, remember: Callable[[str], None]) -> MadeCredential:
         """Make it. Raises as `OutsideIssuer.mint` does."""
         # All that can be wrong with the template comes before anything is made.
         path, method, parameters = self._request()
         token, accessor = self._token(remember)
         if path is None:
-            return Made(Secret({"token": token}), accessor, {"accessor": accessor})
+            return MadeCredential(Secret({"token": token}), accessor, {"accessor": accessor})
         reply = self._bao.ask(method, path, parameters, token=token)
         if not reply.good:
             wanted = ("read",) if method == "GET" else ("update",)
@@ -148,7 +148,7 @@ class Making:
                 "set `token_role` to a token role with orphan=true, or let the login live longer",
             )
 
-    def _made(self, path: str, accessor: str, reply: Reply) -> Made:
+    def _made(self, path: str, accessor: str, reply: Reply) -> MadeCredential:
         lease = reply.body.get("lease_id")
         parts = _parts(reply.data)
         if not parts or reply.body.get("wrap_info") or reply.body.get("auth"):
@@ -162,7 +162,7 @@ class Making:
                 raise unclear(self._target, "a lease of no name")
             facts["lease"] = lease
             facts["lease_until"] = int(time.time()) + self._lasting(lease, reply)
-            return Made(Secret(parts), Reference(accessor, lease).text, facts)
+            return MadeCredential(Secret(parts), SecretReference(accessor, lease).text, facts)
         if not self._template.get("unleased"):
             raise ConfigurationError(
                 f"the secret at {path} of the target {self._target.name} has no lease, so that it cannot be ended",
@@ -178,8 +178,10 @@ class Making:
                 )
         if type(serial) is str and type(until) is int and _is_serial(serial):
             mount = path.partition("/issue/")[0].partition("/sign/")[0]
-            return Made(Secret(parts), Reference(accessor, certificate=(mount, serial)).text, facts)
-        return Made(Secret(parts), Reference(accessor, unleased=True).text, facts)
+            return MadeCredential(
+                Secret(parts), SecretReference(accessor, certificate=(mount, serial)).text, facts
+            )
+        return MadeCredential(Secret(parts), SecretReference(accessor, unleased=True).text, facts)
 
     def _lasting(self, lease: str, reply: Reply) -> int:
         """Return for how long the lease lives: as long as the credential, if its server lets it."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jitid.errors import ConfigurationError, IntegrityError
-from jitid.issuers.openbao.bao import Call, OpenBao
+from jitid.issuers.openbao.bao import BaoCall, OpenBao
 from jitid.issuers.openbao.reply import plain, unclear
 from jitid.keys.transit_engine import Version
 from jitid.model.target import Target
@@ -83,7 +83,7 @@ class Transit:
         if self._pid == os.getpid():
             self._bao.close()
 
-    def _newest(self, call: Call, place: str, key: str, algorithm: str) -> Version:
+    def _newest(self, call: BaoCall, place: str, key: str, algorithm: str) -> Version:
         found = call.ask("GET", place)
         if found.status == 404:
             made = call.ask(
@@ -114,7 +114,7 @@ class Transit:
             raise unclear(self._target, "a key without a public half")
         return Version(number, public)
 
-    def _signed(self, call: Call, place: str, version: int, messages: Sequence[bytes]) -> Iterator[bytes]:
+    def _signed(self, call: BaoCall, place: str, version: int, messages: Sequence[bytes]) -> Iterator[bytes]:
         body: dict[str, Any] = {
             "batch_input": [{"input": base64.b64encode(message).decode()} for message in messages],
             "key_version": version,

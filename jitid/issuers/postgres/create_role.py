@@ -14,7 +14,7 @@ from psycopg.sql import SQL, Composable, Identifier, Literal
 
 from jitid.errors import ConfigurationError, RefusedError, StorageError
 from jitid.issuers.postgres.target_server import Database, meaning, said
-from jitid.model.target import Record
+from jitid.model.target import TargetRecord
 from jitid.values.text import quote
 
 _MET = "tuple concurrently updated"
@@ -31,7 +31,7 @@ _CREATE: LiteralString = (
 )
 
 
-def make(db: Database, record: Record, template: Mapping[str, Any], password: str, comment: str) -> str:
+def make(db: Database, record: TargetRecord, template: Mapping[str, Any], password: str, comment: str) -> str:
     """Make the role of a record from its template, and return until when it may log in, by the server's clock.
 
     Raises:
@@ -61,7 +61,9 @@ def make(db: Database, record: Record, template: Mapping[str, Any], password: st
     raise AssertionError("the last attempt returns or raises")
 
 
-def _make(db: Database, record: Record, template: Mapping[str, Any], password: str, comment: str) -> str:
+def _make(
+    db: Database, record: TargetRecord, template: Mapping[str, Any], password: str, comment: str
+) -> str:
     with db.transaction():
         # By this name a session is found that still makes a role whose answer was lost. What follows is sent
         # once the server has told that it goes by it.
@@ -81,7 +83,7 @@ def _make(db: Database, record: Record, template: Mapping[str, Any], password: s
 
 
 def _statements(
-    record: Record, template: Mapping[str, Any], verifier: str, until: str, comment: str
+    record: TargetRecord, template: Mapping[str, Any], verifier: str, until: str, comment: str
 ) -> Iterator[Composable]:
     role = Identifier(record.name)
     create = SQL(_CREATE).format(
@@ -105,7 +107,7 @@ def _value(name: str, value: str) -> Composable:
     return SQL(", ").join(Literal(one.strip()) for one in values)
 
 
-def _until(now: float, record: Record) -> str:
+def _until(now: float, record: TargetRecord) -> str:
     """Return until when a role may log in, by a server whose clock says `now`.
 
     It has what the credential still has to live, and never more than its whole lifetime: then no clock that goes wrong

@@ -11,8 +11,8 @@ import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError
-from jitid.issuers.postgres.target_server import Call, Database, said
-from jitid.model.target import Outcome, Settlement
+from jitid.issuers.postgres.target_server import Database, ServerCall, said
+from jitid.model.target import EndOutcome, Settlement
 from jitid.values.text import quote, safe
 
 _BATCH = 200
@@ -36,7 +36,7 @@ _SELF = "SELECT session_user"
 _AM_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 
 
-class Wanted(NamedTuple):
+class DoomedRole(NamedTuple):
     """A role that is to be gone."""
 
     name: str
@@ -56,22 +56,22 @@ class _Role(NamedTuple):
     kept: bool
 
 
-def end(call: Call, wanted: Sequence[Wanted]) -> list[Outcome]:
+def end(call: ServerCall, wanted: Sequence[DoomedRole]) -> list[EndOutcome]:
     """Return what came of each role, in their order; nothing is raised, also if the server is lost in between."""
-    ending = _Ending(call, wanted)
+    ending = _RoleEnding(call, wanted)
     try:
         ending.run()
     except JitidError as error:
         for each in wanted:
-            ending.outcomes.setdefault(each.name, Outcome(Settlement.UNAVAILABLE, error.message))
+            ending.outcomes.setdefault(each.name, EndOutcome(Settlement.UNAVAILABLE, error.message))
     return [ending.outcomes[each.name] for each in wanted]
 
 
-class _Ending:
-    def __init__(self, call: Call, wanted: Sequence[Wanted]) -> None:
+class _RoleEnding:
+    def __init__(self, call: ServerCall, wanted: Sequence[DoomedRole]) -> None:
         self._call = call
         self._wanted = wanted
-        self.outcomes: dict[str, Outcome] = {}
+        self.outcomes: dict[str, EndOutcome] = {}
         self._thrown_out: Counter[int] = Counter()
         """How many sessions of a role were ended."""
 
@@ -102,17 +102,17 @@ class _Ending:
         roles = []
         for each in self._wanted:
             if each.name not in found:
-                self.outcomes[each.name] = Outcome(Settlement.DONE, f"there is no role {each.name}")
+                self.outcomes[each.name] = EndOutcome(Settlement.DONE, f"there is no role {each.name}")
                 continue
             oid, comment, may_log_in = found[each.name]
             if each.kept and each.name == own:
                 why = f"role {each.name} is the one that this target itself logs in with: it was left alone"
-                self.outcomes[each.name] = Outcome(Settlement.STUCK, why)
+                self.outcomes[each.name] = EndOutcome(Settlement.STUCK, why)
                 continue
             if not each.is_ours(comment):
                 whose = "has no comment" if comment is None else f"is of {quote(comment, 120)}"
                 why = f"role {each.name} {whose}, so it is not the one that was made here: it was left alone"
-                self.outcomes[each.name] = Outcome(Settlement.STUCK, why)
+                self.outcomes[each.name] = EndOutcome(Settlement.STUCK, why)
                 continue
             roles.append(_Role(each.name, oid, each.heir, not may_log_in, each.kept))
         return roles
@@ -163,7 +163,7 @@ class _Ending:
             if number := stay[role.oid]:
                 left = "1 session of it has" if number == 1 else f"{number} sessions of it have"
                 why = f"role {role.name} is locked, and {left} not ended yet"
-                self.outcomes[role.name] = Outcome(Settlement.UNAVAILABLE, why)
+                self.outcomes[role.name] = EndOutcome(Settlement.UNAVAILABLE, why)
         return [role for role in roles if role.oid not in stay]
 
     def _keep(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
@@ -174,7 +174,7 @@ class _Ending:
             number = self._thrown_out[role.oid]
             ended = {0: "", 1: ", 1 session ended"}.get(number, f", {number} sessions ended")
             why = f"role {role.name} is locked and has no password{ended}; what it owns is left"
-            self.outcomes[role.name] = Outcome(Settlement.DONE, why)
+            self.outcomes[role.name] = EndOutcome(Settlement.DONE, why)
         return [role for role in roles if not role.kept]
 
     def _without_prepared(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
@@ -187,7 +187,7 @@ class _Ending:
                 f"role {name} is locked, and has left the prepared transaction {quote(gid)} in database "
                 f"{safe(database)}: end it there with ROLLBACK PREPARED or COMMIT PREPARED"
             )
-            self.outcomes[name] = Outcome(Settlement.STUCK, why)
+            self.outcomes[name] = EndOutcome(Settlement.STUCK, why)
         return [role for role in roles if role.name not in waiting]
 
     def _empty(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
@@ -202,12 +202,12 @@ class _Ending:
             if role.heir in too_high:
                 # Views and triggers of the agent would run with those rights from then on.
                 why = f"role {role.name} owns something, and `reassign_to` names the superuser {role.heir}"
-                self.outcomes[role.name] = Outcome(Settlement.STUCK, why)
+                self.outcomes[role.name] = EndOutcome(Settlement.STUCK, why)
             elif not open_to_us:
                 why = (
                     f"role {role.name} has something in database {safe(database)}, which takes no connections"
                 )
-                self.outcomes[role.name] = Outcome(Settlement.STUCK, why)
+                self.outcomes[role.name] = EndOutcome(Settlement.STUCK, why)
             else:
                 # What belongs to no database can be taken away in any.
                 places.setdefault(database, []).append(role)
@@ -228,7 +228,7 @@ class _Ending:
             settlement = Settlement.STUCK if refused else Settlement.UNAVAILABLE
             for role in self._left(roles):
                 why = f"role {role.name} is locked, and has something in database {safe(database)}: {error.message}"
-                self.outcomes[role.name] = Outcome(settlement, why)
+                self.outcomes[role.name] = EndOutcome(settlement, why)
 
     def _left(self, roles: Sequence[_Role]) -> list[_Role]:
         return [role for role in roles if role.name not in self.outcomes]
@@ -240,11 +240,11 @@ class _Ending:
         for role in self._left(roles):
             if role.name in there:
                 why = f"role {role.name} is there again"
-                self.outcomes[role.name] = Outcome(Settlement.UNAVAILABLE, why)
+                self.outcomes[role.name] = EndOutcome(Settlement.UNAVAILABLE, why)
                 continue
             number = self._thrown_out[role.oid]
             ended = {0: "", 1: ", 1 session ended"}.get(number, f", {number} sessions ended")
-            self.outcomes[role.name] = Outcome(Settlement.DONE, f"role {role.name} dropped{ended}")
+            self.outcomes[role.name] = EndOutcome(Settlement.DONE, f"role {role.name} dropped{ended}")
 
     def _pause(self) -> None:
         time.sleep(min(_PAUSE, max(0.0, self._call.left)))
@@ -293,7 +293,7 @@ def _is_lost(error: psycopg.Error) -> bool:
     return error.sqlstate is None or error.sqlstate[:2] in ("08", "28") or error.sqlstate[:3] == "57P"
 
 
-def _meant(role: _Role, error: psycopg.Error) -> Outcome:
+def _meant(role: _Role, error: psycopg.Error) -> EndOutcome:
     """Return what it means for a role that a statement about it failed, by the SQLSTATE (manual, appendix A)."""
     state = error.sqlstate or ""
     stuck = state[:2] in ("0A", "0L", "0P", "22", "2B", "3D", "3F", "42") or state == "55006"
@@ -301,4 +301,4 @@ def _meant(role: _Role, error: psycopg.Error) -> Outcome:
     if state == "42704" and role.heir is None:
         stuck = False
     why = f"role {role.name} could not be ended: {said(error)}"
-    return Outcome(Settlement.STUCK if stuck else Settlement.UNAVAILABLE, why)
+    return EndOutcome(Settlement.STUCK if stuck else Settlement.UNAVAILABLE, why)

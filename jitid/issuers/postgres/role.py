@@ -11,12 +11,22 @@ import psycopg
 
 from jitid.errors import ConfigurationError
 from jitid.issuers.postgres import create_role, drop_role
-from jitid.issuers.postgres.drop_role import Wanted
-from jitid.issuers.postgres.target_server import Call, Server, said
-from jitid.issuers.target_issuer import Option, OutsideIssuer
+from jitid.issuers.postgres.drop_role import DoomedRole
+from jitid.issuers.postgres.target_server import ServerCall, TargetServer, said
+from jitid.issuers.target_issuer import OutsideIssuer, TargetOption
 from jitid.issuers.target_names import agent_of, task_of
 from jitid.model.credential import Kind
-from jitid.model.target import Existing, Life, Made, Outcome, Probe, Record, Target, jti_of, prefix_of
+from jitid.model.target import (
+    EndOutcome,
+    Existing,
+    Life,
+    MadeCredential,
+    Probe,
+    Target,
+    TargetRecord,
+    jti_of,
+    prefix_of,
+)
 from jitid.values import strict_json
 from jitid.values.secret import Secret
 from jitid.values.text import quote
@@ -24,30 +34,32 @@ from jitid.values.text import quote
 CONNECTIONS = 10
 """So many sessions a role may have at the same time, unless its template says otherwise."""
 
-OPTIONS: Mapping[str, Option] = {
-    "dsn": Option(
+OPTIONS: Mapping[str, TargetOption] = {
+    "dsn": TargetOption(
         "text",
         "the address of a database of the server, as the role that makes roles, without a password",
         True,
     ),
-    "password_file": Option(
+    "password_file": TargetOption(
         "place", "the private file of its password; without it libpq looks where it always does"
     ),
-    "prefix": Option("text", "how the names of roles begin (`jitid_`)"),
-    "host": Option("text", "where clients find the server, if that is elsewhere than for us"),
-    "port": Option("count", "the port there"),
+    "prefix": TargetOption("text", "how the names of roles begin (`jitid_`)"),
+    "host": TargetOption("text", "where clients find the server, if that is elsewhere than for us"),
+    "port": TargetOption("count", "the port there"),
 }
-TEMPLATE_OPTIONS: Mapping[str, Option] = {
-    "database": Option(
+TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
+    "database": TargetOption(
         "text", "where the grants are made, and what clients connect to; that of `dsn` unless given"
     ),
-    "grants": Option(
+    "grants": TargetOption(
         "texts", "statements that give the role its rights, with `{role}` in the place of its name"
     ),
-    "member_of": Option("texts", "roles whose rights it has"),
-    "connection_limit": Option("count", f"how many sessions it may have at the same time ({CONNECTIONS})"),
-    "settings": Option("table", "what its sessions begin with, such as statement_timeout"),
-    "reassign_to": Option(
+    "member_of": TargetOption("texts", "roles whose rights it has"),
+    "connection_limit": TargetOption(
+        "count", f"how many sessions it may have at the same time ({CONNECTIONS})"
+    ),
+    "settings": TargetOption("table", "what its sessions begin with, such as statement_timeout"),
+    "reassign_to": TargetOption(
         "text",
         "the role that gets what it owns in the end; without one that is dropped. It should have no rights of its own, "
         "and is no superuser: what an agent has made runs with its owner's rights",
@@ -83,11 +95,11 @@ class PostgresRoleIssuer(OutsideIssuer):
         self._target = target
         self._issuer = issuer
         self._prefix = _prefix(target)
-        self._server = Server(target, timeout)
+        self._server = TargetServer(target, timeout)
         self._adopted: frozenset[str] = frozenset()
         """The names of roles that were there before, and that the ledger has all the same."""
 
-    def mint(self, record: Record, remember: Callable[[str], None]) -> Made:  # noqa: ARG002 - the name tells all
+    def mint(self, record: TargetRecord, remember: Callable[[str], None]) -> MadeCredential:  # noqa: ARG002 - the name tells all
         """Make a role that may log in until the record's end, in one transaction with its rights.
 
         How long that is goes by the server's clock, for it is the server that judges: as long as the credential has
@@ -99,7 +111,7 @@ class PostgresRoleIssuer(OutsideIssuer):
         with call.connected(_text(template, "database")) as db:
             until = create_role.make(db, record, template, password, self._comment(record))
             told = self._server.told(db.info.dbname, db.info.host, db.info.port)
-        return Made(
+        return MadeCredential(
             Secret(
                 {
                     "username": record.name,
@@ -116,25 +128,25 @@ class PostgresRoleIssuer(OutsideIssuer):
             },
         )
 
-    def _comment(self, record: Record) -> str:
+    def _comment(self, record: TargetRecord) -> str:
         about = {"iss": self._issuer, "jti": record.jti, "task": task_of(record), "agent": agent_of(record)}
         return _COMMENT + strict_json.dumps(about)
 
-    def revoke(self, records: Sequence[Record]) -> list[Outcome]:
+    def revoke(self, records: Sequence[TargetRecord]) -> list[EndOutcome]:
         """Lock the roles, end their sessions, take away what they own and may, and drop them."""
         return drop_role.end(self._server.call(), [self._wanted(record) for record in records])
 
-    def _wanted(self, record: Record) -> Wanted:
+    def _wanted(self, record: TargetRecord) -> DoomedRole:
         if record.kind == Kind.ADOPTED:
-            return Wanted(record.name, lambda comment: self._stands_for(comment) is None, None, kept=True)
+            return DoomedRole(record.name, lambda comment: self._stands_for(comment) is None, None, kept=True)
         template = self._target.templates.get(record.template or "", {})
-        return Wanted(
+        return DoomedRole(
             record.name,
             lambda comment: self._stands_for(comment) == record.jti,
             _text(template, "reassign_to"),
         )
 
-    def probe(self, record: Record, secret: Secret | None = None) -> Probe:
+    def probe(self, record: TargetRecord, secret: Secret | None = None) -> Probe:
         """Look at the role; with its secret log in first, as its holder would."""
         call = self._server.call()
         refused = None
@@ -160,7 +172,7 @@ class PostgresRoleIssuer(OutsideIssuer):
             return Probe(Life.UNKNOWN, f"role {record.name} may log in, and yet it could not: {refused}")
         return Probe(Life.LIVE, f"role {record.name} may log in")
 
-    def _login(self, call: Call, record: Record, secret: Secret) -> str | None:
+    def _login(self, call: ServerCall, record: TargetRecord, secret: Secret) -> str | None:
         """Return why a login with the secret failed; None if it did not."""
         template = self._target.templates.get(record.template or "", {})
         # Where we find the server ourselves: what clients are told may be for their network alone.
@@ -214,7 +226,7 @@ class PostgresRoleIssuer(OutsideIssuer):
         """Let go of connections."""
         self._server.close()
 
-    def _template(self, record: Record) -> Mapping[str, Any]:
+    def _template(self, record: TargetRecord) -> Mapping[str, Any]:
         if record.template is None:
             return {}
         try:

@@ -31,7 +31,7 @@ _TLS = ("sslmode", "sslrootcert", "sslnegotiation", "channel_binding", "target_s
 """What whoever logs in needs as well."""
 
 
-class Server:
+class TargetServer:
     """The server of one target. It may be used by several threads: each has a connection of its own."""
 
     def __init__(self, target: Target, timeout: float) -> None:
@@ -47,9 +47,9 @@ class Server:
         self._given = _given(target)
         self._idle: dict[str, list[Database]] = {}
 
-    def call(self) -> Call:
+    def call(self) -> ServerCall:
         """Begin a call: from now on its time is running."""
-        return Call(self, time.monotonic() + time_limit.left(self.timeout))
+        return ServerCall(self, time.monotonic() + time_limit.left(self.timeout))
 
     @property
     def database(self) -> str:
@@ -150,10 +150,10 @@ class Server:
                 kept.pop().close()
 
 
-class Call:
+class ServerCall:
     """One call, which ends in time whatever the server does."""
 
-    def __init__(self, server: Server, ends: float) -> None:
+    def __init__(self, server: TargetServer, ends: float) -> None:
         self._server = server
         self._ends = ends
 
@@ -184,7 +184,7 @@ class Call:
         self.check()
         place = database or self._server.database
         connection = self._server.take(place, self.left)
-        watch = _Watch(connection, self.left)
+        watch = _ConnectionWatch(connection, self.left)
         try:
             yield connection
         except psycopg.Error as error:
@@ -205,7 +205,7 @@ class Call:
         )
 
 
-class _Watch:
+class _ConnectionWatch:
     """Cuts a connection when its time is over, since a server that hangs ends no statement by itself."""
 
     def __init__(self, connection: Database, seconds: float) -> None:

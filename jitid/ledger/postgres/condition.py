@@ -8,8 +8,8 @@ from typing import Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger.postgres.schema import FORMER_INDEXES, POSTGRES_STEPS
-from jitid.ledger.postgres.session import Session
-from jitid.model.ledger_condition import ClockReading, Remark, Schema, Size
+from jitid.ledger.postgres.session import DatabaseSession
+from jitid.model.ledger_condition import ClockReading, ConditionRemark, Schema, Size
 
 _MADE = re.compile(r"CREATE (?:UNIQUE )?(TABLE|INDEX|TRIGGER) (\w+)")
 _MOST = 5
@@ -51,7 +51,7 @@ _LOOPBACK = ("127.", "::1", "localhost")
 class PostgresCondition:
     """Asks a database about the ledger in it."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: DatabaseSession) -> None:
         self._session = session
 
     def damage(self) -> list[str]:
@@ -111,14 +111,16 @@ class PostgresCondition:
             int(time.time()), self._session.time(self._number(_CLOCK)), 0, "the database's clock"
         )
 
-    def remarks(self) -> list[Remark]:
+    def remarks(self) -> list[ConditionRemark]:
         """Return what is to be said of the server and of the connection to it."""
         version, fsync, commit, pages, standby = self._rows(_SETTINGS)[0]
         db = self._session.connection()
-        found = [Remark(f"PostgreSQL {version}", None)]
+        found = [ConditionRemark(f"PostgreSQL {version}", None)]
         if db.raw.info.server_version < _OLDEST * 10_000:
             found.append(
-                Remark(f"PostgreSQL {version} is older than {_OLDEST}", "upgrade the database server")
+                ConditionRemark(
+                    f"PostgreSQL {version} is older than {_OLDEST}", "upgrade the database server"
+                )
             )
         for name, value in (("fsync", fsync), ("full_page_writes", pages), ("synchronous_commit", commit)):
             if value in ("off", "local"):
@@ -127,21 +129,27 @@ class PostgresCondition:
                     if value == "off"
                     else "a failover can lose what was acknowledged"
                 )
-                found.append(Remark(f"{name} is {value}: {what}", f"set {name} = on on the database server"))
+                found.append(
+                    ConditionRemark(f"{name} is {value}: {what}", f"set {name} = on on the database server")
+                )
         if standby:
-            found.append(Remark("the server is a standby and takes no writes", "name the primary as well"))
+            found.append(
+                ConditionRemark("the server is a standby and takes no writes", "name the primary as well")
+            )
         ((encrypted, protocol),) = self._rows(_ENCRYPTED) or [(False, None)]
         if db.pooled:
             found.append(
-                Remark("a connection pooler stands before it: each transaction sets what it needs", None)
+                ConditionRemark(
+                    "a connection pooler stands before it: each transaction sets what it needs", None
+                )
             )
             # What the server knows is how the pooler connects to it.
             encrypted, protocol = db.raw.pgconn.ssl_in_use, "TLS as far as the pooler"
         if encrypted:
-            found.append(Remark(f"the connection is encrypted with {protocol}", None))
+            found.append(ConditionRemark(f"the connection is encrypted with {protocol}", None))
         elif not self._is_near(db.raw.info.host):
             found.append(
-                Remark(
+                ConditionRemark(
                     "the connection is not encrypted",
                     "add ?sslmode=verify-full to the address of the ledger, and sslrootcert=FILE",
                 )

@@ -12,15 +12,15 @@ import psycopg
 
 from jitid.errors import BusyError, ClockError, RefusedError, UsageError
 from jitid.ledger.chain_epochs import open_epoch
-from jitid.ledger.copy_rows import OWN, Stage, Table, in_order
+from jitid.ledger.copy_rows import OWN, CopiedTable, Stage, in_order
 from jitid.ledger.postgres import address as postgres_address
 from jitid.ledger.postgres.connection import Connection
 from jitid.ledger.postgres.failure import translated
 from jitid.ledger.postgres.schema import FORMER_INDEXES, OPEN_CHAINS, POSTGRES_STEPS
-from jitid.ledger.postgres.session import Session, open_connection
+from jitid.ledger.postgres.session import DatabaseSession, open_connection
 from jitid.ledger.postgres.transaction import CHAIN, PostgresTransaction, number_after
 from jitid.ledger.seal import Seal, record
-from jitid.ledger.transaction import Known, Transaction
+from jitid.ledger.transaction import KnownRows, Transaction
 from jitid.ledger.view import View
 from jitid.model.chain import Chain
 from jitid.model.event import Head
@@ -50,7 +50,7 @@ class _Store:
     _db: Connection
     _cursors = count()
 
-    def tables(self) -> dict[str, Table]:
+    def tables(self) -> dict[str, CopiedTable]:
         """Return the tables that are copied row by row; none of them refers to another by a constraint."""
         columns: dict[str, list[str]] = {}
         keys: dict[str, list[tuple[int, str]]] = {}
@@ -59,13 +59,15 @@ class _Store:
             if place is not None:
                 keys.setdefault(table, []).append((place, column))
         found = {
-            table: Table(table, tuple(names), tuple([column for _, column in sorted(keys.get(table, ()))]))
+            table: CopiedTable(
+                table, tuple(names), tuple([column for _, column in sorted(keys.get(table, ()))])
+            )
             for table, names in columns.items()
             if table not in OWN and table != _MARK
         }
         return in_order(found, {})
 
-    def rows(self, table: Table, after: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:
+    def rows(self, table: CopiedTable, after: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:
         """Yield rows in the order of their key: all, or those that follow a key."""
         query = table.query(after=after is not None).replace("?", "%s")
         try:
@@ -91,8 +93,8 @@ class PostgresSource(_Store):
     kind = "postgresql"
 
     def __init__(self, address: str, timeout: float, clock: Callable[[], float] | None = None) -> None:
-        self._holding = Session(address, timeout)
-        self._reading = Session(address, timeout, clock)
+        self._holding = DatabaseSession(address, timeout)
+        self._reading = DatabaseSession(address, timeout, clock)
         self._stack = ExitStack()
         self.names = self._reading.names
 
@@ -137,7 +139,9 @@ class PostgresSource(_Store):
                 holding.script("BEGIN")
             holding.script("SET LOCAL synchronous_commit = on")
             rows = holding.execute(f"{CHAIN} WHERE closed_at IS NULL ORDER BY id FOR UPDATE").fetchall()
-            transaction = PostgresTransaction(holding, self.names, seal.at, by, Known({}, set()), {}, rows)
+            transaction = PostgresTransaction(
+                holding, self.names, seal.at, by, KnownRows({}, set()), {}, rows
+            )
             record(transaction, seal)
             transaction.commit()
         except psycopg.Error as error:
@@ -255,12 +259,12 @@ class PostgresTarget(_Store):
                 meant.hint = "grant that user CREATE on the database for the time of the copy"
             raise meant from error
 
-    def last(self, table: Table) -> Sequence[Any] | None:
+    def last(self, table: CopiedTable) -> Sequence[Any] | None:
         """Return the key of the last row that is there."""
         rows = self._run(table.last)
         return tuple(rows[0]) if rows else None
 
-    def load(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+    def load(self, table: CopiedTable, rows: Sequence[Sequence[Any]]) -> None:
         """Put rows there, all of them or none."""
         try:
             with self._db.raw.cursor().copy(f"COPY {table.into} FROM STDIN") as copy:
@@ -294,7 +298,7 @@ class PostgresTarget(_Store):
             self._run("UPDATE chain SET last_id = %s WHERE id = %s", (number_after(last, id_), id_))
         rows = self._run(f"{CHAIN} WHERE closed_at IS NULL ORDER BY id")
         self._transaction = PostgresTransaction(
-            self._db, self._names, self._now, by, Known({}, set()), {}, rows
+            self._db, self._names, self._now, by, KnownRows({}, set()), {}, rows
         )
         return self._transaction
 

@@ -13,7 +13,7 @@ from jitid.ledger.postgres.failure import translated
 from jitid.ledger.postgres.schema import OPEN_CHAINS, POSTGRES_STEPS
 from jitid.ledger.postgres.transaction import CHAIN, PostgresTransaction
 from jitid.ledger.signing_keys import KeyChanges
-from jitid.ledger.transaction import Known
+from jitid.ledger.transaction import KnownRows
 from jitid.model.chain import following
 from jitid.model.ledger_rows import Names
 
@@ -90,7 +90,7 @@ def _create(db: Connection, names: Names, signer: Signer, by: str, now: int | No
         ((now,),) = raw.execute(_CLOCK).fetchall()
     assert now is not None
     transaction = PostgresTransaction(
-        db, names, now, by, Known({}, set()), {}, raw.execute(f"{CHAIN} ORDER BY id").fetchall()
+        db, names, now, by, KnownRows({}, set()), {}, raw.execute(f"{CHAIN} ORDER BY id").fetchall()
     )
     KeyChanges(transaction).add_key(signer.kid, signer.algorithm, signer.public)
     transaction.append(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.errors import ConflictError, IntegrityError, JitidError, LostConnectionError, StorageError
 from jitid.ledger import expiry, seal
 from jitid.ledger.postgres import transaction as writing
-from jitid.ledger.postgres.session import Session
+from jitid.ledger.postgres.session import DatabaseSession
 from jitid.ledger.postgres.transaction import (
     CHAIN,
     CLOCK,
@@ -45,7 +45,7 @@ class PostgresLedger:
     (`fsync`, `synchronous_commit`) have it so.
     """
 
-    def __init__(self, session: Session, by: str) -> None:
+    def __init__(self, session: DatabaseSession, by: str) -> None:
         """Take a session with a database that holds a ledger, and who acts, for the audit log."""
         self._session = session
         self._by = by
@@ -102,7 +102,7 @@ class PostgresLedger:
 class _Reading:
     """One read transaction."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: DatabaseSession) -> None:
         self._session = session
 
     def __enter__(self) -> View:
@@ -122,7 +122,7 @@ class _Reading:
 class _Glancing:
     """A read that needs no transaction as long as everything is known."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: DatabaseSession) -> None:
         self._session = session
         self._opening = _Opening(session)
 
@@ -142,7 +142,7 @@ class _Glancing:
 class _Opening:
     """A connection whose transaction begins with the first statement."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: DatabaseSession) -> None:
         self._session = session
         self.opened: Any = None
 
@@ -161,7 +161,7 @@ class _Writing:
 
     def __init__(
         self,
-        session: Session,
+        session: DatabaseSession,
         by: str,
         facts: Mapping[str, Any],
         told: Mapping[str, Any],

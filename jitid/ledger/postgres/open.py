@@ -30,9 +30,9 @@ def connect(address: str, *, by: str, timeout: float) -> PostgresLedger | None:
     """
     must_be_installed()
     from jitid.ledger.postgres.ledger import PostgresLedger
-    from jitid.ledger.postgres.session import NoLedgerError, Session
+    from jitid.ledger.postgres.session import DatabaseSession, NoLedgerError
 
-    session = Session(address, timeout)
+    session = DatabaseSession(address, timeout)
     try:
         session.connection()
     except NoLedgerError:
@@ -60,9 +60,9 @@ def look(address: str, ask: Callable[[PostgresLedger], Answer], *, by: str, time
     """
     must_be_installed()
     from jitid.ledger.postgres.ledger import PostgresLedger
-    from jitid.ledger.postgres.session import Session
+    from jitid.ledger.postgres.session import DatabaseSession
 
-    session = Session(address, timeout, migrates=False)
+    session = DatabaseSession(address, timeout, migrates=False)
     try:
         return ask(PostgresLedger(session, by))
     finally:

@@ -26,8 +26,8 @@ from jitid.ledger.postgres.connection import Connection
 from jitid.ledger.postgres.failure import ConnectingError, connecting, is_refused_option, translated
 from jitid.ledger.postgres.options import IDENTITY, Options
 from jitid.ledger.postgres.schema import POSTGRES_STEPS
-from jitid.ledger.postgres.transaction import Seen, due, rows_of
-from jitid.ledger.transaction import Known
+from jitid.ledger.postgres.transaction import SeenByVersion, due, rows_of
+from jitid.ledger.transaction import KnownRows
 from jitid.model.ledger_rows import Names
 from jitid.system import time_limit
 
@@ -47,7 +47,7 @@ class NoLedgerError(StorageError):
     """The database holds no ledger."""
 
 
-class Session:
+class DatabaseSession:
     """At most one connection, which belongs to one thread."""
 
     def __init__(
@@ -72,8 +72,8 @@ class Session:
         """Those that are open."""
         self.epoch = 0
         """Theirs: with a new one the ledger's issuer may have another name."""
-        self.known = Known({}, set())
-        self.seen = Seen()
+        self.known = KnownRows({}, set())
+        self.seen = SeenByVersion()
         self._closed_at = 0
         self._looked_at = 0.0
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from jitid.errors import ConflictError, StorageError
 from jitid.ledger.postgres.fast_path import prepared
-from jitid.ledger.transaction import Known, Transaction
+from jitid.ledger.transaction import KnownRows, Transaction
 from jitid.ledger.view import Found, View
-from jitid.model.chain import Chain, Held
+from jitid.model.chain import Chain, HeldChains
 from jitid.model.event import Event
 from jitid.model.ledger_rows import (
     CREDENTIAL_COLUMNS,
@@ -71,7 +71,7 @@ class AloneError(ConflictError):
         super().__init__("this must have the ledger to itself; nothing was changed", "repeat the command")
 
 
-class Seen:
+class SeenByVersion:
     """What was read of the directory, of tasks and of keys, and holds as long as the version of the ledger does."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class Seen:
         self.rows: Rows = {}
         """What sessions with the same server share."""
 
-    def at(self, version: int) -> Seen:
+    def at(self, version: int) -> SeenByVersion:
         """Return it as it is at a version: whatever holds no longer is gone."""
         if version != self.version:
             self.forget()
@@ -138,12 +138,12 @@ class PostgresTransaction(Transaction):
         names: Names,
         now: int,
         by: str,
-        known: Known,
+        known: KnownRows,
         told: Mapping[str, Any],
         rows: Sequence[Any],
     ) -> None:
         """Take the rows of the chains that it holds, as `CHAIN` gives them."""
-        held = Held([Chain._make((*row[:6], False)) for row in rows])
+        held = HeldChains([Chain._make((*row[:6], False)) for row in rows])
         super().__init__(db, names, now, by, known, told, held)
         # The last of them: whatever others gave out in the same second is lower.
         last = max(rows, key=lambda row: row[0] % _SLOTS)
@@ -251,7 +251,7 @@ _ABSENT = object()
 class Remembering(View):
     """A view that does not ask again for what was read at the same version of the ledger."""
 
-    _seen: Seen
+    _seen: SeenByVersion
     kinds = frozenset({"seal", "task", "agent", "own-name", "is-delegator", "keys"})
     """What is remembered by the version of the ledger."""
     absent = frozenset({"seal", "agent"})
@@ -281,7 +281,7 @@ class RememberingSnapshot(Remembering):
 
     rows = Remembering.rows | {"jti", "fingerprint", "access", "access-id"}
 
-    def __init__(self, db: Any, names: Names, now: int, seen: Seen) -> None:
+    def __init__(self, db: Any, names: Names, now: int, seen: SeenByVersion) -> None:
         super().__init__(db, names, now)
         self._seen = seen
 
@@ -300,7 +300,7 @@ class SharedTransaction(Remembering, PostgresTransaction):
     kinds = Remembering.kinds | {"entry", "shared"}
     rows = Remembering.rows | {"access", "access-id"}
 
-    def __init__(self, *arguments: Any, seen: Seen) -> None:
+    def __init__(self, *arguments: Any, seen: SeenByVersion) -> None:
         super().__init__(*arguments)
         self._seen = seen
         self._row: tuple[Any, ...] | None = None

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from jitid.errors import RefusedError
 from jitid.ledger.postgres.failure import translated
-from jitid.ledger.postgres.session import Session
+from jitid.ledger.postgres.session import DatabaseSession
 from jitid.model.vacuumed import Vacuumed
 
 _TABLES = """
@@ -32,7 +32,7 @@ def vacuum(address: str, timeout: float, progress: Callable[[str], None]) -> Vac
         StorageError: the database is out of reach.
 
     """
-    session = Session(address, timeout)
+    session = DatabaseSession(address, timeout)
     try:
         connection = session.connection()
         connection.must_be_own("jitid ledger vacuum")

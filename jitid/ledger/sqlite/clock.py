@@ -43,7 +43,7 @@ def jumped(jump: int) -> str:
     return f"the clock is {format_duration(abs(jump))} {way} the ledger's time mark"
 
 
-class Reading(NamedTuple):
+class OpeningState(NamedTuple):
     """What every view begins with, in one question."""
 
     mark: int
@@ -74,7 +74,7 @@ def read_clock(
     writes: bool,
     accept: bool = False,
     by_mark: bool = False,
-) -> Reading:
+) -> OpeningState:
     """Return the time to judge by, and what else every view needs.
 
     Args:
@@ -115,4 +115,4 @@ def read_clock(
             f"{jumped(jump)}; credentials that have expired would be accepted again",
             "set the clock right; if it is right, run: jitid sweep --accept-clock",
         )
-    return Reading(at, now if jump else max(now, at), jump, named_at, restored_at, sealed, changed_at)
+    return OpeningState(at, now if jump else max(now, at), jump, named_at, restored_at, sealed, changed_at)

@@ -13,7 +13,7 @@ from jitid.errors import IntegrityError
 from jitid.ledger.sqlite.clock import read_clock
 from jitid.ledger.sqlite.failure import FAULTS, translated
 from jitid.ledger.sqlite.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
-from jitid.model.ledger_condition import ClockReading, Remark, Schema, Size
+from jitid.model.ledger_condition import ClockReading, ConditionRemark, Schema, Size
 
 _MOST = 5
 """How many damages are looked for: one is enough to restore a backup."""
@@ -120,7 +120,7 @@ class SqliteCondition:
             raise translated(error) from error
         return ClockReading(int(self._clock()), reading.mark, reading.jump)
 
-    def remarks(self) -> list[Remark]:
+    def remarks(self) -> list[ConditionRemark]:
         """Return nothing: no server keeps it."""
         return []
 

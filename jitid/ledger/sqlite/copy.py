@@ -12,14 +12,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from jitid.errors import BusyError, StorageError, UsageError
-from jitid.ledger.copy_rows import OWN, Stage, Table, in_order
+from jitid.ledger.copy_rows import OWN, CopiedTable, Stage, in_order
 from jitid.ledger.seal import Seal, record
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.clock import machine
 from jitid.ledger.sqlite.failure import FAULTS, translated
 from jitid.ledger.sqlite.lock import FairLock
-from jitid.ledger.transaction import Known, Transaction
+from jitid.ledger.transaction import KnownRows, Transaction
 from jitid.ledger.view import View
 from jitid.model.chain import Chain
 from jitid.model.event import Head
@@ -36,7 +36,7 @@ class _Store:
 
     _db: sqlite3.Connection
 
-    def tables(self) -> dict[str, Table]:
+    def tables(self) -> dict[str, CopiedTable]:
         """Return the tables that are copied row by row, each after those that its rows refer to."""
         names = [
             name
@@ -47,12 +47,12 @@ class _Store:
         for name in names:
             columns = self._execute("SELECT name, pk FROM pragma_table_info(?)", (name,)).fetchall()
             key = [column for column, place in sorted(columns, key=lambda row: int(row[1])) if place]
-            found[name] = Table(name, tuple([column for column, _ in columns]), tuple(key))
+            found[name] = CopiedTable(name, tuple([column for column, _ in columns]), tuple(key))
             rows = self._execute('SELECT "table" FROM pragma_foreign_key_list(?)', (name,))
             references[name] = {parent for (parent,) in rows}
         return in_order(found, references)
 
-    def rows(self, table: Table, after: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:
+    def rows(self, table: CopiedTable, after: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:
         """Yield rows in the order of their key: all, or those that follow a key."""
         try:
             # `yield from` would close the cursor, even where the database is closed by then.
@@ -116,7 +116,7 @@ class SqliteSource(_Store):
                 self._db.execute("COMMIT")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("BEGIN IMMEDIATE")
-            transaction = Transaction(self._db, self.names, seal.at, by, Known({}, set()))
+            transaction = Transaction(self._db, self.names, seal.at, by, KnownRows({}, set()))
             record(transaction, seal)
             self._db.execute(
                 "UPDATE clock_mark SET marked_at = ?, boot = ?, uptime = ?", (transaction.now, boot, uptime)
@@ -255,12 +255,12 @@ class SqliteTarget(_Store):
             "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY rowid"
         ).fetchall()
 
-    def last(self, table: Table) -> Sequence[Any] | None:
+    def last(self, table: CopiedTable) -> Sequence[Any] | None:
         """Return the key of the last row that is there."""
         found: Sequence[Any] | None = self._execute(table.last).fetchone()
         return found
 
-    def load(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+    def load(self, table: CopiedTable, rows: Sequence[Sequence[Any]]) -> None:
         """Put rows there, all of them or none."""
         places = ", ".join("?" * len(table.columns))
         try:
@@ -282,7 +282,7 @@ class SqliteTarget(_Store):
     def open(self, by: str) -> Transaction:
         """Close all audit chains, open the one that the ledger goes on with, and return what appends to it."""
         self._execute("BEGIN IMMEDIATE")
-        transaction = Transaction(self._db, self._names, self._now, by, Known({}, set()))
+        transaction = Transaction(self._db, self._names, self._now, by, KnownRows({}, set()))
         # A copy that goes on was begun earlier.
         boot, uptime = machine()
         self._db.execute(

@@ -21,7 +21,7 @@ from jitid.keys.keyring import Keyring
 from jitid.ledger.signing_keys import KeyChanges
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.failure import FAULTS, translated
-from jitid.ledger.transaction import Known, Transaction
+from jitid.ledger.transaction import KnownRows, Transaction
 from jitid.model.ledger_rows import Names
 from jitid.system.files import check_private, sync_folder, write_private
 from jitid.values.text import quote, safe
@@ -190,7 +190,7 @@ def _fill(aside: str, names: Names, policy: Sequence[tuple[str, str]], by: str, 
     db = sqlite_ledger.create(database, names, now)
     try:
         db.execute("BEGIN IMMEDIATE")
-        transaction = Transaction(db, names, now, by, Known({}, set()))
+        transaction = Transaction(db, names, now, by, KnownRows({}, set()))
         KeyChanges(transaction).add_key(signer.kid, signer.algorithm, signer.public)
         transaction.append(
             "init",

@@ -16,7 +16,7 @@ from jitid.ledger.sqlite.failure import FAULTS, translated
 from jitid.ledger.sqlite.in_place import InPlace
 from jitid.ledger.sqlite.log import WriteAheadLog
 from jitid.ledger.sqlite.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
-from jitid.ledger.transaction import Known, Transaction
+from jitid.ledger.transaction import KnownRows, Transaction
 from jitid.ledger.view import View
 from jitid.model.ledger_rows import RESTORED, Names
 
@@ -65,7 +65,7 @@ class SqliteLedger:
         self._log = WriteAheadLog(db)
         self._by = by
         self._clock = clock
-        self._known = Known({}, set())
+        self._known = KnownRows({}, set())
         self._names = names
         self._others = Others(db)
 
@@ -325,7 +325,7 @@ class _Writing:
         log: WriteAheadLog,
         others: Others,
         by: str,
-        known: Known,
+        known: KnownRows,
         facts: Mapping[str, Any],
         told: Mapping[str, Any],
         *,

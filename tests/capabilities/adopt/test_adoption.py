@@ -17,16 +17,16 @@ from jitid.capabilities.adopt.amend import Amended
 from jitid.capabilities.decisions.operations import SuggestPolicy
 from jitid.capabilities.directory.agent_operations import ClassifyAgents
 from jitid.capabilities.directory.delegator_operations import DisableDelegator
-from jitid.capabilities.directory.recurrence import Rule
+from jitid.capabilities.directory.recurrence import RecurrenceRule
 from jitid.capabilities.leak.operations import Trace
 from jitid.capabilities.report.operations import MakeReport
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.capabilities.targets.operations import Settle
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.model.standing_secret import FOR_EVER, StandingSecret
 from jitid.model.target import Life
 from jitid.search.pasted import search_pasted
-from jitid.search.secret_shapes import PRINT, Shape
+from jitid.search.secret_shapes import PRINT, SecretShape
 from jitid.values.secret import Secret, new_opaque
 from tests.builders import DAY, NOW, World, edit
 from tests.capabilities.leak.test_leaks import add, only, prove
@@ -158,12 +158,14 @@ def test_what_is_said_to_have_ended_ends_here_too(world: World) -> None:
 
 def test_what_was_adopted_tells_nothing_of_what_an_agent_needs(world: World) -> None:
     adopt(world)
-    classified = world.authority.perform(ClassifyAgents(names=("ci",), rule=Rule(1, 1, 90), limit=10))
+    classified = world.authority.perform(
+        ClassifyAgents(names=("ci",), rule=RecurrenceRule(1, 1, 90), limit=10)
+    )
     assert [one.past for one in classified.verdicts] == [None]
     with pytest.raises(NotFoundError):
         world.authority.perform(SuggestPolicy(agent="ci", days=90))
     world.issue(ttl=600)
-    report = world.authority.perform(MakeReport(days=30, limits=Limits()))
+    report = world.authority.perform(MakeReport(days=30, limits=Thresholds()))
     assert report.survey.lifetimes.longest == 600
 
 
@@ -379,7 +381,7 @@ def test_where_nobody_can_be_asked_nothing_is_known(world: World) -> None:
 def test_the_looks_of_secrets_are_told_each_once(world: World) -> None:
     adopt(world, stated(), stated(OTHER, name="b"), stated("ghp_9rN8wq2KxVb7TmY4cJ9LdZ6sHf3", name="c"))
     found_ = world.authority.perform(ops.AdoptedShapes())
-    assert found_.shapes == (Shape("ghp_", len(SECRET)), Shape(None, len(OTHER)))
+    assert found_.shapes == (SecretShape("ghp_", len(SECRET)), SecretShape(None, len(OTHER)))
     assert len(found_.prints) == 3 * PRINT
 
 

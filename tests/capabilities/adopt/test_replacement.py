@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.adopt.operations import SuggestReplacements
-from jitid.capabilities.adopt.replacement import Replacement
+from jitid.capabilities.adopt.replacement import SecretReplacement
 from jitid.cli.command_tree import options_of
 from jitid.cli.verbs import COMMANDS
 from jitid.issuers import targets
@@ -21,14 +21,14 @@ from tests.policy.test_checking import problems
 from tests.programs import Shop
 
 
-def suggested(world: World, name: str = "github-ci") -> Replacement:
+def suggested(world: World, name: str = "github-ci") -> SecretReplacement:
     """Return what is suggested for a secret."""
     (found,) = world.authority.perform(SuggestReplacements(names=(name,)))
     check(found, world.path.parent)
     return found
 
 
-def check(one: Replacement, folder: Path) -> None:
+def check(one: SecretReplacement, folder: Path) -> None:
     """Hold what is written to those who read it: the configuration, the policy, the command line."""
     for name, table in tomllib.loads(one.table).get("target", {}).items():
         if "kind" in table:

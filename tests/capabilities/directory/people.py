@@ -8,9 +8,9 @@ from typing import Any
 
 from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory.delegators import Disabled, Edit, Edited
-from jitid.capabilities.directory.reconcile import Reconciled, Source
+from jitid.capabilities.directory.reconcile import Reconciled, RosterSource
 from jitid.capabilities.directory.roster import spreadsheet
-from jitid.capabilities.directory.roster.roster_entry import Roster, Stated
+from jitid.capabilities.directory.roster.roster_entry import Roster, StatedDelegator
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.issue.approval_store import ApprovalChanges, ApprovalStore
 from jitid.model.agent import Agent
@@ -24,7 +24,7 @@ NOBODY = sha256(b"").hexdigest()
 
 def add(world: World, name: str, **fields: Any) -> Edited:
     """Add a delegator by hand."""
-    stated = Stated("", f"user:{name}", **{"imported": False, **fields})
+    stated = StatedDelegator("", f"user:{name}", **{"imported": False, **fields})
     return world.authority.perform(ops.AddDelegator(stated=stated))
 
 
@@ -51,7 +51,9 @@ def bring(world: World, *lines: str, **fields: Any) -> Reconciled:
 def bring_roster(world: World, roster: Roster, **fields: Any) -> Reconciled:
     """Import a list."""
     given = {"most": None, **fields}
-    return world.authority.perform(ops.ImportDelegators(roster=roster, source=Source("csv", NOBODY), **given))
+    return world.authority.perform(
+        ops.ImportDelegators(roster=roster, source=RosterSource("csv", NOBODY), **given)
+    )
 
 
 def everybody(world: World) -> dict[str, Delegator]:

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.agent_operations import ChangeAgent, ResumeAgent
 from jitid.capabilities.directory.delegator_operations import DisableDelegator
-from jitid.capabilities.directory.registry import Stated
+from jitid.capabilities.directory.registry import StatedAgent
 from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.config.settings import zone
 from jitid.errors import PolicyDeniedError
-from jitid.model.directory import Entry
+from jitid.model.directory import DirectoryEntry
 from jitid.model.request import RenewRequest
 from jitid.model.task import SENSITIVITIES
 from jitid.policy.policy_request import STRANGERS, Standing
@@ -294,7 +294,7 @@ def test_what_helps_against_a_disabled_owner_is_told_before_the_resumption(lenie
     assert str(caught.value.hint).startswith(
         "give it another owner: jitid agent change planner --owner DELEGATOR; or, if they may delegate again: "
     )
-    lenient.authority.perform(ChangeAgent(name="planner", stated=Stated(owner="user:bob")))
+    lenient.authority.perform(ChangeAgent(name="planner", stated=StatedAgent(owner="user:bob")))
     lenient.authority.perform(ResumeAgent(name="planner"))
     lenient.issue(agent="planner", delegator="user:bob")
 
@@ -543,5 +543,5 @@ def test_the_policy_sees_what_the_directory_has(tmp_path: Path) -> None:
 
 def test_a_disabled_delegator_is_none_of_the_strangers() -> None:
     """A policy that asks for known ones takes them; that they are disabled is refused before."""
-    entry = Entry(delegator(disabled_at=NOW), recurring_agent(unregistered_at=NOW), 0)
+    entry = DirectoryEntry(delegator(disabled_at=NOW), recurring_agent(unregistered_at=NOW), 0)
     assert governance.standing_of(entry) == Standing(known=True)

@@ -12,23 +12,29 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.directory import agent_operations as ops
 from jitid.capabilities.directory import governance, recurrence, recurrence_store
-from jitid.capabilities.directory.recurrence import Advice, Classified, Need, Rule, Verdict
+from jitid.capabilities.directory.recurrence import (
+    Advice,
+    Classified,
+    Need,
+    RecurrenceRule,
+    RecurrenceVerdict,
+)
 from jitid.errors import NotFoundError, UsageError
 from jitid.values.scope import Scope, uncovered
 from tests.builders import DAY, NAMES, NOW, World, put, recurring_agent
 from tests.capabilities.directory import pasts
 from tests.capabilities.directory.test_registry import register, suspend, unregister
 
-RULE = Rule(5, 3, 90)
+RULE = RecurrenceRule(5, 3, 90)
 ALL = 9_999
 
 
-def classify(world: World, *names: str, rule: Rule = RULE, limit: int = ALL) -> Classified:
+def classify(world: World, *names: str, rule: RecurrenceRule = RULE, limit: int = ALL) -> Classified:
     """Say what should become of names."""
     return world.authority.perform(ops.ClassifyAgents(names=names, rule=rule, limit=limit))
 
 
-def verdicts(world: World, *names: str, **fields: Any) -> dict[str, Verdict]:
+def verdicts(world: World, *names: str, **fields: Any) -> dict[str, RecurrenceVerdict]:
     """Return what is said of each name."""
     return {one.agent: one for one in classify(world, *names, **fields).verdicts}
 
@@ -272,7 +278,7 @@ def test_names_are_looked_at_that_are_named(world: World) -> None:
 @pytest.mark.parametrize("days", [0, -1, 3_661])
 def test_days_are_bounded(world: World, days: int) -> None:
     with pytest.raises(UsageError, match="--days is from 1 to 3660"):
-        classify(world, rule=Rule(5, 3, days))
+        classify(world, rule=RecurrenceRule(5, 3, days))
 
 
 def test_an_empty_ledger_has_no_names(tmp_path: Path) -> None:

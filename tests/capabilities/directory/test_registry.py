@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid.capabilities.directory import agent_operations as ops
-from jitid.capabilities.directory.registry import MAX_TTL, REVIEWED_EVERY, Due, Kept, Stated
-from jitid.capabilities.directory.withdrawal import Withdrawn
+from jitid.capabilities.directory.registry import MAX_TTL, REVIEWED_EVERY, Due, KeptAgent, StatedAgent
+from jitid.capabilities.directory.withdrawal import WithdrawnAgent
 from jitid.capabilities.identity.revocation import TooManyError
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.errors import (
@@ -33,42 +33,42 @@ from tests.builders import DAY, NOW, World, edit
 from tests.capabilities.leak.test_leaks import add, only
 
 
-def stated(**fields: Any) -> Stated:
+def stated(**fields: Any) -> StatedAgent:
     """Return what is said of an agent of alice's; scopes may be texts."""
     plain: dict[str, Any] = {"owner": "user:alice", "purpose": "triage"}
     given_ = {**plain, **fields}
     if given_.get("scopes") is not None:
         given_["scopes"] = tuple(parse_scope(text) for text in given_["scopes"])
-    return Stated(**given_)
+    return StatedAgent(**given_)
 
 
-def register(world: World, name: str = "planner", *, due: Due | None = None, **fields: Any) -> Kept:
+def register(world: World, name: str = "planner", *, due: Due | None = None, **fields: Any) -> KeptAgent:
     """Register an agent of alice's."""
     return world.authority.perform(ops.RegisterAgent(name=name, stated=stated(**fields), due=due or Due()))
 
 
-def change(world: World, name: str = "planner", **fields: Any) -> Kept:
+def change(world: World, name: str = "planner", **fields: Any) -> KeptAgent:
     """Change what is stated of it."""
     fields = {"owner": None, "purpose": None, **fields}
     return world.authority.perform(ops.ChangeAgent(name=name, stated=stated(**fields)))
 
 
-def review(world: World, name: str = "planner", due: Due | None = None) -> Kept:
+def review(world: World, name: str = "planner", due: Due | None = None) -> KeptAgent:
     """Review it."""
     return world.authority.perform(ops.ReviewAgent(name=name, due=due or Due()))
 
 
-def resume(world: World, name: str = "planner") -> Kept:
+def resume(world: World, name: str = "planner") -> KeptAgent:
     """Resume it."""
     return world.authority.perform(ops.ResumeAgent(name=name))
 
 
-def suspend(world: World, name: str = "planner", **fields: Any) -> Withdrawn:
+def suspend(world: World, name: str = "planner", **fields: Any) -> WithdrawnAgent:
     """Suspend it."""
     return world.authority.perform(ops.SuspendAgent(name=name, **{"most": None, **fields}))
 
 
-def unregister(world: World, name: str = "planner", **fields: Any) -> Withdrawn:
+def unregister(world: World, name: str = "planner", **fields: Any) -> WithdrawnAgent:
     """Unregister it."""
     return world.authority.perform(ops.UnregisterAgent(name=name, **{"most": None, **fields}))
 
@@ -324,7 +324,7 @@ def test_a_review_tells_what_the_owner_may_no_longer_hand_out(known: World) -> N
 
 @pytest.mark.parametrize("end", [suspend, unregister])
 def test_whatever_an_agent_holds_ends_with_it_in_one_event(
-    known: World, end: Callable[..., Withdrawn]
+    known: World, end: Callable[..., WithdrawnAgent]
 ) -> None:
     register(known)
     made = known.issue(kind="opaque")
@@ -352,7 +352,7 @@ def test_whatever_an_agent_holds_ends_with_it_in_one_event(
 
 
 @pytest.mark.parametrize("end", [suspend, unregister])
-def test_what_is_to_live_on_does(known: World, end: Callable[..., Withdrawn]) -> None:
+def test_what_is_to_live_on_does(known: World, end: Callable[..., WithdrawnAgent]) -> None:
     register(known)
     made = known.issue()
     foreseen = end(known, keep_live=True, dry_run=True)
@@ -375,7 +375,7 @@ def test_what_is_to_live_on_does(known: World, end: Callable[..., Withdrawn]) ->
 
 
 @pytest.mark.parametrize("end", [suspend, unregister])
-def test_more_than_is_permitted_ends_nothing(known: World, end: Callable[..., Withdrawn]) -> None:
+def test_more_than_is_permitted_ends_nothing(known: World, end: Callable[..., WithdrawnAgent]) -> None:
     register(known)
     made = [known.issue(task=f"T{number}") for number in range(3)]
     before = (record(known), len(known.events()))

@@ -23,7 +23,7 @@ from jitid.capabilities.issue.token_operations import Exchange, Introspect
 from jitid.capabilities.leak.operations import Trace
 from jitid.capabilities.trust.certificate_operations import ImportAuthority, RequestAuthority
 from jitid.capabilities.trust.operations import ListKeys, RevokeKey, RotateKey
-from jitid.capabilities.use.authorization import Asked, check_action
+from jitid.capabilities.use.authorization import UseRequest, check_action
 from jitid.capabilities.use.operations import Authorize
 from jitid.crypto import jws
 from jitid.crypto.der import from_pem, split, to_pem
@@ -164,7 +164,7 @@ def test_a_jwt_svid_is_verified_as_an_identity_and_gives_no_right(world: World) 
         with pytest.raises(InvalidCredentialError, match="carries no right"):
             world.authority.perform(operation)
     (verdict,) = world.authority.perform(
-        Authorize(asked=(Asked(token, check_action("db:read"), "x"),))
+        Authorize(asked=(UseRequest(token, check_action("db:read"), "x"),))
     ).verdicts
     assert (verdict.allowed, verdict.reason) == (False, "a JWT-SVID proves an identity, and carries no right")
     assert world.authority.perform(Revoke(selection=Selection(), tokens=(token,), most=None)).credentials == 1

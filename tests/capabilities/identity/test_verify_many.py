@@ -67,7 +67,7 @@ def _alone(world: World, token: str) -> str | None:
     return None
 
 
-def _together(world: World, tokens: list[str]) -> list[verify_many.Held]:
+def _together(world: World, tokens: list[str]) -> list[verify_many.HeldToken]:
     with world.ledger.read() as snapshot:
         presented = verify_many.present(NAMES, verify_many.keys_of(snapshot), tokens)
         return verify_many.hold(snapshot, presented, OWN)

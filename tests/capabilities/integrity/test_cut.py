@@ -22,7 +22,7 @@ from jitid.capabilities.integrity.operations import CutLog, Examine, ExportLog, 
 from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.sweep.finding import Finding
 from jitid.capabilities.sweep.operations import Sweep
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import IntegrityError, JitidError, NotFoundError, OutputError, PolicyDeniedError, UsageError
 from jitid.model.event import Event, encode, link
 from jitid.model.request import RenewRequest
@@ -170,7 +170,7 @@ def test_a_head_from_before_accuses_nobody_and_vouches_for_nothing(
     lines = export_of(str(done.file))
     assert audit_export.verify_export(lines, old).cut is None
     # A sweep that remembers it begins where the log begins now, and remembers that.
-    sweep = Sweep(rules=("audit-gap",), limits=Limits(), heads=(("old", old),))
+    sweep = Sweep(rules=("audit-gap",), limits=Thresholds(), heads=(("old", old),))
     report = [*world.authority.perform(sweep)]
     assert not [one for one in report if isinstance(one, Finding)]
     checks = world.authority.perform(Examine(stated={}, head=("old", old)))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid.authority.repeat import digest_of
-from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess
 from jitid.capabilities.audit.operations import SignHead
 from jitid.capabilities.integrity import audit_export
@@ -450,9 +450,9 @@ def test_an_answer_that_nobody_gave_is_found_in_a_ledger_in_which_nothing_was_is
     world: World,
 ) -> None:
     """Else the other's access would end as one whose answer was lost."""
-    granted = world.authority.perform(GrantAccess(wanted=Wanted("user:other", ttl=DAY)))
+    granted = world.authority.perform(GrantAccess(wanted=AccessRequest("user:other", ttl=DAY)))
     raw = parse_access_id(granted.access.id).hex()
-    digest = digest_of(GrantAccess(wanted=Wanted("user:zoe"))).hex()
+    digest = digest_of(GrantAccess(wanted=AccessRequest("user:zoe"))).hex()
     assert world.check()
     edit(
         world.path,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess, UseAssertion
 from jitid.capabilities.access.presented_store import Presentation, PresentedChanges
 from jitid.capabilities.identity.operations import HandBack
@@ -23,7 +23,7 @@ from jitid.capabilities.issue.approval_store import ApprovalChanges
 from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.leak.operations import AddLeaks, ProveLeaks
-from jitid.capabilities.use.authorization import Asked
+from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import JitidError, NotFoundError
 from jitid.ledger import expiry
@@ -55,9 +55,9 @@ class Old:
 
 
 def _use(office: Office, old: Old) -> None:
-    asked = [Asked(Secret.single(one.token), Scope("db:read"), "db1") for one in old.all]
+    asked = [UseRequest(Secret.single(one.token), Scope("db:read"), "db1") for one in old.all]
     office.authority.perform(
-        Authorize(asked=(*asked, Asked(Secret.single("x.y.z"), Scope("db:read"), "db1")))
+        Authorize(asked=(*asked, UseRequest(Secret.single("x.y.z"), Scope("db:read"), "db1")))
     )
 
 
@@ -119,7 +119,7 @@ def _elapse(office: Office, _: Old) -> None:
 
 
 def _mark(office: Office, _: Old) -> None:
-    client = office.authority.perform(GrantAccess(wanted=Wanted("user:app"))).access
+    client = office.authority.perform(GrantAccess(wanted=AccessRequest("user:app"))).access
     now = office.clock.now
     with suppress(JitidError):
         office.authority.perform(UseAssertion(id=client.id, jti=str(now), expires_at=now + 60))

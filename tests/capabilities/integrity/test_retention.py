@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess
 from jitid.capabilities.integrity import retention
 from jitid.capabilities.integrity.operations import Prune
@@ -25,9 +25,9 @@ from jitid.capabilities.leak.store import LeakStore
 from jitid.capabilities.report import report_html, report_text
 from jitid.capabilities.report.operations import MakeReport
 from jitid.capabilities.report.report_document import document
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.capabilities.targets.operations import Settle
-from jitid.capabilities.use.authorization import Asked
+from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, NotFoundError, UsageError
 from jitid.ledger import expiry
@@ -279,14 +279,14 @@ def test_requests_for_approval_go_with_what_they_were_for(tmp_path: Path) -> Non
 @in_both
 def test_what_was_done_with_it_goes_too(world: World) -> None:
     asked = [
-        Asked(Secret.single(token), Scope("db:read"), "db1")
+        UseRequest(Secret.single(token), Scope("db:read"), "db1")
         for token in (world.issue(scopes=["db:read"]).token, "x.y.z")
     ]
     world.authority.perform(Authorize(asked=tuple(asked)))
     wait(world, 2 * MONTH)
     kept = world.issue(task="T2", scopes=["db:read"])
     world.authority.perform(
-        Authorize(asked=(asked[1], Asked(Secret.single(kept.token), Scope("db:read"), "db1")))
+        Authorize(asked=(asked[1], UseRequest(Secret.single(kept.token), Scope("db:read"), "db1")))
     )
     assert prune(world).rows["action"] == 2
     world.check()
@@ -455,7 +455,7 @@ def _act(world: World, held: list[Made], step: dict[str, Any]) -> None:
             elif do == "leak":
                 leak(world, one)
             else:
-                asked = Asked(Secret.single(one.token), Scope("db:read"), "db1")
+                asked = UseRequest(Secret.single(one.token), Scope("db:read"), "db1")
                 world.authority.perform(Authorize(asked=(asked,)))
 
 
@@ -503,18 +503,19 @@ def test_a_report_tells_from_when_on_it_knows_all(world: World) -> None:
     world.issue()
     wait(world, 2 * MONTH)
     world.issue(task="T2")
-    assert world.authority.perform(MakeReport(at=first, days=30, limits=Limits())).pruned_before is None
+    assert world.authority.perform(MakeReport(at=first, days=30, limits=Thresholds())).pruned_before is None
     done = prune(world)
-    now = world.authority.perform(MakeReport(days=60, limits=Limits()))
+    now = world.authority.perform(MakeReport(days=60, limits=Thresholds()))
     assert (now.pruned_before, len(now.survey.trend)) == (done.before, 30)
     assert document(now)["pruned_before"] == format_time(done.before)
     assert format_time(done.before) in "".join(report_text.text(now, colour=False))
     assert format_time(done.before) in "".join(report_html.text(now))
     assert (
-        world.authority.perform(MakeReport(at=done.before, days=3, limits=Limits())).survey.totals.live == 0
+        world.authority.perform(MakeReport(at=done.before, days=3, limits=Thresholds())).survey.totals.live
+        == 0
     )
     with pytest.raises(NotFoundError, match="no longer all in the ledger"):
-        world.authority.perform(MakeReport(at=done.before - 1, days=30, limits=Limits()))
+        world.authority.perform(MakeReport(at=done.before - 1, days=30, limits=Thresholds()))
 
 
 def test_a_token_that_was_pruned_accuses_no_key(world: World) -> None:
@@ -656,7 +657,7 @@ def test_what_no_ledger_writes_is_found(tmp_path: Path, change: str) -> None:
     with World(tmp_path / "ledger", targets=[shop.target()], policy=PERMIT_ALL) as world:
         for kind in ("opaque", "exec:shop"):
             world.issue(kind=kind, ttl=60)
-        world.authority.perform(GrantAccess(wanted=Wanted("user:eve")))
+        world.authority.perform(GrantAccess(wanted=AccessRequest("user:eve")))
         wait(world, DAY)
         world.authority.perform(Settle())
         world.check()

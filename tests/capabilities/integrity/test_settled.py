@@ -13,7 +13,7 @@ from jitid.capabilities.audit.operations import FollowLog, ReadLog, SignHead
 from jitid.capabilities.integrity.operations import VerifyLog
 from jitid.capabilities.sweep.finding import Finding
 from jitid.capabilities.sweep.operations import Sweep
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import IntegrityError
 from tests.backup.test_moving import DatabaseWorld
 from tests.builders import Clock, make_database, open_postgres
@@ -84,7 +84,7 @@ def test_a_head_is_run_through_whichever_chain_went_on(world: DatabaseWorld, pos
 
 def gaps(world: DatabaseWorld, head: str, *, reread: bool = False) -> list[str]:
     """Return what a sweep says of the audit log that reads on from a kept head."""
-    asking = Sweep(rules=("audit-gap",), limits=Limits(), heads=(("kept", head),), reread=reread)
+    asking = Sweep(rules=("audit-gap",), limits=Thresholds(), heads=(("kept", head),), reread=reread)
     return [one.summary for one in world.authority.perform(asking) if isinstance(one, Finding)]
 
 

@@ -18,11 +18,11 @@ from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import issuance
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue import plan as planning
-from jitid.capabilities.issue.issuance import Foreseen, Issued
-from jitid.capabilities.issue.plan import Plan
+from jitid.capabilities.issue.issuance import ForeseenIssues, Issued
+from jitid.capabilities.issue.plan import IssuePlan
 from jitid.capabilities.trust import operations as trust_operations
 from jitid.capabilities.trust import own_issuer
-from jitid.capabilities.use.authorization import Asked
+from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.keys.keyring import Keyring
@@ -41,31 +41,31 @@ def _keyring(world: World) -> Keyring:
     return folder.keyring(str(world.path))
 
 
-def _foresee(world: World, delegator: str = "user:alice", **fields: Any) -> Foreseen:
+def _foresee(world: World, delegator: str = "user:alice", **fields: Any) -> ForeseenIssues:
     fields = {"kind": "opaque", **fields}
     # Below a parent nobody else delegates.
     return _foresee_all(world, request(delegator=None if "parent" in fields else delegator, **fields))
 
 
-def _foresee_all(world: World, *requests: IssueRequest) -> Foreseen:
+def _foresee_all(world: World, *requests: IssueRequest) -> ForeseenIssues:
     with world.ledger.read() as snapshot:
         foreseen = issuance.foresee(snapshot, world.ledger.names, requests, world.terms, _keyring(world))
     assert None not in foreseen.each
     return foreseen
 
 
-def _planned(foreseen: Foreseen) -> Plan:
+def _planned(foreseen: ForeseenIssues) -> IssuePlan:
     (ahead,) = foreseen.each
     assert ahead is not None
     return ahead.settled.plan
 
 
-def _issue(world: World, foreseen: Foreseen) -> Issued:
+def _issue(world: World, foreseen: ForeseenIssues) -> Issued:
     (issued,) = _issue_all(world, foreseen)
     return issued
 
 
-def _issue_all(world: World, foreseen: Foreseen) -> list[Issued]:
+def _issue_all(world: World, foreseen: ForeseenIssues) -> list[Issued]:
     requests = [ahead.settled.request for ahead in foreseen.each if ahead is not None]
     with world.ledger.write() as transaction:
         return issuance.issue(
@@ -77,11 +77,11 @@ def _token(issued: Issued) -> str:
     return issued.credentials[0].secret.reveal()
 
 
-def _foreseen_tokens(foreseen: Foreseen) -> list[str]:
+def _foreseen_tokens(foreseen: ForeseenIssues) -> list[str]:
     return [ahead.minted[0].secret.reveal() for ahead in foreseen.each if ahead is not None]
 
 
-def _foreseen_token(foreseen: Foreseen) -> str:
+def _foreseen_token(foreseen: ForeseenIssues) -> str:
     (token,) = _foreseen_tokens(foreseen)
     return token
 
@@ -226,7 +226,7 @@ def _others_come(world: World) -> None:
     made = world.issue(delegator="user:bob", task="T9", agent="coder")
     world.issue(parent=made.token, agent="tester")
     world.authority.perform(issue_operations.Renew(request=RenewRequest(Secret.single(made.token))))
-    asked = Asked(Secret.single(made.token), Scope("repo:read"), "acme")
+    asked = UseRequest(Secret.single(made.token), Scope("repo:read"), "acme")
     world.authority.perform(Authorize(asked=(asked,)))
     with pytest.raises(PolicyDeniedError):
         world.issue(parent=made.token, agent="tester", scopes=["db:drop"])
@@ -320,7 +320,7 @@ def test_whoever_changes_more_leaves_their_mark(world: World, operation: Any) ->
     world.issue(task="T3", agent="coder")
 
 
-def _child_and_others(world: World) -> tuple[Made, Foreseen]:
+def _child_and_others(world: World) -> tuple[Made, ForeseenIssues]:
     """Plan a child with a parent that itself has one, and let others issue, renew and use meanwhile."""
     world.register()
     root = world.issue(agent="coder")
@@ -402,7 +402,7 @@ def test_of_a_list_each_line_is_planned_once(world: World, monkeypatch: pytest.M
     """Whichever tasks it opens, and whoever else has one of that name."""
     asked: list[tuple[str | None, str]] = []
 
-    def spy(snapshot: Any, names: Any, one: IssueRequest, *others: Any) -> Plan:
+    def spy(snapshot: Any, names: Any, one: IssueRequest, *others: Any) -> IssuePlan:
         asked.append((one.task, str(one.delegator)))
         return plan(snapshot, names, one, *others)
 
@@ -572,7 +572,7 @@ def test_what_takes_long_is_planned_before_the_lock_also_where_nobody_else_write
     world.issue()
     planned = 0
 
-    def spy(*asked: Any) -> Foreseen:
+    def spy(*asked: Any) -> ForeseenIssues:
         nonlocal planned
         planned += 1
         return foresee(*asked)

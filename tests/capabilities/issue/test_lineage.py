@@ -18,7 +18,7 @@ from jitid.capabilities.inventory.operations import Inspect
 from jitid.capabilities.issue import narrow
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.operations import Attach, Renew
-from jitid.capabilities.use.authorization import Asked
+from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import PolicyDeniedError
 from jitid.model.caller import Caller
@@ -65,7 +65,7 @@ def attach(world: World, token: str) -> Issued:
 
 def rules(world: World, token: str, action: str) -> tuple[str, ...]:
     """Return the rules that refuse an action; none if it is allowed."""
-    asked = Asked(Secret.single(token), Scope(action), "x")
+    asked = UseRequest(Secret.single(token), Scope(action), "x")
     (verdict,) = world.authority.perform(Authorize(asked=(asked,))).verdicts
     return () if verdict.allowed else verdict.rules
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess, UseAssertion
 from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
-from jitid.capabilities.directory.roster.roster_entry import Roster, Stated
+from jitid.capabilities.directory.roster.roster_entry import Roster, StatedDelegator
 from jitid.capabilities.issue.approval_operations import GrantApproval
 from jitid.capabilities.issue.operations import Issue
 from jitid.capabilities.issue.token_operations import Exchange
@@ -128,8 +128,8 @@ def test_a_disabling_by_import_counts_as_one_by_hand(office: Office) -> None:
     by_issue(office, id_token("dave", iat=office.clock.now))
 
 
-def _stated(**fields: Any) -> Stated:
-    return Stated("here", "user:dave", **fields)
+def _stated(**fields: Any) -> StatedDelegator:
+    return StatedDelegator("here", "user:dave", **fields)
 
 
 def test_the_last_disabling_counts_and_is_covered_by_the_audit(office: Office) -> None:
@@ -176,7 +176,9 @@ def test_what_a_client_signed_before_its_disabling_or_a_restore_is_refused(tmp_p
         office.know("system:ci")
 
         def use(world: Office, jti: str, at: int | None, expires_at: int) -> None:
-            granted = world.authority.perform(GrantAccess(wanted=Wanted("system:ci", ("issuer",), key=JWK)))
+            granted = world.authority.perform(
+                GrantAccess(wanted=AccessRequest("system:ci", ("issuer",), key=JWK))
+            )
             world.authority.perform(
                 UseAssertion(id=granted.access.id, jti=jti, expires_at=expires_at, issued_at=at)
             )
@@ -211,7 +213,9 @@ def test_a_lower_clock_lets_nothing_from_before_a_restore_count(tmp_path: Path) 
 
 def test_nothing_from_before_the_clock_was_set_back_counts(office: Office) -> None:
     """A ledger whose clock was ahead has forgotten which tokens were used, and some of them have not expired."""
-    client = office.authority.perform(GrantAccess(wanted=Wanted("system:ci", key=JWK, ttl=90 * DAY))).access
+    client = office.authority.perform(
+        GrantAccess(wanted=AccessRequest("system:ci", key=JWK, ttl=90 * DAY))
+    ).access
 
     def use(jti: str, signed_at: int) -> object:
         return office.authority.perform(

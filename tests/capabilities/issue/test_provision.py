@@ -29,7 +29,7 @@ from jitid.errors import (
 from jitid.model.ledger_rows import Filter, Selection
 from jitid.model.outside import LAST_AFTER
 from jitid.model.request import AttachRequest, RenewRequest
-from jitid.model.target import Outcome, Settlement, StatedTarget
+from jitid.model.target import EndOutcome, Settlement, StatedTarget
 from jitid.system import time_limit
 from jitid.values.secret import Secret, fingerprint
 from tests.authority.callers import ask, bearer, caller
@@ -512,7 +512,7 @@ def test_two_who_settle_the_same_at_once_both_account_for_it(world: World, shop:
     tally = _Tally(world.ledger, over=False)
     for _ in range(2):
         # Both have read that it is still to be ended.
-        tally.record("shop", [(outside, Outcome(Settlement.DONE, "the shelf is empty"))])
+        tally.record("shop", [(outside, EndOutcome(Settlement.DONE, "the shelf is empty"))])
     world.check()
 
 

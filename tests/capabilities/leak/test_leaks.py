@@ -19,7 +19,7 @@ from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.leak import leaks
 from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.exposure import Leaked
-from jitid.capabilities.leak.leaks import LONGEST_SOURCE, LeakReport, Reported
+from jitid.capabilities.leak.leaks import LONGEST_SOURCE, LeakReport, ReportedLeaks
 from jitid.capabilities.leak.store import LeakChanges, LeakStore
 from jitid.capabilities.trust import operations as trust_operations
 from jitid.crypto import jws
@@ -45,7 +45,7 @@ from tests.capabilities.sweep.asking import fixed, found
 from tests.crypto.signed import encode
 
 
-def add(world: World, text: str, source: str = "wiki", at: int | None = None, **more: Any) -> Reported:
+def add(world: World, text: str, source: str = "wiki", at: int | None = None, **more: Any) -> ReportedLeaks:
     """Report what stands in a text."""
     report = LeakReport(source, at, more.pop("unproved", False))
     return world.authority.perform(
@@ -65,7 +65,7 @@ def only(world: World) -> Leaked:
     return leaked
 
 
-def close(world: World, *numbers: int, **more: Any) -> leaks.Closed:
+def close(world: World, *numbers: int, **more: Any) -> leaks.ClosedLeaks:
     """Close leaks."""
     return world.authority.perform(leak_operations.CloseLeaks(numbers=numbers, reason="known", **more))
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess
 from jitid.capabilities.leak import match, trace_strings
 from jitid.search.find import Finds
@@ -28,7 +28,9 @@ class Known:
         made = [self.world.issue(kind=kind) for kind in ("jwt", "opaque") for _ in range(2)]
         self.world.revoke(made[0].jti)
         altered = made[1].token[:-2] + ("AA" if made[1].token[-2:] != "AA" else "BA")
-        granted = self.world.authority.perform(GrantAccess(wanted=Wanted("user:eve", ("auditor",), 900)))
+        granted = self.world.authority.perform(
+            GrantAccess(wanted=AccessRequest("user:eve", ("auditor",), 900))
+        )
         assert granted.secret is not None
         self.signed = [made[0].token, made[1].token, altered]
         self.prints = [fingerprint(one.token) for one in made]

@@ -13,7 +13,7 @@ from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.exposure import LeakDetails
-from jitid.capabilities.leak.leaks import LeakReport, Reported
+from jitid.capabilities.leak.leaks import LeakReport, ReportedLeaks
 from jitid.capabilities.leak.places import distinct, is_kept, kept, parts
 from jitid.errors import IntegrityError, UsageError
 from jitid.model.leak import LeakFilter
@@ -28,7 +28,7 @@ THERE = Sighting("wiki/Home")
 TOKEN = "jitid_DECOY0decoy1DECOY2decoy3DECOY4de0abcde"
 
 
-def add(world: World, places: Mapping[str, Sequence[Sighting]], source: str = "git") -> Reported:
+def add(world: World, places: Mapping[str, Sequence[Sighting]], source: str = "git") -> ReportedLeaks:
     """Report tokens, each with the places where it was seen."""
     finds = Finds()
     seen = {}

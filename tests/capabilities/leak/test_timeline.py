@@ -13,7 +13,7 @@ from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.leak.timeline import MOST, Account
-from jitid.capabilities.use.authorization import Asked
+from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize
 from jitid.cli.leak import leak_timeline, timeline_rows
 from jitid.errors import NotFoundError, UsageError
@@ -43,7 +43,7 @@ def report(world: World, *tokens: str, source: str = "wiki", places: tuple[Sight
 
 def use(world: World, token: str, action: str, resource: str = "acme") -> None:
     """Let a token be used for something."""
-    asked = Asked(Secret.single(token), Scope(action), resource)
+    asked = UseRequest(Secret.single(token), Scope(action), resource)
     world.authority.perform(Authorize(asked=(asked,), audiences=("urn:a",)))
 
 

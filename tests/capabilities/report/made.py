@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jitid.capabilities.report.sprawl_report import Report, make
 from jitid.capabilities.sweep.finding import Coverage, Finding, Severity
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.model.survey import Breakdown, Part
 from jitid.values.ids import parse_id
 from tests.builders import DAY, NOW, PERMIT_ALL, World, edit
@@ -54,7 +54,7 @@ def lively(path: Path) -> Report:
         )
         edit(path, f"INSERT INTO leak (credential, source, reported_at, added_at, event) VALUES {values}")
         with world.ledger.read() as snapshot:
-            return make(snapshot, world.ledger.names, limits=Limits(), found=FOUND)
+            return make(snapshot, world.ledger.names, limits=Thresholds(), found=FOUND)
 
 
 FOUND: tuple[Finding | Coverage, ...] = (

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.ledger.sqlite import folder
 from jitid.model.acceptance import LEEWAY
 from jitid.model.survey import (
@@ -23,13 +23,13 @@ from jitid.model.survey import (
     Sensitive,
     Spread,
     Survey,
+    SurveyedUse,
     Totals,
-    Use,
 )
 from jitid.model.task import SENSITIVITIES
 from tests.builders import DAY
 
-LIMITS = {sensitivity: Limits().standing(sensitivity) for sensitivity in SENSITIVITIES}
+LIMITS = {sensitivity: Thresholds().standing(sensitivity) for sensitivity in SENSITIVITIES}
 _FIVE_DAYS = 5 * DAY
 
 
@@ -209,7 +209,7 @@ def _people(alive: list[_Credential]) -> People:
 
 def _use(
     born: list[_Credential], alive: list[_Credential], used: list[Any], actions: list[Any], now: int
-) -> Use:
+) -> SurveyedUse:
     times = Counter(each.identity for each in born)
     parents = {each.parent for each in born}
     living = {each.identity for each in alive}
@@ -234,7 +234,7 @@ def _use(
             for word in each.audiences.split()
         )
     ]
-    return Use(len(living), len(renewed), len(delegated), len(authorized), len(never), len(unknown))
+    return SurveyedUse(len(living), len(renewed), len(delegated), len(authorized), len(never), len(unknown))
 
 
 def _retirement(born: list[_Credential], tasks: list[Any], now: int) -> Retirement:

@@ -14,10 +14,10 @@ from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.report import operations as report_operations
 from jitid.capabilities.report import store as report_store
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import UsageError
 from jitid.model.request import RenewRequest
-from jitid.model.survey import People, Survey, Use
+from jitid.model.survey import People, Survey, SurveyedUse
 from jitid.values.secret import Secret
 from tests.builders import DAY, NOW, World, edit, put
 from tests.capabilities.leak.test_leaks import add
@@ -81,10 +81,10 @@ def test_the_report_of_this_very_second_is_the_present_one(steps: list[dict[str,
     with TemporaryDirectory() as name, World(Path(name, "ledger")) as world:
         live_through(world, steps)
         present = world.authority.perform(
-            report_operations.MakeReport(days=30, limits=Limits(), accept_clock=True)
+            report_operations.MakeReport(days=30, limits=Thresholds(), accept_clock=True)
         )
         dated = world.authority.perform(
-            report_operations.MakeReport(at=world.clock.now, days=30, limits=Limits(), accept_clock=True)
+            report_operations.MakeReport(at=world.clock.now, days=30, limits=Thresholds(), accept_clock=True)
         )
         assert dated == present
 
@@ -119,21 +119,21 @@ def test_a_renewed_identity_counts_once_and_for_its_own_delegator(tmp_path: Path
             survey = report_store.survey(snapshot, None, midnight(NOW, 1), LIMITS)
     assert (survey.totals.live, survey.totals.live_identities) == (6, 3)
     assert survey.people == People(2, 3, 2, "user:a")
-    assert survey.use == Use(3, 3, 0, 0, 0, 0)
+    assert survey.use == SurveyedUse(3, 3, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("at", [NOW + 1, NOW - 1, 0])
 def test_there_is_no_report_of_the_future_nor_of_before_the_ledger(tmp_path: Path, at: int) -> None:
     """Nothing is known of either."""
     with World(tmp_path / "ledger") as world, pytest.raises(UsageError):
-        world.authority.perform(report_operations.MakeReport(at=at, days=30, limits=Limits()))
+        world.authority.perform(report_operations.MakeReport(at=at, days=30, limits=Thresholds()))
 
 
 @pytest.mark.parametrize("days", [0, -1, 367])
 def test_the_trend_is_told_for_a_year_at_most(tmp_path: Path, days: int) -> None:
     """And for one day at least."""
     with World(tmp_path / "ledger") as world, pytest.raises(UsageError):
-        world.authority.perform(report_operations.MakeReport(days=days, limits=Limits()))
+        world.authority.perform(report_operations.MakeReport(days=days, limits=Thresholds()))
 
 
 def test_what_lived_is_told_after_its_end(tmp_path: Path) -> None:
@@ -142,13 +142,15 @@ def test_what_lived_is_told_after_its_end(tmp_path: Path) -> None:
         one = world.issue(task="T1")
         world.issue(task="T2")
         world.clock.now += 60
-        before = world.authority.perform(report_operations.MakeReport(days=3, limits=Limits()))
+        before = world.authority.perform(report_operations.MakeReport(days=3, limits=Thresholds()))
         world.clock.now += 1
         world.revoke(one.id)
         world.retire("T2")
         world.clock.now += 3_600
         world.issue(task="T3")
-        after = world.authority.perform(report_operations.MakeReport(at=before.at, days=3, limits=Limits()))
+        after = world.authority.perform(
+            report_operations.MakeReport(at=before.at, days=3, limits=Thresholds())
+        )
         assert after.survey == before.survey
         assert after.past
         assert after.offenders is None
@@ -165,7 +167,7 @@ def test_a_leak_that_lives_on_is_told_as_of_its_time(tmp_path: Path) -> None:
 
         def leaks(at: int | None = None) -> tuple[int, ...]:
             found = world.authority.perform(
-                report_operations.MakeReport(at=at, days=1, limits=Limits())
+                report_operations.MakeReport(at=at, days=1, limits=Thresholds())
             ).survey.leaks
             return (
                 found.valid,

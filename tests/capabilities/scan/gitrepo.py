@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jitid.capabilities.scan.blobs import Blobs
 from jitid.capabilities.scan.git_repository import Repository
-from jitid.capabilities.scan.history import Selection
+from jitid.capabilities.scan.history import ObjectSelection
 from jitid.capabilities.scan.hits import Batch, Searcher
 from jitid.capabilities.scan.item import Origin
 from jitid.redaction.token_format import checksum
@@ -84,7 +84,7 @@ class Searched:
 
     def __init__(self, path: Path | str, *ranges: str, unreachable: bool = False) -> None:
         repository = Repository(str(path))
-        with closing(Blobs(repository, Selection(repository.resolved(ranges), unreachable))) as blobs:
+        with closing(Blobs(repository, ObjectSelection(repository.resolved(ranges), unreachable))) as blobs:
             blobs.prepare(1)
             searcher = Searcher()
             for _ in blobs.search(searcher):

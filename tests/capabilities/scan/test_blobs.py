@@ -26,7 +26,7 @@ from jitid.capabilities.scan.history import (
     MISSING,
     SHALLOW,
     SUBMODULES,
-    Selection,
+    ObjectSelection,
 )
 from jitid.capabilities.scan.hits import CHUNK, MOST_PLACES, Searcher
 from jitid.capabilities.scan.item import Origin
@@ -279,7 +279,7 @@ def test_a_git_that_is_killed_is_started_again(tmp_path: Path) -> None:
     killed = False
     # Servers of other tests may be children of this process too.
     before = _children()
-    with closing(Blobs(Repository(str(made.path)), Selection())) as blobs:
+    with closing(Blobs(Repository(str(made.path)), ObjectSelection())) as blobs:
         blobs.prepare(1)
         for _ in blobs.search(searcher):
             if not killed:

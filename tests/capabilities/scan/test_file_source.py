@@ -21,7 +21,7 @@ from jitid.capabilities.scan import archives, file_source
 from jitid.capabilities.scan.file_source import FileSource
 from jitid.capabilities.scan.hits import Hit
 from jitid.capabilities.scan.holes import hole_after, is_sparse
-from jitid.capabilities.scan.item import Tally
+from jitid.capabilities.scan.item import ScanTally
 from jitid.capabilities.scan.walk import Tree
 from jitid.capabilities.scan.workers import Search
 from jitid.errors import StorageError, UsageError
@@ -32,10 +32,10 @@ from tests.capabilities.scan.test_hits import opaque
 TOKEN = opaque(1).encode()
 
 
-def scanned(*paths: str | Path, processes: int = 1, ignore: bool = True) -> tuple[list[Hit], Tally]:
+def scanned(*paths: str | Path, processes: int = 1, ignore: bool = True) -> tuple[list[Hit], ScanTally]:
     """Return what stands in files, and how much was searched."""
     hits: list[Hit] = []
-    tally = Tally()
+    tally = ScanTally()
     with Search(FileSource([str(path) for path in paths], ignore=ignore), processes=processes) as search:
         for batch in search.batches():
             hits += batch.hits

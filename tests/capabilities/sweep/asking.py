@@ -7,13 +7,13 @@ from typing import Any
 from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
 from jitid.capabilities.sweep.operations import Fix, Sweep
 from jitid.capabilities.sweep.rules import NAMES
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from tests.builders import World
 
-LIMITS = Limits()
+LIMITS = Thresholds()
 
 
-def swept(world: World, *rules: str, limits: Limits = LIMITS) -> list[Finding | Coverage | Swept]:
+def swept(world: World, *rules: str, limits: Thresholds = LIMITS) -> list[Finding | Coverage | Swept]:
     """Return everything a sweep reports; it records no expiry, so that the rules see what the test has made."""
     answer = world.authority.perform(Sweep(rules=rules or tuple(NAMES), limits=limits, dry_run=True))
     return list(answer)
@@ -30,7 +30,7 @@ def fixed(world: World, *rules: str, **more: Any) -> list[Remedied]:
 
 
 def fixing(
-    world: World, *rules: str, most: int | None = None, limits: Limits = LIMITS, **more: Any
+    world: World, *rules: str, most: int | None = None, limits: Thresholds = LIMITS, **more: Any
 ) -> list[Remedied | Unfixed]:
     """End what the rules find; return all that is said of it."""
     operation = Fix(rules=rules or tuple(NAMES), limits=limits, sweep="the sweep", most=most, **more)

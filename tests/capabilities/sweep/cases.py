@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess
 from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.targets.operations import Settle
@@ -72,7 +72,7 @@ def _renewed_before_lines(world: World) -> str:
 
 
 def _access(world: World, ttl: int, *roles: str) -> str:
-    wanted = Wanted("user:alice", roles, ttl, all_audiences=True)
+    wanted = AccessRequest("user:alice", roles, ttl, all_audiences=True)
     return world.authority.perform(GrantAccess(wanted=wanted)).access.id
 
 

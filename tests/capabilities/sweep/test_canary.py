@@ -14,7 +14,7 @@ from jitid.capabilities.inventory.operations import ListCredentials, ListTasks
 from jitid.capabilities.sweep.canary_result import Canary, Fate
 from jitid.capabilities.sweep.finding import Coverage, Finding
 from jitid.capabilities.sweep.operations import FlyCanaries, Sweep
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.model.ledger_rows import Filter
 from tests.builders import World
 from tests.programs import Shop
@@ -38,7 +38,7 @@ def fly(world: World, *targets: str, limit: int = 20) -> dict[str, Canary]:
 
 def told(world: World, *canaries: Canary) -> tuple[list[Finding], Coverage]:
     """Return what the rule makes of canaries."""
-    operation = Sweep(rules=("canary",), limits=Limits(), canaries=canaries)
+    operation = Sweep(rules=("canary",), limits=Thresholds(), canaries=canaries)
     answer = world.authority.perform(operation)
     found = list(answer)
     (coverage,) = [each for each in found if isinstance(each, Coverage)]

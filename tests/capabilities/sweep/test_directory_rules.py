@@ -6,10 +6,10 @@ import shlex
 
 import pytest
 
-from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess, RevokeAccess
 from jitid.capabilities.sweep.finding import Coverage, Remedied, Severity
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import InvalidCredentialError
 from jitid.values import strict_json
 from jitid.values.scope import Scope, uncovered
@@ -72,7 +72,7 @@ def test_the_unknown_are_orphans_only_where_nobody_else_may_delegate(world: Worl
     world.know("user:alice")
     known, unknown = world.issue(), world.issue(delegator="system:ci")
     assert found(world, "orphaned-delegator") == []
-    strict = Limits(known_only=True)
+    strict = Thresholds(known_only=True)
     (finding,) = found(world, "orphaned-delegator", limits=strict)
     assert (finding.subject, finding.credentials, finding.since) == ("system:ci", 1, None)
     assert finding.evidence["state"] == "unverified"
@@ -88,7 +88,7 @@ def test_whom_the_directory_knows_by_a_subject_is_not_unknown(world: World) -> N
     """Whatever name the ID token gave before the directory knew the subject."""
     proved = {"delegator": None, "proved_at": NOW, "proved_delegator": "user:z"}
     world.issue(**proved, proved_subject="https://id.example 1")
-    strict = Limits(known_only=True)
+    strict = Thresholds(known_only=True)
     assert [one.subject for one in found(world, "orphaned-delegator", limits=strict)] == ["user:z"]
     world.know("user:zoe", aliases=("https://id.example 1",))
     assert found(world, "orphaned-delegator", limits=strict) == []
@@ -215,14 +215,18 @@ def test_a_directory_that_was_edited_is_a_doubt_and_no_bug(world: World, name: s
 
 def test_access_of_the_disabled_and_old_keys_stand(world: World) -> None:
     key = strict_json.dumps(signed.jwk(signed.ED25519))
-    wanted = (Wanted("user:bob"), Wanted("system:ci", ("issuer",), 300 * DAY, key), Wanted("user:alice"))
+    wanted = (
+        AccessRequest("user:bob"),
+        AccessRequest("system:ci", ("issuer",), 300 * DAY, key),
+        AccessRequest("user:alice"),
+    )
     bob, ci, _ = (world.authority.perform(GrantAccess(wanted=one)).access.id for one in wanted)
     assert found(world, "standing-access") == []
     world.know("user:bob", disabled_at=NOW)
     (finding,) = found(world, "standing-access")
     assert (finding.subject, finding.severity, finding.since) == (bob, Severity.HIGH, NOW)
     assert finding.remedy == f"jitid access revoke {bob}"
-    limits = Limits(key_age=10)
+    limits = Thresholds(key_age=10)
     world.clock.now += 11
     assert [(one.subject, one.since) for one in found(world, "standing-access", limits=limits)] == [
         (bob, NOW),

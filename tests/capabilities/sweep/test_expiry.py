@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import Authenticate, GrantAccess, RotateAccess
 from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.sweep.finding import Finding
 from jitid.capabilities.sweep.operations import Sweep
 from jitid.capabilities.sweep.rules import NAMES
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import ApprovalNeededError, ClockError, InvalidCredentialError, JitidError
 from jitid.ledger import seal
 from jitid.model.caller import Caller
@@ -34,7 +34,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def swept(world: World, *rules: str, dry_run: bool = False, accept_clock: bool = False) -> list[object]:
     """Sweep as the command does."""
     answer = world.authority.perform(
-        Sweep(rules=rules or tuple(NAMES), limits=Limits(), dry_run=dry_run, accept_clock=accept_clock)
+        Sweep(rules=rules or tuple(NAMES), limits=Thresholds(), dry_run=dry_run, accept_clock=accept_clock)
     )
     return list(answer)
 
@@ -50,11 +50,11 @@ def _superseded(world: World) -> int:
 
 
 def _access(world: World) -> int:
-    return world.authority.perform(GrantAccess(wanted=Wanted("user:bob", ttl=60))).access.expires_at
+    return world.authority.perform(GrantAccess(wanted=AccessRequest("user:bob", ttl=60))).access.expires_at
 
 
 def _rotated(world: World) -> int:
-    granted = world.authority.perform(GrantAccess(wanted=Wanted("user:bob", ttl=DAY)))
+    granted = world.authority.perform(GrantAccess(wanted=AccessRequest("user:bob", ttl=DAY)))
     return world.authority.perform(RotateAccess(id=granted.access.id, overlap=60)).access.issued_at + 60
 
 
@@ -135,7 +135,7 @@ def test_what_a_sweep_saw_expired_is_refused_by_an_earlier_clock(world: World, k
 
 
 def test_an_access_token_that_has_expired_is_refused_by_an_accepted_clock(world: World) -> None:
-    granted = world.authority.perform(GrantAccess(wanted=Wanted("user:bob", ttl=3600)))
+    granted = world.authority.perform(GrantAccess(wanted=AccessRequest("user:bob", ttl=3600)))
     assert granted.secret is not None
     world.clock.now += 3 * DAY
     swept(world, "clock", accept_clock=True)
@@ -150,7 +150,7 @@ def test_an_auditors_sweep_records_expiry_too(world: World) -> None:
     _credential(world)
     world.clock.now += 60
     auditor = Caller("user:eve", frozenset({"auditor"}), "user:eve", "credential", "acc_1")
-    answer = world.authority.serving(auditor).perform(Sweep(rules=tuple(NAMES), limits=Limits()))
+    answer = world.authority.serving(auditor).perform(Sweep(rules=tuple(NAMES), limits=Thresholds()))
     assert list(answer)
     (event,) = [event for event in world.events() if event["op"] == "expire"]
     assert (event["by"], event["count"]) == ("user:eve", 1)

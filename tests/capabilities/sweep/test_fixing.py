@@ -13,7 +13,7 @@ from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Unfixe
 from jitid.capabilities.sweep.operations import Fix, ForeseeFix, Sweep
 from jitid.capabilities.sweep.rule import Sight
 from jitid.capabilities.sweep.rules import rule_of
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PartialError
 from jitid.ledger.view import View
 from jitid.model.ledger_rows import Filter, Selection
@@ -34,9 +34,9 @@ def torn(world: World) -> str:
     return made.token
 
 
-def missed(world: World, *rules: str, limits: Limits | None = None) -> list[str]:
+def missed(world: World, *rules: str, limits: Thresholds | None = None) -> list[str]:
     """Return all that a sweep says that it has not examined."""
-    told = swept(world, *rules, limits=limits or Limits())
+    told = swept(world, *rules, limits=limits or Thresholds())
     return [why for each in told if isinstance(each, Coverage) for why in each.missed]
 
 
@@ -126,7 +126,9 @@ def ending(world: World, *rules: str, most: int) -> tuple[int, type[JitidError] 
     """Return how much ended within a limit, and why no more did."""
     ended = 0
     try:
-        for each in world.authority.perform(Fix(rules=rules, limits=Limits(), sweep="the sweep", most=most)):
+        for each in world.authority.perform(
+            Fix(rules=rules, limits=Thresholds(), sweep="the sweep", most=most)
+        ):
             ended += each.credentials if isinstance(each, Remedied) else 0
     except JitidError as error:
         return ended, type(error)
@@ -183,7 +185,7 @@ def test_what_stands_before_a_row_that_cannot_be_read_ends(world: World) -> None
     rows = [world.issue(task=f"T{number}") for number in range(3)]
     edit(world.path, "UPDATE task SET deadline = 1", "UPDATE task SET deadline = x'00' WHERE name = 'T2'")
     edit(world.path, "UPDATE task SET ended_at = 1 WHERE name = 'T2'")
-    foreseen = world.authority.perform(ForeseeFix(rules=("orphaned-task",), limits=Limits()))
+    foreseen = world.authority.perform(ForeseeFix(rules=("orphaned-task",), limits=Thresholds()))
     assert (foreseen.rules, foreseen.radius.credentials) == (("orphaned-task",), 2)
     (one,) = fixed(world, "orphaned-task")
     assert [finding.subject for finding in one.findings] == ["user:alice/T0", "user:alice/T1"]
@@ -208,7 +210,7 @@ def test_a_row_that_cannot_be_ended_keeps_one_rule_from_its_remedy_and_no_other(
 
 
 def test_scopes_of_an_edited_ledger_are_picked_as_they_stand(world: World) -> None:
-    limits = Limits(duplicates=1)
+    limits = Thresholds(duplicates=1)
     with world.ledger.write() as transaction:
         for _ in range(3):
             put(transaction, scopes="a b")
@@ -226,7 +228,7 @@ def test_an_empty_selection_ends_nothing_and_is_told(world: World) -> None:
     rule = rule_of("leaked-live")._replace(pick=lambda *_: Selection())
 
     def look(snapshot: View) -> Sight:
-        return Sight(snapshot, world.ledger.names, world.ledger.condition().clock(), Limits())
+        return Sight(snapshot, world.ledger.names, world.ledger.condition().clock(), Thresholds())
 
     done = remedies.fix(world.ledger, look, [rule], lambda _: True, "the sweep", None, accept_clock=False)
     (one,) = done
@@ -251,7 +253,7 @@ def test_beside_its_successor_for_long_a_credential_stands(world: World) -> None
     world.terms = world.terms._replace(overlap=7_200)
     first = world.issue(kind="opaque", sensitivity="low", ttl=28_800)
     world.authority.perform(Renew(request=RenewRequest(Secret.single(first.token), ttl=900)))
-    (finding,) = found(world, "standing", limits=Limits(standing_low=3_600))
+    (finding,) = found(world, "standing", limits=Thresholds(standing_low=3_600))
     assert (finding.subject, finding.evidence["lifetime_seconds"]) == (first.jti, 7_200)
     assert finding.evidence["expires_at"] == NOW + 7_200
     with world.ledger.read() as snapshot:
@@ -263,7 +265,7 @@ def test_beside_its_successor_for_long_a_credential_stands(world: World) -> None
         )
     assert [each.standing for each in measured.sensitive] == [1, 0, 0, 0]
     assert [each.standing for each in shorter.sensitive] == [0, 0, 0, 0]
-    assert found(world, "standing", limits=Limits(standing_low=7_200)) == []
+    assert found(world, "standing", limits=Thresholds(standing_low=7_200)) == []
 
 
 def test_each_event_that_records_an_end_is_told_with_its_own_number(world: World) -> None:
@@ -339,7 +341,7 @@ def test_the_time_of_a_parent_that_is_none_is_no_bug_either(world: World) -> Non
 def test_what_is_pending_for_just_as_long_as_it_may_be_is_spared(world: World) -> None:
     with world.ledger.write() as transaction:
         put(transaction, pending=True)
-    world.clock.now += Limits().pending
+    world.clock.now += Thresholds().pending
     assert found(world, "pending") == []
 
 
@@ -348,7 +350,7 @@ def test_a_remedy_is_measured_with_what_descends_from_it(world: World) -> None:
         for _ in range(26):
             parent = put(transaction, agent="crawler")
             put(transaction, parent=parent, agent="helper", task="T2")
-    answer = world.authority.perform(Sweep(rules=("duplicate",), limits=Limits(), most=10))
+    answer = world.authority.perform(Sweep(rules=("duplicate",), limits=Thresholds(), most=10))
     told = {each.subject: each.revokes for each in answer if isinstance(each, Finding)}
     assert told == {"crawler on user:alice/T1": 52, "helper on user:alice/T2": 26}
 
@@ -357,5 +359,5 @@ def test_a_crowd_is_measured_with_what_has_a_successor(world: World) -> None:
     world.terms = world.terms._replace(overlap=600)
     first = world.issue(kind="opaque")
     world.authority.perform(Renew(request=RenewRequest(Secret.single(first.token))))
-    (finding,) = found(world, "sprawl", limits=Limits(identities=0, agents_per_person=9))
+    (finding,) = found(world, "sprawl", limits=Thresholds(identities=0, agents_per_person=9))
     assert (finding.credentials, finding.revokes) == (1, 2)

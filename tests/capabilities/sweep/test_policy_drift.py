@@ -63,9 +63,9 @@ def test_it_ends_only_if_it_is_named(world: World) -> None:
 
 def _foreseen(rule: str) -> Any:
     from jitid.capabilities.sweep.operations import ForeseeFix
-    from jitid.capabilities.sweep.thresholds import Limits
+    from jitid.capabilities.sweep.thresholds import Thresholds
 
-    return ForeseeFix(rules=(rule,), limits=Limits())
+    return ForeseeFix(rules=(rule,), limits=Thresholds())
 
 
 def test_a_policy_that_cannot_be_read_is_missed_and_keeps_no_other_rule(world: World) -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.sweep.finding import Coverage, Severity, Swept
-from jitid.capabilities.sweep.rule import Group, Sight
+from jitid.capabilities.sweep.rule import RuleGroup, Sight
 from jitid.capabilities.sweep.rules import NAMES as EVERY
 from jitid.capabilities.sweep.rules import rule_of
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.cli.verbs import COMMANDS
 from jitid.config.settings import SETTINGS
 from jitid.errors import InvalidCredentialError
@@ -142,12 +142,12 @@ def test_a_rule_says_what_it_is_for(name: str) -> None:
         assert not text.endswith(".")
     for number in rule.owasp:
         assert number in {f"NHI{each}" for each in range(1, 11)}
-    assert bool(rule.owasp) or rule.group is Group.HEALTH
+    assert bool(rule.owasp) or rule.group is RuleGroup.HEALTH
     # By default one edit of a limit must end nothing.
     also = ("leaked-live", "revoked-live", "revocation-stuck")
     # What this ledger does not know may be another's that uses the same target.
     never = ("orphaned-untracked",)
-    assert rule.mended == ((rule.group is Group.ORPHAN or name in also) and name not in never)
+    assert rule.mended == ((rule.group is RuleGroup.ORPHAN or name in also) and name not in never)
 
 
 def test_a_rule_is_a_file_of_its_own() -> None:
@@ -158,7 +158,7 @@ def test_a_rule_is_a_file_of_its_own() -> None:
 
 
 def test_the_limits_are_settings_with_the_same_defaults() -> None:
-    limits = Limits()._asdict()
+    limits = Thresholds()._asdict()
     # That is whom the policy lets delegate, and no setting of the sweep alone.
     assert limits.pop("known_only") == (SETTINGS["delegators"].default == "known")
     for name, value in limits.items():
@@ -179,7 +179,7 @@ def test_what_ends_is_selected_by_one_sort_of_name_and_never_by_nothing(world: W
             snapshot,
             world.ledger.names,
             world.ledger.condition().clock(),
-            Limits(),
+            Thresholds(),
             terms=lambda: world.terms,
         )
         selection = rule.ends(sight, finding)
@@ -193,7 +193,9 @@ def test_what_is_found_twice_counts_once_for_the_guard_rail(world: World) -> Non
     for one in made:
         leak(world, one.jti)
     edit(world.path, "UPDATE task SET deadline = 1")
-    foreseen = world.authority.perform(ForeseeFix(rules=("orphaned-task", "leaked-live"), limits=Limits()))
+    foreseen = world.authority.perform(
+        ForeseeFix(rules=("orphaned-task", "leaked-live"), limits=Thresholds())
+    )
     assert (foreseen.radius.credentials, foreseen.radius.identities) == (3, 3)
     assert foreseen.rules == ("orphaned-task", "leaked-live")
 
@@ -221,7 +223,7 @@ def test_a_credential_beside_its_successor_is_told_until_when_it_works(world: Wo
     first = world.issue(kind="opaque", sensitivity="low", ttl=28_800)
     leak(world, first.jti)
     world.authority.perform(Renew(request=RenewRequest(Secret.single(first.token), ttl=900)))
-    limits = Limits(standing_low=3_600)
+    limits = Thresholds(standing_low=3_600)
     assert found(world, "standing", limits=limits) == []
     (finding,) = found(world, "leaked-live")
     assert finding.evidence["expires_at"] == NOW + 30

@@ -7,7 +7,7 @@ import pytest
 from jitid.capabilities.report.operations import MakeReport
 from jitid.capabilities.report.sprawl_report import Excess
 from jitid.capabilities.sweep.finding import Coverage
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import InvalidCredentialError
 from tests.builders import World, edit
 from tests.capabilities.sweep.asking import fixed, fixing, found, swept
@@ -96,9 +96,9 @@ def test_the_limit_is_how_long_it_lives_without_use(world: World) -> None:
     world.clock.now += 60
     use(world, busy.jti, "")
     assert found(world, "never-used") == []
-    (finding,) = found(world, "never-used", limits=Limits(unused=59))
+    (finding,) = found(world, "never-used", limits=Thresholds(unused=59))
     assert (finding.subject, finding.remedy) == (idle.id, f"jitid revoke {idle.id}")
-    (done,) = fixed(world, "never-used", limits=Limits(unused=59))
+    (done,) = fixed(world, "never-used", limits=Thresholds(unused=59))
     assert done.credentials == 1
     with pytest.raises(InvalidCredentialError):
         world.verify(idle.token, *API)
@@ -180,13 +180,13 @@ def test_a_report_counts_what_the_rules_find_and_says_what_is_not_known(world: W
     world.clock.now += 600
     for one in made:
         use(world, one.jti, "a")
-    report = world.authority.perform(MakeReport(days=1, limits=Limits()))
+    report = world.authority.perform(MakeReport(days=1, limits=Thresholds()))
     assert report.excess is not None
     assert report.excess._replace(unknown=None) == Excess(over_scoped=2, over_privileged=1)
     assert report.excess.unknown == unknown(world, "over-scoped")
     assert (report.excess.unknown or "").startswith("whether 1 of 3 live credentials are used")
     assert report.over_scoped == 2 / 3
     assert (
-        world.authority.perform(MakeReport(at=world.clock.now - 1, days=1, limits=Limits())).over_scoped
+        world.authority.perform(MakeReport(at=world.clock.now - 1, days=1, limits=Thresholds())).over_scoped
         is None
     )

@@ -25,7 +25,7 @@ from jitid.capabilities.leak.exposure import Leaked
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.report import operations as report_operations
 from jitid.capabilities.scan.hits import Hit
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.trust import offline, rotation
 from jitid.capabilities.trust.publication import Document
@@ -196,7 +196,7 @@ def check(incident: Incident, verifier: Verifier) -> Leaked:
     again = world.authority.perform(
         identity_operations.Revoke(selection=one_selection(incident.leaked.id), most=None, dry_run=True)
     )
-    counts = world.authority.perform(report_operations.MakeReport(days=1, limits=Limits())).survey.leaks
+    counts = world.authority.perform(report_operations.MakeReport(days=1, limits=Thresholds())).survey.leaks
     if since is not None:
         assert since <= now
         assert not [each for each in incident.strings if ledger_accepts(world, each)]
@@ -347,7 +347,9 @@ def test_what_a_target_has_not_confirmed_has_no_end(tmp_path: Path) -> None:
         )
         assert (ended.refused_since, ended.accepted_until) == (NOW + 10, None)
         assert "accepted by no" not in sentence(ended, dry_run=False)
-        counts = world.authority.perform(report_operations.MakeReport(days=1, limits=Limits())).survey.leaks
+        counts = world.authority.perform(
+            report_operations.MakeReport(days=1, limits=Thresholds())
+        ).survey.leaks
         assert (counts.accepted, counts.unsettled, counts.exposure_verifiers.number) == (1, 1, 0)
         (account,) = world.authority.perform(leak_operations.RecountLeaks(numbers=(1,)))
         assert "the target has not confirmed the end" in timeline_rows.standing(account)
@@ -356,7 +358,9 @@ def test_what_a_target_has_not_confirmed_has_no_end(tmp_path: Path) -> None:
         assert shop.made == {}
         one = leaked(world)
         assert (one.leak.refused_since, one.leak.accepted_until) == (NOW + 10, NOW + 210)
-        counts = world.authority.perform(report_operations.MakeReport(days=1, limits=Limits())).survey.leaks
+        counts = world.authority.perform(
+            report_operations.MakeReport(days=1, limits=Thresholds())
+        ).survey.leaks
         assert (counts.accepted, counts.exposure.p50, counts.exposure_verifiers.p50) == (0, 10, 210)
 
 

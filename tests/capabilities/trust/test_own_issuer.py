@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import jitid
-from jitid.capabilities.access.grant import Wanted, authenticate
+from jitid.capabilities.access.grant import AccessRequest, authenticate
 from jitid.capabilities.access.operations import GrantAccess, RevokeAccess
 from jitid.capabilities.inventory.operations import Inspect
 from jitid.capabilities.issue import issuance
@@ -278,7 +278,7 @@ IN_USE: dict[str, Callable[[World], object]] = {
         audiences=(API,), may_act=(MayAct(GATE), MayAct("system:next", (NEW,)))
     ),
     "access": lambda world: world.authority.perform(
-        GrantAccess(wanted=Wanted(GATE, ("verifier",), ttl=900, audiences=(API, NEW)))
+        GrantAccess(wanted=AccessRequest(GATE, ("verifier",), ttl=900, audiences=(API, NEW)))
     ),
 }
 """How something live may know a name as that of a service."""
@@ -326,9 +326,11 @@ def test_one_function_alone_gives_a_ledger_another_issuer() -> None:
 
 def test_what_has_ended_or_was_replaced_keeps_no_name(world: World) -> None:
     world.revoke(world.issue(audiences=(NEW,)).id)
-    granted = world.authority.perform(GrantAccess(wanted=Wanted(GATE, ("verifier",), audiences=(NEW,))))
+    granted = world.authority.perform(
+        GrantAccess(wanted=AccessRequest(GATE, ("verifier",), audiences=(NEW,)))
+    )
     world.authority.perform(RevokeAccess(ids=(granted.access.id,)))
-    world.authority.perform(GrantAccess(wanted=Wanted(GATE, ("verifier",), all_audiences=True)))
+    world.authority.perform(GrantAccess(wanted=AccessRequest(GATE, ("verifier",), all_audiences=True)))
     rename(world)
     world.check()
 

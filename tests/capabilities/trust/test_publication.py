@@ -44,7 +44,7 @@ def kids(document: Document) -> list[str]:
     return [key["kid"] for key in json.loads(document.data)["keys"]]
 
 
-def listing(document: Document, world: World) -> status_list.Listing:
+def listing(document: Document, world: World) -> status_list.SignedStatusList:
     """Return a published list, verified by the keys that are published with it."""
     keys = offline.read_keys(next(one.data for one in made(world) if one.name == "jwks.json"))
     return status_list.read(document.data.decode(), keys, world.clock.now)

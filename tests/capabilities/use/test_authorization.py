@@ -15,15 +15,15 @@ from jitid.capabilities.issue.operations import Attach, Issue, Renew
 from jitid.capabilities.use.authorization import (
     LONGEST,
     NO_SCOPE,
-    Asked,
-    Verdict,
+    UseRequest,
+    UseVerdict,
     check_action,
     check_context,
     check_resource,
     covering,
 )
 from jitid.capabilities.use.operations import Authorize, ListUses
-from jitid.capabilities.use.usage import Recorded
+from jitid.capabilities.use.usage import RecordedUses
 from jitid.config.settings import zone
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model.request import AttachRequest, RenewRequest
@@ -46,21 +46,21 @@ GRANT_ALL = (
 
 def asked(
     made: Made | str, action: str = "repo:read", resource: str = "acme/web", context: Any = None
-) -> Asked:
+) -> UseRequest:
     """Return an action with a token."""
     token = made if isinstance(made, str) else made.token
     said = {} if context is None else {"context": check_context(context)}
-    return Asked(Secret.single(token), check_action(action), check_resource(resource), **said)
+    return UseRequest(Secret.single(token), check_action(action), check_resource(resource), **said)
 
 
-def decided(world: World, *those: Asked, **fields: Any) -> Recorded:
+def decided(world: World, *those: UseRequest, **fields: Any) -> RecordedUses:
     """Decide on actions, and insist that the ledger still holds."""
     done = world.authority.perform(Authorize(asked=those, **fields))
     world.check()
     return done
 
 
-def verdict(world: World, made: Made | str, *stated: Any, **fields: Any) -> Verdict:
+def verdict(world: World, made: Made | str, *stated: Any, **fields: Any) -> UseVerdict:
     """Decide on one action."""
     (one,) = decided(world, asked(made, *stated, **fields)).verdicts
     return one

@@ -10,11 +10,11 @@ import pytest
 from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity import verify_many
-from jitid.capabilities.identity.verify_many import Presented
+from jitid.capabilities.identity.verify_many import PresentedToken
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.trust import operations as trust_operations
 from jitid.capabilities.use import usage
-from jitid.capabilities.use.authorization import Asked
+from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import IntegrityError
 from jitid.ledger import policies
@@ -29,28 +29,28 @@ from tests.builders import DAY, NAMES, NOW, Made, World, edit
 AUDIENCES = (NAMES.issuer,)
 
 
-def _asked(made: Made) -> list[Asked]:
-    return [Asked(Secret.single(made.token), Scope("repo:read"), "acme")]
+def _asked(made: Made) -> list[UseRequest]:
+    return [UseRequest(Secret.single(made.token), Scope("repo:read"), "acme")]
 
 
-def _present(world: World, made: Made) -> list[Presented]:
+def _present(world: World, made: Made) -> list[PresentedToken]:
     with world.ledger.read() as snapshot:
         return verify_many.present(NAMES, verify_many.keys_of(snapshot), [made.token])
 
 
-def _foresee(world: World, made: Made) -> usage.Foreseen:
+def _foresee(world: World, made: Made) -> usage.ForeseenUses:
     presented = _present(world, made)
     with world.ledger.read() as snapshot:
         return usage.foresee(snapshot, NAMES, world.terms, _asked(made), presented, AUDIENCES)
 
 
-def _record(world: World, made: Made, foreseen: usage.Foreseen) -> usage.Recorded:
+def _record(world: World, made: Made, foreseen: usage.ForeseenUses) -> usage.RecordedUses:
     presented = _present(world, made)
     with world.ledger.write() as transaction:
         return usage.record(transaction, NAMES, world.terms, _asked(made), presented, foreseen, AUDIENCES)
 
 
-def _use(world: World, *made: Made) -> usage.Recorded:
+def _use(world: World, *made: Made) -> usage.RecordedUses:
     asked = tuple(one for each in made for one in _asked(each))
     return world.authority.perform(Authorize(asked=asked))
 
@@ -252,7 +252,7 @@ def test_many_actions_are_decided_before_the_lock_also_where_nobody_else_writes(
     _use(world, made)
     decided: list[bool] = []
 
-    def spy(view: Any, *rest: Any) -> usage.Foreseen:
+    def spy(view: Any, *rest: Any) -> usage.ForeseenUses:
         decided.append(isinstance(view, Transaction))
         return foresee(view, *rest)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.line_error import at
-from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, Stated
+from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, StatedDelegator
 from jitid.errors import UsageError
 from jitid.values import strict_json
 from jitid.values.text import quote
@@ -23,7 +23,7 @@ def read(lines: Iterable[tuple[int, str]]) -> Roster:
     return Roster(tuple(_read(lines)))
 
 
-def _read(lines: Iterable[tuple[int, str]]) -> Iterator[Stated]:
+def _read(lines: Iterable[tuple[int, str]]) -> Iterator[StatedDelegator]:
     for number, text in lines:
         place = f"line {number}"
         with at(place):
@@ -46,11 +46,11 @@ def _object(text: str) -> Mapping[str, Any]:
     return found
 
 
-def _stated(place: str, members: Mapping[str, Any]) -> Stated:
+def _stated(place: str, members: Mapping[str, Any]) -> StatedDelegator:
     def told(name: str, read_value: Callable[[str, Any], Any]) -> Any:  # noqa: ANN401 - of the type of the member
         return read_value(name, members[name]) if name in members else KEEP
 
-    return Stated(
+    return StatedDelegator(
         place,
         roster_entry.check_person(_text("name", members["name"])),
         entitlements=told("entitlements", _entitlements),

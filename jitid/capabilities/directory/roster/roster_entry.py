@@ -30,7 +30,7 @@ class Keep(Enum):
 KEEP = Keep.KEEP
 
 
-class Stated(NamedTuple):
+class StatedDelegator(NamedTuple):
     """What is stated of one delegator. What is absent stays as it is, or is as for one of whom nothing is stated."""
 
     place: str
@@ -55,14 +55,14 @@ class Stated(NamedTuple):
 class Roster(NamedTuple):
     """What a whole file states."""
 
-    people: tuple[Stated, ...]
+    people: tuple[StatedDelegator, ...]
     notes: tuple[str, ...] = ()
     """What was left out, in sentences."""
     partial: str | None = None
     """Why it cannot be all of its source; None if nothing says so."""
 
 
-def merged(stated: Stated, before: Delegator | None, now: int) -> Delegator:
+def merged(stated: StatedDelegator, before: Delegator | None, now: int) -> Delegator:
     """Return the delegator as they are after what is stated; `before` is None for a new one."""
     was = before or Delegator(
         0, stated.name, SENSITIVITIES[-1], None, (), None, (), stated.imported, now, None

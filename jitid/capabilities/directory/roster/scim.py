@@ -7,7 +7,7 @@ from typing import Any
 
 from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.line_error import at, misplaced
-from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, Stated
+from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, StatedDelegator
 from jitid.errors import UsageError
 from jitid.values.json_stream import Elements
 from jitid.values.strict_json import StrictJSONError
@@ -32,7 +32,7 @@ def read(text: str) -> Roster:
     a file in which nobody has any does not tell of them. Raises UsageError with the place of what cannot be meant.
     """
     elements = Elements(text, "the file", "resources")
-    reader = _Reader()
+    reader = _UserReader()
     people = []
     try:
         for place, value in elements:
@@ -44,7 +44,7 @@ def read(text: str) -> Roster:
     return Roster(tuple(people), reader.notes(), _partial(elements.around, len(people)))
 
 
-class _Reader:
+class _UserReader:
     """Reads user after user, and gathers what only all of them tell."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class _Reader:
         """Which of the optional attributes some user has."""
         self._unfit = 0
 
-    def user(self, place: str, value: object) -> Stated:
+    def user(self, place: str, value: object) -> StatedDelegator:
         """Return what one user states. Raises UsageError."""
         user = _folded(value, "it")
         schemas = [each.lower() for each in _list("schemas", user.get("schemas")) if isinstance(each, str)]
@@ -68,7 +68,7 @@ class _Reader:
         scopes = self._values(user, "entitlements", "value")
         groups = self._values(user, "groups", "display", "value")
         manager = self._manager(user)
-        return Stated(
+        return StatedDelegator(
             place,
             name,
             entitlements=KEEP if isinstance(scopes, Keep) else roster_entry.entitlements(scopes),
@@ -130,7 +130,7 @@ class _Reader:
         return _first_text(one, "value") or (reference and reference.rstrip("/").rpartition("/")[2]) or None
 
 
-def _with_manager(one: Stated, ids: Mapping[str, str]) -> Stated:
+def _with_manager(one: StatedDelegator, ids: Mapping[str, str]) -> StatedDelegator:
     """Put the name of the manager in the place of their id, if they are in the file."""
     if one.manager_external is None:
         return one
@@ -138,7 +138,7 @@ def _with_manager(one: Stated, ids: Mapping[str, str]) -> Stated:
     return one if name is None else one._replace(manager=name, manager_external=None)
 
 
-def _with_none(one: Stated, told: set[str]) -> Stated:
+def _with_none(one: StatedDelegator, told: set[str]) -> StatedDelegator:
     """Say that somebody has none of what others in the file have."""
     none: dict[str, Any] = dict(
         [

@@ -10,7 +10,7 @@ from typing import Any
 
 from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.line_error import at, misplaced
-from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, Stated
+from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, StatedDelegator
 from jitid.errors import UsageError
 from jitid.values.text import quote
 
@@ -126,11 +126,11 @@ def _header(number: int, cells: list[str]) -> Mapping[str, int]:
     return columns
 
 
-def _stated(place: str, cells: Mapping[str, str]) -> Stated:
+def _stated(place: str, cells: Mapping[str, str]) -> StatedDelegator:
     def told(name: str, read_cell: Callable[[str], Any]) -> Any:  # noqa: ANN401 - of the type of the column
         return read_cell(cells[name]) if name in cells else KEEP
 
-    return Stated(
+    return StatedDelegator(
         place,
         roster_entry.check_person(cells["name"]),
         entitlements=told("entitlements", _entitlements),

@@ -25,9 +25,9 @@ def own_way(kind: str, facts: Mapping[str, Any]) -> type[Delivery] | None:
 
             return Services
         case Kind.SSH_CERT:
-            from jitid.capabilities.run.delivery.ssh_keys import Agent
+            from jitid.capabilities.run.delivery.ssh_keys import RunAgent
 
-            return Agent
+            return RunAgent
         case Kind.JWT | Kind.OPAQUE | Kind.JWT_SVID | Kind.X509_SVID:
             if "kube_server" not in facts:
                 return None

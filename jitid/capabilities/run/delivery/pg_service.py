@@ -13,7 +13,7 @@ from jitid.errors import StorageError
 _PASSWORDS, _SERVICES = "PGPASSFILE", "PGSERVICEFILE"
 
 
-class Place(NamedTuple):
+class LoginPlace(NamedTuple):
     """Where a role logs in, in libpq's words."""
 
     hosts: tuple[str, ...]
@@ -32,7 +32,7 @@ class Services:
 
     def __init__(self) -> None:
         self._files = Files()
-        self._roles: dict[str, tuple[Place, str, str]] = {}
+        self._roles: dict[str, tuple[LoginPlace, str, str]] = {}
 
     def put(self, one: Delivered) -> None:
         """Let a service log in by a role. Raises StorageError where its URL is none."""
@@ -63,7 +63,7 @@ class Services:
         self._files.close()
 
 
-def place_of(url: str) -> Place:
+def place_of(url: str) -> LoginPlace:
     """Return where a URL leads (PostgreSQL manual, section 34.1.1.2), which may name several hosts."""
     _, _, rest = url.partition("://")
     rest, _, query = rest.partition("?")
@@ -78,13 +78,13 @@ def place_of(url: str) -> Place:
     options = dict(parse_qsl(query))
     hosts = hosts or options.pop("host", "").split(",")
     ports = [port for port in ports if port] or [port for port in options.pop("port", "").split(",") if port]
-    found = Place(tuple(filter(None, hosts)), tuple(ports), unquote(database), tuple(options.items()))
+    found = LoginPlace(tuple(filter(None, hosts)), tuple(ports), unquote(database), tuple(options.items()))
     if not all(_is_line(text) for text in (*found.hosts, found.database, *options, *options.values())):
         raise StorageError("the database's address has a line break, which no service file can have")
     return found
 
 
-def service(name: str, place: Place, user: str, _password: str) -> str:
+def service(name: str, place: LoginPlace, user: str, _password: str) -> str:
     """Return the section of a service file that leads a role to its database; its password is not in it."""
     told = {
         "host": ",".join(place.hosts),
@@ -96,7 +96,7 @@ def service(name: str, place: Place, user: str, _password: str) -> str:
     return f"[{name}]\n" + "".join([f"{key}={value}\n" for key, value in told.items() if value])
 
 
-def passwords(role: tuple[Place, str, str]) -> str:
+def passwords(role: tuple[LoginPlace, str, str]) -> str:
     """Return the lines of the password file: for the role's own hosts, and no other one gets to hear it."""
     place, user, password = role
     hosts = [*place.hosts]

@@ -13,7 +13,7 @@ _LONGEST = 90
 """The agent's socket in it has a few bytes more, and less than a hundred in all (unix(7))."""
 
 
-class Agent:
+class RunAgent:
     """An agent for all certificates of a run; SSH_AUTH_SOCK leads to it, and not to the user's own."""
 
     def __init__(self) -> None:

@@ -13,8 +13,8 @@ from jitid.capabilities.scan.reports import (
     from_sarif,
     from_trufflehog,
 )
-from jitid.capabilities.scan.reports.json_reader import Reading
-from jitid.capabilities.scan.reports.reported_finding import Reported
+from jitid.capabilities.scan.reports.json_reader import JsonReader
+from jitid.capabilities.scan.reports.reported_finding import ReportedFinding
 from jitid.errors import UsageError
 
 WHAT = "the report"
@@ -53,7 +53,7 @@ _OF_THE_WHOLE = frozenset({"audit", "scan"})
 """What a line of kingfisher or betterleaks tells of the scan as a whole."""
 
 
-def parse(pieces: Iterable[bytes], format_: ReportFormat | None = None) -> Iterator[Reported]:
+def parse(pieces: Iterable[bytes], format_: ReportFormat | None = None) -> Iterator[ReportedFinding]:
     """Yield each finding of a report, one place at a time; little more than one finding is held.
 
     Args:
@@ -77,12 +77,12 @@ def parse(pieces: Iterable[bytes], format_: ReportFormat | None = None) -> Itera
 
 class _Report:
     def __init__(self, pieces: Iterable[bytes], format_: ReportFormat | None) -> None:
-        self._reading = Reading(pieces, WHAT)
+        self._reading = JsonReader(pieces, WHAT)
         self._format = format_
         self._seen = False
         """Whether anything showed of which format it is."""
 
-    def findings(self) -> Iterator[Reported]:
+    def findings(self) -> Iterator[ReportedFinding]:
         reading = self._reading
         first = reading.peek()
         if first not in ("[", "{"):
@@ -97,13 +97,13 @@ class _Report:
         if not self._seen:
             raise UsageError(f"{WHAT} is of no scanner that is known", _KNOWN)
 
-    def _list(self) -> Iterator[Reported]:
+    def _list(self) -> Iterator[ReportedFinding]:
         # A list without findings is a report that nothing was found.
         self._seen = True
         for _ in self._reading.elements():
             yield self._finding(self._reading.value())
 
-    def _object(self) -> Iterator[Reported]:
+    def _object(self) -> Iterator[ReportedFinding]:
         """Yield what an object lists, or what it tells as a line of its own."""
         reading = self._reading
         line = reading.glance()
@@ -118,7 +118,7 @@ class _Report:
             yield self._finding(inner if "rule" not in line and isinstance(inner, dict) else line)
             self._seen = True
 
-    def _walked(self) -> Generator[Reported, None, dict[str, Any]]:
+    def _walked(self) -> Generator[ReportedFinding, None, dict[str, Any]]:
         """Yield what an object lists, which may be long; return what else a finding may tell."""
         reading = self._reading
         told: dict[str, Any] = {}
@@ -139,7 +139,7 @@ class _Report:
                 reading.skip()
         return {} if listed else told
 
-    def _finding(self, element: object) -> Reported:
+    def _finding(self, element: object) -> ReportedFinding:
         found = None if not isinstance(element, dict) else _format_of(element)
         if found is None or not isinstance(element, dict):
             raise UsageError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.capabilities.scan.reports.reported_finding import Reported, member, reported, sighted
+from jitid.capabilities.scan.reports.reported_finding import ReportedFinding, member, reported, sighted
 
 
 def is_one(element: dict[str, Any]) -> bool:
@@ -12,7 +12,7 @@ def is_one(element: dict[str, Any]) -> bool:
     return "rule_id" in element and isinstance(element.get("match"), dict)
 
 
-def read(element: dict[str, Any]) -> Reported:
+def read(element: dict[str, Any]) -> ReportedFinding:
     """Return what a finding says; its fingerprint is the SHA-256 of the string, also in a redacted report."""
     match, attributes = element["match"], element.get("attributes")
     return reported(

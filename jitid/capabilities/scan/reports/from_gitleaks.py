@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.capabilities.scan.reports.reported_finding import Reported, reported, sighted
+from jitid.capabilities.scan.reports.reported_finding import ReportedFinding, reported, sighted
 
 
 def is_one(element: dict[str, Any]) -> bool:
@@ -12,7 +12,7 @@ def is_one(element: dict[str, Any]) -> bool:
     return "RuleID" in element and ("Secret" in element or "Match" in element)
 
 
-def read(element: dict[str, Any]) -> Reported:
+def read(element: dict[str, Any]) -> ReportedFinding:
     """Return what a finding says."""
     return reported(
         (element.get("Match"), element.get("Secret")),

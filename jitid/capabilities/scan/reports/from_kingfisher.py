@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.capabilities.scan.reports.reported_finding import Reported, member, reported, sighted
+from jitid.capabilities.scan.reports.reported_finding import ReportedFinding, member, reported, sighted
 
 
 def is_one(element: dict[str, Any]) -> bool:
@@ -12,7 +12,7 @@ def is_one(element: dict[str, Any]) -> bool:
     return isinstance(element.get("rule"), dict) and isinstance(element.get("finding"), dict)
 
 
-def read(element: dict[str, Any]) -> Reported:
+def read(element: dict[str, Any]) -> ReportedFinding:
     """Return what a finding says. Its own fingerprint is not one of the string."""
     finding = element["finding"]
     git = finding.get("git_metadata")

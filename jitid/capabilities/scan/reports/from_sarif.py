@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from jitid.capabilities.scan.reports.json_reader import Reading
-from jitid.capabilities.scan.reports.reported_finding import Reported, member, reported, sighted
+from jitid.capabilities.scan.reports.json_reader import JsonReader
+from jitid.capabilities.scan.reports.reported_finding import ReportedFinding, member, reported, sighted
 from jitid.errors import UsageError
 
 _HELD = 1_000
@@ -15,13 +15,13 @@ _HELD = 1_000
 _UNNAMED = "sarif"
 
 
-def read(reading: Reading) -> Iterator[Reported]:
+def read(reading: JsonReader) -> Iterator[ReportedFinding]:
     """Yield what the results of each run say (section 3.14); it stands at the list `runs`. Raises UsageError."""
     for _ in reading.elements():
         yield from _run(reading)
 
 
-def _run(reading: Reading) -> Iterator[Reported]:
+def _run(reading: JsonReader) -> Iterator[ReportedFinding]:
     held: list[dict[str, Any]] = []
     tool: str | None = None
     try:
@@ -42,20 +42,20 @@ def _run(reading: Reading) -> Iterator[Reported]:
     yield from _told(held, tool)
 
 
-def _read(reading: Reading) -> dict[str, Any]:
+def _read(reading: JsonReader) -> dict[str, Any]:
     result = reading.value()
     if not isinstance(result, dict):
         raise reading.broken("has a result that is no object")
     return result
 
 
-def _told(held: list[dict[str, Any]], tool: str | None) -> Iterator[Reported]:
+def _told(held: list[dict[str, Any]], tool: str | None) -> Iterator[ReportedFinding]:
     for result in held:
         yield from _result(result, tool or _UNNAMED)
     held.clear()
 
 
-def _tool(reading: Reading) -> str | None:
+def _tool(reading: JsonReader) -> str | None:
     """Return the name of the tool that a run is of (section 3.18), without all of its rules."""
     found = None
     if reading.peek() != "{":
@@ -73,7 +73,7 @@ def _tool(reading: Reading) -> str | None:
     return found if isinstance(found, str) and found else None
 
 
-def _result(result: dict[str, Any], tool: str) -> Iterator[Reported]:
+def _result(result: dict[str, Any], tool: str) -> Iterator[ReportedFinding]:
     rule = result.get("ruleId") or member(result, "rule", "id")
     prints = result.get("partialFingerprints")
     locations = result.get("locations")

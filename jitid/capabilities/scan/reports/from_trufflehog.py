@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.capabilities.scan.reports.reported_finding import Reported, member, reported, sighted
+from jitid.capabilities.scan.reports.reported_finding import ReportedFinding, member, reported, sighted
 
 _PLACES = ("file", "filename", "path", "link", "page", "issue", "repository", "bucket", "channel_name")
 """What names the place in the metadata of a source, the nearest one first."""
@@ -15,7 +15,7 @@ def is_one(element: dict[str, Any]) -> bool:
     return "DetectorName" in element and "SourceMetadata" in element
 
 
-def read(element: dict[str, Any]) -> Reported:
+def read(element: dict[str, Any]) -> ReportedFinding:
     """Return what a finding says."""
     data = member(element, "SourceMetadata", "Data")
     # One member, by the sort of the source: Git, Filesystem, Github, S3.

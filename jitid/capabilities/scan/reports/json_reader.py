@@ -33,7 +33,7 @@ _TOO_DEEP = f"is nested more than {MAX_DEPTH} levels deep"
 _MANY_DIGITS = "has a number of too many digits"
 
 
-class Reading:
+class JsonReader:
     """A place in JSON texts that stand after one another.
 
     Whoever asks for the elements of a list or the members of an object reads each of them, enters it, or passes it

@@ -19,7 +19,7 @@ _CUT = "..."
 """What gitleaks and betterleaks put behind the part of a secret that they show, with `--redact=50`."""
 
 
-class Reported(NamedTuple):
+class ReportedFinding(NamedTuple):
     """What a scanner found in one place."""
 
     text: bytes
@@ -33,7 +33,7 @@ class Reported(NamedTuple):
         return f"Reported({self.sighting!r}, redacted={self.redacted})"
 
 
-def reported(texts: tuple[object, ...], sighting: Sighting, print_: object = None) -> Reported:
+def reported(texts: tuple[object, ...], sighting: Sighting, print_: object = None) -> ReportedFinding:
     """Return a finding by the texts in which its string may stand.
 
     `print_` is the SHA-256 of the string in hexadecimal digits, if the scanner tells it: it stands for a string that is
@@ -51,7 +51,7 @@ def reported(texts: tuple[object, ...], sighting: Sighting, print_: object = Non
     if redacted and isinstance(print_, str) and print_:
         shown.append(print_)
         redacted = False
-    return Reported("\n".join(shown).encode("utf-8", "replace"), sighting, redacted)
+    return ReportedFinding("\n".join(shown).encode("utf-8", "replace"), sighting, redacted)
 
 
 def _is_redacted(text: str) -> bool:

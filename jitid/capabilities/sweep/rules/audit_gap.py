@@ -9,7 +9,7 @@ from jitid.capabilities.audit.audit_log import UnreadableHeadError
 from jitid.capabilities.audit.cut_store import CutStore
 from jitid.capabilities.integrity.verify_log import begins_after, put_back
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.errors import IntegrityError
 from jitid.model.chain import Chain, Walk, marks
 from jitid.model.event import BrokenChainError, Event, Head
@@ -121,7 +121,7 @@ def _check(event: Event | None, seq: int, kept: list[tuple[str, bytes]]) -> None
 RULE = Rule(
     name="audit-gap",
     severity=Severity.CRITICAL,
-    group=Group.HEALTH,
+    group=RuleGroup.HEALTH,
     owasp=(),
     title="the audit log is broken",
     reports="an audit chain that does not hold from the last verified head on, or a kept head that cannot be read or "

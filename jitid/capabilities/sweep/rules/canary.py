@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from jitid.capabilities.sweep.canary_result import Canary, Fate
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 
 _SAID = {
     Fate.SURVIVED: "what is revoked there still works",
@@ -46,7 +46,7 @@ def _timed(canary: Canary) -> str:
 RULE = Rule(
     name="canary",
     severity=Severity.CRITICAL,
-    group=Group.HEALTH,
+    group=RuleGroup.HEALTH,
     owasp=("NHI1",),
     title="revocation that does not work",
     reports="a kind or a target whose canary (--canary) was revoked and works all the same, or was not seen to work "

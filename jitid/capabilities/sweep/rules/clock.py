@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.values.times import brief_duration, format_time
 
 TOLERANCE = 5
@@ -31,7 +31,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 RULE = Rule(
     name="clock",
     severity=Severity.MEDIUM,
-    group=Group.HEALTH,
+    group=RuleGroup.HEALTH,
     owasp=(),
     title="the clock is behind",
     reports="a ledger whose last event is more than five seconds later than the clock",

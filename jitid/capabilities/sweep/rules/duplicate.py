@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from shlex import quote as word
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import written_task
@@ -80,7 +80,7 @@ def _pick(sight: Sight, finding: Finding) -> Selection:
 RULE = Rule(
     name="duplicate",
     severity=Severity.MEDIUM,
-    group=Group.SPRAWL,
+    group=RuleGroup.SPRAWL,
     owasp=("NHI9",),
     title="the same many times",
     reports="an agent that is alive on one task with the same scopes more often than it may be (sweep_duplicates)",

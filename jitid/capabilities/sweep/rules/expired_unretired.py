@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.values.times import format_time
 
 _QUESTION = """
@@ -35,7 +35,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 RULE = Rule(
     name="expired-unretired",
     severity=Severity.LOW,
-    group=Group.VALID,
+    group=RuleGroup.VALID,
     owasp=("NHI1",),
     title="expired, and not closed",
     reports="credentials that have expired or were superseded with no event that records it: nothing wrote since",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.capabilities.trust.rotation import replacing
 from jitid.ledger.signing_keys import KeyStore
 from jitid.values.times import format_duration, format_time
@@ -29,7 +29,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 RULE = Rule(
     name="key-overdue",
     severity=Severity.MEDIUM,
-    group=Group.HEALTH,
+    group=RuleGroup.HEALTH,
     owasp=("NHI7",),
     title="a key that should be replaced",
     reports="a signing key that is older than sweep_key_age",

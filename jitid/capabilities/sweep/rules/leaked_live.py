@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.ledger.lineage import LIVING, below
 from jitid.ledger.select import DEATH, LIVE
 from jitid.model.ledger_rows import Selection
@@ -99,7 +99,7 @@ def _finding(
 RULE = Rule(
     name="leaked-live",
     severity=Severity.CRITICAL,
-    group=Group.VALID,
+    group=RuleGroup.VALID,
     owasp=("NHI2",),
     title="leaked, and still alive",
     reports="a credential that was reported as leaked (`jitid leak add`) and is still valid, and one that has "

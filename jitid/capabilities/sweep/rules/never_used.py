@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.values.ids import identity_id
@@ -56,7 +56,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 RULE = Rule(
     name="never-used",
     severity=Severity.LOW,
-    group=Group.SPRAWL,
+    group=RuleGroup.SPRAWL,
     owasp=("NHI1",),
     title="alive, and not used",
     reports="a live credential that nobody has used for longer than sweep_unused since its issue, while use is "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.model.acceptance import LEEWAY, LEEWAY_TEXT, accepted_until
 from jitid.values.times import format_time
 
@@ -47,7 +47,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 RULE = Rule(
     name="offline-valid",
     severity=Severity.INFO,
-    group=Group.VALID,
+    group=RuleGroup.VALID,
     owasp=("NHI1",),
     title="ended, and accepted offline",
     reports="signed credentials that were ended early: verifiers that do not ask the ledger still accept them",

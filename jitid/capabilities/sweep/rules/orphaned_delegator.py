@@ -9,7 +9,7 @@ from shlex import quote as word
 
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.values.times import format_time
@@ -87,7 +87,7 @@ def _finding(
 RULE = Rule(
     name="orphaned-delegator",
     severity=Severity.HIGH,
-    group=Group.ORPHAN,
+    group=RuleGroup.ORPHAN,
     owasp=("NHI1",),
     title="alive after its delegator",
     reports="a delegator who was disabled, or whom the directory lacks where only known ones may ask "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.capabilities.targets.settle import MINTING
 from jitid.ledger.select import LIVE
 from jitid.values.ids import credential_id
@@ -50,7 +50,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 RULE = Rule(
     name="orphaned-ledger-only",
     severity=Severity.MEDIUM,
-    group=Group.HEALTH,
+    group=RuleGroup.HEALTH,
     owasp=(),
     title="alive in the ledger, and gone at its target",
     reports="a credential that lives in the ledger and that its target has no longer: ended by hand, or put back",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.values.ids import identity_id
@@ -40,7 +40,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 RULE = Rule(
     name="orphaned-parent",
     severity=Severity.HIGH,
-    group=Group.ORPHAN,
+    group=RuleGroup.ORPHAN,
     owasp=("NHI1",),
     title="alive after its parent",
     reports="an identity of which nothing lives, while something that it delegated does",

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.model.ledger_rows import Selection
 from jitid.model.process import Liveness, Process, silent_from
 from jitid.system.processes import liveness, this_process
@@ -72,7 +72,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 RULE = Rule(
     name="orphaned-process",
     severity=Severity.HIGH,
-    group=Group.ORPHAN,
+    group=RuleGroup.ORPHAN,
     owasp=("NHI1",),
     title="alive after its process",
     reports="an identity that `run` made, whose wrapper is no longer there to end it; one that runs elsewhere is gone "

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from shlex import quote as word
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import written_task
@@ -39,7 +39,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 RULE = Rule(
     name="orphaned-task",
     severity=Severity.HIGH,
-    group=Group.ORPHAN,
+    group=RuleGroup.ORPHAN,
     owasp=("NHI1",),
     title="alive after its task",
     reports="a task that was retired or has passed its deadline, while something that was issued for it lives",

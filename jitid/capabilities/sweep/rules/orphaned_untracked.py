@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.values.ids import credential_id
 from jitid.values.text import quote, safe
 from jitid.values.times import format_time
@@ -46,7 +46,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 RULE = Rule(
     name="orphaned-untracked",
     severity=Severity.HIGH,
-    group=Group.ORPHAN,
+    group=RuleGroup.ORPHAN,
     owasp=("NHI1", "NHI7"),
     title="alive at a target, and not in the ledger",
     reports="what a target takes and the ledger has no row of: made by a ledger that was lost or put back, or by hand",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from shlex import quote as word
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight, scopes_of
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight, scopes_of
 from jitid.ledger.select import LIVE
 from jitid.values.scope import Scope, common, normalise, uncovered
 from jitid.values.text import operand
@@ -57,7 +57,7 @@ def _remedy(agent: str, scopes: Sequence[Scope]) -> str:
 RULE = Rule(
     name="over-privileged",
     severity=Severity.MEDIUM,
-    group=Group.GOVERNANCE,
+    group=RuleGroup.GOVERNANCE,
     owasp=("NHI5",),
     title="an agent that may more than its owner",
     reports="a registered agent whose record allows scopes that its owner's entitlements do not cover",

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight, scopes_of
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight, scopes_of
 from jitid.ledger.select import LIVE
 from jitid.values.scope import Scope, overlap
 from jitid.values.text import operand
@@ -74,7 +74,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 RULE = Rule(
     name="over-scoped",
     severity=Severity.LOW,
-    group=Group.SPRAWL,
+    group=RuleGroup.SPRAWL,
     owasp=("NHI5",),
     title="scopes that nobody uses",
     reports="scopes of an agent's live credentials that none of those with the same scopes has used for longer than "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.values.ids import credential_id, identity_id
@@ -45,7 +45,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 RULE = Rule(
     name="pending",
     severity=Severity.MEDIUM,
-    group=Group.ORPHAN,
+    group=RuleGroup.ORPHAN,
     owasp=("NHI1",),
     title="never confirmed",
     reports="a credential that was recorded and not confirmed within the time that making one takes (sweep_pending)",

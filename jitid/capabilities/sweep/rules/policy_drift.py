@@ -9,7 +9,7 @@ from jitid.capabilities.decisions.replay import Drifted
 from jitid.capabilities.decisions.store import RequestStore
 from jitid.capabilities.sweep import refusal_store
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.errors import JitidError
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
@@ -140,7 +140,7 @@ def _pick(sight: Sight, finding: Finding) -> Selection:
 RULE = Rule(
     name="policy-drift",
     severity=Severity.MEDIUM,
-    group=Group.GOVERNANCE,
+    group=RuleGroup.GOVERNANCE,
     owasp=("NHI5",),
     title="what would not be issued today",
     reports="live credentials that today's policy, or the limits of a delegator or an agent in the directory, would "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.values.ids import credential_id, identity_id
@@ -46,7 +46,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 RULE = Rule(
     name="renewed-twice",
     severity=Severity.HIGH,
-    group=Group.VALID,
+    group=RuleGroup.VALID,
     owasp=("NHI2", "NHI7"),
     title="renewed twice",
     reports="a live identity with a credential that was presented for renewal after it had been renewed",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.ledger.select import LIVE
 from jitid.values.text import operand
 from jitid.values.times import format_time
@@ -33,7 +33,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 RULE = Rule(
     name="review-overdue",
     severity=Severity.MEDIUM,
-    group=Group.GOVERNANCE,
+    group=RuleGroup.GOVERNANCE,
     owasp=("NHI1",),
     title="an agent that nobody has reviewed",
     reports="a registered agent whose review date has passed",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.capabilities.sweep.rules.revoked_live import DIED
 from jitid.model.credential import Kind
 from jitid.model.target import BY_HAND, Settlement
@@ -93,7 +93,7 @@ def _by_hand(credential: str, name: str, agent: str, task: str, died_at: int, pr
 RULE = Rule(
     name="revocation-stuck",
     severity=Severity.HIGH,
-    group=Group.VALID,
+    group=RuleGroup.VALID,
     owasp=("NHI1",),
     title="dead, and not ended at its target",
     reports="a credential that has ended in the ledger and that its target refuses to end, or has not for an hour; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.model.target import Settlement
 from jitid.values.ids import credential_id
 from jitid.values.text import safe
@@ -61,7 +61,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 RULE = Rule(
     name="revoked-live",
     severity=Severity.HIGH,
-    group=Group.VALID,
+    group=RuleGroup.VALID,
     owasp=("NHI1",),
     title="dead, and taken at its target",
     reports="a credential that has ended in the ledger and that its target takes, whatever was confirmed before",

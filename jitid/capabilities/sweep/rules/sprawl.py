@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from shlex import quote as word
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 
@@ -58,7 +58,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 RULE = Rule(
     name="sprawl",
     severity=Severity.MEDIUM,
-    group=Group.SPRAWL,
+    group=RuleGroup.SPRAWL,
     owasp=("NHI1", "NHI5"),
     title="too many for one delegator",
     reports="a delegator from whom more descends than sweep_identities, and a fleet with more to a person than "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.model.credential import Kind
 from jitid.model.ledger_rows import Selection
 from jitid.model.standing_secret import FOR_EVER
@@ -71,7 +71,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 RULE = Rule(
     name="standing",
     severity=Severity.HIGH,
-    group=Group.SPRAWL,
+    group=RuleGroup.SPRAWL,
     owasp=("NHI7",),
     title="a standing credential",
     reports="a live credential whose lifetime is over the limit of its sensitivity (sweep_standing_low, …_critical), "

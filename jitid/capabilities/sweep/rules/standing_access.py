@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.values.ids import access_id
 from jitid.values.times import format_duration, format_time
 
@@ -57,7 +57,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 RULE = Rule(
     name="standing-access",
     severity=Severity.MEDIUM,
-    group=Group.GOVERNANCE,
+    group=RuleGroup.GOVERNANCE,
     owasp=("NHI1", "NHI7"),
     title="standing access to the authority",
     reports="a bearer that counts for more than 7d, a key older than sweep_key_age, access of a disabled delegator",

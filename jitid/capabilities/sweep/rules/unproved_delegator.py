@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from shlex import quote as word
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, Sight
-from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import SENSITIVITIES
@@ -28,7 +28,7 @@ _IDENTITIES = f"""
        AND i.proof = 'asserted' AND i.sensitivity = :sensitivity"""
 
 
-def _values(limits: Limits) -> dict[str, str | None]:
+def _values(limits: Thresholds) -> dict[str, str | None]:
     levels = limits.needs_proof
     return {f"needs_{n}": levels[n] if n < len(levels) else None for n in range(len(SENSITIVITIES))}
 
@@ -58,7 +58,7 @@ def _pick(sight: Sight, finding: Finding) -> Selection:
 RULE = Rule(
     name="unproved-delegator",
     severity=Severity.MEDIUM,
-    group=Group.SPRAWL,
+    group=RuleGroup.SPRAWL,
     owasp=("NHI4",),
     title="a delegator without proof",
     reports="a delegator who was merely asserted for live work of a sensitivity above sweep_asserted",

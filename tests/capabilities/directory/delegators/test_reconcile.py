@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory.departures import digest_of
-from jitid.capabilities.directory.reconcile import Reconciled, Source
-from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, Stated
+from jitid.capabilities.directory.reconcile import Reconciled, RosterSource
+from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, StatedDelegator
 from jitid.capabilities.identity.operations import Revoke
 from jitid.capabilities.inventory.operations import Inspect
 from jitid.capabilities.issue.operations import Renew
@@ -323,7 +323,10 @@ def test_a_name_that_two_would_have_is_refused_with_its_line(
             bring_roster(
                 world,
                 Roster(
-                    (Stated("line 1", "user:bob", aliases=("user:keeps",)), Stated("line 2", "user:keeper"))
+                    (
+                        StatedDelegator("line 1", "user:bob", aliases=("user:keeps",)),
+                        StatedDelegator("line 2", "user:keeper"),
+                    )
                 ),
             )
     else:
@@ -360,8 +363,8 @@ def test_a_manager_is_called_by_their_own_name_wherever_they_stand(world: World)
 def test_a_manager_who_is_known_by_an_id_alone_is_found_in_the_directory_or_nobody(world: World) -> None:
     bring(world, "name,external_id", "boss,1")
     people = (
-        Stated("line 1", "user:alice", manager_external="1"),
-        Stated("line 2", "user:bob", manager_external="2"),
+        StatedDelegator("line 1", "user:alice", manager_external="1"),
+        StatedDelegator("line 2", "user:bob", manager_external="2"),
     )
     done = bring_roster(world, Roster(people))
     assert done.unresolved == 1
@@ -377,7 +380,8 @@ def test_a_list_that_names_nobody_is_refused(world: World, *, full: bool) -> Non
 
 def test_a_part_of_a_source_is_no_full_list(world: World) -> None:
     part = Roster(
-        (Stated("line 1", "user:alice"),), partial="the file has 1 users of 5: other pages are missing"
+        (StatedDelegator("line 1", "user:alice"),),
+        partial="the file has 1 users of 5: other pages are missing",
     )
     bring_roster(world, part)
     with pytest.raises(UsageError, match="other pages are missing"):
@@ -396,7 +400,7 @@ def test_many_are_told_by_their_number_and_digest(world: World) -> None:
 
 def test_two_imports_at_once_leave_what_one_after_the_other_leaves(world: World) -> None:
     lists = [
-        Roster(tuple(Stated(f"line {n}", f"user:d{n}", groups=(group,)) for n in range(300)))
+        Roster(tuple(StatedDelegator(f"line {n}", f"user:d{n}", groups=(group,)) for n in range(300)))
         for group in ("first", "second")
     ]
     failed: list[BaseException] = []
@@ -407,7 +411,7 @@ def test_two_imports_at_once_leave_what_one_after_the_other_leaves(world: World)
             from jitid.capabilities.directory import reconcile
 
             with ledger.write() as transaction:
-                reconcile.reconcile(transaction, roster, Source("csv", "0" * 64), None, None, full=True)
+                reconcile.reconcile(transaction, roster, RosterSource("csv", "0" * 64), None, None, full=True)
         except BaseException as error:
             failed.append(error)
             raise
@@ -452,8 +456,8 @@ def _stated(
     external: str | Keep,
     *,
     disabled: bool,
-) -> Stated:
-    return Stated(
+) -> StatedDelegator:
+    return StatedDelegator(
         "line",
         name,
         groups=tuple(sorted(groups)),
@@ -482,7 +486,7 @@ _PEOPLE = st.lists(
 @pytest.mark.deep
 @given(lists=st.lists(st.tuples(_PEOPLE, st.booleans()), max_size=5))
 def test_a_list_that_is_taken_is_what_the_directory_says(
-    tmp_path_factory: pytest.TempPathFactory, lists: list[tuple[list[Stated], bool]]
+    tmp_path_factory: pytest.TempPathFactory, lists: list[tuple[list[StatedDelegator], bool]]
 ) -> None:
     """Whatever came before: each in it is as it says, nobody else is changed, and no name is two people's."""
     with World(tmp_path_factory.mktemp("law") / "ledger", policy=PERMIT_ALL) as world:
@@ -513,7 +517,7 @@ def test_a_list_that_is_taken_is_what_the_directory_says(
         world.check()
 
 
-def _again(world: World, people: list[Stated], **fields: Any) -> int | None:
+def _again(world: World, people: list[StatedDelegator], **fields: Any) -> int | None:
     return bring_roster(world, Roster(tuple(people)), **fields).event
 
 
@@ -536,8 +540,8 @@ def test_a_change_by_hand_outlives_a_list_that_does_not_tell_of_it(world: World)
 
 
 def test_the_event_names_the_file(world: World) -> None:
-    source = Source("jsonl", "ab" * 32)
-    roster = Roster((Stated("line 1", "user:alice"),))
+    source = RosterSource("jsonl", "ab" * 32)
+    roster = Roster((StatedDelegator("line 1", "user:alice"),))
     world.authority.perform(ops.ImportDelegators(roster=roster, source=source, reason="night", most=None))
     event = world.events()[-1]
     assert (event["form"], event["content"], event["reason"]) == ("jsonl", "ab" * 32, "night")

@@ -7,14 +7,14 @@ import json
 import pytest
 
 from jitid.capabilities.directory.roster import json_lines
-from jitid.capabilities.directory.roster.roster_entry import KEEP, Stated, merged
+from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator, merged
 from jitid.cli.directory import delegator_rows
 from jitid.errors import UsageError
 from jitid.model.delegator import Delegator
 from tests.builders import NOW
 
 
-def read(*lines: str) -> list[Stated]:
+def read(*lines: str) -> list[StatedDelegator]:
     """Return what lines state."""
     return list(json_lines.read(enumerate(lines, start=1)).people)
 
@@ -44,9 +44,9 @@ def test_what_is_absent_is_not_stated_and_null_is_none() -> None:
         '{"name": "alice"}',
         '{"name": "bob", "entitlements": null, "groups": null, "manager": null, "aliases": null}',
     )
-    assert bare == Stated("line 1", "user:alice")
+    assert bare == StatedDelegator("line 1", "user:alice")
     assert bare.entitlements is KEEP
-    assert none == Stated("line 2", "user:bob", None, KEEP, (), None, ())
+    assert none == StatedDelegator("line 2", "user:bob", None, KEEP, (), None, ())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.directory.roster import scim
-from jitid.capabilities.directory.roster.roster_entry import KEEP, Roster, Stated
+from jitid.capabilities.directory.roster.roster_entry import KEEP, Roster, StatedDelegator
 from jitid.errors import UsageError
 
 # RFC 7643, section 8.3, with what an authority of ours has no use for, and two changes: the user name is one that can
@@ -64,14 +64,14 @@ def listed(*users: object, **more: object) -> str:
     )
 
 
-def people(*users: object) -> list[Stated]:
+def people(*users: object) -> list[StatedDelegator]:
     """Return what users in a list response state."""
     return list(scim.read(listed(*users)).people)
 
 
 def test_the_full_user_of_the_standard_is_read() -> None:
     first, second = people(FULL, MANAGER)
-    assert first == Stated(
+    assert first == StatedDelegator(
         ".Resources[0]",
         "user:bjensen@example.com",
         ("deploy:*",),
@@ -86,7 +86,7 @@ def test_the_full_user_of_the_standard_is_read() -> None:
     # Another one of the list has what this one lacks: so this one has none of it.
     assert (
         second[2:]
-        == Stated(
+        == StatedDelegator(
             "",
             "",
             (),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.capabilities.directory.roster import spreadsheet
-from jitid.capabilities.directory.roster.roster_entry import KEEP, Stated, check_group, merged
+from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator, check_group, merged
 from jitid.cli.directory import delegator_rows
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
@@ -17,20 +17,20 @@ from jitid.model.delegator import Delegator
 from tests.builders import NOW
 
 
-def read(*lines: str) -> list[Stated]:
+def read(*lines: str) -> list[StatedDelegator]:
     """Return what lines of CSV state."""
     return list(spreadsheet.read([f"{line}\r\n" for line in lines]).people)
 
 
 def test_a_column_that_is_not_there_states_nothing() -> None:
     (one,) = read("name", "alice")
-    assert one == Stated("line 2", "user:alice")
+    assert one == StatedDelegator("line 2", "user:alice")
     assert one.groups is KEEP
 
 
 def test_a_blank_cell_states_that_there_is_none() -> None:
     (one,) = read("name,entitlements,groups,manager,aliases,external_id,disabled", "alice,,,,,,")
-    assert one == Stated("line 2", "user:alice", (), KEEP, (), None, (), disabled=False)
+    assert one == StatedDelegator("line 2", "user:alice", (), KEEP, (), None, (), disabled=False)
 
 
 def test_several_values_are_parted_by_semicolons_and_scopes_by_blanks_too() -> None:

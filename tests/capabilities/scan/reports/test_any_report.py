@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.scan.reports.any_report import ReportFormat, parse
 from jitid.capabilities.scan.reports.json_reader import MAX_DEPTH, MAX_VALUE
-from jitid.capabilities.scan.reports.reported_finding import Reported
+from jitid.capabilities.scan.reports.reported_finding import ReportedFinding
 from jitid.errors import UsageError
 from jitid.model.sighting import LONGEST_PLACE, Sighting
 from jitid.redaction.token_format import OPAQUE_PREFIX, checksum
@@ -87,7 +87,9 @@ SARIF: dict[str, Any] = {
 }
 
 
-def read(text: str | bytes, format_: ReportFormat | None = None, step: int = 1 << 16) -> list[Reported]:
+def read(
+    text: str | bytes, format_: ReportFormat | None = None, step: int = 1 << 16
+) -> list[ReportedFinding]:
     """Return all findings of a report that comes in pieces of so many bytes."""
     data = text.encode() if isinstance(text, str) else text
     return list(parse((data[at : at + step] for at in range(0, len(data), step)), format_))
@@ -179,7 +181,7 @@ def test_what_is_no_report_is_refused_with_its_place(text: str, why: str) -> Non
 def test_what_stood_before_the_break_comes_first_and_is_counted() -> None:
     """Whoever reads batch by batch knows what was told, and up to where."""
     text = "[" + ",\n".join([json.dumps(GITLEAKS)] * 3) + ",\n{"
-    came: list[Reported] = []
+    came: list[ReportedFinding] = []
     with pytest.raises(UsageError, match=r"cut short: it ends at character \d+ \(line 4\), after 3 findings"):
         for one in parse([text.encode()]):
             came.append(one)  # noqa: PERF402 - what came before the error is what counts

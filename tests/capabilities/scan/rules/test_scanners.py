@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from jitid.capabilities.scan.reports.any_report import ReportFormat, parse
-from jitid.capabilities.scan.reports.reported_finding import Reported
+from jitid.capabilities.scan.reports.reported_finding import ReportedFinding
 from jitid.capabilities.scan.rules.rule_file import RuleFormat, rules
 from jitid.redaction.token_format import is_opaque
 from jitid.search.find import Finds
@@ -65,12 +65,12 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
         yield Tree(folder, left, shell, served.url)
 
 
-def reports(folder: Path, name: str, format_: ReportFormat | None = None) -> list[Reported]:
+def reports(folder: Path, name: str, format_: ReportFormat | None = None) -> list[ReportedFinding]:
     """Return what a report says."""
     return list(parse([(folder / name).read_bytes()], format_))
 
 
-def strings(found: list[Reported]) -> Finds:
+def strings(found: list[ReportedFinding]) -> Finds:
     """Return the strings of ours in the findings of a report."""
     finds = Finds()
     for one in found:
@@ -78,7 +78,7 @@ def strings(found: list[Reported]) -> Finds:
     return finds
 
 
-def check(tree: Tree, found: list[Reported], *, history: bool) -> None:
+def check(tree: Tree, found: list[ReportedFinding], *, history: bool) -> None:
     """Hold a report to what was left there: each string is found, and in its place."""
     left = [one for one in tree.left if history or not one.gone]
     finds = strings(found)
@@ -97,7 +97,7 @@ def check(tree: Tree, found: list[Reported], *, history: bool) -> None:
         assert commits
 
 
-def missed(found: list[Reported]) -> set[bytes]:
+def missed(found: list[ReportedFinding]) -> set[bytes]:
     """Return the findings that hold no string of ours."""
     return {one.text for one in found if not len(strings([one]))}
 
