@@ -303,3 +303,14 @@ def test_files_named_in_docstrings_and_comments_are_there() -> None:
         if not any(f"/{each}.py".endswith(f"/{file}") for each in modules())
     }
     assert not named
+
+
+def test_no_class_name_stands_for_two_things() -> None:
+    """What is searched for by the name of a class is one thing; the two ledgers have the same rooms."""
+    places: dict[str, set[str]] = {}
+    for name in modules():
+        ledger = name.startswith(("ledger/sqlite/", "ledger/postgres/"))
+        for node in ast.walk(tree(name)):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, set()).add("ledger" if ledger else name)
+    assert not {name: files for name, files in places.items() if len(files) > 1}
