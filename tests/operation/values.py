@@ -56,10 +56,10 @@ _BY_FORM = {
     id(common.RULE): st.sampled_from(NAMES),
     id(common.KIND): st.sampled_from(["jwt", "opaque", "exec:vault"]),
     id(field_table.BY_FIELD["Fix.sweep"]): st.uuids().map(str),
-    id(field_table.BY_FIELD["Source.content"]): st.binary(min_size=32, max_size=32).map(bytes.hex),
+    id(field_table.BY_FIELD["RosterSource.content"]): st.binary(min_size=32, max_size=32).map(bytes.hex),
     id(field_table.BY_FIELD["Process.boot"]): st.uuids().map(str),
     id(field_table.BY_FIELD["StoredPolicy.digest"]): st.binary(min_size=1, max_size=32).map(bytes.hex),
-    id(field_table.BY_FIELD["Asked.context"]): st.sampled_from(["{}", '{"ip":"192.0.2.1"}']),
+    id(field_table.BY_FIELD["UseRequest.context"]): st.sampled_from(["{}", '{"ip":"192.0.2.1"}']),
     id(field_table.BY_FIELD["IssueRequest.details"]): st.sampled_from(['{"type":"a"}', '{"n":1,"type":"b"}']),
     id(field_table.BY_FIELD["Selection.fingerprints"]): st.binary(min_size=32, max_size=32),
 }
