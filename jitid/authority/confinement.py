@@ -56,26 +56,26 @@ def examine(config: Config) -> SeenState:
 
 def _beside(config: Config) -> SeenState:
     try:
-        path = authority_open.home_path(config)
+        place = authority_open.place_of(config)
     except JitidError as error:
         raise UnexaminedError(error.message) from error
-    found = _of_folder(path)
+    found = _of_folder(place.home)
     if found is not None:
         return found
-    if authority_open.is_database(config):
-        place = authority_open.place_shown(config)
+    if place.in_database:
         return SeenState(
             Confinement.KEY_READABLE,
-            f"the configuration has the address of {place}, and so the ledger itself",
+            f"the configuration has the address of {place.shown()}, and so the ledger itself",
         )
     try:
-        os.lstat(path)
+        os.lstat(place.home)
     except FileNotFoundError:
         raise UnexaminedError("there is no ledger yet") from None
     except OSError:
         pass
     return SeenState(
-        Confinement.CONFINED, f"this user can neither read nor write {path}, and no authority is configured"
+        Confinement.CONFINED,
+        f"this user can neither read nor write {place.home}, and no authority is configured",
     )
 
 

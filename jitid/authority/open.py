@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING
 
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.issue.operations import Issue
-from jitid.errors import ConfigurationError, IntegrityError, JitidError, StorageError, UsageError
+from jitid.errors import ConfigurationError, IntegrityError, JitidError, UsageError
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger
+from jitid.ledger.sqlite.ledger_folder import LedgerFolder
 from jitid.model.ledger_rows import Names
 from jitid.operation.base import Operation, Result
 from jitid.system.xdg import authority_folder
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from jitid.keys.keyring import Keyring, Signer
     from jitid.keys.transit_engine import Engine
     from jitid.ledger.contract import Ledger
+    from jitid.ledger.place import LedgerPlace
     from jitid.model.check_result import Check
     from jitid.operation.authority import Authority
     from jitid.operation.terms import Terms
@@ -91,48 +94,20 @@ def open_local(
         IntegrityError: it is damaged, or open to others.
 
     """
-    if is_database(config):
-        found = _open_database(config, patience, issuer)
-        if found is None:
-            raise StorageError(
-                f"there is no ledger in {_shown(config)} yet",
-                "the first `jitid issue` makes it; or name another with --ledger",
-            )
-    else:
-        path = ledger_path(config)
-        if not folder.exists(path):
-            raise StorageError(
-                f"there is no ledger at {path} yet",
-                "the first `jitid issue` makes it; or name another with --ledger",
-            )
-        found = _authority(config, path, patience, issuer)
+    place = place_of(config)
+    found = _open(config, place, patience=patience, issuer=issuer)
+    if found is None:
+        raise place.missing()
     return found.accepting(owns=True) if accept_clock else found
 
 
-def standing(config: Config) -> Callable[[], None]:
+def watch(config: Config) -> Callable[[], None]:
     """Return a check that the ledger is still the one that is there now, whole and private.
 
     The check raises as `open_authority` does, and StorageError for another ledger in its place.
     """
-    if config.remote is not None:
-        # Whoever answers is found out with each answer.
-        return lambda: None
-    if is_database(config):
-        # Whoever connects again looks whether it is still the same.
-        return lambda: None
-    path = ledger_path(config)
-    first = _inode(path)
-
-    def check() -> None:
-        try:
-            same = folder.exists(path) and _inode(path) == first
-        except FileNotFoundError:
-            # It went away between two looks.
-            same = False
-        if not same:
-            raise StorageError(f"the ledger at {path} was removed or replaced", "start again")
-
-    return check
+    # Whoever answers elsewhere is found out with each answer.
+    return place_of(config).watch() if config.remote is None else lambda: None
 
 
 def policy_mark(config: Config) -> object:
@@ -163,22 +138,20 @@ def open_for_issue(config: Config, operation: Issue, note: Callable[[str], None]
     remote = _remote(config)
     if remote is not None:
         return remote
-    found = _open_database(config) if is_database(config) else None
+    found = _open(config, place_of(config), note=note)
     if found is not None:
-        _make_home(config, note)
         return found
-    if is_database(config) or not folder.exists(ledger_path(config)):
-        if operation.requests[0].parent is not None:
-            return open_authority(config)
-        try:
-            open_for_preview(config).perform(
-                Issue(requests=operation.requests, delegator_token=operation.delegator_token, dry_run=True)
-            )
-        except (UsageError, ConfigurationError):
-            raise
-        except JitidError:
-            # A denial is for the new ledger to remember.
-            pass
+    if operation.requests[0].parent is not None:
+        return open_authority(config)
+    try:
+        open_for_preview(config).perform(
+            Issue(requests=operation.requests, delegator_token=operation.delegator_token, dry_run=True)
+        )
+    except (UsageError, ConfigurationError):
+        raise
+    except JitidError:
+        # A denial is for the new ledger to remember.
+        pass
     return open_or_create_authority(config, note)
 
 
@@ -198,22 +171,20 @@ def open_or_create_local(config: Config, note: Callable[[str], None]) -> LocalAu
         IntegrityError: a part of it is missing, damaged, or open to others.
 
     """
-    if is_database(config):
-        return _open_or_create_database(config, note)
-    path = ledger_path(config)
-    if folder.exists(path):
-        return _authority(config, path)
-    from jitid.policy.default import default_files
-
+    place = place_of(config)
+    found = _open(config, place)
+    if found is not None:
+        return found
     names = _new_names(config)
-    made = folder.create(path, names, default_files(), by=caller(), now=int(time.time()))
-    if not folder.exists(path):
-        raise IntegrityError(f"the ledger at {path} went away while it was made")
-    authority = _authority(config, path)
+    made = place.create(names, _first_policy(), float(config.number("timeout")))
+    found = _open(config, place)
+    if found is None:
+        raise IntegrityError(f"the ledger in {place.shown()} went away while it was made")
+    for told in made:
+        note(told)
     if made:
-        note(f"first use: made a ledger with a signing key and a default policy in {path}")
         note(f"issuer {names.issuer}, trust domain {names.trust_domain}; to change the issuer: {_RENAME}")
-    return authority
+    return found
 
 
 def open_for_preview(config: Config) -> Authority:
@@ -221,15 +192,13 @@ def open_for_preview(config: Config) -> Authority:
     remote = _remote(config)
     if remote is not None:
         return remote
-    path = home_path(config)
-    found = _open_database(config) if is_database(config) else None
+    place = place_of(config)
+    found = _open(config, place)
     if found is not None:
         return found
-    if not is_database(config) and folder.exists(path):
-        return _authority(config, path)
     db = sqlite_ledger.create(":memory:", _new_names(config), int(time.time()))
     ledger = sqlite_ledger.SqliteLedger(db, os.devnull, caller(), time.time, float(config.number("timeout")))
-    return _over(config, ledger, path)
+    return _over(config, ledger, place)
 
 
 def examine(config: Config) -> list[Check]:
@@ -262,24 +231,9 @@ def look(config: Config, operation: Operation[Result]) -> Result:
         StorageError: the database is missing, or out of reach.
 
     """
-    if is_database(config):
-        from jitid.ledger.postgres import open as postgres_open
-
-        return postgres_open.look(
-            config.ledger,
-            lambda ledger: _over(config, ledger, home_path(config)).perform(operation),
-            by=caller(),
-            timeout=float(config.number("timeout")),
-        )
-    from jitid.ledger.sqlite import read_only
-
-    path = ledger_path(config)
-    return read_only.look(
-        os.path.join(path, folder.DATABASE),
-        os.path.join(path, folder.LOCK),
-        lambda ledger: _over(config, ledger, path).perform(operation),
-        by=caller(),
-        timeout=float(config.number("timeout")),
+    place = place_of(config)
+    return place.look(
+        lambda ledger: _over(config, ledger, place).perform(operation), float(config.number("timeout"))
     )
 
 
@@ -301,8 +255,8 @@ def sweep_head(config: Config) -> str | None:
     return os.path.join(home_path(config), folder.VERIFIED)
 
 
-def ledger_path(config: Config) -> str:
-    """Return the folder that the configuration names.
+def place_of(config: Config) -> LedgerPlace:
+    """Return where the ledger is that the configuration names.
 
     Raises:
         ConfigurationError: it names a ledger of a sort that this jitid does not have.
@@ -310,7 +264,11 @@ def ledger_path(config: Config) -> str:
 
     """
     must_be_beside(config)
-    return folder_of(config.ledger)
+    if not is_address(config.ledger):
+        return LedgerFolder(folder_of(config.ledger), caller())
+    from jitid.ledger.postgres.ledger_database import LedgerDatabase
+
+    return LedgerDatabase(config.ledger, config.text("home") or authority_folder(), caller())
 
 
 def must_be_beside(config: Config) -> None:
@@ -358,11 +316,6 @@ def room(config: Config) -> int | None:
     return None if config.remote is None else 700_000
 
 
-def is_database(config: Config) -> bool:
-    """Tell whether the configuration names a ledger in a database, and no authority elsewhere."""
-    return config.remote is None and is_address(config.ledger)
-
-
 def is_address(url: str) -> bool:
     """Tell whether the address of a ledger is one of a database."""
     return url.startswith(("postgresql://", "postgres://"))
@@ -371,127 +324,66 @@ def is_address(url: str) -> bool:
 def home_path(config: Config) -> str:
     """Return the folder that keys and policy are in: the ledger's own, or this machine's where it is in a database.
 
-    Raises:
-        ConfigurationError: the configuration names a ledger of a sort that this jitid does not have.
-
+    Raises as `place_of` does.
     """
-    if not is_database(config):
-        return ledger_path(config)
-    return config.text("home") or authority_folder()
-
-
-def place_shown(config: Config) -> str:
-    """Return where the ledger is, as it may be shown: an address without its passwords. Raises as `home_path` does."""
-    return _shown(config) if is_database(config) else ledger_path(config)
+    return place_of(config).home
 
 
 def place_text(url: str) -> str:
     """Return the address of a ledger as it may be shown."""
     if not is_address(url):
         return url
-    from jitid.ledger.postgres import open as postgres_open
+    from jitid.ledger.postgres.address import shown
 
-    return postgres_open.shown(url)
-
-
-def is_there(config: Config) -> bool:
-    """Tell whether the database has a ledger. Raises StorageError and RefusedError where that cannot be told."""
-    from jitid.ledger.postgres import open as postgres_open
-
-    return postgres_open.is_there(config.ledger, by=caller(), timeout=float(config.number("timeout")))
+    return shown(url)
 
 
-def must_have_ledger(config: Config) -> None:
-    """Raise IntegrityError if this machine has signing keys of a ledger that the database does not hold."""
-    from jitid.ledger.postgres import home
-    from jitid.ledger.postgres import open as postgres_open
-
-    path = home_path(config)
-    if home.has_keys(path):
-        others = postgres_open.schemas(config.ledger, float(config.number("timeout")))
-        raise home.lost_ledger(path, _shown(config), others)
-
-
-def _shown(config: Config) -> str:
-    from jitid.ledger.postgres import open as postgres_open
-
-    return postgres_open.shown(config.ledger)
-
-
-def _open_database(
-    config: Config, patience: float | None = None, issuer: str | None = None
+def _open(
+    config: Config,
+    place: LedgerPlace,
+    *,
+    patience: float | None = None,
+    issuer: str | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> LocalAuthority | None:
-    """Return the authority over the ledger in a database; None if there is none yet."""
-    from jitid.ledger.postgres import home
-    from jitid.ledger.postgres import open as postgres_open
+    """Return the authority over the ledger at a place; None if there is none yet.
 
-    path = home_path(config)
-    home.exists(path)
+    What this machine lacks beside it is made; `note` is told, and where there is none, whoever only looks can do
+    without it.
+    """
     timeout = float(config.number("timeout"))
-    if patience is not None:
-        timeout = min(timeout, patience)
-    ledger = postgres_open.connect(config.ledger, by=caller(), timeout=timeout)
-    if ledger is None and home.has_keys(path):
-        # A first use that ends just now gives its key a name after the ledger is there.
-        ledger = postgres_open.connect(config.ledger, by=caller(), timeout=timeout)
-        if ledger is None:
-            must_have_ledger(config)
+    ledger = place.open(timeout if patience is None else min(timeout, patience))
     if ledger is None:
         return None
     folder.check_names(ledger.names, _stated(config, issuer))
-    if not os.path.lexists(path):
-        # Whoever only looks can do without it.
+    if note is None:
         with suppress(JitidError):
-            _make_home(config, None)
-    return _over(config, ledger, path)
+            place.furnish(_first_policy)
+    elif place.furnish(_first_policy):
+        note(f"first use on this machine: made {place.home}, with a default policy")
+    return _over(config, ledger, place)
 
 
-def _make_home(config: Config, note: Callable[[str], None] | None) -> None:
-    """Make this machine's folder of keys and policy, if there is none yet, and say so."""
-    from jitid.ledger.postgres import home
+def _first_policy() -> Sequence[tuple[str, str]]:
+    """Return names and texts of the policy files that a new folder gets."""
     from jitid.policy.default import default_files
 
-    path = home_path(config)
-    if not home.exists(path):
-        home.make(path, default_files())
-        if note is not None:
-            note(f"first use on this machine: made {path}, with a default policy")
-
-
-def _open_or_create_database(config: Config, note: Callable[[str], None]) -> LocalAuthority:
-    from jitid.ledger.postgres import open as postgres_open
-    from jitid.policy.default import default_files
-
-    found = _open_database(config)
-    if found is not None:
-        return found
-    names, path, timeout = _new_names(config), home_path(config), float(config.number("timeout"))
-    others = postgres_open.schemas(config.ledger, timeout)
-    made = postgres_open.create(config.ledger, path, names, default_files(), by=caller(), timeout=timeout)
-    found = _open_database(config)
-    if found is None:
-        raise IntegrityError(f"the ledger in {_shown(config)} went away while it was made")
-    if made:
-        note(
-            f"first use: made a ledger in {_shown(config)}, with a signing key and a default policy in {path}"
-        )
-        if others:
-            note(
-                f"the schema {others[0]} of that database already has another ledger; to use that one instead: "
-                f"?options=-csearch_path%3D{others[0]}"
-            )
-        note(f"issuer {names.issuer}, trust domain {names.trust_domain}; to change the issuer: {_RENAME}")
-    return found
+    return default_files()
 
 
 def caller() -> str:
     """Return the login of whoever runs this process, or its number where it has no name."""
+    return _login(os.getuid())
+
+
+@cache
+def _login(user: int) -> str:
     import pwd
 
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        return pwd.getpwuid(user).pw_name
     except KeyError:
-        return str(os.getuid())
+        return str(user)
 
 
 def _known_only(config: Config) -> bool:
@@ -512,39 +404,19 @@ def _new_names(config: Config) -> Names:
     )
 
 
-def _authority(
-    config: Config, path: str, patience: float | None = None, issuer: str | None = None
-) -> LocalAuthority:
-    timeout = float(config.number("timeout"))
-    ledger = folder.open_ledger(
-        path, by=caller(), timeout=timeout if patience is None else min(timeout, patience)
-    )
-    folder.check_names(ledger.names, _stated(config, issuer))
-    return _over(config, ledger, path)
-
-
-def _inode(path: str) -> tuple[int, int] | None:
-    """Return which file the database is, whatever it holds."""
-    try:
-        status = os.lstat(os.path.join(path, folder.DATABASE))
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
 def _stated(config: Config, issuer: str | None = None) -> dict[str, str | None]:
     """Return the names that the configuration states, but for an issuer that is to become the ledger's."""
     stated = {what: config.text(what) for what in ("issuer", "trust_domain")}
     return {**stated, "issuer": None} if issuer is not None and stated["issuer"] == issuer else stated
 
 
-def _over(config: Config, ledger: Ledger, path: str) -> LocalAuthority:
-    keyring = keyring_of(config, path)
+def _over(config: Config, ledger: Ledger, place: LedgerPlace) -> LocalAuthority:
+    keyring = with_transit(config, place.keyring())
     targets = _targets(config, ledger, keyring)
     return LocalAuthority(
         ledger,
         keyring,
-        terms=lambda: _terms(config, path)._replace(targets=targets),
+        terms=lambda: _terms(config, place.home)._replace(targets=targets),
         targets=targets,
         audiences=config.many("audience"),
         oidc=config.oidc,
@@ -577,16 +449,10 @@ def _targets(config: Config, ledger: Ledger, keyring: Keyring) -> Callable[[], T
     return supply
 
 
-def keyring_of(config: Config, path: str) -> Keyring:
-    """Return the private keys of the ledger in the folder `path`, or of this machine for one in a database."""
-    if not is_database(config):
-        found = folder.keyring(path)
-    else:
-        from jitid.ledger.postgres import home
-
-        found = home.keyring(path)
-    found.transit = lambda name: _engine(config, name)
-    return found
+def with_transit(config: Config, keyring: Keyring) -> Keyring:
+    """Return a keyring that reaches keys in the transit engines of the configuration's targets, too."""
+    keyring.transit = lambda name: _engine(config, name)
+    return keyring
 
 
 _TRANSITS: dict[tuple[int, str], Transit] = {}
@@ -646,9 +512,7 @@ def policy_files(config: Config, path: str) -> list[tuple[str, str]]:
     """
     place = policy_place(config, path)
     if place is None:
-        from jitid.policy.default import default_files
-
-        return list(default_files())
+        return list(_first_policy())
     from jitid.config.policy_files import read_policy
 
     stated = config.text("policy") is not None

@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.authority.open import caller, is_database, keyring_of, ledger_path, must_be_beside
+from jitid.authority.open import caller, place_of, with_transit
 from jitid.backup import archive, snapshot
 from jitid.backup.snapshot import BackupProgress, Manifest
 from jitid.errors import (
     JitidError,
     OutputError,
     RefusedError,
-    StorageError,
     UsageError,
 )
 from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite.ledger_folder import LedgerFolder
 from jitid.system.files import sync_folder
 from jitid.values.text import quote
 
@@ -62,22 +62,21 @@ def back_up(
         UsageError: something is at the place already.
 
     """
-    must_be_beside(config)
-    if is_database(config):
+    source = place_of(config)
+    if not isinstance(source, LedgerFolder):
         raise UsageError(
             "a ledger in a database is backed up by what backs up the database; nothing was written",
             "pg_dump makes a consistent copy",
         )
-    path = ledger_path(config)
-    if not folder.exists(path):
-        raise StorageError(f"there is no ledger at {path}", "name another with --ledger")
+    source.must_exist()
+    path = source.home
     place = _place(to, path)
     with aside_for(to, place) as aside:
         try:
             manifest = snapshot.take(
                 path,
                 aside,
-                keyring_of(config, path),
+                with_transit(config, source.keyring()),
                 keys=keys,
                 verify=verify,
                 by=caller(),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from jitid.authority.open import caller, is_database, keyring_of, ledger_path, must_be_beside
+from jitid.authority.open import caller, place_of, with_transit
 from jitid.backup import archive, revive
 from jitid.backup import snapshot as backup
 from jitid.backup.destination import OUT
@@ -21,6 +21,7 @@ from jitid.errors import IntegrityError, JitidError, StorageError, UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.sqlite import folder, read_only
+from jitid.ledger.sqlite.ledger_folder import LedgerFolder
 from jitid.ledger.sqlite.lock import FairLock
 from jitid.redaction.token_format import bare
 from jitid.system.files import read_regular, sync_folder
@@ -100,13 +101,13 @@ def restore(
         UsageError: there is something at the place, or it is another ledger's.
 
     """
-    must_be_beside(config)
-    if is_database(config):
+    target = place_of(config)
+    if not isinstance(target, LedgerFolder):
         raise UsageError(
             "a backup is put back into a folder; nothing was restored",
             "jitid --ledger DIR ledger restore BACKUP, then jitid --ledger DIR ledger copy --to URL",
         )
-    shown = ledger_path(config)
+    shown = target.home
     path = os.path.abspath(shown)
     timeout = float(config.number("timeout"))
     present = folder.content(path)
@@ -131,7 +132,7 @@ def restore(
                         "it was made would live again; nothing was restored",
                         "leave --keep-live out, or take a newer backup",
                     )
-                keyring = keyring_of(config, aside)
+                keyring = with_transit(config, folder.keyring(aside))
                 _take_over(ledger, Keyring(os.path.join(path, folder.KEYS)), keyring)
                 progress("recording")
                 done = revive.revive(

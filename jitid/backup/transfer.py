@@ -6,15 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.authority.open import (
-    caller,
-    folder_of,
-    home_path,
-    is_address,
-    is_database,
-    ledger_path,
-    must_be_beside,
-)
+from jitid.authority.open import caller, folder_of, is_address, place_of
 from jitid.backup.copy_ledger import Copy, copy
 from jitid.capabilities.trust.rotation import still_tells
 from jitid.errors import IntegrityError, StorageError, UsageError
@@ -23,13 +15,14 @@ from jitid.ledger.copy_rows import CopySource, CopyTarget
 from jitid.ledger.postgres import home
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.sqlite import folder
-from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
+from jitid.ledger.sqlite.copy import SqliteTarget
 from jitid.model.ledger_rows import SigningKey
 from jitid.system.files import write_private
 from jitid.system.xdg import authority_folder
 
 if TYPE_CHECKING:
     from jitid.config.effective import Config
+    from jitid.ledger.place import LedgerPlace
 
 
 class CopyRequest(NamedTuple):
@@ -56,16 +49,15 @@ def copy_ledger(
         IntegrityError: the ledger does not hold by itself, or lacks a key that signs.
 
     """
-    must_be_beside(config)
-    source, ours = _source(config)
-    own = folder.keyring(ours) if not is_database(config) else home.keyring(ours)
+    place = place_of(config)
+    source, own = place.source(float(config.number("timeout"))), place.keyring()
     if is_address(wanted.to):
-        return _to_database(config, wanted, source, ours, own, progress, note)
-    target = SqliteTarget(_place(config, wanted))
+        return _to_database(config, wanted, source, place.home, own, progress, note)
+    target = SqliteTarget(_target_folder(place, wanted.to))
 
     def furnish() -> None:
         _give_keys(source, own, Keyring(target.keys))
-        _give_policy(os.path.join(ours, folder.POLICY), target.policy)
+        _give_policy(os.path.join(place.home, folder.POLICY), target.policy)
 
     return copy(
         source,
@@ -78,29 +70,12 @@ def copy_ledger(
     )
 
 
-def _source(config: Config) -> tuple[CopySource, str]:
-    """Return the ledger, and the folder of its keys and its policy."""
-    timeout = float(config.number("timeout"))
-    if is_database(config):
-        from jitid.ledger.postgres.open import must_be_installed
-
-        must_be_installed()
-        from jitid.ledger.postgres.copy import PostgresSource
-
-        path = home_path(config)
-        home.exists(path)
-        return PostgresSource(config.ledger, timeout), path
-    path = ledger_path(config)
-    if not folder.exists(path):
-        raise StorageError(f"there is no ledger at {path}", "name another with --ledger")
-    return SqliteSource(path, timeout), path
-
-
-def _place(config: Config, wanted: CopyRequest) -> str:
-    place = folder_of(wanted.to)
-    if not is_database(config) and os.path.realpath(place) == os.path.realpath(ledger_path(config)):
+def _target_folder(source: LedgerPlace, to: str) -> str:
+    """Return the folder that is to hold the copy. Raises UsageError if the ledger itself is there."""
+    path = folder_of(to)
+    if not source.in_database and os.path.realpath(path) == os.path.realpath(source.home):
         raise UsageError("the ledger is there already; nothing was copied", "name another place with --to")
-    return place
+    return path
 
 
 def _to_database(
@@ -112,7 +87,7 @@ def _to_database(
     progress: Callable[[str, int], None],
     note: Callable[[str], None],
 ) -> Copy:
-    from jitid.ledger.postgres.open import must_be_installed
+    from jitid.ledger.postgres.ledger_database import must_be_installed
 
     must_be_installed()
     from jitid.ledger.postgres.copy import PostgresTarget

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.authority.open import is_database
+from jitid.authority.open import is_address
 
 if TYPE_CHECKING:
     from jitid.config.effective import Config
@@ -21,7 +21,7 @@ def are_missing(config: Config) -> bool:
     """
     return (
         config.remote is None
-        and not is_database(config)
+        and not is_address(config.ledger)
         and config.text("serve_socket") is None
         and config.text("serve_bind") is None
         and not _proves_persons(config)

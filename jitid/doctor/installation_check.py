@@ -21,6 +21,8 @@ from jitid.capabilities.inventory.operations import ListCredentials
 from jitid.capabilities.targets.operations import ExamineTargets
 from jitid.config.effective import Config
 from jitid.errors import ConfigurationError, DamagedError, JitidError
+from jitid.ledger.place import LedgerPlace
+from jitid.ledger.postgres.ledger_database import LedgerDatabase
 from jitid.ledger.sqlite import folder
 from jitid.model.check_result import Check, Named, UnexaminedError, failure, ok, unexamined, warning
 from jitid.model.ledger_rows import Filter
@@ -59,23 +61,26 @@ class Installation(NamedTuple):
         if self.trouble is not None and self.config.origin(setting) == "default":
             raise UnexaminedError("the configuration cannot be used")
 
-    @property
-    def in_database(self) -> bool:
-        """Whether the ledger is in a database, and only keys and policy in a folder."""
-        return authority_open.is_database(self.config)
+    def where(self) -> LedgerPlace:
+        """Return where the ledger is. Raises UnexaminedError where that cannot be told."""
+        self.known("ledger")
+        try:
+            return authority_open.place_of(self.config)
+        except JitidError as error:
+            raise UnexaminedError(error.message) from error
 
     def content(self) -> tuple[str, set[str]]:
         """Return the folder of keys and policy, the ledger's own unless that is in a database, and what is in it.
 
         Raises UnexaminedError where it cannot be looked at.
         """
-        self.known("ledger")
+        where = self.where()
+        path = where.home
         try:
-            path = authority_open.home_path(self.config)
             present = folder.content(path)
         except JitidError as error:
             raise UnexaminedError(error.message) from error
-        if self.in_database:
+        if where.in_database:
             return path, present
         if present and not present & {folder.DATABASE, folder.KEYS}:
             # It may be a home folder, or all of the disk.
@@ -86,7 +91,7 @@ class Installation(NamedTuple):
         """Return the ledger's folder. Raises UnexaminedError where there is none to be looked at."""
         path, present = self.content()
         if not present:
-            what = "folder of keys and policy on this machine" if self.in_database else "ledger"
+            what = "folder of keys and policy on this machine" if self.where().in_database else "ledger"
             raise UnexaminedError(f"there is no {what} yet")
         return path
 
@@ -204,10 +209,11 @@ def _configuration(installation: Installation) -> Iterator[Check]:
 
 def _ledger(installation: Installation) -> Iterator[Check]:
     installation.known("ledger")
-    if installation.in_database:
-        yield from _in_database(installation)
+    place = authority_open.place_of(installation.config)
+    if isinstance(place, LedgerDatabase):
+        yield from _in_database(place, float(installation.config.number("timeout")))
         return
-    path = authority_open.ledger_path(installation.config)
+    path = place.home
     present = folder.content(path)
     if not present:
         yield warning("ledger", f"there is no ledger at {path} yet", FIRST_ISSUE)
@@ -225,7 +231,7 @@ def _ledger(installation: Installation) -> Iterator[Check]:
 
 def _leftovers(installation: Installation) -> Iterator[Check]:
     """Tell of what somebody who was killed has left in the ledger's folder and beside it."""
-    if installation.in_database:
+    if installation.where().in_database:
         raise UnexaminedError("the ledger is in a database")
     path = os.path.abspath(installation.place())
     parent, name = os.path.split(path)
@@ -263,7 +269,7 @@ def _is_held(path: str) -> bool:
 
 def _log(installation: Installation) -> Iterator[Check]:
     """Tell how much of the ledger is in its write-ahead log alone."""
-    if installation.in_database:
+    if installation.where().in_database:
         raise UnexaminedError("the ledger is in a database")
     path = os.path.join(installation.place(), folder.DATABASE)
     try:
@@ -281,15 +287,12 @@ def _log(installation: Installation) -> Iterator[Check]:
         yield ok("log", f"the write-ahead log has {size >> 10} KiB, and belongs to the database")
 
 
-def _in_database(installation: Installation) -> Iterator[Check]:
-    place = authority_open.place_shown(installation.config)
-    if authority_open.is_there(installation.config):
-        yield ok(
-            "ledger", f"{place}, with keys and policy in {authority_open.home_path(installation.config)}"
-        )
+def _in_database(place: LedgerDatabase, timeout: float) -> Iterator[Check]:
+    if place.is_there(timeout):
+        yield ok("ledger", f"{place.shown()}, with keys and policy in {place.home}")
     else:
-        authority_open.must_have_ledger(installation.config)
-        yield warning("ledger", f"there is no ledger in {place} yet", FIRST_ISSUE)
+        place.must_have_ledger(timeout)
+        yield warning("ledger", f"there is no ledger in {place.shown()} yet", FIRST_ISSUE)
 
 
 def _permissions(installation: Installation) -> Iterator[Check]:
@@ -303,14 +306,14 @@ def _permissions(installation: Installation) -> Iterator[Check]:
         else:
             yield failure("permissions", offence)
     if fine:
-        whose = "the folder of keys and policy" if installation.in_database else "the ledger's folder"
+        whose = "the folder of keys and policy" if installation.where().in_database else "the ledger's folder"
         yield ok("permissions", f"everything in {whose} is for its owner alone")
 
 
 def _examination(installation: Installation) -> Iterator[Check]:
     names = [name for name, _ in examination.CHECKS]
     try:
-        if not installation.in_database:
+        if not installation.where().in_database:
             installation.place()
         yield from authority_open.examine(installation.config)
     except DamagedError as error:
@@ -327,7 +330,7 @@ def _examination(installation: Installation) -> Iterator[Check]:
 
 
 def _processes(installation: Installation) -> Iterator[Check]:
-    if not installation.in_database:
+    if not installation.where().in_database:
         installation.place()
     try:
         page = authority_open.look(
@@ -410,7 +413,7 @@ def _targets(installation: Installation) -> Iterator[Check]:
     if not installation.config.targets():
         yield ok("targets", "the configuration has none")
         return
-    if not installation.in_database:
+    if not installation.where().in_database:
         installation.place()
     try:
         yield from authority_open.look(installation.config, ExamineTargets())

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from jitid.authority.open import caller, is_database, ledger_path, must_be_beside
+from jitid.authority.open import caller, must_be_beside, place_of
 from jitid.backup import archive, revive
 from jitid.backup.destination import OUT, aside_for
 from jitid.capabilities.integrity import examination
 from jitid.doctor import installation_check
 from jitid.doctor.installation_check import Installation
-from jitid.errors import StorageError
-from jitid.ledger.sqlite import folder
 from jitid.model.check_result import Check, ok
 from jitid.values.times import format_time
 
@@ -59,22 +57,5 @@ def check_backup(
 
 
 def vacuum(config: Config, progress: Callable[[str], None]) -> Vacuumed:
-    """Give the room that rows have left back to the file system. Raises as `ledger.vacuuming.vacuum` does."""
-    must_be_beside(config)
-    timeout = float(config.number("timeout"))
-    if is_database(config):
-        from jitid.ledger.postgres.open import must_be_installed
-
-        must_be_installed()
-        from jitid.ledger.postgres import vacuum as postgres_vacuum
-
-        return postgres_vacuum.vacuum(config.ledger, timeout, progress)
-    path = ledger_path(config)
-    if not folder.exists(path):
-        raise StorageError(f"there is no ledger at {path}", "name another with --ledger")
-    # That it is a ledger that this jitid knows, whoever opens it finds out.
-    folder.open_ledger(path, by=caller(), timeout=timeout).close()
-    progress("vacuuming")
-    from jitid.ledger.sqlite import vacuum as sqlite_vacuum
-
-    return sqlite_vacuum.vacuum(path, timeout)
+    """Give the room that rows have left back to the file system. Raises as `LedgerPlace.vacuum` does."""
+    return place_of(config).vacuum(float(config.number("timeout")), progress)

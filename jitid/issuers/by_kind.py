@@ -9,7 +9,7 @@ from jitid.errors import UsageError
 from jitid.issuers import kube_cluster
 from jitid.issuers.target_issuer import OutsideIssuer, TargetOption
 from jitid.keys.keyring import Signer
-from jitid.ledger.postgres.open import must_be_installed
+from jitid.ledger.postgres.ledger_database import must_be_installed
 from jitid.model.credential import Kind, sort_of
 from jitid.model.target import Target
 from jitid.values.text import quote

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from jitid.authority.open import open_local, policy_mark, standing
+from jitid.authority.open import open_local, policy_mark, watch
 from jitid.errors import DamagedError, DiskError, JitidError, StorageError
 from jitid.server.oauth_errors import OAuthError
 
@@ -96,7 +96,7 @@ class Seat:
             self._authority = open_local(self._config, patience=self._patience)
             self._authority.tally = self._tally
             self._authority.places = (self._place,)
-            self._check = standing(self._config)
+            self._check = watch(self._config)
             self._mark = mark
         self._look_at = now + _LOOK
         return self._authority

@@ -129,6 +129,18 @@ def test_no_verb_makes_a_ledger_in_the_place_of_one_that_is_gone(
     assert machine.held() == keys
 
 
+def test_the_first_issue_on_another_machine_says_what_it_made_there(
+    machine: Machine, address: Callable[[], str]
+) -> None:
+    place, other = address(), str(machine.folder / "other")
+    machine.first_use(place).close()
+    once, again = (
+        machine.shell.run(*ISSUE, more={"JITID_LEDGER": place, "JITID_HOME": other}) for _ in range(2)
+    )
+    assert f"first use on this machine: made {other}, with a default policy" in once.stderr
+    assert "first use" not in again.stderr
+
+
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.authority.open import open_authority, policy_mark, standing
+from jitid.authority.open import open_authority, policy_mark, watch
 from jitid.capabilities.use.authorization import (
     EMPTY,
     UseRequest,
@@ -95,7 +95,7 @@ class _Deciding:
         self._config = given.config()
         self._mark, self._look = policy_mark(self._config), monotonic()
         self._authority: Authority = open_authority(self._config)
-        self._check = standing(self._config)
+        self._check = watch(self._config)
         self._accept_clock = given.accept_clock
         self._decided = False
         self.failed: JitidError | None = None

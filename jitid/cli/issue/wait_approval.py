@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jitid.authority.open import open_for_issue, standing
+from jitid.authority.open import open_for_issue, watch
 from jitid.capabilities.issue.approval_operations import FindApprovals, ShowApproval
 from jitid.capabilities.issue.approval_request import a_member
 from jitid.errors import ApprovalNeededError, BusyError, PolicyDeniedError
@@ -89,7 +89,7 @@ def _ask(given: Globals, denial: ApprovalNeededError) -> str:
 
 
 def _wait(given: Globals, authority: Authority, denial: ApprovalNeededError, patience: int) -> None:
-    check = standing(given.config())
+    check = watch(given.config())
     end = time.monotonic() + patience
     pause = _FIRST
     shown = _Progress(given)

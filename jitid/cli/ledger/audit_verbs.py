@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.open import open_authority, standing
+from jitid.authority.open import open_authority, watch
 from jitid.capabilities.audit.audit_log import LogFilter, UnreadableHeadError
 from jitid.capabilities.audit.operations import ReadLog, SignHead
 from jitid.capabilities.integrity.audit_export import verify_export
@@ -144,7 +144,7 @@ def _follow(
     format_ = given.format_name() or ("table" if output.is_terminal() else "tsv")
     shown = record_rows.columns(given, fields, (*BRIEF, "members") if members else BRIEF)
     config = given.config()
-    check = standing(config)
+    check = watch(config)
     stream: Stream | None = None
     authority = open_authority(config)
     for documents, seen in follow(authority, check, chosen, limit, start=start, members=members):

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.authority.open import caller, home_path, is_database
+from jitid.authority.open import caller, place_of
 from jitid.cli.invocation import Globals
 from jitid.cli.setup import installation
 from jitid.config.settings import SETTINGS
@@ -56,7 +56,7 @@ def systemd(
         work.writes,
         reaches_homes=installation.in_homes(work.needs),
         reaches_temporary=installation.in_temporary(work.needs),
-        reaches_network=is_database(given.config()) or bool(given.config().targets()),
+        reaches_network=work.reaches_database or bool(given.config().targets()),
     )
     files = {
         f"{name}.service": systemd_unit.service(job),
@@ -106,15 +106,17 @@ class _ScheduledWork(NamedTuple):
     writes: list[str]
     needs: list[str]
     """Every path that it has to reach."""
+    reaches_database: bool
 
 
 def _work(given: Globals, words: Sequence[str]) -> _ScheduledWork:
     config = given.config()
-    ledger = home_path(config)
+    place = place_of(config)
+    ledger = place.home
     chosen = _checked(given, words)
     command, needs = installation.beginning(given, config)
     needs.append(ledger)
-    address = config.ledger if is_database(config) else ledger
+    address = config.ledger if place.in_database else ledger
     command += ["--ledger", address, "--no-input", "--quiet", "sweep", *_absolute(words, chosen)]
     installation.check_words(command)
     writes = [ledger, *_written(chosen)]
@@ -126,7 +128,11 @@ def _work(given: Globals, words: Sequence[str]) -> _ScheduledWork:
                 f"jitid config set {setting} VALUE"
             )
     return _ScheduledWork(
-        command, ledger, list(dict.fromkeys(writes)), [*needs, *writes, config.text("policy") or "/"]
+        command,
+        ledger,
+        list(dict.fromkeys(writes)),
+        [*needs, *writes, config.text("policy") or "/"],
+        place.in_database,
     )
 
 

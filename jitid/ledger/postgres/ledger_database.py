@@ -1,0 +1,217 @@
+"""Ledgers in databases: opened, looked at, and made by the first use, with what PostgreSQL needs loaded only then."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from jitid.errors import ConfigurationError, LostConnectionError, StorageError
+from jitid.ledger.postgres import home
+from jitid.model.ledger_rows import Names
+
+if TYPE_CHECKING:
+    from jitid.keys.keyring import Keyring
+    from jitid.ledger.place import Answer
+    from jitid.ledger.postgres.copy import PostgresSource
+    from jitid.ledger.postgres.ledger import PostgresLedger
+    from jitid.model.vacuumed import Vacuumed
+
+_LEDGERS = """SELECT schemaname FROM pg_catalog.pg_tables WHERE tablename IN ('setting', 'chain', 'schema_version')
+     GROUP BY schemaname HAVING count(*) = 3 ORDER BY schemaname"""
+
+
+class LedgerDatabase:
+    """The place of a ledger in a database, with a folder of keys and policy on this machine."""
+
+    in_database = True
+
+    def __init__(self, address: str, home: str, by: str) -> None:
+        """Name the database, the folder on this machine, and who acts, for the audit log."""
+        self.address = address
+        self.home = home
+        self._by = by
+
+    def shown(self) -> str:
+        """Return the address without its passwords."""
+        from jitid.ledger.postgres.address import shown
+
+        return shown(self.address)
+
+    def missing(self) -> StorageError:
+        """Return the error for a ledger that has to be there and is not."""
+        return StorageError(
+            f"there is no ledger in {self.shown()} yet",
+            "the first `jitid issue` makes it; or name another with --ledger",
+        )
+
+    def open(self, timeout: float) -> PostgresLedger | None:
+        """Open the ledger; None if there is none yet.
+
+        Raises:
+            ConfigurationError: the address is none, or the driver is not installed.
+            IntegrityError: this machine has signing keys of a ledger that the database does not hold.
+            NewerSchemaError: a newer jitid made it.
+            RefusedError: the database refuses this login.
+            StorageError: it cannot be reached.
+
+        """
+        home.exists(self.home)
+        found = self._connect(timeout)
+        if found is None and home.has_keys(self.home):
+            # A first use that ends just now gives its key a name after the ledger is there.
+            found = self._connect(timeout)
+            if found is None:
+                self.must_have_ledger(timeout)
+        return found
+
+    def _connect(self, timeout: float) -> PostgresLedger | None:
+        must_be_installed()
+        from jitid.ledger.postgres.ledger import PostgresLedger
+        from jitid.ledger.postgres.session import DatabaseSession, NoLedgerError
+
+        session = DatabaseSession(self.address, timeout)
+        try:
+            session.connection()
+        except NoLedgerError:
+            return None
+        return PostgresLedger(session, self._by)
+
+    def must_have_ledger(self, timeout: float) -> None:
+        """Raise IntegrityError if this machine has signing keys of a ledger that the database does not hold."""
+        if home.has_keys(self.home):
+            raise home.lost_ledger(self.home, self.shown(), self._schemas(timeout))
+
+    def is_there(self, timeout: float) -> bool:
+        """Tell whether the database has a ledger. Raises as `look` does."""
+        must_be_installed()
+        from jitid.ledger.postgres.session import NoLedgerError
+
+        try:
+            return self.look(lambda ledger: bool(ledger.names), timeout)
+        except NoLedgerError:
+            return False
+
+    def furnish(self, policy: Callable[[], Sequence[tuple[str, str]]]) -> bool:
+        """Make this machine's folder, without a key yet, if there is none; tell whether there was none.
+
+        Raises as `home.make` does.
+        """
+        if os.path.lexists(self.home):
+            # Whoever opened the ledger has looked at it.
+            return False
+        home.make(self.home, policy())
+        return True
+
+    def create(self, names: Names, policy: Sequence[tuple[str, str]], timeout: float) -> list[str]:
+        """Make the ledger in the database, and its signing key and policy in this machine's folder.
+
+        The time is the database's. It returns what to say of it: nothing if somebody else was first.
+
+        Raises:
+            RefusedError: this user may not make tables, or not make the folder.
+            StorageError: the database cannot be reached.
+
+        """
+        others = self._schemas(timeout)
+        if not self._create(names, policy, timeout):
+            return []
+        made = f"first use: made a ledger in {self.shown()}, with a signing key and a default policy in {self.home}"
+        if not others:
+            return [made]
+        other = (
+            f"the schema {others[0]} of that database already has another ledger; to use that one instead: "
+            f"?options=-csearch_path%3D{others[0]}"
+        )
+        return [made, other]
+
+    def _create(self, names: Names, policy: Sequence[tuple[str, str]], timeout: float) -> bool:
+        """Make the ledger; tell whether this call made it."""
+        from jitid.ledger.postgres import create as postgres_create
+        from jitid.ledger.postgres.session import open_connection
+
+        db = open_connection(self.address, timeout)
+        try:
+            home.make(self.home, policy)
+            keyring = self.keyring()
+            # It becomes a key once the ledger knows it: a process that is killed leaves no key without a ledger.
+            signer = keyring.create("EdDSA", first=True)
+            try:
+                made = postgres_create.create(db, names, signer, by=self._by)
+            except LostConnectionError:
+                # The ledger may have been made. The next process that finds it gives the key its name.
+                raise
+            except BaseException:
+                keyring.forget(signer.kid)
+                raise
+            if made:
+                keyring.confirm(signer.kid)
+            else:
+                keyring.forget(signer.kid)
+            return made
+        finally:
+            db.close()
+
+    def _schemas(self, timeout: float) -> list[str]:
+        """Return the names of the database's schemas that hold a ledger."""
+        must_be_installed()
+        from jitid.ledger.postgres.session import open_connection
+
+        db = open_connection(self.address, timeout)
+        try:
+            return [name for (name,) in db.execute(_LEDGERS).fetchall()]
+        finally:
+            db.close()
+
+    def look(self, ask: Callable[[PostgresLedger], Answer], timeout: float) -> Answer:
+        """Return what `ask` finds in the ledger, of which not even the schema is brought up to date.
+
+        Raises:
+            StorageError: there is none, or it cannot be reached.
+
+        """
+        must_be_installed()
+        from jitid.ledger.postgres.ledger import PostgresLedger
+        from jitid.ledger.postgres.session import DatabaseSession
+
+        session = DatabaseSession(self.address, timeout, migrates=False)
+        try:
+            return ask(PostgresLedger(session, self._by))
+        finally:
+            session.close()
+
+    def watch(self) -> Callable[[], None]:
+        """Return a check that does nothing: whoever connects again looks whether it is still the same."""
+        return lambda: None
+
+    def keyring(self) -> Keyring:
+        """Return this machine's private keys."""
+        return home.keyring(self.home)
+
+    def source(self, timeout: float) -> PostgresSource:
+        """Return the ledger as one that is copied. Raises as `home.exists` and `look` do."""
+        must_be_installed()
+        from jitid.ledger.postgres.copy import PostgresSource
+
+        home.exists(self.home)
+        return PostgresSource(self.address, timeout)
+
+    def vacuum(self, timeout: float, progress: Callable[[str], None]) -> Vacuumed:
+        """Vacuum and analyze the ledger's tables. Raises as `vacuum.vacuum` does."""
+        must_be_installed()
+        from jitid.ledger.postgres.vacuum import vacuum
+
+        return vacuum(self.address, timeout, progress)
+
+
+def must_be_installed() -> None:
+    """Raise ConfigurationError unless the driver can be loaded."""
+    # The driver loads a library of the system, which may be missing as well.
+    try:
+        import psycopg  # noqa: F401
+    except ImportError as error:
+        from jitid.system.dependencies import adding
+
+        raise ConfigurationError(
+            f"PostgreSQL needs the driver psycopg, which cannot be loaded: {error}", adding("postgres")
+        ) from error
