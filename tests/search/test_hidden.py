@@ -216,6 +216,15 @@ def hidden(draw: st.DrawFn) -> tuple[str, bytes]:
     return token, text
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_base64_in_the_narrowest_lines_is_found(ending: bytes) -> None:
+    """However it is aligned, and with several signs between two lines: fewer digits in a row show it then."""
+    for token in TOKENS.values():
+        for lead, width, prefix in product(("", "x", "ab"), range(16, 20), PREFIXES):
+            text = wrapped(CODES["base64"](f"{lead}{token}".encode()), width, prefix, ending)
+            assert tokens(found(b"\n" + text + b"\n")) == expected(token), text
+
+
 @pytest.mark.deep
 @given(hidden(), around, st.data())
 @settings(max_examples=400)
