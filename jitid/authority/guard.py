@@ -14,7 +14,6 @@ from jitid.capabilities.access.grant import BOOTSTRAP, must_hold
 from jitid.capabilities.adopt import operations as adoptions
 from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.decisions import operations as decisions_operations
-from jitid.capabilities.decisions import operations as policies
 from jitid.capabilities.directory import agent_operations as agents
 from jitid.capabilities.directory import delegator_operations as delegators
 from jitid.capabilities.directory import visibility
@@ -139,9 +138,9 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     trust_operations.RevokeKey: _for("admin"),
     certificates.RequestAuthority: _for("admin"),
     certificates.ImportAuthority: _for("admin"),
-    policies.StoredPolicy: _for("auditor", "admin", reads=True),
-    policies.ReplayDecisions: _for("auditor", "admin", reads=True),
-    policies.Explain: _for("auditor", "admin", reads=True),
+    decisions_operations.StoredPolicy: _for("auditor", "admin", reads=True),
+    decisions_operations.ReplayDecisions: _for("auditor", "admin", reads=True),
+    decisions_operations.Explain: _for("auditor", "admin", reads=True),
     # Whoever approves is proved as the person they are: no role makes an approver.
     approvals.GrantApproval: _for(anybody=True),
     approvals.DenyApproval: _for(anybody=True),

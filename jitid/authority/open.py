@@ -102,11 +102,11 @@ def open_local(
 
 
 def watch(config: Config) -> Callable[[], None]:
-    """Return a check that the ledger is still the one that is there now, whole and private.
+    """Return a check that the configuration still leads to the same ledger, complete and private.
 
-    The check raises as `open_authority` does, and StorageError for another ledger in its place.
+    The check raises the errors of `open_authority`, and StorageError if the ledger was replaced.
     """
-    # Whoever answers elsewhere is found out with each answer.
+    # A remote authority identifies its ledger in each answer.
     return place_of(config).watch() if config.remote is None else lambda: None
 
 
@@ -256,11 +256,11 @@ def sweep_head(config: Config) -> str | None:
 
 
 def place_of(config: Config) -> LedgerPlace:
-    """Return where the ledger is that the configuration names.
+    """Return the place of the ledger that the configuration names.
 
     Raises:
-        ConfigurationError: it names a ledger of a sort that this jitid does not have.
-        UsageError: an authority elsewhere is asked, whose ledger is not here.
+        ConfigurationError: the address is of an unknown kind.
+        UsageError: the configuration names a remote authority.
 
     """
     must_be_beside(config)
@@ -322,10 +322,7 @@ def is_address(url: str) -> bool:
 
 
 def home_path(config: Config) -> str:
-    """Return the folder that keys and policy are in: the ledger's own, or this machine's where it is in a database.
-
-    Raises as `place_of` does.
-    """
+    """Return the folder with the keys and the policy. Raises the errors of `place_of`."""
     return place_of(config).home
 
 
@@ -346,10 +343,10 @@ def _open(
     issuer: str | None = None,
     note: Callable[[str], None] | None = None,
 ) -> LocalAuthority | None:
-    """Return the authority over the ledger at a place; None if there is none yet.
+    """Return the authority over the ledger at a place; None if there is no ledger.
 
-    What this machine lacks beside it is made; `note` is told, and where there is none, whoever only looks can do
-    without it.
+    Creates this machine's missing folder, and reports it to `note`. Without `note`, a failure to create it is ignored:
+    reading needs no folder.
     """
     timeout = float(config.number("timeout"))
     ledger = place.open(timeout if patience is None else min(timeout, patience))
@@ -365,7 +362,7 @@ def _open(
 
 
 def _first_policy() -> Sequence[tuple[str, str]]:
-    """Return names and texts of the policy files that a new folder gets."""
+    """Return the names and texts of the policy files for a new folder."""
     from jitid.policy.default import default_files
 
     return default_files()
@@ -450,7 +447,7 @@ def _targets(config: Config, ledger: Ledger, keyring: Keyring) -> Callable[[], T
 
 
 def with_transit(config: Config, keyring: Keyring) -> Keyring:
-    """Return a keyring that reaches keys in the transit engines of the configuration's targets, too."""
+    """Let a keyring use keys in the transit engines of the configuration's targets; return it."""
     keyring.transit = lambda name: _engine(config, name)
     return keyring
 

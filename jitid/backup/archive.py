@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import stat
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Protocol, Self, cast
+from typing import IO, Protocol, cast
 
 from jitid.errors import IntegrityError, StorageError, UsageError
 from jitid.system.files import check_private
@@ -164,27 +165,53 @@ def _opened(path: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-class _Plain(tarfile.TarInfo):
-    """The header of a plain file; others would let whoever writes them say how much is to be kept in memory."""
+class _Content:
+    """The content of a member of a tar file that is read from its beginning to its end."""
 
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """Return the header. Raises IntegrityError for one of anything else than a plain file."""
-        found = super().frombuf(buf, encoding, errors)
-        if found.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or found.size < 0:
-            raise IntegrityError("the backup has a member that is no plain file")
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file = file
+        self._left = size
+        self._padding = -size % tarfile.BLOCKSIZE
+
+    def read(self, size: int, /) -> bytes:
+        """Return this number of bytes, or the remaining ones. Raises ReadError if the file ends before them."""
+        wanted = min(size, self._left)
+        found = _read(self._file, wanted)
+        if len(found) < wanted:
+            raise tarfile.ReadError("unexpected end of data")
+        self._left -= wanted
         return found
+
+    def skip(self) -> None:
+        """Read to the end of the member's last block."""
+        self._left, self._padding = self._left + self._padding, 0
+        while self._left:
+            self.read(_PIECE)
+
+
+def _read(file: IO[bytes], size: int) -> bytes:
+    """Return this number of bytes, or fewer at the end of the file: a pipe returns what it has."""
+    found = bytearray()
+    while len(found) < size and (piece := file.read(size - len(found))):
+        found += piece
+    return bytes(found)
 
 
 def _unpacked(file: IO[bytes], what: str) -> Iterator[tuple[str, int, MemberSource]]:
+    # `tarfile.TarFile` reads headers of other types into memory, whatever size they state.
     try:
-        with tarfile.open(fileobj=file, mode="r|", bufsize=_PIECE, tarinfo=_Plain, encoding="utf-8") as tar:
-            for count, member in enumerate(tar):
-                if count == _MOST:
-                    raise IntegrityError(f"the backup has more than {_MOST} members")
-                content = tar.extractfile(member)
-                assert content is not None
-                yield member.name, _checked(member.name, member.size), content
+        for count in itertools.count():
+            block = _read(file, tarfile.BLOCKSIZE)
+            if (count and not block) or block == bytes(tarfile.BLOCKSIZE):
+                return
+            member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+            if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.size < 0:
+                raise IntegrityError("the backup has a member that is no plain file")
+            if count == _MOST:
+                raise IntegrityError(f"the backup has more than {_MOST} members")
+            content = _Content(file, member.size)
+            yield member.name, _checked(member.name, member.size), content
+            content.skip()
     except tarfile.TarError as error:
         raise IntegrityError(f"{what} is no backup, or one that was cut short") from error
 

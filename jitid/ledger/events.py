@@ -12,7 +12,6 @@ from jitid.model.event import Event, Head
 from jitid.model.ledger_rows import Names
 
 
-# Successors from before there were lines have none.
 class SqlAuditLog:
     """Reads the audit log within one consistent view."""
 

@@ -1,4 +1,4 @@
-"""Where a ledger is, and how it is reached there: what is asked of it before there is anything to open."""
+"""The place of a ledger: a folder or a database, whether or not it holds a ledger yet."""
 
 from __future__ import annotations
 
@@ -17,65 +17,65 @@ Answer = TypeVar("Answer")
 
 
 class LedgerPlace(Protocol):
-    """Where a ledger is or will be. Times are in seconds: how long others are waited for."""
+    """The place of a ledger. Each `timeout` limits the wait for other processes and for the network, in seconds."""
 
     home: str
-    """The folder of keys and policy: the ledger's own, or this machine's where the ledger is in a database."""
+    """The folder with keys and policy: the ledger's own, or this machine's for a ledger in a database."""
     in_database: bool
-    """Whether other machines may use the ledger too, each with a folder of its own."""
+    """Whether the ledger is in a database, which several machines may share, each with its own `home`."""
 
     def shown(self) -> str:
-        """Return what the place is called where others may read it: without any password."""
+        """Return the path or the address of the place, without passwords."""
 
     def missing(self) -> StorageError:
-        """Return the error for a ledger that has to be there and is not."""
+        """Return the error for a command that needs an existing ledger."""
 
     def open(self, timeout: float) -> Ledger | None:
         """Open the ledger; None if there is none yet.
 
         Raises:
-            IntegrityError: a part of it is missing, damaged, or open to others.
-            StorageError: it is out of reach.
+            IntegrityError: a part of it is missing or damaged, or other users have access.
+            StorageError: it cannot be reached.
 
         """
 
     def furnish(self, policy: Callable[[], Sequence[tuple[str, str]]]) -> bool:
-        """Make what of `home` is missing beside a ledger that is there; tell whether that made the folder.
+        """Create `home` for an existing ledger if it is missing; return whether it was missing.
 
-        `policy` returns names and texts of the files of a first policy.
+        `policy` returns the names and texts of the initial policy files.
         """
 
     def create(self, names: Names, policy: Sequence[tuple[str, str]], timeout: float) -> list[str]:
-        """Make the ledger with a signing key and a policy, whole or not at all; return what to say of it.
+        """Create the ledger with a signing key and a policy, completely or not at all.
 
-        That is nothing if somebody else was first.
+        Returns the lines to print. There are none if another process created the ledger first.
 
         Raises:
-            RefusedError: this user may not make it.
-            StorageError: there is no room, or the place is out of reach.
+            RefusedError: this user may not create it.
+            StorageError: the disk is full, or the place cannot be reached.
 
         """
 
     def look(self, ask: Callable[[Ledger], Answer], timeout: float) -> Answer:
-        """Return what `ask` finds; nothing is changed, not even the schema is brought up to date.
+        """Return the result of `ask` on the ledger. The ledger is not changed, and its schema is not migrated.
 
         Raises:
-            IntegrityError: a file of the ledger is a link or no plain file.
-            StorageError: there is no ledger, or it is out of reach.
+            IntegrityError: a file of the ledger is a link or not a regular file.
+            StorageError: there is no ledger, or it cannot be reached.
 
         """
 
     def watch(self) -> Callable[[], None]:
-        """Return a check that the ledger is still the one that is there now, whole and private.
+        """Return a check that the place still holds the same ledger, complete and private.
 
-        The check raises as `open` does, and StorageError for another ledger in its place.
+        The check raises the errors of `open`, and StorageError if the ledger was replaced.
         """
 
     def keyring(self) -> Keyring:
         """Return the private keys in `home`."""
 
     def source(self, timeout: float) -> CopySource:
-        """Return the ledger as one that is copied. Raises as `open` does, and StorageError if there is none."""
+        """Return the ledger as the source of a copy. Raises the errors of `open`, and StorageError without a ledger."""
 
     def vacuum(self, timeout: float, progress: Callable[[str], None]) -> Vacuumed:
-        """Give the room that rows have left back to the file system. Raises as `source` does."""
+        """Return the space of deleted rows to the file system. Raises the errors of `source`."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.errors import IntegrityError
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View
-from typing import NamedTuple
 
 
 class Pruned(NamedTuple):

@@ -1,4 +1,4 @@
-"""Changes to a ledger, in SQL that SQLite and PostgreSQL both take."""
+"""A transaction on the ledger: the part of writing that all capabilities share."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _SOME = 10
 
 
 class KnownRows(NamedTuple):
-    """What is known to be in the ledger and never leaves it, so that it need not be asked again."""
+    """Rows that are in the ledger and are never deleted, so that they need not be read again."""
 
     terms: dict[str, int]
     policies: set[str]
 
     def forget(self) -> None:
-        """Forget all: some of it may have been new in a transaction that was undone."""
+        """Forget all rows: some may have been inserted by a transaction that was rolled back."""
         self.terms.clear()
         self.policies.clear()
 
 
 class Transaction(View):
-    """One durable change of a ledger that speaks SQL."""
+    """A transaction on a ledger in SQL."""
 
     def __init__(
         self,
@@ -55,7 +55,10 @@ class Transaction(View):
         told: Mapping[str, Any] = MappingProxyType({}),
         held: HeldChains | None = None,
     ) -> None:
-        """Args are whose it is (`by`), what is `known` to be there, what each event says besides, and its chains."""
+        """Args: `by` is recorded as the caller, `known` holds rows known to exist, `told` is added to each event.
+
+        `held` are the audit chains that the transaction appends to.
+        """
         super().__init__(db, names, now)
         self._by = by
         self._told = told
@@ -63,7 +66,7 @@ class Transaction(View):
         self._held = held
         self._appended = False
         self._ahead: dict[str, tuple[Callable[[list[Any]], Any], list[Any]]] = {}
-        """What is recorded with the next event, by the member of the event that says so."""
+        """The records that the next event writes, by the member of the event that reports them."""
         self.request: str | None = None
         """The request, as `idempotency.request_digest` has it, that the events say was answered by what they made."""
         self.closed: list[ClosedByEvent] = []
@@ -152,10 +155,10 @@ class Transaction(View):
         """Let all events that follow have higher numbers than those that are there: a single chain does that."""
 
     def alone(self) -> None:
-        """Say that it does more than add, before it does so: this one has the ledger to itself."""
+        """Declare, before the first change, that the transaction does more than insert; SQLite ignores it."""
 
     def with_next(self, member: str, value: Any, record: Callable[[list[Any]], Any]) -> None:
-        """Record a value with the next event: `record` writes all values of that member, and returns what it says."""
+        """Record a value with the next event: `record` writes all values of `member`, and returns its content."""
         self._ahead.setdefault(member, (record, []))[1].append(value)
 
     def next_seq(self) -> int:

@@ -1,4 +1,4 @@
-"""Questions to a ledger, in SQL that SQLite and PostgreSQL both take."""
+"""A consistent view of the ledger: the part of reading that all capabilities share."""
 
 from __future__ import annotations
 
@@ -8,37 +8,35 @@ from typing import Any, TypeVar
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.events import SqlAuditLog
 from jitid.ledger.sqlite.failure import FAULTS, translated
-from jitid.model.ledger_rows import (
-    Names,
-)
+from jitid.model.ledger_rows import Names
 
 Found = TypeVar("Found")
 
 _REMEMBERED = frozenset({"entry", "shared"})
-"""What a view remembers; a view of PostgreSQL remembers more, by the version of the ledger."""
+"""The kinds of answers that a view caches; a PostgreSQL view caches more of them, by the version of the ledger."""
 
 
 class View(SqlAuditLog):
-    """One consistent view of the ledger, at one time. Stores ask it; it knows none of them."""
+    """A consistent view of the ledger at one time. The stores of the capabilities query it; it imports none of them."""
 
     def __init__(self, db: Any, names: Names, now: int) -> None:
         super().__init__(db, names)
         self._now = now
         self._memory: dict[tuple[str, Any], Any] = {}
-        """What stores have asked for in this view, by its kind and key."""
+        """The cached answers, by kind and key."""
         self.sealed_as: tuple[str | None] | None = None
         """The ledger's seal as it is stored, if the view was opened by reading it; its absence is known too."""
         self.changed_at: int | None = None
-        """`View.changed_at`."""
+        """The number of the last audit event that changed a delegator, agent, share, key or name, if that was read."""
         self.marked_at: int | None = None
         """The time mark, if the ledger keeps one and the view was opened by reading it."""
 
     def once(
         self, kind: str, key: Any, ask: Callable[[], Found], keep: Callable[[Found], bool] | None = None
     ) -> Found:
-        """Return what `ask` returns, or what it returned before where the view remembers things of that kind.
+        """Return the result of `ask`, cached by `kind` and `key` if the view caches that kind.
 
-        `kind` and `key` say what is asked for. What `keep` refuses is asked for each time.
+        A result that `keep` rejects is not cached, and neither is None.
         """
         if kind not in _REMEMBERED:
             return ask()
@@ -50,14 +48,14 @@ class View(SqlAuditLog):
         return found
 
     def forget(self, kind: str) -> None:
-        """Forget what is remembered of a kind, since the transaction changes it."""
+        """Drop the cached answers of a kind; a transaction calls it before it changes them."""
         self._memory = {known: found for known, found in self._memory.items() if known[0] != kind}
 
     def alone(self) -> None:
-        """Say that an answer counts on it that no writer beside this one changes anything: a view has no writer."""
+        """Declare that an answer is valid only if no other transaction writes; a view without a writer ignores it."""
 
     def afresh(self) -> View:
-        """Return the same view, which has remembered nothing."""
+        """Return the same view with an empty cache."""
         return self
 
     @property
@@ -66,11 +64,11 @@ class View(SqlAuditLog):
         return self._now
 
     def settings(self) -> dict[str, str]:
-        """Return what the ledger says of itself: `Names.of` reads it."""
+        """Return all settings of the ledger; `Names.of` reads them."""
         return dict(self.db.execute("SELECT name, value FROM setting", {}).fetchall())
 
     def setting(self, name: str) -> str | None:
-        """Return what the ledger's table of settings says under a name."""
+        """Return a setting of the ledger by its name."""
         row = self.db.execute("SELECT value FROM setting WHERE name = :name", {"name": name}).fetchone()
         return None if row is None else str(row[0])
 
@@ -79,11 +77,11 @@ class View(SqlAuditLog):
         return self.marked_at
 
     def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
-        """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there.
+        """Yield the rows of a query in portable SQL with parameters `:name`; `:now` is set.
 
         Raises:
-            DamagedError: the ledger cannot tell.
-            StorageError: it is busy or out of reach.
+            DamagedError: the ledger is damaged.
+            StorageError: it is busy or cannot be reached.
 
         """
         try:
@@ -92,7 +90,7 @@ class View(SqlAuditLog):
             raise translated(error) from error
 
     def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Put rows into a temporary table, however many there are. Raises as `ask`."""
+        """Insert any number of rows into a temporary table. Raises the errors of `ask`."""
         try:
             dialect_of(self.db).insert(self.db, table, columns, rows)
         except FAULTS as error:

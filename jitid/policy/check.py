@@ -41,6 +41,8 @@ _NAMES_USE = (
 )
 # Of them nothing is known but who they are.
 _REFERENCES = ("owner", "manager")
+_MORE_THAN_NAME = (".", "[", "has", "in", "is")
+"""The operators that use more of a reference than its name."""
 
 
 class Problem(NamedTuple):
@@ -196,8 +198,7 @@ class _Examination:
         for number, (one, tree) in enumerate(
             zip(asked, trees([one.statement.text for one in asked]), strict=True)
         ):
-            # Of a rule whose tree is too high nothing more is said.
-            beyond = [] if tree is None else list(_beyond_references(one.statement, tree))
+            beyond = list(_beyond_references(one.statement, tree))
             for at, message in beyond:
                 self._tell(one.statement, at, message)
             if one.rule is not None and number not in told and not beyond and tree is not None:
@@ -352,27 +353,53 @@ def _hardly_meant(statement: Statement, rule: PolicyRule) -> Iterator[tuple[int,
         yield position.effect_start(text), f"it applies to no action that there is: {actions}"
 
 
-def _beyond_references(statement: Statement, tree: Tree) -> Iterator[tuple[int, str]]:
-    """Yield where a rule asks for more of an owner or a manager than who they are."""
-    asked = {_reference(term) for one in tree["conditions"] for term in expressions(one["body"])}
-    if asked == {None}:
+def _beyond_references(statement: Statement, tree: Tree | None) -> Iterator[tuple[int, str]]:
+    """Yield each place where a rule uses more of an `owner` or a `manager` than the name.
+
+    Without a tree, which is the case for a rule that is too high, the tokens alone decide.
+    """
+    found = (
+        set(_REFERENCES)
+        if tree is None
+        else {
+            name
+            for one in tree["conditions"]
+            for term in expressions(one["body"])
+            for name in _references(term)
+        }
+    )
+    if not found:
         return
     body = position.head_end(statement.text)
-    # Brackets may stand around what is asked, and a string may name it.
+    # Brackets may stand around the name, and the name may be a string.
     tokens = [token for token in statement.tokens if token.start > body and token.text not in ("(", ")", "]")]
-    for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
-        name = token.text.strip('"')
-        if name in asked and before.text in (".", "[") and after.text in (".", "[", "has", "in", "is"):
-            yield (
-                token.start,
-                f'of the {name} a policy knows only the name: `{name} == Delegator::"user:bob"`',
-            )
+    places = [
+        (token.start, name)
+        for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False)
+        if (name := token.text.strip('"')) in found
+        and before.text in (".", "[", "has")
+        and after.text in _MORE_THAN_NAME
+        and (tree is not None or after.text != "is")
+    ]
+    if not places and tree is not None:
+        # The name is written with escapes, or not beside the operator.
+        places = [(position.effect_start(statement.text), name) for name in sorted(found)]
+    for at, name in places:
+        yield at, f'of the {name} a policy knows only the name: `{name} == Delegator::"user:bob"`'
 
 
-def _reference(term: Tree) -> str | None:
-    """Return whether an operator asks for more of an `owner` or a `manager` than who it is; None if it does not."""
+def _references(term: Tree) -> Iterator[str]:
+    """Yield `owner` and `manager` if an operator uses more of one than the name."""
     ((operator, inner),) = term.items()
     if operator in (".", "has", "in") or (operator == "is" and "in" in inner):
-        name = inner["left"].get(".", {}).get("attr")
-        return name if name in _REFERENCES else None
-    return None
+        yield from _referred(inner["left"])
+
+
+def _referred(term: Tree) -> Iterator[str]:
+    """Yield the `owner` or the `manager` that an expression stands for; of a choice, those of both branches."""
+    ((operator, inner),) = term.items()
+    if operator == "if-then-else":
+        yield from _referred(inner["then"])
+        yield from _referred(inner["else"])
+    elif operator == "." and inner["attr"] in _REFERENCES:
+        yield inner["attr"]

@@ -123,7 +123,10 @@ def text_of(files: Iterable[tuple[str, str]], name: str) -> tuple[str, str] | No
 
 
 def guarded(text: str) -> str:
-    """Return a text that Cedar has accepted with each `@approval` made a condition on the context's `approved`."""
+    """Return a text with each `@approval` as a condition on the context's `approved`.
+
+    A statement that Cedar refuses may come back unchanged.
+    """
     if "approval" not in text:
         return text
     return "".join(_guarded(statement) for statement in statements(text))
@@ -133,11 +136,16 @@ def _guarded(statement: str) -> str:
     tokens = [token for token in TOKEN.findall(statement) if not token.startswith("//")]
     if ";" not in tokens:
         return statement
-    annotations, at = _annotations(tokens)
+    try:
+        annotations, at = _annotations(tokens)
+        effect = tokens[at]
+    except IndexError:
+        # An annotation or the effect is missing.
+        return statement
     if "approval" not in annotations:
         return statement
     group = annotations["approval"]
-    word = "when" if tokens[at] == "permit" else "unless"
+    word = "when" if effect == "permit" else "unless"
     # The semicolon is the statement's last character: a comment after it belongs to the next one.
     return f'{statement[:-1]}\n{word} {{ context.approved.contains("{group}") }};'
 

@@ -61,8 +61,11 @@ _BREAK = (
 )
 _RUN = re.compile(rb"(?>(?>[\w+/-]+)(?>%b{0,3}))+" % _BREAK)
 # A token has no character of which base64 makes a sign: it is letters and decimal digits throughout.
-# No break begins with one of those.
-_BEGUN = re.compile(rb"[0-9A-Za-z]{14}|[0-9A-Za-z]++(?>%b{1,3})[0-9A-Za-z]{5}|(?:[0-9A-Za-z]\0){8}" % _BREAK)
+# No break begins with one of those. A break may end with digits, which the single break gives back to the next line;
+# several breaks give back nothing, as the number of ways to divide them would grow with their product.
+_BEGUN = re.compile(
+    rb"[0-9A-Za-z]{14}|[0-9A-Za-z]++(?:%b|(?>%b{2,3}))[0-9A-Za-z]{5}|(?:[0-9A-Za-z]\0){8}" % (_BREAK, _BREAK)
+)
 _SHORTEST = 40
 """The minimum number of base64 digits of the shortest token after its first letters."""
 _HEAD = 400

@@ -145,7 +145,10 @@ class HttpExchange:
         failed = False
         try:
             await app(self._scope, self.receive, self.send)
-        except Exception:  # noqa: BLE001 - the application logs its own errors
+        except asyncio.CancelledError:
+            self._transport.close()
+            raise
+        except BaseException:  # noqa: BLE001 - the application logs its own errors; a panic in Rust is not an Exception
             failed = True
         if not self.is_started:
             await self._send_error()

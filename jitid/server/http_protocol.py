@@ -92,7 +92,7 @@ class BoundedProtocol(asyncio.Protocol):
         """When the connection is ended if nothing comes of it before, in seconds of the monotonic clock."""
         self._in_headers = self._in_body = False
         self._unparsed = 0
-        """Bytes that came since a request began and before its headers were whole."""
+        """Bytes received since the parser last reported a part of the headers or of the body."""
         self._header_bytes = 0
         self._body_bytes = 0
         self._refused: RequestError | None = None
@@ -132,6 +132,8 @@ class BoundedProtocol(asyncio.Protocol):
         if self._lingers or self._transport.is_closing():
             return
         began_before = self._in_headers
+        if self._in_body:
+            self._unparsed += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -142,8 +144,9 @@ class BoundedProtocol(asyncio.Protocol):
         if self._in_headers:
             # A part of a header is not told before all of it is there.
             self._unparsed = self._unparsed + len(data) if began_before else 0
-            if self._unparsed > self._limits.headers:
-                self._refuse(_too_large_headers(self._limits.headers))
+        if self._unparsed > self._limits.headers:
+            # Also in a trailer, or in the extensions of a chunk.
+            self._refuse(_too_large_headers(self._limits.headers))
 
     def eof_received(self) -> bool:
         """Keep a connection open whose client will say no more, for as long as it waits for an answer."""
@@ -203,6 +206,9 @@ class BoundedProtocol(asyncio.Protocol):
         length = headers.get(b"content-length")
         if length is not None and (len(length) > 18 or int(length) > self._limits.body):
             self._stop(self._too_large_body())
+        if self._parser.should_upgrade() and (coding is not None or (length is not None and int(length))):
+            # The parser takes the body for the other protocol, and the request would be performed without it.
+            self._stop(RequestError(400, "a request with a body cannot ask for an upgrade; nothing was done"))
         if len(self._pipeline) >= _MOST_PIPELINED:
             self._stop(RequestError(400, "too many requests were sent at once"))
         self.deadline = monotonic() + self._limits.time
@@ -245,6 +251,7 @@ class BoundedProtocol(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
+        self._unparsed = 0
         self._body_bytes += len(body)
         if self._body_bytes > self._limits.body:
             self._stop(self._too_large_body())
@@ -254,6 +261,7 @@ class BoundedProtocol(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Note that the request is whole: from here on, its time is the service's own matter."""
         self._in_body = False
+        self._unparsed = 0
         exchange = self._running
         self.deadline = monotonic() + self._limits.idle if exchange is None else None
         if exchange is not None:

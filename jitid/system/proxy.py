@@ -26,14 +26,17 @@ def proxy_for(scheme: str, place: str) -> Proxy | None:
     setting = getproxies().get(scheme)
     if not setting or proxy_bypass(place):
         return None
-    parts = urlsplit(setting if "://" in setting else f"//{setting}")
+    # The last `@` ends the password, which may contain `/`, `?` and `#`.
+    login, _, address = setting.rpartition("://")[2].rpartition("@")
+    parts = urlsplit(f"//{address}")
     if not parts.hostname:
         raise ValueError
     authorization = None
-    if parts.username and parts.password:
+    name, _, password = login.partition(":")
+    if name and password:
         from base64 import b64encode
 
-        user = f"{unquote(parts.username)}:{unquote(parts.password)}"
+        user = f"{unquote(name)}:{unquote(password)}"
         authorization = f"Basic {b64encode(user.encode()).decode()}"
     # A setting without a port means that of https, whatever scheme it has: the library has always read it so.
     return Proxy(parts.hostname, 443 if parts.port is None else parts.port, authorization)

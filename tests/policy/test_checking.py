@@ -82,6 +82,15 @@ CONDITIONS = [
         "`manager` may be missing: ask for it first, `context.delegator has manager && ...`",
     ),
     ("principal has owner && principal.^owner.known", "of the owner a policy knows only the name"),
+    ("principal has ^owner.known", "of the owner a policy knows only the name"),
+    (
+        "principal has owner && (if context.hour > 3 then principal.owner else principal.^owner) has known",
+        "of the owner a policy knows only the name",
+    ),
+    (
+        " || ".join(["context.hour >= 0"] * 500) + " || principal has owner && principal.^owner has known",
+        "of the owner a policy knows only the name",
+    ),
     ('true && ^Foo::"x" == principal', "unrecognized entity type `Foo`"),
     ('true || ^Action::"isue" == action', 'unrecognized action `Action::"isue"`'),
     ('context.^use.ip == "x"', "attribute `use.ip` in context not found"),
@@ -101,6 +110,14 @@ def test_an_error_in_a_condition_has_its_place(marked: str, message: str, word: 
     ((found, said),) = told(text)
     assert found == after
     assert message in said
+
+
+def test_a_reference_without_a_place_is_reported_at_the_rule() -> None:
+    """Its name is written with an escape."""
+    condition = 'principal has owner && principal["own\\u{65}r"] has known'
+    ((found, said),) = told(f"{PERMIT_ALL}\n{HEAD}when {{ {condition} }};")
+    assert found.startswith("permit")
+    assert "of the owner a policy knows only the name" in said
 
 
 @pytest.mark.parametrize(

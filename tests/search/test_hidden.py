@@ -220,7 +220,9 @@ def hidden(draw: st.DrawFn) -> tuple[str, bytes]:
 def test_base64_in_the_narrowest_lines_is_found(ending: bytes) -> None:
     """However it is aligned, and with several signs between two lines: fewer digits in a row show it then."""
     for token in TOKENS.values():
-        for lead, width, prefix in product(("", "x", "ab"), range(16, 20), PREFIXES):
+        # Below it, a line has too few digits for some alignments.
+        narrowest = 5 if token == OPAQUE else 16
+        for lead, width, prefix in product(("", "x", "ab"), range(narrowest, 20), PREFIXES):
             text = wrapped(CODES["base64"](f"{lead}{token}".encode()), width, prefix, ending)
             assert tokens(found(b"\n" + text + b"\n")) == expected(token), text
 

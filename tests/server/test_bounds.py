@@ -228,6 +228,23 @@ def test_a_wish_for_another_protocol_is_not_heard(served: Served) -> None:
     assert _status(_exchange(served, sent)) == 200
 
 
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"content-length: 2\r\n\r\n{}", 400),
+        (b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 400),
+        (b"content-length: 0\r\n\r\n", 401),
+    ],
+    ids=["of a length", "in pieces", "empty"],
+)
+def test_a_request_is_not_performed_without_the_body_that_it_came_with(
+    served: Served, body: bytes, status: int
+) -> None:
+    """The parser takes a body behind a wish for an upgrade for the other protocol."""
+    sent = b"POST /v1/operations/Settle HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    assert _status(_exchange(served, sent + b"connection: upgrade\r\nupgrade: h2c\r\n" + body)) == status
+
+
 @pytest.mark.deep
 def test_a_client_that_does_not_read_is_cut(served: Served) -> None:
     """What is written for it is bounded, and it may not hold its connection for ever."""

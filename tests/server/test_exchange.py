@@ -32,7 +32,7 @@ def piece(body: bytes, *, more: bool = False) -> dict[str, Any]:
     return {"type": "http.response.body", "body": body, "more_body": more}
 
 
-def sending(*messages: dict[str, Any], error: Exception | None = None) -> Application:
+def sending(*messages: dict[str, Any], error: BaseException | None = None) -> Application:
     """Return an application that sends messages, and may fail then."""
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -65,6 +65,10 @@ def answered(app: Application, sent: bytes) -> bytes:
         return found
 
     return asyncio.run(talk())
+
+
+class PanicError(BaseException):
+    """As a panic in a library of Rust is raised: it is not an Exception."""
 
 
 @pytest.mark.parametrize(
@@ -125,8 +129,9 @@ def test_no_header_smuggles_another_one(header: tuple[bytes, bytes]) -> None:
     assert answered(sending(start(header, LENGTH), piece(b"hi")), GET) == b""
 
 
-def test_an_application_that_fails_before_its_answer_gets_a_status() -> None:
-    answer = answered(sending(error=ValueError("secret")), GET * 2)
+@pytest.mark.parametrize("kind", [ValueError, PanicError])
+def test_an_application_that_fails_before_its_answer_gets_a_status(kind: type[BaseException]) -> None:
+    answer = answered(sending(error=kind("secret")), GET * 2)
     assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
     assert b"connection: close" in answer
     assert answer.count(b"HTTP/1.1") == 1
@@ -177,6 +182,32 @@ def test_the_application_sees_the_request_as_it_came() -> None:
     assert (seen["raw_path"], seen["query_string"]) == (b"/a%20b", b"c=d")
     assert seen["headers"] == [(b"x-y", b"Z"), (b"host", b"x")]
     assert (seen["client"][0], seen["scheme"], seen["http_version"]) == ("127.0.0.1", "http", "1.1")
+
+
+@pytest.mark.parametrize("beginning", [b"0\r\nx: ", b"5;x="], ids=["trailer", "extension of a chunk"])
+def test_what_stands_between_pieces_of_a_body_is_bounded_before_it_is_complete(beginning: bytes) -> None:
+    """The parser keeps it until its end, and reports nothing of it before that."""
+
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await send(start(LENGTH))
+        await send(piece(b"hi"))
+
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    assert answered(app, head + beginning + b"a" * 200_000).startswith(b"HTTP/1.1 431 ")
+    assert answered(app, head + b"3;x=y\r\nabc\r\n" * 1 + b"0\r\nx: y\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+def test_many_small_pieces_of_a_body_are_accepted() -> None:
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await send(start(LENGTH))
+        await send(piece(b"hi"))
+
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    assert answered(app, head + b"1\r\na\r\n" * 50_000 + b"0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
 
 
 def test_an_application_learns_that_its_client_has_left() -> None:

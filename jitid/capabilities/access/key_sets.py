@@ -193,8 +193,8 @@ def check_address(address: str) -> bool:
 def _fetch(address: str, timeout: float) -> bytes:
     """Return what an address answers, cut behind the largest size of a key set.
 
-    No redirection is followed: it could lead into a network that only we can reach (CWE-918), or to keys that nobody
-    configured.
+    Redirections are not followed: they could lead into a network that only this machine can reach (CWE-918), or to keys
+    that are not configured.
     """
     from contextlib import closing
 

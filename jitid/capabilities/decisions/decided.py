@@ -17,7 +17,7 @@ class Apart(NamedTuple):
 
     looks: PolicyLooks
     zones: Zones
-    """Those that the hours of a policy are told in."""
+    """The time zones for the hours in a policy."""
 
 
 class DecidedAlike(NamedTuple):

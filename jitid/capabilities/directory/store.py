@@ -66,6 +66,10 @@ class DirectoryStore(DelegatorStore, DepartureStore):
         )
 
     def _entry(self, delegator: str, agent: str) -> DirectoryEntry:
+        record = self.find_agent(agent)
+        if record is not None and record.concurrency is not None:
+            # Two transactions at once would each take the last place.
+            self._view.alone()
         row = self._db.execute(
             f"{WITHOUT_NAMES} WHERE d.id = (SELECT delegator FROM delegator_name WHERE name = :name)",
             {"name": delegator},
@@ -76,11 +80,8 @@ class DirectoryStore(DelegatorStore, DepartureStore):
                 "SELECT name FROM delegator_group WHERE delegator = :key ORDER BY name", {"key": row[0]}
             ).fetchall()
             found = delegator_of(row, [name for (name,) in groups], ())
-        record = self.find_agent(agent)
         live = 0
         if record is not None and record.concurrency is not None:
-            # Two writers at once would each take the last place.
-            self._view.alone()
             (live,) = self._db.execute(
                 f"""SELECT count(DISTINCT c.identity) FROM credential c
                      WHERE c.recurring = :key AND {select.LIVE}""",
@@ -211,21 +212,23 @@ class DirectoryChanges(DirectoryStore):
         super().__init__(transaction)
         self._transaction = transaction
         transaction.alone()
-        transaction.forget("entry")
 
     def put_delegators(self, delegators: Iterable[Delegator]) -> None:
         """Record delegators as they are given: new where their key is 0, otherwise instead of what was there."""
+        self._transaction.forget("entry")
         put_delegators(self._db, delegators, self._transaction.next_seq())
 
     def disable(self, keys: Iterable[int], names: Iterable[str]) -> Ties:
         """Disable delegators who are not, suspend the agents they own, withdraw their requests and unused grants."""
         names = list(names)
         ties = self.ties(names)
+        self._transaction.forget("entry")
         disable(self._db, keys, names, ties, now=self._now, event=self._transaction.next_seq())
         return ties
 
     def put_agents(self, agents: Iterable[Agent]) -> None:
         """Record agents as they are given: new where their key is 0, otherwise instead of what was there."""
+        self._transaction.forget("entry")
         _put_agents(self._db, agents, self._transaction.next_seq())
 
 

@@ -43,12 +43,12 @@ def seen(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def reads_all(caller: Caller | None) -> bool:
-    """Tell whether somebody may read what is others' too."""
+    """Return whether a caller may read the records of other people, too."""
     return caller is None or caller.roles is None or not {"responder", "auditor"}.isdisjoint(caller.roles)
 
 
 def lists_approvals(caller: Caller | None) -> bool:
-    """Tell whether somebody may list the requests for approval of everybody."""
+    """Return whether a caller may list all requests for approval."""
     return caller is None or caller.roles is None or not {"admin", "auditor"}.isdisjoint(caller.roles)
 
 
@@ -58,7 +58,7 @@ def as_seen(snapshot: View, caller: Caller | None, task: Task) -> Task:
 
 
 def is_kept_from(snapshot: View, caller: Caller | None, task: Task) -> bool:
-    """Tell whether what a task is for is kept from somebody who looks at it: they have not joined it."""
+    """Return whether the purpose of a task is hidden from a caller, who has not joined the task."""
     if caller is None or reads_all(caller):
         return False
     held = held_by(snapshot, caller)

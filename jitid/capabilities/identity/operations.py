@@ -36,7 +36,7 @@ class Revoke(Operation["Ended"]):
 
 
 class HandBack(Operation["HandedBack"]):
-    """End the identity of whoever holds a token, or one that descends from it."""
+    """End the identity of the token's holder, or an identity that descends from it."""
 
     token: Secret
     """The holder's own credential, which is the right to do so."""

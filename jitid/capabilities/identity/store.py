@@ -65,7 +65,7 @@ _BELOW = """
 _AT_ONCE = 500
 
 _MANY = 50_000
-"""From so many endings on, dropping the live indexes and building them again is cheaper than updating them."""
+"""The minimum number of endings for which dropping and rebuilding the live indexes is cheaper than updating them."""
 
 _SORT_EXPRESSIONS = {
     "issued_at": "c.issued_at",
@@ -566,7 +566,7 @@ class CredentialChanges(CredentialStore):
         return None if row is None else int(row[0])
 
     def mark_reused(self, jti: bytes) -> None:
-        """Record that somebody tried to renew a credential that has a successor; the first time counts."""
+        """Record the first attempt to renew a credential that has a successor."""
         self._db.execute(
             "UPDATE credential SET reused_at = :now WHERE jti = :jti AND reused_at IS NULL",
             {"now": self._now, "jti": jti},
@@ -575,7 +575,7 @@ class CredentialChanges(CredentialStore):
     def restore(self, jti: bytes, at: int, before: int | None) -> bool:
         """Let what was to be superseded at `at` be so at `before`, or not at all; return False if it is too late."""
         self._transaction.alone()
-        # `line` marks a renewed line, so that what the abandoned successor made is found
+        # `line` marks a renewed line: `dependents.on_lines` finds by it what was made from the abandoned successor.
         changed = self._db.execute(
             f"""UPDATE credential SET superseded_at = :before{", line = coalesce(line, id)" if before is None else ""}
                 WHERE jti = :jti AND ended_at IS NULL AND superseded_at = :at AND superseded_at > :now""",

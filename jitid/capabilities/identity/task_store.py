@@ -44,7 +44,7 @@ class TaskStore:
         return self._db.execute(sql, values).fetchone()
 
     def find_task(self, name: str, opener: str | None = None) -> Task | None:
-        """Return the task of that name that belongs to `opener`; without one that of whoever alone has such a task."""
+        """Return the task of that name and `opener`; without `opener`, the only task of that name, if any."""
         if opener is None:
             found = self.tasks_named(name, 2)
             return found[0] if len(found) == 1 else None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _HERE = "o.credential IS NULL OR c.kind = 'adopted'"
 """What no target made: its event tells all of it, and no later one confirms it."""
 
+# Successors older than lines have no line.
 _UNSUCCEEDED = """c.superseded_at IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM credential q
      WHERE q.identity = c.identity AND q.id > c.id

@@ -1,4 +1,4 @@
-"""Ledgers in databases: opened, looked at, and made by the first use, with what PostgreSQL needs loaded only then."""
+"""A ledger in a PostgreSQL database, as a `LedgerPlace`. The driver is loaded when the database is first used."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _LEDGERS = """SELECT schemaname FROM pg_catalog.pg_tables WHERE tablename IN ('s
 
 
 class LedgerDatabase:
-    """The place of a ledger in a database, with a folder of keys and policy on this machine."""
+    """A database that holds a ledger or will hold one, with this machine's folder for keys and policy."""
 
     in_database = True
 
     def __init__(self, address: str, home: str, by: str) -> None:
-        """Name the database, the folder on this machine, and who acts, for the audit log."""
+        """Take the address, this machine's folder, and the login name that audit events are recorded under."""
         self.address = address
         self.home = home
         self._by = by
@@ -39,18 +39,18 @@ class LedgerDatabase:
         return shown(self.address)
 
     def missing(self) -> StorageError:
-        """Return the error for a ledger that has to be there and is not."""
+        """Return the error for a command that needs an existing ledger."""
         return StorageError(
             f"there is no ledger in {self.shown()} yet",
             "the first `jitid issue` makes it; or name another with --ledger",
         )
 
     def open(self, timeout: float) -> PostgresLedger | None:
-        """Open the ledger; None if there is none yet.
+        """Open the ledger; return None if there is none.
 
         Raises:
-            ConfigurationError: the address is none, or the driver is not installed.
-            IntegrityError: this machine has signing keys of a ledger that the database does not hold.
+            ConfigurationError: the address is invalid, or the driver is not installed.
+            IntegrityError: this machine has signing keys, and the database has no ledger.
             NewerSchemaError: a newer jitid made it.
             RefusedError: the database refuses this login.
             StorageError: it cannot be reached.
@@ -59,7 +59,7 @@ class LedgerDatabase:
         home.exists(self.home)
         found = self._connect(timeout)
         if found is None and home.has_keys(self.home):
-            # A first use that ends just now gives its key a name after the ledger is there.
+            # Another process may just have created the ledger: it renames its key file afterwards.
             found = self._connect(timeout)
             if found is None:
                 self.must_have_ledger(timeout)
@@ -78,12 +78,12 @@ class LedgerDatabase:
         return PostgresLedger(session, self._by)
 
     def must_have_ledger(self, timeout: float) -> None:
-        """Raise IntegrityError if this machine has signing keys of a ledger that the database does not hold."""
+        """Raise IntegrityError if this machine has signing keys; call it for a database without a ledger."""
         if home.has_keys(self.home):
             raise home.lost_ledger(self.home, self.shown(), self._schemas(timeout))
 
     def is_there(self, timeout: float) -> bool:
-        """Tell whether the database has a ledger. Raises as `look` does."""
+        """Return whether the database has a ledger. Raises the errors of `look`."""
         must_be_installed()
         from jitid.ledger.postgres.session import NoLedgerError
 
@@ -93,23 +93,23 @@ class LedgerDatabase:
             return False
 
     def furnish(self, policy: Callable[[], Sequence[tuple[str, str]]]) -> bool:
-        """Make this machine's folder, without a key yet, if there is none; tell whether there was none.
+        """Create this machine's folder, without a key, if it is missing; return whether it was missing.
 
-        Raises as `home.make` does.
+        Raises the errors of `home.make`.
         """
         if os.path.lexists(self.home):
-            # Whoever opened the ledger has looked at it.
+            # `open` has checked it.
             return False
         home.make(self.home, policy())
         return True
 
     def create(self, names: Names, policy: Sequence[tuple[str, str]], timeout: float) -> list[str]:
-        """Make the ledger in the database, and its signing key and policy in this machine's folder.
+        """Create the ledger in the database, and its signing key and policy in this machine's folder.
 
-        The time is the database's. It returns what to say of it: nothing if somebody else was first.
+        Returns the lines to print. There are none if another process created the ledger first.
 
         Raises:
-            RefusedError: this user may not make tables, or not make the folder.
+            RefusedError: this user may not create the tables or the folder.
             StorageError: the database cannot be reached.
 
         """
@@ -126,7 +126,7 @@ class LedgerDatabase:
         return [made, other]
 
     def _create(self, names: Names, policy: Sequence[tuple[str, str]], timeout: float) -> bool:
-        """Make the ledger; tell whether this call made it."""
+        """Create the ledger; return whether this call created it."""
         from jitid.ledger.postgres import create as postgres_create
         from jitid.ledger.postgres.session import open_connection
 
@@ -134,12 +134,12 @@ class LedgerDatabase:
         try:
             home.make(self.home, policy)
             keyring = self.keyring()
-            # It becomes a key once the ledger knows it: a process that is killed leaves no key without a ledger.
+            # The key gets its final name after the ledger exists: a killed process leaves no key without a ledger.
             signer = keyring.create("EdDSA", first=True)
             try:
                 made = postgres_create.create(db, names, signer, by=self._by)
             except LostConnectionError:
-                # The ledger may have been made. The next process that finds it gives the key its name.
+                # The ledger may have been created. The next process that finds it renames the key.
                 raise
             except BaseException:
                 keyring.forget(signer.kid)
@@ -164,10 +164,10 @@ class LedgerDatabase:
             db.close()
 
     def look(self, ask: Callable[[PostgresLedger], Answer], timeout: float) -> Answer:
-        """Return what `ask` finds in the ledger, of which not even the schema is brought up to date.
+        """Return the result of `ask` on the ledger. Its schema is not migrated.
 
         Raises:
-            StorageError: there is none, or it cannot be reached.
+            StorageError: there is no ledger, or the database cannot be reached.
 
         """
         must_be_installed()
@@ -181,7 +181,7 @@ class LedgerDatabase:
             session.close()
 
     def watch(self) -> Callable[[], None]:
-        """Return a check that does nothing: whoever connects again looks whether it is still the same."""
+        """Return a check that does nothing: each new connection checks that the ledger is the same."""
         return lambda: None
 
     def keyring(self) -> Keyring:
@@ -189,7 +189,7 @@ class LedgerDatabase:
         return home.keyring(self.home)
 
     def source(self, timeout: float) -> PostgresSource:
-        """Return the ledger as one that is copied. Raises as `home.exists` and `look` do."""
+        """Return the ledger as the source of a copy. Raises the errors of `home.exists` and `look`."""
         must_be_installed()
         from jitid.ledger.postgres.copy import PostgresSource
 
@@ -197,7 +197,7 @@ class LedgerDatabase:
         return PostgresSource(self.address, timeout)
 
     def vacuum(self, timeout: float, progress: Callable[[str], None]) -> Vacuumed:
-        """Vacuum and analyze the ledger's tables. Raises as `vacuum.vacuum` does."""
+        """Vacuum and analyze the ledger's tables. Raises the errors of `vacuum.vacuum`."""
         must_be_installed()
         from jitid.ledger.postgres.vacuum import vacuum
 

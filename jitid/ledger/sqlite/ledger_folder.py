@@ -1,4 +1,4 @@
-"""The place of a ledger that has a folder of its own."""
+"""A ledger in its own folder, as a `LedgerPlace`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class LedgerFolder:
-    """The place of a ledger that has a folder of its own."""
+    """The folder of a ledger, whether or not it exists yet."""
 
     in_database = False
 
     def __init__(self, path: str, by: str) -> None:
-        """Name the folder, and who acts, for the audit log."""
+        """Take the path of the folder, and the login name that audit events are recorded under."""
         self.home = path
         self._by = by
 
@@ -34,51 +34,51 @@ class LedgerFolder:
         return self.home
 
     def missing(self) -> StorageError:
-        """Return the error for a ledger that has to be there and is not."""
+        """Return the error for a command that needs an existing ledger."""
         return StorageError(
             f"there is no ledger at {self.home} yet",
             "the first `jitid issue` makes it; or name another with --ledger",
         )
 
     def must_exist(self) -> None:
-        """Raise StorageError if there is no ledger to keep, copy or mend. Raises as `folder.exists` does otherwise."""
+        """Raise StorageError if there is no ledger. Raises the errors of `folder.exists`, too."""
         if not folder.exists(self.home):
             raise StorageError(f"there is no ledger at {self.home}", "name another with --ledger")
 
     def open(self, timeout: float) -> SqliteLedger | None:
-        """Open the ledger; None if there is none yet. Raises as `folder.exists` does."""
+        """Open the ledger; return None if there is none. Raises the errors of `folder.exists`."""
         return (
             folder.open_ledger(self.home, by=self._by, timeout=timeout) if folder.exists(self.home) else None
         )
 
     def furnish(self, policy: Callable[[], Sequence[tuple[str, str]]]) -> bool:
-        """Make nothing: keys and policy come and go with the ledger."""
+        """Do nothing: the folder of a ledger always contains its keys and its policy."""
         del policy
         return False
 
     def create(self, names: Names, policy: Sequence[tuple[str, str]], timeout: float) -> list[str]:
-        """Make the ledger, as `folder.create` does; nobody is waited for."""
+        """Create the ledger with `folder.create`, which does not wait for other processes."""
         del timeout
         if not folder.create(self.home, names, policy, by=self._by, now=int(time.time())):
             return []
         return [f"first use: made a ledger with a signing key and a default policy in {self.home}"]
 
     def look(self, ask: Callable[[SqliteLedger], Answer], timeout: float) -> Answer:
-        """Return what `ask` finds. Raises as `read_only.look` does."""
+        """Return the result of `ask`. Raises the errors of `read_only.look`."""
         from jitid.ledger.sqlite import read_only
 
         database, lock = os.path.join(self.home, folder.DATABASE), os.path.join(self.home, folder.LOCK)
         return read_only.look(database, lock, ask, by=self._by, timeout=timeout)
 
     def watch(self) -> Callable[[], None]:
-        """Return a check that the database is still the same file, and the folder whole and private."""
+        """Return a check that the database is the same file, and the folder complete and private."""
         first = self._inode()
 
         def check() -> None:
             try:
                 same = folder.exists(self.home) and self._inode() == first
             except FileNotFoundError:
-                # It went away between two looks.
+                # It was removed after `exists` had found it.
                 same = False
             if not same:
                 raise StorageError(f"the ledger at {self.home} was removed or replaced", "start again")
@@ -86,7 +86,7 @@ class LedgerFolder:
         return check
 
     def _inode(self) -> tuple[int, int] | None:
-        """Return which file the database is, whatever it holds."""
+        """Return the device and the inode of the database; None if it cannot be read."""
         try:
             status = os.lstat(os.path.join(self.home, folder.DATABASE))
         except OSError:
@@ -98,19 +98,19 @@ class LedgerFolder:
         return folder.keyring(self.home)
 
     def source(self, timeout: float) -> SqliteSource:
-        """Return the ledger as one that is copied. Raises as `must_exist` does."""
+        """Return the ledger as the source of a copy. Raises the errors of `must_exist`."""
         from jitid.ledger.sqlite.copy import SqliteSource
 
         self.must_exist()
         return SqliteSource(self.home, timeout)
 
     def vacuum(self, timeout: float, progress: Callable[[str], None]) -> Vacuumed:
-        """Write the database anew, without the room that rows have left.
+        """Rewrite the database without the space of deleted rows.
 
-        Raises as `must_exist` and `vacuum.vacuum` do.
+        Raises the errors of `must_exist` and `vacuum.vacuum`.
         """
         self.must_exist()
-        # That it is a ledger that this jitid knows, whoever opens it finds out.
+        # Opening it checks that this version of jitid supports its schema.
         folder.open_ledger(self.home, by=self._by, timeout=timeout).close()
         progress("vacuuming")
         from jitid.ledger.sqlite.vacuum import vacuum

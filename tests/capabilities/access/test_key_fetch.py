@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
+from urllib.parse import unquote
 
 import pytest
 
 from jitid.capabilities.access.key_sets import MAX_KEY_SET, read_key_set
 from jitid.errors import ConfigurationError, StorageError
+from jitid.system.proxy import proxy_for
 from tests.crypto.loopback import Answer, certificate, serve, tunnels
 from tests.crypto.signed import ED25519, jwk
 
@@ -89,6 +91,16 @@ def test_the_proxy_alone_gets_its_password(tmp_path: Path, monkeypatch: pytest.M
     expected = f"proxy-authorization: basic {b64encode(b'alice:p@ss').decode().lower()}"
     assert expected in [line.lower() for line in proxy.heads[0]]
     assert "proxy-authorization" not in answer.headers
+
+
+@pytest.mark.parametrize("password", ["p/x", "p?x", "123#x", "p@x", "p%2Fx"])
+def test_a_password_of_a_proxy_may_have_any_character(password: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", f"http://alice:{password}@proxy.example:3128/")
+    found = proxy_for("https", "issuer.example")
+    assert found is not None
+    assert (found.host, found.port) == ("proxy.example", 3128)
+    expected = b64encode(f"alice:{unquote(password)}".encode()).decode()
+    assert found.authorization == f"Basic {expected}"
 
 
 def test_a_proxy_cannot_pass_for_the_issuer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
