@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings, strategies
 
 import jitid
 from tests import moto, pgbouncer, postgres
@@ -142,5 +142,12 @@ def pytest_runtest_teardown() -> None:
 
 def pytest_collection_finish() -> None:
     """Leave what was collected to itself: many thousand tests are looked at by no further garbage collection."""
+    _use_hypothesis()
     gc.collect()
     gc.freeze()
+
+
+@settings(max_examples=1, database=None)
+@given(strategies.none())
+def _use_hypothesis(_: None) -> None:
+    """Let Hypothesis make its random generator, which it takes for garbage if it makes it after `gc.freeze`."""

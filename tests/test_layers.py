@@ -57,7 +57,7 @@ WORLD = frozenset(
 READS_FILES = {"policy/default"}
 """The default policy is a text file of the package."""
 CALENDAR = {"values/times": "time"} | dict.fromkeys(("crypto/der", "crypto/x509", "policy/facts"), "datetime")
-"""What reckons with times that it is given; it calls no clock either."""
+"""Modules that calculate with the times they are given; they read no clock either."""
 CLOCKS = frozenset({"now", "today", "utcnow", "time", "time_ns", "monotonic", "perf_counter"})
 
 SQL_PLACES = re.compile(r"ledger/.*|.*/(\w+_)?store|capabilities/sweep/rules/.*|issuers/postgres/.*")

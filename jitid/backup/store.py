@@ -1,4 +1,4 @@
-"""What lives in a ledger that is put back from a backup."""
+"""Live credentials in a restored ledger."""
 
 from __future__ import annotations
 

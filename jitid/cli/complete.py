@@ -131,7 +131,7 @@ def _opened(folder: str) -> sqlite3.Connection:
 
 
 def _check_private(path: str, of_its_sort: Callable[[int], bool]) -> None:
-    # As `jitid.system.files.check_private`, whose errors nobody would read here.
+    # Like `jitid.system.files.check_private`; completion prints no errors.
     status = os.lstat(path)
     me = os.geteuid()
     if not of_its_sort(status.st_mode) or status.st_mode & 0o077 or (status.st_uid != me and me != 0):

@@ -244,7 +244,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Put completions and man pages where shells and `man` look for them.",
     ),
 }
-"""Verb -> module of `commands/` and function in it, and the first sentence of its help.
+"""Verb -> module of `cli/` and function in it, and the first sentence of its help.
 
 A module is imported when its verb is used, never for a list of verbs.
 """

@@ -1,4 +1,4 @@
-"""What ends as time passes and is recorded as ended, so that no clock which is set back brings it to life."""
+"""Recording what has expired, so that a clock that is set back makes nothing valid again."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class LedgerPlace(Protocol):
         Returns the lines to print. There are none if another process created the ledger first.
 
         Raises:
-            RefusedError: this user may not create it.
+            RefusedError: the database refuses this login, or this user may not create the folder.
             StorageError: the disk is full, or the place cannot be reached.
 
         """
@@ -60,7 +60,9 @@ class LedgerPlace(Protocol):
         """Return the result of `ask` on the ledger. The ledger is not changed, and its schema is not migrated.
 
         Raises:
+            ConfigurationError: the database driver is not installed.
             IntegrityError: a file of the ledger is a link or not a regular file.
+            RefusedError: this user may not read it.
             StorageError: there is no ledger, or it cannot be reached.
 
         """

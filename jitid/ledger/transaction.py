@@ -68,7 +68,7 @@ class Transaction(View):
         self._ahead: dict[str, tuple[Callable[[list[Any]], Any], list[Any]]] = {}
         """The records that the next event writes, by the member of the event that reports them."""
         self.request: str | None = None
-        """The request, as `idempotency.request_digest` has it, that the events say was answered by what they made."""
+        """The digest of the request (`idempotency.request_digest`), which the events record with what they create."""
         self.closed: list[ClosedByEvent] = []
         """What was due, and is recorded as ended by this transaction, from its beginning on."""
 

@@ -55,7 +55,7 @@ class View(SqlAuditLog):
         """Declare that an answer is valid only if no other transaction writes; a view without a writer ignores it."""
 
     def afresh(self) -> View:
-        """Return the same view with an empty cache."""
+        """Return a view that has cached nothing: this one, unless the ledger caches across views."""
         return self
 
     @property
@@ -73,7 +73,7 @@ class View(SqlAuditLog):
         return None if row is None else str(row[0])
 
     def time_mark(self) -> int | None:
-        """Return the time mark in seconds since the epoch; None if the ledger keeps no mark."""
+        """Return the time mark in seconds since the epoch; None if there is none or the view has not read it."""
         return self.marked_at
 
     def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from jitid.policy.engine import cedarpy
 from jitid.policy.nesting import height
 
 MOST_HEIGHT = 400
-"""A tree is two levels of JSON for each of its own, of which Python reads less than 1,000; Cedar crashes at 30,000."""
+"""Each level takes two levels of JSON. Python reads fewer than 1,000 of them; Cedar crashes at 30,000."""
 
 Tree = Any
 """A rule, or an expression in it."""

@@ -1,7 +1,7 @@
 """Where output may go: a regular file of the caller's own, a descriptor that the caller opened, or a harmless device.
 
 A secret that lands elsewhere is lost: the owner of a file, the reader of a pipe, the target of a link would have it. So
-each verb asks `check_output` before it issues anything, and `files.Replacement` asks again when it writes.
+each verb asks `check_output` before it issues anything, and `files.FileReplacement` asks again when it writes.
 """
 
 from __future__ import annotations

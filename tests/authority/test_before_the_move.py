@@ -70,7 +70,7 @@ def test_what_was_no_operation_is_none() -> None:
 
 
 def test_an_old_client_is_served(tmp_path: Path) -> None:
-    """Over such a socket, by the service of now over the ledger of then: with the same bytes."""
+    """The current service answers with the same bytes over the old ledger."""
     unpack("ledger", tmp_path)
     past = Past(tmp_path)
     before = [*faked(wire.time_of(SAID)), "FAKETIME_DONT_FAKE_MONOTONIC=1"]

@@ -87,7 +87,7 @@ def x509_issuer() -> Issuer:
 
 
 def refuse(message: bytes) -> bytes:
-    """Stand for a signature as a JWS has it, which no certificate has."""
+    """Return a placeholder for a JWS signature, which a certificate does not contain."""
     raise AssertionError(message)
 
 

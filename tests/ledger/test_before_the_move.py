@@ -38,7 +38,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Past:
-    """Return a shell over the fixture, for whoever changes nothing there."""
+    """Return a shell over the fixture, for read-only commands."""
     place = tmp_path_factory.mktemp("before")
     for name in ("ledger", "backups"):
         unpack(name, place)
@@ -62,7 +62,7 @@ def _rows(path: Path) -> dict[str, int]:
 
 
 def test_the_fixture_has_rows_in_every_table(home: Path) -> None:
-    """But in the one that has rows only while a prune is at work."""
+    """Except in the table that has rows only during a prune."""
     assert {name for name, rows in _rows(home / "ledger").items() if not rows} == {"condemned"}
     assert {mode & 0o077 for mode in modes(home / "ledger").values()} == {0}
 
@@ -137,9 +137,9 @@ def _restored(home: Path, server: Postgres, patch: pytest.MonkeyPatch) -> World:
 
 
 _OF_THE_LOG = ("ReadLog", "FollowLog")
-"""What tells of the log, which goes on in the copy."""
+"""Commands that print the audit log, which continues in the copy."""
 _OF_A_SERVICE = ("MakeStatusList",)
-"""What is answered only where the configuration says at which address."""
+"""Answers that need a configured address."""
 
 
 @pytest.mark.parametrize("kept", ["file", "database"])
@@ -172,7 +172,7 @@ def test_what_was_asked_over_the_wire_is_answered_the_same(
 @pytest.mark.parametrize("name", ["backup.tar", "backup"])
 @pytest.mark.parametrize("how", [(), ("--keep-live",)], ids=lambda how: "".join(how) or "ending")
 def test_a_backup_is_restored(tmp_path: Path, name: str, how: tuple[str, ...]) -> None:
-    """With private keys and without; what lived in it ends unless it is to live on."""
+    """With private keys and without; live credentials are revoked unless they are kept."""
     for each in ("backups", "ledger"):
         unpack(each, tmp_path)
     past = Past(tmp_path)

@@ -38,7 +38,7 @@ _SEEN = frozenset(
 
 
 def seen(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return of an audit event what those read whom it concerns."""
+    """Return the members of an audit event that the people it concerns may read."""
     return {name: value for name, value in document.items() if name in _SEEN}
 
 
@@ -73,7 +73,7 @@ def is_kept_from(snapshot: View, caller: Caller | None, task: Task) -> bool:
 
 
 def root_of(snapshot: View, caller: Caller) -> str | None:
-    """Return the delegator that a caller is, or for whom the agent acts that it is; None for who has none."""
+    """Return the delegator of a caller: the caller, or whom the calling agent acts for; None without a delegator."""
     if caller.delegator is not None:
         return DirectoryStore(snapshot).own_name(caller.delegator)
     held = held_by(snapshot, caller)
@@ -81,7 +81,7 @@ def root_of(snapshot: View, caller: Caller) -> str | None:
 
 
 def held_by(snapshot: View, caller: Caller) -> Credential | None:
-    """Return the credential of the agent who asks; None for who is none."""
+    """Return the credential of the calling agent; None if the caller is not an agent."""
     if caller.agent is None or caller.credential is None:
         return None
     return CredentialStore(snapshot).find_credential("jti", parse_id(caller.credential)[1])

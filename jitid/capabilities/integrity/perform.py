@@ -1,4 +1,4 @@
-"""Performs the operations that check, export, cut and prune the ledger."""
+"""Performs the operations that read, check and export the audit log."""
 
 from __future__ import annotations
 

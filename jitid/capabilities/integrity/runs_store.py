@@ -73,7 +73,7 @@ def one(db: Any, key: int) -> tuple[Any, ...] | None:
 
 
 def count(db: Any, first: int, last: int, event: int, alike: Sequence[Any], spared: str) -> int:
-    """Return how many credentials are alike, as `View.count_alike` says; `spared` is a condition on each."""
+    """Return how many credentials are alike, as `RowStore.count_alike` does; `spared` is a condition on each."""
     values = [value for value in alike if value is not None]
     row = db.execute(
         f"SELECT count(*) {_ALL_ALIKE} AND {_equal(_absent(alike))} AND {spared}",

@@ -1,1 +1,1 @@
-"""What there is: credentials and tasks, listed and shown; tasks shared, given and retired."""
+"""Listing and showing credentials and tasks; sharing, giving and retiring tasks."""

@@ -1,4 +1,4 @@
-"""What a sweep asks of the ledger besides its rules, and marks in it."""
+"""Queries of a sweep that belong to no rule, and the marks that it records."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ LIVING = f"""SELECT coalesce(sum(g.n), 0), coalesce(sum(CASE WHEN t.id IS NULL T
                     coalesce(sum(CASE WHEN CAST(t.deadline AS BIGINT) <> t.deadline THEN g.n ELSE 0 END), 0)
                FROM (SELECT c.task AS task, count(*) AS n FROM credential c WHERE {LIVE} GROUP BY c.task) g
                LEFT JOIN task t ON t.id = g.task"""
-"""How many credentials live, how many of them on no task, and on one whose deadline is no time."""
+"""Counts of live credentials: all, without a task, and with a task whose deadline is not a time."""
 
 WITHOUT_DELEGATOR = f"""SELECT coalesce(sum(g.n), 0)
                FROM (SELECT c.delegator AS delegator, count(*) AS n FROM credential c WHERE {LIVE}

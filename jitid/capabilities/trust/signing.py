@@ -1,4 +1,4 @@
-"""Which signing key signs what, and new keys."""
+"""Choosing the signing key for a credential, and creating keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the ledger says of certificates that ended."""
+"""The ledger's rows of revoked certificates."""
 
 from __future__ import annotations
 

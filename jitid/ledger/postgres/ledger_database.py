@@ -109,6 +109,7 @@ class LedgerDatabase:
         Returns the lines to print. There are none if another process created the ledger first.
 
         Raises:
+            ConfigurationError: the driver is not installed.
             RefusedError: this user may not create the tables or the folder.
             StorageError: the database cannot be reached.
 
@@ -167,6 +168,9 @@ class LedgerDatabase:
         """Return the result of `ask` on the ledger. Its schema is not migrated.
 
         Raises:
+            ConfigurationError: the address is invalid, or the driver is not installed.
+            NewerSchemaError: a newer jitid made it.
+            RefusedError: the database refuses this login.
             StorageError: there is no ledger, or the database cannot be reached.
 
         """

@@ -54,6 +54,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_the_page_is_as_it_was_recorded(report: Report, name: str) -> None:
-    """Layout of the template may change; what a browser, a reader and a screen reader get may not unnoticed."""
+    """The layout of the template may change; a change of its content must be noticed."""
     page = "".join(report_html.text(small(REPORTS[name](report))))
     assert events(page) == (RECORDED / f"{name}.txt").read_text(encoding="utf-8")

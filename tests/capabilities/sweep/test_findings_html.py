@@ -35,7 +35,7 @@ PAGES: dict[str, tuple[list[SweptRow], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_page_is_as_it_was_recorded(name: str) -> None:
-    """Layout of the template may change; what a browser, a reader and a screen reader get may not unnoticed."""
+    """The layout of the template may change; a change of its content must be noticed."""
     rows, more = PAGES[name]
     page = "".join(findings_html.text(iter(rows), RULES, **more))
     assert events(page) == (RECORDED / f"{name}.txt").read_text(encoding="utf-8")
