@@ -368,7 +368,7 @@ def _may_look_at(snapshot: View, names: Names, caller: Caller, token: Secret) ->
 def _may_end(snapshot: View, names: Names, caller: Caller, token: Secret) -> bool:
     """Tell whether the caller may end what a token is of (RFC 7009, section 2.1): not whoever was merely shown it."""
     from jitid.capabilities.identity import introspection
-    from jitid.capabilities.issue.exchange import must_be_own
+    from jitid.capabilities.issue.token_perform import must_be_own
 
     try:
         must_be_own(snapshot, caller, introspection.recognise(snapshot, names, token.reveal()))

@@ -339,13 +339,13 @@ class LocalAuthority:
 
                 return make(self._ledger, operation)
             case ops.ApprovalOperation():
-                from jitid.capabilities.issue import perform_approvals
+                from jitid.capabilities.issue import approval_perform
 
-                return perform_approvals.perform(self._inside, operation)
+                return approval_perform.perform(self._inside, operation)
             case ops.PublicationOperation():
-                from jitid.capabilities.trust import perform_publication
+                from jitid.capabilities.trust import publication_perform
 
-                return perform_publication.perform(self._inside, operation)
+                return publication_perform.perform(self._inside, operation)
             case decisions_operations.SuggestPolicy() | ops.PolicyOperation():
                 from jitid.capabilities.decisions import perform as decisions_perform
 
@@ -363,9 +363,9 @@ class LocalAuthority:
 
                 return access_perform.perform(self._inside, operation)
             case ops.CertificateOperation():
-                from jitid.capabilities.trust import perform_certificates
+                from jitid.capabilities.trust import certificate_perform
 
-                return perform_certificates.perform(self._inside, operation)
+                return certificate_perform.perform(self._inside, operation)
             case issue_operations.Attach():
                 from jitid.capabilities.issue import perform as issue_perform
 
@@ -384,7 +384,7 @@ class LocalAuthority:
 
                 if isinstance(operation, AdoptedShapes):
                     # Each search of a long text asks this: what performs the others takes longer to load.
-                    from jitid.capabilities.adopt.known_shapes import shapes
+                    from jitid.capabilities.adopt.shape_perform import shapes
 
                     with self._ledger.read() as snapshot:
                         return shapes(snapshot)
@@ -392,7 +392,7 @@ class LocalAuthority:
 
                 return adopt_perform.perform(self._inside, operation)
             case ops.TokenOperation():
-                from jitid.capabilities.issue import exchange
+                from jitid.capabilities.issue import token_perform
 
                 return exchange.perform(self._inside, operation, self._issue_to, self._deny)
             case _:
@@ -420,7 +420,7 @@ class LocalAuthority:
         from jitid.capabilities.integrity import perform as integrity_perform
         from jitid.capabilities.inventory import perform as inventory_perform
         from jitid.capabilities.leak import perform as leak_perform
-        from jitid.capabilities.trust import perform_keys
+        from jitid.capabilities.trust import perform as trust_perform
 
         if isinstance(operation, trust_operations.PublishSshRevocations):
             from jitid.ledger import expiry

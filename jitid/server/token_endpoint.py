@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from jitid.capabilities.issue.actors import own_agent
-from jitid.capabilities.issue.exchange import new_task
+from jitid.capabilities.issue.token_perform import new_task
 from jitid.capabilities.issue.operations import Issue
 from jitid.capabilities.issue.token_operations import Exchange
 from jitid.errors import UsageError

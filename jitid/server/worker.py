@@ -37,7 +37,7 @@ _SWITCH = 0.001
 
 _NEEDED = (
     "jitid.capabilities.access.perform",
-    "jitid.capabilities.issue.exchange",
+    "jitid.capabilities.issue.token_perform",
     "jitid.capabilities.use.perform",
     "jitid.capabilities.identity.introspection",
     "jitid.capabilities.issue.issuance",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.issue import exchange as exchanging
+from jitid.capabilities.issue import token_perform as exchanging
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.operations import Attach

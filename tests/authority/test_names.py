@@ -17,7 +17,7 @@ from jitid.capabilities.identity import store as identity_store
 from jitid.capabilities.identity.revocation import TooManyError
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.inventory import operations as inventory_operations
-from jitid.capabilities.issue import exchange
+from jitid.capabilities.issue import token_perform
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.operations import Attach

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 from jitid.capabilities.adopt import adopted_secrets, adoption
 from jitid.capabilities.adopt import amend as amending
 from jitid.capabilities.adopt import operations as ops
-from jitid.capabilities.adopt.known_shapes import shapes
+from jitid.capabilities.adopt.shape_perform import shapes
 from jitid.capabilities.adopt.store import AdoptedStore
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.targets.perform import targets_of

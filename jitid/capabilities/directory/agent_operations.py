@@ -1,4 +1,4 @@
-"""The operations on recurring agents; `perform_agents.py` performs them."""
+"""The operations on recurring agents; `agent_perform.py` performs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operations on the directory's delegators; `perform_delegators.py` performs them."""
+"""The operations on the directory's delegators; `delegator_perform.py` performs them."""
 
 from __future__ import annotations
 

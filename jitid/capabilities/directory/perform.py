@@ -13,11 +13,11 @@ from jitid.operation.context import Inside
 def perform(inside: Inside, operation: DirectoryOperation[Any]) -> object:
     """Perform an operation on delegators or agents."""
     if isinstance(operation, agents.AgentOperation):
-        from jitid.capabilities.directory import perform_agents
+        from jitid.capabilities.directory import agent_perform
 
-        return perform_agents.perform(inside, operation)
+        return agent_perform.perform(inside, operation)
     if isinstance(operation, delegators.DelegatorOperation):
-        from jitid.capabilities.directory import perform_delegators
+        from jitid.capabilities.directory import delegator_perform
 
-        return perform_delegators.perform(inside, operation)
+        return delegator_perform.perform(inside, operation)
     raise TypeError(f"nobody performs {operation!r}")
