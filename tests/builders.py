@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from jitid.authority.local import LocalAuthority
-from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.directory import delegator_facts
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity import operations as identity_operations
@@ -472,7 +471,7 @@ class World:
     def revoke(self, *ids: str, reason: str | None = None, **selection: Any) -> Ended:
         """Revoke by ids or by a selection."""
         return self.authority.perform(
-            identity_operations.Revoke(selection=Selection(ids=ids, **selection), reason=reason, most=None)
+            inventory_operations.Revoke(selection=Selection(ids=ids, **selection), reason=reason, most=None)
         )
 
     def retire(self, task: str) -> Ended:
@@ -483,7 +482,7 @@ class World:
         """Return the whole audit log."""
         from jitid.capabilities.audit.audit_log import LogFilter
 
-        return self.authority.perform(audit_operations.ReadLog(chosen=LogFilter(), limit=None))
+        return self.authority.perform(integrity_operations.ReadLog(chosen=LogFilter(), limit=None))
 
     def check(self) -> int:
         """Verify the audit log; return the number of its events."""

@@ -12,7 +12,7 @@ from jitid.authority import token_rights
 from jitid.capabilities.access import operations as access
 from jitid.capabilities.access.grant import BOOTSTRAP, must_hold
 from jitid.capabilities.adopt import operations as adoptions
-from jitid.capabilities.audit import operations as audit_operations
+from jitid.capabilities.adopt import shape_operations
 from jitid.capabilities.decisions import operations as decisions_operations
 from jitid.capabilities.directory import agent_operations as agents
 from jitid.capabilities.directory import delegator_operations as delegators
@@ -103,7 +103,7 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     # What belongs to somebody who is disabled falls to the responders.
     inventory_operations.ShareTask: _for("responder", own=True),
     inventory_operations.GiveTask: _for("responder", own=True),
-    identity_operations.Revoke: _for("responder", own=True),
+    inventory_operations.Revoke: _for("responder", own=True),
     inventory_operations.Retire: _for("responder", own=True),
     # By the right of a token.
     issue_operations.Attach: _for("issuer", anybody=True),
@@ -119,15 +119,15 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     adoptions.ListAdopted: _for("responder", "auditor", "admin", reads=True),
     adoptions.ProbeAdopted: _for("responder", "auditor", "admin", reads=True),
     adoptions.SuggestReplacements: _for("responder", "auditor", "admin", reads=True),
-    adoptions.AdoptedShapes: _for("responder", "auditor", "sweeper", "admin", reads=True),
+    shape_operations.AdoptedShapes: _for("responder", "auditor", "sweeper", "admin", reads=True),
     uses.ListUses: _for("responder", "auditor", reads=True),
     sweep_operations.Sweep: _for("sweeper", "auditor", reads=True),
     sweep_operations.ForeseeFix: _for("sweeper", reads=True),
     sweep_operations.Fix: _for("sweeper"),
     report_operations.MakeReport: _for("sweeper", "auditor", reads=True),
-    audit_operations.ReadLog: _for("auditor", reads=True),
-    audit_operations.FollowLog: _for("auditor", reads=True),
-    audit_operations.SignHead: _for("auditor", reads=True),
+    integrity_operations.ReadLog: _for("auditor", reads=True),
+    integrity_operations.FollowLog: _for("auditor", reads=True),
+    integrity_operations.SignHead: _for("auditor", reads=True),
     integrity_operations.VerifyLog: _for("auditor", reads=True),
     integrity_operations.ExportLog: _for("auditor", reads=True),
     integrity_operations.Prune: _for("admin"),
@@ -318,7 +318,7 @@ def _is_own(snapshot: View, ours: Names, caller: Caller, operation: ops.Operatio
             return _was_issued(snapshot, caller, jti) or (
                 found is not None and found.id == _identity(snapshot, caller)
             )
-        case identity_operations.Revoke(selection=selection, tokens=tokens):
+        case inventory_operations.Revoke(selection=selection, tokens=tokens):
             if selection._replace(ids=()) != Selection() or not (selection.ids or tokens):
                 return False
             return all(_was_issued(snapshot, caller, id_) for id_ in selection.ids) and all(

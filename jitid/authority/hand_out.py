@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.capabilities.identity.operations import Revoke
+from jitid.capabilities.inventory.operations import Revoke
 from jitid.errors import JitidError, OutputError, StorageError
 from jitid.model.ledger_rows import Selection
 from jitid.system import time_limit

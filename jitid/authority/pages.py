@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from jitid.authority.wire.fields import MOST_ROWS
-from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.directory import agent_operations as agents
+from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.operation.base import Operation
 
@@ -85,7 +85,7 @@ def _pages_of(operation: Operation[Any]) -> Pages | None:
                 lambda answer: list(answer.records),
                 lambda first, rows: first._replace(records=rows),
             )
-        case audit_operations.ReadLog():
+        case integrity_operations.ReadLog():
             chosen = operation.chosen
             return Pages(
                 _EVENTS,

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from jitid.authority import guard
 from jitid.authority import pages as paging
-from jitid.authority.slow_operations import is_long
 from jitid.authority.wire import answer_checks, codec
 from jitid.authority.wire.shape_of import shape_of
 from jitid.authority.wire.shapes import UnfitError
 from jitid.capabilities.access.operations import GrantAccess, RevokeAccess, RotateAccess
 from jitid.capabilities.access.whoami import WhoAmI
-from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.token_operations import Exchange
@@ -48,7 +46,7 @@ _PAUSES = (0.1, 0.3, 1.0)
 """Seconds before another try, as far as the timeout has room for them."""
 
 _AGAIN = (
-    identity_operations.Revoke,
+    inventory_operations.Revoke,
     inventory_operations.Retire,
     leak_operations.ProveLeaks,
     RevokeAccess,
@@ -156,7 +154,7 @@ class RemoteAuthority:
             headers["Idempotency-Key"] = new_key()
         safe = keyed or guard.reads(operation) or isinstance(operation, _AGAIN)
         path = f"/v1/operations/{type(operation).__name__}"
-        long = is_long(type(operation))
+        long = operation.slow
         return self._done("POST", path, body, headers, channel, kind, safe=safe, long=long)
 
     def _done(

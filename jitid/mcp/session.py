@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitid.authority.confirm import confirm_quietly
 from jitid.authority.hand_out import hand_out
 from jitid.authority.open import as_holder, open_authority
-from jitid.capabilities.identity.operations import HandBack, Revoke
-from jitid.capabilities.inventory.operations import Inspect
+from jitid.capabilities.identity.operations import HandBack
+from jitid.capabilities.inventory.operations import Inspect, Revoke
 from jitid.capabilities.issue.operations import Issue
 from jitid.capabilities.issue.parse_request import request_from
 from jitid.errors import (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Self, TypeVar, dataclass_transform
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, dataclass_transform
 
 Result = TypeVar("Result")
 
@@ -25,6 +27,10 @@ class Operation(Generic[Result]):
     A dataclass each would do the same and cost every start more than the rest of the operation.
     """
 
+    # Without an annotation, which would make a field of it.
+    slow = False
+    """Whether it may look at the whole ledger or wait for targets, and so take longer than others."""
+
     if not TYPE_CHECKING:
 
         def __class_getitem__(cls, result: object) -> Answering:
@@ -45,6 +51,10 @@ class Operation(Generic[Result]):
         """Return the same operation with other values."""
         return type(self)(**{name: getattr(self, name) for name in type(self).__annotations__} | values)
 
+    def facts_if_denied(self) -> dict[str, object]:
+        """Return what the audit log says was asked for where a token is not valid, so that nothing else is known."""
+        return {"operation": type(self).__name__}
+
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is frozen")
 
@@ -53,41 +63,9 @@ class Operation(Generic[Result]):
         return f"{type(self).__name__}({values})"
 
 
-class DirectoryOperation(Operation[Result]):
-    """An operation on delegators and agents: `capabilities/directory/` has them, and performs them."""
+def performer(kind: type[Operation[Any]]) -> ModuleType:
+    """Return the module whose `perform` performs an operation of a kind: `perform` beside its `operations`.
 
-
-class PublicationOperation(Operation[Result]):
-    """An operation on what is published for verifiers: `capabilities/trust/` has them, and performs them."""
-
-
-class PolicyOperation(Operation[Result]):
-    """An operation on policies and decisions: `capabilities/decisions/` has them, and performs them."""
-
-
-class UseOperation(Operation[Result]):
-    """An operation on the use of credentials: `capabilities/use/` has them, and performs them."""
-
-
-class ApprovalOperation(Operation[Result]):
-    """An operation on approvals: `capabilities/issue/` has them, and performs them."""
-
-
-class TokenOperation(Operation[Result]):
-    """An operation on tokens by the standard protocols: `capabilities/issue/` has them, and performs them."""
-
-
-class TargetOperation(Operation[Result]):
-    """An operation on targets outside: `capabilities/targets/` has them, and performs them."""
-
-
-class AdoptionOperation(Operation[Result]):
-    """An operation on adopted secrets: `capabilities/adopt/` has them, and performs them."""
-
-
-class CertificateOperation(Operation[Result]):
-    """An operation on the X.509 authority: `capabilities/trust/` has them, and performs them."""
-
-
-class AccessOperation(Operation[Result]):
-    """An operation on access to an authority: `capabilities/access/` has them, and performs them."""
+    Beside `agent_operations` it is `agent_perform`. It is loaded when it is first needed.
+    """
+    return import_module(kind.__module__.removesuffix("operations") + "perform")

@@ -11,7 +11,6 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from jitid import __version__
-from jitid.authority.slow_operations import is_long
 from jitid.authority.wire import codec
 from jitid.authority.wire.annotations import operations
 from jitid.authority.wire.shape_of import shape_of
@@ -48,7 +47,7 @@ def routes(service: Service) -> list[BaseRoute]:
         read = await _operation(request, name)
         if kind is not None and codec.streams(kind):
             return await _in_pieces(service, request, kind, read)
-        long = kind is not None and is_long(kind)
+        long = kind is not None and kind.slow
         answer = await service.call(
             request, lambda authority, _: _answer(authority, read), long=long, asks=kind
         )

@@ -9,7 +9,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitid.authority.read_counts import ReadTally
-from jitid.authority.slow_operations import is_long
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.trust import operations as trust_operations
 from jitid.errors import (
@@ -124,7 +123,7 @@ class Service:
         def work(authority: LocalAuthority) -> Result:
             return self._serving(authority, caller).perform(operation)
 
-        return await self.within(work, long=is_long(type(operation)))
+        return await self.within(work, long=operation.slow)
 
     async def call(
         self,

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from jitid.capabilities.issue.actors import own_agent
-from jitid.capabilities.issue.token_perform import new_task
 from jitid.capabilities.issue.operations import Issue
 from jitid.capabilities.issue.token_operations import Exchange
+from jitid.capabilities.issue.token_perform import new_task
 from jitid.errors import UsageError
 from jitid.model.credential import Kind
 from jitid.model.request import IssueRequest

@@ -8,8 +8,8 @@ from typing import Any
 from jitid.capabilities.access import operations as access
 from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.adopt import operations as adoptions
+from jitid.capabilities.adopt import shape_operations
 from jitid.capabilities.adopt.amend import Amended
-from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.decisions import operations as decisions_operations
 from jitid.capabilities.decisions import operations as policies
@@ -102,7 +102,7 @@ def by_token(scene: Scene, held: Held, caller: Caller) -> dict[str, Operation]:
         "Explain.token": policies.Explain(token=held.token),
         "Introspect.token": tokens.Introspect(token=held.token),
         "Authorize.asked.token": _authorize(held.token),
-        "Revoke.tokens": identity_operations.Revoke(selection=Selection(), tokens=(held.token,), most=None),
+        "Revoke.tokens": inventory_operations.Revoke(selection=Selection(), tokens=(held.token,), most=None),
         "RevokeToken.token": tokens.RevokeToken(token=held.token),
         "Issue.delegator_token": issue_operations.Issue(
             requests=(_child(task="T9"),), delegator_token=held.token, delegator_token_sort="jwt"
@@ -151,7 +151,7 @@ def about(scene: Scene, held: Held, caller: str) -> dict[str, Operation]:
 
 
 def _revoke(**chosen: Any) -> Operation:
-    return identity_operations.Revoke(selection=Selection(**chosen), most=None)
+    return inventory_operations.Revoke(selection=Selection(**chosen), most=None)
 
 
 def listed(chosen: Filter) -> Operation:
@@ -222,7 +222,7 @@ def plain(scene: Scene) -> dict[str, Operation]:
             report=LeakReport("git", None),
         ),
         "Adopt": adoptions.Adopt(secrets=(standing("other", "correct-Horse-battery-5taple-9"),)),
-        "AdoptedShapes": adoptions.AdoptedShapes(),
+        "AdoptedShapes": shape_operations.AdoptedShapes(),
         "BootstrapAccess": access.BootstrapAccess(),
         "ChangeAdopted": adoptions.ChangeAdopted(names=("legacy",), amended=Amended(purpose="builds")),
         "ChangeAgent": agents.ChangeAgent(name="bot", stated=StatedAgent(purpose="more")),
@@ -244,7 +244,7 @@ def plain(scene: Scene) -> dict[str, Operation]:
             most=None,
         ),
         "FlyCanaries": sweep_operations.FlyCanaries(),
-        "FollowLog": audit_operations.FollowLog(chosen=LogFilter(), limit=9),
+        "FollowLog": integrity_operations.FollowLog(chosen=LogFilter(), limit=9),
         "ForeseeFix": sweep_operations.ForeseeFix(rules=("orphaned-task",), limits=Thresholds()),
         "GrantAccess": access.GrantAccess(wanted=AccessRequest("user:new", ("admin",))),
         "ImportAuthority": certificates.ImportAuthority(chain=scene.facts["chain"]),
@@ -269,7 +269,7 @@ def plain(scene: Scene) -> dict[str, Operation]:
         "PublishRevocations": certificates.PublishRevocations(),
         "PublishSshAuthorities": trust_operations.PublishSshAuthorities(),
         "PublishSshRevocations": trust_operations.PublishSshRevocations(),
-        "ReadLog": audit_operations.ReadLog(chosen=LogFilter(), limit=9),
+        "ReadLog": integrity_operations.ReadLog(chosen=LogFilter(), limit=9),
         "RecountLeaks": leak_operations.RecountLeaks(numbers=(1,)),
         "RegisterAgent": agents.RegisterAgent(
             name="nightly", stated=StatedAgent(owner="user:bob", purpose="triage", scopes=()), due=DUE
@@ -286,7 +286,7 @@ def plain(scene: Scene) -> dict[str, Operation]:
         "ShowAgent": agents.ShowAgent(name="bot", issues=9),
         "ShowDelegator": delegators.ShowDelegator(name="user:dan"),
         "ShowLeaks": leak_operations.ShowLeaks(numbers=(1,)),
-        "SignHead": audit_operations.SignHead(),
+        "SignHead": integrity_operations.SignHead(),
         "StoredPolicy": policies.StoredPolicy(digest=scene.facts["policy"]),
         "SuggestPolicy": decisions_operations.SuggestPolicy(agent="planner", days=1),
         "SuggestReplacements": adoptions.SuggestReplacements(names=("legacy",)),

@@ -10,7 +10,7 @@ import pytest
 from jitid.authority import guard
 from jitid.authority.wire.annotations import operations
 from jitid.capabilities.access.operations import Authenticate
-from jitid.capabilities.identity import operations as identity_operations
+from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.targets import operations as targets
@@ -63,7 +63,7 @@ def test_who_has_ended_something_may_see_to_its_end_at_its_target(tmp_path: Path
         ended = ask(
             world,
             launcher,
-            identity_operations.Revoke(selection=Selection(ids=(issued.credentials[0].id,)), most=None),
+            inventory_operations.Revoke(selection=Selection(ids=(issued.credentials[0].id,)), most=None),
         )
         assert ended.unsettled == 1
         for operation in (targets.Settle(event=ended.event), targets.Settle()):

@@ -118,7 +118,7 @@ LOOKS: dict[str, Callable[[Made], ops.Operation[Any]]] = {
     "Authorize.asked.token": lambda made: Authorize(
         asked=(UseRequest(Secret.single(made.token), check_action("a:b"), "x"),) * 2
     ),
-    "Revoke.tokens": lambda made: identity_operations.Revoke(
+    "Revoke.tokens": lambda made: inventory_operations.Revoke(
         selection=Selection(), tokens=(Secret.single(made.token),), most=None
     ),
     "RevokeToken.token": lambda made: RevokeToken(token=Secret.single(made.token)),

@@ -17,7 +17,6 @@ from jitid.authority.wire.annotations import fields_of, operations
 from jitid.authority.wire.field_table import KEPT_BACK, form_of, owned
 from jitid.authority.wire.fields import ID, TASK, WHOSE_TASK
 from jitid.capabilities.access.operations import RevokeAccess, RotateAccess
-from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue.approval_operations import ApprovalPage, ListApprovals
 from jitid.capabilities.use.usage import RecordedUses
@@ -286,7 +285,7 @@ def test_a_selection_ends_no_more_than_one_s_own(scene: Scene, field: str) -> No
             "trees": one.id,
             "kids": one.signed_by,
         }
-        operation = identity_operations.Revoke(selection=Selection(**{field: (values[field],)}), most=None)
+        operation = inventory_operations.Revoke(selection=Selection(**{field: (values[field],)}), most=None)
         answer = scene.perform(scene.callers[caller], operation)
         strange = beyond(scene, caller, "Revoke", answer)
         scene.restore()
@@ -496,7 +495,7 @@ def _end(scene: Scene, credential: str) -> None:
         scene.world.authority.perform(RevokeAccess(ids=(credential,)))
     else:
         scene.world.authority.perform(
-            identity_operations.Revoke(selection=Selection(ids=(credential,)), most=None)
+            inventory_operations.Revoke(selection=Selection(ids=(credential,)), most=None)
         )
 
 

@@ -23,7 +23,6 @@ from jitid.capabilities.access.operations import Authenticate, GrantAccess
 from jitid.capabilities.directory.agent_operations import ChangeAgent, SuspendAgent, UnregisterAgent
 from jitid.capabilities.directory.delegator_operations import DisableDelegator
 from jitid.capabilities.directory.registry import StatedAgent
-from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.approval_operations import DenyApproval, GrantApproval
@@ -202,7 +201,7 @@ def _change(scene: Scene, **stated: Any) -> None:
 
 def _end(scene: Scene, token: Secret) -> None:
     scene.world.authority.perform(
-        identity_operations.Revoke(tokens=(token,), selection=Selection(), most=None)
+        inventory_operations.Revoke(tokens=(token,), selection=Selection(), most=None)
     )
 
 

@@ -17,8 +17,8 @@ from jitid.capabilities.identity import store as identity_store
 from jitid.capabilities.identity.revocation import TooManyError
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.inventory import operations as inventory_operations
-from jitid.capabilities.issue import token_perform
 from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.issue import token_perform
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.issue.token_operations import Exchange
@@ -387,7 +387,7 @@ def test_an_actor_that_ended_while_its_request_waited_acts_no_more(
     lender = as_bot(world, OWNER, may_audience=(SERVICE,))
     plain = issue(world, OWNER, agent="plain", delegator=None, task="T-2")
     above = bearer(issue(world, EVE, agent="plain", delegator=None, task="T-eve", may_audience=(SERVICE,)))
-    look = exchange._actor
+    look = token_perform._actor
 
     def waiting(*asked: Any) -> Any:
         found = look(*asked)
@@ -395,7 +395,7 @@ def test_an_actor_that_ended_while_its_request_waited_acts_no_more(
             world.revoke(one.credentials[0].id)
         return found
 
-    monkeypatch.setattr(exchange, "_actor", waiting)
+    monkeypatch.setattr(token_perform, "_actor", waiting)
     for actor in (lender, plain):
         with pytest.raises(InvalidCredentialError, match=r"the actor's token is not valid: .*revoked"):
             _exchanged(world, EVE, above, bearer(actor))

@@ -71,7 +71,7 @@ def test_a_stranger_learns_nothing_of_a_task_and_ends_none(world: World, name: s
         inventory_operations.ShowTask(name=name),
         inventory_operations.ShareTask(task=name, names=("user:eve",)),
         inventory_operations.GiveTask(task=name, to="user:eve"),
-        identity_operations.Revoke(selection=Selection(tasks=(name,)), most=None),
+        inventory_operations.Revoke(selection=Selection(tasks=(name,)), most=None),
         inventory_operations.ShowTree(task=name, limit=10),
     )
     for operation in asked:
@@ -192,7 +192,7 @@ def test_an_agent_ends_a_task_below_its_own_only_while_all_of_it_is_its_own(worl
     assert ask(
         world,
         ALICE,
-        identity_operations.Revoke(selection=Selection(ids=(root.credentials[0].id,)), most=None),
+        inventory_operations.Revoke(selection=Selection(ids=(root.credentials[0].id,)), most=None),
     )
     assert ask(world, agent, inventory_operations.Retire(task="A1/sub")).credentials == 1
     assert world.check()
@@ -258,7 +258,7 @@ def test_a_service_that_opened_a_task_for_somebody_does_not_end_it(world: World)
     assert ask(
         world,
         launcher,
-        identity_operations.Revoke(selection=Selection(ids=(launched.credentials[0].id,)), most=None),
+        inventory_operations.Revoke(selection=Selection(ids=(launched.credentials[0].id,)), most=None),
     )
     assert world.verify(bearer(own).reveal()).task == "OB"
 
@@ -268,7 +268,7 @@ def test_the_end_of_one_s_own_does_not_tell_what_else_ended(world: World) -> Non
     own = issue(world, ALICE, delegator=None, task="Q3").credentials[0]
     other = issue(world, BOB, delegator=None, task="merger").credentials[0]
     chosen = Selection(tasks=("user:alice/Q3", "user:bob/merger"))
-    ask(world, RESPONDER, identity_operations.Revoke(selection=chosen, reason="leaked", most=None))
+    ask(world, RESPONDER, inventory_operations.Revoke(selection=chosen, reason="leaked", most=None))
     found = ask(world, ALICE, inventory_operations.Inspect(id=own.id))
     assert found.ended_event is not None
     assert found.ended_event["reason"] == "leaked"
@@ -425,9 +425,9 @@ def test_one_s_own_is_listed_and_revoked_without_a_role(world: World) -> None:
         )
     refusals: tuple[Refused, ...] = (
         inventory_operations.ShowTree(ids=(made.id, others.credentials[0].id), limit=9),
-        identity_operations.Revoke(selection=Selection(ids=(made.id, others.credentials[0].id)), most=None),
-        identity_operations.Revoke(selection=Selection(delegators=("user:alice", "user:bob")), most=None),
-        identity_operations.Revoke(
+        inventory_operations.Revoke(selection=Selection(ids=(made.id, others.credentials[0].id)), most=None),
+        inventory_operations.Revoke(selection=Selection(delegators=("user:alice", "user:bob")), most=None),
+        inventory_operations.Revoke(
             selection=Selection(agents=("agent",), delegators=("agent:agent",)), most=None
         ),
     )
@@ -439,12 +439,12 @@ def test_one_s_own_is_listed_and_revoked_without_a_role(world: World) -> None:
     # All three have this agent; only what is hers ends.
     assert (
         ask(
-            world, ALICE, identity_operations.Revoke(selection=Selection(agents=(own.agent,)), most=None)
+            world, ALICE, inventory_operations.Revoke(selection=Selection(agents=(own.agent,)), most=None)
         ).credentials
         == 2
     )
     with pytest.raises(JitidError):
-        ask(world, ALICE, identity_operations.Revoke(selection=Selection(), most=None))
+        ask(world, ALICE, inventory_operations.Revoke(selection=Selection(), most=None))
     assert listed(world, RESPONDER, live=True) == ["user:bob INC-3"]
 
 
@@ -476,8 +476,8 @@ def test_an_identity_is_owned_by_who_opened_it_whoever_adds_to_it(
     for id_ in (first.id, first.jti, added.jti):
         refusals += [
             inventory_operations.Inspect(id=id_),
-            identity_operations.Revoke(selection=Selection(ids=(id_,)), most=None),
-            identity_operations.Revoke(selection=Selection(trees=(id_,)), most=None),
+            inventory_operations.Revoke(selection=Selection(ids=(id_,)), most=None),
+            inventory_operations.Revoke(selection=Selection(trees=(id_,)), most=None),
             Settle(ids=(id_,)),
             inventory_operations.ShowTree(ids=(id_,), limit=9),
         ]
@@ -493,7 +493,7 @@ def test_an_identity_is_owned_by_who_opened_it_whoever_adds_to_it(
         assert ask(world, ALICE, inventory_operations.Inspect(id=id_)).active
     assert (
         ask(
-            world, ALICE, identity_operations.Revoke(selection=Selection(ids=(added.jti,)), most=None)
+            world, ALICE, inventory_operations.Revoke(selection=Selection(ids=(added.jti,)), most=None)
         ).credentials
         == 2
     )
@@ -513,7 +513,7 @@ def test_an_agent_s_own_is_its_identity_and_what_it_delegated(world: World) -> N
     ] == [child.id]
     assert (
         ask(
-            world, agent, identity_operations.Revoke(selection=Selection(ids=(child.id,)), most=None)
+            world, agent, inventory_operations.Revoke(selection=Selection(ids=(child.id,)), most=None)
         ).credentials
         == 1
     )
@@ -588,7 +588,7 @@ def test_the_secret_of_another_is_no_right_over_their_task(world: World) -> None
         ask(
             world,
             EVE,
-            identity_operations.Revoke(
+            inventory_operations.Revoke(
                 selection=Selection(), tokens=(Secret.single(token.reveal()),), most=None
             ),
         )

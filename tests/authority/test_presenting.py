@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.local import LocalAuthority
 from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.oidc import thumbprint
 from jitid.capabilities.access.operations import Authenticate, GrantAccess
@@ -19,6 +18,7 @@ from jitid.capabilities.access.presented_store import REMEMBERED, Presentation, 
 from jitid.capabilities.directory.agent_operations import ChangeAgent, SuspendAgent
 from jitid.capabilities.directory.registry import StatedAgent
 from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.issue import perform as issue_perform
 from jitid.capabilities.issue.approval_operations import DenyApproval, GrantApproval
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.token_operations import Exchange
@@ -298,8 +298,8 @@ def test_an_agent_that_may_not_go_on_is_no_actor(
             world.revoke(lender.credentials[0].id)
 
     if waiting:
-        foresee = LocalAuthority._foreseen
-        monkeypatch.setattr(LocalAuthority, "_foreseen", lambda *asked: end(foresee(*asked)))
+        foresee = issue_perform._foreseen
+        monkeypatch.setattr(issue_perform, "_foreseen", lambda *asked: end(foresee(*asked)))
         with pytest.raises(PolicyDeniedError, match=r"agent-(users|suspended)"):
             exchange(world, who, foreign(proved, may_act=may_act), actor)
     else:
@@ -324,7 +324,7 @@ def test_what_was_foreseen_is_asked_again_of_who_acts(
     )
     own = made.credentials[0]
     planner = world.authority.perform(Authenticate(bearer=own.secret))
-    foresee = LocalAuthority._foreseen
+    foresee = issue_perform._foreseen
 
     def waiting(*asked: Any) -> Any:
         found = foresee(*asked)
@@ -336,7 +336,7 @@ def test_what_was_foreseen_is_asked_again_of_who_acts(
             world.revoke(own.id)
         return found
 
-    monkeypatch.setattr(LocalAuthority, "_foreseen", waiting)
+    monkeypatch.setattr(issue_perform, "_foreseen", waiting)
     if change == "its actor ended":
         with pytest.raises(InvalidCredentialError, match=r"the actor's token is not valid: .*revoked"):
             exchange(world, caller("system:gate"), foreign(may_act={"sub": "agent:planner"}), own.secret)

@@ -9,11 +9,11 @@ import pytest
 from jitid.authority.read_counts import ReadTally
 from jitid.capabilities.access.grant import AccessRequest, grant
 from jitid.capabilities.access.operations import Authenticate
-from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.decisions.operations import ReplayDecisions
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.task_store import TaskStore
+from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.operations import Attach
@@ -50,11 +50,13 @@ def test_a_request_is_found_again_by_its_trace(world: World) -> None:
     issue(world, caller(trace=TRACE.replace("4bf9", "0bf9")), delegator=None)
     issue(world, caller(), delegator=None)
     for trace in (TRACE, "4bf92f3577b34da6a3ce929d0e0e4736"):
-        found = world.authority.perform(audit_operations.ReadLog(chosen=LogFilter(trace=trace), limit=None))
+        found = world.authority.perform(
+            integrity_operations.ReadLog(chosen=LogFilter(trace=trace), limit=None)
+        )
         assert [event["trace"] for event in found] == [TRACE]
     for trace in ("00", "00f067aa0ba902b7", ""):
         assert not world.authority.perform(
-            audit_operations.ReadLog(chosen=LogFilter(trace=trace), limit=None)
+            integrity_operations.ReadLog(chosen=LogFilter(trace=trace), limit=None)
         )
 
 
@@ -134,11 +136,11 @@ def test_who_asked_for_something_may_end_it(world: World) -> None:
     (mine,) = issue(world, caller(), delegator=None, task="T1").credentials
     (others,) = issue(world, caller("user:eve"), delegator=None, task="T2").credentials
     for id_ in (mine.id, mine.jti):
-        ask(world, caller(), identity_operations.Revoke(selection=Selection(ids=(id_,)), most=None))
+        ask(world, caller(), inventory_operations.Revoke(selection=Selection(ids=(id_,)), most=None))
     ask(
         world,
         caller("user:eve"),
-        identity_operations.Revoke(selection=Selection(), tokens=(others.secret,), most=None),
+        inventory_operations.Revoke(selection=Selection(), tokens=(others.secret,), most=None),
     )
     (again,) = issue(world, caller("user:eve"), delegator=None, task="T2").credentials
     for selection in (
@@ -150,7 +152,7 @@ def test_who_asked_for_something_may_end_it(world: World) -> None:
         Selection(),
     ):
         with pytest.raises(RefusedError, match="needs the role responder"):
-            ask(world, caller(), identity_operations.Revoke(selection=selection, most=None))
+            ask(world, caller(), inventory_operations.Revoke(selection=selection, most=None))
     assert world.verify(again.secret.reveal())
 
 
@@ -164,13 +166,13 @@ def test_agents_of_one_name_end_nothing_of_each_others(world: World) -> None:
     (made,) = child.credentials
     for who in (other, caller("agent:planner", delegator=None, agent="planner")):
         for operation in (
-            identity_operations.Revoke(selection=Selection(ids=(made.id,)), most=None),
-            identity_operations.Revoke(selection=Selection(), tokens=(made.secret,), most=None),
+            inventory_operations.Revoke(selection=Selection(ids=(made.id,)), most=None),
+            inventory_operations.Revoke(selection=Selection(), tokens=(made.secret,), most=None),
         ):
             with pytest.raises(RefusedError):
                 ask(world, who, operation)
     assert world.verify(made.secret.reveal())
-    ask(world, one, identity_operations.Revoke(selection=Selection(ids=(made.id,)), most=None))
+    ask(world, one, inventory_operations.Revoke(selection=Selection(ids=(made.id,)), most=None))
 
 
 def test_who_opened_a_task_ends_it(world: World) -> None:
@@ -244,10 +246,12 @@ def test_the_log_tells_agents_apart_that_share_a_name(world: World) -> None:
     assert [event["by_id"] for event in made] == [agent.identity for agent, _ in agents]
     for (agent, _), event in zip(agents, made, strict=True):
         found = world.authority.perform(
-            audit_operations.ReadLog(chosen=LogFilter(by=agent.identity), limit=None)
+            integrity_operations.ReadLog(chosen=LogFilter(by=agent.identity), limit=None)
         )
         assert [each["seq"] for each in found] == [event["seq"]]
-    both = world.authority.perform(audit_operations.ReadLog(chosen=LogFilter(by="agent:planner"), limit=None))
+    both = world.authority.perform(
+        integrity_operations.ReadLog(chosen=LogFilter(by="agent:planner"), limit=None)
+    )
     assert [each["seq"] for each in both] == [event["seq"] for event in made]
     assert world.check()
 
@@ -261,7 +265,7 @@ def test_no_agent_hides_its_refusals_behind_a_namesake(world: World) -> None:
                 ask(
                     world,
                     agent,
-                    identity_operations.Revoke(selection=Selection(delegators=("user:eve",)), most=None),
+                    inventory_operations.Revoke(selection=Selection(delegators=("user:eve",)), most=None),
                 )
     assert [event["by_id"] for event in told(world, "denial")] == [agent.identity for agent in agents]
     assert world.authority.tally is not None

@@ -24,9 +24,8 @@ from jitid.backup.snapshot import BackupProgress
 from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess
 from jitid.capabilities.access.store import AccessStore
-from jitid.capabilities.audit.operations import SignHead
 from jitid.capabilities.identity.task_store import TaskStore
-from jitid.capabilities.integrity.operations import VerifyLog
+from jitid.capabilities.integrity.operations import SignHead, VerifyLog
 from jitid.capabilities.trust.operations import RotateKey
 from jitid.config.effective import Config, load
 from jitid.errors import (

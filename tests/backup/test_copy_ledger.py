@@ -12,9 +12,8 @@ import pytest
 
 from jitid.backup.copy_ledger import Copy, copy
 from jitid.capabilities.access.operations import Authenticate
-from jitid.capabilities.audit.operations import SignHead
 from jitid.capabilities.identity.store import CredentialStore
-from jitid.capabilities.integrity.operations import VerifyLog
+from jitid.capabilities.integrity.operations import SignHead, VerifyLog
 from jitid.capabilities.inventory.operations import Inspect
 from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.capabilities.issue.token_operations import Introspect

@@ -11,9 +11,8 @@ import pytest
 
 from jitid.authority.local import LocalAuthority
 from jitid.backup.copy_ledger import Copy, copy
-from jitid.capabilities.audit.operations import SignHead
 from jitid.capabilities.integrity.audit_export import verify_export
-from jitid.capabilities.integrity.operations import ExportLog, VerifyLog
+from jitid.capabilities.integrity.operations import ExportLog, SignHead, VerifyLog
 from jitid.capabilities.issue.operations import Issue
 from jitid.capabilities.sweep.operations import Sweep
 from jitid.capabilities.sweep.rules import NAMES as RULES

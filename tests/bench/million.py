@@ -10,9 +10,8 @@ from itertools import count
 from pathlib import Path
 
 from jitid.authority.local import LocalAuthority
-from jitid.capabilities.identity.operations import Revoke
 from jitid.capabilities.integrity.operations import VerifyLog
-from jitid.capabilities.inventory.operations import ListCredentials
+from jitid.capabilities.inventory.operations import ListCredentials, Revoke
 from jitid.capabilities.trust.operations import RevokeKey
 from jitid.model.ledger_rows import Filter, Selection
 from tests.bench import fleet, peers

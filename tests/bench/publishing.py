@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jitid.authority.local import LocalAuthority
 from jitid.authority.open import open_or_create_local
-from jitid.capabilities.identity.operations import Revoke
+from jitid.capabilities.inventory.operations import Revoke
 from jitid.capabilities.trust import offline
 from jitid.capabilities.trust.publish_folder import publish
 from jitid.config import effective

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.authority.local import LocalAuthority
-from jitid.capabilities.identity.operations import Revoke, Verify
+from jitid.capabilities.identity.operations import Verify
+from jitid.capabilities.inventory.operations import Revoke
 from jitid.model.ledger_rows import Selection
 from jitid.values.secret import Secret
 from tests.bench import ground, peers

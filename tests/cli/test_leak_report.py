@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from jitid.capabilities.adopt.operations import Adopt
-from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.revocation import TooManyError
+from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.leaks import LeakReport, ReportedLeaks
 from jitid.cli.identity import revoke_many
@@ -230,12 +230,12 @@ class _Given:
 def test_more_than_one_request_can_name_is_ended_in_several(world: World) -> None:
     """The guard counts all of them first, and what is told is of all."""
     made = [world.issue(kind="opaque") for _ in range(5)]
-    operation = identity_operations.Revoke(selection=Selection(ids=tuple(one.jti for one in made)), most=4)
+    operation = inventory_operations.Revoke(selection=Selection(ids=tuple(one.jti for one in made)), most=4)
     given = cast("Globals", _Given())
     with pytest.raises(TooManyError, match="more than 4: 5 live credentials of 5 identities"):
         revoke_many.end(given, world.authority, operation, 80)
     assert "revoke" not in [event["op"] for event in world.events()]
-    few = identity_operations.Revoke(selection=operation.selection, most=5, reason="leaked")
+    few = inventory_operations.Revoke(selection=operation.selection, most=5, reason="leaked")
     ended = revoke_many.end(given, world.authority, few, 80)
     assert (ended.credentials, ended.radius.identities, ended.radius.tasks) == (5, 5, 1)
     events = [event for event in world.events() if event["op"] == "revoke"]

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.directory import ownership
-from jitid.capabilities.identity.operations import Revoke
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
+from jitid.capabilities.inventory.operations import Revoke
 from jitid.capabilities.issue.operations import Renew
 from jitid.errors import IntegrityError
 from jitid.ledger.sqlite import folder

@@ -131,7 +131,7 @@ def token(made: Any) -> Secret:
 
 def revoke(authority: LocalAuthority, id_: str) -> None:
     """End an identity and what is below it."""
-    authority.perform(identity_operations.Revoke(selection=Selection(ids=(id_,)), reason=None, most=None))
+    authority.perform(inventory_operations.Revoke(selection=Selection(ids=(id_,)), reason=None, most=None))
 
 
 def work(authority: LocalAuthority) -> str:

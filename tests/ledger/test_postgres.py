@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from jitid.authority.local import LocalAuthority
-from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.integrity import operations as integrity_operations
@@ -148,7 +147,9 @@ def test_revoking_while_children_are_issued_leaves_none_alive(
         begun.wait()
         while len(live(first)) < 20:
             assert not all(one.done() for one in working)
-        first.perform(identity_operations.Revoke(selection=Selection(ids=(root.id,)), reason=None, most=None))
+        first.perform(
+            inventory_operations.Revoke(selection=Selection(ids=(root.id,)), reason=None, most=None)
+        )
         assert all(one.result() >= 0 for one in working)
     assert live(first) == []
     assert first.perform(integrity_operations.VerifyLog()).events > 20
@@ -354,7 +355,7 @@ def test_each_machine_is_an_x509_authority_of_its_own(
         for made in (mine, theirs):
             shown = Secret.single(made.secret.reveal("certificate"))
             assert authority.perform(identity_operations.Verify(token=shown, audiences=())).id == made.id
-    one.perform(identity_operations.Revoke(selection=Selection(ids=(mine.id, theirs.id)), most=None))
+    one.perform(inventory_operations.Revoke(selection=Selection(ids=(mine.id, theirs.id)), most=None))
     for authority in (one, other):
         (listed,) = authority.perform(PublishRevocations())
         assert listed.revoked == 1
@@ -366,7 +367,7 @@ def test_a_denial_is_told_beside_others(address: str, open_authority: Callable[.
         issue(authority, scopes=("*",), sensitivity="critical")
     (denial,) = [
         event["op"]
-        for event in authority.perform(audit_operations.ReadLog(chosen=_everything(), limit=None))
+        for event in authority.perform(integrity_operations.ReadLog(chosen=_everything(), limit=None))
         if event["op"] == "denial"
     ]
     assert denial == "denial"

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.capabilities.identity.operations import Revoke
-from jitid.capabilities.inventory.operations import Retire
+from jitid.capabilities.inventory.operations import Retire, Revoke
 from jitid.capabilities.issue.operations import Issue
 from jitid.model.ledger_rows import Selection
 from tests.builders import World, request

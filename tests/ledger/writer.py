@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 
 from jitid.authority import open as authority_open
-from jitid.capabilities.identity.operations import Revoke
+from jitid.capabilities.inventory.operations import Revoke
 from jitid.capabilities.issue.operations import Issue
 from jitid.config import effective
 from jitid.errors import StorageError

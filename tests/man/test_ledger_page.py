@@ -15,8 +15,7 @@ import pytest
 import jitid
 from jitid.backup.revive import revive
 from jitid.backup.snapshot import Told
-from jitid.capabilities.audit.operations import SignHead
-from jitid.capabilities.integrity.operations import CutLog, ExportLog, Prune
+from jitid.capabilities.integrity.operations import CutLog, ExportLog, Prune, SignHead
 from jitid.capabilities.issue.approval_store import ApprovalChanges
 from jitid.crypto.jws import b64url_decode
 from jitid.errors import (

@@ -12,13 +12,8 @@ import pytest
 from jitid.authority.guard import DUTIES
 from jitid.authority.wire import codec
 from jitid.capabilities.access.operations import ListAccess
-from jitid.capabilities.adopt.operations import (
-    AdoptedShapes,
-    ListAdopted,
-    ProbeAdopted,
-    SuggestReplacements,
-)
-from jitid.capabilities.audit import operations as audit_operations
+from jitid.capabilities.adopt.operations import ListAdopted, ProbeAdopted, SuggestReplacements
+from jitid.capabilities.adopt.shape_operations import AdoptedShapes
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.decisions.operations import Explain, ReplayDecisions, StoredPolicy, SuggestPolicy
 from jitid.capabilities.directory.agent_operations import ClassifyAgents, ListAgents, ShowAgent
@@ -92,11 +87,11 @@ def _reading(world: World) -> Iterator[ops.Operation[Any]]:
         report_operations.MakeReport(days=9, limits=Thresholds()),
     )
     yield from (
-        audit_operations.ReadLog(chosen=LogFilter(), limit=None, members=True),
-        audit_operations.FollowLog(chosen=LogFilter(), limit=9),
+        integrity_operations.ReadLog(chosen=LogFilter(), limit=None, members=True),
+        integrity_operations.FollowLog(chosen=LogFilter(), limit=9),
     )
     yield from (
-        audit_operations.SignHead(),
+        integrity_operations.SignHead(),
         integrity_operations.VerifyLog(),
         integrity_operations.ExportLog(),
         trust_operations.ListKeys(),

@@ -18,7 +18,6 @@ from jitid.authority.wire import codec, field_table
 from jitid.authority.wire.annotations import operations, result_of
 from jitid.authority.wire.shape_of import item_of
 from jitid.authority.wire.shapes import Definitions
-from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.revocation import TooManyError
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
@@ -375,5 +374,5 @@ def test_any_document_is_some_error(document: Any) -> None:
 
 def test_a_selection_is_sent_as_bytes_and_ids() -> None:
     """Fingerprints are base64url without padding."""
-    operation = identity_operations.Revoke(selection=Selection(fingerprints=(b"\xff" * 32,)), most=None)
+    operation = inventory_operations.Revoke(selection=Selection(fingerprints=(b"\xff" * 32,)), most=None)
     assert codec.encode_operation(operation)["selection"] == {"fingerprints": ["_" * 42 + "8"]}

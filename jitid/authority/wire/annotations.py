@@ -12,7 +12,6 @@ from typing import Any, get_type_hints
 from jitid.operation.base import Answering, Operation
 
 _MODULES = (
-    "jitid.capabilities.audit.operations",
     "jitid.capabilities.identity.operations",
     "jitid.capabilities.inventory.operations",
     "jitid.capabilities.integrity.operations",
@@ -23,6 +22,7 @@ _MODULES = (
     "jitid.capabilities.trust.operations",
     "jitid.capabilities.access.operations",
     "jitid.capabilities.adopt.operations",
+    "jitid.capabilities.adopt.shape_operations",
     "jitid.capabilities.directory.agent_operations",
     "jitid.capabilities.issue.approval_operations",
     "jitid.capabilities.trust.certificate_operations",

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from jitid.capabilities.access import operations as accesses
-from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue import token_operations as tokens
@@ -42,13 +41,13 @@ def fitting(operation: Operation[Result], result: Result) -> Result:
         case accesses.GrantAccess() | accesses.RotateAccess():
             secret = cast("Granted", result).secret
             _must(secret is None or secret.names == ("token",), operation)
-        case audit_operations.ReadLog():
+        case integrity_operations.ReadLog():
             _must(all(map(_is_event, cast("list[Any]", result))), operation)
-        case audit_operations.FollowLog():
+        case integrity_operations.FollowLog():
             _must(all(map(_is_event, cast("Any", result).events)), operation)
         case trust_operations.PublishKeys():
             _must(type(cast("Any", result).get("keys")) is list, operation)
-        case audit_operations.SignHead():
+        case integrity_operations.SignHead():
             # RFC 7515, section 3.1.
             _must(cast("str", result).count(".") == 2, operation)
         case sweep_operations.Sweep():

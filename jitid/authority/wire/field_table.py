@@ -67,9 +67,9 @@ from jitid.model.sighting import LONGEST_FINDER, LONGEST_PLACE, LONGEST_REVISION
 from jitid.model.task import MAX_PURPOSE, SENSITIVITIES
 
 if TYPE_CHECKING:
-    from jitid.capabilities.audit.operations import ReadLog
     from jitid.capabilities.directory.delegators import Amendment, Edit
     from jitid.capabilities.directory.roster.roster_entry import StatedDelegator as PersonStated
+    from jitid.capabilities.integrity.operations import ReadLog
     from jitid.capabilities.leak.operations import AddLeaks
     from jitid.model.request import IssueRequest
 

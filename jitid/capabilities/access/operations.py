@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.operation.base import AccessOperation
+from jitid.operation.base import Operation
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.grant import AccessEnded, AccessRequest, Granted
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from jitid.values.secret import Secret
 
 
-class GrantAccess(AccessOperation["Granted"]):
+class GrantAccess(Operation["Granted"]):
     """Let somebody ask this authority, in roles or in none."""
 
     wanted: AccessRequest
     accept_clock: bool = False
 
 
-class BootstrapAccess(AccessOperation["Granted"]):
+class BootstrapAccess(Operation["Granted"]):
     """Make the credential that lets the first administrator in: for one hour, and for one grant."""
 
     accept_clock: bool = False
 
 
-class RotateAccess(AccessOperation["Granted"]):
+class RotateAccess(Operation["Granted"]):
     """Put another bearer in the place of one."""
 
     id: str
@@ -37,7 +37,7 @@ class RotateAccess(AccessOperation["Granted"]):
     accept_clock: bool = False
 
 
-class RevokeAccess(AccessOperation["AccessEnded"]):
+class RevokeAccess(Operation["AccessEnded"]):
     """End what lets somebody ask."""
 
     ids: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class AccessPage(NamedTuple):
     now: int
 
 
-class ListAccess(AccessOperation["AccessPage"]):
+class ListAccess(Operation["AccessPage"]):
     """List access credentials, the newest first."""
 
     live: bool = True
@@ -63,7 +63,7 @@ class ListAccess(AccessOperation["AccessPage"]):
     limit: int
 
 
-class Authenticate(AccessOperation["Caller"]):
+class Authenticate(Operation["Caller"]):
     """Find out who comes with a bearer."""
 
     bearer: Secret
@@ -80,14 +80,14 @@ class ClientKey(NamedTuple):
     """The public key as JSON (RFC 7517), with its `alg`."""
 
 
-class FindClientKeys(AccessOperation["list[ClientKey]"]):
+class FindClientKeys(Operation["list[ClientKey]"]):
     """Return the keys of a client that count now; none where there is no such client."""
 
     client: str
     """Its name, such as `system:ci`, or the id of its access credential."""
 
 
-class UseAssertion(AccessOperation["Caller"]):
+class UseAssertion(Operation["Caller"]):
     """Find out who has proved themselves by what they signed; it counts once."""
 
     id: str
@@ -99,7 +99,7 @@ class UseAssertion(AccessOperation["Caller"]):
     """When it was signed, as it says itself; None if it does not say."""
 
 
-AnyAccessOperation = (
+AnyOperation = (
     GrantAccess
     | BootstrapAccess
     | RotateAccess

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, assert_never, cast
+from typing import TYPE_CHECKING, assert_never
 
 from jitid.capabilities.access import grant
 from jitid.capabilities.access import operations as ops
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
     from jitid.model.caller import Caller
     from jitid.model.ledger_rows import Names
-    from jitid.operation.base import AccessOperation
     from jitid.operation.context import Inside
 
 _BOOTSTRAPPED = "system:bootstrap"
@@ -31,32 +30,35 @@ _LONGEST_ASSERTION = 3_600
 """Seconds: for longer nobody has to remember that one was used."""
 
 
-def perform(inside: Inside, operation: AccessOperation[Any]) -> object:
+def perform(inside: Inside, operation: ops.AnyOperation) -> object:
     """Perform one of them."""
-    one = cast("ops.AnyAccessOperation", operation)
-    match one:
+    match operation:
         case ops.GrantAccess() | ops.RotateAccess() | ops.BootstrapAccess():
-            return _make(inside, one)
+            return _make(inside, operation)
         case ops.RevokeAccess():
             alone = not inside.has_role(ops.RevokeAccess)
-            with inside.ledger.write(accept_clock=one.accept_clock) as transaction:
-                return grant.revoke(transaction, one.ids, one.names, one.reason, alone=alone)
+            with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+                return grant.revoke(
+                    transaction, operation.ids, operation.names, operation.reason, alone=alone
+                )
         case ops.ListAccess():
             with inside.ledger.read() as snapshot:
-                name = None if one.name is None else DirectoryStore(snapshot).own_name(one.name)
-                found = AccessStore(snapshot).some(live=one.live, name=name, after=one.after, limit=one.limit)
+                name = None if operation.name is None else DirectoryStore(snapshot).own_name(operation.name)
+                found = AccessStore(snapshot).some(
+                    live=operation.live, name=name, after=operation.after, limit=operation.limit
+                )
                 return ops.AccessPage(found, snapshot.now)
         case ops.Authenticate():
             with inside.ledger.read() as snapshot:
-                return grant.authenticate(snapshot, inside.ledger.names, one.bearer, one.client)
+                return grant.authenticate(snapshot, inside.ledger.names, operation.bearer, operation.client)
         case ops.FindClientKeys():
             with inside.ledger.read() as snapshot:
-                known = AccessStore(snapshot).keys_of(one.client)
+                known = AccessStore(snapshot).keys_of(operation.client)
                 return [ops.ClientKey(each.access.id, str(each.access.public)) for each in known]
         case ops.UseAssertion():
-            return _use_assertion(inside, one)
+            return _use_assertion(inside, operation)
         case _:
-            assert_never(one)
+            assert_never(operation)
 
 
 def _make(
@@ -71,7 +73,6 @@ def _make(
     places = inside.terms().places if about_audiences else ()
     try:
         made: grant.Granted = inside.once(
-            operation,
             lambda transaction: _made(transaction, operation, inside.caller, places),
             GRANTED,
             ids,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.operation.base import AdoptionOperation
+from jitid.operation.base import Operation
 
 if TYPE_CHECKING:
     from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret, Finished
@@ -13,10 +13,9 @@ if TYPE_CHECKING:
     from jitid.capabilities.adopt.replacement import SecretReplacement
     from jitid.model.standing_secret import StandingSecret
     from jitid.model.target import Probe
-    from jitid.search.secret_shapes import Shapes
 
 
-class Adopt(AdoptionOperation["Adoption"]):
+class Adopt(Operation["Adoption"]):
     """Record standing secrets that exist already, all of them or none."""
 
     secrets: tuple[StandingSecret, ...]
@@ -26,7 +25,7 @@ class Adopt(AdoptionOperation["Adoption"]):
     accept_clock: bool = False
 
 
-class ChangeAdopted(AdoptionOperation["AdoptedPage"]):
+class ChangeAdopted(Operation["AdoptedPage"]):
     """Change what is known of adopted secrets."""
 
     names: tuple[str, ...]
@@ -34,7 +33,7 @@ class ChangeAdopted(AdoptionOperation["AdoptedPage"]):
     accept_clock: bool = False
 
 
-class EndAdopted(AdoptionOperation["Finished"]):
+class EndAdopted(Operation["Finished"]):
     """Record that adopted secrets work no longer where they are kept, and end them here too."""
 
     names: tuple[str, ...]
@@ -50,7 +49,7 @@ class AdoptedPage(NamedTuple):
     now: int
 
 
-class ListAdopted(AdoptionOperation["AdoptedPage"]):
+class ListAdopted(Operation["AdoptedPage"]):
     """List adopted secrets, the oldest first, a page at a time."""
 
     names: tuple[str, ...] = ()
@@ -64,7 +63,7 @@ class ListAdopted(AdoptionOperation["AdoptedPage"]):
     limit: int
 
 
-class ProbeAdopted(AdoptionOperation["list[Probed]"]):
+class ProbeAdopted(Operation["list[Probed]"]):
     """Ask targets whether adopted secrets work there; nothing is changed."""
 
     names: tuple[str, ...]
@@ -77,16 +76,10 @@ class Probed(NamedTuple):
     probe: Probe
 
 
-class SuggestReplacements(AdoptionOperation["list[SecretReplacement]"]):
+class SuggestReplacements(Operation["list[SecretReplacement]"]):
     """Tell what could take the place of adopted secrets, and what has to be set up for that."""
 
     names: tuple[str, ...]
 
 
-class AdoptedShapes(AdoptionOperation["Shapes"]):
-    """Tell how adopted secrets look, for whoever searches for them."""
-
-
-AnyAdoptionOperation = (
-    Adopt | ChangeAdopted | EndAdopted | ListAdopted | ProbeAdopted | SuggestReplacements | AdoptedShapes
-)
+AnyOperation = Adopt | ChangeAdopted | EndAdopted | ListAdopted | ProbeAdopted | SuggestReplacements

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, assert_never, cast
+from typing import TYPE_CHECKING, assert_never
 
 from jitid.capabilities.adopt import adopted_secrets, adoption
 from jitid.capabilities.adopt import amend as amending
 from jitid.capabilities.adopt import operations as ops
-from jitid.capabilities.adopt.shape_perform import shapes
 from jitid.capabilities.adopt.store import AdoptedStore
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.targets.perform import targets_of
@@ -20,7 +19,6 @@ from jitid.model.credential import Kind
 from jitid.model.standing_secret import FOR_EVER
 from jitid.model.target import BY_HAND, Life, Probe, TargetRecord
 from jitid.model.task import ADOPTED
-from jitid.operation.base import AdoptionOperation
 from jitid.operation.context import Inside
 from jitid.values.text import quote, safe
 
@@ -33,18 +31,17 @@ if TYPE_CHECKING:
     from jitid.model.standing_secret import StandingSecret
 
 
-def perform(inside: Inside, operation: AdoptionOperation[Any]) -> object:
+def perform(inside: Inside, operation: ops.AnyOperation) -> object:
     """Perform one of them."""
-    one = cast("ops.AnyAdoptionOperation", operation)
-    match one:
+    match operation:
         case ops.Adopt():
-            return _adopt(inside, one)
+            return _adopt(inside, operation)
         case ops.ChangeAdopted():
-            return _change(inside, one)
+            return _change(inside, operation)
         case ops.EndAdopted():
-            return _end(inside, one)
+            return _end(inside, operation)
         case ops.ListAdopted():
-            return _list(inside, one)
+            return _list(inside, operation)
         case ops.ProbeAdopted(names=names):
             with inside.ledger.read() as snapshot:
                 found = adopted_secrets.find(snapshot, names)
@@ -52,11 +49,8 @@ def perform(inside: Inside, operation: AdoptionOperation[Any]) -> object:
             return [ops.Probed(each.name, _probe(targets, each)) for each in found]
         case ops.SuggestReplacements(names=names):
             return _suggest(inside, names)
-        case ops.AdoptedShapes():
-            with inside.ledger.read() as snapshot:
-                return shapes(snapshot)
         case _:
-            assert_never(one)
+            assert_never(operation)
 
 
 def _adopt(inside: Inside, operation: ops.Adopt) -> Adoption:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.capabilities.adopt import shape_operations as ops
 from jitid.capabilities.adopt.store import AdoptedStore
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.search.secret_shapes import PRINT, Shapes
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View
+    from jitid.operation.context import Inside
+
+
+def perform(inside: Inside, operation: ops.AnyOperation) -> Shapes:
+    """Perform the operation."""
+    del operation
+    with inside.ledger.read() as snapshot:
+        return shapes(snapshot)
 
 
 def shapes(snapshot: View) -> Shapes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.operation.base import Operation, PolicyOperation
+from jitid.operation.base import Operation
 
 if TYPE_CHECKING:
     from jitid.capabilities.decisions.explanation import Explanation
@@ -16,15 +16,19 @@ Files = tuple[tuple[str, str], ...]
 """Names and texts of the files of a policy."""
 
 
-class StoredPolicy(PolicyOperation["Files"]):
+class StoredPolicy(Operation["Files"]):
     """Return the files of a policy that decided something once."""
+
+    slow = True
 
     digest: str
     """Its digest in hexadecimal, or how that begins."""
 
 
-class ReplayDecisions(PolicyOperation["Replayed"]):
+class ReplayDecisions(Operation["Replayed"]):
     """Ask two policies about everything that was decided, and tell what they decide differently."""
+
+    slow = True
 
     old: Files
     new: Files
@@ -32,8 +36,10 @@ class ReplayDecisions(PolicyOperation["Replayed"]):
     """Only what was decided from then on, in seconds since the epoch."""
 
 
-class Explain(PolicyOperation["Explanation"]):
+class Explain(Operation["Explanation"]):
     """Explain a decision: of a credential, by its id or itself, or that of an audit event."""
+
+    slow = True
 
     id: str | None = None
     token: Secret | None = None
@@ -50,4 +56,4 @@ class SuggestPolicy(Operation["list[Suggestion]"]):
     """For how many days of UTC to look back, today included."""
 
 
-AnyPolicyOperation = StoredPolicy | ReplayDecisions | Explain | SuggestPolicy
+AnyOperation = StoredPolicy | ReplayDecisions | Explain | SuggestPolicy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, assert_never, cast
+from typing import TYPE_CHECKING, assert_never
 
 from jitid.capabilities.decisions import operations as ops
 from jitid.capabilities.decisions.store import RequestStore
@@ -12,30 +12,28 @@ from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View
-    from jitid.operation.base import Operation
     from jitid.operation.context import Inside
 
 _LEAST = 4
 """With fewer digits too many policies are meant."""
 
 
-def perform(inside: Inside, operation: Operation[Any]) -> object:
+def perform(inside: Inside, operation: ops.AnyOperation) -> object:
     """Return the answer to an operation on policies and decisions."""
-    given = cast("ops.AnyPolicyOperation", operation)
     with inside.ledger.read() as snapshot:
-        match given:
+        match operation:
             case ops.StoredPolicy():
-                return _stored(snapshot, given.digest)
+                return _stored(snapshot, operation.digest)
             case ops.ReplayDecisions():
                 from jitid.capabilities.decisions import replay
                 from jitid.policy.cedar import Policy
 
                 try:
-                    policies = Policy(given.old), Policy(given.new)
+                    policies = Policy(operation.old), Policy(operation.new)
                 except ConfigurationError as error:
                     # Whoever asks has brought them along; they are none of this authority's.
                     raise UsageError(error.message, error.hint) from None
-                return replay.replay(snapshot, inside.ledger.names.issuer, *policies, given.since)
+                return replay.replay(snapshot, inside.ledger.names.issuer, *policies, operation.since)
             case ops.Explain():
                 from jitid.capabilities.decisions import explanation
 
@@ -43,9 +41,9 @@ def perform(inside: Inside, operation: Operation[Any]) -> object:
                     snapshot,
                     inside.ledger.names,
                     inside.terms,
-                    id_=given.id,
-                    token=given.token,
-                    event=given.event,
+                    id_=operation.id,
+                    token=operation.token,
+                    event=operation.event,
                 )
             case ops.SuggestPolicy(agent=agent, task=task, days=days):
                 from jitid.capabilities.decisions import policy_suggestion
@@ -55,7 +53,7 @@ def perform(inside: Inside, operation: Operation[Any]) -> object:
                     snapshot, agent, task, days, zone=terms.zone, zone_name=terms.zone_name or "UTC"
                 )
             case _:
-                assert_never(given)
+                assert_never(operation)
 
 
 def _stored(snapshot: View, digest: str) -> ops.Files:

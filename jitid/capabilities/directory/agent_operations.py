@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.operation.base import DirectoryOperation
+from jitid.operation.base import Operation
 
 if TYPE_CHECKING:
     from jitid.capabilities.directory.recurrence import Classified, RecurrenceRule
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jitid.model.credential import Credential
 
 
-class RegisterAgent(DirectoryOperation["KeptAgent"]):
+class RegisterAgent(Operation["KeptAgent"]):
     """Record an agent that recurs."""
 
     name: str
@@ -25,7 +25,7 @@ class RegisterAgent(DirectoryOperation["KeptAgent"]):
     accept_clock: bool = False
 
 
-class ChangeAgent(DirectoryOperation["KeptAgent"]):
+class ChangeAgent(Operation["KeptAgent"]):
     """Change what is stated of an agent."""
 
     name: str
@@ -33,7 +33,7 @@ class ChangeAgent(DirectoryOperation["KeptAgent"]):
     accept_clock: bool = False
 
 
-class ReviewAgent(DirectoryOperation["KeptAgent"]):
+class ReviewAgent(Operation["KeptAgent"]):
     """Record that somebody has looked at what an agent holds and may hold."""
 
     name: str
@@ -41,14 +41,14 @@ class ReviewAgent(DirectoryOperation["KeptAgent"]):
     accept_clock: bool = False
 
 
-class ResumeAgent(DirectoryOperation["KeptAgent"]):
+class ResumeAgent(Operation["KeptAgent"]):
     """Let a suspended agent be issued to again."""
 
     name: str
     accept_clock: bool = False
 
 
-class SuspendAgent(DirectoryOperation["WithdrawnAgent"]):
+class SuspendAgent(Operation["WithdrawnAgent"]):
     """Issue nothing more to an agent until it is resumed, and end what it holds."""
 
     name: str
@@ -61,7 +61,7 @@ class SuspendAgent(DirectoryOperation["WithdrawnAgent"]):
     accept_clock: bool = False
 
 
-class UnregisterAgent(DirectoryOperation["WithdrawnAgent"]):
+class UnregisterAgent(Operation["WithdrawnAgent"]):
     """End the record of an agent, and what it holds."""
 
     name: str
@@ -81,7 +81,7 @@ class AgentDetails(NamedTuple):
     now: int
 
 
-class ShowAgent(DirectoryOperation["AgentDetails"]):
+class ShowAgent(Operation["AgentDetails"]):
     """Tell everything about an agent."""
 
     name: str
@@ -96,7 +96,7 @@ class AgentPage(NamedTuple):
     now: int
 
 
-class ListAgents(DirectoryOperation["AgentPage"]):
+class ListAgents(Operation["AgentPage"]):
     """List records of agents in the order of their names, a page at a time."""
 
     owner: str | None = None
@@ -106,7 +106,7 @@ class ListAgents(DirectoryOperation["AgentPage"]):
     limit: int
 
 
-class ClassifyAgents(DirectoryOperation["Classified"]):
+class ClassifyAgents(Operation["Classified"]):
     """Say for each agent's name whether it should have a record, from what the ledger remembers of it."""
 
     names: tuple[str, ...] = ()
@@ -115,7 +115,7 @@ class ClassifyAgents(DirectoryOperation["Classified"]):
     limit: int
 
 
-AgentOperation = (
+AnyOperation = (
     RegisterAgent
     | ChangeAgent
     | ReviewAgent

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _Keeping = ops.RegisterAgent | ops.ChangeAgent | ops.ReviewAgent | ops.ResumeAgent
 
 
-def perform(inside: Inside, operation: ops.AgentOperation) -> object:
+def perform(inside: Inside, operation: ops.AnyOperation) -> object:
     """Perform an operation on agents."""
     match operation:
         case ops.RegisterAgent() | ops.ChangeAgent() | ops.ReviewAgent() | ops.ResumeAgent():

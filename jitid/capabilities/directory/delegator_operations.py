@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.operation.base import DirectoryOperation
+from jitid.operation.base import Operation
 
 if TYPE_CHECKING:
     from jitid.capabilities.directory.delegators import DelegatorDetails, Disabled, Edit, Edited, Enabled
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from jitid.model.delegator import Delegator
 
 
-class AddDelegator(DirectoryOperation["Edited"]):
+class AddDelegator(Operation["Edited"]):
     """Add a delegator to the directory."""
 
     stated: StatedDelegator
     accept_clock: bool = False
 
 
-class ChangeDelegator(DirectoryOperation["Edited"]):
+class ChangeDelegator(Operation["Edited"]):
     """Change what the directory has of a delegator."""
 
     name: str
@@ -28,7 +28,7 @@ class ChangeDelegator(DirectoryOperation["Edited"]):
     accept_clock: bool = False
 
 
-class DisableDelegator(DirectoryOperation["Disabled"]):
+class DisableDelegator(Operation["Disabled"]):
     """Disable a delegator, and end what hangs on them."""
 
     name: str
@@ -41,7 +41,7 @@ class DisableDelegator(DirectoryOperation["Disabled"]):
     accept_clock: bool = False
 
 
-class EnableDelegator(DirectoryOperation["Enabled"]):
+class EnableDelegator(Operation["Enabled"]):
     """Let a delegator delegate again."""
 
     name: str
@@ -49,13 +49,13 @@ class EnableDelegator(DirectoryOperation["Enabled"]):
     accept_clock: bool = False
 
 
-class ShowDelegator(DirectoryOperation["DelegatorDetails"]):
+class ShowDelegator(Operation["DelegatorDetails"]):
     """Tell everything about a delegator."""
 
     name: str
 
 
-class ListDelegators(DirectoryOperation["list[Delegator]"]):
+class ListDelegators(Operation["list[Delegator]"]):
     """List delegators in the order of their names, a page at a time."""
 
     group: str | None = None
@@ -65,7 +65,7 @@ class ListDelegators(DirectoryOperation["list[Delegator]"]):
     limit: int
 
 
-class ImportDelegators(DirectoryOperation["Reconciled"]):
+class ImportDelegators(Operation["Reconciled"]):
     """Make the directory say what a list says."""
 
     roster: Roster
@@ -79,7 +79,7 @@ class ImportDelegators(DirectoryOperation["Reconciled"]):
     accept_clock: bool = False
 
 
-DelegatorOperation = (
+AnyOperation = (
     AddDelegator
     | ChangeDelegator
     | DisableDelegator

@@ -12,7 +12,7 @@ from jitid.capabilities.directory.store import DirectoryStore
 from jitid.operation.context import Inside
 
 
-def perform(inside: Inside, operation: ops.DelegatorOperation) -> object:
+def perform(inside: Inside, operation: ops.AnyOperation) -> object:
     """Perform an operation on delegators."""
     ledger = inside.ledger
     match operation:

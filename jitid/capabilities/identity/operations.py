@@ -1,4 +1,4 @@
-"""Operations on credentials and tasks."""
+"""Operations on a credential by whoever has its token."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from jitid.operation.base import Operation
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.hand_back import HandedBack
-    from jitid.capabilities.identity.revocation import Ended
     from jitid.model.credential import Credential
-    from jitid.model.ledger_rows import Selection
     from jitid.values.secret import Secret
 
 
@@ -22,19 +20,6 @@ class Verify(Operation["Credential"]):
     """The token must be for one of these audiences; empty: for any audience whose tokens the caller sees."""
 
 
-class Revoke(Operation["Ended"]):
-    """End credentials before their time, with everything that descends from them."""
-
-    selection: Selection
-    tokens: tuple[Secret, ...] = ()
-    """Tokens whose identities are meant as well."""
-    reason: str | None = None
-    most: int | None
-    """How many live credentials may end; None for any number."""
-    dry_run: bool = False
-    accept_clock: bool = False
-
-
 class HandBack(Operation["HandedBack"]):
     """End the identity of the token's holder, or an identity that descends from it."""
 
@@ -43,3 +28,10 @@ class HandBack(Operation["HandedBack"]):
     id: str
     reason: str | None = None
     accept_clock: bool = False
+
+    def facts_if_denied(self) -> dict[str, object]:
+        """Return what was to be ended."""
+        return {"hand_back": self.id}
+
+
+AnyOperation = Verify | HandBack

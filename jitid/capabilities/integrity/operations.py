@@ -1,14 +1,15 @@
-"""Operations that check, export, cut and prune the ledger."""
+"""Operations that read, check, export, cut and prune the ledger's own records."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.operation.base import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from jitid.capabilities.audit.audit_log import LogFilter
     from jitid.capabilities.integrity.cut import Cut
     from jitid.capabilities.integrity.retention import Pruning
     from jitid.capabilities.integrity.verify_log import Verification
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
 class VerifyLog(Operation["Verification"]):
     """Check the audit chain and the rows that it accounts for."""
 
+    slow = True
+
     expected_head: str | None = None
 
 
 class Prune(Operation["Pruning"]):
     """Let go of the rows of what has been dead for long enough."""
+
+    slow = True
 
     rows_after: int | None
     """Seconds for which rows of the dead are kept; None to go on with what has gone, and is not deleted yet."""
@@ -48,6 +53,8 @@ class CutLog(Operation["Cut"]):
 class ExportLog(Operation["Iterator[str]"]):
     """Return the audit log as lines that can be verified without the ledger; they come out of one view of it."""
 
+    slow = True
+
 
 class Examine(Operation["list[Check]"]):
     """Examine the ledger and its keys, changing nothing."""
@@ -56,3 +63,37 @@ class Examine(Operation["list[Check]"]):
     """What the configuration says of the ledger's own names, by `issuer` and `trust_domain`."""
     head: tuple[str, str] | None = None
     """The signed audit head that a sweep has kept, after the name of its place."""
+
+
+class ReadLog(Operation["list[dict[str, Any]]"]):
+    """Read audit events, oldest first."""
+
+    chosen: LogFilter
+    limit: int | None
+    members: bool = False
+    """With the ids of the credentials that each event issued and ended."""
+
+
+class LogPage(NamedTuple):
+    """Audit events, and how far the log was read for them."""
+
+    events: list[dict[str, Any]]
+    seen: int
+    """The number of the last event that was looked at, whether it matched or not."""
+
+
+class FollowLog(Operation["LogPage"]):
+    """Read what the audit log has after `chosen.after`, to be asked again after what was seen then."""
+
+    chosen: LogFilter
+    limit: int
+    last: bool = False
+    """The last `limit` that match, and not the first."""
+    members: bool = False
+
+
+class SignHead(Operation["str"]):
+    """Sign the last link of the audit chain."""
+
+
+AnyOperation = VerifyLog | Prune | CutLog | ExportLog | Examine | ReadLog | FollowLog | SignHead

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
-from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.audit.cut_store import CutStore
 from jitid.capabilities.identity.store import CredentialStore
-from jitid.capabilities.integrity import operations as integrity_operations
+from jitid.capabilities.integrity import operations as ops
 from jitid.capabilities.integrity.verify_log import Verification, verify
 from jitid.capabilities.leak.store import LeakStore
 from jitid.capabilities.use.store import UseStore
@@ -20,9 +19,56 @@ from jitid.model.ledger_rows import Names
 if TYPE_CHECKING:
     from jitid.ledger.contract import Ledger
     from jitid.ledger.view import View
+    from jitid.operation.context import Inside
 
 
-def verify_log(snapshot: View, names: Names, operation: integrity_operations.VerifyLog) -> Verification:
+def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+    """Perform one of them."""
+    ledger, keyring = inside.ledger, inside.keyring
+    match operation:
+        case ops.Examine():
+            from jitid.capabilities.integrity import examination
+
+            return examination.examine(ledger, keyring, operation.stated, operation.head)
+        case ops.Prune():
+            from jitid.capabilities.integrity import retention
+
+            return retention.prune(
+                ledger,
+                rows_after=operation.rows_after,
+                leaks_after=operation.leaks_after,
+                seconds=operation.seconds,
+                dry_run=operation.dry_run,
+                accept_clock=operation.accept_clock,
+            )
+        case ops.CutLog():
+            from jitid.capabilities.integrity import cut
+
+            return cut.cut(
+                ledger,
+                keyring,
+                evidence_after=operation.evidence_after,
+                folder=operation.folder,
+                dry_run=operation.dry_run,
+                accept_clock=operation.accept_clock,
+            )
+        case ops.ExportLog():
+            return export_log(ledger, keyring)
+    with ledger.read() as snapshot:
+        match operation:
+            case ops.ReadLog():
+                return read_log(snapshot, operation)
+            case ops.FollowLog():
+                return follow_log(snapshot, operation)
+            case ops.VerifyLog():
+                return verify_log(snapshot, snapshot.names, operation)
+            case ops.SignHead():
+                return sign_head(snapshot, snapshot.names, keyring)
+            case _:
+                assert_never(operation)
+
+
+def verify_log(snapshot: View, names: Names, operation: ops.VerifyLog) -> Verification:
     """Check the audit chain and the rows that it accounts for."""
     from jitid.capabilities.audit import audit_log
 
@@ -41,7 +87,7 @@ def export_log(ledger: Ledger, keyring: Keyring) -> Iterator[str]:
         yield from audit_export.export(snapshot, ledger.names, audit_log.signer_of(snapshot, keyring))
 
 
-def read_log(snapshot: View, operation: audit_operations.ReadLog) -> list[dict[str, Any]]:
+def read_log(snapshot: View, operation: ops.ReadLog) -> list[dict[str, Any]]:
     """Read audit events, oldest first."""
     from jitid.capabilities.audit import audit_log
 
@@ -66,7 +112,7 @@ def _must_not_be_cut(snapshot: View, seq: int) -> None:
             )
 
 
-def follow_log(snapshot: View, operation: audit_operations.FollowLog) -> audit_operations.LogPage:
+def follow_log(snapshot: View, operation: ops.FollowLog) -> ops.LogPage:
     """Read what the audit log has after a number."""
     from jitid.capabilities.audit import audit_log
 
@@ -78,7 +124,7 @@ def follow_log(snapshot: View, operation: audit_operations.FollowLog) -> audit_o
     whole = operation.last or len(events) < limit
     if operation.members:
         _add_members(snapshot, events)
-    return audit_operations.LogPage(events, settled if whole else events[-1]["seq"])
+    return ops.LogPage(events, settled if whole else events[-1]["seq"])
 
 
 def _add_members(snapshot: View, documents: list[dict[str, Any]]) -> None:

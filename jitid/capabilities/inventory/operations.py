@@ -1,4 +1,4 @@
-"""Operations that list and show credentials and tasks, and change tasks."""
+"""Operations that list, show and end credentials and tasks, and share tasks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from jitid.capabilities.identity.revocation import Ended
     from jitid.model.credential import Credential
-    from jitid.model.ledger_rows import Ancestor, Filter
+    from jitid.model.ledger_rows import Ancestor, Filter, Selection
     from jitid.model.outside import Outside
     from jitid.model.task import Task
     from jitid.model.use import Used
@@ -76,6 +76,19 @@ class ShowTree(Operation["Page"]):
     """The id of an identity: only that one and what descends from it."""
 
 
+class Revoke(Operation["Ended"]):
+    """End credentials before their time, with everything that descends from them."""
+
+    selection: Selection
+    tokens: tuple[Secret, ...] = ()
+    """Tokens whose identities are meant as well."""
+    reason: str | None = None
+    most: int | None
+    """How many live credentials may end; None for any number."""
+    dry_run: bool = False
+    accept_clock: bool = False
+
+
 class Retire(Operation["Ended"]):
     """End a task."""
 
@@ -128,3 +141,8 @@ class GiveTask(Operation["TaskRow"]):
     task: str
     to: str
     accept_clock: bool = False
+
+
+AnyOperation = (
+    Inspect | ListCredentials | ShowTree | Revoke | Retire | ListTasks | ShowTask | ShareTask | GiveTask
+)

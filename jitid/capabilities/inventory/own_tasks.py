@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 from jitid.capabilities.directory import ownership
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.directory.visibility import find, held_by, root_of
-from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.errors import NotFoundError
@@ -20,8 +19,7 @@ from jitid.values.text import label
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jitid.capabilities.identity.operations import Revoke
-    from jitid.capabilities.inventory.operations import ListCredentials
+    from jitid.capabilities.inventory.operations import ListCredentials, Revoke
     from jitid.ledger.contract import Look
     from jitid.ledger.view import View
     from jitid.model.caller import Caller
@@ -82,7 +80,7 @@ def with_tasks(
 
 
 def _replaced(operation: ops.Operation[Any], full: Callable[[str], str]) -> ops.Operation[Any]:
-    if isinstance(operation, identity_operations.Revoke):
+    if isinstance(operation, inventory_operations.Revoke):
         tasks = tuple(dict.fromkeys(map(full, operation.selection.tasks)))
         return operation.replace(selection=operation.selection._replace(tasks=tasks))
     name = type(operation).__name__
@@ -124,7 +122,7 @@ def narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> o
             return operation
         case inventory_operations.Inspect(id=id_, token=None) if id_ is not None:
             return operation if is_under(snapshot, caller, id_) else None
-        case identity_operations.Revoke(selection=selection, tokens=()) if selection != Selection():
+        case inventory_operations.Revoke(selection=selection, tokens=()) if selection != Selection():
             if not all(is_under(snapshot, caller, id_) for id_ in (*selection.ids, *selection.trees)):
                 return None
             if selection._replace(ids=()) == Selection():

@@ -1,33 +1,127 @@
-"""The operations that change nothing."""
+"""Performs the operations that list, show and end credentials and tasks, and share tasks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from jitid.capabilities.directory import visibility
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity.perform import with_unsettled
 from jitid.capabilities.identity.share_store import ShareStore
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
-from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.inventory import operations as ops
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.capabilities.use.store import UseStore
-from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
+from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.ledger.seal import find as find_seal
 from jitid.ledger.seal import sealed
 from jitid.model.credential import is_taken_elsewhere
-from jitid.model.ledger_rows import Filter, Names
+from jitid.model.ledger_rows import Filter, Names, Selection
 from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
+    from jitid.capabilities.identity.revocation import Ended
     from jitid.ledger.view import View
     from jitid.model.caller import Caller
     from jitid.model.task import Task
+    from jitid.operation.context import Inside
 
 
-def inspect(
-    snapshot: View, names: Names, operation: inventory_operations.Inspect, caller: Caller | None
-) -> inventory_operations.Inspection:
+def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+    """Perform one of them."""
+    match operation:
+        case ops.Revoke():
+            return _revoke(inside, operation)
+        case ops.Retire():
+            return _retire(inside, operation)
+        case ops.ShareTask() | ops.GiveTask():
+            return _share(inside, operation)
+        case _:
+            with inside.ledger.read() as snapshot:
+                return _look(snapshot, inside.caller, operation)
+
+
+def _look(
+    snapshot: View,
+    caller: Caller | None,
+    operation: ops.Inspect | ops.ListCredentials | ops.ShowTree | ops.ListTasks | ops.ShowTask,
+) -> object:
+    match operation:
+        case ops.Inspect():
+            return inspect(snapshot, snapshot.names, operation, caller)
+        case ops.ListCredentials():
+            return list_credentials(snapshot, operation)
+        case ops.ShowTree():
+            return show_tree(snapshot, operation)
+        case ops.ListTasks():
+            return list_tasks(snapshot, caller, operation)
+        case ops.ShowTask():
+            return show_task(snapshot, caller, operation)
+        case _:
+            assert_never(operation)
+
+
+def _revoke(inside: Inside, operation: ops.Revoke) -> Ended:
+    from jitid.capabilities.identity import revocation
+
+    if operation.dry_run:
+        with inside.ledger.read() as snapshot:
+            return revocation.preview(snapshot, _selection(snapshot, operation))
+    with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        selection = _selection(transaction, operation)
+        ended = revocation.revoke(transaction, selection, operation.reason, operation.most)
+        ended = with_unsettled(transaction, ended, selection)
+    return ended._replace(unproved=inside.prove())
+
+
+def _selection(snapshot: View, operation: ops.Revoke) -> Selection:
+    """Return the selection with the identities of the presented tokens; this ledger must have issued each."""
+    chosen = operation.selection
+    found = [
+        introspection.recognise(snapshot, snapshot.names, token.reveal()).jti for token in operation.tokens
+    ]
+    unknown = CredentialStore(snapshot).unknown_of((*chosen.ids, *chosen.trees))
+    if unknown is not None:
+        raise NotFoundError(f"the ledger knows no {quote(unknown)}; nothing was changed", "see: jitid list")
+    delegators = [name for stated in chosen.delegators for name in DirectoryStore(snapshot).known_by(stated)]
+    return chosen._replace(ids=(*chosen.ids, *found), delegators=tuple(dict.fromkeys(delegators)))
+
+
+def _retire(inside: Inside, operation: ops.Retire) -> Ended:
+    from jitid.capabilities.inventory import retirement
+
+    if operation.dry_run:
+        with inside.ledger.read() as snapshot:
+            return retirement.preview_retire(snapshot, operation.task)
+    with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        ended = retirement.retire(transaction, operation.task, operation.reason)
+        ended = with_unsettled(transaction, ended, Selection(tasks=(operation.task,)))
+    return ended._replace(unproved=inside.prove())
+
+
+def _share(inside: Inside, operation: ops.ShareTask | ops.GiveTask) -> ops.TaskRow:
+    from jitid.capabilities.identity.record_denial import record_denial
+    from jitid.capabilities.inventory import task_sharing
+    from jitid.capabilities.inventory.own_tasks import gives_freely
+
+    try:
+        with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+            match operation:
+                case ops.GiveTask(task=name, to=to):
+                    task = task_sharing.give(transaction, name, to, freely=gives_freely(inside.caller))
+                case ops.ShareTask(task=name, names=names, end=end):
+                    task = (task_sharing.unshare if end else task_sharing.share)(transaction, name, names)
+                case _:
+                    assert_never(operation)
+            return row_of(transaction, inside.caller, task)
+    except PolicyDeniedError as denial:
+        record_denial(inside.ledger, inside.terms, denial, {}, accept_clock=operation.accept_clock)
+        raise
+
+
+def inspect(snapshot: View, names: Names, operation: ops.Inspect, caller: Caller | None) -> ops.Inspection:
     """Tell everything about a credential, named by its id or by itself."""
     if operation.token is not None:
         credential = introspection.recognise(snapshot, names, operation.token.reveal(), shown=True)
@@ -50,7 +144,7 @@ def inspect(
             f"the task of {credential.id} is missing from the ledger", "run: jitid audit verify"
         )
     below, live = CredentialStore(snapshot).descendants(credential.identity_key)
-    return inventory_operations.Inspection(
+    return ops.Inspection(
         credential,
         reason is None,
         reason,
@@ -77,9 +171,7 @@ def _told(snapshot: View, seq: int, caller: Caller | None) -> dict[str, Any] | N
     return event.document() if visibility.reads_all(caller) else visibility.seen(event.document())
 
 
-def list_credentials(
-    snapshot: View, operation: inventory_operations.ListCredentials
-) -> inventory_operations.Page:
+def list_credentials(snapshot: View, operation: ops.ListCredentials) -> ops.Page:
     """List credentials, a page at a time."""
     rows = CredentialStore(snapshot).credentials(
         operation.chosen,
@@ -88,10 +180,10 @@ def list_credentials(
         after=operation.after,
         limit=operation.limit,
     )
-    return inventory_operations.Page(rows, snapshot.now)
+    return ops.Page(rows, snapshot.now)
 
 
-def show_tree(snapshot: View, operation: inventory_operations.ShowTree) -> inventory_operations.Page:
+def show_tree(snapshot: View, operation: ops.ShowTree) -> ops.Page:
     """Show who delegated to whom, from the root of an id's tree or of all a task's trees down."""
     tops: dict[int, None] = {}
     under = None if operation.under is None else introspection.find(snapshot, operation.under).identity_key
@@ -114,12 +206,10 @@ def show_tree(snapshot: View, operation: inventory_operations.ShowTree) -> inven
             if len(tops) >= operation.limit:
                 break
     rows = [row for one in tops for row in CredentialStore(snapshot).subtree(one, operation.limit)]
-    return inventory_operations.Page(rows[: operation.limit], snapshot.now)
+    return ops.Page(rows[: operation.limit], snapshot.now)
 
 
-def list_tasks(
-    snapshot: View, caller: Caller | None, operation: inventory_operations.ListTasks
-) -> list[inventory_operations.TaskRow]:
+def list_tasks(snapshot: View, caller: Caller | None, operation: ops.ListTasks) -> list[ops.TaskRow]:
     """List tasks, newest first."""
     after = None
     if operation.after is not None:
@@ -132,14 +222,12 @@ def list_tasks(
         operation.state, after and after.key, operation.limit, operation.within
     )
     return [
-        inventory_operations.TaskRow(visibility.as_seen(snapshot, caller, task), count, live, snapshot.now)
+        ops.TaskRow(visibility.as_seen(snapshot, caller, task), count, live, snapshot.now)
         for task, count, live in found
     ]
 
 
-def show_task(
-    snapshot: View, caller: Caller | None, operation: inventory_operations.ShowTask
-) -> inventory_operations.TaskRow:
+def show_task(snapshot: View, caller: Caller | None, operation: ops.ShowTask) -> ops.TaskRow:
     """Show one task."""
     task = visibility.find(snapshot, operation.name)
     if task is None:
@@ -147,10 +235,8 @@ def show_task(
     return row_of(snapshot, caller, task)
 
 
-def row_of(snapshot: View, caller: Caller | None, task: Task) -> inventory_operations.TaskRow:
+def row_of(snapshot: View, caller: Caller | None, task: Task) -> ops.TaskRow:
     """Return a task with what was issued for it, and with whom it is shared."""
     count, live = TaskStore(snapshot).count_for_task(task.key)
     shared = tuple(ShareStore(snapshot).of(task.key))
-    return inventory_operations.TaskRow(
-        visibility.as_seen(snapshot, caller, task), count, live, snapshot.now, shared
-    )
+    return ops.TaskRow(visibility.as_seen(snapshot, caller, task), count, live, snapshot.now, shared)

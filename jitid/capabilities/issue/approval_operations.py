@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.operation.base import ApprovalOperation
+from jitid.operation.base import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ class ApprovalPage(NamedTuple):
     now: int
 
 
-class ListApprovals(ApprovalOperation["ApprovalPage"]):
+class ListApprovals(Operation["ApprovalPage"]):
     """List requests, the newest first, a page at a time."""
 
     chosen: ApprovalFilter
@@ -31,7 +31,7 @@ class ListApprovals(ApprovalOperation["ApprovalPage"]):
     """Only those that one of these groups has to approve; none: all."""
 
 
-class FindApprovals(ApprovalOperation["ApprovalPage"]):
+class FindApprovals(Operation["ApprovalPage"]):
     """Return requests by their ids."""
 
     ids: tuple[str, ...]
@@ -53,7 +53,7 @@ class ApprovalDetails(NamedTuple):
     """Name, file and text of each rule that asks for the approval, as it was when it did."""
 
 
-class ShowApproval(ApprovalOperation["ApprovalDetails"]):
+class ShowApproval(Operation["ApprovalDetails"]):
     """Tell everything about a request."""
 
     id: str
@@ -68,7 +68,7 @@ class Decided(NamedTuple):
     """The audit event; None if it was so already."""
 
 
-class GrantApproval(ApprovalOperation["Decided"]):
+class GrantApproval(Operation["Decided"]):
     """Grant a request, in the name of whoever is proved to do so."""
 
     id: str
@@ -82,7 +82,7 @@ class GrantApproval(ApprovalOperation["Decided"]):
     accept_clock: bool = False
 
 
-class DenyApproval(ApprovalOperation["Decided"]):
+class DenyApproval(Operation["Decided"]):
     """Deny a request, in the name of whoever is proved to do so."""
 
     id: str
@@ -92,4 +92,4 @@ class DenyApproval(ApprovalOperation["Decided"]):
     accept_clock: bool = False
 
 
-AnyApprovalOperation = ListApprovals | FindApprovals | ShowApproval | GrantApproval | DenyApproval
+AnyOperation = ListApprovals | FindApprovals | ShowApproval | GrantApproval | DenyApproval

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, assert_never, cast
+from typing import TYPE_CHECKING, Any, assert_never
 
 from jitid.capabilities.directory import visibility
 from jitid.capabilities.directory.store import DirectoryStore
@@ -25,31 +25,30 @@ if TYPE_CHECKING:
     from jitid.model.approval import Approval
     from jitid.model.caller import Caller
     from jitid.model.task import Task
-    from jitid.operation.base import ApprovalOperation
     from jitid.operation.context import Inside
     from jitid.operation.terms import Terms
 
 
-def perform(inside: Inside, operation: ApprovalOperation[Any]) -> object:
+def perform(inside: Inside, operation: ops.AnyOperation) -> object:
     """Return the answer to an operation on approvals."""
-    given = cast("ops.AnyApprovalOperation", operation)
-    match given:
+    match operation:
         case ops.GrantApproval() | ops.DenyApproval():
-            return _decide(inside, given)
+            return _decide(inside, operation)
         case ops.ListApprovals():
             with inside.ledger.read() as snapshot:
                 return ops.ApprovalPage(
-                    ApprovalStore(snapshot).some(given.chosen, given.limit, given.within), snapshot.now
+                    ApprovalStore(snapshot).some(operation.chosen, operation.limit, operation.within),
+                    snapshot.now,
                 )
         case ops.FindApprovals():
             with inside.ledger.read() as snapshot:
-                found = [approval_request.find(snapshot, id_) for id_ in given.ids]
+                found = [approval_request.find(snapshot, id_) for id_ in operation.ids]
                 return ops.ApprovalPage([_seen(snapshot, one, inside.caller) for one in found], snapshot.now)
         case ops.ShowApproval():
             with inside.ledger.read() as snapshot:
-                return _details(snapshot, approval_request.find(snapshot, given.id), inside.caller)
+                return _details(snapshot, approval_request.find(snapshot, operation.id), inside.caller)
         case _:
-            assert_never(given)
+            assert_never(operation)
 
 
 def _decide(inside: Inside, operation: ops.GrantApproval | ops.DenyApproval) -> ops.Decided:

@@ -26,12 +26,22 @@ class Issue(Operation["list[Issued]"]):
     """With a dry run: the time, since the epoch, about which the policy is asked; None for now."""
     accept_clock: bool = False
 
+    def facts_if_denied(self) -> dict[str, object]:
+        """Return the first task and agent."""
+        if not self.requests:
+            return super().facts_if_denied()
+        return {"task": self.requests[0].task, "agent": self.requests[0].agent}
+
 
 class Renew(Operation["Issued"]):
     """Make a successor of a credential, of the same identity."""
 
     request: RenewRequest
     accept_clock: bool = False
+
+    def facts_if_denied(self) -> dict[str, object]:
+        """Return that it is a renewal."""
+        return {"renewal": True}
 
 
 class AbandonRenewal(Operation["None"]):
@@ -50,5 +60,14 @@ class AbandonAttachment(Operation["None"]):
 class Attach(Operation["Issued"]):
     """Make a further credential of the identity whose token is presented; it replaces nothing."""
 
+    slow = True
+
     request: AttachRequest
     accept_clock: bool = False
+
+    def facts_if_denied(self) -> dict[str, object]:
+        """Return that it is an attachment."""
+        return {"attachment": True}
+
+
+AnyOperation = Issue | Renew | AbandonRenewal | AbandonAttachment | Attach

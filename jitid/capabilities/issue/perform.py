@@ -1,32 +1,223 @@
-"""Performs the operations that issue and attach credentials."""
+"""Performs the operations that issue, renew and attach credentials, and take back what was not handed out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, assert_never
 
-from jitid.capabilities.issue import operations as issue_operations
-from jitid.capabilities.issue import provision
-from jitid.capabilities.targets.perform import targets_of
-from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError
-from jitid.ledger import policies
+from jitid.capabilities.issue import operations as ops
+from jitid.errors import ApprovalNeededError, InvalidCredentialError, JitidError, PolicyDeniedError
+from jitid.ledger import seal
 from jitid.ledger.retry import change
-from jitid.ledger.transaction import Transaction
 from jitid.model.credential import is_outside
-from jitid.model.request import check_size
+from jitid.model.request import check_size, check_sizes
 
 if TYPE_CHECKING:
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.access.presented_store import Presentation
+    from jitid.capabilities.issue.actors import Actor
+    from jitid.capabilities.issue.issuance import ForeseenIssues, Issued
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
+    from jitid.model.request import IssueRequest
     from jitid.operation.context import Inside
+    from jitid.operation.terms import Terms
 
 
-def made(inside: Inside, issued: Sequence[Issued]) -> list[Issued]:
-    """Return what was recorded with the secrets that its targets have made. Raises as `provision` does."""
-    return provision.provision(inside.ledger, targets_of(inside), issued)
+def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+    """Perform one of them."""
+    match operation:
+        case ops.Issue():
+            return issue(inside, operation)
+        case ops.Renew():
+            return _renew(inside, operation)
+        case ops.Attach():
+            return _attach(inside, operation)
+        case ops.AbandonRenewal() | ops.AbandonAttachment():
+            _abandon(inside, operation)
+            return None
+        case _:
+            assert_never(operation)
 
 
-def attach_to(inside: Inside, operation: issue_operations.Attach) -> Issued:
-    """Attach a further credential to an identity. Raises as `attach` does; a denial is recorded."""
+def issue(inside: Inside, operation: ops.Issue, actor: Actor | None = None) -> list[Issued]:
+    """Issue what is requested; `actor` is who acts if a token has shown that already.
+
+    Raises `PolicyDeniedError`, `ApprovalNeededError` and `InvalidCredentialError` after recording why; and as
+    `issuance.issue` does.
+    """
+    # Before the lock, and before anything is looked up.
+    check_sizes(operation.requests)
+    if operation.dry_run:
+        return _preview(inside, operation, actor)
+    # What is slow and needs no lock comes before it.
+    terms, accept_clock = inside.terms(), operation.accept_clock
+    try:
+        requests, uses = _proved(inside, operation, actor)
+        issued = _issue(inside, operation, requests, uses, terms)
+    except ApprovalNeededError as denial:
+        from jitid.capabilities.issue import approval_request
+
+        with inside.ledger.write(accept_clock=accept_clock) as transaction:
+            _record(transaction, uses)
+            told = approval_request.ask(transaction, denial, terms)
+        raise told from None
+    except (PolicyDeniedError, InvalidCredentialError) as denial:
+        _deny(inside, operation, denial)
+        raise
+    return _provided(inside, issued) if any(is_outside(request.kind) for request in requests) else issued
+
+
+def _preview(inside: Inside, operation: ops.Issue, actor: Actor | None) -> list[Issued]:
+    requests, uses = _proved(inside, operation, actor)
+    with inside.ledger.read() as snapshot:
+        if uses:
+            from jitid.capabilities.issue.presented import must_stay_first
+
+            must_stay_first(snapshot, uses)
+        return [
+            _previewed(inside, snapshot, request, position, operation.as_of)
+            for position, request in enumerate(requests)
+        ]
+
+
+def _previewed(
+    inside: Inside, snapshot: View, request: IssueRequest, position: int, as_of: int | None
+) -> Issued:
+    from jitid.capabilities.issue import issuance
+
+    seal.must_not_be(snapshot)
+    try:
+        return issuance.preview(snapshot, snapshot.names, request, inside.terms(), as_of)
+    except JitidError as error:
+        error.position = position
+        if isinstance(error, PolicyDeniedError):
+            error.advise()
+        raise
+
+
+def _issue(
+    inside: Inside,
+    operation: ops.Issue,
+    requests: Sequence[IssueRequest],
+    uses: Sequence[Presentation],
+    terms: Terms,
+) -> list[Issued]:
+    """Issue in one transaction what was planned before it, if that still holds."""
+    from jitid.capabilities.issue import issuance
+
+    def make(transaction: Transaction) -> list[Issued]:
+        if repeats and foreseen is not None and transaction.now != foreseen.now:
+            raise _OutdatedError
+        _record(transaction, uses)
+        return issuance.issue(transaction, transaction.names, requests, terms, inside.keyring, foreseen)
+
+    # A single event; those after it need not follow one another.
+    shared = len(requests) == 1 and not is_outside(requests[0].kind)
+    # Planning a list takes long enough for the second to pass, and with it the plan.
+    repeats = 2 if len(requests) > 1 else 0
+    while True:
+        foreseen = _foreseen(inside, operation, requests, terms)
+        try:
+            return _made(inside, make, accept_clock=operation.accept_clock, shared=shared)
+        except _OutdatedError:
+            repeats -= 1
+
+
+class _OutdatedError(Exception):
+    """The plan of a list is of an earlier second: it is made again before the lock is taken again."""
+
+
+def _made(
+    inside: Inside, make: Callable[[Transaction], list[Issued]], *, accept_clock: bool, shared: bool
+) -> list[Issued]:
+    if not inside.repeats:
+        return change(inside.ledger, make, accept_clock=accept_clock, shared=shared)
+    from jitid.ledger.idempotency import ISSUED
+
+    return inside.once(make, ISSUED, _ids, accept_clock=accept_clock, shared=shared)
+
+
+def _foreseen(
+    inside: Inside, operation: ops.Issue, requests: Sequence[IssueRequest], terms: Terms
+) -> ForeseenIssues | None:
+    """Return what requests come to so far; what would be refused is left for the transaction to refuse."""
+    from jitid.capabilities.issue import issuance
+
+    ledger, keyring = inside.ledger, inside.keyring
+    # With a clock that is to be accepted, the snapshot's time is not the transaction's.
+    if operation.accept_clock:
+        return None
+    if not ledger.foresees(quick=lambda: issuance.is_quick(requests, terms, keyring)):
+        return None
+    try:
+        with ledger.read() as snapshot:
+            return issuance.foresee(snapshot, snapshot.names, requests, terms, keyring)
+    except JitidError:
+        return None
+
+
+def _proved(
+    inside: Inside, operation: ops.Issue, actor: Actor | None
+) -> tuple[Sequence[IssueRequest], Sequence[Presentation]]:
+    """Return the requests with the delegator that a token proves, and the uses of tokens that are to be recorded.
+
+    Asking an issuer takes no lock.
+    """
+    used = () if actor is None or actor.presented is None else (actor.presented,)
+    if operation.delegator_token is None:
+        return operation.requests, used
+    from jitid.capabilities.issue.actors import client_actor
+    from jitid.capabilities.issue.presented import present
+
+    def actors(snapshot: View) -> list[Actor]:
+        issuer = inside.ledger.names.issuer
+        agents = dict.fromkeys(request.agent for request in operation.requests)
+        return [actor or client_actor(snapshot, inside.caller, agent, issuer) for agent in agents]
+
+    proof, use = present(inside, operation.delegator_token, operation.delegator_token_sort, actors)
+    subject = f"{proof.issuer} {proof.subject}"
+    return [
+        request._replace(proved_delegator=proof.delegator, proved_subject=subject, proved_at=proof.proved_at)
+        for request in operation.requests
+    ], used if use is None else (*used, use)
+
+
+def _record(transaction: Transaction, uses: Sequence[Presentation]) -> None:
+    """Record with the next event that tokens of other issuers are used."""
+    if uses:
+        from jitid.capabilities.issue.presented import must_be_first
+
+        must_be_first(transaction, uses)
+
+
+def _ids(issued: Sequence[Issued]) -> tuple[bytes, bytes]:
+    """Return the first and the last `jti` of what was issued, 16 bytes each."""
+    from jitid.values.ids import parse_id
+
+    first, last = issued[0].credentials[0].jti, issued[-1].credentials[-1].jti
+    return parse_id(first)[1], parse_id(last)[1]
+
+
+def _renew(inside: Inside, operation: ops.Renew) -> Issued:
+    from jitid.capabilities.issue import renewal
+
+    terms, accept_clock = inside.terms(), operation.accept_clock
+
+    def make(transaction: Transaction) -> Issued:
+        return renewal.renew(transaction, transaction.names, operation.request, terms, inside.keyring)
+
+    try:
+        if not inside.repeats:
+            return change(inside.ledger, make, accept_clock=accept_clock)
+        from jitid.ledger.idempotency import RENEWED
+
+        return inside.once(make, RENEWED, lambda issued: _ids([issued]), accept_clock=accept_clock)
+    except (PolicyDeniedError, InvalidCredentialError) as denial:
+        _deny(inside, operation, denial)
+        raise
+
+
+def _attach(inside: Inside, operation: ops.Attach) -> Issued:
     from jitid.capabilities.issue.attachment import attach
 
     check_size(operation.request)
@@ -38,28 +229,35 @@ def attach_to(inside: Inside, operation: issue_operations.Attach) -> Issued:
     try:
         issued = change(inside.ledger, make, accept_clock=operation.accept_clock)
     except (PolicyDeniedError, InvalidCredentialError) as denial:
-        _deny(inside, denial, accept_clock=operation.accept_clock)
+        _deny(inside, operation, denial)
         raise
     if not is_outside(issued.kind):
         return issued
-    (whole,) = made(inside, [issued])
+    (whole,) = _provided(inside, [issued])
     return whole
 
 
-def _deny(inside: Inside, denial: JitidError, *, accept_clock: bool) -> None:
-    if isinstance(denial, PolicyDeniedError):
-        # No other writer waits for the lock any more.
-        denial.advise()
-    facts: Mapping[str, Any] = (
-        denial.facts
-        if isinstance(denial, PolicyDeniedError)
-        else {"attachment": True, "reason": denial.message}
-    )
+def _provided(inside: Inside, issued: Sequence[Issued]) -> list[Issued]:
+    """Return what was recorded with the secrets that its targets have made. Raises as `provision` does."""
+    from jitid.capabilities.issue import provision
+    from jitid.capabilities.targets.perform import targets_of
 
-    def record(transaction: Transaction) -> None:
-        if facts.get("policy") is not None:
-            # Whoever asks why must find the rules that said so.
-            policies.keep(transaction, facts["policy"], inside.terms().policy_text)
-        transaction.append("denial", facts)
+    return provision.provision(inside.ledger, targets_of(inside), issued)
 
-    change(inside.ledger, record, accept_clock=accept_clock, shared=True)
+
+def _abandon(inside: Inside, operation: ops.AbandonRenewal | ops.AbandonAttachment) -> None:
+    from jitid.capabilities.issue import renewal
+
+    with inside.ledger.write() as transaction:
+        match operation:
+            case ops.AbandonRenewal(token=token):
+                renewal.abandon_held(transaction, inside.ledger.names, token.reveal())
+            case ops.AbandonAttachment(jti=jti):
+                renewal.abandon(transaction, jti, renewal.ATTACHMENT)
+
+
+def _deny(inside: Inside, operation: ops.Issue | ops.Renew | ops.Attach, denial: JitidError) -> None:
+    from jitid.capabilities.identity.record_denial import record_denial
+
+    known = operation.facts_if_denied()
+    record_denial(inside.ledger, inside.terms, denial, known, accept_clock=operation.accept_clock)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.operation.base import TokenOperation
+from jitid.operation.base import Operation
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jitid.values.secret import Secret
 
 
-class Exchange(TokenOperation["Issued"]):
+class Exchange(Operation["Issued"]):
     """Issue by the proof that a token is (RFC 8693): to the acting party, for whom the token speaks for.
 
     A token of this ledger delegates, as a parent does; one of a configured issuer proves the delegator.
@@ -40,13 +40,13 @@ class Introspected(NamedTuple):
     trust_domain: str
 
 
-class Introspect(TokenOperation["Introspected"]):
+class Introspect(Operation["Introspected"]):
     """Tell what a token says, if it is valid now, whoever it is meant for (RFC 7662)."""
 
     token: Secret
 
 
-class RevokeToken(TokenOperation["Ended | None"]):
+class RevokeToken(Operation["Ended | None"]):
     """End the identity of a token and all below it (RFC 7009).
 
     That is the right of the one who holds it or an identity above it, of the caller at whose request it was issued,
@@ -57,4 +57,4 @@ class RevokeToken(TokenOperation["Ended | None"]):
     reason: str | None = None
 
 
-AnyTokenOperation = Exchange | Introspect | RevokeToken
+AnyOperation = Exchange | Introspect | RevokeToken

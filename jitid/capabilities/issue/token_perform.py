@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from base64 import b32encode
-from collections.abc import Callable
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, assert_never, cast
+from typing import TYPE_CHECKING, assert_never
 
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import introspection, revocation
+from jitid.capabilities.identity.record_denial import record_denial
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import token_operations as ops
 from jitid.capabilities.issue.actors import Actor, client_actor, is_owner, names_of_identity, own_agent
 from jitid.capabilities.issue.operations import Issue
+from jitid.capabilities.issue.perform import issue
 from jitid.capabilities.issue.presented import present
 from jitid.capabilities.targets.store import OutsideChanges
 from jitid.crypto import jws
@@ -32,31 +33,23 @@ if TYPE_CHECKING:
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential
     from jitid.model.oidc_issuer import Sort
-    from jitid.operation.base import TokenOperation
     from jitid.operation.context import Inside
     from jitid.values.secret import Secret
 
 _RANDOM = 10
 
 
-Issuing = Callable[[Issue, Actor], "Issued"]
-"""Issues by one request to an actor that was found out."""
-Denying = Callable[[InvalidCredentialError, dict[str, Any]], None]
-"""Records that a token was refused."""
-
-
-def perform(inside: Inside, operation: TokenOperation[Any], issue: Issuing, deny: Denying) -> object:
+def perform(inside: Inside, operation: ops.AnyOperation) -> object:
     """Perform one of them."""
-    one = cast("ops.AnyTokenOperation", operation)
-    match one:
+    match operation:
         case ops.Exchange():
-            return _exchange(inside, one, issue, deny)
+            return _exchange(inside, operation)
         case ops.Introspect():
-            return _introspect(inside, one)
+            return _introspect(inside, operation)
         case ops.RevokeToken():
-            return _revoke(inside, one)
+            return _revoke(inside, operation)
         case _:
-            assert_never(one)
+            assert_never(operation)
 
 
 def new_task(agent: str, caller: Caller | None) -> str:
@@ -72,7 +65,7 @@ def new_task(agent: str, caller: Caller | None) -> str:
     return f"{agent[: MAX_NAME - len(suffix) - 1]}-{suffix}"
 
 
-def _exchange(inside: Inside, operation: ops.Exchange, issue: Issuing, deny: Denying) -> Issued:
+def _exchange(inside: Inside, operation: ops.Exchange) -> Issued:
     request = operation.request
     if request.parent is not None or request.delegator is not None or request.proved_delegator is not None:
         raise UsageError("a delegator is named beside a token that proves who delegates", "leave it out")
@@ -80,7 +73,8 @@ def _exchange(inside: Inside, operation: ops.Exchange, issue: Issuing, deny: Den
         actor = _actor(inside, operation)
         ours = _is_ours(inside, operation.subject, operation.subject_sort, "the subject's token")
     except InvalidCredentialError as error:
-        deny(error, {"task": request.task, "agent": request.agent})
+        known = {"task": request.task, "agent": request.agent}
+        record_denial(inside.ledger, inside.terms, error, known, accept_clock=False)
         raise
     request = request._replace(
         agent=actor.agent, proved_actor=actor.proved, proved_credential=actor.credential
@@ -92,9 +86,10 @@ def _exchange(inside: Inside, operation: ops.Exchange, issue: Issuing, deny: Den
             request = request._replace(agent=agent, proved_actor=None, proved_credential=None, exchanged=True)
             with inside.ledger.read() as snapshot:
                 actor = client_actor(snapshot, inside.caller, agent, snapshot.names.issuer)
-        return issue(Issue(requests=(request._replace(parent=operation.subject),)), actor)
+        return _issue(inside, Issue(requests=(request._replace(parent=operation.subject),)), actor)
     task = request.task or actor.task or new_task(actor.agent, inside.caller)
-    return issue(
+    return _issue(
+        inside,
         Issue(
             requests=(request._replace(task=task),),
             delegator_token=operation.subject,
@@ -102,6 +97,11 @@ def _exchange(inside: Inside, operation: ops.Exchange, issue: Issuing, deny: Den
         ),
         actor,
     )
+
+
+def _issue(inside: Inside, operation: Issue, actor: Actor) -> Issued:
+    (issued,) = issue(inside, operation, actor)
+    return issued
 
 
 def _actor(inside: Inside, operation: ops.Exchange) -> Actor:

@@ -55,6 +55,8 @@ class ShowLeaks(Operation["list[LeakDetails]"]):
 class RecountLeaks(Operation["list[Account]"]):
     """Tell what became of leaks, from the issue of what leaked to the close."""
 
+    slow = True
+
     numbers: tuple[int, ...] = ()
     jtis: tuple[str, ...] = ()
 
@@ -73,4 +75,9 @@ class CloseLeaks(Operation["ClosedLeaks"]):
 class ProveLeaks(Operation[int]):
     """Prove of what leaked and is dead that no verifier takes it that asks the ledger, and count it."""
 
+    slow = True
+
     accept_clock: bool = False
+
+
+AnyOperation = Trace | AddLeaks | ListLeaks | ShowLeaks | RecountLeaks | CloseLeaks | ProveLeaks

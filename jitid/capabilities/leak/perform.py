@@ -2,25 +2,60 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
-from jitid.capabilities.leak import operations as leak_operations
+from jitid.capabilities.leak import operations as ops
 
 if TYPE_CHECKING:
-    from jitid.capabilities.leak import exposure, timeline
-    from jitid.ledger.view import View
+    from jitid.operation.context import Inside
 
 
-def look_at_leaks(
-    snapshot: View,
-    operation: leak_operations.ListLeaks | leak_operations.ShowLeaks | leak_operations.RecountLeaks,
-) -> exposure.LeakPage | list[exposure.LeakDetails] | list[timeline.Account]:
-    """List leaks, or tell everything about some, or what became of them."""
-    from jitid.capabilities.leak import exposure, timeline
+def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+    """Perform one of them."""
+    match operation:
+        case ops.AddLeaks() | ops.CloseLeaks() | ops.ProveLeaks():
+            return _change(inside, operation)
+        case _:
+            return _look(inside, operation)
+
+
+def _change(inside: Inside, operation: ops.AddLeaks | ops.CloseLeaks | ops.ProveLeaks) -> object:
+    from jitid.capabilities.leak import leaks
     from jitid.model.leak import LeakFilter
 
-    if isinstance(operation, leak_operations.RecountLeaks):
-        return timeline.tell(snapshot, LeakFilter(operation.numbers, operation.jtis))
-    if isinstance(operation, leak_operations.ListLeaks):
-        return exposure.page(snapshot, operation.chosen, operation.limit, valid=operation.valid)
-    return exposure.details(snapshot, LeakFilter(operation.numbers, operation.jtis))
+    ledger, accept_clock = inside.ledger, operation.accept_clock
+    match operation:
+        case ops.AddLeaks(finds=finds, report=report, sightings=seen, dry_run=dry_run):
+            return leaks.add(ledger, finds, report, seen, dry_run=dry_run, accept_clock=accept_clock)
+        case ops.CloseLeaks(numbers=numbers, jtis=jtis, reason=reason, valid_too=valid_too):
+            chosen = LeakFilter(numbers, jtis)
+            return leaks.close(ledger, chosen, reason, valid_too=valid_too, accept_clock=accept_clock)
+        case ops.ProveLeaks():
+            return leaks.prove(ledger, accept_clock=accept_clock)
+        case _:
+            assert_never(operation)
+
+
+def _look(inside: Inside, operation: ops.Trace | ops.ListLeaks | ops.ShowLeaks | ops.RecountLeaks) -> object:
+    from jitid.model.leak import LeakFilter
+
+    with inside.ledger.read() as snapshot:
+        match operation:
+            case ops.Trace():
+                from jitid.capabilities.leak import trace_strings
+
+                return trace_strings.trace(snapshot, inside.ledger.names, operation.finds)
+            case ops.ListLeaks():
+                from jitid.capabilities.leak import exposure
+
+                return exposure.page(snapshot, operation.chosen, operation.limit, valid=operation.valid)
+            case ops.ShowLeaks():
+                from jitid.capabilities.leak import exposure
+
+                return exposure.details(snapshot, LeakFilter(operation.numbers, operation.jtis))
+            case ops.RecountLeaks():
+                from jitid.capabilities.leak import timeline
+
+                return timeline.tell(snapshot, LeakFilter(operation.numbers, operation.jtis))
+            case _:
+                assert_never(operation)

@@ -14,9 +14,14 @@ if TYPE_CHECKING:
 class MakeReport(Operation["Report"]):
     """Report the state of identity sprawl, now or at a time that has passed."""
 
+    slow = True
+
     at: int | None = None
     """Seconds since the epoch; None for now."""
     days: int
     """For how many days of UTC the trend is told."""
     limits: Thresholds
     accept_clock: bool = False
+
+
+AnyOperation = MakeReport

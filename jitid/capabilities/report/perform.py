@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from jitid.capabilities.report import operations as report_operations
+from typing import TYPE_CHECKING
+
+from jitid.capabilities.report import operations as ops
 from jitid.capabilities.report import sprawl_report
 from jitid.capabilities.sweep.rule import Sight
 from jitid.capabilities.sweep.rules import NAMES, rule_of
 from jitid.capabilities.sweep.run_rules import check_clock, sweep
-from jitid.ledger.contract import Ledger
+
+if TYPE_CHECKING:
+    from jitid.operation.context import Inside
 
 _LEFT_OUT = ("offline-valid", "audit-gap", "policy-drift")
 """What only a sweep is asked: what nobody can mend, what reads the whole audit log where no head is kept, and what asks
 the policy, which a report can do without."""
 
 
-def make(ledger: Ledger, operation: report_operations.MakeReport) -> sprawl_report.Report:
+def perform(inside: Inside, operation: ops.AnyOperation) -> sprawl_report.Report:
     """Report the state of identity sprawl.
 
     Raises:
@@ -22,6 +26,7 @@ def make(ledger: Ledger, operation: report_operations.MakeReport) -> sprawl_repo
         UsageError: the time or the number of days cannot be reported.
 
     """
+    ledger = inside.ledger
     clock = ledger.condition().clock()
     # What lies before the last event is vouched for by the ledger, whatever the clock says.
     if not operation.accept_clock and (operation.at is None or operation.at > clock.mark):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):
     """Find what should not be alive; the answer comes piece by piece, out of one view of the ledger."""
 
+    slow = True
+
     rules: tuple[str, ...]
     limits: Thresholds
     heads: tuple[tuple[str, str], ...] = ()
@@ -41,6 +43,8 @@ class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):
 class ForeseeFix(Operation["ForeseenFix"]):
     """Say what ending all that some rules find would come to."""
 
+    slow = True
+
     rules: tuple[str, ...]
     limits: Thresholds
     since: int | None = None
@@ -52,6 +56,8 @@ class ForeseeFix(Operation["ForeseenFix"]):
 
 class Fix(Operation["Iterator[Remedied | Unfixed]"]):
     """End what some rules find; the answer comes piece by piece, as it is done."""
+
+    slow = True
 
     rules: tuple[str, ...]
     limits: Thresholds
@@ -69,7 +75,12 @@ class Fix(Operation["Iterator[Remedied | Unfixed]"]):
 class FlyCanaries(Operation["list[Canary]"]):
     """Make a credential without rights of each kind, see it work, end it, and see it dead."""
 
+    slow = True
+
     targets: tuple[str, ...] = ()
     """Only these; none: all, and the kinds that are made here."""
     limit: int = 60
     """Seconds that each target has to end one."""
+
+
+AnyOperation = Sweep | ForeseeFix | Fix | FlyCanaries

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.integrity.perform import sign_head
-from jitid.capabilities.sweep import operations as sweep_operations
+from jitid.capabilities.sweep import operations as ops
 from jitid.capabilities.sweep import remedies
 from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
 from jitid.capabilities.sweep.rule import Rule, Sight
@@ -30,28 +30,36 @@ if TYPE_CHECKING:
     from jitid.operation.terms import Terms
 
 
-def perform(
-    inside: Inside, operation: sweep_operations.Sweep | sweep_operations.ForeseeFix | sweep_operations.Fix
-) -> Iterator[Finding | Coverage | Swept] | remedies.ForeseenFix | Iterator[Remedied | Unfixed]:
+def perform(inside: Inside, operation: ops.AnyOperation) -> object:
     """Perform an operation of a sweep."""
-    ledger, terms = inside.ledger, inside.terms
-    rules = [rule_of(name) for name in operation.rules]
     match operation:
-        case sweep_operations.Sweep():
-            return _sweep(inside, operation, rules)
-        case sweep_operations.ForeseeFix():
-            with ledger.read() as snapshot:
-                sight = _look(ledger, operation.limits, terms, snapshot, accept_clock=operation.accept_clock)
-                foreseen = remedies.foresee(sight, _here(rules), partial(_wanted, operation))
-                # What is due to be recorded is dead, and so is what targets still take: it counts for nothing.
-                closing = tuple(rule.name for rule in rules if rule.closes or rule.abroad)
-                return foreseen._replace(rules=(*foreseen.rules, *closing))
-        case sweep_operations.Fix():
-            return _fix(inside, operation, rules)
+        case ops.Sweep():
+            return _sweep(inside, operation, [rule_of(name) for name in operation.rules])
+        case ops.ForeseeFix():
+            return _foresee(inside, operation, [rule_of(name) for name in operation.rules])
+        case ops.Fix():
+            return _fix(inside, operation, [rule_of(name) for name in operation.rules])
+        case ops.FlyCanaries(targets=chosen, limit=limit):
+            from jitid.capabilities.sweep import canaries
+            from jitid.capabilities.targets.perform import targets_of
+
+            return list(canaries.fly(inside, targets_of(inside), chosen, limit))
+        case _:
+            assert_never(operation)
+
+
+def _foresee(inside: Inside, operation: ops.ForeseeFix, rules: Sequence[Rule]) -> remedies.ForeseenFix:
+    ledger = inside.ledger
+    with ledger.read() as snapshot:
+        sight = _look(ledger, operation.limits, inside.terms, snapshot, accept_clock=operation.accept_clock)
+        foreseen = remedies.foresee(sight, _here(rules), partial(_wanted, operation))
+        # What is due to be recorded is dead, and so is what targets still take: it counts for nothing.
+        closing = tuple(rule.name for rule in rules if rule.closes or rule.abroad)
+        return foreseen._replace(rules=(*foreseen.rules, *closing))
 
 
 def _sweep(
-    inside: Inside, operation: sweep_operations.Sweep, rules: Sequence[Rule]
+    inside: Inside, operation: ops.Sweep, rules: Sequence[Rule]
 ) -> Iterator[Finding | Coverage | Swept]:
     ledger = inside.ledger
     unrecorded = _record_expiry(inside, operation)
@@ -82,7 +90,7 @@ def _sweep(
         yield Swept(sight.now, sight.census()[0], head, unsigned)
 
 
-def _record_expiry(inside: Inside, operation: sweep_operations.Sweep) -> str | None:
+def _record_expiry(inside: Inside, operation: ops.Sweep) -> str | None:
     """Record what has expired, unless the sweep is only tried; return why that was not possible, or None."""
     if operation.dry_run:
         return None
@@ -103,9 +111,7 @@ def _record_expiry(inside: Inside, operation: sweep_operations.Sweep) -> str | N
     return None
 
 
-def _fix(
-    inside: Inside, operation: sweep_operations.Fix, rules: Sequence[Rule]
-) -> Iterator[Remedied | Unfixed]:
+def _fix(inside: Inside, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied | Unfixed]:
     ledger, terms = inside.ledger, inside.terms
     accept_clock = operation.accept_clock
     for rule in rules:
@@ -136,9 +142,7 @@ def _here(rules: Sequence[Rule]) -> list[Rule]:
     return [rule for rule in rules if not rule.abroad]
 
 
-def _observed(
-    inside: Inside, operation: sweep_operations.Sweep | sweep_operations.Fix, rules: Sequence[Rule]
-) -> Observed | None:
+def _observed(inside: Inside, operation: ops.Sweep | ops.Fix, rules: Sequence[Rule]) -> Observed | None:
     """Return what targets tell; None where no rule is about that. Raises UsageError for one that there is not."""
     if not any(rule.abroad for rule in rules):
         return None
@@ -148,9 +152,7 @@ def _observed(
     return observe(inside.ledger, targets_of(inside), operation.targets, operation.target_timeout)
 
 
-def _mend(
-    inside: Inside, operation: sweep_operations.Fix, rules: Sequence[Rule]
-) -> Iterator[Remedied | Unfixed]:
+def _mend(inside: Inside, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied | Unfixed]:
     """Have targets end what they take and should not: what was revoked just now is among that."""
     from jitid.capabilities.sweep.fix_targets import mend
     from jitid.capabilities.targets.perform import targets_of
@@ -176,7 +178,7 @@ def _mend(
             yield from mend(inside.ledger, targets_of(inside), rule, wrong, operation.sweep, limit)
 
 
-def _wanted(operation: sweep_operations.ForeseeFix | sweep_operations.Fix, finding: Finding) -> bool:
+def _wanted(operation: ops.ForeseeFix | ops.Fix, finding: Finding) -> bool:
     late = operation.since is None or finding.since is None or finding.since >= operation.since
     return late and (operation.known is None or finding not in operation.known)
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.operation.base import TargetOperation
+from jitid.operation.base import Operation
 
 if TYPE_CHECKING:
     from jitid.capabilities.targets.settle import SettledTargets
     from jitid.model.check_result import Check
 
 
-class Settle(TargetOperation["SettledTargets"]):
+class Settle(Operation["SettledTargets"]):
     """End at their targets what is dead in the ledger, and what could not be ended there before."""
+
+    slow = True
 
     ids: tuple[str, ...] = ()
     """Credentials and identities; none: all."""
@@ -26,5 +28,10 @@ class Settle(TargetOperation["SettledTargets"]):
     accept_clock: bool = False
 
 
-class ExamineTargets(TargetOperation["list[Check]"]):
+class ExamineTargets(Operation["list[Check]"]):
     """Look whether the targets of the configuration can be meant, and answer; nothing is made or ended there."""
+
+    slow = True
+
+
+AnyOperation = Settle | ExamineTargets

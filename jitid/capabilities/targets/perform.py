@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, assert_never
 
 from jitid.capabilities.targets import operations as ops
 from jitid.capabilities.targets import settle
 from jitid.issuers.targets import Targets
 
 if TYPE_CHECKING:
-    from jitid.operation.base import TargetOperation
     from jitid.operation.context import Inside
 
 
-def perform(inside: Inside, operation: TargetOperation[Any]) -> object:
+def perform(inside: Inside, operation: ops.AnyOperation) -> object:
     """Perform an operation and return its answer."""
     match operation:
         case ops.Settle(ids=ids, event=event, target=target, waiting=waiting, limit=limit):
@@ -35,7 +34,7 @@ def perform(inside: Inside, operation: TargetOperation[Any]) -> object:
 
             return list(visit.visit(inside, targets_of(inside)))
         case _:
-            raise TypeError(operation)
+            assert_never(operation)
 
 
 def targets_of(inside: Inside) -> Targets:

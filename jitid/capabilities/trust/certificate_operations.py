@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.operation.base import CertificateOperation
+from jitid.operation.base import Operation
 
 if TYPE_CHECKING:
     from jitid.capabilities.trust.x509_authority import Bundle, Imported, Requested, RevocationList
 
 
-class RequestAuthority(CertificateOperation["Requested"]):
+class RequestAuthority(Operation["Requested"]):
     """Make a key, and ask for a certificate that makes it an authority under a root."""
 
     accept_clock: bool = False
 
 
-class ImportAuthority(CertificateOperation["Imported"]):
+class ImportAuthority(Operation["Imported"]):
     """Certify from now on as an authority under a root."""
 
     chain: str
@@ -24,12 +24,15 @@ class ImportAuthority(CertificateOperation["Imported"]):
     accept_clock: bool = False
 
 
-class PublishBundle(CertificateOperation["Bundle"]):
+class PublishBundle(Operation["Bundle"]):
     """Return what verifiers of SVIDs trust."""
 
 
-class PublishRevocations(CertificateOperation["list[RevocationList]"]):
+class PublishRevocations(Operation["list[RevocationList]"]):
     """Return which certificates are revoked, signed by the authority of each."""
 
     lifetime: int | None = None
     """Seconds for which the lists count; more than a day only for the role admin."""
+
+
+AnyOperation = RequestAuthority | ImportAuthority | PublishBundle | PublishRevocations

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, assert_never
 
 from jitid.capabilities.trust import certificate_operations as ops
 from jitid.capabilities.trust import x509_authority
 from jitid.ledger import expiry, seal
 
 if TYPE_CHECKING:
-    from jitid.operation.base import CertificateOperation
     from jitid.operation.context import Inside
 
 
-def perform(inside: Inside, operation: CertificateOperation[Any]) -> object:
+def perform(inside: Inside, operation: ops.AnyOperation) -> object:
     """Perform an operation and return its answer."""
     ledger, keyring = inside.ledger, inside.keyring
     match operation:
@@ -34,4 +33,4 @@ def perform(inside: Inside, operation: CertificateOperation[Any]) -> object:
                     snapshot, keyring, x509_authority.LIFETIME if lifetime is None else lifetime
                 )
         case _:
-            raise TypeError(operation)
+            assert_never(operation)

@@ -52,3 +52,6 @@ class PublishSshAuthorities(Operation["list[SshAuthority]"]):
 
 class PublishSshRevocations(Operation["SshRevocations"]):
     """Return the key revocation list that SSH hosts are to read."""
+
+
+AnyOperation = ListKeys | RotateKey | RevokeKey | PublishKeys | PublishSshAuthorities | PublishSshRevocations

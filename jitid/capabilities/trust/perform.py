@@ -2,18 +2,76 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
-from jitid.capabilities.trust import operations as trust_operations
+from jitid.capabilities.trust import operations as ops
+from jitid.ledger import seal
 from jitid.ledger.signing_keys import KeyStore
 
 if TYPE_CHECKING:
+    from jitid.capabilities.trust.rotation import KeyChange
+    from jitid.capabilities.trust.ssh_trust import SshRevocations
     from jitid.ledger.view import View
+    from jitid.operation.context import Inside
 
 
-def list_keys(snapshot: View) -> list[trust_operations.KeyRow]:
+def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+    """Perform one of them."""
+    match operation:
+        case ops.RotateKey() | ops.RevokeKey():
+            return _change(inside, operation)
+        case ops.PublishSshRevocations():
+            return _ssh_revocations(inside)
+    with inside.ledger.read() as snapshot:
+        match operation:
+            case ops.ListKeys():
+                return _list(snapshot)
+            case ops.PublishKeys():
+                from jitid.capabilities.trust import rotation
+
+                return rotation.published(snapshot)
+            case ops.PublishSshAuthorities():
+                from jitid.capabilities.trust import ssh_trust
+
+                return ssh_trust.authorities(snapshot, snapshot.names)
+            case _:
+                assert_never(operation)
+
+
+def _change(inside: Inside, operation: ops.RotateKey | ops.RevokeKey) -> KeyChange:
+    from jitid.capabilities.trust import rotation
+
+    names, keyring = inside.ledger.names, inside.keyring
+    with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        if isinstance(operation, ops.RotateKey):
+            change = rotation.rotate(
+                transaction, names, keyring, operation.algorithm, operation.use, operation.transit
+            )
+        else:
+            change = rotation.revoke(
+                transaction, names, keyring, operation.kid, operation.reason, operation.most
+            )
+        spent = rotation.spent(transaction)
+    # Only now that the ledger no longer counts on them may private keys go; those too that a crash left behind.
+    for kid in spent:
+        keyring.forget(kid)
+    if isinstance(operation, ops.RevokeKey):
+        change = change._replace(unproved=inside.prove())
+    return change
+
+
+def _ssh_revocations(inside: Inside) -> SshRevocations:
+    from jitid.capabilities.trust import ssh_trust
+    from jitid.ledger import expiry
+
+    expiry.try_to_record(inside.ledger)
+    with inside.ledger.read() as snapshot:
+        names = snapshot.names
+        seal.must_not_be(snapshot)
+        return ssh_trust.revocations(snapshot, names)
+
+
+def _list(snapshot: View) -> list[ops.KeyRow]:
     """List the signing keys that there ever were."""
-    return [
-        trust_operations.KeyRow(key, KeyStore(snapshot).latest_expiry_signed_by(key.key))
-        for key in KeyStore(snapshot).signing_keys()
-    ]
+    keys = KeyStore(snapshot)
+    return [ops.KeyRow(key, keys.latest_expiry_signed_by(key.key)) for key in keys.signing_keys()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.operation.base import PublicationOperation
+from jitid.operation.base import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,15 +12,19 @@ if TYPE_CHECKING:
     from jitid.capabilities.trust.publication import Document
 
 
-class MakePublication(PublicationOperation["Iterator[Document]"]):
+class MakePublication(Operation["Iterator[Document]"]):
     """Make the documents that verifiers go by who ask nobody; they come in the order in which they must appear."""
+
+    slow = True
 
     kids: tuple[str, ...] = ()
     """The keys that published status lists name by now."""
 
 
-class MakeStatusList(PublicationOperation["str"]):
+class MakeStatusList(Operation["str"]):
     """Make one status list."""
+
+    slow = True
 
     number: int
     """The day on which its tokens expire, counted from the epoch."""
@@ -28,4 +32,4 @@ class MakeStatusList(PublicationOperation["str"]):
     """What it is signed with."""
 
 
-AnyPublicationOperation = MakePublication | MakeStatusList
+AnyOperation = MakePublication | MakeStatusList

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, assert_never, cast
+from typing import TYPE_CHECKING, assert_never
 
 from jitid.capabilities.trust import publication
 from jitid.capabilities.trust import publication_operations as ops
@@ -11,15 +11,13 @@ from jitid.errors import NotFoundError
 from jitid.ledger import expiry, seal
 
 if TYPE_CHECKING:
-    from jitid.operation.base import PublicationOperation
     from jitid.operation.context import Inside
 
 
-def perform(inside: Inside, operation: PublicationOperation[Any]) -> object:
+def perform(inside: Inside, operation: ops.AnyOperation) -> object:
     """Return the answer to one of them."""
-    given = cast("ops.AnyPublicationOperation", operation)
     expiry.try_to_record(inside.ledger)
-    match given:
+    match operation:
         case ops.MakePublication(kids=kids):
             return _documents(inside, kids)
         case ops.MakeStatusList(number=number, algorithm=algorithm):
@@ -32,7 +30,7 @@ def perform(inside: Inside, operation: PublicationOperation[Any]) -> object:
                     snapshot, inside.keyring, terms.publish_url, terms.publish_lifetime, number, algorithm
                 )
         case _:
-            assert_never(given)
+            assert_never(operation)
 
 
 def _documents(inside: Inside, kids: tuple[str, ...]) -> Iterator[publication.Document]:

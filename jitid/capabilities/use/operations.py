@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.operation.base import UseOperation
+from jitid.operation.base import Operation
 
 if TYPE_CHECKING:
     from jitid.capabilities.use.authorization import UseRequest
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jitid.model.use import RecordedUse, UseFilter
 
 
-class Authorize(UseOperation["RecordedUses"]):
+class Authorize(Operation["RecordedUses"]):
     """Say whether tokens may be used for actions now, and record each action, allowed or denied."""
 
     asked: tuple[UseRequest, ...]
@@ -31,11 +31,11 @@ class UsePage(NamedTuple):
     """By the ledger's number of an identity, the nearest first; the root of a chain has none."""
 
 
-class ListUses(UseOperation["UsePage"]):
+class ListUses(Operation["UsePage"]):
     """Tell what was done at some time, by whom and for whom."""
 
     chosen: UseFilter
     limit: int
 
 
-AnyUseOperation = Authorize | ListUses
+AnyOperation = Authorize | ListUses

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_never, cast
+from typing import assert_never
 
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import verify_many
@@ -11,20 +11,18 @@ from jitid.capabilities.use import operations as ops
 from jitid.capabilities.use import usage
 from jitid.capabilities.use.store import UseStore
 from jitid.ledger.retry import change
-from jitid.operation.base import UseOperation
 from jitid.operation.context import Inside
 
 
-def perform(inside: Inside, operation: UseOperation[Any]) -> object:
+def perform(inside: Inside, operation: ops.AnyOperation) -> object:
     """Perform one of them."""
-    one = cast("ops.AnyUseOperation", operation)
-    match one:
+    match operation:
         case ops.Authorize():
-            return _authorize(inside, one)
+            return _authorize(inside, operation)
         case ops.ListUses():
-            return _list(inside, one)
+            return _list(inside, operation)
         case _:
-            assert_never(one)
+            assert_never(operation)
 
 
 def _authorize(inside: Inside, operation: ops.Authorize) -> usage.RecordedUses:

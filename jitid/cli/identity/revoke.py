@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority import confirm as confirming
 from jitid.authority.open import open_authority
 from jitid.capabilities.identity import revocation
-from jitid.capabilities.identity.operations import Revoke
+from jitid.capabilities.inventory.operations import Revoke
 from jitid.cli import hints, read_input, record_rows
 from jitid.cli.ask import can_ask, confirm
 from jitid.cli.invocation import Globals

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from jitid.capabilities.identity import revocation
-from jitid.capabilities.identity.operations import Revoke
+from jitid.capabilities.inventory.operations import Revoke
 from jitid.cli.identity.revoke import confirmed, perform
 from jitid.model.ledger_rows import Radius, Selection
 

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
-from jitid.capabilities.identity.operations import Revoke
+from jitid.capabilities.inventory.operations import Revoke
 from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.run.supervision import Clock
 from jitid.capabilities.run.token_place import TokenPlace

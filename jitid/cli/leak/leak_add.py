@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.authority.confirm import must_be_confirmed
 from jitid.authority.open import open_authority, room
-from jitid.capabilities.identity.operations import Revoke
+from jitid.capabilities.inventory.operations import Revoke
 from jitid.capabilities.leak.leaks import LeakReport, check_source
 from jitid.capabilities.leak.operations import AddLeaks
 from jitid.capabilities.leak.trace_result import first_of

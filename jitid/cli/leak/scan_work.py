@@ -312,7 +312,7 @@ class _ScanWork:
         self._held.clear()
 
     def _end(self, authority: Authority, action: Action) -> None:
-        from jitid.capabilities.identity.operations import Revoke
+        from jitid.capabilities.inventory.operations import Revoke
         from jitid.cli.identity.revoke import perform
         from jitid.model.ledger_rows import Selection
 

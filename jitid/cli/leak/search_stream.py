@@ -335,7 +335,7 @@ def shapes_of(given: Globals) -> Shapes | None:
     authority = open_if_there(given.config(), accept_clock=given.accept_clock)
     if authority is None:
         return None
-    from jitid.capabilities.adopt.operations import AdoptedShapes
+    from jitid.capabilities.adopt.shape_operations import AdoptedShapes
 
     try:
         return authority.perform(AdoptedShapes())

@@ -154,7 +154,7 @@ def _end(
     *,
     dry_run: bool,
 ) -> Ended:
-    from jitid.capabilities.identity.operations import Revoke
+    from jitid.capabilities.inventory.operations import Revoke
     from jitid.cli.identity.revoke import perform
     from jitid.model.ledger_rows import Selection
 

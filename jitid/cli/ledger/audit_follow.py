@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from jitid.capabilities.audit.audit_log import LogFilter
-from jitid.capabilities.audit.operations import FollowLog
+from jitid.capabilities.integrity.operations import FollowLog
 from jitid.errors import BusyError, IntegrityError
 from jitid.operation.authority import Authority
 from jitid.system import output, time_limit

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority, watch
 from jitid.capabilities.audit.audit_log import LogFilter, UnreadableHeadError
-from jitid.capabilities.audit.operations import ReadLog, SignHead
 from jitid.capabilities.integrity.audit_export import verify_export
-from jitid.capabilities.integrity.operations import ExportLog, VerifyLog
+from jitid.capabilities.integrity.operations import ExportLog, ReadLog, SignHead, VerifyLog
 from jitid.capabilities.integrity.verify_log import Verification
 from jitid.cli import read_input, record_rows
 from jitid.cli.identity.list import limit_of

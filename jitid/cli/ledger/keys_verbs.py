@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.authority import confirm
 from jitid.authority.open import open_authority
 from jitid.capabilities.identity import revocation
-from jitid.capabilities.identity.operations import Revoke
+from jitid.capabilities.inventory.operations import Revoke
 from jitid.capabilities.trust.operations import ListKeys, PublishKeys, RevokeKey, RotateKey
 from jitid.cli import record_rows
 from jitid.cli.identity.revoke import FIELDS as FORESEEN

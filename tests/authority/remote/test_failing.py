@@ -12,7 +12,6 @@ import pytest
 
 from jitid.authority.client_credential import FileBearer
 from jitid.authority.remote import RemoteAuthority
-from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
@@ -211,13 +210,14 @@ def test_nobody_is_sent_elsewhere() -> None:
 def test_a_large_answer_is_read_to_its_end() -> None:
     """After the last answer of a connection, too."""
     with answering(answer(200, ".." + "x" * (1 << 18))) as peer:
-        assert len(remote(peer.url).perform(audit_operations.SignHead())) == 2 + (1 << 18)
+        assert len(remote(peer.url).perform(integrity_operations.SignHead())) == 2 + (1 << 18)
 
 
 def test_an_answer_is_not_larger_than_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "LARGEST", 1 << 16)
     assert (
-        "larger" in failure(answer(200, b'"' + b"x" * (1 << 17) + b'"'), audit_operations.SignHead()).message
+        "larger"
+        in failure(answer(200, b'"' + b"x" * (1 << 17) + b'"'), integrity_operations.SignHead()).message
     )
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from jitid.authority import pages
 from jitid.authority.remote import RemoteAuthority
-from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.audit.audit_log import LogFilter
+from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.model.ledger_rows import Filter
 from jitid.system.authority_address import parse_address
@@ -189,7 +189,7 @@ def test_what_is_too_much_for_one_answer_is_asked_for_page_by_page(
     assert len({row.jti for row in found}) == len(found) == 5
     tasks = authority.perform(inventory_operations.ListTasks(state=None, after=None, limit=3))
     assert [row.task.name for row in tasks] == ["T4", "T3", "T2"]
-    events = authority.perform(audit_operations.ReadLog(chosen=LogFilter(operation="issue"), limit=None))
+    events = authority.perform(integrity_operations.ReadLog(chosen=LogFilter(operation="issue"), limit=None))
     assert [event["task"] for event in events] == [f"T{number}" for number in range(5)]
     authority.close()
 

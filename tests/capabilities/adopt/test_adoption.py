@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.adopt import operations as ops
-from jitid.capabilities.adopt import read_secret
+from jitid.capabilities.adopt import read_secret, shape_operations
 from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
 from jitid.capabilities.adopt.adoption import Adoption
 from jitid.capabilities.adopt.amend import Amended
@@ -380,7 +380,7 @@ def test_where_nobody_can_be_asked_nothing_is_known(world: World) -> None:
 @EVERYWHERE
 def test_the_looks_of_secrets_are_told_each_once(world: World) -> None:
     adopt(world, stated(), stated(OTHER, name="b"), stated("ghp_9rN8wq2KxVb7TmY4cJ9LdZ6sHf3", name="c"))
-    found_ = world.authority.perform(ops.AdoptedShapes())
+    found_ = world.authority.perform(shape_operations.AdoptedShapes())
     assert found_.shapes == (SecretShape("ghp_", len(SECRET)), SecretShape(None, len(OTHER)))
     assert len(found_.prints) == 3 * PRINT
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jitid.capabilities.decisions import operations as decisions_operations
 from jitid.capabilities.decisions.policy_suggestion import Suggestion, suggestion
 from jitid.capabilities.directory import recurrence
-from jitid.capabilities.identity.operations import Revoke
+from jitid.capabilities.inventory.operations import Revoke
 from jitid.config.settings import zone
 from jitid.errors import NotFoundError, UsageError
 from jitid.model.agent_history import Practice

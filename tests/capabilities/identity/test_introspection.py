@@ -81,7 +81,7 @@ def test_a_token_of_another_type_is_refused(world: World, typ: str | None) -> No
 
 
 def test_a_signed_audit_head_is_no_token(world: World) -> None:
-    from jitid.capabilities.audit.operations import SignHead
+    from jitid.capabilities.integrity.operations import SignHead
 
     refused(world, world.authority.perform(SignHead()))
 

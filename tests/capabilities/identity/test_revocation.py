@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.audit.audit_log import LogFilter
-from jitid.capabilities.audit.operations import ReadLog
 from jitid.capabilities.directory.agent_operations import SuspendAgent
-from jitid.capabilities.identity.operations import Revoke
 from jitid.capabilities.identity.revocation import Ended
 from jitid.capabilities.identity.store import CredentialStore
-from jitid.capabilities.inventory.operations import Inspect, Retire, ShowTask
+from jitid.capabilities.integrity.operations import ReadLog
+from jitid.capabilities.inventory.operations import Inspect, Retire, Revoke, ShowTask
 from jitid.capabilities.issue.operations import AbandonRenewal
 from jitid.capabilities.trust.operations import PublishKeys, RevokeKey, RotateKey
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError

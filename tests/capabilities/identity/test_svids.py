@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.decisions.operations import Explain
-from jitid.capabilities.identity.operations import HandBack, Revoke
-from jitid.capabilities.inventory.operations import Inspect
+from jitid.capabilities.identity.operations import HandBack
+from jitid.capabilities.inventory.operations import Inspect, Revoke
 from jitid.capabilities.issue.operations import Attach, Issue, Renew
 from jitid.capabilities.issue.token_operations import Exchange, Introspect
 from jitid.capabilities.leak.operations import Trace

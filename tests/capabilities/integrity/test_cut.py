@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.audit.cut_store import digest_of
-from jitid.capabilities.audit.operations import ReadLog, SignHead
 from jitid.capabilities.integrity import audit_export
 from jitid.capabilities.integrity import cut as segments
 from jitid.capabilities.integrity.cut import Cut
-from jitid.capabilities.integrity.operations import CutLog, Examine, ExportLog, VerifyLog
+from jitid.capabilities.integrity.operations import CutLog, Examine, ExportLog, ReadLog, SignHead, VerifyLog
 from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.sweep.finding import Finding
 from jitid.capabilities.sweep.operations import Sweep

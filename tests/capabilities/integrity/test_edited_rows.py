@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from jitid.authority.repeat import digest_of
 from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess
-from jitid.capabilities.audit.operations import SignHead
 from jitid.capabilities.integrity import audit_export
-from jitid.capabilities.integrity.operations import ExportLog, VerifyLog
+from jitid.capabilities.integrity.operations import ExportLog, SignHead, VerifyLog
 from jitid.capabilities.inventory.operations import ShowTree
 from jitid.capabilities.issue.operations import Attach, Issue, Renew
 from jitid.capabilities.trust.operations import RevokeKey, RotateKey

@@ -9,8 +9,7 @@ import psycopg
 import pytest
 
 from jitid.capabilities.audit.audit_log import LogFilter
-from jitid.capabilities.audit.operations import FollowLog, ReadLog, SignHead
-from jitid.capabilities.integrity.operations import VerifyLog
+from jitid.capabilities.integrity.operations import FollowLog, ReadLog, SignHead, VerifyLog
 from jitid.capabilities.sweep.finding import Finding
 from jitid.capabilities.sweep.operations import Sweep
 from jitid.capabilities.sweep.thresholds import Thresholds

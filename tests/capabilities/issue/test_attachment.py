@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.identity.operations import Revoke, Verify
-from jitid.capabilities.inventory.operations import Inspect, Retire
+from jitid.capabilities.identity.operations import Verify
+from jitid.capabilities.inventory.operations import Inspect, Retire, Revoke
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.targets.operations import Settle

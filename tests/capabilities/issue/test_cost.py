@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 import jitid
-from jitid.authority.local import LocalAuthority
+from jitid.capabilities.identity import record_denial
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.issue import perform as issue_perform
 from jitid.capabilities.issue.operations import Attach
 from jitid.errors import JitidError, PolicyDeniedError, UsageError
 from jitid.ledger.sqlite.ledger import SqliteLedger
@@ -142,7 +143,7 @@ def test_the_advice_of_a_denial_is_found_without_the_lock(
         monkeypatch.setattr(place, name, follow)
 
     noted(SqliteLedger, "write", "write")
-    noted(LocalAuthority, "_record_denial", "denied")
+    noted(record_denial, "record_denial", "denied")
     noted(PolicyDeniedError, "advise", "advice")
     with pytest.raises(PolicyDeniedError) as caught:
         world.issue(sensitivity="high", task="T9")
@@ -239,7 +240,7 @@ def test_a_list_is_planned_again_before_the_lock_if_the_second_has_passed(
     if not isinstance(lenient.ledger, SqliteLedger):
         return
     planned: list[int] = []
-    foresee = LocalAuthority._foreseen
+    foresee = issue_perform._foreseen
 
     def slowly(*asked: Any) -> Any:
         found = foresee(*asked)
@@ -247,7 +248,7 @@ def test_a_list_is_planned_again_before_the_lock_if_the_second_has_passed(
         lenient.clock.now += len(planned) <= delays
         return found
 
-    monkeypatch.setattr(LocalAuthority, "_foreseen", slowly)
+    monkeypatch.setattr(issue_perform, "_foreseen", slowly)
     lines = [request(kind="opaque")] * 11
     for seconds, plans in ((0, 1), (1, 2), (2, 3), (9, 3)):
         delays = seconds

@@ -11,7 +11,6 @@ import pytest
 
 from jitid.capabilities.directory.agent_operations import ResumeAgent, SuspendAgent
 from jitid.capabilities.directory.delegator_operations import DisableDelegator
-from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.inventory import operations as inventory_operations
@@ -296,7 +295,7 @@ def test_a_plan_is_not_looked_at_again_if_others_only_came(
         inventory_operations.GiveTask(task="T1", to="user:bob"),
         inventory_operations.Retire(task="T2"),
         trust_operations.RotateKey(algorithm="EdDSA"),
-        identity_operations.Revoke(selection=Selection(tasks=("T2",)), most=None),
+        inventory_operations.Revoke(selection=Selection(tasks=("T2",)), most=None),
         DisableDelegator(name="user:bob", most=None),
         SuspendAgent(name="planner", most=None),
     ],

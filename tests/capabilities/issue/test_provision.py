@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from jitid.capabilities.identity.operations import Revoke
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.integrity.operations import VerifyLog
-from jitid.capabilities.inventory.operations import GiveTask, Inspect, Inspection, Retire, ShareTask
+from jitid.capabilities.inventory.operations import GiveTask, Inspect, Inspection, Retire, Revoke, ShareTask
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.operations import Attach, Issue, Renew
 from jitid.capabilities.targets.operations import Settle

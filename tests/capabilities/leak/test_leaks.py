@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import retirement as retire_
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.leak import leaks
@@ -346,7 +346,9 @@ def test_proofs_go_page_by_page(size: int, world: World, monkeypatch: pytest.Mon
     jtis += many(world, 3)
     assert prove(world) == jtis
     assert prove(world) == []
-    events = world.authority.perform(audit_operations.ReadLog(chosen=LogFilter(), limit=None, members=True))
+    events = world.authority.perform(
+        integrity_operations.ReadLog(chosen=LogFilter(), limit=None, members=True)
+    )
     told = [event for event in events if event["op"] == "leak-proof"]
     assert [event["members"] for event in told] == [
         jtis[start : start + size] for start in range(0, len(jtis), size)
@@ -411,7 +413,7 @@ def test_an_early_proof_that_names_no_numbers_verifies(world: World) -> None:
         transaction.append("leak-proof", told)
     world.check()
     (event,) = world.authority.perform(
-        audit_operations.ReadLog(chosen=LogFilter(operation="leak-proof"), limit=None, members=True)
+        integrity_operations.ReadLog(chosen=LogFilter(operation="leak-proof"), limit=None, members=True)
     )
     assert len(event["members"]) == 2
     edit(world.path, f"UPDATE leak SET proved_at = CASE id WHEN 3 THEN {NOW} END WHERE id IN (2, 3)")
@@ -534,7 +536,9 @@ def test_members_name_what_leaked(world: World) -> None:
     world.revoke(made.jti)
     prove(world)
     close(world, 1)
-    events = world.authority.perform(audit_operations.ReadLog(chosen=LogFilter(), limit=None, members=True))
+    events = world.authority.perform(
+        integrity_operations.ReadLog(chosen=LogFilter(), limit=None, members=True)
+    )
     told = {event["op"]: event["members"] for event in events if event["op"].startswith("leak")}
     assert told == {name: [made.jti] for name in ("leak", "leak-proof", "leak-close")}
 

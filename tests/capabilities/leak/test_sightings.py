@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.authority.wire import codec
-from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.audit.audit_log import LogFilter
+from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.exposure import LeakDetails
 from jitid.capabilities.leak.leaks import LeakReport, ReportedLeaks
@@ -81,7 +81,7 @@ def test_the_same_report_again_adds_new_places_alone(world: World) -> None:
     )
     assert [each.event for each in show(world, 1).seen] == [event["seq"] - 1, event["seq"]]
     (logged,) = world.authority.perform(
-        audit_operations.ReadLog(chosen=LogFilter(event=event["seq"]), limit=1, members=True)
+        integrity_operations.ReadLog(chosen=LogFilter(event=event["seq"]), limit=1, members=True)
     )
     assert logged["members"] == [one.jti]
     world.check()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.audit import operations as audit_operations
+from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.trace_result import Match, Traced, honour, together
@@ -301,7 +301,7 @@ def test_what_names_our_key_or_issuer_and_is_not_signed_by_us_is_no_alarm(world:
 def test_a_head_of_the_audit_log_is_no_alarm(world: World) -> None:
     """The same key signs it."""
     world.issue()
-    head = world.authority.perform(audit_operations.SignHead())
+    head = world.authority.perform(integrity_operations.SignHead())
     assert traced(world, str(head)).strays == []
 
 

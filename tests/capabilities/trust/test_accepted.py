@@ -12,7 +12,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
 
 from jitid.authority import confirm
-from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
@@ -194,7 +193,7 @@ def check(incident: Incident, verifier: Verifier) -> Leaked:
     text = "".join(leak_timeline.text([account]))
     told = leak_rows.leak(one)
     again = world.authority.perform(
-        identity_operations.Revoke(selection=one_selection(incident.leaked.id), most=None, dry_run=True)
+        inventory_operations.Revoke(selection=one_selection(incident.leaked.id), most=None, dry_run=True)
     )
     counts = world.authority.perform(report_operations.MakeReport(days=1, limits=Thresholds())).survey.leaks
     if since is not None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity import verify_many
 from jitid.capabilities.identity.verify_many import PresentedToken
+from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.trust import operations as trust_operations
 from jitid.capabilities.use import usage
@@ -239,7 +239,7 @@ def test_an_event_of_actions_names_their_credentials(used: World) -> None:
     from jitid.capabilities.audit.audit_log import LogFilter
 
     events = used.authority.perform(
-        audit_operations.ReadLog(chosen=LogFilter(operation="use"), limit=None, members=True)
+        integrity_operations.ReadLog(chosen=LogFilter(operation="use"), limit=None, members=True)
     )
     assert [len(event["members"]) for event in events] == [3, 1, 2]
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.audit.audit_log import LogFilter
-from jitid.capabilities.audit.operations import ReadLog
 from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory.agent_operations import SuspendAgent
 from jitid.capabilities.directory.delegators import Amendment
+from jitid.capabilities.integrity.operations import ReadLog
 from jitid.capabilities.inventory.operations import Inspect, ListCredentials
 from jitid.capabilities.issue import issuance
 from jitid.capabilities.leak.leaks import LeakReport

@@ -15,8 +15,7 @@ from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory.departures import digest_of
 from jitid.capabilities.directory.reconcile import Reconciled, RosterSource
 from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, StatedDelegator
-from jitid.capabilities.identity.operations import Revoke
-from jitid.capabilities.inventory.operations import Inspect
+from jitid.capabilities.inventory.operations import Inspect, Revoke
 from jitid.capabilities.issue.operations import Renew
 from jitid.cli.directory import delegator_rows
 from jitid.errors import PolicyDeniedError, UsageError

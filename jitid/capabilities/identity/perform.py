@@ -1,0 +1,80 @@
+"""Performs what somebody asks for who has the token of a credential."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from jitid.capabilities.identity import operations as ops
+from jitid.errors import InvalidCredentialError, PolicyDeniedError
+
+if TYPE_CHECKING:
+    from jitid.capabilities.identity.hand_back import HandedBack
+    from jitid.capabilities.identity.revocation import Ended
+    from jitid.ledger.transaction import Transaction
+    from jitid.model.credential import Credential
+    from jitid.model.ledger_rows import Selection
+    from jitid.operation.context import Inside
+
+_MOST_LEFT = 1_000
+"""So many that had ended before are asked for again by whoever ends the rest."""
+
+
+def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+    """Perform one of them."""
+    match operation:
+        case ops.Verify():
+            return _verify(inside, operation)
+        case ops.HandBack():
+            return _hand_back(inside, operation)
+        case _:
+            assert_never(operation)
+
+
+def _verify(inside: Inside, operation: ops.Verify) -> Credential:
+    from jitid.capabilities.identity import introspection
+
+    with inside.ledger.read() as snapshot:
+        names = snapshot.names
+        audiences = inside.told_about(operation.audiences, names, snapshot.now)
+        return introspection.verify(
+            snapshot, names, operation.token.reveal(), audiences, shown=True
+        ).credential
+
+
+def _hand_back(inside: Inside, operation: ops.HandBack) -> HandedBack:
+    from jitid.capabilities.identity import hand_back
+    from jitid.capabilities.identity.record_denial import record_denial
+
+    ledger, accept_clock = inside.ledger, operation.accept_clock
+    try:
+        with ledger.write(accept_clock=accept_clock) as transaction:
+            found = hand_back.hand_back(
+                transaction, ledger.names, operation.token.reveal(), operation.id, operation.reason
+            )
+            found = found._replace(ended=with_unsettled(transaction, found.ended))
+    except (PolicyDeniedError, InvalidCredentialError) as denial:
+        known = operation.facts_if_denied()
+        record_denial(ledger, inside.terms, denial, known, accept_clock=accept_clock)
+        raise
+    return found._replace(ended=found.ended._replace(unproved=inside.prove()))
+
+
+def with_unsettled(transaction: Transaction, ended: Ended, selection: Selection | None = None) -> Ended:
+    """Return what ended with the number of those that are still to be ended at their targets.
+
+    Of a selection what had ended before counts too: whoever asks twice wants to see it done.
+    """
+    from jitid.capabilities.targets.store import OutsideChanges
+
+    left = [] if selection is None else OutsideChanges(transaction).left_of(selection, _MOST_LEFT)
+    waiting = tuple(one.record.jti for one in left if one.settled_at is None)
+    unsettled = 0 if ended.event is None else OutsideChanges(transaction).open_count(event=ended.event)
+    ended = ended._replace(unsettled=max(unsettled, len(waiting)))
+    if len(waiting) > unsettled:
+        ended = ended._replace(earlier=waiting)
+    if len(waiting) < len(left):
+        from jitid.capabilities.targets.settle import left_by_now
+
+        honoured = tuple(left_by_now(one) for one in left if one.settled_at is not None)
+        ended = ended._replace(unsupported=len(honoured), left=honoured)
+    return ended

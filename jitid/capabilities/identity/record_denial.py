@@ -1,0 +1,56 @@
+"""A denial is an event of the audit log, so that somebody can be told why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from jitid.capabilities.identity.store import CredentialChanges
+from jitid.errors import JitidError, PolicyDeniedError
+from jitid.ledger import policies
+from jitid.ledger.retry import change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jitid.ledger.contract import Ledger
+    from jitid.ledger.transaction import Transaction
+    from jitid.operation.terms import Terms
+
+
+def record_denial(
+    ledger: Ledger,
+    terms: Callable[[], Terms],
+    denial: JitidError,
+    known: Mapping[str, object],
+    *,
+    accept_clock: bool,
+) -> None:
+    """Record why something was denied: by the policy, or since a token is not valid.
+
+    Args:
+        ledger: where it is recorded.
+        terms: supplies the policy that has decided.
+        denial: why; a denial of the policy is completed by advice, now that no other writer waits for the lock.
+        known: what is told of a request whose token is not valid.
+        accept_clock: as of a write transaction.
+
+    """
+    if isinstance(denial, PolicyDeniedError):
+        denial.advise()
+    facts: Mapping[str, Any] = (
+        denial.facts if isinstance(denial, PolicyDeniedError) else {**known, "reason": denial.message}
+    )
+    reused = facts.get("rules") == ["renewed-twice"]
+
+    def record(transaction: Transaction) -> None:
+        if facts.get("policy") is not None:
+            # Whoever asks why must find the rules that said so.
+            policies.keep(transaction, facts["policy"], terms().policy_text)
+        if reused:
+            from jitid.values.ids import parse_id
+
+            CredentialChanges(transaction).mark_reused(parse_id(facts["of"])[1])
+        transaction.append("denial", facts)
+
+    change(ledger, record, accept_clock=accept_clock, shared=not reused)

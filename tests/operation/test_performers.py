@@ -1,0 +1,31 @@
+"""Each operation is performed by the module beside the one that defines it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, get_args
+
+import pytest
+
+from jitid.authority.wire.annotations import fields_of, operations
+from jitid.operation.base import Operation, performer
+
+MODULES = sorted({kind.__module__ for kind in operations().values()})
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_performs_all_operations_that_its_neighbour_defines(name: str) -> None:
+    """The type checker holds `perform` to all members of `AnyOperation`."""
+    union: Any = vars(sys.modules[name])["AnyOperation"]
+    defined = {kind for kind in operations().values() if kind.__module__ == name}
+    assert set(get_args(union) or (union,)) == defined
+    perform = performer(next(iter(defined))).perform
+    assert perform.__annotations__["operation"] == "ops.AnyOperation"
+    assert perform.__globals__["ops"] is sys.modules[name]
+
+
+def test_whether_an_operation_is_slow_is_no_field_of_it() -> None:
+    slow = [kind for kind in operations().values() if kind.slow]
+    assert slow
+    assert not [kind for kind in slow if "slow" in fields_of(kind)]
+    assert not Operation.slow
