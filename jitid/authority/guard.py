@@ -195,7 +195,7 @@ def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) ->
         raise _refusal(caller, frozenset({"admin"}), "to accept the clock as it is")
     _must_not_last(caller, operation)
     has_role = not duty.roles.isdisjoint(caller.roles)
-    named = own_tasks.names_task(operation)
+    named = operation.names_task()
     if (duty.anybody or has_role) and not named:
         return operation
     if has_role or duty.own:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from jitid.capabilities.inventory.own_tasks import resolved
 from jitid.errors import (
     InvalidCredentialError,
     JitidError,
@@ -166,7 +165,9 @@ class LocalAuthority:
         if getattr(operation, "accept_clock", False) and not self._accepts_clock:
             return self.accepting().perform(operation)
         self._asked = operation
-        if self._caller is None:
+        if self._caller is None and operation.names_task():
+            from jitid.capabilities.inventory.own_tasks import resolved
+
             operation = resolved(self._ledger.read, operation)
         return cast("ops.Result", performer(type(operation)).perform(self._inside, operation))
 

@@ -27,9 +27,11 @@ class Operation(Generic[Result]):
     A dataclass each would do the same and cost every start more than the rest of the operation.
     """
 
-    # Without an annotation, which would make a field of it.
+    # Without annotations, which would make fields of them.
     slow = False
     """Whether it may look at the whole ledger or wait for targets, and so take longer than others."""
+    task_in = ""
+    """The field that names a task, or tasks, that are there already: `task`, or `chosen.task` for one of a record."""
 
     if not TYPE_CHECKING:
 
@@ -50,6 +52,15 @@ class Operation(Generic[Result]):
     def replace(self, **values: object) -> Self:
         """Return the same operation with other values."""
         return type(self)(**{name: getattr(self, name) for name in type(self).__annotations__} | values)
+
+    def names_task(self) -> bool:
+        """Tell whether it names tasks that are there already."""
+        if not self.task_in:
+            return False
+        named: object = self
+        for name in self.task_in.split("."):
+            named = getattr(named, name)
+        return named is not None and named != ()
 
     def facts_if_denied(self) -> dict[str, object]:
         """Return what the audit log says was asked for where a token is not valid, so that nothing else is known."""

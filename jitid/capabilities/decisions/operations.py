@@ -49,6 +49,8 @@ class Explain(Operation["Explanation"]):
 class SuggestPolicy(Operation["list[Suggestion]"]):
     """Write the policy that permits agents no more than what they were permitted so far and, as is known, used."""
 
+    task_in = "task"
+
     agent: str | None = None
     task: str | None = None
     """Only what was issued on this task."""

@@ -57,6 +57,8 @@ class Page(NamedTuple):
 class ListCredentials(Operation["Page"]):
     """List credentials, a page at a time."""
 
+    task_in = "chosen.task"
+
     chosen: Filter
     sort: str
     descending: bool
@@ -66,6 +68,8 @@ class ListCredentials(Operation["Page"]):
 
 class ShowTree(Operation["Page"]):
     """Show who delegated to whom, from the root of an id's tree or of all a task's trees down."""
+
+    task_in = "task"
 
     ids: tuple[str, ...] = ()
     task: str | None = None
@@ -79,6 +83,8 @@ class ShowTree(Operation["Page"]):
 class Revoke(Operation["Ended"]):
     """End credentials before their time, with everything that descends from them."""
 
+    task_in = "selection.tasks"
+
     selection: Selection
     tokens: tuple[Secret, ...] = ()
     """Tokens whose identities are meant as well."""
@@ -91,6 +97,8 @@ class Revoke(Operation["Ended"]):
 
 class Retire(Operation["Ended"]):
     """End a task."""
+
+    task_in = "task"
 
     task: str
     reason: str | None = None
@@ -112,6 +120,8 @@ class TaskRow(NamedTuple):
 class ListTasks(Operation["list[TaskRow]"]):
     """List tasks, newest first."""
 
+    task_in = "after"
+
     state: str | None
     after: str | None
     limit: int
@@ -122,11 +132,15 @@ class ListTasks(Operation["list[TaskRow]"]):
 class ShowTask(Operation["TaskRow"]):
     """Show one task."""
 
+    task_in = "name"
+
     name: str
 
 
 class ShareTask(Operation["TaskRow"]):
     """Let others join a task, or end that; they cannot end it."""
+
+    task_in = "task"
 
     task: str
     names: tuple[str, ...]
@@ -137,6 +151,8 @@ class ShareTask(Operation["TaskRow"]):
 
 class GiveTask(Operation["TaskRow"]):
     """Let a task belong to another delegator from now on."""
+
+    task_in = "task"
 
     task: str
     to: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.directory import ownership
 from jitid.capabilities.directory.store import DirectoryStore
@@ -19,36 +19,10 @@ from jitid.values.text import label
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jitid.capabilities.inventory.operations import ListCredentials, Revoke
     from jitid.ledger.contract import Look
     from jitid.ledger.view import View
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential
-
-# By the names of operations: for one of them, the modules of the others need not be imported.
-_FIELDS = {
-    "Retire": "task",
-    "ShareTask": "task",
-    "GiveTask": "task",
-    "ShowTree": "task",
-    "ListTasks": "after",
-    "ShowTask": "name",
-    "SuggestPolicy": "task",
-}
-"""Where operations name a task."""
-_CHOSEN = {"ListCredentials", "ListLeaks", "ListUses"}
-"""Those that name it in what they have `chosen`."""
-
-
-def names_task(operation: ops.Operation[Any]) -> bool:
-    """Tell whether an operation names tasks that are there already."""
-    name = type(operation).__name__
-    field = _FIELDS.get(name)
-    if field is not None:
-        return getattr(operation, field) is not None
-    if name in _CHOSEN:
-        return cast("ListCredentials", operation).chosen.task is not None
-    return name == "Revoke" and bool(cast("Revoke", operation).selection.tasks)
 
 
 def with_tasks(
@@ -80,15 +54,13 @@ def with_tasks(
 
 
 def _replaced(operation: ops.Operation[Any], full: Callable[[str], str]) -> ops.Operation[Any]:
-    if isinstance(operation, inventory_operations.Revoke):
-        tasks = tuple(dict.fromkeys(map(full, operation.selection.tasks)))
-        return operation.replace(selection=operation.selection._replace(tasks=tasks))
-    name = type(operation).__name__
-    if name in _CHOSEN:
-        chosen = cast("ListCredentials", operation).chosen
-        return operation.replace(chosen=chosen._replace(task=full(chosen.task or "")))
-    field = _FIELDS[name]
-    return operation.replace(**{field: full(getattr(operation, field))})
+    field, _, inside = operation.task_in.partition(".")
+    value = getattr(operation, field)
+    if not inside:
+        return operation.replace(**{field: full(value)})
+    named = getattr(value, inside)
+    found = full(named) if isinstance(named, str) else tuple(dict.fromkeys(map(full, named)))
+    return operation.replace(**{field: value._replace(**{inside: found})})
 
 
 def narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> ops.Operation[Any] | None:
@@ -207,7 +179,7 @@ def asked_by(snapshot: View, caller: Caller, seq: int) -> bool:
 
 def resolved(look: Look, operation: ops.Operation[ops.Result]) -> ops.Operation[ops.Result]:
     """Return an operation of whoever has the ledger itself with each task that it names as `OWNER/NAME`."""
-    if not names_task(operation):
+    if not operation.names_task():
         return operation
     with look() as snapshot:
         return with_tasks(snapshot, operation, None, all_=True)

@@ -39,6 +39,8 @@ class AddLeaks(Operation["ReportedLeaks"]):
 class ListLeaks(Operation["LeakPage"]):
     """List leaks, the newest first, a page at a time."""
 
+    task_in = "chosen.task"
+
     chosen: LeakFilter
     valid: bool = False
     """Only what verifies."""

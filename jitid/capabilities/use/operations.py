@@ -34,6 +34,8 @@ class UsePage(NamedTuple):
 class ListUses(Operation["UsePage"]):
     """Tell what was done at some time, by whom and for whom."""
 
+    task_in = "chosen.task"
+
     chosen: UseFilter
     limit: int
 
