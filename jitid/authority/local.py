@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
     from jitid.model.caller import Caller
     from jitid.model.oidc_issuer import OidcIssuer
-    from jitid.operation.context import Inside, Made
+    from jitid.operation.context import Context, Made
     from jitid.operation.terms import Terms
     from jitid.values.secret import Secret
 
@@ -169,7 +169,7 @@ class LocalAuthority:
             from jitid.capabilities.inventory.own_tasks import resolved
 
             operation = resolved(self._ledger.read, operation)
-        return cast("ops.Result", performer(type(operation)).perform(self._inside, operation))
+        return cast("ops.Result", performer(type(operation)).perform(self._context, operation))
 
     def accepting(self, *, owns: bool = False) -> LocalAuthority:
         """Return the same authority with a clock that is accepted: by whatever writes, and by no look.
@@ -251,11 +251,11 @@ class LocalAuthority:
         self._ledger.close()
 
     @property
-    def _inside(self) -> Inside:
-        from jitid.operation.context import Inside
+    def _context(self) -> Context:
+        from jitid.operation.context import Context
 
         # It must not become an attribute: it refers to the authority, and the two would keep each other in memory.
-        return Inside(
+        return Context(
             self._ledger,
             self._keyring,
             lambda: self._agreed,

@@ -36,7 +36,7 @@ class Once(Protocol):
         """Return what was made. See `authority/repeat.py` for what is asked and raised."""
 
 
-class Inside(NamedTuple):
+class Context(NamedTuple):
     """The parts of a local authority; suppliers where having the thing costs time."""
 
     ledger: Ledger

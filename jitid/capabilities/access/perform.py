@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
     from jitid.model.caller import Caller
     from jitid.model.ledger_rows import Names
-    from jitid.operation.context import Inside
+    from jitid.operation.context import Context
 
 _BOOTSTRAPPED = "system:bootstrap"
 _LONGEST_ASSERTION_ID = 256
@@ -30,39 +30,39 @@ _LONGEST_ASSERTION = 3_600
 """Seconds: for longer nobody has to remember that one was used."""
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+def perform(context: Context, operation: ops.AnyOperation) -> object:
     """Perform one of them."""
     match operation:
         case ops.GrantAccess() | ops.RotateAccess() | ops.BootstrapAccess():
-            return _make(inside, operation)
+            return _make(context, operation)
         case ops.RevokeAccess():
-            alone = not inside.has_role(ops.RevokeAccess)
-            with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+            alone = not context.has_role(ops.RevokeAccess)
+            with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
                 return grant.revoke(
                     transaction, operation.ids, operation.names, operation.reason, alone=alone
                 )
         case ops.ListAccess():
-            with inside.ledger.read() as snapshot:
+            with context.ledger.read() as snapshot:
                 name = None if operation.name is None else DirectoryStore(snapshot).own_name(operation.name)
                 found = AccessStore(snapshot).some(
                     live=operation.live, name=name, after=operation.after, limit=operation.limit
                 )
                 return ops.AccessPage(found, snapshot.now)
         case ops.Authenticate():
-            with inside.ledger.read() as snapshot:
-                return grant.authenticate(snapshot, inside.ledger.names, operation.bearer, operation.client)
+            with context.ledger.read() as snapshot:
+                return grant.authenticate(snapshot, context.ledger.names, operation.bearer, operation.client)
         case ops.FindClientKeys():
-            with inside.ledger.read() as snapshot:
+            with context.ledger.read() as snapshot:
                 known = AccessStore(snapshot).keys_of(operation.client)
                 return [ops.ClientKey(each.access.id, str(each.access.public)) for each in known]
         case ops.UseAssertion():
-            return _use_assertion(inside, operation)
+            return _use_assertion(context, operation)
         case _:
             assert_never(operation)
 
 
 def _make(
-    inside: Inside, operation: ops.GrantAccess | ops.RotateAccess | ops.BootstrapAccess
+    context: Context, operation: ops.GrantAccess | ops.RotateAccess | ops.BootstrapAccess
 ) -> grant.Granted:
     def ids(granted: grant.Granted) -> tuple[bytes, bytes]:
         uid = parse_access_id(granted.access.id)
@@ -70,17 +70,17 @@ def _make(
 
     # What the configuration says is read before the lock, and for nothing else.
     about_audiences = isinstance(operation, ops.GrantAccess) and operation.wanted.audiences
-    places = inside.terms().places if about_audiences else ()
+    places = context.terms().places if about_audiences else ()
     try:
-        made: grant.Granted = inside.once(
-            lambda transaction: _made(transaction, operation, inside.caller, places),
+        made: grant.Granted = context.once(
+            lambda transaction: _made(transaction, operation, context.caller, places),
             GRANTED,
             ids,
             accept_clock=operation.accept_clock,
-            remake=lambda transaction: _made(transaction, operation, inside.caller, places, again=True),
+            remake=lambda transaction: _made(transaction, operation, context.caller, places, again=True),
         )
     except PolicyDeniedError as denial:
-        with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
             transaction.append("denial", denial.facts)
         raise
     return made
@@ -105,13 +105,13 @@ def _made(
             assert_never(operation)
 
 
-def _use_assertion(inside: Inside, operation: ops.UseAssertion) -> Caller:
+def _use_assertion(context: Context, operation: ops.UseAssertion) -> Caller:
     parse_access_id(operation.id)
     if not 0 < len(operation.jti) <= _LONGEST_ASSERTION_ID:
         raise UnauthenticatedError(
             f"the id of a client's assertion has 1 to {_LONGEST_ASSERTION_ID} characters; nothing was done"
         )
-    with inside.ledger.write() as transaction:
+    with context.ledger.write() as transaction:
         presented = next(iter(AccessChanges(transaction).keys_of(operation.id)), None)
         if presented is None:
             raise UnauthenticatedError("the client's key is unknown, expired or ended; nothing was done")
@@ -124,7 +124,7 @@ def _use_assertion(inside: Inside, operation: ops.UseAssertion) -> Caller:
                 "the client's assertion has expired by the ledger's clock; nothing was done",
                 over(operation.expires_at, "set the authority's clock right"),
             )
-        _must_follow(transaction, inside.ledger.names, operation, caller)
+        _must_follow(transaction, context.ledger.names, operation, caller)
         # By the client and not by the key, which may be registered twice.
         if not AccessChanges(transaction).use_assertion(caller.name, operation.jti, operation.expires_at):
             raise UnauthenticatedError(

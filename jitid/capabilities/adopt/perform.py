@@ -19,7 +19,7 @@ from jitid.model.credential import Kind
 from jitid.model.standing_secret import FOR_EVER
 from jitid.model.target import BY_HAND, Life, Probe, TargetRecord
 from jitid.model.task import ADOPTED
-from jitid.operation.context import Inside
+from jitid.operation.context import Context
 from jitid.values.text import quote, safe
 
 if TYPE_CHECKING:
@@ -31,40 +31,40 @@ if TYPE_CHECKING:
     from jitid.model.standing_secret import StandingSecret
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+def perform(context: Context, operation: ops.AnyOperation) -> object:
     """Perform one of them."""
     match operation:
         case ops.Adopt():
-            return _adopt(inside, operation)
+            return _adopt(context, operation)
         case ops.ChangeAdopted():
-            return _change(inside, operation)
+            return _change(context, operation)
         case ops.EndAdopted():
-            return _end(inside, operation)
+            return _end(context, operation)
         case ops.ListAdopted():
-            return _list(inside, operation)
+            return _list(context, operation)
         case ops.ProbeAdopted(names=names):
-            with inside.ledger.read() as snapshot:
+            with context.ledger.read() as snapshot:
                 found = adopted_secrets.find(snapshot, names)
-            targets = targets_of(inside)
+            targets = targets_of(context)
             return [ops.Probed(each.name, _probe(targets, each)) for each in found]
         case ops.SuggestReplacements(names=names):
-            return _suggest(inside, names)
+            return _suggest(context, names)
         case _:
             assert_never(operation)
 
 
-def _adopt(inside: Inside, operation: ops.Adopt) -> Adoption:
+def _adopt(context: Context, operation: ops.Adopt) -> Adoption:
     secrets = operation.secrets
     if not secrets:
         raise UsageError("there is nothing to adopt; nothing was changed")
-    targets = targets_of(inside)
+    targets = targets_of(context)
     kinds = _kinds(targets, secrets)
     unseen = _must_be_there(targets, kinds, [one for one in secrets if one.target is not None])
     if operation.dry_run:
-        with inside.ledger.read() as snapshot:
+        with context.ledger.read() as snapshot:
             return adoption.preview(snapshot, secrets)._replace(unseen=unseen)
     done = change(
-        inside.ledger,
+        context.ledger,
         lambda transaction: adoption.adopt(transaction, secrets, kinds, operation.content),
         accept_clock=operation.accept_clock,
     )
@@ -133,11 +133,11 @@ def _kinds(targets: Targets, secrets: Sequence[StandingSecret]) -> dict[str, str
     return kinds
 
 
-def _change(inside: Inside, operation: ops.ChangeAdopted) -> ops.AdoptedPage:
+def _change(context: Context, operation: ops.ChangeAdopted) -> ops.AdoptedPage:
     amended = operation.amended
     kind = None
     if amended.target is not None:
-        kind = targets_of(inside).get(amended.target).kind
+        kind = targets_of(context).get(amended.target).kind
         reference_of(kind, amended.reference)
     elif amended.reference is not None:
         raise UsageError("--reference says what it is called at a target: name that with --target too")
@@ -146,20 +146,20 @@ def _change(inside: Inside, operation: ops.ChangeAdopted) -> ops.AdoptedPage:
         found = amending.amend(transaction, operation.names, amended, kind)
         return ops.AdoptedPage(found, transaction.now)
 
-    return change(inside.ledger, amend, accept_clock=operation.accept_clock)
+    return change(context.ledger, amend, accept_clock=operation.accept_clock)
 
 
-def _end(inside: Inside, operation: ops.EndAdopted) -> Finished:
+def _end(context: Context, operation: ops.EndAdopted) -> Finished:
     done = change(
-        inside.ledger,
+        context.ledger,
         lambda transaction: adopted_secrets.finish(transaction, operation.names, operation.proof),
         accept_clock=operation.accept_clock,
     )
-    return done if done.event is None else done._replace(unproved=inside.prove())
+    return done if done.event is None else done._replace(unproved=context.prove())
 
 
-def _list(inside: Inside, operation: ops.ListAdopted) -> ops.AdoptedPage:
-    with inside.ledger.read() as snapshot:
+def _list(context: Context, operation: ops.ListAdopted) -> ops.AdoptedPage:
+    with context.ledger.read() as snapshot:
         if operation.names:
             return ops.AdoptedPage(adopted_secrets.find(snapshot, operation.names), snapshot.now)
         owners = () if operation.owner is None else DirectoryStore(snapshot).names_of(operation.owner)
@@ -169,12 +169,12 @@ def _list(inside: Inside, operation: ops.ListAdopted) -> ops.AdoptedPage:
         return ops.AdoptedPage(adopted_secrets.described(snapshot, keys), snapshot.now)
 
 
-def _suggest(inside: Inside, names: Sequence[str]) -> list[SecretReplacement]:
+def _suggest(context: Context, names: Sequence[str]) -> list[SecretReplacement]:
     from jitid.capabilities.adopt import replacement
 
-    with inside.ledger.read() as snapshot:
+    with context.ledger.read() as snapshot:
         found = adopted_secrets.find(snapshot, names)
-    targets, kinds = targets_of(inside), {}
+    targets, kinds = targets_of(context), {}
     for name in targets.names():
         # One whose table cannot be meant makes nothing.
         with suppress(JitidError):

@@ -11,13 +11,13 @@ from jitid.search.secret_shapes import PRINT, Shapes
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View
-    from jitid.operation.context import Inside
+    from jitid.operation.context import Context
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> Shapes:
+def perform(context: Context, operation: ops.AnyOperation) -> Shapes:
     """Perform the operation."""
     del operation
-    with inside.ledger.read() as snapshot:
+    with context.ledger.read() as snapshot:
         return shapes(snapshot)
 
 

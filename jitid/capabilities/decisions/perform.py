@@ -12,15 +12,15 @@ from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View
-    from jitid.operation.context import Inside
+    from jitid.operation.context import Context
 
 _LEAST = 4
 """With fewer digits too many policies are meant."""
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+def perform(context: Context, operation: ops.AnyOperation) -> object:
     """Return the answer to an operation on policies and decisions."""
-    with inside.ledger.read() as snapshot:
+    with context.ledger.read() as snapshot:
         match operation:
             case ops.StoredPolicy():
                 return _stored(snapshot, operation.digest)
@@ -33,14 +33,14 @@ def perform(inside: Inside, operation: ops.AnyOperation) -> object:
                 except ConfigurationError as error:
                     # Whoever asks has brought them along; they are none of this authority's.
                     raise UsageError(error.message, error.hint) from None
-                return replay.replay(snapshot, inside.ledger.names.issuer, *policies, operation.since)
+                return replay.replay(snapshot, context.ledger.names.issuer, *policies, operation.since)
             case ops.Explain():
                 from jitid.capabilities.decisions import explanation
 
                 return explanation.explain(
                     snapshot,
-                    inside.ledger.names,
-                    inside.terms,
+                    context.ledger.names,
+                    context.terms,
                     id_=operation.id,
                     token=operation.token,
                     event=operation.event,
@@ -48,7 +48,7 @@ def perform(inside: Inside, operation: ops.AnyOperation) -> object:
             case ops.SuggestPolicy(agent=agent, task=task, days=days):
                 from jitid.capabilities.decisions import policy_suggestion
 
-                terms = inside.terms()
+                terms = context.terms()
                 return policy_suggestion.suggest(
                     snapshot, agent, task, days, zone=terms.zone, zone_name=terms.zone_name or "UTC"
                 )

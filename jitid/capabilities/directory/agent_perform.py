@@ -9,7 +9,7 @@ from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import NotFoundError, PolicyDeniedError
 from jitid.model.ledger_rows import Filter
-from jitid.operation.context import Inside
+from jitid.operation.context import Context
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
@@ -20,49 +20,49 @@ if TYPE_CHECKING:
 _Keeping = ops.RegisterAgent | ops.ChangeAgent | ops.ReviewAgent | ops.ResumeAgent
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+def perform(context: Context, operation: ops.AnyOperation) -> object:
     """Perform an operation on agents."""
     match operation:
         case ops.RegisterAgent() | ops.ChangeAgent() | ops.ReviewAgent() | ops.ResumeAgent():
-            return _keep(inside, operation)
+            return _keep(context, operation)
         case ops.SuspendAgent() | ops.UnregisterAgent():
-            return _withdraw(inside, operation)
+            return _withdraw(context, operation)
         case ops.ClassifyAgents():
             from jitid.capabilities.directory import recurrence
 
-            with inside.ledger.read() as snapshot:
-                usual = tuple(inside.audiences) or snapshot.names.accepted(snapshot.now)
+            with context.ledger.read() as snapshot:
+                usual = tuple(context.audiences) or snapshot.names.accepted(snapshot.now)
                 return recurrence.classify(
                     snapshot, operation.names, operation.rule, operation.limit, usual=usual
                 )
         case ops.ShowAgent():
-            with inside.ledger.read() as snapshot:
+            with context.ledger.read() as snapshot:
                 return _show(snapshot, operation)
         case ops.ListAgents():
-            with inside.ledger.read() as snapshot:
+            with context.ledger.read() as snapshot:
                 return _list(snapshot, operation)
         case _:
             assert_never(operation)
 
 
-def _keep(inside: Inside, operation: _Keeping) -> KeptAgent:
+def _keep(context: Context, operation: _Keeping) -> KeptAgent:
     """Keep a record; what the directory refuses is an event of its own."""
     name = operation.name
     try:
-        kept = _kept(inside, operation, name)
+        kept = _kept(context, operation, name)
     except PolicyDeniedError as denial:
-        with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
             transaction.append("denial", denial.facts)
         raise
     if kept.ended:
-        inside.prove()
+        context.prove()
     return kept
 
 
-def _kept(inside: Inside, operation: _Keeping, name: str) -> KeptAgent:
+def _kept(context: Context, operation: _Keeping, name: str) -> KeptAgent:
     from jitid.capabilities.directory import registry
 
-    with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
         match operation:
             case ops.RegisterAgent(stated=stated, due=due, most=most):
                 return registry.register(transaction, name, stated, due, most)
@@ -76,20 +76,20 @@ def _kept(inside: Inside, operation: _Keeping, name: str) -> KeptAgent:
                 assert_never(operation)
 
 
-def _withdraw(inside: Inside, operation: ops.SuspendAgent | ops.UnregisterAgent) -> WithdrawnAgent:
+def _withdraw(context: Context, operation: ops.SuspendAgent | ops.UnregisterAgent) -> WithdrawnAgent:
     from jitid.capabilities.directory import withdrawal
 
     name, keep_live = operation.name, operation.keep_live
     for_good = isinstance(operation, ops.UnregisterAgent)
     if operation.dry_run:
-        with inside.ledger.read() as snapshot:
+        with context.ledger.read() as snapshot:
             return withdrawal.foresee(snapshot, name, keep_live=keep_live, for_good=for_good)
     withdraw = withdrawal.unregister if for_good else withdrawal.suspend
-    with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
         done = withdraw(transaction, name, operation.reason, operation.most, keep_live=keep_live)
     if not done.ended.credentials:
         return done
-    return done._replace(ended=done.ended._replace(unproved=inside.prove()))
+    return done._replace(ended=done.ended._replace(unproved=context.prove()))
 
 
 def _show(snapshot: View, operation: ops.ShowAgent) -> ops.AgentDetails:

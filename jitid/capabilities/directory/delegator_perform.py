@@ -9,12 +9,12 @@ from jitid.capabilities.directory import delegators
 from jitid.capabilities.directory.delegators import Disabled
 from jitid.capabilities.directory.reconcile import Reconciled
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.operation.context import Inside
+from jitid.operation.context import Context
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+def perform(context: Context, operation: ops.AnyOperation) -> object:
     """Perform an operation on delegators."""
-    ledger = inside.ledger
+    ledger = context.ledger
     match operation:
         case ops.ShowDelegator():
             with ledger.read() as snapshot:
@@ -34,32 +34,32 @@ def perform(inside: Inside, operation: ops.AnyOperation) -> object:
             with ledger.write(accept_clock=operation.accept_clock) as transaction:
                 return delegators.enable(transaction, operation.name, operation.reason)
         case ops.DisableDelegator():
-            return _disable(inside, operation)
+            return _disable(context, operation)
         case ops.ImportDelegators():
-            return _import(inside, operation)
+            return _import(context, operation)
         case _:
             assert_never(operation)
 
 
-def _disable(inside: Inside, operation: ops.DisableDelegator) -> Disabled:
+def _disable(context: Context, operation: ops.DisableDelegator) -> Disabled:
     name, keep_live = operation.name, operation.keep_live
     if operation.dry_run:
-        with inside.ledger.read() as snapshot:
+        with context.ledger.read() as snapshot:
             return delegators.preview_disable(snapshot, name, keep_live=keep_live)
-    with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
         done = delegators.disable(transaction, name, operation.reason, operation.most, keep_live=keep_live)
-    return done._replace(unproved=inside.prove())
+    return done._replace(unproved=context.prove())
 
 
-def _import(inside: Inside, operation: ops.ImportDelegators) -> Reconciled:
+def _import(context: Context, operation: ops.ImportDelegators) -> Reconciled:
     from jitid.capabilities.directory import reconcile
 
     roster, full = operation.roster, operation.full
     if operation.dry_run:
-        with inside.ledger.read() as snapshot:
+        with context.ledger.read() as snapshot:
             return reconcile.preview(snapshot, roster, full=full)
-    with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
         done = reconcile.reconcile(
             transaction, roster, operation.source, operation.reason, operation.most, full=full
         )
-    return done._replace(unproved=inside.prove())
+    return done._replace(unproved=context.prove())

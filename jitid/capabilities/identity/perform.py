@@ -13,39 +13,39 @@ if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
     from jitid.model.credential import Credential
     from jitid.model.ledger_rows import Selection
-    from jitid.operation.context import Inside
+    from jitid.operation.context import Context
 
 _MOST_LEFT = 1_000
 """So many that had ended before are asked for again by whoever ends the rest."""
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+def perform(context: Context, operation: ops.AnyOperation) -> object:
     """Perform one of them."""
     match operation:
         case ops.Verify():
-            return _verify(inside, operation)
+            return _verify(context, operation)
         case ops.HandBack():
-            return _hand_back(inside, operation)
+            return _hand_back(context, operation)
         case _:
             assert_never(operation)
 
 
-def _verify(inside: Inside, operation: ops.Verify) -> Credential:
+def _verify(context: Context, operation: ops.Verify) -> Credential:
     from jitid.capabilities.identity import introspection
 
-    with inside.ledger.read() as snapshot:
+    with context.ledger.read() as snapshot:
         names = snapshot.names
-        audiences = inside.told_about(operation.audiences, names, snapshot.now)
+        audiences = context.told_about(operation.audiences, names, snapshot.now)
         return introspection.verify(
             snapshot, names, operation.token.reveal(), audiences, shown=True
         ).credential
 
 
-def _hand_back(inside: Inside, operation: ops.HandBack) -> HandedBack:
+def _hand_back(context: Context, operation: ops.HandBack) -> HandedBack:
     from jitid.capabilities.identity import hand_back
     from jitid.capabilities.identity.record_denial import record_denial
 
-    ledger, accept_clock = inside.ledger, operation.accept_clock
+    ledger, accept_clock = context.ledger, operation.accept_clock
     try:
         with ledger.write(accept_clock=accept_clock) as transaction:
             found = hand_back.hand_back(
@@ -54,9 +54,9 @@ def _hand_back(inside: Inside, operation: ops.HandBack) -> HandedBack:
             found = found._replace(ended=with_unsettled(transaction, found.ended))
     except (PolicyDeniedError, InvalidCredentialError) as denial:
         known = operation.facts_if_denied()
-        record_denial(ledger, inside.terms, denial, known, accept_clock=accept_clock)
+        record_denial(ledger, context.terms, denial, known, accept_clock=accept_clock)
         raise
-    return found._replace(ended=found.ended._replace(unproved=inside.prove()))
+    return found._replace(ended=found.ended._replace(unproved=context.prove()))
 
 
 def with_unsettled(transaction: Transaction, ended: Ended, selection: Selection | None = None) -> Ended:

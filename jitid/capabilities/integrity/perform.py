@@ -19,12 +19,12 @@ from jitid.model.ledger_rows import Names
 if TYPE_CHECKING:
     from jitid.ledger.contract import Ledger
     from jitid.ledger.view import View
-    from jitid.operation.context import Inside
+    from jitid.operation.context import Context
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+def perform(context: Context, operation: ops.AnyOperation) -> object:
     """Perform one of them."""
-    ledger, keyring = inside.ledger, inside.keyring
+    ledger, keyring = context.ledger, context.keyring
     match operation:
         case ops.Examine():
             from jitid.capabilities.integrity import examination

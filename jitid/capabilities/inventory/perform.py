@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
     from jitid.model.caller import Caller
     from jitid.model.task import Task
-    from jitid.operation.context import Inside
+    from jitid.operation.context import Context
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+def perform(context: Context, operation: ops.AnyOperation) -> object:
     """Perform one of them."""
     match operation:
         case ops.Revoke():
-            return _revoke(inside, operation)
+            return _revoke(context, operation)
         case ops.Retire():
-            return _retire(inside, operation)
+            return _retire(context, operation)
         case ops.ShareTask() | ops.GiveTask():
-            return _share(inside, operation)
+            return _share(context, operation)
         case _:
-            with inside.ledger.read() as snapshot:
-                return _look(snapshot, inside.caller, operation)
+            with context.ledger.read() as snapshot:
+                return _look(snapshot, context.caller, operation)
 
 
 def _look(
@@ -63,17 +63,17 @@ def _look(
             assert_never(operation)
 
 
-def _revoke(inside: Inside, operation: ops.Revoke) -> Ended:
+def _revoke(context: Context, operation: ops.Revoke) -> Ended:
     from jitid.capabilities.identity import revocation
 
     if operation.dry_run:
-        with inside.ledger.read() as snapshot:
+        with context.ledger.read() as snapshot:
             return revocation.preview(snapshot, _selection(snapshot, operation))
-    with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
         selection = _selection(transaction, operation)
         ended = revocation.revoke(transaction, selection, operation.reason, operation.most)
         ended = with_unsettled(transaction, ended, selection)
-    return ended._replace(unproved=inside.prove())
+    return ended._replace(unproved=context.prove())
 
 
 def _selection(snapshot: View, operation: ops.Revoke) -> Selection:
@@ -89,35 +89,35 @@ def _selection(snapshot: View, operation: ops.Revoke) -> Selection:
     return chosen._replace(ids=(*chosen.ids, *found), delegators=tuple(dict.fromkeys(delegators)))
 
 
-def _retire(inside: Inside, operation: ops.Retire) -> Ended:
+def _retire(context: Context, operation: ops.Retire) -> Ended:
     from jitid.capabilities.inventory import retirement
 
     if operation.dry_run:
-        with inside.ledger.read() as snapshot:
+        with context.ledger.read() as snapshot:
             return retirement.preview_retire(snapshot, operation.task)
-    with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
         ended = retirement.retire(transaction, operation.task, operation.reason)
         ended = with_unsettled(transaction, ended, Selection(tasks=(operation.task,)))
-    return ended._replace(unproved=inside.prove())
+    return ended._replace(unproved=context.prove())
 
 
-def _share(inside: Inside, operation: ops.ShareTask | ops.GiveTask) -> ops.TaskRow:
+def _share(context: Context, operation: ops.ShareTask | ops.GiveTask) -> ops.TaskRow:
     from jitid.capabilities.identity.record_denial import record_denial
     from jitid.capabilities.inventory import task_sharing
     from jitid.capabilities.inventory.own_tasks import gives_freely
 
     try:
-        with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
             match operation:
                 case ops.GiveTask(task=name, to=to):
-                    task = task_sharing.give(transaction, name, to, freely=gives_freely(inside.caller))
+                    task = task_sharing.give(transaction, name, to, freely=gives_freely(context.caller))
                 case ops.ShareTask(task=name, names=names, end=end):
                     task = (task_sharing.unshare if end else task_sharing.share)(transaction, name, names)
                 case _:
                     assert_never(operation)
-            return row_of(transaction, inside.caller, task)
+            return row_of(transaction, context.caller, task)
     except PolicyDeniedError as denial:
-        record_denial(inside.ledger, inside.terms, denial, {}, accept_clock=operation.accept_clock)
+        record_denial(context.ledger, context.terms, denial, {}, accept_clock=operation.accept_clock)
         raise
 
 

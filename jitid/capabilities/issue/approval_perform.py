@@ -25,39 +25,39 @@ if TYPE_CHECKING:
     from jitid.model.approval import Approval
     from jitid.model.caller import Caller
     from jitid.model.task import Task
-    from jitid.operation.context import Inside
+    from jitid.operation.context import Context
     from jitid.operation.terms import Terms
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+def perform(context: Context, operation: ops.AnyOperation) -> object:
     """Return the answer to an operation on approvals."""
     match operation:
         case ops.GrantApproval() | ops.DenyApproval():
-            return _decide(inside, operation)
+            return _decide(context, operation)
         case ops.ListApprovals():
-            with inside.ledger.read() as snapshot:
+            with context.ledger.read() as snapshot:
                 return ops.ApprovalPage(
                     ApprovalStore(snapshot).some(operation.chosen, operation.limit, operation.within),
                     snapshot.now,
                 )
         case ops.FindApprovals():
-            with inside.ledger.read() as snapshot:
+            with context.ledger.read() as snapshot:
                 found = [approval_request.find(snapshot, id_) for id_ in operation.ids]
-                return ops.ApprovalPage([_seen(snapshot, one, inside.caller) for one in found], snapshot.now)
+                return ops.ApprovalPage([_seen(snapshot, one, context.caller) for one in found], snapshot.now)
         case ops.ShowApproval():
-            with inside.ledger.read() as snapshot:
-                return _details(snapshot, approval_request.find(snapshot, operation.id), inside.caller)
+            with context.ledger.read() as snapshot:
+                return _details(snapshot, approval_request.find(snapshot, operation.id), context.caller)
         case _:
             assert_never(operation)
 
 
-def _decide(inside: Inside, operation: ops.GrantApproval | ops.DenyApproval) -> ops.Decided:
+def _decide(context: Context, operation: ops.GrantApproval | ops.DenyApproval) -> ops.Decided:
     """Let an approver speak; a refusal to listen is recorded as every denial is."""
     parse_approval_id(operation.id)
-    terms = inside.terms()
+    terms = context.terms()
     try:
-        approver, use = _approver(inside, operation, terms)
-        with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        approver, use = _approver(context, operation, terms)
+        with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
             if use is not None:
                 must_be_first(transaction, (use,))
             if isinstance(operation, ops.GrantApproval):
@@ -74,17 +74,17 @@ def _decide(inside: Inside, operation: ops.GrantApproval | ops.DenyApproval) -> 
                 found, event = consent.deny(
                     transaction, operation.id, approver, group=operation.group, reason=operation.reason
                 )
-            return ops.Decided(_seen(transaction, found, inside.caller), transaction.now, event)
+            return ops.Decided(_seen(transaction, found, context.caller), transaction.now, event)
     except (PolicyDeniedError, InvalidCredentialError) as denial:
         told = {"approval": operation.id, "reason": denial.message}
         facts = denial.facts if isinstance(denial, PolicyDeniedError) else told
-        with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
             transaction.append("denial", facts)
         raise
 
 
 def _approver(
-    inside: Inside, operation: ops.GrantApproval | ops.DenyApproval, terms: Terms
+    context: Context, operation: ops.GrantApproval | ops.DenyApproval, terms: Terms
 ) -> tuple[Approver, Presentation | None]:
     """Return who speaks, as an ID token or else the caller's own proof says, and the use of the token to record.
 
@@ -97,8 +97,8 @@ def _approver(
                 "nothing proves which delegator you are, and only a delegator approves or denies"
             )
         return Approver(terms.own_name, terms.caller_proof, None), None
-    proof, use = present(inside, operation.approver_token)
-    presenter = None if is_owner(inside.caller) else terms.requester
+    proof, use = present(context, operation.approver_token)
+    presenter = None if is_owner(context.caller) else terms.requester
     return Approver(
         proof.delegator, "oidc", f"{proof.issuer} {proof.subject}", proof.proved_at, presenter
     ), use

@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
     from jitid.model.request import IssueRequest
-    from jitid.operation.context import Inside
+    from jitid.operation.context import Context
     from jitid.operation.terms import Terms
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+def perform(context: Context, operation: ops.AnyOperation) -> object:
     """Perform one of them."""
     match operation:
         case ops.Issue():
-            return issue(inside, operation)
+            return issue(context, operation)
         case ops.Renew():
-            return _renew(inside, operation)
+            return _renew(context, operation)
         case ops.Attach():
-            return _attach(inside, operation)
+            return _attach(context, operation)
         case ops.AbandonRenewal() | ops.AbandonAttachment():
-            _abandon(inside, operation)
+            _abandon(context, operation)
             return None
         case _:
             assert_never(operation)
 
 
-def issue(inside: Inside, operation: ops.Issue, actor: Actor | None = None) -> list[Issued]:
+def issue(context: Context, operation: ops.Issue, actor: Actor | None = None) -> list[Issued]:
     """Issue what is requested; `actor` is who acts if a token has shown that already.
 
     Raises `PolicyDeniedError`, `ApprovalNeededError` and `InvalidCredentialError` after recording why; and as
@@ -48,46 +48,46 @@ def issue(inside: Inside, operation: ops.Issue, actor: Actor | None = None) -> l
     # Before the lock, and before anything is looked up.
     check_sizes(operation.requests)
     if operation.dry_run:
-        return _preview(inside, operation, actor)
+        return _preview(context, operation, actor)
     # What is slow and needs no lock comes before it.
-    terms, accept_clock = inside.terms(), operation.accept_clock
+    terms, accept_clock = context.terms(), operation.accept_clock
     try:
-        requests, uses = _proved(inside, operation, actor)
-        issued = _issue(inside, operation, requests, uses, terms)
+        requests, uses = _proved(context, operation, actor)
+        issued = _issue(context, operation, requests, uses, terms)
     except ApprovalNeededError as denial:
         from jitid.capabilities.issue import approval_request
 
-        with inside.ledger.write(accept_clock=accept_clock) as transaction:
+        with context.ledger.write(accept_clock=accept_clock) as transaction:
             _record(transaction, uses)
             told = approval_request.ask(transaction, denial, terms)
         raise told from None
     except (PolicyDeniedError, InvalidCredentialError) as denial:
-        _deny(inside, operation, denial)
+        _deny(context, operation, denial)
         raise
-    return _provided(inside, issued) if any(is_outside(request.kind) for request in requests) else issued
+    return _provided(context, issued) if any(is_outside(request.kind) for request in requests) else issued
 
 
-def _preview(inside: Inside, operation: ops.Issue, actor: Actor | None) -> list[Issued]:
-    requests, uses = _proved(inside, operation, actor)
-    with inside.ledger.read() as snapshot:
+def _preview(context: Context, operation: ops.Issue, actor: Actor | None) -> list[Issued]:
+    requests, uses = _proved(context, operation, actor)
+    with context.ledger.read() as snapshot:
         if uses:
             from jitid.capabilities.issue.presented import must_stay_first
 
             must_stay_first(snapshot, uses)
         return [
-            _previewed(inside, snapshot, request, position, operation.as_of)
+            _previewed(context, snapshot, request, position, operation.as_of)
             for position, request in enumerate(requests)
         ]
 
 
 def _previewed(
-    inside: Inside, snapshot: View, request: IssueRequest, position: int, as_of: int | None
+    context: Context, snapshot: View, request: IssueRequest, position: int, as_of: int | None
 ) -> Issued:
     from jitid.capabilities.issue import issuance
 
     seal.must_not_be(snapshot)
     try:
-        return issuance.preview(snapshot, snapshot.names, request, inside.terms(), as_of)
+        return issuance.preview(snapshot, snapshot.names, request, context.terms(), as_of)
     except JitidError as error:
         error.position = position
         if isinstance(error, PolicyDeniedError):
@@ -96,7 +96,7 @@ def _previewed(
 
 
 def _issue(
-    inside: Inside,
+    context: Context,
     operation: ops.Issue,
     requests: Sequence[IssueRequest],
     uses: Sequence[Presentation],
@@ -109,16 +109,16 @@ def _issue(
         if repeats and foreseen is not None and transaction.now != foreseen.now:
             raise _OutdatedError
         _record(transaction, uses)
-        return issuance.issue(transaction, transaction.names, requests, terms, inside.keyring, foreseen)
+        return issuance.issue(transaction, transaction.names, requests, terms, context.keyring, foreseen)
 
     # A single event; those after it need not follow one another.
     shared = len(requests) == 1 and not is_outside(requests[0].kind)
     # Planning a list takes long enough for the second to pass, and with it the plan.
     repeats = 2 if len(requests) > 1 else 0
     while True:
-        foreseen = _foreseen(inside, operation, requests, terms)
+        foreseen = _foreseen(context, operation, requests, terms)
         try:
-            return _made(inside, make, accept_clock=operation.accept_clock, shared=shared)
+            return _made(context, make, accept_clock=operation.accept_clock, shared=shared)
         except _OutdatedError:
             repeats -= 1
 
@@ -128,22 +128,22 @@ class _OutdatedError(Exception):
 
 
 def _made(
-    inside: Inside, make: Callable[[Transaction], list[Issued]], *, accept_clock: bool, shared: bool
+    context: Context, make: Callable[[Transaction], list[Issued]], *, accept_clock: bool, shared: bool
 ) -> list[Issued]:
-    if not inside.repeats:
-        return change(inside.ledger, make, accept_clock=accept_clock, shared=shared)
+    if not context.repeats:
+        return change(context.ledger, make, accept_clock=accept_clock, shared=shared)
     from jitid.ledger.idempotency import ISSUED
 
-    return inside.once(make, ISSUED, _ids, accept_clock=accept_clock, shared=shared)
+    return context.once(make, ISSUED, _ids, accept_clock=accept_clock, shared=shared)
 
 
 def _foreseen(
-    inside: Inside, operation: ops.Issue, requests: Sequence[IssueRequest], terms: Terms
+    context: Context, operation: ops.Issue, requests: Sequence[IssueRequest], terms: Terms
 ) -> ForeseenIssues | None:
     """Return what requests come to so far; what would be refused is left for the transaction to refuse."""
     from jitid.capabilities.issue import issuance
 
-    ledger, keyring = inside.ledger, inside.keyring
+    ledger, keyring = context.ledger, context.keyring
     # With a clock that is to be accepted, the snapshot's time is not the transaction's.
     if operation.accept_clock:
         return None
@@ -157,7 +157,7 @@ def _foreseen(
 
 
 def _proved(
-    inside: Inside, operation: ops.Issue, actor: Actor | None
+    context: Context, operation: ops.Issue, actor: Actor | None
 ) -> tuple[Sequence[IssueRequest], Sequence[Presentation]]:
     """Return the requests with the delegator that a token proves, and the uses of tokens that are to be recorded.
 
@@ -170,11 +170,11 @@ def _proved(
     from jitid.capabilities.issue.presented import present
 
     def actors(snapshot: View) -> list[Actor]:
-        issuer = inside.ledger.names.issuer
+        issuer = context.ledger.names.issuer
         agents = dict.fromkeys(request.agent for request in operation.requests)
-        return [actor or client_actor(snapshot, inside.caller, agent, issuer) for agent in agents]
+        return [actor or client_actor(snapshot, context.caller, agent, issuer) for agent in agents]
 
-    proof, use = present(inside, operation.delegator_token, operation.delegator_token_sort, actors)
+    proof, use = present(context, operation.delegator_token, operation.delegator_token_sort, actors)
     subject = f"{proof.issuer} {proof.subject}"
     return [
         request._replace(proved_delegator=proof.delegator, proved_subject=subject, proved_at=proof.proved_at)
@@ -198,66 +198,66 @@ def _ids(issued: Sequence[Issued]) -> tuple[bytes, bytes]:
     return parse_id(first)[1], parse_id(last)[1]
 
 
-def _renew(inside: Inside, operation: ops.Renew) -> Issued:
+def _renew(context: Context, operation: ops.Renew) -> Issued:
     from jitid.capabilities.issue import renewal
 
-    terms, accept_clock = inside.terms(), operation.accept_clock
+    terms, accept_clock = context.terms(), operation.accept_clock
 
     def make(transaction: Transaction) -> Issued:
-        return renewal.renew(transaction, transaction.names, operation.request, terms, inside.keyring)
+        return renewal.renew(transaction, transaction.names, operation.request, terms, context.keyring)
 
     try:
-        if not inside.repeats:
-            return change(inside.ledger, make, accept_clock=accept_clock)
+        if not context.repeats:
+            return change(context.ledger, make, accept_clock=accept_clock)
         from jitid.ledger.idempotency import RENEWED
 
-        return inside.once(make, RENEWED, lambda issued: _ids([issued]), accept_clock=accept_clock)
+        return context.once(make, RENEWED, lambda issued: _ids([issued]), accept_clock=accept_clock)
     except (PolicyDeniedError, InvalidCredentialError) as denial:
-        _deny(inside, operation, denial)
+        _deny(context, operation, denial)
         raise
 
 
-def _attach(inside: Inside, operation: ops.Attach) -> Issued:
+def _attach(context: Context, operation: ops.Attach) -> Issued:
     from jitid.capabilities.issue.attachment import attach
 
     check_size(operation.request)
-    terms = inside.terms()
+    terms = context.terms()
 
     def make(transaction: Transaction) -> Issued:
-        return attach(transaction, transaction.names, operation.request, terms, inside.keyring)
+        return attach(transaction, transaction.names, operation.request, terms, context.keyring)
 
     try:
-        issued = change(inside.ledger, make, accept_clock=operation.accept_clock)
+        issued = change(context.ledger, make, accept_clock=operation.accept_clock)
     except (PolicyDeniedError, InvalidCredentialError) as denial:
-        _deny(inside, operation, denial)
+        _deny(context, operation, denial)
         raise
     if not is_outside(issued.kind):
         return issued
-    (whole,) = _provided(inside, [issued])
+    (whole,) = _provided(context, [issued])
     return whole
 
 
-def _provided(inside: Inside, issued: Sequence[Issued]) -> list[Issued]:
+def _provided(context: Context, issued: Sequence[Issued]) -> list[Issued]:
     """Return what was recorded with the secrets that its targets have made. Raises as `provision` does."""
     from jitid.capabilities.issue import provision
     from jitid.capabilities.targets.perform import targets_of
 
-    return provision.provision(inside.ledger, targets_of(inside), issued)
+    return provision.provision(context.ledger, targets_of(context), issued)
 
 
-def _abandon(inside: Inside, operation: ops.AbandonRenewal | ops.AbandonAttachment) -> None:
+def _abandon(context: Context, operation: ops.AbandonRenewal | ops.AbandonAttachment) -> None:
     from jitid.capabilities.issue import renewal
 
-    with inside.ledger.write() as transaction:
+    with context.ledger.write() as transaction:
         match operation:
             case ops.AbandonRenewal(token=token):
-                renewal.abandon_held(transaction, inside.ledger.names, token.reveal())
+                renewal.abandon_held(transaction, context.ledger.names, token.reveal())
             case ops.AbandonAttachment(jti=jti):
                 renewal.abandon(transaction, jti, renewal.ATTACHMENT)
 
 
-def _deny(inside: Inside, operation: ops.Issue | ops.Renew | ops.Attach, denial: JitidError) -> None:
+def _deny(context: Context, operation: ops.Issue | ops.Renew | ops.Attach, denial: JitidError) -> None:
     from jitid.capabilities.identity.record_denial import record_denial
 
     known = operation.facts_if_denied()
-    record_denial(inside.ledger, inside.terms, denial, known, accept_clock=operation.accept_clock)
+    record_denial(context.ledger, context.terms, denial, known, accept_clock=operation.accept_clock)

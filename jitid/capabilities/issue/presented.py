@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
     from jitid.model.caller import Caller
     from jitid.model.oidc_issuer import Proof, Sort
-    from jitid.operation.context import Inside
+    from jitid.operation.context import Context
     from jitid.values.secret import Secret
 
 _LONGEST = 100
@@ -35,7 +35,7 @@ class PresentedProof(NamedTuple):
 
 
 def present(
-    inside: Inside,
+    context: Context,
     token: Secret,
     sort: Sort = "id_token",
     actors: Callable[[View], Iterable[Actor]] | None = None,
@@ -43,7 +43,7 @@ def present(
     """Return whom a token of a configured issuer proves, if it counts for the caller who presents it.
 
     Args:
-        inside: the authority.
+        context: the authority.
         token: the token.
         sort: the type of token that it is said to be.
         actors: returns the actors whom the token's `may_act` must let act; by default the caller.
@@ -53,14 +53,14 @@ def present(
         PresenterError: it names another client, or a key that the caller does not prove to hold.
 
     """
-    proof, caller = prove_by(inside, token, sort), inside.caller
+    proof, caller = prove_by(context, token, sort), context.caller
     named = bool(proof.clients) or proof.cnf is not None or proof.may_act is not None
-    presenter = inside.terms().caller if caller is None else caller.name
+    presenter = context.terms().caller if caller is None else caller.name
     if named or (caller is not None and caller.agent is not None):
-        with inside.ledger.read() as snapshot:
+        with context.ledger.read() as snapshot:
             _must_be_named(snapshot, caller, proof)
             if proof.may_act is not None:
-                for actor in _actors(inside, snapshot) if actors is None else actors(snapshot):
+                for actor in _actors(context, snapshot) if actors is None else actors(snapshot):
                     must_be_let(proof, actor)
             if caller is not None and caller.agent is not None:
                 # Agents of one name are many.
@@ -90,11 +90,11 @@ def _not_first() -> PresenterError:
     )
 
 
-def _actors(inside: Inside, snapshot: View) -> list[Actor]:
-    caller = inside.caller
+def _actors(context: Context, snapshot: View) -> list[Actor]:
+    caller = context.caller
     if caller is None or is_owner(caller):
         return []
-    return [client_actor(snapshot, caller, own_agent(caller), inside.ledger.names.issuer)]
+    return [client_actor(snapshot, caller, own_agent(caller), context.ledger.names.issuer)]
 
 
 def _must_be_named(snapshot: View, caller: Caller | None, proof: Proof) -> None:
@@ -142,7 +142,7 @@ def _identity(snapshot: View, caller: Caller) -> str:
     return str(caller.credential) if found is None else found.id
 
 
-def prove_by(inside: Inside, token: Secret, sort: Sort = "id_token") -> Proof:
+def prove_by(context: Context, token: Secret, sort: Sort = "id_token") -> Proof:
     """Return whom a token of a configured issuer proves; asking its issuer takes no lock.
 
     Whether it is newer than the last disabling of that person is for the caller to check, in its transaction.
@@ -155,10 +155,10 @@ def prove_by(inside: Inside, token: Secret, sort: Sort = "id_token") -> Proof:
     from jitid.capabilities.access import oidc
     from jitid.capabilities.directory import governance
 
-    with inside.ledger.read() as snapshot:
+    with context.ledger.read() as snapshot:
         now = snapshot.now
-    proof = oidc.verify_token(token.reveal(), inside.oidc(), now, timeout=inside.timeout, sort=sort)
-    restored_at = inside.ledger.names.restored_at
+    proof = oidc.verify_token(token.reveal(), context.oidc(), now, timeout=context.timeout, sort=sort)
+    restored_at = context.ledger.names.restored_at
     if restored_at is not None:
         # The ledger does not know who was disabled after the backup was made, or which tokens were presented.
         governance.must_follow(

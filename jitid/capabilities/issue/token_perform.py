@@ -33,21 +33,21 @@ if TYPE_CHECKING:
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential
     from jitid.model.oidc_issuer import Sort
-    from jitid.operation.context import Inside
+    from jitid.operation.context import Context
     from jitid.values.secret import Secret
 
 _RANDOM = 10
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+def perform(context: Context, operation: ops.AnyOperation) -> object:
     """Perform one of them."""
     match operation:
         case ops.Exchange():
-            return _exchange(inside, operation)
+            return _exchange(context, operation)
         case ops.Introspect():
-            return _introspect(inside, operation)
+            return _introspect(context, operation)
         case ops.RevokeToken():
-            return _revoke(inside, operation)
+            return _revoke(context, operation)
         case _:
             assert_never(operation)
 
@@ -65,31 +65,31 @@ def new_task(agent: str, caller: Caller | None) -> str:
     return f"{agent[: MAX_NAME - len(suffix) - 1]}-{suffix}"
 
 
-def _exchange(inside: Inside, operation: ops.Exchange) -> Issued:
+def _exchange(context: Context, operation: ops.Exchange) -> Issued:
     request = operation.request
     if request.parent is not None or request.delegator is not None or request.proved_delegator is not None:
         raise UsageError("a delegator is named beside a token that proves who delegates", "leave it out")
     try:
-        actor = _actor(inside, operation)
-        ours = _is_ours(inside, operation.subject, operation.subject_sort, "the subject's token")
+        actor = _actor(context, operation)
+        ours = _is_ours(context, operation.subject, operation.subject_sort, "the subject's token")
     except InvalidCredentialError as error:
         known = {"task": request.task, "agent": request.agent}
-        record_denial(inside.ledger, inside.terms, error, known, accept_clock=False)
+        record_denial(context.ledger, context.terms, error, known, accept_clock=False)
         raise
     request = request._replace(
         agent=actor.agent, proved_actor=actor.proved, proved_credential=actor.credential
     )
     if ours:
-        if inside.caller is not None and inside.caller.roles is not None and _is_shown(inside, operation):
+        if context.caller is not None and context.caller.roles is not None and _is_shown(context, operation):
             # Who may do so was found out before: the child is the caller's, whatever agent it names.
-            agent = own_agent(inside.caller)
+            agent = own_agent(context.caller)
             request = request._replace(agent=agent, proved_actor=None, proved_credential=None, exchanged=True)
-            with inside.ledger.read() as snapshot:
-                actor = client_actor(snapshot, inside.caller, agent, snapshot.names.issuer)
-        return _issue(inside, Issue(requests=(request._replace(parent=operation.subject),)), actor)
-    task = request.task or actor.task or new_task(actor.agent, inside.caller)
+            with context.ledger.read() as snapshot:
+                actor = client_actor(snapshot, context.caller, agent, snapshot.names.issuer)
+        return _issue(context, Issue(requests=(request._replace(parent=operation.subject),)), actor)
+    task = request.task or actor.task or new_task(actor.agent, context.caller)
     return _issue(
-        inside,
+        context,
         Issue(
             requests=(request._replace(task=task),),
             delegator_token=operation.subject,
@@ -99,20 +99,20 @@ def _exchange(inside: Inside, operation: ops.Exchange) -> Issued:
     )
 
 
-def _issue(inside: Inside, operation: Issue, actor: Actor) -> Issued:
-    (issued,) = issue(inside, operation, actor)
+def _issue(context: Context, operation: Issue, actor: Actor) -> Issued:
+    (issued,) = issue(context, operation, actor)
     return issued
 
 
-def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
-    token, names = operation.actor, inside.ledger.names
+def _actor(context: Context, operation: ops.Exchange) -> Actor:
+    token, names = operation.actor, context.ledger.names
     if token is None:
-        with inside.ledger.read() as snapshot:
-            return client_actor(snapshot, inside.caller, operation.request.agent, names.issuer, exactly=True)
+        with context.ledger.read() as snapshot:
+            return client_actor(snapshot, context.caller, operation.request.agent, names.issuer, exactly=True)
     what = "the actor's token"
     try:
-        if _is_ours(inside, token, operation.actor_sort, what):
-            with inside.ledger.read() as snapshot:
+        if _is_ours(context, token, operation.actor_sort, what):
+            with context.ledger.read() as snapshot:
                 names = snapshot.names
                 found = introspection.verify(snapshot, names, token.reveal(), None).credential
                 bound = names_of_identity(snapshot, found)
@@ -120,18 +120,18 @@ def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
                 names.trust_domain, found.agent, found.task, found.id, registered=found.under_agent
             )
             return Actor(found.agent, bound | {own}, names.issuer, task=found.task, credential=found.jti)
-        proof, use = present(inside, token, operation.actor_sort)
+        proof, use = present(context, token, operation.actor_sort)
         proved = ProvedActor(proof.delegator, f"{proof.issuer} {proof.subject}", proof.proved_at)
-        with inside.ledger.read() as snapshot:
+        with context.ledger.read() as snapshot:
             owner = governance.proved_as(DirectoryStore(snapshot), *proved)
             agent = proof.delegator.partition(":")[2]
             # A caller who can read the ledger's key may name any agent.
-            if not is_owner(inside.caller):
+            if not is_owner(context.caller):
                 _must_be_bound(snapshot, agent, proof.delegator, owner)
     except InvalidCredentialError as error:
         raise type(error)(f"{what} is not valid: {error.message}", error.hint) from None
     foreign = (proof.issuer, proof.subject)
-    binding = None if is_owner(inside.caller) else proved
+    binding = None if is_owner(context.caller) else proved
     return Actor(agent, frozenset(), names.issuer, foreign, presented=use, proved=binding)
 
 
@@ -151,15 +151,15 @@ def _must_be_bound(snapshot: View, agent: str, name: str, owner: str | None) -> 
         )
 
 
-def _is_shown(inside: Inside, operation: ops.Exchange) -> bool:
+def _is_shown(context: Context, operation: ops.Exchange) -> bool:
     """Tell whether the subject's token is one for services, which its holder has shown to the caller."""
-    with inside.ledger.read() as snapshot:
+    with context.ledger.read() as snapshot:
         names = snapshot.names
         found = introspection.recognise(snapshot, names, operation.subject.reveal())
         return not found.names_authority(names.accepted(snapshot.now))
 
 
-def _is_ours(inside: Inside, token: Secret, sort: Sort, what: str) -> bool:
+def _is_ours(context: Context, token: Secret, sort: Sort, what: str) -> bool:
     """Tell whether a token says that this ledger issued it; nothing is believed of it yet.
 
     Raises:
@@ -172,7 +172,7 @@ def _is_ours(inside: Inside, token: Secret, sort: Sort, what: str) -> bool:
             return True
         raise InvalidCredentialError(f"{what} is opaque, and is said to be of another type")
     header, payload, _ = jws.split(text)
-    ours = jws.decode_object(payload, "payload")[1].get("iss") in inside.ledger.names.issuers
+    ours = jws.decode_object(payload, "payload")[1].get("iss") in context.ledger.names.issuers
     if ours and sort == "id_token":
         raise InvalidCredentialError(f"{what} is an access token, and is said to be an ID token")
     typ = jws.decode_object(header, "header")[1].get("typ")
@@ -181,11 +181,11 @@ def _is_ours(inside: Inside, token: Secret, sort: Sort, what: str) -> bool:
     return ours
 
 
-def _introspect(inside: Inside, operation: ops.Introspect) -> ops.Introspected:
+def _introspect(context: Context, operation: ops.Introspect) -> ops.Introspected:
     text = operation.token.reveal()
-    with inside.ledger.read() as snapshot:
+    with context.ledger.read() as snapshot:
         names = snapshot.names
-        own = None if inside.caller is None else inside.caller.audiences
+        own = None if context.caller is None else context.caller.audiences
         found = introspection.verify(snapshot, names, text, own)
     issuer = names.issuer
     if len(names.issuers) > 1 and found.credential.claims_hash is not None:
@@ -194,13 +194,13 @@ def _introspect(inside: Inside, operation: ops.Introspect) -> ops.Introspected:
     return ops.Introspected(found.credential, found.lineage, issuer, names.trust_domain)
 
 
-def _revoke(inside: Inside, operation: ops.RevokeToken) -> Ended | None:
+def _revoke(context: Context, operation: ops.RevokeToken) -> Ended | None:
     revocation.check_reason(operation.reason)
-    ledger = inside.ledger
+    ledger = context.ledger
     try:
         with ledger.read() as snapshot:
             found = introspection.recognise(snapshot, ledger.names, operation.token.reveal())
-            must_be_own(snapshot, inside.caller, found)
+            must_be_own(snapshot, context.caller, found)
     except InvalidCredentialError:
         # RFC 7009, section 2.2: what does not work needs no end.
         return None
@@ -209,7 +209,7 @@ def _revoke(inside: Inside, operation: ops.RevokeToken) -> Ended | None:
         if ended.event is not None:
             ended = ended._replace(unsettled=OutsideChanges(transaction).open_count(event=ended.event))
 
-    return ended._replace(unproved=inside.prove())
+    return ended._replace(unproved=context.prove())
 
 
 def is_own(snapshot: View, caller: Caller, found: Credential) -> bool:

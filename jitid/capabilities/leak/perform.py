@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, assert_never
 from jitid.capabilities.leak import operations as ops
 
 if TYPE_CHECKING:
-    from jitid.operation.context import Inside
+    from jitid.operation.context import Context
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+def perform(context: Context, operation: ops.AnyOperation) -> object:
     """Perform one of them."""
     match operation:
         case ops.AddLeaks() | ops.CloseLeaks() | ops.ProveLeaks():
-            return _change(inside, operation)
+            return _change(context, operation)
         case _:
-            return _look(inside, operation)
+            return _look(context, operation)
 
 
-def _change(inside: Inside, operation: ops.AddLeaks | ops.CloseLeaks | ops.ProveLeaks) -> object:
+def _change(context: Context, operation: ops.AddLeaks | ops.CloseLeaks | ops.ProveLeaks) -> object:
     from jitid.capabilities.leak import leaks
     from jitid.model.leak import LeakFilter
 
-    ledger, accept_clock = inside.ledger, operation.accept_clock
+    ledger, accept_clock = context.ledger, operation.accept_clock
     match operation:
         case ops.AddLeaks(finds=finds, report=report, sightings=seen, dry_run=dry_run):
             return leaks.add(ledger, finds, report, seen, dry_run=dry_run, accept_clock=accept_clock)
@@ -36,15 +36,17 @@ def _change(inside: Inside, operation: ops.AddLeaks | ops.CloseLeaks | ops.Prove
             assert_never(operation)
 
 
-def _look(inside: Inside, operation: ops.Trace | ops.ListLeaks | ops.ShowLeaks | ops.RecountLeaks) -> object:
+def _look(
+    context: Context, operation: ops.Trace | ops.ListLeaks | ops.ShowLeaks | ops.RecountLeaks
+) -> object:
     from jitid.model.leak import LeakFilter
 
-    with inside.ledger.read() as snapshot:
+    with context.ledger.read() as snapshot:
         match operation:
             case ops.Trace():
                 from jitid.capabilities.leak import trace_strings
 
-                return trace_strings.trace(snapshot, inside.ledger.names, operation.finds)
+                return trace_strings.trace(snapshot, context.ledger.names, operation.finds)
             case ops.ListLeaks():
                 from jitid.capabilities.leak import exposure
 

@@ -11,14 +11,14 @@ from jitid.capabilities.sweep.rules import NAMES, rule_of
 from jitid.capabilities.sweep.run_rules import check_clock, sweep
 
 if TYPE_CHECKING:
-    from jitid.operation.context import Inside
+    from jitid.operation.context import Context
 
 _LEFT_OUT = ("offline-valid", "audit-gap", "policy-drift")
 """What only a sweep is asked: what nobody can mend, what reads the whole audit log where no head is kept, and what asks
 the policy, which a report can do without."""
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> sprawl_report.Report:
+def perform(context: Context, operation: ops.AnyOperation) -> sprawl_report.Report:
     """Report the state of identity sprawl.
 
     Raises:
@@ -26,7 +26,7 @@ def perform(inside: Inside, operation: ops.AnyOperation) -> sprawl_report.Report
         UsageError: the time or the number of days cannot be reported.
 
     """
-    ledger = inside.ledger
+    ledger = context.ledger
     clock = ledger.condition().clock()
     # What lies before the last event is vouched for by the ledger, whatever the clock says.
     if not operation.accept_clock and (operation.at is None or operation.at > clock.mark):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jitid.issuers.targets import Targets
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
-    from jitid.operation.context import Inside
+    from jitid.operation.context import Context
     from jitid.values.secret import Secret
 
 DELEGATOR = "system:jitid"
@@ -42,11 +42,11 @@ _KEYS = {"jwt-svid": ("jws", "ES256"), "x509-svid": ("x509", "ES256"), "ssh-cert
 """Kinds that are tried only if the ledger has a key for them: none is made for a canary."""
 
 
-def fly(inside: Inside, targets: Targets, chosen: tuple[str, ...], limit: int) -> Iterator[Canary]:
+def fly(context: Context, targets: Targets, chosen: tuple[str, ...], limit: int) -> Iterator[Canary]:
     """Yield what each canary has shown: of the kinds that are made here, and of the targets.
 
     Args:
-        inside: the authority.
+        context: the authority.
         targets: those that the configuration has.
         chosen: only these targets; none: all, and the kinds that are made here.
         limit: seconds that a target has to end one, and to be seen to have done so.
@@ -57,14 +57,14 @@ def fly(inside: Inside, targets: Targets, chosen: tuple[str, ...], limit: int) -
     for name in chosen:
         targets.get(name)
     if not chosen:
-        for kind in _made_here(inside):
-            yield _told(inside, _Flight(inside, targets, kind, kind, None, limit).fly())
+        for kind in _made_here(context):
+            yield _told(context, _Flight(context, targets, kind, kind, None, limit).fly())
     for name in chosen or targets.names():
-        yield _told(inside, _at(inside, targets, name, limit))
+        yield _told(context, _at(context, targets, name, limit))
 
 
-def _made_here(inside: Inside) -> list[str]:
-    with inside.ledger.read() as snapshot:
+def _made_here(context: Context) -> list[str]:
+    with context.ledger.read() as snapshot:
         keys = {
             (key.use, key.algorithm) for key in KeyStore(snapshot).signing_keys() if key.retired_at is None
         }
@@ -75,7 +75,7 @@ def _made_here(inside: Inside) -> list[str]:
     ]
 
 
-def _at(inside: Inside, targets: Targets, name: str, limit: int) -> Canary:
+def _at(context: Context, targets: Targets, name: str, limit: int) -> Canary:
     try:
         target = targets.get(name)
     except JitidError as error:
@@ -83,17 +83,17 @@ def _at(inside: Inside, targets: Targets, name: str, limit: int) -> Canary:
     if not is_outside(target.kind):
         return Canary(name, target.kind, Fate.PROVED, "its kind is made here, and has been tried")
     template = target.options.get("canary", "")
-    return _Flight(inside, targets, name, target.kind, f"{name}/{template}", limit).fly()
+    return _Flight(context, targets, name, target.kind, f"{name}/{template}", limit).fly()
 
 
 class _Flight:
     """One canary, from its making to its death."""
 
     def __init__(
-        self, inside: Inside, targets: Targets, place: str, kind: str, template: str | None, limit: int
+        self, context: Context, targets: Targets, place: str, kind: str, template: str | None, limit: int
     ) -> None:
-        self._inside = inside
-        self._ledger = inside.ledger
+        self._inside = context
+        self._ledger = context.ledger
         self._targets = targets
         self._place = place
         self._kind = kind
@@ -238,7 +238,7 @@ def _since(began: float) -> int:
     return round((monotonic() - began) * 1_000)
 
 
-def _told(inside: Inside, canary: Canary) -> Canary:
+def _told(context: Context, canary: Canary) -> Canary:
     facts: dict[str, Any] = {**canary._asdict(), "fate": canary.fate.value}
-    change(inside.ledger, lambda transaction: transaction.append("canary", facts))
+    change(context.ledger, lambda transaction: transaction.append("canary", facts))
     return canary

@@ -26,32 +26,32 @@ from jitid.model.ledger_rows import Names, SigningKey
 if TYPE_CHECKING:
     from jitid.capabilities.sweep.canary_result import Canary
     from jitid.capabilities.sweep.targets_seen import Observed
-    from jitid.operation.context import Inside
+    from jitid.operation.context import Context
     from jitid.operation.terms import Terms
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+def perform(context: Context, operation: ops.AnyOperation) -> object:
     """Perform an operation of a sweep."""
     match operation:
         case ops.Sweep():
-            return _sweep(inside, operation, [rule_of(name) for name in operation.rules])
+            return _sweep(context, operation, [rule_of(name) for name in operation.rules])
         case ops.ForeseeFix():
-            return _foresee(inside, operation, [rule_of(name) for name in operation.rules])
+            return _foresee(context, operation, [rule_of(name) for name in operation.rules])
         case ops.Fix():
-            return _fix(inside, operation, [rule_of(name) for name in operation.rules])
+            return _fix(context, operation, [rule_of(name) for name in operation.rules])
         case ops.FlyCanaries(targets=chosen, limit=limit):
             from jitid.capabilities.sweep import canaries
             from jitid.capabilities.targets.perform import targets_of
 
-            return list(canaries.fly(inside, targets_of(inside), chosen, limit))
+            return list(canaries.fly(context, targets_of(context), chosen, limit))
         case _:
             assert_never(operation)
 
 
-def _foresee(inside: Inside, operation: ops.ForeseeFix, rules: Sequence[Rule]) -> remedies.ForeseenFix:
-    ledger = inside.ledger
+def _foresee(context: Context, operation: ops.ForeseeFix, rules: Sequence[Rule]) -> remedies.ForeseenFix:
+    ledger = context.ledger
     with ledger.read() as snapshot:
-        sight = _look(ledger, operation.limits, inside.terms, snapshot, accept_clock=operation.accept_clock)
+        sight = _look(ledger, operation.limits, context.terms, snapshot, accept_clock=operation.accept_clock)
         foreseen = remedies.foresee(sight, _here(rules), partial(_wanted, operation))
         # What is due to be recorded is dead, and so is what targets still take: it counts for nothing.
         closing = tuple(rule.name for rule in rules if rule.closes or rule.abroad)
@@ -59,19 +59,19 @@ def _foresee(inside: Inside, operation: ops.ForeseeFix, rules: Sequence[Rule]) -
 
 
 def _sweep(
-    inside: Inside, operation: ops.Sweep, rules: Sequence[Rule]
+    context: Context, operation: ops.Sweep, rules: Sequence[Rule]
 ) -> Iterator[Finding | Coverage | Swept]:
-    ledger = inside.ledger
-    unrecorded = _record_expiry(inside, operation)
+    ledger = context.ledger
+    unrecorded = _record_expiry(context, operation)
     # Before the ledger: whatever is made meanwhile is then known to it.
-    observed = _observed(inside, operation, rules)
+    observed = _observed(context, operation, rules)
     with ledger.read() as snapshot:
         keys, names = KeyStore(snapshot).signing_keys(), snapshot.names
         remembered = [(place, _believed(text, names, keys)) for place, text in operation.heads]
         sight = _look(
             ledger,
             operation.limits,
-            inside.terms,
+            context.terms,
             snapshot,
             accept_clock=operation.accept_clock,
             remembered=remembered,
@@ -84,25 +84,25 @@ def _sweep(
         head = unsigned = None
         if sight.verified is not None:
             try:
-                head = sign_head(snapshot, names, inside.keyring)
+                head = sign_head(snapshot, names, context.keyring)
             except JitidError as error:
                 unsigned = error.message
         yield Swept(sight.now, sight.census()[0], head, unsigned)
 
 
-def _record_expiry(inside: Inside, operation: ops.Sweep) -> str | None:
+def _record_expiry(context: Context, operation: ops.Sweep) -> str | None:
     """Record what has expired, unless the sweep is only tried; return why that was not possible, or None."""
     if operation.dry_run:
         return None
-    clock = inside.ledger.condition().clock()
+    clock = context.ledger.condition().clock()
     if not operation.accept_clock:
         check_clock(clock)
     try:
         if operation.accept_clock and clock.jump < 0:
             # Also where nothing is due: this is the command that an error about the clock names.
-            with inside.ledger.write(accept_clock=True):
+            with context.ledger.write(accept_clock=True):
                 pass
-        remedies.record_expiry(inside.ledger, clock.mark, accept_clock=operation.accept_clock)
+        remedies.record_expiry(context.ledger, clock.mark, accept_clock=operation.accept_clock)
     except ClockError:
         raise
     except JitidError as error:
@@ -111,8 +111,8 @@ def _record_expiry(inside: Inside, operation: ops.Sweep) -> str | None:
     return None
 
 
-def _fix(inside: Inside, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied | Unfixed]:
-    ledger, terms = inside.ledger, inside.terms
+def _fix(context: Context, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied | Unfixed]:
+    ledger, terms = context.ledger, context.terms
     accept_clock = operation.accept_clock
     for rule in rules:
         if rule.closes:
@@ -134,7 +134,7 @@ def _fix(inside: Inside, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[
         operation.most,
         accept_clock=accept_clock,
     )
-    yield from _mend(inside, operation, [rule for rule in rules if rule.abroad])
+    yield from _mend(context, operation, [rule for rule in rules if rule.abroad])
 
 
 def _here(rules: Sequence[Rule]) -> list[Rule]:
@@ -142,29 +142,29 @@ def _here(rules: Sequence[Rule]) -> list[Rule]:
     return [rule for rule in rules if not rule.abroad]
 
 
-def _observed(inside: Inside, operation: ops.Sweep | ops.Fix, rules: Sequence[Rule]) -> Observed | None:
+def _observed(context: Context, operation: ops.Sweep | ops.Fix, rules: Sequence[Rule]) -> Observed | None:
     """Return what targets tell; None where no rule is about that. Raises UsageError for one that there is not."""
     if not any(rule.abroad for rule in rules):
         return None
     from jitid.capabilities.sweep.observe import observe
     from jitid.capabilities.targets.perform import targets_of
 
-    return observe(inside.ledger, targets_of(inside), operation.targets, operation.target_timeout)
+    return observe(context.ledger, targets_of(context), operation.targets, operation.target_timeout)
 
 
-def _mend(inside: Inside, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied | Unfixed]:
+def _mend(context: Context, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied | Unfixed]:
     """Have targets end what they take and should not: what was revoked just now is among that."""
     from jitid.capabilities.sweep.fix_targets import mend
     from jitid.capabilities.targets.perform import targets_of
 
     clearing = [rule for rule in rules if rule.clears]
-    observed = _observed(inside, operation, clearing)
+    observed = _observed(context, operation, clearing)
     for rule in clearing:
-        with inside.ledger.read() as snapshot:
+        with context.ledger.read() as snapshot:
             sight = _look(
-                inside.ledger,
+                context.ledger,
                 operation.limits,
-                inside.terms,
+                context.terms,
                 snapshot,
                 accept_clock=operation.accept_clock,
                 observed=observed,
@@ -175,7 +175,7 @@ def _mend(inside: Inside, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator
                 wrong = [finding for finding in found(rule, sight) if _wanted(operation, finding)]
         if wrong:
             limit = operation.target_timeout
-            yield from mend(inside.ledger, targets_of(inside), rule, wrong, operation.sweep, limit)
+            yield from mend(context.ledger, targets_of(context), rule, wrong, operation.sweep, limit)
 
 
 def _wanted(operation: ops.ForeseeFix | ops.Fix, finding: Finding) -> bool:

@@ -9,16 +9,16 @@ from jitid.capabilities.targets import settle
 from jitid.issuers.targets import Targets
 
 if TYPE_CHECKING:
-    from jitid.operation.context import Inside
+    from jitid.operation.context import Context
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+def perform(context: Context, operation: ops.AnyOperation) -> object:
     """Perform an operation and return its answer."""
     match operation:
         case ops.Settle(ids=ids, event=event, target=target, waiting=waiting, limit=limit):
             settled = settle.settle(
-                inside.ledger,
-                targets_of(inside),
+                context.ledger,
+                targets_of(context),
                 target=target,
                 event=event,
                 ids=ids,
@@ -27,16 +27,16 @@ def perform(inside: Inside, operation: ops.AnyOperation) -> object:
             )
             if settled.done:
                 # What leaked of it is dead only now. Where that cannot be recorded, the next end or sweep does it.
-                inside.prove()
+                context.prove()
             return settled
         case ops.ExamineTargets():
             from jitid.capabilities.targets import visit
 
-            return list(visit.visit(inside, targets_of(inside)))
+            return list(visit.visit(context, targets_of(context)))
         case _:
             assert_never(operation)
 
 
-def targets_of(inside: Inside) -> Targets:
+def targets_of(context: Context) -> Targets:
     """Return the targets of the configuration, perhaps none."""
-    return Targets((), inside.ledger.names.issuer) if inside.targets is None else inside.targets()
+    return Targets((), context.ledger.names.issuer) if context.targets is None else context.targets()

@@ -14,23 +14,23 @@ from jitid.values.text import safe
 
 if TYPE_CHECKING:
     from jitid.issuers.targets import Targets
-    from jitid.operation.context import Inside
+    from jitid.operation.context import Context
 
 NAME = "targets"
 
 
-def visit(inside: Inside, targets: Targets) -> Iterator[Check]:
+def visit(context: Context, targets: Targets) -> Iterator[Check]:
     """Yield what each target says, and whether something is left that is to be ended there.
 
     Nothing is made or ended. One that hangs is given up after its own time limit.
     """
     for name in targets.names():
         try:
-            yield ok(NAME, f"{safe(name)}: {_told(inside, targets, name)}")
+            yield ok(NAME, f"{safe(name)}: {_told(context, targets, name)}")
         except JitidError as error:
             error.message = f"{safe(name)}: {safe(error.message)}"
             yield failure(NAME, error)
-    with inside.ledger.read() as snapshot:
+    with context.ledger.read() as snapshot:
         left = OutsideStore(snapshot).open_count()
         known = set(targets.names())
         lost = [name for name in OutsideStore(snapshot).targets_due(None) if name not in known]
@@ -47,7 +47,7 @@ def visit(inside: Inside, targets: Targets) -> Iterator[Check]:
         yield ok(NAME, "the configuration has none")
 
 
-def _told(inside: Inside, targets: Targets, name: str) -> str:
+def _told(context: Context, targets: Targets, name: str) -> str:
     """Return what kind a target is of, and that it answers. Raises what its issuer raises."""
     target = targets.get(name)
     templates = f"templates {', '.join(map(safe, target.templates))}" if target.templates else "no templates"
@@ -55,7 +55,7 @@ def _told(inside: Inside, targets: Targets, name: str) -> str:
         return f"{target.kind}, made here; {templates}"
     issuer = targets.open(target)
     try:
-        with inside.ledger.read() as snapshot:
+        with context.ledger.read() as snapshot:
             there = OutsideStore(snapshot).names_at(name)
         issuer.expect([each.name for each in there])
         # Whether it answers, its first word tells.

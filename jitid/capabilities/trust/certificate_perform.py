@@ -9,12 +9,12 @@ from jitid.capabilities.trust import x509_authority
 from jitid.ledger import expiry, seal
 
 if TYPE_CHECKING:
-    from jitid.operation.context import Inside
+    from jitid.operation.context import Context
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+def perform(context: Context, operation: ops.AnyOperation) -> object:
     """Perform an operation and return its answer."""
-    ledger, keyring = inside.ledger, inside.keyring
+    ledger, keyring = context.ledger, context.keyring
     match operation:
         case ops.RequestAuthority(accept_clock=accept_clock):
             with ledger.write(accept_clock=accept_clock) as transaction:

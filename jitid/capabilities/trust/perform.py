@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from jitid.capabilities.trust.rotation import KeyChange
     from jitid.capabilities.trust.ssh_trust import SshRevocations
     from jitid.ledger.view import View
-    from jitid.operation.context import Inside
+    from jitid.operation.context import Context
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+def perform(context: Context, operation: ops.AnyOperation) -> object:
     """Perform one of them."""
     match operation:
         case ops.RotateKey() | ops.RevokeKey():
-            return _change(inside, operation)
+            return _change(context, operation)
         case ops.PublishSshRevocations():
-            return _ssh_revocations(inside)
-    with inside.ledger.read() as snapshot:
+            return _ssh_revocations(context)
+    with context.ledger.read() as snapshot:
         match operation:
             case ops.ListKeys():
                 return _list(snapshot)
@@ -38,11 +38,11 @@ def perform(inside: Inside, operation: ops.AnyOperation) -> object:
                 assert_never(operation)
 
 
-def _change(inside: Inside, operation: ops.RotateKey | ops.RevokeKey) -> KeyChange:
+def _change(context: Context, operation: ops.RotateKey | ops.RevokeKey) -> KeyChange:
     from jitid.capabilities.trust import rotation
 
-    names, keyring = inside.ledger.names, inside.keyring
-    with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+    names, keyring = context.ledger.names, context.keyring
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
         if isinstance(operation, ops.RotateKey):
             change = rotation.rotate(
                 transaction, names, keyring, operation.algorithm, operation.use, operation.transit
@@ -56,16 +56,16 @@ def _change(inside: Inside, operation: ops.RotateKey | ops.RevokeKey) -> KeyChan
     for kid in spent:
         keyring.forget(kid)
     if isinstance(operation, ops.RevokeKey):
-        change = change._replace(unproved=inside.prove())
+        change = change._replace(unproved=context.prove())
     return change
 
 
-def _ssh_revocations(inside: Inside) -> SshRevocations:
+def _ssh_revocations(context: Context) -> SshRevocations:
     from jitid.capabilities.trust import ssh_trust
     from jitid.ledger import expiry
 
-    expiry.try_to_record(inside.ledger)
-    with inside.ledger.read() as snapshot:
+    expiry.try_to_record(context.ledger)
+    with context.ledger.read() as snapshot:
         names = snapshot.names
         seal.must_not_be(snapshot)
         return ssh_trust.revocations(snapshot, names)

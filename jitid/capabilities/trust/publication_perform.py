@@ -11,36 +11,36 @@ from jitid.errors import NotFoundError
 from jitid.ledger import expiry, seal
 
 if TYPE_CHECKING:
-    from jitid.operation.context import Inside
+    from jitid.operation.context import Context
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+def perform(context: Context, operation: ops.AnyOperation) -> object:
     """Return the answer to one of them."""
-    expiry.try_to_record(inside.ledger)
+    expiry.try_to_record(context.ledger)
     match operation:
         case ops.MakePublication(kids=kids):
-            return _documents(inside, kids)
+            return _documents(context, kids)
         case ops.MakeStatusList(number=number, algorithm=algorithm):
-            terms = inside.terms()
+            terms = context.terms()
             if terms.publish_url is None:
                 raise NotFoundError("no status lists are published", "the setting publish_url says where")
-            with inside.ledger.read() as snapshot:
+            with context.ledger.read() as snapshot:
                 seal.must_not_be(snapshot)
                 return publication.status_list(
-                    snapshot, inside.keyring, terms.publish_url, terms.publish_lifetime, number, algorithm
+                    snapshot, context.keyring, terms.publish_url, terms.publish_lifetime, number, algorithm
                 )
         case _:
             assert_never(operation)
 
 
-def _documents(inside: Inside, kids: tuple[str, ...]) -> Iterator[publication.Document]:
-    terms = inside.terms()
-    with inside.ledger.read() as snapshot:
+def _documents(context: Context, kids: tuple[str, ...]) -> Iterator[publication.Document]:
+    terms = context.terms()
+    with context.ledger.read() as snapshot:
         seal.must_not_be(snapshot)
         yield from publication.documents(
             snapshot,
-            inside.ledger.names,
-            inside.keyring,
+            context.ledger.names,
+            context.keyring,
             url=terms.publish_url,
             lifetime=terms.publish_lifetime,
             kids=kids,

@@ -11,25 +11,25 @@ from jitid.capabilities.use import operations as ops
 from jitid.capabilities.use import usage
 from jitid.capabilities.use.store import UseStore
 from jitid.ledger.retry import change
-from jitid.operation.context import Inside
+from jitid.operation.context import Context
 
 
-def perform(inside: Inside, operation: ops.AnyOperation) -> object:
+def perform(context: Context, operation: ops.AnyOperation) -> object:
     """Perform one of them."""
     match operation:
         case ops.Authorize():
-            return _authorize(inside, operation)
+            return _authorize(context, operation)
         case ops.ListUses():
-            return _list(inside, operation)
+            return _list(context, operation)
         case _:
             assert_never(operation)
 
 
-def _authorize(inside: Inside, operation: ops.Authorize) -> usage.RecordedUses:
-    ledger, terms, asked = inside.ledger, inside.terms(), operation.asked
+def _authorize(context: Context, operation: ops.Authorize) -> usage.RecordedUses:
+    ledger, terms, asked = context.ledger, context.terms(), operation.asked
     with ledger.read() as snapshot:
         names = snapshot.names
-        audiences = inside.told_about(operation.audiences, names, snapshot.now)
+        audiences = context.told_about(operation.audiences, names, snapshot.now)
         keys = verify_many.keys_of(snapshot)
     # What is slow needs no lock: others write meanwhile.
     presented = verify_many.present(names, keys, [one.token.reveal() for one in asked])
@@ -45,8 +45,8 @@ def _authorize(inside: Inside, operation: ops.Authorize) -> usage.RecordedUses:
     )
 
 
-def _list(inside: Inside, operation: ops.ListUses) -> ops.UsePage:
-    with inside.ledger.read() as snapshot:
+def _list(context: Context, operation: ops.ListUses) -> ops.UsePage:
+    with context.ledger.read() as snapshot:
         chosen = operation.chosen
         # A person is meant by whichever of their names.
         names = [name for stated in chosen.delegators for name in DirectoryStore(snapshot).names_of(stated)]
