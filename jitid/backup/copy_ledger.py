@@ -15,7 +15,7 @@ from jitid.ledger.seal import find as find_seal
 from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.model.chain import head_of
 from jitid.model.event import Head
-from jitid.model.ledger_rows import SigningKey
+from jitid.model.ledger_rows import Names, SigningKey
 
 
 class Copy(NamedTuple):
@@ -79,45 +79,52 @@ def copy(
                 raise sealed(seal)
             mark = seal.mark
         stage = target.begin(names, mark, chains, snapshot.now)
-        if stage is Stage.COMPLETE:
-            furnish()
-            # What it was furnished with now must be durable too.
-            target.complete()
-            if seal is None:
-                _must_stand(source, head)
-            _publish(
-                source, target, seal or Seal(target.place, snapshot.now, mark), by, again=seal is not None
-            )
-            return Copy((), head.seq, head, None, resumed=True)
-        pairs = shared(source, target)
-        for table, rows in carry(source, target, pairs):
-            progress(table, rows)
-        target.index()
-        tables = tuple(compare(source, target, pairs))
-        transaction = target.open(by)
-        facts = {"from": source.kind, "to": target.kind, "events": head.seq}
-        if names != source.names:
-            facts |= {"issuer": names.issuer, "until": dict(names.lasting())[source.names.issuer]}
-        retired = [
-            key
-            for key in KeyStore(snapshot).signing_keys()
-            if key.retired_at is None and signs and not signs(key)
-        ]
-        for key in retired:
-            KeyChanges(transaction).end_key(key.key, revoked=False)
-        facts |= {"retired": [key.kid for key in retired]} if retired else {}
-        event = transaction.append("ledger-copy", facts)
-        try:
-            verify_log.verify(transaction, names, head)
-        except IntegrityError as error:
-            error.message = f"the ledger does not hold by itself, and was not copied: {error.message}"
-            error.hint = "see: jitid audit verify"
-            raise
-        _must_stand(source, head)
+        made = Copy((), head.seq, head, None, resumed=stage is not Stage.NEW)
+        if stage is not Stage.COMPLETE:
+            pairs = shared(source, target)
+            for table, rows in carry(source, target, pairs):
+                progress(table, rows)
+            target.index()
+            made = made._replace(tables=tuple(compare(source, target, pairs)))
+            made = made._replace(event=_go_on(source, target, names, head, by, signs))
+        if stage is not Stage.COMPLETE or seal is None:
+            _must_stand(source, head)
+        # Of a copy that is complete, what it was furnished with now must be durable too.
         furnish()
         target.complete()
         _publish(source, target, seal or Seal(target.place, snapshot.now, mark), by, again=seal is not None)
-        return Copy(tables, head.seq, head, event.seq, resumed=stage is Stage.PARTIAL)
+        return made
+
+
+def _go_on(
+    source: CopySource,
+    target: CopyTarget,
+    names: Names,
+    head: Head,
+    by: str,
+    signs: Callable[[SigningKey], bool] | None,
+) -> int:
+    """Begin the copy's own part of the audit log, and verify all of it; return the number of the first event."""
+    transaction = target.open(by)
+    facts = {"from": source.kind, "to": target.kind, "events": head.seq}
+    if names != source.names:
+        facts |= {"issuer": names.issuer, "until": dict(names.lasting())[source.names.issuer]}
+    retired = [
+        key
+        for key in KeyStore(source.snapshot).signing_keys()
+        if key.retired_at is None and signs and not signs(key)
+    ]
+    for key in retired:
+        KeyChanges(transaction).end_key(key.key, revoked=False)
+    facts |= {"retired": [key.kid for key in retired]} if retired else {}
+    event = transaction.append("ledger-copy", facts)
+    try:
+        verify_log.verify(transaction, names, head)
+    except IntegrityError as error:
+        error.message = f"the ledger does not hold by itself, and was not copied: {error.message}"
+        error.hint = "see: jitid audit verify"
+        raise
+    return event.seq
 
 
 def _publish(source: CopySource, target: CopyTarget, seal: Seal, by: str, *, again: bool) -> None:

@@ -13,10 +13,12 @@ from jitid.capabilities.leak.store import LeakChanges, LeakStore
 from jitid.capabilities.leak.trace_result import Stray
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.ledger.contract import Ledger
+from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model.credential import Credential, State
 from jitid.model.event import ended_digest
 from jitid.model.leak import LeakFilter, NewPlaces, Noted
+from jitid.model.ledger_rows import Names
 from jitid.model.sighting import MOST_PLACES, Sighting
 from jitid.search.find import Finds, mark
 from jitid.values.ids import credential_id
@@ -122,71 +124,83 @@ def add(
     """
     source = check_source(report.source)
     with ledger.read() as snapshot:
-        now = snapshot.now
-        _check_time(report, now)
-        looked_at = match.match(snapshot, _secrets(finds), strings=bool(sightings))
-        seen = trace_strings.recognise(snapshot, ledger.names, looked_at.left)
-        # What anybody could have written proves no leak.
-        weak = {
-            one.key: one.jti
-            for one, evidence in seen.found
-            if evidence.proof is None and one.key not in looked_at.credentials
-        }
-        sure = {one.key: one.jti for one, _ in seen.found if report.unproved or one.key not in weak}
-        sure |= looked_at.credentials
-        left = {} if report.unproved else weak
-        unknown = seen.unknown + seen.unknown_words + looked_at.unknown
-        strings = _together(seen.strings, looked_at.strings)
-        places = _places_of(strings, sure, finds, sightings) if sightings else _NOWHERE
-        marks = _marks_of(strings) & sightings.keys() if sightings else ()
-        before = LeakStore(snapshot).reported(sure, source) if dry_run else set[int]()
-    came = ReportedLeaks(
+        _check_time(report, snapshot.now)
+        found = _recognise(snapshot, ledger.names, finds, report, sightings)
+        if dry_run:
+            known = LeakStore(snapshot).reported(found.told.credentials, source)
+            return found.told._replace(new=found.told.new - known)
+    if not found.told.credentials:
+        return found.told
+    with ledger.write(accept_clock=accept_clock) as transaction:
+        return _record(transaction, found, source, _check_time(report, transaction.now))
+
+
+class _Recognised(NamedTuple):
+    """What strings are to the ledger."""
+
+    told: ReportedLeaks
+    """As if all of it were new; nothing of it is recorded yet."""
+    weak: Mapping[int, str]
+    """Number and jti of the credentials that nothing proves to have been there."""
+    places: NewPlaces
+
+
+def _recognise(
+    snapshot: View,
+    names: Names,
+    finds: Finds,
+    report: LeakReport,
+    sightings: Mapping[str, Sequence[Sighting]],
+) -> _Recognised:
+    looked_at = match.match(snapshot, _secrets(finds), strings=bool(sightings))
+    seen = trace_strings.recognise(snapshot, names, looked_at.left)
+    others = [(one, evidence) for one, evidence in seen.found if one.key not in looked_at.credentials]
+    # What anybody could have written proves no leak.
+    weak = {one.key: one.jti for one, evidence in others if evidence.proof is None}
+    sure = {one.key: one.jti for one, _ in seen.found if report.unproved or one.key not in weak}
+    sure |= looked_at.credentials
+    strings = _together(seen.strings, looked_at.strings)
+    told = ReportedLeaks(
         sure,
-        left,
-        set(sure.keys() - before),
+        {} if report.unproved else weak,
+        set(sure),
         0,
         0,
         None,
         len(finds.ids) + len(finds.guessed),
-        unknown,
+        seen.unknown + seen.unknown_words + looked_at.unknown,
         seen.strays,
-        alive=looked_at.alive
-        + sum(
-            one.key in sure and one.key not in looked_at.credentials and _lives(one, now)
-            for one, _ in seen.found
-        ),
-        marks=tuple(marks),
+        alive=looked_at.alive + sum(one.key in sure and _lives(one, snapshot.now) for one, _ in others),
+        marks=tuple(_marks_of(strings) & sightings.keys()) if sightings else (),
     )
-    if dry_run or not sure:
-        return came
-    with ledger.write(accept_clock=accept_clock) as transaction:
-        at = _check_time(report, transaction.now)
-        recorded = LeakChanges(transaction).add_leaks(sure, source, at)
-        noted = LeakChanges(transaction).add_places(source, places) if places.sightings else _NOTHING
-        new = {key for key, _ in recorded.new}
-        came = came._replace(new=new, moved=recorded.moved, later=recorded.later, places=noted.places)
-        seen_there = {"sightings": noted.rows, "sighted": noted.digest} if noted.rows else {}
-        if not recorded.new:
-            if seen_there:
-                event = transaction.append("leak-sighting", {"source": source, **seen_there})
-                came = came._replace(event=event.seq)
-            return came
-        jtis = [jti for _, jti in recorded.new]
-        believed = len(new & weak.keys())
-        event = transaction.append(
-            "leak",
-            {
-                "source": source,
-                "reported": at,
-                "count": len(jtis),
-                "jtis": _named(jtis),
-                "leaked": ended_digest(jtis),
-                "unproved": believed or None,
-                "unknown": unknown or None,
-                **seen_there,
-            },
-        )
-        return came._replace(event=event.seq)
+    return _Recognised(told, weak, _places_of(strings, sure, finds, sightings) if sightings else _NOWHERE)
+
+
+def _record(transaction: Transaction, found: _Recognised, source: str, at: int) -> ReportedLeaks:
+    """Record what is new of it: leaks and places, each with the event that tells of it."""
+    changes = LeakChanges(transaction)
+    recorded = changes.add_leaks(found.told.credentials, source, at)
+    noted = changes.add_places(source, found.places) if found.places.sightings else _NOTHING
+    new = {key for key, _ in recorded.new}
+    told = found.told._replace(new=new, moved=recorded.moved, later=recorded.later, places=noted.places)
+    seen_there = {"sightings": noted.rows, "sighted": noted.digest} if noted.rows else {}
+    if not recorded.new:
+        if not seen_there:
+            return told
+        event = transaction.append("leak-sighting", {"source": source, **seen_there})
+        return told._replace(event=event.seq)
+    jtis = [jti for _, jti in recorded.new]
+    facts = {
+        "source": source,
+        "reported": at,
+        "count": len(jtis),
+        "jtis": _named(jtis),
+        "leaked": ended_digest(jtis),
+        "unproved": len(new & found.weak.keys()) or None,
+        "unknown": told.unknown or None,
+        **seen_there,
+    }
+    return told._replace(event=transaction.append("leak", facts).seq)
 
 
 _Strings = Mapping[int, Sequence[tuple[str, bytes | str]]]
