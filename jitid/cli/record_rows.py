@@ -9,7 +9,6 @@ from jitid.cli.invocation import Globals
 from jitid.model.credential import Credential, State
 from jitid.model.standing_secret import FOR_EVER
 from jitid.system import output
-from jitid.values.names import spiffe_id
 from jitid.values.times import format_duration, format_time
 
 _TOLD = 5
@@ -118,13 +117,3 @@ def _left(row: Credential, now: int) -> str | None:
     if row.state_at(now) is not State.ACTIVE or row.dies_at >= FOR_EVER:
         return None
     return format_duration(row.dies_at - now)
-
-
-def actor_claim(trust_domain: str, row: Credential, lineage: list[Any]) -> dict[str, Any]:
-    """Return the `act` claim (RFC 8693, section 4.1): the agent that acts now, earlier ones nested inside."""
-    earlier: dict[str, Any] | None = None
-    for one in reversed(lineage):
-        sub = spiffe_id(trust_domain, one.agent, one.task, one.id, registered=one.under_agent)
-        earlier = {"sub": sub} if earlier is None else {"sub": sub, "act": earlier}
-    own = spiffe_id(trust_domain, row.agent, row.task, row.id, registered=row.under_agent)
-    return {"sub": own} if earlier is None else {"sub": own, "act": earlier}

@@ -13,6 +13,7 @@ from jitid.errors import UsageError
 from jitid.issuers.issuer import Draft, Ids, Minted, Order
 from jitid.keys.keyring import Signer
 from jitid.model.credential import claimed_kinds
+from jitid.model.delegation import act_claim
 from jitid.values import strict_json
 from jitid.values.names import spiffe_id
 from jitid.values.secret import Secret, fingerprint
@@ -125,9 +126,7 @@ def _spell(draft: Draft) -> Callable[[Ids], str]:
     actor = spiffe_id(
         draft.trust_domain, draft.agent, draft.task, placeholder, registered=draft.registered
     ).removesuffix(placeholder)
-    earlier: dict[str, Any] | None = None
-    for one in reversed(draft.actors):
-        earlier = {"sub": one} if earlier is None else {"sub": one, "act": earlier}
+    earlier = act_claim(draft.actors)
     acted_before = "" if earlier is None else f',"act":{strict_json.dumps(earlier)}'
     context: dict[str, Any] = {"depth": draft.depth, "sensitivity": draft.sensitivity}
     if draft.purpose is not None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.values import audience, strict_json
+from jitid.values.names import spiffe_id
 from jitid.values.scope import Scope, uncovered
+
+if TYPE_CHECKING:
+    from jitid.model.credential import Credential
+    from jitid.model.ledger_rows import Ancestor
 
 
 class Grant(NamedTuple):
@@ -63,3 +68,21 @@ def widenings(parent: Grant, child: Grant) -> tuple[Widening, ...]:
     if child.depth != parent.depth + 1:
         found.append(Widening("depth", (str(child.depth),)))
     return tuple(found)
+
+
+def actors_of(trust_domain: str, chain: Sequence[Credential | Ancestor]) -> tuple[str, ...]:
+    """Return the SPIFFE IDs of the identities of a chain."""
+    return tuple(
+        [spiffe_id(trust_domain, one.agent, one.task, one.id, registered=one.under_agent) for one in chain]
+    )
+
+
+def act_claim(actors: Sequence[str]) -> dict[str, Any] | None:
+    """Return the `act` claim (RFC 8693, section 4.1): who acts now comes first, and contains those who acted before.
+
+    None if nobody acts.
+    """
+    found: dict[str, Any] | None = None
+    for one in reversed(actors):
+        found = {"sub": one} if found is None else {"sub": one, "act": found}
+    return found

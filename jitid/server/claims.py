@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid.model.credential import TokenUse
+from jitid.model.delegation import act_claim, actors_of
 from jitid.values import strict_json
-from jitid.values.names import spiffe_id
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.token_operations import Introspected
-    from jitid.model.credential import Credential
-    from jitid.model.ledger_rows import Ancestor
 
 DEAD: dict[str, Any] = {"active": False}
 """All that is ever said of what is not valid, whatever it is not valid for."""
@@ -37,7 +35,7 @@ def told(found: Introspected) -> dict[str, Any]:
         "token_type": "N_A" if is_identity else "Bearer",
         "iss": found.issuer,
         "sub": credential.delegator,
-        "act": _act(found),
+        "act": act_claim(actors_of(found.trust_domain, [credential, *found.lineage])),
         "client_id": credential.agent,
         "aud": credential.audiences[0] if len(credential.audiences) == 1 else credential.audiences,
         "scope": " ".join(credential.scopes),
@@ -54,14 +52,3 @@ def told(found: Introspected) -> dict[str, Any]:
     if credential.may_act is not None:
         claims["may_act"] = strict_json.loads(credential.may_act)
     return claims
-
-
-def _act(found: Introspected) -> dict[str, Any]:
-    """Return who acts now with those who acted before inside (RFC 8693, section 4.1)."""
-    act: dict[str, Any] | None = None
-    chain: list[Ancestor | Credential] = [*reversed(found.lineage), found.credential]
-    for one in chain:
-        sub = spiffe_id(found.trust_domain, one.agent, one.task, one.id, registered=one.under_agent)
-        act = {"sub": sub} if act is None else {"sub": sub, "act": act}
-    assert act is not None
-    return act

@@ -14,8 +14,9 @@ from jitid.capabilities.issue import narrow
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuers.issuer import Draft
 from jitid.model.credential import Credential, is_outside, judged_kinds, named_kind, told_kinds
+from jitid.model.delegation import actors_of
 from jitid.model.directory import DirectoryEntry
-from jitid.model.ledger_rows import Ancestor, Names
+from jitid.model.ledger_rows import Names
 from jitid.model.request import IssueRequest
 from jitid.model.task import Task, most_sensitive
 from jitid.operation import reach
@@ -24,7 +25,7 @@ from jitid.policy.decision import Decision
 from jitid.policy.policy_request import PolicyRequest
 from jitid.values import strict_json
 from jitid.values.ids import parse_id
-from jitid.values.names import check_new_agent, spiffe_id
+from jitid.values.names import check_new_agent
 from jitid.values.scope import Scope, normalise, uncovered
 from jitid.values.text import check_text, label, quote
 from jitid.values.times import format_time
@@ -264,7 +265,7 @@ def plan(
         names.trust_domain,
         delegator,
         proof,
-        _actors(names, parent, lineage),
+        () if parent is None else actors_of(names.trust_domain, [parent, *lineage]),
         request.agent,
         name,
         opened.purpose,
@@ -626,16 +627,4 @@ def must_be_open(task: Task, now: int, facts: Mapping[str, Any]) -> None:
         f"denied: {reason}",
         "the name of a task that has ended is never used again: name a new task",
         {**facts, "rules": [rule], "reason": reason},
-    )
-
-
-def _actors(names: Names, parent: Credential | None, lineage: Sequence[Ancestor]) -> tuple[str, ...]:
-    if parent is None:
-        return ()
-    above: list[Credential | Ancestor] = [parent, *lineage]
-    return tuple(
-        [
-            spiffe_id(names.trust_domain, one.agent, one.task, one.id, registered=one.under_agent)
-            for one in above
-        ]
     )

@@ -35,7 +35,7 @@ from jitid.model.credential import (
     sort_of,
     told_kinds,
 )
-from jitid.model.delegation import Grant
+from jitid.model.delegation import Grant, actors_of
 from jitid.model.ledger_rows import CredentialRow, Names
 from jitid.model.request import AttachRequest, RenewRequest
 from jitid.model.task import Task
@@ -44,7 +44,6 @@ from jitid.operation.terms import Terms
 from jitid.policy.decision import Decision
 from jitid.policy.policy_request import PolicyRequest
 from jitid.values.ids import parse_id
-from jitid.values.names import spiffe_id
 from jitid.values.scope import Scope, normalise
 from jitid.values.text import quote
 from jitid.values.times import format_time
@@ -469,16 +468,12 @@ def plan(
         _refuse_used_up(predecessor, decision, limit, first, facts)
     if attached is None and now + lifetime < predecessor.expires_at:
         notes.append("it expires before its predecessor would have, and so do credentials made from that")
-    actors = tuple(
-        spiffe_id(names.trust_domain, one.agent, one.task, one.id, registered=one.under_agent)
-        for one in lineage
-    )
     draft = Draft(
         names.issuer,
         names.trust_domain,
         predecessor.delegator,
         predecessor.delegator_proof,
-        actors,
+        actors_of(names.trust_domain, lineage),
         predecessor.agent,
         predecessor.task,
         task.purpose,

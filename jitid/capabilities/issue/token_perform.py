@@ -20,10 +20,11 @@ from jitid.capabilities.issue.presented import present
 from jitid.capabilities.targets.store import OutsideChanges
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, RefusedError, UsageError
+from jitid.model.delegation import actors_of
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import ProvedActor
 from jitid.redaction.token_format import OPAQUE_PREFIX
-from jitid.values.names import MAX_NAME, spiffe_id
+from jitid.values.names import MAX_NAME
 from jitid.values.text import label, operand
 
 if TYPE_CHECKING:
@@ -116,10 +117,8 @@ def _actor(context: Context, operation: ops.Exchange) -> Actor:
                 names = snapshot.names
                 found = introspection.verify(snapshot, names, token.reveal(), None).credential
                 bound = names_of_identity(snapshot, found)
-            own = spiffe_id(
-                names.trust_domain, found.agent, found.task, found.id, registered=found.under_agent
-            )
-            return Actor(found.agent, bound | {own}, names.issuer, task=found.task, credential=found.jti)
+            own = actors_of(names.trust_domain, [found])
+            return Actor(found.agent, bound | {*own}, names.issuer, task=found.task, credential=found.jti)
         proof, use = present(context, token, operation.actor_sort)
         proved = ProvedActor(proof.delegator, f"{proof.issuer} {proof.subject}", proof.proved_at)
         with context.ledger.read() as snapshot:

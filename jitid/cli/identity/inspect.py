@@ -11,6 +11,7 @@ from jitid.cli.invocation import Globals
 from jitid.formats.display import Display
 from jitid.model.acceptance import accepted_until
 from jitid.model.credential import Credential, Kind, State, TokenUse, sort_of
+from jitid.model.delegation import act_claim, actors_of
 
 if TYPE_CHECKING:
     from jitid.cli import options
@@ -98,7 +99,7 @@ def _row(found: Inspection) -> dict[str, Any]:
         "reason": found.reason,
         "state": "active" if found.active else _state(found),
         "sub": credential.delegator,
-        "act": record_rows.actor_claim(found.trust_domain, credential, found.lineage),
+        "act": act_claim(actors_of(found.trust_domain, [credential, *found.lineage])),
         "chain": chain,
         "scope": " ".join(credential.scopes),
         "aud": list(credential.audiences),
