@@ -85,7 +85,9 @@ class View(SqlAuditLog):
 
         """
         try:
-            yield from self.db.execute(question, {"now": self._now, **values})
+            # `yield from` would close the cursor of an unfinished query, which fails after the connection was closed.
+            for row in self.db.execute(question, {"now": self._now, **values}):  # noqa: UP028
+                yield row
         except FAULTS as error:
             raise translated(error) from error
 

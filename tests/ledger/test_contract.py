@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import pytest
 
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
@@ -45,6 +47,19 @@ def test_what_is_open_elsewhere_shows_what_was_committed_here(place: Place) -> N
         put(transaction, task="INC-1")
     with other.read() as snapshot:
         assert TaskStore(snapshot).find_task("INC-1") is not None
+
+
+def test_a_query_that_was_not_finished_may_outlast_its_ledger(place: Place) -> None:
+    with place.ledger.write() as transaction:
+        for task in ("INC-1", "INC-2"):
+            put(transaction, task=task)
+    other = place.again()
+    with other.read() as snapshot:
+        rows = snapshot.ask("SELECT id FROM task", {})
+        assert isinstance(rows, Generator)
+        next(rows)
+    other.close()
+    rows.close()
 
 
 def test_the_names_are_fixed(place: Place) -> None:
