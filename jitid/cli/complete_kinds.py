@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-# `jitid.model.credential` says the same; a test holds the two together.
-KINDS = ("jwt", "opaque", "jwt-svid", "x509-svid", "ssh-cert", "aws-sts", "postgres-role", "openbao-lease")
+from jitid.model.credential import MADE, Kind
+
+KINDS = tuple(kind.value for kind in MADE if kind is not Kind.EXEC)
 
 
 def kinds(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:

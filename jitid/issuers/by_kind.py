@@ -1,23 +1,21 @@
-"""Which file makes the credentials of a kind at a target, and which options its table may have."""
+"""Targets by the kind of credential that they make: their issuers, options and adopted secrets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import assert_never
 
 from jitid.errors import UsageError
-from jitid.issuers import kube_cluster
-from jitid.issuers.target_issuer import OutsideIssuer, TargetOption
+from jitid.issuers.kind_spec import KindOptions, spec_of
+from jitid.issuers.target_issuer import OutsideIssuer, TargetCall, TargetOption
 from jitid.keys.keyring import Signer
-from jitid.ledger.postgres.ledger_database import must_be_installed
 from jitid.model.credential import Kind, sort_of
 from jitid.model.target import Target
 from jitid.values.text import quote
 
 TIMEOUT = 10
-"""Seconds that one call of a target may take unless it is said."""
+"""The default of `timeout`: seconds that one call of a target may take."""
 LONGEST = 60
-"""Seconds that it may take at most: whoever records a credential has then made it long before it is settled."""
+"""Seconds that one call may take at most. Whoever records a credential has then made it long before it is settled."""
 
 COMMON: Mapping[str, TargetOption] = {
     "kind": TargetOption("text", "the kind of the credentials that are made there", required=True),
@@ -36,74 +34,38 @@ def open_issuer(
     trust_domain: str | None = None,
     signer: Callable[[], Signer] | None = None,
 ) -> OutsideIssuer:
-    """Return what makes and ends credentials at a target. A newcomer adds its kind.
-
-    `issuer` and `trust_domain` are the ledger's; `signer` gives its key for ES256, for targets that look up who asks.
+    """Return the issuer of credentials at a target; the arguments are as in `TargetCall`.
 
     Raises:
-        UsageError: credentials of that kind are not made by a target.
-        ConfigurationError: the target's table cannot be meant; or an extra is not installed.
+        UsageError: no target makes credentials of that kind.
+        ConfigurationError: the target's table is invalid, or an extra is not installed.
 
     """
-    timeout = float(target.options.get("timeout", TIMEOUT))
     kind = sort_of(target.kind)
-    match kind:
-        case Kind.AWS_STS:
-            from jitid.issuers.aws.sts import AwsStsIssuer
-
-            return AwsStsIssuer(
-                target, timeout=timeout, issuer=issuer, trust_domain=trust_domain, signer=signer
-            )
-        case Kind.POSTGRES_ROLE:
-            must_be_installed()
-            from jitid.issuers.postgres.role import PostgresRoleIssuer
-
-            return PostgresRoleIssuer(target, timeout=timeout, issuer=issuer)
-        case Kind.OPENBAO_LEASE:
-            from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
-
-            return OpenbaoLeaseIssuer(target, timeout=timeout, issuer=issuer)
-        case Kind.EXEC:
-            from jitid.issuers.exec import ExecIssuer
-
-            return ExecIssuer(target, timeout=timeout, issuer=issuer)
-        case Kind.JWT | Kind.OPAQUE | Kind.JWT_SVID | Kind.X509_SVID | Kind.SSH_CERT | Kind.ADOPTED:
-            raise UsageError(f"credentials of the kind {quote(kind)} are made here, and not at a target")
-        case _:
-            assert_never(kind)
+    opened = spec_of(kind).target
+    if opened is None:
+        raise UsageError(f"credentials of the kind {quote(kind)} are made here, and not at a target")
+    timeout = float(target.options.get("timeout", TIMEOUT))
+    return opened(target, TargetCall(timeout, issuer, trust_domain, signer))
 
 
-def options_of(kind: Kind) -> tuple[Mapping[str, TargetOption], Mapping[str, TargetOption]]:
-    """Return the options that a target of a kind has beside the common ones, and those of its templates."""
-    match kind:
-        case Kind.AWS_STS:
-            from jitid.issuers.aws import target_table
+def options_of(kind: Kind) -> KindOptions:
+    """Return the options of a kind. Raises ConfigurationError if an extra is not installed."""
+    return spec_of(kind).options()
 
-            return target_table.OPTIONS, target_table.TEMPLATE_OPTIONS
-        case Kind.POSTGRES_ROLE:
-            must_be_installed()
-            from jitid.issuers.postgres import role
 
-            return role.OPTIONS, role.TEMPLATE_OPTIONS
-        case Kind.OPENBAO_LEASE:
-            from jitid.issuers.openbao import lease
+def reference_of(kind: str, reference: str | None) -> str:
+    """Return the reference of an adopted secret, at a target that makes credentials of a kind, as the ledger keeps it.
 
-            return lease.OPTIONS, lease.TEMPLATE_OPTIONS
-        case Kind.EXEC:
-            from jitid.issuers import exec as program
-
-            return program.OPTIONS, program.TEMPLATE_OPTIONS
-        case Kind.X509_SVID:
-            from jitid.issuers import x509_svid
-
-            return x509_svid.OPTIONS, {**x509_svid.TEMPLATE_OPTIONS, **kube_cluster.TEMPLATE_OPTIONS}
-        case Kind.SSH_CERT:
-            from jitid.issuers import ssh_cert
-
-            return ssh_cert.OPTIONS, ssh_cert.TEMPLATE_OPTIONS
-        case Kind.JWT | Kind.OPAQUE | Kind.JWT_SVID:
-            return {}, kube_cluster.TEMPLATE_OPTIONS
-        case Kind.ADOPTED:
-            return {}, {}
-        case _:
-            assert_never(kind)
+    Raises UsageError for an impossible reference, and for a kind whose targets end only what they made.
+    """
+    adopted = spec_of(sort_of(kind)).adopted
+    if adopted is None:
+        raise UsageError(
+            f"credentials of the kind {quote(kind)} are made here, and the target ends nothing else",
+            "leave --target out: then somebody has to end it, and says so with jitid adopt ended",
+        )
+    kept = None if reference is None else adopted.kept(reference)
+    if kept is None:
+        raise UsageError(f"--reference is to say what it is called at the target: {adopted.meaning}")
+    return kept

@@ -14,6 +14,7 @@ from shlex import quote as word
 from typing import Any, ClassVar, NamedTuple
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
+from jitid.issuers.kind_spec import AdoptedReference, KindOptions, KindSpec
 from jitid.issuers.target_issuer import TargetOption
 from jitid.model.target import (
     EndOutcome,
@@ -408,3 +409,10 @@ def _shown(told: object) -> str | None:
 
 def _time(told: object) -> int | None:
     return told if type(told) is int and 0 <= told < 1 << 53 else None
+
+
+KIND = KindSpec(
+    target=lambda target, call: ExecIssuer(target, timeout=call.timeout, issuer=call.issuer),
+    options=lambda: KindOptions(OPTIONS, TEMPLATE_OPTIONS),
+    adopted=AdoptedReference("what the program calls it", lambda text: text),
+)

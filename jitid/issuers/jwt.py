@@ -11,6 +11,7 @@ from typing import Any
 from jitid.crypto import jws
 from jitid.errors import UsageError
 from jitid.issuers.issuer import Draft, Ids, Minted, Order
+from jitid.issuers.kind_spec import KindSpec, Signing, token_options
 from jitid.keys.keyring import Signer
 from jitid.model.credential import claimed_kinds
 from jitid.model.delegation import act_claim
@@ -162,3 +163,12 @@ def _spell(draft: Draft) -> Callable[[Ids], str]:
 def status_claim(ids: Ids) -> str:
     """Return the member that says where in a status list a token stands; nothing for one that is in none."""
     return "" if ids.listed is None else f'"status":{strict_json.dumps(ids.listed.claim())},'
+
+
+KIND = KindSpec(
+    signing=lambda algorithm: Signing("jws", algorithm),
+    signed=lambda signer, _: JwtIssuer(signer),
+    options=token_options,
+    delivery="kube_config",
+    delivery_fact="kube_server",
+)

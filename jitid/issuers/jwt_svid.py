@@ -7,6 +7,7 @@ from collections.abc import Callable
 from jitid.crypto import jws
 from jitid.issuers.issuer import Draft, Ids
 from jitid.issuers.jwt import JwtIssuer, status_claim
+from jitid.issuers.kind_spec import KindSpec, Signing, token_options
 from jitid.values import strict_json
 from jitid.values.names import spiffe_id
 
@@ -40,3 +41,12 @@ class JwtSvidIssuer(JwtIssuer):
             }
         )[1:]
         return lambda ids: f'{{"jti":"{ids.jti}","sub":"{agent}{ids.id}",{status_claim(ids)}{rest}'
+
+
+KIND = KindSpec(
+    signing=lambda _: Signing("jws", ALGORITHM),
+    signed=lambda signer, _: JwtSvidIssuer(signer),
+    options=token_options,
+    delivery="kube_config",
+    delivery_fact="kube_server",
+)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from io import BytesIO
 
 from jitid.issuers.issuer import Minted, Order
+from jitid.issuers.kind_spec import KindSpec, token_options
 from jitid.values.secret import DRAW, Secret, fingerprint, new_opaque
 
 
@@ -23,3 +24,8 @@ class OpaqueIssuer:
 
         tokens = [new_opaque(draw) for order in orders for _ in order.names]
         return [Minted(Secret.single(token), fingerprint(token), None) for token in tokens]
+
+
+KIND = KindSpec(
+    unsigned=OpaqueIssuer, options=token_options, delivery="kube_config", delivery_fact="kube_server"
+)

@@ -12,12 +12,13 @@ from jitid.crypto.openssh import PublicKey, options, string, strings
 from jitid.crypto.public_key import is_pem, load, public_print, ssh_print
 from jitid.errors import ConfigurationError, UsageError
 from jitid.issuers.issuer import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
+from jitid.issuers.kind_spec import CertificateListing, KindOptions, KindSpec, Signing
 from jitid.issuers.target_issuer import TargetOption
 from jitid.keys.keyring import Signer
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret
+from jitid.values.text import ended
 
-OPTIONS: Mapping[str, TargetOption] = {}
 TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
     "principals": TargetOption(
         "texts", "whom hosts take the holder for: logins, or names in AuthorizedPrincipalsFile", True
@@ -250,3 +251,18 @@ def callers_key(text: str) -> PublicKey:
             f"make another: ssh-keygen -t ed25519, or -t rsa -b {_MIN_RSA}",
         )
     return key
+
+
+def _text(secret: Secret, _: int) -> str:
+    return "".join(ended(secret.reveal(name)) for name in ("key", "certificate") if name in secret.names)
+
+
+KIND = KindSpec(
+    signing=lambda _: Signing("ssh", "EdDSA"),
+    signed=lambda signer, _: SshCertIssuer(signer),
+    options=lambda: KindOptions({}, TEMPLATE_OPTIONS),
+    text=_text,
+    certificate_beside=True,
+    revocation_list=CertificateListing("keys krl", serial_of),
+    delivery="ssh_keys",
+)

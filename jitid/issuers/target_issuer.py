@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import ClassVar, NamedTuple, Protocol
 
+from jitid.keys.keyring import Signer
 from jitid.model.target import EndOutcome, Existing, MadeCredential, Probe, TargetRecord
 from jitid.values.secret import Secret
 
@@ -20,6 +21,19 @@ class TargetOption(NamedTuple):
     """
     meaning: str
     required: bool = False
+
+
+class TargetCall(NamedTuple):
+    """What an issuer at a target needs besides the target's table."""
+
+    timeout: float
+    """Seconds that one call of the target may take."""
+    issuer: str
+    """The ledger's `iss`."""
+    trust_domain: str | None = None
+    """The trust domain of the ledger's agents."""
+    signer: Callable[[], Signer] | None = None
+    """Returns the ledger's key for ES256, for targets that fetch jitid's keys."""
 
 
 class OutsideIssuer(Protocol):

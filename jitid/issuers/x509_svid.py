@@ -10,15 +10,16 @@ from jitid.crypto.der import IssuerFields, authority, from_pem, split, to_pem
 from jitid.crypto.x509_form import certificate, form, private_pem, public_info
 from jitid.errors import ConfigurationError, IntegrityError, UsageError
 from jitid.issuers.issuer import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
+from jitid.issuers.kind_spec import CertificateListing, KindOptions, KindSpec, Signing
 from jitid.issuers.target_issuer import TargetOption
 from jitid.keys.keyring import Signer, uncompressed
+from jitid.model.ledger_rows import SigningKey
 from jitid.values.ids import parse_id
 from jitid.values.names import spiffe_id
 from jitid.values.secret import Secret
-from jitid.values.text import quote
+from jitid.values.text import ended, quote
 from jitid.values.times import format_time
 
-OPTIONS: Mapping[str, TargetOption] = {}
 TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
     "dns_names": TargetOption("texts", "the names under which servers of the agent are reached"),
 }
@@ -183,3 +184,30 @@ def _dns_names(names: Sequence[str]) -> Sequence[str]:
     if len(names) > _MAX_NAMES:
         raise ConfigurationError(f"the template's `dns_names` has more than {_MAX_NAMES} names")
     return names
+
+
+def _issuer(signer: Signer, key: SigningKey) -> X509SvidIssuer:
+    assert key.certificates is not None
+    return X509SvidIssuer(signer, key.certificates)
+
+
+def _options() -> KindOptions:
+    from jitid.issuers import kube_cluster
+
+    return KindOptions({}, {**TEMPLATE_OPTIONS, **kube_cluster.TEMPLATE_OPTIONS})
+
+
+def _text(secret: Secret, _: int) -> str:
+    """Return certificate and key as `openssl s_server -cert` and Python's `load_cert_chain` read them from one file."""
+    return "".join(ended(secret.reveal(name)) for name in ("certificate", "key") if name in secret.names)
+
+
+KIND = KindSpec(
+    signing=lambda _: Signing("x509", "ES256"),
+    signed=_issuer,
+    options=_options,
+    text=_text,
+    revocation_list=CertificateListing("keys crl", serial_of),
+    delivery="kube_config",
+    delivery_fact="kube_server",
+)

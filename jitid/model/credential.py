@@ -197,6 +197,15 @@ PARTS = {
 PROOFS = frozenset({Kind.JWT_SVID, Kind.X509_SVID, Kind.SSH_CERT})
 """The kinds that prove an identity, and carry no scope of jitid's."""
 
+UNSIGNED = frozenset({Kind.OPAQUE})
+"""The tokens that the ledger recognises by their fingerprint alone."""
+
+SIGNED = frozenset({Kind.JWT, Kind.JWT_SVID})
+"""The tokens that are signed. Where a status list is published, each names its place in it."""
+
+SHOWN = UNSIGNED | SIGNED
+"""The kinds whose holder shows one text, to an audience. Every other kind has several parts, or goes to a target."""
+
 
 class TokenUse(StrEnum):
     """What a token is for."""

@@ -6,15 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid.errors import ShownError, UsageError
-from jitid.model.credential import TOKENS, Credential, Kind, TokenUse
+from jitid.model.credential import SHOWN, TOKENS, Credential, Kind, TokenUse
 from jitid.model.ledger_rows import Names
 from jitid.model.request import AttachRequest, IssueRequest, MayAct
 from jitid.operation.terms import Terms
 from jitid.values import audience, strict_json
 from jitid.values.text import label, quote
-
-LISTED = TOKENS | {Kind.JWT_SVID}
-"""The kinds that are shown as a text, for an audience: of them none is attached without one."""
 
 MOST_ACTORS = 8
 """Callers that may exchange a token and what comes of it, one after the other, at most."""
@@ -112,7 +109,7 @@ def attached(request: AttachRequest, held: Credential, names: Names, terms: Term
     if not services and not names_authority(held, names):
         services = tuple([one for one in held.audiences if one not in names.issuers])
     if not services:
-        if request.kind in LISTED:
+        if request.kind in SHOWN:
             raise UsageError(
                 f"a {request.kind} that is attached is for a service, and none is named",
                 "name it with --audience, such as https://api.example.com",

@@ -7,6 +7,7 @@ from itertools import combinations, islice, product
 from shlex import quote as word
 from typing import Any, NamedTuple
 
+from jitid.model.credential import USUAL_KINDS
 from jitid.policy.facts import has_purpose, local_time
 from jitid.policy.policy_request import SENSITIVITIES, PolicyRequest, Standing
 from jitid.values.text import label, quote, safe
@@ -153,7 +154,7 @@ def _audiences(request: PolicyRequest) -> Iterator[_RequestChange]:
 
 
 def _kind(request: PolicyRequest) -> Iterator[_RequestChange]:
-    for kind in ("jwt", "opaque"):
+    for kind in USUAL_KINDS:
         if kind != request.kind:
             yield _set(f"with --kind {kind}", kind=kind, template="")
 

@@ -4,6 +4,8 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.model.credential import USUAL_KINDS
+
 if TYPE_CHECKING:
     from datetime import tzinfo
 
@@ -87,7 +89,3 @@ class PolicyRequest(NamedTuple):
     def delegated(self) -> bool:
         """Whether an agent delegates by its own credential: there is a hop below the root delegator."""
         return self.depth > 0
-
-
-USUAL_KINDS = ("jwt", "opaque")
-"""The kinds that a rule need not name."""

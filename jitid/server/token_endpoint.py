@@ -10,7 +10,7 @@ from jitid.capabilities.issue.operations import Issue
 from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.issue.token_perform import new_task
 from jitid.errors import UsageError
-from jitid.model.credential import Kind
+from jitid.model.credential import TOKENS, Kind
 from jitid.model.request import IssueRequest
 from jitid.model.task import MAX_PURPOSE, SENSITIVITIES, check_task
 from jitid.server.oauth_errors import OAuthError, document, usage
@@ -44,8 +44,6 @@ _SORTS: dict[str, Sort] = {
 }
 _MADE = (f"{_TYPE}access_token", f"{_TYPE}jwt")
 """What an exchange can be asked for (RFC 8693, section 3)."""
-_BEARERS = (Kind.JWT, Kind.OPAQUE)
-"""What an access token can be: one text, and whoever shows it has its rights."""
 
 _OURS = "jitid_"
 _OWN = frozenset(
@@ -151,9 +149,9 @@ def _request(form: OAuthForm) -> IssueRequest:
         raise OAuthError("invalid_request", f"the sensitivities are {', '.join(SENSITIVITIES)}")
     if purpose is not None and len(purpose) > MAX_PURPOSE:
         raise OAuthError("invalid_request", f"the purpose is longer than {MAX_PURPOSE} characters")
-    if kind not in _BEARERS:
+    if kind not in TOKENS:
         # RFC 6749, section 5.1: what is answered is a token, in one text. Other kinds are for the operation Issue.
-        raise OAuthError("invalid_request", f"the kinds that are tokens are {', '.join(_BEARERS)}")
+        raise OAuthError("invalid_request", f"the kinds that are tokens are {', '.join(sorted(TOKENS))}")
     if narrower not in (None, "true", "false"):
         raise OAuthError("invalid_request", "jitid_allow_narrower is true or false")
     return IssueRequest(

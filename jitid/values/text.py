@@ -100,6 +100,11 @@ def operand(name: str) -> str:
     return f"-- {name}" if name.startswith("-") else name
 
 
+def ended(text: str) -> str:
+    """Return a text whose last line ends with a newline."""
+    return text if text.endswith("\n") else f"{text}\n"
+
+
 def safe(text: str) -> str:
     r"""Return the text with every character that acts or hides replaced by a visible escape.
 

@@ -21,7 +21,7 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.issuers.adopted_secret import reference_of
+from jitid.issuers.by_kind import reference_of
 from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
 from jitid.issuers.openbao.look_up import SecretReference
 from jitid.model.standing_secret import FOR_EVER

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.capabilities.directory.registry import KINDS
 from jitid.errors import UsageError
-from jitid.model.credential import MADE, Kind, sort_of
+from jitid.model.credential import MADE, USUAL_KINDS, Kind, sort_of
 from jitid.policy.cedar import Policy
 from jitid.policy.check import Problem, check
 from jitid.policy.default import default_files
@@ -515,7 +514,7 @@ def test_what_a_fact_can_be_is_what_requests_have() -> None:
     for word, one in zip(WORDS["context.kind"], MADE, strict=True):
         assert word == ("exec:NAME" if one is Kind.EXEC else one)
         assert sort_of(word) is one
-    assert set(KINDS) < set(WORDS["context.kind"])
+    assert set(USUAL_KINDS) < set(WORDS["context.kind"])
     for kind in WORDS["context.delegator_kind"]:
         assert check_delegator(f"{kind}:x") == f"{kind}:x"
     with pytest.raises(UsageError):

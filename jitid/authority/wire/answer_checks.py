@@ -12,7 +12,7 @@ from jitid.capabilities.issue import token_operations as tokens
 from jitid.capabilities.sweep import operations as sweep_operations
 from jitid.capabilities.trust import operations as trust_operations
 from jitid.errors import JitidError, StorageError
-from jitid.model.credential import PARTS, TOKENS, Kind
+from jitid.model.credential import PARTS, SHOWN
 from jitid.operation.base import Operation, Result
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def fitting(operation: Operation[Result], result: Result) -> Result:
 
 def _whole(operation: Operation[Any], issued: Issued) -> None:
     """Refuse credentials without a part that those of their kind have; the key may be the client's own."""
-    needed = {"token"} if issued.kind in (*TOKENS, Kind.JWT_SVID) else {*PARTS.get(issued.kind, ())} - {"key"}
+    needed = {"token"} if issued.kind in SHOWN else {*PARTS.get(issued.kind, ())} - {"key"}
     for one in issued.credentials:
         _must(needed <= set(one.secret.names), operation)
 

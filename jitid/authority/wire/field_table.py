@@ -57,7 +57,7 @@ from jitid.authority.wire.fields import (
 from jitid.capabilities.access.oidc import MAX_KEY
 from jitid.crypto.jws import ALGORITHMS
 from jitid.errors import UsageError
-from jitid.issuers.adopted_secret import ACCESS_KEY
+from jitid.issuers.aws_sts import ACCESS_KEY
 from jitid.issuers.issuer import MAX_CHAIN
 from jitid.keys.keyring import USES
 from jitid.model import standing_secret

@@ -13,7 +13,7 @@ from jitid.capabilities.adopt.store import AdoptedStore
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.targets.perform import targets_of
 from jitid.errors import JitidError, UsageError
-from jitid.issuers.adopted_secret import reference_of
+from jitid.issuers.by_kind import reference_of
 from jitid.ledger.retry import change
 from jitid.model.credential import Kind
 from jitid.model.standing_secret import FOR_EVER

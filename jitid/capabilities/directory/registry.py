@@ -14,7 +14,7 @@ from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model.agent import Agent
-from jitid.model.credential import Kind, State
+from jitid.model.credential import USUAL_KINDS, State
 from jitid.model.delegator import Delegator
 from jitid.model.ledger_rows import Selection
 from jitid.values.ids import identity_id
@@ -23,8 +23,6 @@ from jitid.values.scope import Scope, normalise, uncovered
 from jitid.values.text import check_text, label, operand
 from jitid.values.times import format_time
 
-KINDS = (Kind.JWT.value, Kind.OPAQUE.value)
-"""What an agent may be given unless it is said."""
 MAX_TTL = 3_600
 """How long a credential of an agent lives at most unless it is said, in seconds."""
 REVIEWED_EVERY = 90 * 86_400
@@ -165,7 +163,7 @@ def register(
         _checked_purpose(stated.purpose),
         scopes,
         stated.audiences or (),
-        stated.kinds or KINDS,
+        stated.kinds or USUAL_KINDS,
         stated.max_ttl or MAX_TTL,
         stated.concurrency,
         due.time(now),

@@ -12,7 +12,16 @@ from jitid.errors import ExpiredError, InvalidCredentialError, NotFoundError, Us
 from jitid.ledger import seal
 from jitid.ledger.lineage import MAX_GROUNDS as MAX_GROUNDS
 from jitid.ledger.signing_keys import KeyStore
-from jitid.model.credential import FORMER_PROOF, Credential, Kind, State, TokenUse, claimed_kinds, named_kind
+from jitid.model.credential import (
+    FORMER_PROOF,
+    UNSIGNED,
+    Credential,
+    Kind,
+    State,
+    TokenUse,
+    claimed_kinds,
+    named_kind,
+)
 from jitid.model.ledger_rows import Ancestor, Ground, Names, SigningKey, ancestors
 from jitid.redaction.token_format import CERTIFICATE, is_opaque, is_ssh_certificate
 from jitid.values import audience, strict_json
@@ -292,7 +301,7 @@ def _recognise_opaque(snapshot: View, text: str) -> Credential:
     if not is_opaque(text):
         raise InvalidCredentialError(MISTYPED)
     credential = CredentialStore(snapshot).find_credential("fingerprint", fingerprint(text))
-    if credential is not None and credential.kind != Kind.OPAQUE:
+    if credential is not None and credential.kind not in UNSIGNED:
         # What a target made may look like a token, and is none.
         credential = None
     if credential is None:

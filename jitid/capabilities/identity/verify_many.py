@@ -11,7 +11,7 @@ from jitid.capabilities.identity.task_store import TaskStore
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError
 from jitid.ledger import seal
-from jitid.model.credential import Credential, Kind
+from jitid.model.credential import UNSIGNED, Credential
 from jitid.model.ledger_rows import Ancestor, Names, SigningKey, ancestors
 from jitid.model.task import Task
 from jitid.redaction.token_format import CERTIFICATE, is_opaque, is_ssh_certificate
@@ -122,6 +122,6 @@ def _recognise(
     if one.parsed is not None:
         return introspection.as_remembered(by_jti.get(one.jti or ""), one.parsed, keys)
     credential = by_print.get(one.hashed)
-    if credential is None or credential.kind != Kind.OPAQUE:
+    if credential is None or credential.kind not in UNSIGNED:
         raise InvalidCredentialError(introspection.UNKNOWN)
     return credential

@@ -5,9 +5,9 @@ from __future__ import annotations
 from jitid.capabilities.identity import introspection
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue.issuance import Issued, IssuedCredential, record_at_target
-from jitid.capabilities.issue.mint import mint_of, names_of, new_ids, placed
+from jitid.capabilities.issue.mint import mint_of, names_of, new_ids, placed, signing_of
 from jitid.capabilities.issue.renewal import plan
-from jitid.capabilities.trust.signing import signing, usable_key
+from jitid.capabilities.trust.signing import usable_key
 from jitid.issuers import kube_cluster
 from jitid.issuers.issuer import Minted, Order
 from jitid.keys.keyring import Keyring
@@ -43,7 +43,7 @@ def attach(
     assert task is not None
     planned = plan(transaction, names, verified, task, request, terms)
     draft, kind = planned.draft, sort_of(request.kind)
-    needed = signing(kind, terms.algorithm_for(draft.audiences))
+    needed = signing_of(kind, terms.algorithm_for(draft.audiences))
     key = needed and usable_key(transaction, names, keyring, needed.algorithm, needed.use)
     mint = mint_of(kind, keyring, key)
     ((_, jti),) = new_ids(1)

@@ -22,9 +22,10 @@ from jitid.capabilities.issue.mint import (
     names_of,
     new_ids,
     placed,
+    signing_of,
 )
 from jitid.capabilities.issue.plan import IssuePlan
-from jitid.capabilities.trust.signing import current_key_of, signing, usable_key
+from jitid.capabilities.trust.signing import current_key_of, usable_key
 from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
 from jitid.issuers.issuer import Draft, Minted
 from jitid.keys.keyring import Keyring
@@ -189,7 +190,7 @@ def foresee(
 
     def mint_for(kind: Kind, algorithm: str) -> Mint:
         if (kind, algorithm) not in mints:
-            needed = signing(kind, algorithm)
+            needed = signing_of(kind, algorithm)
             key = None if needed is None else current_key_of(snapshot, keyring, needed.algorithm, needed.use)
             mints[kind, algorithm] = None if needed and key is None else mint_of(kind, keyring, key)
         mint = mints[kind, algorithm]
@@ -374,7 +375,7 @@ def _settled(
     def mint_for(kind: Kind, algorithm: str) -> Mint:
         found = mints.get((kind, algorithm))
         if found is None:
-            needed = signing(kind, algorithm)
+            needed = signing_of(kind, algorithm)
             key = needed and usable_key(transaction, names, keyring, needed.algorithm, needed.use)
             found = mints[kind, algorithm] = mint_of(kind, keyring, key)
         return found

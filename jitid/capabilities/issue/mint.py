@@ -6,13 +6,14 @@ import os
 import time
 from collections.abc import Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple, assert_never
+from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.capabilities.issue.plan import IssuePlan
 from jitid.errors import JitidError
 from jitid.issuers.issuer import Ids, Issuer, Minted, Order
+from jitid.issuers.kind_spec import Signing, spec_of
 from jitid.keys.keyring import Keyring
-from jitid.model.credential import Kind, never_made
+from jitid.model.credential import SIGNED, Kind, never_made
 from jitid.model.ledger_rows import SigningKey
 from jitid.model.request import IssueRequest
 from jitid.values.ids import credential_id, identity_id, new_uuid7s
@@ -21,9 +22,6 @@ from jitid.values.secret import Secret
 if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
-
-LISTED = frozenset({"jwt", "jwt-svid"})
-"""The kinds whose credentials name their place in a status list, where one is published."""
 
 
 class Mint(NamedTuple):
@@ -68,42 +66,26 @@ def make(settled: Sequence[GrantedRequest]) -> list[list[Minted]]:
     return minted
 
 
+def signing_of(kind: Kind, algorithm: str) -> Signing | None:
+    """Return the key that signs credentials of a kind, for an audience whose tokens have an algorithm.
+
+    None for unsigned credentials.
+    """
+    signing = spec_of(kind).signing
+    return None if signing is None else signing(algorithm)
+
+
 def mint_of(kind: Kind, keyring: Keyring, key: SigningKey | None) -> Mint:
-    """Return what makes credentials of that kind; a newcomer adds its kind here."""
-    match kind:
-        case Kind.JWT:
-            from jitid.issuers.jwt import JwtIssuer
-
-            assert key is not None
-            return Mint(JwtIssuer(keyring.load(key.kid, key.algorithm, key.public)), key)
-        case Kind.OPAQUE:
-            from jitid.issuers.opaque import OpaqueIssuer
-
-            return Mint(OpaqueIssuer(), None)
-        case Kind.JWT_SVID:
-            from jitid.issuers.jwt_svid import JwtSvidIssuer
-
-            assert key is not None
-            return Mint(JwtSvidIssuer(keyring.load(key.kid, key.algorithm, key.public)), key)
-        case Kind.X509_SVID:
-            from jitid.issuers.x509_svid import X509SvidIssuer
-
-            assert key is not None
-            assert key.certificates is not None
-            return Mint(
-                X509SvidIssuer(keyring.load(key.kid, key.algorithm, key.public), key.certificates), key
-            )
-        case Kind.SSH_CERT:
-            from jitid.issuers.ssh_cert import SshCertIssuer
-
-            assert key is not None
-            return Mint(SshCertIssuer(keyring.load(key.kid, key.algorithm, key.public)), key)
-        case Kind.AWS_STS | Kind.POSTGRES_ROLE | Kind.OPENBAO_LEASE | Kind.EXEC:
-            return Mint(None, None)
-        case Kind.ADOPTED:
-            raise never_made()
-        case _:
-            assert_never(kind)
+    """Return the mint of a kind; `key` is the key of its `signing`. Raises UsageError for adopted secrets."""
+    spec = spec_of(kind)
+    if spec.target is not None:
+        return Mint(None, None)
+    if spec.signed is not None:
+        assert key is not None
+        return Mint(spec.signed(keyring.load(key.kid, key.algorithm, key.public), key), key)
+    if spec.unsigned is None:
+        raise never_made()
+    return Mint(spec.unsigned(), None)
 
 
 def names_of(
@@ -119,7 +101,7 @@ def names_of(
 
     `url` is where such lists are published, if they are; `drawn` are the places that others of this change have.
     """
-    if url is None or mint.key is None or kind not in LISTED:
+    if url is None or mint.key is None or kind not in SIGNED:
         return [Ids(identity_id(uid), credential_id(jti)) for uid, jti in raw]
     from jitid.capabilities.trust.status_place import draw
 

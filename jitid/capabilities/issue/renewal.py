@@ -15,8 +15,8 @@ from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue import narrow
 from jitid.capabilities.issue import plan as planning
 from jitid.capabilities.issue.issuance import Issued, IssuedCredential
-from jitid.capabilities.issue.mint import mint_of, names_of, new_ids, placed
-from jitid.capabilities.trust.signing import signing, usable_key
+from jitid.capabilities.issue.mint import mint_of, names_of, new_ids, placed, signing_of
+from jitid.capabilities.trust.signing import usable_key
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.issuers.issuer import Draft, Order
 from jitid.keys.keyring import Keyring
@@ -97,7 +97,7 @@ def renew(
     _must_have_no_successor(predecessor)
     renewal = plan(transaction, names, verified, task, request, terms)
     draft, kind = renewal.draft, sort_of(predecessor.kind)
-    needed = signing(kind, terms.algorithm_for(draft.audiences))
+    needed = signing_of(kind, terms.algorithm_for(draft.audiences))
     key = needed and usable_key(transaction, names, keyring, needed.algorithm, needed.use)
     ((_, jti),) = new_ids(1)
     mint = mint_of(kind, keyring, key)

@@ -11,13 +11,14 @@ from jitid.capabilities.identity import introspection, revocation
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.inventory import retirement
 from jitid.capabilities.issue import issuance, provision
+from jitid.capabilities.issue.mint import signing_of
 from jitid.capabilities.sweep.canary_result import Canary, Fate
 from jitid.capabilities.targets import settle
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.ledger.retry import change
 from jitid.ledger.signing_keys import KeyStore
-from jitid.model.credential import MADE, is_outside
+from jitid.model.credential import MADE, PROOFS, is_outside
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import IssueRequest
 from jitid.model.target import Life, Probe
@@ -38,8 +39,6 @@ LIFETIME = 300
 """Seconds after which one is dead even if nothing else worked."""
 _PAUSE = 0.2
 """Seconds between two looks: some targets take a moment until all of them knows."""
-_KEYS = {"jwt-svid": ("jws", "ES256"), "x509-svid": ("x509", "ES256"), "ssh-cert": ("ssh", "EdDSA")}
-"""Kinds that are tried only if the ledger has a key for them: none is made for a canary."""
 
 
 def fly(context: Context, targets: Targets, chosen: tuple[str, ...], limit: int) -> Iterator[Canary]:
@@ -71,7 +70,8 @@ def _made_here(context: Context) -> list[str]:
     return [
         kind.value
         for kind in MADE
-        if not is_outside(kind.value) and (kind not in _KEYS or _KEYS[kind] in keys)
+        # The ledger gets no key for a canary. Every ledger has one for its own tokens.
+        if not is_outside(kind.value) and (kind not in PROOFS or signing_of(kind, "EdDSA") in keys)
     ]
 
 

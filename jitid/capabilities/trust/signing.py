@@ -4,45 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
 from jitid.keys.keyring import Keyring, Signer
 from jitid.ledger.retry import change
 from jitid.ledger.signing_keys import KeyChanges, KeyStore
-from jitid.model.credential import Kind
 from jitid.model.ledger_rows import Names, SigningKey
 
 if TYPE_CHECKING:
     from jitid.ledger.contract import Ledger
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
-
-
-class Signing(NamedTuple):
-    """Which key a kind of credential is signed with."""
-
-    use: str
-    algorithm: str
-
-
-def signing(kind: Kind, algorithm: str) -> Signing | None:
-    """Return what credentials of a kind are signed with; `algorithm` is the one that tokens to their audience have.
-
-    None for what nobody signs.
-    """
-    match kind:
-        case Kind.JWT:
-            return Signing("jws", algorithm)
-        case Kind.JWT_SVID:
-            # Federations take no Ed25519 (JWT-SVID, section 2.1).
-            return Signing("jws", "ES256")
-        case Kind.X509_SVID:
-            return Signing("x509", "ES256")
-        case Kind.SSH_CERT:
-            return Signing("ssh", "EdDSA")
-        case _:
-            return None
 
 
 def current_key_of(snapshot: View, keyring: Keyring, algorithm: str, use: str = "jws") -> SigningKey | None:

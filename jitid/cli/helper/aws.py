@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jitid.cli.invocation import Globals
 from jitid.cli.issue.obtain import hand_over, obtain
-from jitid.formats.secret_text import credential_process
+from jitid.issuers.aws_sts import credential_process
 from jitid.model.credential import Kind
 from jitid.system import output
 

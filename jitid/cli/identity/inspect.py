@@ -9,8 +9,9 @@ from jitid.capabilities.inventory.operations import Inspect, Inspection
 from jitid.cli import hints, record_rows
 from jitid.cli.invocation import Globals
 from jitid.formats.display import Display
+from jitid.issuers.kind_spec import spec_of
 from jitid.model.acceptance import accepted_until
-from jitid.model.credential import Credential, Kind, State, TokenUse, sort_of
+from jitid.model.credential import PROOFS, Credential, Kind, State, TokenUse, is_outside, sort_of
 from jitid.model.delegation import act_claim, actors_of
 
 if TYPE_CHECKING:
@@ -84,10 +85,6 @@ def inspect(given: Globals, subject: options.Subject = None) -> None:
     given.show(Display("jitid.inspect/1", shown, [row], one=True))
 
 
-_NO_BEARERS = (Kind.JWT_SVID, Kind.X509_SVID, Kind.SSH_CERT, Kind.ADOPTED)
-"""Kinds of which showing the credential is not enough, since its holder proves to have a key, or nothing here."""
-
-
 def _row(found: Inspection) -> dict[str, Any]:
     from jitid.values import strict_json
 
@@ -109,7 +106,7 @@ def _row(found: Inspection) -> dict[str, Any]:
         "nbf": credential.issued_at,
         "jti": credential.jti,
         "client_id": credential.agent,
-        "token_type": None if credential.kind in _NO_BEARERS else _token_type(credential),
+        "token_type": None if credential.kind in (*PROOFS, Kind.ADOPTED) else _token_type(credential),
         "txn": credential.task,
         "delegator_proof": credential.delegator_proof,
         "delegator_state": credential.delegator_state,
@@ -170,21 +167,13 @@ def _revocation_list(found: Inspection) -> dict[str, Any] | None:
     credential = found.credential
     if credential.ended_as in (None, State.EXPIRED):
         return None
-    match sort_of(credential.kind):
-        case Kind.SSH_CERT:
-            from jitid.issuers import ssh_cert
-
-            verb, serial = "keys krl", ssh_cert.serial_of(credential.jti)
-        case Kind.X509_SVID:
-            from jitid.issuers import x509_svid
-
-            verb, serial = "keys crl", x509_svid.serial_of(credential.jti)
-        case _:
-            return None
+    listing = None if is_outside(credential.kind) else spec_of(sort_of(credential.kind)).revocation_list
+    if listing is None:
+        return None
     return {
-        "verb": verb,
+        "verb": listing.verb,
         # As text, since it is wider than the numbers that every reader of JSON tells apart (RFC 8259, section 6).
-        "serial": str(serial),
+        "serial": str(listing.serial_of(credential.jti)),
         "ended_at": record_rows.time(credential.ended_at),
         "event": credential.ended_event,
         "honoured_until": record_rows.time(accepted_until(credential.expires_at)),

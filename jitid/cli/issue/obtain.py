@@ -14,8 +14,8 @@ from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.capabilities.targets.operations import Settle
 from jitid.cli.issue.request_input import stated_request
 from jitid.errors import JitidError, NotFoundError, OutputError, UsageError
+from jitid.model.credential import SHOWN
 from jitid.model.request import AttachRequest
-from jitid.operation.reach import LISTED
 from jitid.system import time_limit
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def obtain(
     }
     request, proof = stated_request(given, stated)
     request = request._replace(public_key=public_key, may_audience=())
-    if request.kind in LISTED:
+    if request.kind in SHOWN:
         # Without an audience in the request, an authority whose settings name no service makes an identity token.
         request = request._replace(audiences=request.audiences or given.config().many("audience"))
         if not request.audiences:
@@ -96,7 +96,7 @@ def obtain(
                         request.template,
                         request.public_key,
                         request.scopes,
-                        request.audiences if request.kind in LISTED else (),
+                        request.audiences if request.kind in SHOWN else (),
                         ttl=request.ttl,
                     ),
                     accept_clock=given.accept_clock,

@@ -17,10 +17,9 @@ from jitid.capabilities.run.token_place import RUN_SERVICE
 from jitid.capabilities.targets.operations import Settle
 from jitid.cli.issue.obtain import abandon
 from jitid.errors import JitidError, UsageError
-from jitid.formats.secret_text import text_of, usable_until
-from jitid.model.credential import Kind, is_outside, parse_kind
+from jitid.issuers.secret_text import text_of, usable_until
+from jitid.model.credential import SHOWN, Kind, is_outside, parse_kind
 from jitid.model.request import AttachRequest, MayAct
-from jitid.operation.reach import LISTED
 from jitid.values.text import quote
 from jitid.values.times import format_time
 
@@ -68,7 +67,7 @@ class _HeldSecret(NamedTuple):
 
 def of_services(wanted: Sequence[SecretRequest], audiences: tuple[str, ...]) -> list[SecretRequest]:
     """Return the secrets, those that are tokens for these services."""
-    return [one._replace(audiences=audiences) if one.kind in LISTED else one for one in wanted]
+    return [one._replace(audiences=audiences) if one.kind in SHOWN else one for one in wanted]
 
 
 def services(

@@ -80,3 +80,6 @@ class Profiles:
     def close(self) -> None:
         """Take the profiles away."""
         self._files.close()
+
+
+DELIVERY = Profiles

@@ -97,3 +97,6 @@ def _cluster(facts: Mapping[str, Any]) -> dict[str, Any]:
             "`kube_server` is no https address", "a token never crosses a network unencrypted"
         )
     return {"server": server} | ({} if authorities is None else {"certificate-authority": str(authorities)})
+
+
+DELIVERY = Clusters

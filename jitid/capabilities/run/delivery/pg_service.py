@@ -113,3 +113,6 @@ def _line(fields: Sequence[str]) -> str:
 
 def _is_line(text: str) -> bool:
     return "\n" not in text and "\r" not in text
+
+
+DELIVERY = Services

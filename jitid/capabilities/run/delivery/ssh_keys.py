@@ -45,3 +45,6 @@ class RunAgent:
     def _remove(self) -> None:
         with suppress(OSError):
             os.rmdir(self._folder)
+
+
+DELIVERY = RunAgent
