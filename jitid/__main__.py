@@ -1,4 +1,4 @@
-"""The entry point: answers `--version` and the shells' questions by itself, and leaves without tidying up."""
+"""The entry point: answers `--version` and shell completion directly, and exits without cleaning up the interpreter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 def main() -> None:
     """Run one command line and end the process with its exit status."""
-    # Nothing that is made while modules load becomes garbage; the command switches the collector on again.
+    # Loading modules makes no garbage; the command switches the collector on again.
     gc.disable()
     try:
         from jitid.system import output
@@ -20,25 +20,25 @@ def main() -> None:
         else:
             status = 0 if sys.argv[1:] in (["--version"], ["-V"]) and _say_version() else _run()
     except KeyboardInterrupt:
-        # Before `run` listens to signals there is nothing to clean up.
+        # Before `run` handles signals there is nothing to clean up.
         status = 130
     except BaseException as error:  # noqa: BLE001 - the last boundary: modules may fail to load, and errors to be told
         status = _fail(error)
     _end_programs()
-    # All output is written without buffers, so the interpreter can be left as it stands: taking it down
-    # costs more than a millisecond.
+    # All output is unbuffered, so the interpreter can be left without cleanup, which would cost more than a
+    # millisecond.
     os._exit(status)
 
 
 def _end_programs() -> None:
-    """Kill the programs of targets that the command no longer waits for; they do not end with the process."""
+    """Kill programs of targets that the command no longer waits for; they do not end with this process."""
     issuers = sys.modules.get("jitid.issuers.exec")
     if issuers is not None:
         issuers.end_running()
 
 
 def docker() -> None:
-    """Answer docker, which calls `docker-credential-jitid OPERATION`: no options could be named there."""
+    """Answer docker, which calls `docker-credential-jitid OPERATION` and passes no options."""
     sys.argv[1:1] = ["helper", "docker"]
     main()
 
@@ -72,7 +72,7 @@ def _run() -> int:
 
 
 def _fail(error: BaseException) -> int:
-    """Report what the boundary in `cli` could not, by the standard library alone; return the exit status."""
+    """Report an error that `cli` could not report, with the standard library alone; return the exit status."""
     try:
         message, hint, status, code = _told(error)
         line = _in_json(message, hint, code) if _asks_for_json() else None
@@ -84,7 +84,7 @@ def _fail(error: BaseException) -> int:
     except BaseException:  # noqa: BLE001 - out of memory, or standard error is closed: the status is all that is left
         status = 1
     words = (word for word in sys.argv[1:] if not word.startswith("-"))
-    # What runs commands keeps most numbers for theirs.
+    # Like `timeout`, `run` leaves the statuses below 125 to the command that it runs.
     return max(status, 125) if next(words, None) == "run" else status
 
 
@@ -100,7 +100,7 @@ def _told(error: BaseException) -> tuple[str, str | None, int, str]:
         found = None
     if found is not None:
         return *found, 2, "configuration"
-    # The message of a foreign exception may quote what it was given, so only its type is told.
+    # The message of a foreign exception may quote its input, so only its type is shown.
     hint = None if _debugs() else "the same command with --debug shows where it comes from"
     return f"internal error: {type(error).__name__}; this is a bug", hint, 1, "internal"
 

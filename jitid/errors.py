@@ -1,4 +1,4 @@
-"""The exit statuses of the command line, and the one hierarchy of errors that leads to them."""
+"""The exit statuses of the command line, and the hierarchy of errors that leads to them."""
 
 from collections.abc import Callable, Mapping
 from enum import IntEnum
@@ -8,7 +8,7 @@ from jitid.redaction.token_format import masked
 
 
 class ExitStatus(IntEnum):
-    """What a process of jitid says by its exit status; a stable interface."""
+    """The exit statuses of a jitid process; a stable interface."""
 
     OK = 0
     BUG = 1
@@ -24,76 +24,76 @@ class ExitStatus(IntEnum):
     INCOMPLETE = 11
     OUTPUT = 74
     TIMED_OUT = 124
-    """`run`: the command was ended at its last moment; this and what follows is as `timeout` and `env` have it."""
+    """`run`: the command reached its time limit. This and the higher statuses are those of `timeout` and `env`."""
     NOT_RUN = 125
     """`run`: refused, or failed before the command started."""
     CANNOT_EXECUTE = 126
-    """`run`: the command is there and cannot be executed."""
+    """`run`: the command exists but cannot be executed."""
     NO_COMMAND = 127
-    """`run`: there is no such command."""
+    """`run`: the command does not exist."""
 
 
 class JitidError(Exception):
-    """An error with a sentence for its reader, perhaps a hint, a stable code and one exit status.
+    """An error with a message for its reader, an optional hint, a stable code and one exit status.
 
-    The message is lower case without a final period: what was wrong, and what is unchanged. The hint says what
-    to do next.
+    The message is lower case without a final period: the fault, and the state that is unchanged. The hint is the next
+    step.
     """
 
     code = "error"
     exit_status = ExitStatus.BUG
     retryable = False
     unsure = False
-    """Whether what was requested was done is not known."""
+    """Whether it is unknown if the requested change was made."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
-        # The one gate of all doors: a value of the caller may stand in either, and a token is never echoed.
+        # Every message passes here: it may contain a value of the caller, and a token must never be repeated.
         self.message = masked(message)
         self.hint = hint and masked(hint)
         super().__init__(self.message)
         self.position: int | None = None
-        """Which of several requests it is about, counted from 0."""
+        """The number of the failed request among several, counted from 0."""
         self.inward = False
-        """It tells of the inside of whoever serves others, as where the database is: it is not for their callers."""
+        """Whether it reveals internal facts of a server, such as the place of the database, to be kept from callers."""
 
 
 class UsageError(JitidError):
-    """The command line or an operation's argument cannot be meant."""
+    """An invalid command line, or an invalid argument of an operation."""
 
     code = "usage"
     exit_status = ExitStatus.USAGE
 
 
 class ConfigurationError(JitidError):
-    """A configuration file, a policy file or a setting cannot be used."""
+    """An unusable configuration file, policy file or setting."""
 
     code = "configuration"
     exit_status = ExitStatus.USAGE
 
 
 class NewerSchemaError(JitidError):
-    """The ledger was written by a newer jitid; this one does not touch it."""
+    """A ledger that a newer jitid has written; this version does not change it."""
 
     code = "newer_schema"
     exit_status = ExitStatus.USAGE
 
 
 class NotFoundError(JitidError):
-    """No such id, task, agent or key; or a selection that matches nothing, dead or alive."""
+    """An unknown id, task, agent or key; or a selection that matches no records, live or ended."""
 
     code = "not_found"
     exit_status = ExitStatus.NOT_FOUND
 
 
 class IncompleteError(JitidError):
-    """A part of the input was not searched; the output covers the rest."""
+    """An incomplete search: a part of the input was skipped, and the output covers the rest."""
 
     code = "incomplete"
     exit_status = ExitStatus.INCOMPLETE
 
 
 class PolicyDeniedError(JitidError):
-    """The policy decision was not Allow; the message names the rule that said so."""
+    """A policy decision other than Allow; the message names the rule that decided."""
 
     code = "policy_denied"
     exit_status = ExitStatus.DENIED
@@ -107,20 +107,20 @@ class PolicyDeniedError(JitidError):
     ) -> None:
         super().__init__(message, hint)
         self.facts = dict(facts or {})
-        """What the audit log keeps of the denial: who asked for what, and which rules refused it."""
+        """The facts of the denial for the audit log: the caller, the request, and the rules that refused it."""
         self.about = about
-        """Of what there was too much, if that is all: `scope`, `audience` or `detail`."""
+        """The only excessive part of the request: `scope`, `audience` or `detail`; None if other parts were denied."""
         self.advice: Callable[[], str | None] | None = None
-        """Finds a better hint; it may ask the policy a thousand questions, and so is called when no lock is held."""
+        """Finds a better hint. It may need a thousand policy decisions, so it is called when no lock is held."""
 
     def advise(self) -> None:
-        """Find the hint, if that was left for later."""
+        """Find the hint, if that was postponed."""
         advice, self.advice = self.advice, None
         self.hint = (advice and advice()) or self.hint
 
 
 class ApprovalNeededError(PolicyDeniedError):
-    """The policy permits it as soon as others approve; what they must approve of is recorded with the denial."""
+    """A request that the policy permits after approval by others; the denial records the exact request."""
 
     code = "needs_approval"
 
@@ -136,21 +136,21 @@ class ApprovalNeededError(PolicyDeniedError):
     ) -> None:
         super().__init__(message, hint, facts)
         self.exact = exact
-        """The exact request, as its approval is bound to it."""
+        """The exact request, to which its approval is bound."""
         self.groups = groups
-        """Somebody of each of these has to approve."""
+        """The groups that must approve, with one member each."""
         self.missing = groups
-        """Those of them of whom nobody has yet, in the first of `requests`."""
+        """The groups that have not approved the first of `requests` yet."""
         self.asking = asking
-        """The rules that ask for it."""
+        """The rules that require approval."""
         self.others: list[ApprovalNeededError] = []
-        """Those of other requests that were made together with it."""
+        """The errors of other requests in the same batch."""
         self.requests: tuple[str, ...] = ()
-        """The ids under which they are recorded, this one's first; none before that, and in a dry run."""
+        """The ids of the recorded requests for approval, this one first; empty before recording, and in a dry run."""
 
 
 class StorageError(JitidError):
-    """The ledger is out of reach, busy, full or read-only; trying again may help."""
+    """A ledger that is out of reach, busy, full or read-only; a retry may succeed."""
 
     code = "storage"
     exit_status = ExitStatus.STORAGE
@@ -158,46 +158,46 @@ class StorageError(JitidError):
 
 
 class BusyError(StorageError):
-    """Others hold the ledger; trying again helps."""
+    """A ledger that others have locked; a retry helps."""
 
 
 class ConflictError(BusyError):
-    """Others changed the same at the same time, or shut it out: nothing of it is there, and it may be done again."""
+    """A conflict with a concurrent change or an exclusive lock: the ledger is unchanged, and a retry is safe."""
 
     patience = 0.0
-    """For how many seconds it is worth while to try again."""
+    """The seconds for which retries are worthwhile."""
     alone = False
-    """Whether it must have the ledger to itself then."""
+    """Whether the retry must have the ledger to itself."""
 
 
 class LostConnectionError(StorageError):
-    """The connection to the ledger was lost before anything was committed."""
+    """A connection to the ledger that was lost before anything was committed."""
 
     patience = 0.0
-    """For how many seconds it is worth while to try again."""
+    """The seconds for which retries are worthwhile."""
 
 
 class DiskError(StorageError):
-    """The disk did not answer for what was written: whatever would be built on it may be lost with it."""
+    """A disk that did not confirm a write: everything that depends on the written data may be lost with it."""
 
     unsure = True
 
 
 class RefusedError(JitidError):
-    """The backend does not serve this caller."""
+    """A backend that does not serve this caller."""
 
     code = "refused"
     exit_status = ExitStatus.REFUSED
 
 
 class ShownError(RefusedError):
-    """The caller was merely shown the token by which it asks, which gives no right."""
+    """Authentication with a token that was only presented to the caller, which gives it no right."""
 
     code = "shown"
 
 
 class UnauthenticatedError(RefusedError):
-    """The caller is not authenticated: it presents no credential, or one that is unknown or no longer valid."""
+    """A caller without authentication: it presents no credential, or an unknown or invalid one."""
 
     code = "unauthenticated"
     presented = False
@@ -205,47 +205,47 @@ class UnauthenticatedError(RefusedError):
 
 
 class IntegrityError(JitidError):
-    """A ledger, an audit chain, a key, a permission or the clock is not as it must be."""
+    """An invalid state of a ledger, an audit chain, a key, a permission or the clock."""
 
     code = "integrity"
     exit_status = ExitStatus.INTEGRITY
 
 
 class ClockError(IntegrityError):
-    """The clock is not to be believed, so that nothing can be judged by it."""
+    """A clock that cannot be trusted, so that no time can be checked with it."""
 
 
 class DamagedError(IntegrityError):
-    """The ledger's file cannot be read as one."""
+    """A ledger file that cannot be read as a ledger."""
 
 
 class InvalidCredentialError(JitidError):
-    """The credential is not valid: malformed, forged, expired, ended, unknown or meant for somebody else."""
+    """An invalid credential: malformed, forged, expired, ended, unknown or for another party."""
 
     code = "invalid_credential"
     exit_status = ExitStatus.INVALID
 
 
 class ExpiredError(InvalidCredentialError):
-    """The credential has expired; the hint says when, and what comes next (`times.over`)."""
+    """An expired credential; the hint states when it expired, and the next step (`times.over`)."""
 
 
 class PresenterError(InvalidCredentialError):
-    """The token of another issuer counts for another caller: for the client that it names, or its first presenter."""
+    """A token of another issuer that only another caller may present: the client in it, or its first presenter."""
 
     code = "wrong_presenter"
     exit_status = ExitStatus.REFUSED
 
 
 class PartialError(JitidError):
-    """Some of the work was done; the output says what was not."""
+    """Work that was done only in part; the output reports the rest."""
 
     code = "partial"
     exit_status = ExitStatus.PARTIAL
 
 
 class NotRunError(JitidError):
-    """A command could not be started."""
+    """A command that could not be started."""
 
     code = "not_run"
     exit_status = ExitStatus.NOT_RUN
@@ -256,16 +256,16 @@ class NotRunError(JitidError):
 
 
 class OutputError(JitidError):
-    """The output could not be written; a credential just made has been revoked."""
+    """Output that could not be written; a credential that was just made has been revoked."""
 
     code = "output"
     exit_status = ExitStatus.OUTPUT
     standard = False
-    """Standard output could not be written, and not a file."""
+    """Whether it was standard output that failed, and not a file."""
     outcome: str | None = None
-    """What became of what the command had done by then; the hint too, where nothing else is the next thing to do."""
+    """The result of the changes that the command had made by then; also the hint, without another next step."""
 
     def add(self, outcome: str) -> None:
-        """Say what became of what the command had done, unless that is said already."""
+        """Record the result of the command's changes, unless it is recorded already."""
         self.outcome = self.outcome or self.hint or outcome
         self.hint = self.outcome

@@ -1,1 +1,1 @@
-"""The authority: operations as values, and who performs them."""
+"""The authority: operations as values, and the code that performs them."""

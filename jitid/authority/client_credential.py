@@ -1,4 +1,4 @@
-"""The credential that a client comes with: from a file or a descriptor, private to its owner."""
+"""The credential with which a client authenticates: from a file or a descriptor, private to its owner."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
     from jitid.values.secret import Secret
 
 _ROOM = 4_096
-"""White space that may stand around it."""
+"""Maximum bytes of white space around the credential."""
 _OTHERS = 0o077
 _OTHERS_OF_SYSTEMD = 0o037
-"""Who may read a credential of systemd stands in an access list, whose mask shows as the rights of the group."""
+"""An ACL names the readers of a systemd credential; the mask of the ACL shows as the group permissions."""
 
 
 class FileBearer:
-    """A credential in a file; read whenever it is needed, since it may be replaced by its successor at any time."""
+    """A credential in a file, read at each use, since a successor may replace it at any time."""
 
     def __init__(self, path: str, *, systemd: bool = False) -> None:
-        """`systemd`: systemd put it there, and sees to who may read it."""
+        """With `systemd`, systemd wrote the file and controls read access."""
         self.place = f"the file {path}"
-        """Where it is, in words."""
+        """The place of the credential, for messages."""
         self._path = path
         self._refused = _OTHERS_OF_SYSTEMD if systemd else _OTHERS
 
     def read(self) -> Secret:
-        """Return what is there now.
+        """Return the current credential.
 
         Raises:
-            IntegrityError: others may read or write the file.
-            RefusedError: it is somebody else's.
-            UsageError: it cannot be read, or there is nothing in it.
+            IntegrityError: other users may read or write the file.
+            RefusedError: the file belongs to another user.
+            UsageError: the file cannot be read, or does not contain a credential.
 
         """
         what = f"the credential file {quote(self._path, 200)}"
@@ -67,16 +67,16 @@ class FileBearer:
 
 
 class DescriptorBearer:
-    """A credential that comes through a descriptor, once."""
+    """A credential that is read from a descriptor, once."""
 
     def __init__(self, descriptor: int) -> None:
         self.place = f"descriptor {descriptor}"
-        """Where it is, in words."""
+        """The place of the credential, for messages."""
         self._descriptor = descriptor
         self._found: Secret | None = None
 
     def read(self) -> Secret:
-        """Return it. Raises UsageError where there is none."""
+        """Return the credential. Raises UsageError if there is none."""
         if self._found is None:
             what = f"the credential at descriptor {self._descriptor}"
             try:
@@ -107,7 +107,7 @@ def _secret(data: bytes, what: str) -> Secret:
     from jitid.values.secret import Secret
 
     text = bare(data.decode("ascii", "replace"))
-    # It goes into a header, where a line break would begin another one.
+    # In a header, a line break would begin another header.
     if not text or len(text) > MAX_TOKEN or any(not "!" <= character <= "~" for character in text):
         raise UsageError(f"{what} is none: a credential is one line of visible ASCII characters")
     return Secret.single(text)

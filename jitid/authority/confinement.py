@@ -1,4 +1,4 @@
-"""What a process of this user can do beyond its own credential: read the signing key, act as a person, or neither."""
+"""The powers of a process of this user beyond its own credential: read the signing key, act as a person, or neither."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _PATIENCE = 5.0
 
 
 class SeenState(NamedTuple):
-    """A state, and what shows it."""
+    """A confinement state and the evidence for it."""
 
     confinement: Confinement
     reason: str
-    """In words, the subject included."""
+    """The evidence as a clause that names its subject."""
 
     @property
     def sentence(self) -> str:
-        """Return both in words."""
+        """Return the state and the evidence as text."""
         return f"{self.confinement.value.replace('-', ' ')}: {self.reason}"
 
 
 def examine(config: Config) -> SeenState:
-    """Return the state of this user, as far as the configuration leads: the worst that is found.
+    """Return the most severe state of this user that the configured ledger and authority show.
 
     Raises:
         UnexaminedError: there is no ledger yet, or the authority does not answer.
@@ -80,7 +80,7 @@ def _beside(config: Config) -> SeenState:
 
 
 def _of_folder(path: str) -> SeenState | None:
-    """Return what this user can do with the folder of a ledger or of its keys; None for nothing."""
+    """Return the state that this user's access to the folder of a ledger or its keys shows; None without access."""
     keys, database = os.path.join(path, folder.KEYS), os.path.join(path, folder.DATABASE)
     for key in _files(keys):
         if _mine(key) or _may(key, os.R_OK):
@@ -105,7 +105,7 @@ def _may(path: str, how: int) -> bool:
 
 
 def _mine(path: str) -> bool:
-    """Tell whether a file belongs to this user, who can change its mode then."""
+    """Return whether this user owns a file: the owner can change its mode."""
     try:
         return os.lstat(path).st_uid == os.geteuid()
     except OSError:
@@ -128,7 +128,7 @@ def _asking(config: Config, remote: str) -> SeenState:
     )
     if beside is not None and _is_its(config.ledger, told):
         return beside
-    # As the kernel names this user, without any credential.
+    # How the kernel identifies this user, without a credential.
     bare = _whoami(config, bare=True) if owner is not None else None
     if bare is not None:
         who = f"{bare.delegator or bare.caller} at {remote}, without any credential"
@@ -139,7 +139,7 @@ def _asking(config: Config, remote: str) -> SeenState:
             f"this user can read the credential of {told.caller} in {bearer.place}",
         )
     if os.environ.get(STARTED_BY) == str(os.geteuid()):
-        # The command does not learn where that credential is. It can look for it all the same.
+        # The command does not get the path of that credential, but it can search for the file.
         return SeenState(
             Confinement.PERSON_IMPERSONABLE,
             f"this user started the command with a credential for {remote} of their own, and can read it",
@@ -154,7 +154,7 @@ def _asking(config: Config, remote: str) -> SeenState:
 
 
 def _credential(config: Config) -> Bearer | None:
-    """Return the credential of the configuration, if this user can read it."""
+    """Return the configured credential, if this user can read it."""
     from jitid.authority.open_remote import credential
 
     found = credential(config)
@@ -168,7 +168,7 @@ def _credential(config: Config) -> Bearer | None:
 
 
 def _is_its(ledger: str, told: WhoAmI | None) -> bool:
-    """Tell whether a ledger on this machine may be that of the authority that has answered."""
+    """Return whether a ledger on this machine may belong to the authority that answered."""
     if told is None:
         return True
     try:
@@ -182,9 +182,9 @@ def _is_its(ledger: str, told: WhoAmI | None) -> bool:
 
 
 def _server(path: str) -> int | None:
-    """Return the user whose process listens on a socket; None where this user may not connect.
+    """Return the uid of the process that listens on a socket; None if this user may not connect.
 
-    Raises UnexaminedError where nothing listens.
+    Raises UnexaminedError if no process listens.
     """
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
@@ -201,7 +201,7 @@ def _server(path: str) -> int | None:
 
 
 def _whoami(config: Config, *, bare: bool = False) -> WhoAmI | None:
-    """Return whom the authority takes this user for; None where it does not serve them."""
+    """Return the caller that the authority recognises; None if it refuses this user."""
     from jitid.authority.open_remote import open_remote
     from jitid.authority.remote import RemoteAuthority
 

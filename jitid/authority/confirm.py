@@ -1,4 +1,4 @@
-"""What has ended in the ledger, ended at its target too before the command returns, or said not to be."""
+"""Settlement at targets: after a revocation in the ledger, targets revoke too, or the command reports the rest."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from jitid.operation.authority import Authority
 
 AT_ONCE = 20
-"""Seconds that targets have for a first try, whoever waits for it; their own time limits are mostly shorter."""
+"""Seconds that targets have for a first try; their own time limits are mostly shorter."""
 _LONGEST = 60
 _PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 def confirm(authority: Authority, ended: Ended, wait: int | None = None) -> Ended:
-    """Ask targets to end what has ended; return it with what they have confirmed, and what not.
+    """Have targets revoke the credentials of a revocation; return it with confirmed and open counts.
 
-    Without `wait`, in seconds, each is asked once.
+    Without `wait`, in seconds, each target gets one try.
     """
     if not ended.unsettled or (ended.event is None and not ended.earlier):
         return ended
     if wait is not None:
-        # Targets have the time that --wait gives them.
+        # The option --wait replaces the usual time limit.
         time_limit.lift()
-    # Of more than are named here nobody asks now.
+    # `earlier` does not list all of them; this call does not settle the rest.
     more = max(ended.unsettled - len(ended.earlier), 0) if ended.earlier else 0
     event = None if ended.earlier else ended.event
     deadline = monotonic() + (wait or 0)
@@ -61,7 +61,7 @@ def confirm(authority: Authority, ended: Ended, wait: int | None = None) -> Ende
 
 
 def sentence(ended: Ended) -> str | None:
-    """Return what became of it at targets, in words; None for what had nothing there."""
+    """Return the outcome at targets as text; None if no target is involved."""
     parts = []
     if ended.confirmed:
         parts.append(f"of {ended.confirmed} the target has confirmed that nothing is left there")
@@ -72,7 +72,7 @@ def sentence(ended: Ended) -> str | None:
 
 
 def must_be_confirmed(ended: Ended) -> None:
-    """Raise PartialError for what has ended in the ledger, and may still be taken at a target."""
+    """Raise PartialError if a target may still accept a revoked credential."""
     number = ended.unsettled + ended.unsupported
     if not number:
         return
@@ -107,7 +107,7 @@ def _told(left: Left) -> str:
 
 
 def settle_event(authority: Authority, event: int | None, warn: Callable[[str], None]) -> None:
-    """Ask targets to end what an event has ended, and warn of what they have not confirmed."""
+    """Have targets revoke the credentials that an event ended, and warn of unconfirmed ones."""
     if event is None:
         return
     try:
@@ -121,7 +121,7 @@ def settle_event(authority: Authority, event: int | None, warn: Callable[[str], 
 
 
 def confirm_quietly(authority: Authority, ended: Ended, warn: Callable[[str], None]) -> None:
-    """Ask targets to end what has ended, and warn of what they have not confirmed."""
+    """Have targets revoke the credentials of a revocation, and warn of unconfirmed ones."""
     try:
         must_be_confirmed(confirm(authority, ended))
     except PartialError as error:

@@ -1,6 +1,6 @@
-"""Who may ask for what: the roles of each operation, and what anybody may do about what is their own.
+"""The permissions of callers: the roles for each operation, and each caller's rights to its own objects.
 
-Whatever is not allowed here is refused, a new operation too.
+An operation that is not listed here is refused, so a new operation is refused too.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ if TYPE_CHECKING:
 
 
 class Duty(NamedTuple):
-    """Whose duty an operation is."""
+    """The callers that may request an operation."""
 
     roles: frozenset[str]
     anybody: bool = False
-    """Whoever is authenticated may ask: the operation itself carries the right to it, or looks who asks."""
+    """Every authenticated caller may request it: the operation contains its own authorization or checks the caller."""
     own: bool = False
-    """Whoever is authenticated may ask about what is their own."""
+    """Every authenticated caller may request it for its own objects."""
     reads: bool = False
-    """It changes nothing, and no event tells of it alone."""
+    """The operation changes nothing and writes no separate event."""
 
 
 def _for(*roles: str, anybody: bool = False, own: bool = False, reads: bool = False) -> Duty:
@@ -67,8 +67,8 @@ def _for(*roles: str, anybody: bool = False, own: bool = False, reads: bool = Fa
 
 
 DUTIES: dict[type[ops.Operation[Any]], Duty] = {
-    # Planning sees to it that nobody without the role issuer names another as the delegator; a parent's or a
-    # predecessor's token is the right to delegate or renew.
+    # Planning allows another delegator only with the role issuer. The token of a parent or a predecessor is the right
+    # to delegate or renew.
     issue_operations.Issue: _for("issuer", anybody=True),
     issue_operations.Renew: _for("issuer", anybody=True),
     issue_operations.AbandonRenewal: _for(anybody=True),
@@ -76,10 +76,10 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     identity_operations.HandBack: _for(anybody=True),
     identity_operations.Verify: _for("verifier", "responder", "auditor", own=True, reads=True),
     uses.Authorize: _for("verifier"),
-    # The subject's token says who delegates; without an actor's token the caller is who acts.
+    # The subject token names the delegator; without an actor token the caller is the actor.
     tokens.Exchange: _for("issuer", anybody=True),
     tokens.Introspect: _for("verifier", "responder", "auditor", "admin", reads=True),
-    # It looks who asks: holding a token that somebody presented gives no right to end it.
+    # The operation checks the caller: holding a token that a caller presented gives no right to revoke it.
     tokens.RevokeToken: _for("responder", anybody=True),
     trust_operations.PublishKeys: _for(anybody=True, reads=True),
     trust_operations.PublishSshAuthorities: _for(anybody=True, reads=True),
@@ -100,21 +100,21 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     inventory_operations.ShowTree: _for("responder", "auditor", own=True, reads=True),
     inventory_operations.ListTasks: _for("responder", "auditor", own=True, reads=True),
     inventory_operations.ShowTask: _for("responder", "auditor", own=True, reads=True),
-    # What belongs to somebody who is disabled falls to the responders.
+    # Responders handle the tasks of disabled delegators.
     inventory_operations.ShareTask: _for("responder", own=True),
     inventory_operations.GiveTask: _for("responder", own=True),
     inventory_operations.Revoke: _for("responder", own=True),
     inventory_operations.Retire: _for("responder", own=True),
-    # By the right of a token.
+    # The token in the request is the authorization.
     issue_operations.Attach: _for("issuer", anybody=True),
     targets.Settle: _for("responder", "sweeper", "admin", own=True),
     targets.ExamineTargets: _for("auditor", "admin", reads=True),
-    # What it makes may do nothing, and is ended at once.
+    # A canary has no rights and is revoked at once.
     sweep_operations.FlyCanaries: _for("sweeper", "admin"),
-    # Who adopts says who answers for something, and what ends it.
+    # Adoption sets the owner of a secret and its means of revocation.
     adoptions.Adopt: _for("admin"),
     adoptions.ChangeAdopted: _for("admin"),
-    # What counts as ended from then on is looked for no longer.
+    # jitid stops looking for a secret that is recorded as ended.
     adoptions.EndAdopted: _for("responder", "admin"),
     adoptions.ListAdopted: _for("responder", "auditor", "admin", reads=True),
     adoptions.ProbeAdopted: _for("responder", "auditor", "admin", reads=True),
@@ -141,19 +141,19 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     decisions_operations.StoredPolicy: _for("auditor", "admin", reads=True),
     decisions_operations.ReplayDecisions: _for("auditor", "admin", reads=True),
     decisions_operations.Explain: _for("auditor", "admin", reads=True),
-    # Whoever approves is proved as the person they are: no role makes an approver.
+    # Approvers prove their identity as a person; no role makes an approver.
     approvals.GrantApproval: _for(anybody=True),
     approvals.DenyApproval: _for(anybody=True),
     approvals.ListApprovals: _for("auditor", "admin", own=True, reads=True),
     approvals.FindApprovals: _for("auditor", "admin", own=True, reads=True),
     approvals.ShowApproval: _for("auditor", "admin", own=True, reads=True),
-    # The bootstrap credential stands for no role: it grants the first administrator access, and is spent by that.
+    # The bootstrap credential has no role: it grants the first administrator access, which uses it up.
     access.GrantAccess: _for("admin", BOOTSTRAP),
     access.RotateAccess: _for("admin", own=True),
     access.RevokeAccess: _for("admin", "responder", own=True),
     access.ListAccess: _for("auditor", "responder", "admin", reads=True),
     access.BootstrapAccess: _for(),
-    # Whoever serves others asks these of the authority itself, and nobody who is served does.
+    # The serving process itself performs these on the authority; callers that it serves may not.
     access.Authenticate: _for(),
     access.FindClientKeys: _for(),
     access.UseAssertion: _for(),
@@ -178,10 +178,10 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
 
 
 def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) -> ops.Operation[ops.Result]:
-    """Return an operation as a caller may ask for it: without a role as far as it is about what is their own.
+    """Return the operation that a caller may perform: without a role, narrowed to the caller's own objects.
 
     Raises:
-        RefusedError: they may not.
+        RefusedError: the caller may not perform it.
 
     """
     if caller.roles is None:
@@ -191,7 +191,7 @@ def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) ->
     _must_prove(caller, operation)
     token_rights.check(look, caller, operation)
     if getattr(operation, "accept_clock", False) and "admin" not in caller.roles:
-        # The time mark is everybody's: whoever moves it ends what others hold.
+        # All callers share the time mark: moving it can expire the credentials of others.
         raise _refusal(caller, frozenset({"admin"}), "to accept the clock as it is")
     _must_not_last(caller, operation)
     has_role = not duty.roles.isdisjoint(caller.roles)
@@ -211,10 +211,10 @@ def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) ->
 
 
 def must_have_duty(caller: Caller, kind: type[ops.Operation[Any]]) -> None:
-    """Refuse a caller that may not ask for such an operation, whatever is in it.
+    """Refuse a caller that may not request this kind of operation, with any arguments.
 
     Raises:
-        RefusedError: it has no role for it, and what is its own plays no part in it.
+        RefusedError: the caller lacks a role for it, and it is not available for the caller's own objects.
 
     """
     if caller.roles is None:
@@ -231,10 +231,10 @@ def must_still_be(
     operation: ops.Operation[ops.Result],
     before: ops.Operation[ops.Result],
 ) -> None:
-    """Refuse, before anything is changed, what a caller may not ask for any more, or what means something else by now.
+    """Check the permission again in the transaction, before any change.
 
     Raises:
-        RefusedError: their access has ended, or `operation` is no longer what it was allowed as.
+        RefusedError: the caller's access has ended, or `operation` now resolves to other objects than `before`.
 
     """
     if caller.roles is None:
@@ -258,11 +258,11 @@ _FOUND_OUT = (
     "proved_credential",
     "exchanged",
 )
-"""What of a request only this side says."""
+"""Fields of a request that only the authority may set."""
 
 
 def _must_prove(caller: Caller, operation: ops.Operation[Any]) -> None:
-    """Refuse a request that says itself whom a token proved: only this side looks at tokens."""
+    """Refuse a request that sets the result of a token check: only the authority verifies tokens."""
     requests = getattr(operation, "requests", None) or (getattr(operation, "request", None),)
     if any(getattr(one, name, None) for one in requests for name in _FOUND_OUT):
         raise RefusedError(
@@ -272,7 +272,10 @@ def _must_prove(caller: Caller, operation: ops.Operation[Any]) -> None:
 
 
 def _must_not_last(caller: Caller, operation: ops.Operation[Any]) -> None:
-    """Refuse a revocation list that counts for longer than usual: it hides for as long what is revoked meanwhile."""
+    """Refuse a revocation list with more than the usual lifetime: it hides later revocations for that long.
+
+    An admin may request it.
+    """
     if not isinstance(operation, certificates.PublishRevocations) or operation.lifetime is None:
         return
     from jitid.capabilities.trust.x509_authority import LIFETIME
@@ -283,19 +286,19 @@ def _must_not_last(caller: Caller, operation: ops.Operation[Any]) -> None:
 
 
 def has_role(caller: Caller | None, kind: type[ops.Operation[Any]]) -> bool:
-    """Tell whether a caller has a role for an operation; without one they may ask only about what is their own."""
+    """Return whether a caller has a role for an operation; without one it may request only its own objects."""
     return caller is None or caller.roles is None or not DUTIES[kind].roles.isdisjoint(caller.roles)
 
 
 def reads(operation: ops.Operation[Any]) -> bool:
-    """Tell whether an operation changes nothing."""
+    """Return whether an operation changes nothing."""
     duty = DUTIES.get(type(operation))
     return (duty is not None and duty.reads) or bool(getattr(operation, "dry_run", False))
 
 
 def _refusal(caller: Caller, roles: frozenset[str], what: str) -> RefusedError:
     held = ", ".join(sorted(caller.roles or ())) or "none"
-    # An operation for any caller has no role. Of callers only the bootstrap credential is refused it.
+    # An operation for any caller has no role; only the bootstrap credential is refused such an operation.
     anybody = "admin" if BOOTSTRAP in (caller.roles or ()) else "none that there is"
     needed = " or ".join(sorted(roles)) or anybody
     return RefusedError(
@@ -305,7 +308,7 @@ def _refusal(caller: Caller, roles: frozenset[str], what: str) -> RefusedError:
 
 
 def _is_own(snapshot: View, ours: Names, caller: Caller, operation: ops.Operation[Any]) -> bool:
-    """Tell whether an operation is about nothing but what the caller was issued, opened, asked for or decides on."""
+    """Return whether an operation is only about objects that the caller was issued, opened, requested or decides on."""
     match operation:
         case identity_operations.Verify(token=token):
             return _may_look_at(snapshot, ours, caller, token)
@@ -325,7 +328,7 @@ def _is_own(snapshot: View, ours: Names, caller: Caller, operation: ops.Operatio
                 _may_end(snapshot, ours, caller, token) for token in tokens
             )
         case targets.Settle(event=event, ids=ids) if event is not None or ids:
-            # Whoever has ended something may see to it that it has ended everywhere, and whoever may end it.
+            # A caller that ended something, or may end it, may have it settled at all targets.
             return (event is None or own_tasks.asked_by(snapshot, caller, event)) and all(
                 _was_issued(snapshot, caller, id_) or own_tasks.is_under(snapshot, caller, id_) for id_ in ids
             )
@@ -346,7 +349,7 @@ def _is_own(snapshot: View, ours: Names, caller: Caller, operation: ops.Operatio
 
 
 def _narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> ops.Operation[Any] | None:
-    """Return an operation as far as it is about what is the caller's own; None if that cannot be said of it."""
+    """Return an operation narrowed to the caller's own objects; None if it cannot be narrowed."""
     if isinstance(operation, approvals.ListApprovals):
         groups = visibility.groups_of(snapshot, caller)
         return operation.replace(within=groups) if groups else None
@@ -354,11 +357,11 @@ def _narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> 
 
 
 def _may_look_at(snapshot: View, names: Names, caller: Caller, token: Secret) -> bool:
-    """Tell whether a token descends from the caller, is the caller's own, or was issued at the caller's request."""
+    """Return whether a token descends from the caller, is the caller's own, or was issued at the caller's request."""
     from jitid.capabilities.identity import introspection
 
     try:
-        # Of the identity, since it may have been renewed between two looks at its file.
+        # Compare identities: the token may have been renewed between two reads of its file.
         found = introspection.recognise(snapshot, names, token.reveal(), shown=True).id
     except InvalidCredentialError:
         return False
@@ -366,14 +369,17 @@ def _may_look_at(snapshot: View, names: Names, caller: Caller, token: Secret) ->
 
 
 def _may_end(snapshot: View, names: Names, caller: Caller, token: Secret) -> bool:
-    """Tell whether the caller may end what a token is of (RFC 7009, section 2.1): not whoever was merely shown it."""
+    """Return whether the caller may revoke the credential of a token (RFC 7009, section 2.1).
+
+    A recipient to which the token was merely shown may not.
+    """
     from jitid.capabilities.identity import introspection
     from jitid.capabilities.issue.token_perform import must_be_own
 
     try:
         must_be_own(snapshot, caller, introspection.recognise(snapshot, names, token.reveal()))
     except InvalidCredentialError:
-        # What is wrong with it, the operation itself says.
+        # The operation itself reports why the token is invalid.
         return True
     except RefusedError:
         return False
@@ -381,26 +387,26 @@ def _may_end(snapshot: View, names: Names, caller: Caller, token: Secret) -> boo
 
 
 def _identity(snapshot: View, caller: Caller) -> str | None:
-    """Return the identity of the agent who asks; None for who is none."""
+    """Return the identity of the calling agent; None if the caller is not an agent."""
     found = visibility.held_by(snapshot, caller)
     return None if found is None else found.id
 
 
 def _was_issued(snapshot: View, caller: Caller, id_: str) -> bool:
-    """Tell whether something was issued at the request of the caller."""
+    """Return whether a credential or an identity was issued at the request of the caller."""
     sort, raw = parse_id(id_)
     if sort == "jti":
         found = CredentialStore(snapshot).find_credential("jti", raw)
         if found is None:
             return False
         raw = parse_id(found.id)[1]
-    # Renewals may have been asked for by whoever holds it.
+    # The holder may have requested the renewals, so the first credential counts.
     made = CredentialStore(snapshot).first_of(raw)
     return made is not None and own_tasks.asked_by(snapshot, caller, made.event)
 
 
 def _concerns(snapshot: View, caller: Caller, ids: tuple[str, ...]) -> bool:
-    """Tell whether requests for approval wait for the word of a group of the caller's, or were made by the caller."""
+    """Return whether each approval request waits for a group of the caller, or was made by the caller."""
     from jitid.capabilities.issue.approval_request import is_requester
 
     found = [ApprovalStore(snapshot).find(parse_approval_id(id_)) for id_ in ids]

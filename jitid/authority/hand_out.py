@@ -1,4 +1,4 @@
-"""Secrets that were just made, handed to their caller or revoked."""
+"""Delivery of new secrets to their caller; undelivered secrets are revoked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def hand_out(
     warn: Callable[[str], None],
     command: Callable[[str], str],
 ) -> None:
-    """Show secrets that were just made; whatever comes in between, none of them works without having been shown.
+    """Show new secrets; if that fails for any reason, revoke them.
 
     Raises:
         OutputError: they could not be written, and were revoked.

@@ -1,6 +1,7 @@
 """An authority for an agent that a process beside the ledger serves, such as the MCP server.
 
-The process may do anything with the ledger, and the agent may not. So the agent asks by its own token, as over HTTP.
+The process has full access to the ledger, and the agent does not. So the agent's own token authorizes each request, as
+over HTTP.
 """
 
 from __future__ import annotations
@@ -16,21 +17,20 @@ if TYPE_CHECKING:
 
 
 class HeldAuthority:
-    """Performs for the agent that holds a token what it may ask for."""
+    """An authority that performs operations with the rights of the agent that holds a token."""
 
     def __init__(self, within: LocalAuthority, token: Secret) -> None:
-        """Args are the authority of the serving process, which stays open, and the agent's token."""
+        """`within` is the authority of the serving process, which stays open; `token` is the agent's."""
         self._within = within
         self._token = token
 
     def perform(self, operation: Operation[Result]) -> Result:
-        """Perform an operation as the agent and return its answer, or raise a `JitidError` that says why not.
+        """Perform an operation as the agent and return its answer; raise a `JitidError` if it fails.
 
-        Raises, besides what the operation itself raises:
+        Raises, besides the errors of the operation:
             InvalidCredentialError: the agent's token is not valid.
-            ShownError: it is for services.
-            RefusedError: the agent may not ask for it.
-
+            ShownError: the token is for services.
+            RefusedError: the agent may not perform it.
         """
         within = self._within
         if getattr(operation, "accept_clock", False):
@@ -44,9 +44,9 @@ class HeldAuthority:
         try:
             return within.serving(caller, counted=False).perform(operation)
         except RefusedError:
-            # If the token has ended meanwhile, the error says so.
+            # If the token has ended meanwhile, this raises the error for that.
             within.holder(self._token, operation)
             raise
 
     def close(self) -> None:
-        """Release nothing: the authority is another's."""
+        """Do nothing: the serving process owns the authority."""

@@ -1,4 +1,4 @@
-"""The authority in this process: it takes each operation to the layers below."""
+"""The authority in this process: it dispatches each operation to the module that performs it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 
 class LocalAuthority:
-    """Performs operations on a ledger and a keyring that this process holds.
+    """An authority over a ledger and a keyring that this process holds.
 
-    What an operation needs is loaded when it comes.
+    The modules that an operation needs are loaded at its first use.
     """
 
     def __init__(
@@ -50,12 +50,11 @@ class LocalAuthority:
         targets: Callable[[], Targets] | None = None,
         accepts_clock: bool = False,
     ) -> None:
-        """Args are suppliers where having the thing costs time: policy and issuers are read when first used.
+        """Store the parts. Suppliers are called at first use, since policy and issuers are slow to read.
 
-        `audiences` are those that `verify` expects unless told otherwise (none: the ledger's issuer); `timeout`, in
-        seconds, bounds what is fetched from issuers of ID tokens. `caller` is whom it serves, if it serves somebody.
-        `targets` are those of the configuration; None where there is none. `accepts_clock` says that the ledger
-        accepts the clock already.
+        `audiences` are the default audiences of `verify` (empty: the ledger's issuer). `timeout`, in seconds, limits
+        requests to issuers of ID tokens. `caller` is the caller that it serves, if any. `targets` supplies the targets
+        of the configuration; None if it has none. `accepts_clock` states that the ledger already accepts the clock.
         """
         self._ledger = ledger
         self._keyring = keyring
@@ -69,25 +68,25 @@ class LocalAuthority:
         self._accepts_clock = accepts_clock
         self._asked: ops.Operation[Any] | None = None
         self.places: tuple[str, ...] = ()
-        """The addresses at which it is served."""
+        """The addresses at which the authority is served."""
         self.tally: ReadTally | None = None
-        """What those who are served read and were refused; authorities of one process may share it."""
+        """Counts of the callers' reads and refusals; authorities of one process may share it."""
 
     @property
     def names(self) -> Names:
-        """What the ledger is called, and whose issuer it is, as far as is known: `names_now` looks."""
+        """The names of the ledger and its issuer, as last read; `names_now` reads them again."""
         return self._ledger.names
 
     def names_now(self) -> Names:
-        """Return what the ledger is called now: somebody else may have changed its issuer."""
+        """Return the current names of the ledger: another process may have changed its issuer."""
         with self._ledger.glance() as snapshot:
             return snapshot.names
 
     def admitted(self, caller: Caller) -> Caller:
-        """Return a caller without a credential, such as one over a socket, unless they are disabled.
+        """Return a caller without a credential, such as one over a socket, unless the caller is disabled.
 
         Raises:
-            RefusedError: they are.
+            RefusedError: the caller is disabled.
 
         """
         from jitid.capabilities.access.grant import must_hold
@@ -97,10 +96,10 @@ class LocalAuthority:
         return caller
 
     def serving(self, caller: Caller, *, counted: bool = True) -> ServingAuthority:
-        """Return the same authority as it serves somebody.
+        """Return this authority as it serves `caller`.
 
-        It refuses what their roles do not allow, and every event that it writes is by them. With `counted`, the audit
-        log gets the numbers of what they look at.
+        It refuses operations beyond the caller's roles, and its audit events name the caller. With `counted`, the
+        audit log gets the counts of the caller's reads.
         """
         from jitid.authority.read_counts import ReadTally
         from jitid.authority.served import ServingAuthority
@@ -109,7 +108,7 @@ class LocalAuthority:
         tally = self.tally or ReadTally()
         if counted:
             self.tally = tally
-        # Over a socket the name is a login, which may delegate as somebody else.
+        # Over a socket the name is a login, which may delegate under another name.
         acts_as = None if caller.delegator in (None, caller.name) else caller.delegator
         facts = {
             "by_id": caller.identity,
@@ -131,14 +130,14 @@ class LocalAuthority:
         return ServingAuthority(within, acting, caller, tally)
 
     def holder(self, token: Secret, operation: ops.Operation[Any]) -> Caller:
-        """Return the agent that holds a token, and asks by it for an operation.
+        """Return the agent that holds a token and requests an operation.
 
-        That it may not is recorded where the operation would change something.
+        A denial is recorded if the operation would change something.
 
         Raises:
             IntegrityError: the ledger is sealed.
-            InvalidCredentialError: it is not valid; the message says why.
-            ShownError: it is for services.
+            InvalidCredentialError: the token is not valid; the message gives the reason.
+            ShownError: the token is for services.
 
         """
         from jitid.authority import guard
@@ -156,12 +155,12 @@ class LocalAuthority:
             raise
 
     def accept_clock(self) -> None:
-        """Accept the clock as it is, and record that if it has jumped."""
+        """Accept the current clock, and record it if the clock has jumped."""
         with self._ledger.write(accept_clock=True):
             pass
 
     def perform(self, operation: ops.Operation[ops.Result]) -> ops.Result:
-        """Perform an operation and return its answer, or raise a `JitidError` that says why not."""
+        """Perform an operation and return its answer; raise a `JitidError` if it fails."""
         if getattr(operation, "accept_clock", False) and not self._accepts_clock:
             return self.accepting().perform(operation)
         self._asked = operation
@@ -172,9 +171,9 @@ class LocalAuthority:
         return cast("ops.Result", performer(type(operation)).perform(self._context, operation))
 
     def accepting(self, *, owns: bool = False) -> LocalAuthority:
-        """Return the same authority with a clock that is accepted: by whatever writes, and by no look.
+        """Return this authority over a ledger whose next write accepts the clock. Reads judge by the time mark.
 
-        Looks refuse a clock that is far behind the time mark, and operations look before they write. With `owns`,
+        By default, reads refuse a clock far behind the time mark, and operations read before they write. With `owns`,
         closing it closes the ledger.
         """
         from jitid.ledger.accept_clock import AcceptingLedger
@@ -182,20 +181,23 @@ class LocalAuthority:
         return self._on(AcceptingLedger(self._ledger, owns=owns), accepts_clock=True)
 
     def look_at_names(self, issuer: str | None = None) -> Naming:
-        """Return the names of the issuer, and what lives under them. Raises UsageError if it cannot get the name."""
+        """Return the names of the issuer and its live credentials.
+
+        Raises UsageError if `issuer` is not available as its next name.
+        """
         from jitid.capabilities.trust import own_issuer
 
         return own_issuer.look(self._ledger, issuer)
 
     def set_issuer(self, issuer: str, *, accept_clock: bool) -> Naming:
-        """Give the issuer another name. Raises UsageError if that is its name, or one of a service."""
+        """Rename the issuer. Raises UsageError if it has that name already, or a service has it."""
         from jitid.capabilities.trust import own_issuer
 
         return own_issuer.set_issuer(self._ledger, issuer, accept_clock=accept_clock)
 
     @contextmanager
     def in_one_view(self) -> Iterator[LocalAuthority]:
-        """Yield the same authority, for one request: whatever is read for it comes out of one view of the ledger."""
+        """Yield this authority for one request: all reads of the request use the same view of the ledger."""
         from jitid.ledger.one_view import OneViewLedger
 
         ledger = OneViewLedger(self._ledger)
@@ -205,7 +207,7 @@ class LocalAuthority:
             ledger.close()
 
     def _on(self, ledger: Ledger, *, accepts_clock: bool = False) -> LocalAuthority:
-        """Return the same authority on another form of its ledger."""
+        """Return this authority over another form of its ledger."""
         within = LocalAuthority(
             ledger,
             self._keyring,
@@ -221,7 +223,7 @@ class LocalAuthority:
         return within
 
     def check_issuing(self) -> None:
-        """Check that it could issue now: the policy is in order, and a key that signs for the ledger is here.
+        """Check that the authority can issue now: the policy is valid, and the signing key of the ledger is here.
 
         Raises:
             ConfigurationError: the policy cannot be used.
@@ -239,7 +241,7 @@ class LocalAuthority:
         _ = self._agreed
 
     def tell_counts(self) -> None:
-        """Write to the audit log what those who are served read and were refused, if it is time to."""
+        """Write the counts of reads and refusals to the audit log if they are due."""
         if self.tally is not None and self.tally.due:
             self.tally.tell(self._ledger)
 
@@ -254,7 +256,7 @@ class LocalAuthority:
     def _context(self) -> Context:
         from jitid.operation.context import Context
 
-        # It must not become an attribute: it refers to the authority, and the two would keep each other in memory.
+        # Not an attribute: it refers to the authority, and the two would keep each other in memory.
         return Context(
             self._ledger,
             self._keyring,

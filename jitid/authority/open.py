@@ -1,4 +1,4 @@
-"""From configuration to an authority: the only place that picks implementations."""
+"""The choice of implementations: the only place that turns the configuration into an authority."""
 
 from __future__ import annotations
 
@@ -40,24 +40,23 @@ _RENAME = "jitid ledger issuer set URL"
 
 
 def open_authority(config: Config, *, patience: float | None = None, accept_clock: bool = False) -> Authority:
-    """Return the authority that the configuration names: one elsewhere, or that over a ledger that exists.
+    """Return the configured authority: a remote one, or one over an existing ledger.
 
-    It waits for the answers of that, or for other writers, for as long as the configuration says, or for `patience`
-    seconds if that is less. With `accept_clock`, whatever is performed accepts the clock of a ledger here: also the
-    looks that come before the change that a command makes.
+    It waits for remote answers or for other writers as long as the configuration says, or at most `patience` seconds.
+    With `accept_clock`, operations on a local ledger accept its clock, including the reads before a change.
 
     Raises:
         StorageError: there is no ledger.
-        IntegrityError: it is damaged, or open to others.
+        IntegrityError: the ledger is damaged, or open to others.
 
     """
     return _remote(config, patience) or open_local(config, patience=patience, accept_clock=accept_clock)
 
 
 def as_holder(config: Config, authority: Authority, token: Secret) -> Authority:
-    """Return the authority that the configuration names as it serves the agent that holds a token.
+    """Return the configured authority as it serves the agent that holds a token.
 
-    One elsewhere finds out by itself who asks.
+    A remote authority identifies its caller itself.
     """
     if config.remote is not None:
         return authority
@@ -68,9 +67,9 @@ def as_holder(config: Config, authority: Authority, token: Secret) -> Authority:
 
 
 def open_if_there(config: Config, *, accept_clock: bool = False) -> Authority | None:
-    """Return the authority that the configuration names; None if it names none, and there is no ledger either.
+    """Return the configured authority; None if the configuration names none and there is no ledger.
 
-    Raises as `open_authority` does where it names one.
+    Raises the errors of `open_authority` if the configuration names one.
     """
     if config.remote is None and config.origin("ledger") == "default" and not folder.exists(config.ledger):
         return None
@@ -84,14 +83,15 @@ def open_local(
     issuer: str | None = None,
     accept_clock: bool = False,
 ) -> LocalAuthority:
-    """Return the authority over a ledger that exists.
+    """Return the authority over an existing ledger.
 
-    It waits for other writers for as long as the configuration says, or for `patience` seconds if that is less. The
-    configuration may state `issuer` already, which is to become the ledger's. `accept_clock` is as of `open_authority`.
+    It waits for other writers as long as the configuration says, or at most `patience` seconds. `issuer` is the
+    ledger's next issuer, which the configuration may already state. `accept_clock` has the meaning of
+    `open_authority`.
 
     Raises:
-        StorageError: there is none.
-        IntegrityError: it is damaged, or open to others.
+        StorageError: there is no ledger.
+        IntegrityError: the ledger is damaged, or open to others.
 
     """
     place = place_of(config)
@@ -102,7 +102,7 @@ def open_local(
 
 
 def watch(config: Config) -> Callable[[], None]:
-    """Return a check that the configuration still leads to the same ledger, complete and private.
+    """Return a check that the configuration still selects the same ledger, complete and private.
 
     The check raises the errors of `open_authority`, and StorageError if the ledger was replaced.
     """
@@ -111,7 +111,7 @@ def watch(config: Config) -> Callable[[], None]:
 
 
 def policy_mark(config: Config) -> object:
-    """Return what is another as soon as a file is put into the folder of the policy, changed there or taken away."""
+    """Return a value that changes when a file in the policy folder is added, changed or removed."""
     if config.remote is not None:
         return None
     place = config.text("policy") or os.path.join(home_path(config), folder.POLICY)
@@ -119,19 +119,19 @@ def policy_mark(config: Config) -> object:
         with os.scandir(place) as entries:
             found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
     except OSError:
-        # What is wrong with it, whoever reads it will say.
+        # The reader of the policy reports the error.
         return None
-    # Not by when they were written: a copy may keep the time of what it was copied from.
+    # The modification time does not count: a copy may keep that of its original.
     return sorted(
         (name, status.st_ino, status.st_size, status.st_mode, status.st_ctime_ns) for name, status in found
     )
 
 
 def open_for_issue(config: Config, operation: Issue, note: Callable[[str], None]) -> Authority:
-    """Return the authority that is to perform `operation`; the first use makes its ledger, and says so.
+    """Return the authority for `operation`; the first use creates its ledger and reports that to `note`.
 
     Raises:
-        UsageError: the operation cannot be meant; no ledger is made for that.
+        UsageError: the operation is invalid; no ledger is created for it.
         StorageError: it delegates from a credential, and there is no ledger that could have issued it.
 
     """
@@ -150,25 +150,25 @@ def open_for_issue(config: Config, operation: Issue, note: Callable[[str], None]
     except (UsageError, ConfigurationError):
         raise
     except JitidError:
-        # A denial is for the new ledger to remember.
+        # The new ledger must record a denial.
         pass
     return open_or_create_authority(config, note)
 
 
 def open_or_create_authority(config: Config, note: Callable[[str], None]) -> Authority:
-    """Return the authority elsewhere, or that over the ledger; the first use makes that, and says so through `note`.
+    """Return the remote authority, or the one over the ledger, which the first use creates.
 
-    Raises as `open_or_create_local` does.
+    A creation is reported to `note`. Raises the errors of `open_or_create_local`.
     """
     return _remote(config) or open_or_create_local(config, note)
 
 
 def open_or_create_local(config: Config, note: Callable[[str], None]) -> LocalAuthority:
-    """Return the authority over the ledger; the first use makes it, and says so through `note`.
+    """Return the authority over the ledger; the first use creates it and reports that to `note`.
 
     Raises:
-        StorageError: there is no room for it, or no right to make it.
-        IntegrityError: a part of it is missing, damaged, or open to others.
+        StorageError: the disk is full, or this user may not create the ledger.
+        IntegrityError: a part of the ledger is missing, damaged, or open to others.
 
     """
     place = place_of(config)
@@ -188,7 +188,7 @@ def open_or_create_local(config: Config, note: Callable[[str], None]) -> LocalAu
 
 
 def open_for_preview(config: Config) -> Authority:
-    """Return the authority elsewhere, or that over the ledger; over an empty one in memory if there is none yet."""
+    """Return the remote authority, or the one over the ledger; over an empty ledger in memory if there is none yet."""
     remote = _remote(config)
     if remote is not None:
         return remote
@@ -202,11 +202,11 @@ def open_for_preview(config: Config) -> Authority:
 
 
 def examine(config: Config) -> list[Check]:
-    """Return what the checks of the ledger and its keys say; nothing there is changed, nor must it be in order.
+    """Return the results of the checks of the ledger and its keys. The ledger may be damaged, and is not changed.
 
     Raises:
-        IntegrityError: a file of the database is a link or no plain file.
-        StorageError: the database is missing, or out of reach.
+        IntegrityError: a file of the database is a link or not a regular file.
+        StorageError: the database is missing, or cannot be reached.
 
     """
     from jitid.capabilities.integrity.operations import Examine
@@ -215,20 +215,20 @@ def examine(config: Config) -> list[Check]:
 
     place = sweep_head(config)
     head = None
-    # Before the ledger, which only grows: what a sweep keeps meanwhile is of events that this look may not see.
+    # Read the head before the ledger: a later head may cover events that this snapshot does not contain.
     if place is not None and os.path.lexists(place):
-        # What cannot be opened is for those to tell of who look at permissions.
+        # The permission checks report a file that cannot be opened.
         with suppress(OSError):
             head = (place, bare(read_regular(place, MAX_TOKEN).decode("utf-8", "replace")))
     return look(config, Examine(stated=_stated(config), head=head))
 
 
 def look(config: Config, operation: Operation[Result]) -> Result:
-    """Return the answer to an operation that only looks; not even a schema is brought up to date for it.
+    """Return the answer to a read-only operation, without a migration of the schema.
 
     Raises:
-        IntegrityError: a file of the database is a link or no plain file.
-        StorageError: the database is missing, or out of reach.
+        IntegrityError: a file of the database is a link or not a regular file.
+        StorageError: the database is missing, or cannot be reached.
 
     """
     place = place_of(config)
@@ -238,7 +238,7 @@ def look(config: Config, operation: Operation[Result]) -> Result:
 
 
 def sweep_limits(config: Config) -> Thresholds:
-    """Return from where on the configuration takes something for a finding."""
+    """Return the thresholds from which a sweep reports a finding."""
     from jitid.capabilities.sweep.thresholds import Thresholds
 
     own = {name: config.get(f"sweep_{name}") for name in Thresholds._fields if name != "known_only"}
@@ -246,9 +246,9 @@ def sweep_limits(config: Config) -> Thresholds:
 
 
 def sweep_head(config: Config) -> str | None:
-    """Return the file that keeps the signed audit head up to which a sweep found the chain whole.
+    """Return the file with the signed audit head up to which a sweep verified the chain.
 
-    None where an authority elsewhere is asked: it keeps nothing for its callers.
+    None for a remote authority: it keeps no such file for its callers.
     """
     if config.remote is not None:
         return None
@@ -256,7 +256,7 @@ def sweep_head(config: Config) -> str | None:
 
 
 def place_of(config: Config) -> LedgerPlace:
-    """Return the place of the ledger that the configuration names.
+    """Return the place of the configured ledger.
 
     Raises:
         ConfigurationError: the address is of an unknown kind.
@@ -272,7 +272,7 @@ def place_of(config: Config) -> LedgerPlace:
 
 
 def must_be_beside(config: Config) -> None:
-    """Raise UsageError if an authority elsewhere is asked, whose ledger is not here."""
+    """Raise UsageError if the configuration names a remote authority: its ledger is elsewhere."""
     if config.remote is not None:
         raise UsageError(
             f"this only makes sense beside the ledger, and {config.remote} has its own elsewhere",
@@ -284,7 +284,7 @@ def folder_of(url: str) -> str:
     """Return the folder that a ledger's address names.
 
     Raises:
-        ConfigurationError: it names a ledger of a sort that this jitid does not have.
+        ConfigurationError: the address is of a kind that jitid does not support, or its path is not absolute.
 
     """
     if url.startswith("sqlite://"):
@@ -302,7 +302,7 @@ def folder_of(url: str) -> str:
 
 
 def _remote(config: Config, patience: float | None = None) -> RemoteAuthority | None:
-    """Return the authority elsewhere, if the configuration names one."""
+    """Return the remote authority, if the configuration names one."""
     if config.remote is None:
         return None
     from jitid.authority.open_remote import open_remote
@@ -311,13 +311,13 @@ def _remote(config: Config, patience: float | None = None) -> RemoteAuthority | 
 
 
 def room(config: Config) -> int | None:
-    """Return how many characters of strings can be asked about at once; None where there is no bound."""
-    # An authority takes a mebibyte unless it is told to take more or less (serve_body).
+    """Return the maximum number of characters of strings in one request; None if unlimited."""
+    # By default an authority accepts one mebibyte per request (serve_body).
     return None if config.remote is None else 700_000
 
 
 def is_address(url: str) -> bool:
-    """Tell whether the address of a ledger is one of a database."""
+    """Return whether the address of a ledger is that of a database."""
     return url.startswith(("postgresql://", "postgres://"))
 
 
@@ -327,7 +327,7 @@ def home_path(config: Config) -> str:
 
 
 def place_text(url: str) -> str:
-    """Return the address of a ledger as it may be shown."""
+    """Return the address of a ledger for display, without its passwords."""
     if not is_address(url):
         return url
     from jitid.ledger.postgres.address import shown
@@ -369,7 +369,7 @@ def _first_policy() -> Sequence[tuple[str, str]]:
 
 
 def caller() -> str:
-    """Return the login of whoever runs this process, or its number where it has no name."""
+    """Return the login name of this process's user, or the uid if it has no name."""
     return _login(os.getuid())
 
 
@@ -402,7 +402,7 @@ def _new_names(config: Config) -> Names:
 
 
 def _stated(config: Config, issuer: str | None = None) -> dict[str, str | None]:
-    """Return the names that the configuration states, but for an issuer that is to become the ledger's."""
+    """Return the names that the configuration states, without an issuer that is about to become the ledger's."""
     stated = {what: config.text(what) for what in ("issuer", "trust_domain")}
     return {**stated, "issuer": None} if issuer is not None and stated["issuer"] == issuer else stated
 
@@ -422,7 +422,7 @@ def _over(config: Config, ledger: Ledger, place: LedgerPlace) -> LocalAuthority:
 
 
 def _targets(config: Config, ledger: Ledger, keyring: Keyring) -> Callable[[], Targets]:
-    """Return what supplies the targets of the configuration, read when they are first asked for."""
+    """Return a supplier of the configured targets, which reads them at its first call."""
     found: list[Targets] = []
 
     def supply() -> Targets:
@@ -432,14 +432,14 @@ def _targets(config: Config, ledger: Ledger, keyring: Keyring) -> Callable[[], T
             def signer() -> Signer:
                 from jitid.capabilities.trust.signing import signer_of
 
-                # AWS takes no Ed25519.
+                # AWS does not accept Ed25519.
                 return signer_of(ledger, keyring, "ES256")
 
             names = ledger.names
             found.append(
                 Targets(config.targets(), names.issuer, trust_domain=names.trust_domain, signer=signer)
             )
-        # Somebody may have changed it since.
+        # Another process may have changed the issuer since.
         found[0].issuer = ledger.names.issuer
         return found[0]
 
@@ -453,7 +453,7 @@ def with_transit(config: Config, keyring: Keyring) -> Keyring:
 
 
 _TRANSITS: dict[tuple[int, str], Transit] = {}
-"""Those that this process has asked, by its id and their names: a child asks over connections of its own."""
+"""The transit engines that this process has used, by process id and target name: a child needs its own connections."""
 
 
 def _engine(config: Config, name: str) -> Engine:
@@ -487,24 +487,24 @@ def _transit(config: Config, name: str) -> Transit:
 
 
 def policy_place(config: Config, path: str) -> str | None:
-    """Return the folder of the policy that decides for the ledger in the folder `path`.
+    """Return the folder of the policy that applies to the ledger in the folder `path`.
 
-    None where that is the one that jitid ships, since there is no ledger yet.
+    None for jitid's default policy, if there is no ledger yet.
     """
     place = config.text("policy")
     if place is None and not folder.content(path):
-        # There is no ledger yet; nor a folder of this machine's, where the ledger is in a database.
+        # There is no ledger yet, and no folder on this machine for a ledger in a database.
         return None
     return place or os.path.join(path, folder.POLICY)
 
 
 def policy_files(config: Config, path: str) -> list[tuple[str, str]]:
-    """Return names and texts of the policy that decides for the ledger in the folder `path`.
+    """Return names and texts of the policy that applies to the ledger in the folder `path`.
 
     Raises:
-        ConfigurationError: there is no file of it.
-        IntegrityError: one is a link, or open to others for writing.
-        StorageError: one cannot be read.
+        ConfigurationError: the policy folder is missing, or has no policy file.
+        IntegrityError: a file is a link, or others may write it.
+        StorageError: a file cannot be read.
 
     """
     place = policy_place(config, path)
@@ -528,7 +528,7 @@ def policy_files(config: Config, path: str) -> list[tuple[str, str]]:
 
 
 def _use(config: Config, path: str) -> str | None:
-    """Return what is declared of a use beside the policy, if something is. Raises as `policy_files` does."""
+    """Return the declaration of uses beside the policy, if there is one. Raises the errors of `policy_files`."""
     from jitid.policy.default import USE_NAME
 
     place = policy_place(config, path)

@@ -1,4 +1,4 @@
-"""From configuration to an authority elsewhere, and to the credential that it is asked with."""
+"""The configured remote authority, and the credential for requests to it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def open_remote(config: Config, patience: float | None = None) -> RemoteAuthority:
-    """Return the authority elsewhere that the configuration names; nothing is asked of it yet.
+    """Return the configured remote authority, without a request to it.
 
-    Raises UsageError where none is named.
+    Raises UsageError if none is configured.
     """
     timeout = float(config.number("timeout"))
     return RemoteAuthority(
@@ -30,17 +30,16 @@ def open_remote(config: Config, patience: float | None = None) -> RemoteAuthorit
 
 
 def is_of_run(config: Config, environ: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether an authority elsewhere is asked with the identity token of an agent under `jitid run`."""
+    """Return whether requests use the identity token of an agent under `jitid run`."""
     named = config.credential_fd is not None or config.text("remote_credential_file") is not None
     return not named and environ.get("JITID_PARENT_FILE") is not None
 
 
 def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Bearer | None:
-    """Return where the credential is that an authority elsewhere is asked with; None where there is none.
+    """Return the place of the credential for a remote authority; None if there is none.
 
-    What is named counts first, by descriptor or file; then the identity token of the agent in whose name this runs
-    under `jitid run`;
-    then what systemd has put there (`jitid-credential` of LoadCredential=).
+    A configured descriptor or file takes precedence; then the identity token of the agent under `jitid run`; then the
+    credential from systemd (`jitid-credential` of LoadCredential=).
     """
     if config.credential_fd is not None:
         return DescriptorBearer(config.credential_fd)

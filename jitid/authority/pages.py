@@ -1,4 +1,4 @@
-"""Questions whose answer is too large for one over a network: asked page by page, each from where the last ended."""
+"""Pagination of large answers over a network: each request continues after the last row of the page before."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.operation.base import Operation
 
 _EVENTS = 2_000
-"""So many events at once: each may name a thousand credentials."""
+"""Maximum number of events in one page: each may name a thousand credentials."""
 
 
 class Pages(NamedTuple):
-    """How to ask for what an answer has no room for."""
+    """The functions and limits to request an answer in pages."""
 
     size: int
-    """How many rows one answer has at most."""
+    """Maximum number of rows in one answer."""
     most: int | None
-    """How many are wanted; None for all."""
+    """Total number of requested rows; None for all."""
     question: Callable[[Any, int], Operation[Any]]
-    """Makes the question for so many rows after the last one of what was answered, or from the beginning for None."""
+    """Returns the request for a number of rows after the given last row, or from the first row for None."""
     rows: Callable[[Any], list[Any]]
-    """The rows of an answer."""
+    """Returns the rows of an answer."""
     joined: Callable[[Any, list[Any]], Any]
-    """Makes one answer of the first one and the rows of all of them."""
+    """Returns one answer from the first answer and the rows of all answers."""
 
 
 def pages_of(operation: Operation[Any]) -> Pages | None:
-    """Return how to ask for the answer in pages; None for what is asked at once."""
+    """Return the pagination of an operation; None if one request is enough."""
     found = _pages_of(operation)
     return found if found is not None and (found.most is None or found.most > found.size) else None
 
 
 def asked(pages: Pages, perform: Callable[[Operation[Any]], Any]) -> Any:  # noqa: ANN401 - as the operation says
-    """Return the answer, page by page."""
+    """Return the complete answer, joined from all its pages."""
     first: Any = None
     found: list[Any] = []
     for answer in _answers(pages, perform, found):
@@ -104,7 +104,7 @@ def _pages_of(operation: Operation[Any]) -> Pages | None:
 
 
 def _again(operation: Operation[Any], field: str, value: object, limit: int) -> Operation[Any]:
-    """Return an operation with another limit and, unless it is None, another value of a field."""
+    """Return the operation with a new limit; also with a new value of a field, except for None."""
     values = {name: getattr(operation, name) for name in type(operation).__annotations__}
     values["limit"] = limit
     if value is not None:

@@ -1,4 +1,4 @@
-"""What follows whatever has ended something: the proof that what leaked of it is dead."""
+"""The step after each revocation: proof that ended leaked credentials are refused."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def prove(ledger: Ledger) -> str | None:
-    """Prove what leaked and is dead by now, once something ended; return why not, if that cannot be done.
+    """Record proof that leaked credentials which have ended are refused; return the error text if that fails.
 
-    What has ended has ended, whatever becomes of its proof: the next one that is made is made of this too.
+    A failure does not undo the revocation: the next proof includes these credentials.
     """
     try:
         with ledger.read() as snapshot:

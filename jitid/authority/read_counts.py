@@ -1,7 +1,7 @@
-"""What callers read and what they were refused, counted here and told to the audit log from time to time.
+"""Counts of callers' reads and refusals, written to the audit log from time to time.
 
-A read is no event of its own: a verifier asks thousands of times a second. And whoever is refused over and over must
-not fill the ledger with it.
+A read has no separate event: a verifier sends thousands of requests a second. A caller that is refused repeatedly must
+not fill the ledger.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from jitid.model.caller import Caller
 
 INTERVAL = 60
-"""Seconds for which reads, and refusals after the first, are told together."""
+"""Seconds for which reads, and refusals after the first, are counted in one event."""
 _MOST = 10_000
-"""So many different counts are told at once, however short the time was: memory stays bounded."""
+"""Number of different counts after which they are written early: this limits memory."""
 
 _MOST_NAMED = 100
 """The maximum number of identities with one name that an event about their reads lists."""
 
 
 class _Who(NamedTuple):
-    """A caller as the counts tell them apart: several agents may share a name, and each is an identity."""
+    """A caller as a key of the counts. Several agents may share a name, so the identity is part of it."""
 
     name: str
     identity: str
@@ -36,7 +36,7 @@ class _Who(NamedTuple):
 
 
 class ReadTally:
-    """Counts of one process, by caller and operation; any thread may use it."""
+    """Counts of one process, by caller and operation; safe for use by several threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -51,31 +51,31 @@ class ReadTally:
             self._reads[_Who.of(caller), operation] += 1
 
     def denied(self, caller: Caller, operation: str) -> bool:
-        """Count a refusal; return whether it is the first since counts were told, which is to be told at once."""
+        """Count a refusal; return whether it is the first since the last report, to be recorded at once."""
         key = _Who.of(caller), operation
         with self._lock:
             self._denials[key] += 1
             return self._denials[key] == 1
 
     def unrecorded(self, caller: Caller, operation: str) -> None:
-        """Count a refusal that could not be recorded at once, as `denied` asked for; it is reported with the others."""
+        """Count a refusal that could not be recorded at once; it is reported with the others."""
         with self._lock:
             self._count_untold((_Who.of(caller), operation), 1)
 
     def _count_untold(self, key: tuple[_Who, str], count: int) -> None:
-        # The first of those that are counted is not told: it was recorded when it happened.
+        # `tell` skips the first refusal of each key, since it was recorded when it happened.
         self._denials[key] += count if key in self._denials else count + 1
 
     @property
     def due(self) -> bool:
-        """Whether it is time to tell."""
+        """Whether the counts are due to be written."""
         return time.monotonic() >= self._until or len(self._reads) + len(self._denials) >= _MOST
 
     def tell(self, ledger: Ledger) -> None:
-        """Write what was counted to the audit log, an event a caller, and count anew.
+        """Write the counts to the audit log, one event per caller, and reset them.
 
         Raises:
-            StorageError: it cannot be written; what was counted is counted on.
+            StorageError: they cannot be written; they are kept and added to.
 
         """
         with self._lock:
@@ -83,12 +83,12 @@ class ReadTally:
             self._reads, self._denials = Counter(), Counter()
             self._since = time.time()
             self._until = time.monotonic() + INTERVAL
-        # The first of each was told when it happened.
+        # The first refusal of each key was recorded when it happened.
         more = {key: count - 1 for key, count in denials.items() if count > 1}
         try:
             for who in sorted({who for who, _ in more}):
                 _tell(ledger, "denials", who, [who], more, since)
-            # Of reads one event a name: agents of one name may be thousands, and each may look once a minute.
+            # One event of reads per name: thousands of agents may share a name, and each may read once a minute.
             for name in sorted({who.name for who, _ in reads}):
                 alike = sorted({who for who, _ in reads if who.name == name})
                 _tell(ledger, "reads", _Who(name, ""), alike, reads, since)
@@ -104,7 +104,7 @@ class ReadTally:
 def _tell(
     ledger: Ledger, told: str, by: _Who, whose: list[_Who], counts: dict[tuple[_Who, str], int], since: int
 ) -> None:
-    """Write one event about the counts of some callers, and take these counts away."""
+    """Write one event about the counts of some callers, and remove these counts."""
     meant = frozenset(whose)
     keys = [key for key in counts if key[0] in meant]
     sums: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""The authority elsewhere: each operation is sent to it, and its answer is as if it had been performed here."""
+"""The remote authority: sends each operation and returns its answer like a local authority."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from jitid.system.authority_address import Address
 
 _LONG = 900.0
-"""Seconds that an answer may take which looks at the whole ledger, unless the command has less."""
+"""Seconds allowed for an answer that needs the whole ledger, unless the command's time limit is lower."""
 
 _JSON, _LINES = "application/json", "application/x-ndjson"
 
 _PAUSES = (0.1, 0.3, 1.0)
-"""Seconds before another try, as far as the timeout has room for them."""
+"""Seconds before each further try, as far as the timeout allows."""
 
 _AGAIN = (
     inventory_operations.Revoke,
@@ -52,21 +52,21 @@ _AGAIN = (
     RevokeAccess,
     Settle,
 )
-"""What changes something and comes to the same when it is done twice."""
+"""Operations that change something and are idempotent."""
 
 _KEYED = (issue_operations.Issue, issue_operations.Renew, Exchange, GrantAccess, RotateAccess)
-"""What the authority knows again by its key: what the first try made is ended, and nothing is issued twice."""
+"""Operations with an idempotency key: a repetition revokes the result of the first try, so nothing is issued twice."""
 
 
 class RemoteAuthority:
-    """Sends operations to an authority, and decodes what comes back. Nothing is kept of it."""
+    """A client of an authority: sends operations and decodes the answers. It stores no answer."""
 
     def __init__(
         self, address: Address, bearer: Bearer | None, *, timeout: float, authorities: str | None = None
     ) -> None:
-        """`bearer` is what proves who asks; None where the kernel does, or nobody. `timeout` is in seconds.
+        """Prepare a connection. `bearer` is the credential; None if the kernel identifies the caller, or none is sent.
 
-        `authorities` is a file of certificates (PEM) instead of the system's.
+        `timeout` is in seconds. `authorities` is a PEM file of certificates that replaces the system's.
         """
         self._address = address
         self._bearer = bearer
@@ -75,19 +75,18 @@ class RemoteAuthority:
         self._channel = Channel(address, authorities)
 
     def perform(self, operation: Operation[Result]) -> Result:
-        """Perform an operation and return its answer, or raise a `JitidError` that says why not.
+        """Perform an operation and return its answer; raise a `JitidError` if it fails.
 
-        Raises, besides what the operation itself raises:
+        Raises, besides the errors of the operation:
             StorageError: the authority cannot be reached, or does not answer in time.
-            RefusedError: it does not know who asks, or does not serve them.
-            IntegrityError: whoever answers is not the authority.
-
+            RefusedError: the authority does not recognise the caller, or refuses it.
+            IntegrityError: the server's certificate is not valid for the authority, or the server lacks TLS 1.2.
         """
         pages = paging.pages_of(operation)
         if pages is not None:
             return cast("Result", paging.asked(pages, self.perform))
         values = codec.encode_operation(operation)
-        # ASCII alone, and no member is sorted: it is the same text in every try.
+        # ASCII only, members in their order: each try sends the same bytes.
         body = json.dumps(values, separators=(",", ":")).encode()
         if codec.streams(type(operation)):
             return cast("Result", self._pieces(operation, body))
@@ -99,12 +98,12 @@ class RemoteAuthority:
 
     @property
     def place(self) -> str:
-        """Where it is."""
+        """The address of the authority."""
         return str(self._address)
 
     @property
     def secured_by(self) -> str | None:
-        """The version of TLS that was spoken last; None where there was none."""
+        """The TLS version of the last connection; None without TLS."""
         return self._channel.secured_by
 
     def close(self) -> None:
@@ -118,12 +117,15 @@ class RemoteAuthority:
                 answer_checks.refuse(operation, "it is not JSON")
             return answer_checks.fitting(operation, codec.decode_result(operation, document))
         except JitidError as error:
-            # The authority says that it was done.
+            # The authority reported success, so the operation may have been performed.
             error.unsure = True
             raise
 
     def _pieces(self, operation: Operation[Any], body: bytes) -> Iterator[Any]:
-        """Ask once the first piece is wanted, over a connection of its own: others may be asked for in between."""
+        """Yield the pieces of a streamed answer. Iteration sends the request.
+
+        It has a separate connection, so that other requests can run between the pieces.
+        """
         channel = Channel(self._address, self._authorities)
         try:
             answer = self._answer(operation, body, channel, _LINES)
@@ -134,7 +136,7 @@ class RemoteAuthority:
             channel.close()
 
     def whoami(self) -> WhoAmI:
-        """Return who the authority takes its caller for. Raises as `perform` does."""
+        """Return the authority's view of its caller. Raises the errors of `perform`."""
         headers = {"Accept-Encoding": "identity", "User-Agent": "jitid"}
         answer = self._done("GET", "/v1/whoami", None, headers, self._channel, _JSON, safe=True)
         document = _document(answer)
@@ -169,15 +171,15 @@ class RemoteAuthority:
         safe: bool,
         long: bool = False,
     ) -> Answer:
-        """Return the answer of a media type to a request that was done; try again where that is `safe` and helps."""
+        """Return the answer of a media type to a request; retry if that is `safe` and can help."""
         end: float | None = None
         unsure = False
         try:
             for pause in (*_PAUSES, None):
-                # Read for each try: it may have been replaced by its successor meanwhile.
+                # Read the credential at each try: a successor may have replaced it.
                 if self._bearer is not None:
                     headers["Authorization"] = f"Bearer {self._bearer.read().reveal()}"
-                # The caller may have been long in giving it.
+                # Reading the credential may have taken long, so time counts from here.
                 end = end or time.monotonic() + time_limit.usual(self._timeout)
                 seconds = max(end - time.monotonic(), 0.001)
                 thinking = _LONG if long else None
@@ -190,26 +192,26 @@ class RemoteAuthority:
                     raise refusal.error
                 time.sleep(wait)
         except JitidError as error:
-            # What an earlier try has done is not undone by what became of a later one.
+            # An earlier try may have taken effect even if a later one failed.
             error.unsure = error.unsure or unsure
             raise
         raise AssertionError
 
 
 class _Refusal(NamedTuple):
-    """Why a try came to nothing."""
+    """The failure of a try."""
 
     error: JitidError
     after: float = 0.0
-    """Seconds after which the authority asks to be asked again."""
+    """Seconds until the next try, as the authority requests."""
     undone: bool = False
-    """Nothing was done, for sure."""
+    """The request certainly changed nothing."""
 
     def wait(self, pause: float | None) -> float | None:
-        """Return how long to wait before the next try; None for no other."""
+        """Return the seconds until the next try; None for no further try."""
         if pause is None or not self.error.retryable:
             return None
-        # Many that were refused together need not come back together.
+        # Jitter: clients that were refused together should not return together.
         return max(pause * (0.5 + os.urandom(1)[0] / 255), self.after)
 
 
@@ -220,7 +222,7 @@ def _asked(
     seconds: float,
     thinking: float | None,
 ) -> Answer | _Refusal:
-    """Return the answer to a request, or why it was not done. Raises JitidError for what no other try helps."""
+    """Return the answer to a request, or its failure. Raises JitidError if no retry can help."""
     try:
         answer = channel.ask(*request, seconds=seconds, thinking=thinking)
         return _refusal(answer, kind) or answer
@@ -233,7 +235,7 @@ def _asked(
 
 
 def _refusal(answer: Answer, kind: str) -> _Refusal | None:
-    """Return why a request was not done; None if it was, and the body of the answer is still to be read."""
+    """Return the failure of a request; None if it succeeded, with the body of the answer unread."""
     if answer.status == 200 and answer.kind == kind and answer.ends:
         return None
     data = answer.read()
@@ -255,7 +257,7 @@ def _refusal(answer: Answer, kind: str) -> _Refusal | None:
 
 
 def _no_document(answer: Answer) -> JitidError:
-    """Return the error for an answer that is none of an authority: a proxy's, or another service's."""
+    """Return the error for an answer that no authority sent, but a proxy or another service."""
     said = f"the answer is HTTP status {answer.status} and no document of jitid"
     if answer.status < 300:
         return _unusable(said)
@@ -275,13 +277,13 @@ def _document(answer: Answer) -> Any:  # noqa: ANN401 - JSON may be anything
 
 
 def _documents(answer: Answer, channel: Channel) -> Iterator[Any]:
-    """Yield the documents of an answer that comes in lines; the last may tell an error, which is raised."""
+    """Yield the documents of an answer in lines. If the last one is an error, raise that."""
     for line in answer.lines():
         document = _parsed(line)
         if isinstance(document, dict) and document.keys() == {"error"}:
             raise codec.decode_error(document)
         yield document
-        # Whoever takes the pieces may take their time.
+        # The consumer may pause between pieces.
         channel.extend(_LONG)
 
 
@@ -293,7 +295,7 @@ def _parsed(data: bytes) -> Any:  # noqa: ANN401
 
 
 def _unusable(message: str) -> StorageError:
-    """Return the error for an answer that does not come from an authority; a repetition would give the same one."""
+    """Return the error for an answer that no authority sent; a retry would give the same answer."""
     error = StorageError(
         message, "is --remote the address of an authority of this version? see: jitid doctor"
     )

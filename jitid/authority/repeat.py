@@ -1,8 +1,8 @@
-"""Requests that may come again, since their answer may be lost: what the first made is ended, and made anew.
+"""Idempotent requests: a repetition revokes the result of the first request and makes a new one.
 
-A client that got no answer asks again under the same key (the header `Idempotency-Key`). What it asked for may have
-been made, and then nobody has its secret, which is kept nowhere: so it ends in the transaction that makes another, and
-at no time two of them are alive.
+A client that got no answer repeats the request under the same key (the header `Idempotency-Key`). The first request
+may have created a credential whose secret is stored nowhere and is lost. The transaction that makes the replacement
+also revokes it, so that two are never live at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 REASON = "the answer that had it was lost"
 Ids = tuple[bytes, bytes]
-"""The 16 bytes of the first and of the last that was made."""
+"""The 16-byte ids of the first and the last credential that one transaction made."""
 
 
 def once(
@@ -43,28 +43,28 @@ def once(
     shared: bool = False,
     remake: Callable[[Transaction], T] | None = None,
 ) -> T:
-    """Make something in a transaction; where the same caller has asked for it under the same key, in its place.
+    """Make something in a transaction. It replaces the result of an earlier request of the same caller and key.
 
     Args:
-        ledger: where it is recorded.
-        caller: who asks; without a key of theirs it is simply made.
-        asked: the request: under its key there is no other.
+        ledger: the ledger that records it.
+        caller: the caller; without an idempotency key nothing is replaced.
+        asked: the request; another request under its key is an error.
         make: makes it, and may be called again.
-        sort: what is made.
-        ids: tells from what `make` returned how to find it again.
-        accept_clock: as of a write transaction.
-        shared: as `change` has it.
-        remake: makes it anew, once what the lost answer had is ended; None to do that as `make` does, and as is done
-            where somebody else had ended it.
+        sort: the kind of the result.
+        ids: returns the ids by which to find the result of `make` again.
+        accept_clock: passed to the write transaction.
+        shared: passed to `change`.
+        remake: used instead of `make` after this call revoked the access of a lost answer. None, or access that had
+            ended earlier: `make` is used.
 
-    Raises, besides what `make` raises:
-        UsageError: the key was another request's.
-        StorageError: the same request is being answered again and again.
+    Raises, besides the errors of `make`:
+        UsageError: the key belongs to another request.
+        StorageError: others keep answering the same request under the same key.
 
     """
     if caller is None or caller.key is None or asked is None:
         return change(ledger, make, accept_clock=accept_clock, shared=shared)
-    # Agents of one name are many.
+    # Many agents may share a name.
     who = caller.name if caller.agent is None else f"{caller.name} {caller.credential}"
     key, digest = caller.key, digest_of(asked)
     again = False
@@ -74,7 +74,7 @@ def once(
         lived = end(transaction)
         again = lived is not None
         if again:
-            # Only where another takes its place: an event says of each answer that there is one.
+            # Forget the old answer only if a new one replaces it: an audit event refers to each answer.
             IdempotencyStore(transaction).forget(who, key)
         transaction.request = request_digest(who, key, digest, sort)
         made = remake(transaction) if lived and remake is not None else make(transaction)
@@ -101,14 +101,14 @@ def once(
             continue
         except JitidError:
             if again:
-                # It is not made again, and what the lost answer had must not live on.
+                # Nothing replaces the result of the lost answer, but it must be revoked.
                 change(ledger, end, accept_clock=accept_clock)
             raise
     raise StorageError("others ask for the same under the same key; nothing is known of their answers")
 
 
 def digest_of(operation: Operation[Any]) -> bytes:
-    """Return what tells one request from another: SHA-256 of its name and values."""
+    """Return the digest that identifies a request: SHA-256 of its name and values."""
     from jitid.authority.wire.codec import encode_operation
 
     told = [type(operation).__name__, encode_operation(operation)]
@@ -119,11 +119,11 @@ _TRIES = 5
 
 
 class _MeanwhileError(Exception):
-    """Somebody else has answered under the key since it was looked for."""
+    """Another process has answered under the key since the lookup."""
 
 
 def _end(transaction: Transaction, found: Answered) -> bool:
-    """End what an answer had, as far as it lives; return whether access lived."""
+    """Revoke the result of an answer if it is live; return whether that revoked access."""
     if found.sort == RENEWED:
         from jitid.capabilities.issue import renewal
 

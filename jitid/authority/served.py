@@ -1,7 +1,7 @@
-"""An authority as it serves one caller: it looks whether they may ask, and remembers whom it refused.
+"""An authority that serves one caller: it checks the caller's permissions and records refusals.
 
-It looks before anything is done, and once more in the transaction that does it: until that had the ledger for itself,
-others may have ended what the caller came with, or changed what the operation is about.
+It checks before the operation, and again in the transaction that performs it: another process may have revoked the
+caller's credential in between, or changed the objects of the operation.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 
 class ServingAuthority:
-    """Performs for a caller what their roles allow."""
+    """An authority that performs operations within the roles of a caller."""
 
     def __init__(self, within: Authority, ledger: ActingLedger, caller: Caller, tally: ReadTally) -> None:
-        """Args are what performs on the caller's behalf, and the ledger as the caller writes to it."""
+        """`within` performs on the caller's behalf; `ledger` attributes writes to the caller."""
         self._within = within
         self._ledger = ledger
         self._caller = caller
         self._tally = tally
 
     def perform(self, operation: Operation[Result]) -> Result:
-        """Perform an operation and return its answer, or raise a `JitidError` that says why not.
+        """Perform an operation and return its answer; raise a `JitidError` if it fails.
 
         Raises:
-            RefusedError: the caller may not ask for it.
+            RefusedError: the caller may not perform it.
 
         """
         try:
@@ -51,10 +51,10 @@ class ServingAuthority:
         return answer
 
     def must_serve(self, kind: type[Operation[Any]]) -> None:
-        """Refuse a caller that may not ask for such an operation at all, before its request is looked at.
+        """Refuse a caller that may not request this kind of operation at all, before its request is parsed.
 
         Raises:
-            RefusedError: it has no role for it, and what is its own plays no part in it.
+            RefusedError: the caller lacks a role for it, and it is not available for the caller's own objects.
 
         """
         try:
@@ -76,7 +76,7 @@ class ServingAuthority:
             self._ledger.check = None
 
     def close(self) -> None:
-        """Release nothing: the authority serves others too."""
+        """Do nothing: the authority serves other callers too."""
 
     def _record(self, refusal: RefusedError, name: str) -> None:
         if self._tally.denied(self._caller, name):
@@ -84,5 +84,5 @@ class ServingAuthority:
                 with self._ledger.write() as transaction:
                     transaction.append("denial", {"operation": name, "reason": refusal.message})
             except JitidError:
-                # Refused it is, whatever becomes of the record, which is made up for as soon as counts can be told.
+                # The refusal holds even if recording it fails. The next report of counts includes it.
                 self._tally.unrecorded(self._caller, name)

@@ -1,4 +1,4 @@
-"""How each operation uses the tokens in it: a token that a caller was merely shown gives no right at an authority."""
+"""The use of each token in an operation: a token that was merely shown to its caller gives no right at an authority."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 
 class TokenRight(StrEnum):
-    """How an operation uses a token."""
+    """The use of a token by an operation."""
 
     RIGHT = "right"
-    """As the right to what it asks for: the token must be one for the authority."""
+    """The token authorizes the request: it must be one for the authority."""
     EXCHANGED = "exchanged"
-    """As such a right, or as what its `may_act` lets the caller exchange."""
+    """The token authorizes the request, or its `may_act` claim lets the caller exchange it."""
     SHOWN = "shown"
-    """As what is looked at or ended: it gives the caller no right."""
+    """The token is inspected or revoked: it gives the caller no right."""
     PROOF = "proof"
-    """As the proof of another issuer."""
+    """The token is a proof from another issuer."""
 
 
 USES: Mapping[str, TokenRight] = {
     "Issue.requests.parent": TokenRight.RIGHT,
     "Issue.delegator_token": TokenRight.PROOF,
     "Renew.request.token": TokenRight.RIGHT,
-    # It lets the predecessor live again: that one alone is no right to it.
+    # This reactivates the predecessor, so the predecessor's token alone gives no right to it.
     "AbandonRenewal.token": TokenRight.RIGHT,
     "Attach.request.token": TokenRight.RIGHT,
     "HandBack.token": TokenRight.RIGHT,
@@ -54,27 +54,27 @@ USES: Mapping[str, TokenRight] = {
     "Explain.token": TokenRight.SHOWN,
     "Introspect.token": TokenRight.SHOWN,
     "Authorize.asked.token": TokenRight.SHOWN,
-    # Ending is no gain: what a token itself says is ended by whoever found it, where they may end it.
+    # Revoking gives no access: a finder of a token may revoke it with that token, if the guard allows it.
     "Revoke.tokens": TokenRight.SHOWN,
     "RevokeToken.token": TokenRight.SHOWN,
     "GrantApproval.approver_token": TokenRight.PROOF,
     "DenyApproval.approver_token": TokenRight.PROOF,
 }
-"""By operation and field. An operation with a token that does not stand here is refused."""
+"""Uses by operation and field. An operation with a token that is not listed here is refused."""
 
 
 @lru_cache(maxsize=256)
 def tokens_of(kind: type) -> tuple[str, ...]:
-    """Return the fields of an operation that hold tokens, with those of the records in it: `Issue.requests.parent`."""
+    """Return the token fields of an operation, also in its nested records: `Issue.requests.parent`."""
     return tuple(dict.fromkeys(f"{kind.__name__}.{path}" for path in _paths(kind, ())))
 
 
 def check(look: Look, caller: Caller, operation: Operation[Any]) -> None:
-    """Refuse an operation by the right of a token that its caller was merely shown.
+    """Refuse an operation that uses a token as a right if that token was merely shown to the caller.
 
     Raises:
         ShownError: a token in it is for services.
-        RefusedError: nobody has said what a token in it is used for.
+        RefusedError: `USES` does not declare the use of a token in it.
 
     """
     rights: list[tuple[TokenRight, Secret]] = []
@@ -98,7 +98,7 @@ def check(look: Look, caller: Caller, operation: Operation[Any]) -> None:
             except InvalidCredentialError:
                 found = None
             if found is None or found.token_use is None:
-                # What is wrong with it, or whose it is, the operation itself says: only a token gives a right anywhere.
+                # The operation itself reports an invalid token. A credential that is not a token gives no right.
                 continue
             if found.names_authority(snapshot.names.accepted(snapshot.now)):
                 continue
@@ -109,10 +109,10 @@ def check(look: Look, caller: Caller, operation: Operation[Any]) -> None:
 
 
 def must_let(caller: Caller, found: Credential, operation: Exchange) -> None:
-    """Refuse to exchange a token for services unless it is one for the caller, which it lets act (RFC 8693, 4.4).
+    """Refuse to exchange a token for services unless its audience and `may_act` name the caller (RFC 8693, 4.4).
 
     Raises:
-        ShownError: it is not, or does not reach so far.
+        ShownError: they do not name the caller, or do not allow the requested audiences.
 
     """
     if not caller.may_exchange(found.audiences):
@@ -133,7 +133,7 @@ def must_let(caller: Caller, found: Credential, operation: Exchange) -> None:
 
 
 def _at(value: object, path: Collection[str]) -> Iterator[Secret]:
-    """Yield the tokens that stand at a path below a value."""
+    """Yield the tokens at a path below a value."""
     if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
         for each in value:
             yield from _at(each, path)
@@ -145,7 +145,7 @@ def _at(value: object, path: Collection[str]) -> Iterator[Secret]:
 
 
 def _paths(kind: Any, above: tuple[type, ...]) -> Iterator[str]:  # noqa: ANN401 - types have no common type
-    """Yield where in a record there are tokens, in the records within it too."""
+    """Yield the paths of tokens in a record and in its nested records."""
     for name, hint in fields_of(kind).items():
         for each in _types(hint):
             if each is Secret:
@@ -159,7 +159,7 @@ def _paths(kind: Any, above: tuple[type, ...]) -> Iterator[str]:  # noqa: ANN401
 
 
 def _types(hint: Any) -> Iterator[Any]:  # noqa: ANN401 - types have no common type
-    """Yield the types that a value can have, or what is in it."""
+    """Yield the types that a value, or an item in it, can have."""
     if get_origin(hint) in (Union, UnionType) or get_args(hint):
         for each in get_args(hint):
             yield from _types(each)

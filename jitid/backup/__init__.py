@@ -1,1 +1,1 @@
-"""Backups of a ledger, restored from them, and a ledger copied to another place."""
+"""Backups of a ledger, their restore, and the copy of a ledger to another place."""

@@ -1,4 +1,4 @@
-"""A backup as it is stored: a folder for its owner alone, or one tar file with the same members."""
+"""The storage of a backup: a private folder, or one tar file with the same members."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ from jitid.system.files import check_private
 from jitid.values.text import quote
 
 DATABASE = "ledger.sqlite"
-"""Not the name that it has in a ledger's folder, so that nobody takes a backup for a ledger and writes to it."""
+"""Not the name in a ledger's folder, so that nothing opens a backup as a ledger and writes to it."""
 KEYS = "keys"
 POLICY = "policy"
 MANIFEST = "manifest.json"
 HEAD = "audit.head"
-"""Comes last, since it vouches for the manifest, which tells of the others."""
+"""The last member: it signs the manifest, which lists the other members."""
 
 MAX_MANIFEST = 1 << 20
-"""Bytes; that is some thousand members."""
+"""The limit in bytes, enough for some thousand members."""
 MAX_HEAD = 16_384
-"""Bytes, as of any token."""
+"""The limit in bytes, the same as for any token."""
 _MAX_KEY = 512
 _MAX_POLICY = 64 << 20
 _MOST = 2_000
-"""Members of one backup."""
+"""The maximum number of members of a backup."""
 _LONGEST = 90
-"""Bytes of a name: so many fit a header of tar (POSIX.1-1988) together with the folder."""
+"""The maximum length of a name in bytes: with the folder it fits a tar header (POSIX.1-1988)."""
 
 _PIECE = 1 << 20
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,89}")
 
 
 class MemberSource(Protocol):
-    """What a member's bytes are read from."""
+    """The source of a member's bytes."""
 
     def read(self, size: int, /) -> bytes:
-        """Return so many bytes, or those that are left."""
+        """Return `size` bytes, or the remaining ones if they are fewer."""
 
 
 class Sink(Protocol):
-    """What a tar file is written to."""
+    """The destination of a tar file."""
 
     def write(self, data: bytes, /) -> object:
-        """Write all of it."""
+        """Write all of `data`."""
 
 
 def largest(name: str) -> int | None:
-    """Return how many bytes a member of that name may have; None for any number.
+    """Return the maximum size in bytes of a member with that name; None for no limit.
 
     Raises:
-        IntegrityError: no backup has a member of that name.
+        IntegrityError: a backup cannot have a member with that name.
 
     """
     if name == DATABASE:
@@ -72,7 +72,7 @@ def largest(name: str) -> int | None:
 
 
 def is_name(name: str) -> bool:
-    """Tell whether a policy file of that name can be in a backup: one part of a path, which can be read and shown."""
+    """Return whether a backup can have a policy file of that name: one printable part of a path."""
     return (
         name not in ("", ".", "..")
         and "/" not in name
@@ -82,7 +82,7 @@ def is_name(name: str) -> bool:
 
 
 def names_in(folder: str) -> list[str]:
-    """Return the names of a backup's members in the order in which they are stored. Raises OSError."""
+    """Return the names of a backup's members in the order of the archive. Raises OSError."""
     found = [DATABASE]
     for part in (KEYS, POLICY):
         path = os.path.join(folder, part)
@@ -92,8 +92,8 @@ def names_in(folder: str) -> list[str]:
 
 
 def pack(folder: str, to: Sink, at: int) -> None:
-    """Write the members of a folder as one tar file, which says of each that it is of the time `at`. Raises OSError."""
-    # GNU's way to tell of files of more than 8 GiB; names that need a header of their own there are none.
+    """Write the members of a folder as one tar file, with `at` as the time of each member. Raises OSError."""
+    # The GNU format stores sizes of more than 8 GiB. No member has a name that needs an extra header.
     with tarfile.open(
         fileobj=cast("IO[bytes]", to), mode="w|", format=tarfile.GNU_FORMAT, bufsize=_PIECE
     ) as tar:
@@ -106,12 +106,14 @@ def pack(folder: str, to: Sink, at: int) -> None:
 
 
 def members(place: str, standard_input: IO[bytes] | None = None) -> Iterator[tuple[str, int, MemberSource]]:
-    """Yield name, size and content of each member of a backup: of a folder, a tar file, or one on standard input.
+    """Yield name, size and content of each member of a backup: a folder, a tar file, or a tar stream.
+
+    `standard_input` is the tar stream; without it, the backup is at `place`.
 
     Raises:
-        IntegrityError: it is open to others, a link, cut short, or holds what no backup holds.
+        IntegrityError: other users have access to it, or it is a link, cut short, or not a valid backup.
         StorageError: it cannot be read.
-        UsageError: there is nothing.
+        UsageError: there is no backup at `place`.
 
     """
     if standard_input is not None:
@@ -157,7 +159,7 @@ def _folder(place: str) -> Iterator[tuple[str, int, MemberSource]]:
 
 @contextmanager
 def _opened(path: str) -> Iterator[IO[bytes]]:
-    # A named pipe in its place would be waited for.
+    # Without O_NONBLOCK, opening a named pipe there would wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -166,7 +168,7 @@ def _opened(path: str) -> Iterator[IO[bytes]]:
 
 
 class _Content:
-    """The content of a member of a tar file that is read from its beginning to its end."""
+    """The content of a member of a tar file, which is read sequentially."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self._file = file
@@ -190,7 +192,7 @@ class _Content:
 
 
 def _read(file: IO[bytes], size: int) -> bytes:
-    """Return this number of bytes, or fewer at the end of the file: a pipe returns what it has."""
+    """Return this number of bytes, or fewer at the end of the file: a pipe may return less per read."""
     found = bytearray()
     while len(found) < size and (piece := file.read(size - len(found))):
         found += piece
@@ -198,7 +200,7 @@ def _read(file: IO[bytes], size: int) -> bytes:
 
 
 def _unpacked(file: IO[bytes], what: str) -> Iterator[tuple[str, int, MemberSource]]:
-    # `tarfile.TarFile` reads headers of other types into memory, whatever size they state.
+    # `tarfile.TarFile` would read headers of other types into memory, with any size that they state.
     try:
         for count in itertools.count():
             block = _read(file, tarfile.BLOCKSIZE)

@@ -1,4 +1,4 @@
-"""A ledger copied to another place, whole and verified, where it goes on with audit chains of its own."""
+"""The copy of a ledger to another place, complete and verified. The copy continues with its own audit chains."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Copy(NamedTuple):
     """A ledger that was copied."""
 
     tables: tuple[Copied, ...]
-    """What was compared: nothing where all that was left of an earlier attempt was to publish it."""
+    """The tables that were compared; empty if an earlier attempt only had to be published."""
     events: int
     head: Head
-    """Of the ledger that was copied; the copy has gone on from it."""
+    """The audit head of the source; the copy continues from it."""
     event: int | None
-    """The first event of the copy alone."""
+    """The first event that only the copy has; None if an earlier attempt has written it."""
     resumed: bool
-    """Whether it went on from where an earlier attempt was broken off."""
+    """Whether it continued an earlier attempt that was interrupted."""
 
 
 def copy(
@@ -42,24 +42,24 @@ def copy(
     furnish: Callable[[], None],
     progress: Callable[[str, int], None],
 ) -> Copy:
-    """Copy a ledger: every row, compared by count and digest, and the audit log verified before anybody can use it.
+    """Copy a ledger: compare every row by count and digest, and verify the audit log, before the copy can be used.
 
-    Then the source is sealed, and the copy published, in this order: where that breaks off, neither is live, and the
-    same copy again goes on from there. So two live ledgers never have the same keys, nor the same credentials.
+    Then the source is sealed, and after that the copy is published. If this is interrupted, neither is live, and the
+    same command continues from there. So two live ledgers never have the same keys or the same credentials.
 
     Args:
-        source: the ledger; nobody else writes to it meanwhile, and once it is sealed nobody does.
-        target: where it goes. What an earlier attempt left there of the same state is gone on with.
-        by: who acts, for the audit log.
-        issuer: the name of the copy's issuer, if it is to have another; tokens under the earlier ones stay valid.
-        signs: tells whether a key goes on to sign for the copy; without it, all that sign now do.
-        furnish: puts what belongs to the ledger beside its rows, shortly before it is published.
-        progress: is told of each table how many more rows of it have come.
+        source: the ledger. No other process writes to it meanwhile, and none can after it is sealed.
+        target: the place of the copy. A partial copy of the same state there is continued.
+        by: the caller's name for the audit log.
+        issuer: the copy's issuer, if it changes; tokens of earlier issuers stay valid.
+        signs: returns whether a key signs for the copy too; by default all keys do that sign now.
+        furnish: puts keys and policy beside the rows, shortly before the copy is published.
+        progress: is called with the name of a table and the number of its rows that were copied since the last call.
 
     Raises:
-        IntegrityError: the ledger does not hold by itself, or did not arrive as it is; or it was copied elsewhere.
-        StorageError: one of the two is busy, full or out of reach; what was copied waits for the next attempt.
-        UsageError: `issuer` is the name of a service by what is live; nothing was copied.
+        IntegrityError: the verification of the ledger or the comparison failed, or it was copied elsewhere before.
+        StorageError: one of the two is busy, full or cannot be reached; the copied rows are kept for the next attempt.
+        UsageError: live credentials use `issuer` as the name of a service; nothing was copied.
 
     """
     with source, target:
@@ -74,7 +74,7 @@ def copy(
             names = own_issuer.renamed(snapshot, str(issuer)).names
         mark = f"{names.uuid} {names.issuer} {head.seq} {head.hash.hex()}"
         if seal is not None:
-            # A sealed ledger changes no more: what was copied before it was sealed is a copy of it.
+            # A sealed ledger does not change: rows that were copied before the seal are still equal.
             if seal.mark.split(" ")[1] != names.issuer:
                 raise sealed(seal)
             mark = seal.mark
@@ -89,7 +89,7 @@ def copy(
             made = made._replace(event=_go_on(source, target, names, head, by, signs))
         if stage is not Stage.COMPLETE or seal is None:
             _must_stand(source, head)
-        # Of a copy that is complete, what it was furnished with now must be durable too.
+        # Also for a complete copy: its keys and policy must be durable too.
         furnish()
         target.complete()
         _publish(source, target, seal or Seal(target.place, snapshot.now, mark), by, again=seal is not None)
@@ -104,7 +104,7 @@ def _go_on(
     by: str,
     signs: Callable[[SigningKey], bool] | None,
 ) -> int:
-    """Begin the copy's own part of the audit log, and verify all of it; return the number of the first event."""
+    """Begin the copy's own part of the audit log, and verify the whole log; return the number of the first event."""
     transaction = target.open(by)
     facts = {"from": source.kind, "to": target.kind, "events": head.seq}
     if names != source.names:
@@ -128,11 +128,11 @@ def _go_on(
 
 
 def _publish(source: CopySource, target: CopyTarget, seal: Seal, by: str, *, again: bool) -> None:
-    """Seal the source, unless that was done before, and only then publish its copy."""
+    """Seal the source, unless it is sealed already, and only then publish the copy."""
     if not again:
         source.seal(seal, by)
     target.publish()
-    # Sealed it is; what is lacking is only that it says that its copy is live.
+    # The source is sealed already; this only adds that the copy is live.
     with suppress(JitidError):
         source.seal(seal._replace(done=True), by)
 

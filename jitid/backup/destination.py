@@ -1,4 +1,4 @@
-"""`jitid ledger backup`: where backups are, and how each gets its name at the end alone."""
+"""`jitid ledger backup`: the places of backups. A backup gets its final name only when it is complete."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jitid.config.effective import Config
 
 OUT = "-"
-"""In the place of a path: standard output, or standard input."""
+"""The path that means standard output or standard input."""
 
 _ASIDE = "jitid-backup"
 _TAR = ".tar"
@@ -51,15 +51,15 @@ def back_up(
     progress: BackupProgress,
     write: Callable[[bytes], None],
 ) -> MadeBackup:
-    """Make a backup of the ledger that the configuration names: a folder, a file `*.tar`, or a stream (`-`).
+    """Make a backup of the configured ledger: a folder, a file `*.tar`, or a stream (`-`).
 
-    In a folder that is there it gets a name of its own. `write` takes the pieces of a stream.
+    In an existing folder, the backup gets a name with the current time. `write` receives the pieces of a stream.
 
     Raises:
-        IntegrityError: the ledger does not hold by itself.
-        OutputError: the backup could not be written; nothing of it is there.
-        StorageError: there is no ledger, or it is out of reach.
-        UsageError: something is at the place already.
+        IntegrityError: the verification of the ledger failed.
+        OutputError: the backup could not be written; no part of it is left.
+        StorageError: there is no ledger, or it cannot be reached.
+        UsageError: the place already exists, or the ledger is in a database.
 
     """
     source = place_of(config)
@@ -123,7 +123,7 @@ def _place(to: str, ledger: str) -> str:
 
 @contextmanager
 def aside_for(to: str, place: str) -> Iterator[str]:
-    """Make the private folder in which a backup is put together, and remove it if it is still there at the end."""
+    """Create the private folder in which a backup is assembled, and remove it at the end if it still exists."""
     from jitid.system.files import check_private
 
     if to == OUT:
@@ -156,7 +156,7 @@ def _store(to: str, place: str, aside: str, manifest: Manifest, write: Callable[
         sync_folder(aside)
         if not folder.publish(aside, place, parent):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), place)
-        # Until it had its name, others saw by it that somebody was at work.
+        # Before the rename, the lock file showed other processes that the folder was in use.
         os.unlink(os.path.join(place, folder.LOCK))
         return
     whole = os.path.join(aside, "whole")
@@ -171,9 +171,9 @@ def _store(to: str, place: str, aside: str, manifest: Manifest, write: Callable[
 
 
 def _name(whole: str, place: str) -> None:
-    """Give a file its name, unless something has it. Raises OSError."""
+    """Give a file its final name, unless that name exists. Raises OSError."""
     try:
-        # A rename would take the place of whatever has come meanwhile.
+        # A rename would replace a file that was created there meanwhile.
         os.link(whole, place)
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
@@ -184,12 +184,12 @@ def _name(whole: str, place: str) -> None:
 
 
 class _Stream:
-    """Standard output as what writes a tar file wants it."""
+    """Standard output as the destination of a tar file."""
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
 
     def write(self, data: bytes) -> int:
-        """Write all of it. Raises OutputError."""
+        """Write all of `data`. Raises OutputError."""
         self._write(data)
         return len(data)

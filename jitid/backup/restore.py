@@ -1,4 +1,4 @@
-"""`jitid ledger restore`: a backup compared with all that is known of its ledger, and put in its place."""
+"""`jitid ledger restore`: a backup is compared with all known heads of its ledger, and put at the ledger's place."""
 
 from __future__ import annotations
 
@@ -37,39 +37,39 @@ if TYPE_CHECKING:
 
 
 class Back(NamedTuple):
-    """A ledger that was put back."""
+    """A ledger that was restored."""
 
     path: str
     told: backup.Told
     restored: Restored
     lost: int | None
-    """So many events it is known to have lost; None where nobody knows."""
+    """The number of events that were lost; None if that is unknown."""
     newest: bool
-    """Nothing has happened since the backup was made."""
+    """Whether the replaced ledger shows that it had no events after the backup."""
     replaced: str | None
-    """Where the ledger is that was there before."""
+    """The new place of the ledger that was replaced."""
 
 
 class _Before(NamedTuple):
-    """What is known of the ledger that is replaced."""
+    """The known facts about the ledger that is replaced."""
 
     head: Head | None
-    """Where its audit chain ends, if it can be read."""
+    """The head of its audit chain, if it can be read."""
     holds: bool
-    """Whether it holds by itself, so that its end can be believed."""
+    """Whether its verification succeeded, so that its head can be trusted."""
     kept: str | None
     """The signed head that a sweep has left there."""
 
 
 class _BackupStanding(NamedTuple):
-    """How a backup stands to what else is known of its ledger."""
+    """The comparison of a backup with the known heads of its ledger."""
 
     lost: int | None
-    """So many events it lacks; None where nothing tells of any."""
+    """The number of events that it lacks; None if no head is known."""
     forked: bool
-    """Something tells of other events in the place of some of its own."""
+    """Whether a known head contradicts an event of the backup."""
     newest: bool
-    """The ledger that is replaced holds, and ends where the backup does."""
+    """Whether the ledger that is replaced is intact and ends with the same event as the backup."""
 
 
 def restore(
@@ -83,22 +83,23 @@ def restore(
     progress: Callable[[str], None],
     standard_input: IO[bytes] | None,
 ) -> Back:
-    """Put the ledger of a backup where the configuration names one, after checking all of it.
+    """Put the ledger of a backup at the configured place, after verifying all of it.
 
     Args:
         config: names the place.
         place: the backup, or `-` for standard input.
-        replace: whether the ledger that is there is moved aside.
-        keep: whether what lives in the backup goes on living.
+        replace: whether to move an existing ledger aside.
+        keep: whether the live credentials of the backup stay live.
         expect: a signed head that was kept elsewhere.
-        accept_clock: whether the clock is believed if it has jumped.
-        progress: is told what is begun.
-        standard_input: what is read for `-`.
+        accept_clock: whether to accept a clock that has jumped.
+        progress: is called with the name of each stage.
+        standard_input: the stream for `-`.
 
     Raises:
-        IntegrityError: the backup is damaged or open to others; or it is older than what is known, and is to be kept.
-        StorageError: there is no room, or the backup cannot be read.
-        UsageError: there is something at the place, or it is another ledger's.
+        IntegrityError: the backup is damaged, or other users have access to it; or `keep` was requested, and the
+            backup is older than a known head.
+        StorageError: the disk is full, or the backup cannot be read.
+        UsageError: the place is in use, or it holds another ledger.
 
     """
     target = place_of(config)
@@ -139,7 +140,7 @@ def restore(
                     ledger,
                     keyring,
                     unpacked.told,
-                    # Where the ledger itself tells that nothing has happened since, nothing can have been ended.
+                    # If the ledger itself shows that there were no events since, no credential can have been ended.
                     keep=keep or known.newest,
                     lost=known.lost,
                     accept_clock=accept_clock,
@@ -154,7 +155,7 @@ def restore(
 
 @contextmanager
 def _making(parent: str, name: str) -> Iterator[str]:
-    """Make the folder in which the ledger is put together, and remove it if it is still there at the end."""
+    """Create the folder in which the ledger is assembled, and remove it at the end if it still exists."""
     try:
         folder.make_parents(parent)
         folder.remove_abandoned(parent, name)
@@ -164,7 +165,7 @@ def _making(parent: str, name: str) -> Iterator[str]:
             f"no ledger could be made in {quote(parent, 200)}: {error.strerror}", "name another with --ledger"
         ) from error
     try:
-        # Whoever writes to the ledger takes that lock; that it is a file of its own is all that is needed.
+        # Writers use the lock file that is held here, so `revive.opened` uses a separate one.
         yield aside
     except OSError as error:
         raise StorageError(
@@ -177,13 +178,13 @@ def _making(parent: str, name: str) -> Iterator[str]:
 
 @contextmanager
 def _shut_out(path: str, present: set[str], timeout: float) -> Iterator[None]:
-    """Let nobody write to the ledger that is replaced."""
+    """Prevent other processes from writing to the ledger that is replaced."""
     if not present:
         yield
         return
     turn = FairLock(os.path.join(path, folder.LOCK), timeout)
     with suppress(IntegrityError):
-        # Where there is no lock nobody can write.
+        # Without a lock file, no process can write.
         turn.acquire()
     try:
         yield
@@ -192,7 +193,7 @@ def _shut_out(path: str, present: set[str], timeout: float) -> Iterator[None]:
 
 
 def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
-    """Return what the ledger in the place of the backup's tells. Raises UsageError for another ledger."""
+    """Return the facts about the ledger that would be replaced. Raises UsageError if it is another ledger."""
     kept = None
     with suppress(OSError):
         if folder.VERIFIED in present:
@@ -203,7 +204,7 @@ def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
         return nothing
 
     def ask(ledger: SqliteLedger) -> tuple[str, Head, bool]:
-        # With a clock that is behind, too: whether it is another ledger must be known before it is replaced.
+        # Even if the clock is behind: another ledger must be recognized before it is replaced.
         with ledger.read(by_mark=True) as snapshot:
             names = ledger.names
             head = snapshot.head()
@@ -223,7 +224,7 @@ def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
             timeout=timeout,
         )
     except JitidError:
-        # It is damaged, as a ledger may be that is replaced.
+        # It is damaged, which may be the reason for the restore.
         return nothing
     if found != uuid:
         raise UsageError(
@@ -234,12 +235,15 @@ def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
 
 
 def _known(ledger: SqliteLedger, before: _Before, expect: str | None) -> _BackupStanding:
-    """Compare a backup with all that tells of its ledger. Raises IntegrityError for a head that contradicts it."""
+    """Compare a backup with the known heads of its ledger.
+
+    Raises IntegrityError if it contradicts the head `expect`.
+    """
     with ledger.read(by_mark=True) as snapshot:
         keys = KeyStore(snapshot).signing_keys()
         found: list[tuple[Head, bool]] = [] if before.head is None else [(before.head, False)]
         if before.kept:
-            # One that this ledger cannot read proves nothing: it may be signed with a later key.
+            # A head that this ledger cannot read proves nothing: it may be signed with a later key.
             with suppress(IntegrityError):
                 found.append((audit_log.read_head(before.kept, ledger.names, keys), False))
         if expect is not None:
@@ -252,7 +256,8 @@ def _known(ledger: SqliteLedger, before: _Before, expect: str | None) -> _Backup
             except IntegrityError:
                 if must:
                     raise
-                # The ledger that is replaced may have been tampered with, or be another backup that was gone on with.
+                # The replaced ledger may have been tampered with, or it is another backup that was used after its
+                # restore.
                 forked = True
         newest = before.holds and not any(lost) and not forked and snapshot.head() == before.head
     return _BackupStanding(max(lost, default=None), forked, newest)
@@ -265,20 +270,20 @@ def _by(known: _BackupStanding) -> str:
 
 
 def _take_over(ledger: SqliteLedger, theirs: Keyring, ours: Keyring) -> None:
-    """Take along the private keys of the ledger that is replaced: what was revoked there has none any longer."""
+    """Copy the private keys of the ledger that is replaced; a key that was revoked there has no private key left."""
     with ledger.read(by_mark=True) as snapshot:
         wanted: list[SigningKey] = [
             key for key in KeyStore(snapshot).signing_keys() if backup.needed(snapshot, key)
         ]
     for key in wanted:
         if os.path.lexists(theirs.path(key.kid)) and not os.path.lexists(ours.path(key.kid)):
-            # What is damaged there is made anew here.
+            # A damaged key is not copied; `revive` makes a new one.
             with suppress(JitidError, OSError):
                 theirs.give(ours, key.kid, key.algorithm, key.public)
 
 
 def _publish(aside: str, path: str, parent: str, *, present: bool) -> str | None:
-    """Give the ledger its name; return where the one is now that had it."""
+    """Rename the ledger to its final path; return the new path of the ledger that was there."""
     os.unlink(os.path.join(aside, revive.LOCK))
     for name in os.listdir(aside):
         if name.startswith(f"{folder.DATABASE}-"):
@@ -295,7 +300,7 @@ def _publish(aside: str, path: str, parent: str, *, present: bool) -> str | None
     old = f"{path}.replaced-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     if os.path.lexists(old):
         raise UsageError(f"{quote(old, 200)} is there already; nothing was restored", "wait a second")
-    # From here on nobody takes it for something abandoned, whichever of the two it holds.
+    # With this name no process treats the folder as abandoned, whichever of the two ledgers it holds.
     os.rename(aside, old)
     if not _exchange(old, path):
         between = f"{old}.new"
@@ -308,7 +313,7 @@ def _publish(aside: str, path: str, parent: str, *, present: bool) -> str | None
 
 
 def _leave_behind(old: str, path: str) -> None:
-    """Put the keys of ledgers in databases back: they are in the folder of a ledger, and no part of it."""
+    """Move the keys of ledgers in databases back: they are in the ledger's folder, but not a part of the ledger."""
     if os.path.lexists(os.path.join(old, AUTHORITY)):
         try:
             os.rename(os.path.join(old, AUTHORITY), os.path.join(path, AUTHORITY))
@@ -328,7 +333,7 @@ def _sync(aside: str) -> None:
 
 
 def _give_to(aside: str, status: os.stat_result) -> None:
-    """Let a ledger that root restores belong to whom the one before it belongs."""
+    """Give a ledger that root restores to the owner of the replaced ledger."""
     if os.geteuid() != 0 or status.st_uid == 0 or not stat.S_ISDIR(status.st_mode):
         return
     for here, folders, files in os.walk(aside):
@@ -340,7 +345,7 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 def _exchange(one: str, other: str) -> bool:
-    """Let two folders change their names at once (renameat2(2)); return False where the system cannot."""
+    """Exchange the names of two folders atomically (renameat2(2)); return False if the system cannot do that."""
     import ctypes
 
     try:

@@ -1,6 +1,7 @@
-"""A ledger put back from a backup: checked before anybody can use it, and with nothing alive that may have been ended.
+"""The restore of a ledger from a backup: verification before use, and the end of its live credentials.
 
-A backup does not know what was ended after it was made. So what lived in it is ended, unless nothing can have been.
+A backup does not know which credentials were ended after it was made. So its live credentials are ended, unless none
+can have been ended since.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ REASON = "restored from a backup, which does not know what was ended since it wa
 
 _AT_ONCE = 1_000
 LOCK = "restoring"
-"""The lock of a ledger that is put together; it is no part of one."""
+"""The lock file of a ledger that is being assembled; it is not a part of the ledger."""
 
 
 class Unpacked(NamedTuple):
-    """A backup that was unpacked, each member as its manifest tells."""
+    """A backup that was unpacked; each member matches the manifest."""
 
     told: Told
     head: str
@@ -57,30 +58,30 @@ class Unpacked(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """What became of a ledger that was put back."""
+    """The outcome of a restore."""
 
     event: int
-    """The audit event that tells of it."""
+    """The number of the audit event about the restore."""
     kept: bool
-    """Whether what lived in the backup goes on living."""
+    """Whether the live credentials of the backup stayed live."""
     credentials: int
-    """So many were ended."""
+    """The number of credentials that were ended."""
     tasks: int
     access: int
     revoked: tuple[str, ...]
-    """The ids of the keys that nobody is to believe any longer."""
+    """The ids of the signing keys that were revoked."""
     retired: tuple[str, ...]
-    """The ids of the keys whose private halves are gone."""
+    """The ids of the keys that were retired because their private keys are missing."""
     trusted: tuple[str, ...]
-    """The ids of the authorities for certificates that go on."""
+    """The ids of the certificate authorities' keys that stay in use."""
 
 
 def unpack(members: Iterable[tuple[str, int, archive.MemberSource]], aside: str) -> Unpacked:
-    """Put the members of a backup where those of a ledger are, into the folder `aside`; all of it durable.
+    """Write the members of a backup to their places in the folder `aside`, durably.
 
     Raises:
-        IntegrityError: a member is missing, or not as the manifest tells.
-        StorageError: there is no room, or the backup cannot be read to its end.
+        IntegrityError: a member is missing, or does not match the manifest.
+        StorageError: the disk is full, or the backup cannot be read completely.
 
     """
     for part in (folder.KEYS, folder.POLICY):
@@ -116,7 +117,7 @@ def unpack(members: Iterable[tuple[str, int, archive.MemberSource]], aside: str)
 
 
 def _place(name: str) -> str:
-    # The folders are called alike.
+    # The folders have the same names in both.
     return folder.DATABASE if name == archive.DATABASE else name
 
 
@@ -143,7 +144,7 @@ def _make_folder(path: str) -> None:
 
 @contextmanager
 def opened(aside: str, by: str, timeout: float) -> Iterator[SqliteLedger]:
-    """Open the ledger that is put together in a folder, under a lock of its own: the one that it will have is held."""
+    """Open the ledger that is assembled in a folder, with a separate lock: its final lock file is locked already."""
     lock = os.path.join(aside, LOCK)
     os.close(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     ledger = sqlite_ledger.connect(os.path.join(aside, folder.DATABASE), lock, by=by, timeout=timeout)
@@ -154,10 +155,10 @@ def opened(aside: str, by: str, timeout: float) -> Iterator[SqliteLedger]:
 
 
 def verify(ledger: SqliteLedger, unpacked: Unpacked) -> None:
-    """Check that a ledger is the one of which a backup tells, whole, at the head that it has signed.
+    """Check that a ledger is the one in the backup's manifest, complete, and ends at the signed head.
 
     Raises:
-        IntegrityError: it is not.
+        IntegrityError: one of these checks failed.
 
     """
     told = unpacked.told
@@ -165,9 +166,9 @@ def verify(ledger: SqliteLedger, unpacked: Unpacked) -> None:
     if names.uuid != told.ledger:
         raise IntegrityError("the ledger in the backup is not the one that its manifest tells of")
     backup.must_hold(ledger)
-    # Damage in an index alone was copied as it was; what is asked below is answered from them.
+    # A backup may contain damage in an index alone, and the queries below read the indexes.
     ledger.reindex()
-    # No verifier asks it: how far behind its mark the clock is counts once it is written to.
+    # No verifier queries it. A clock behind the mark only matters when the ledger is written to.
     with ledger.read(by_mark=True) as snapshot:
         head = audit_log.read_head(unpacked.head, names, KeyStore(snapshot).signing_keys())
         backup.must_be_sealed(told, unpacked.head)
@@ -177,16 +178,16 @@ def verify(ledger: SqliteLedger, unpacked: Unpacked) -> None:
 
 
 def behind(snapshot: View, head: Head) -> int:
-    """Return how many events a remembered head tells of that a ledger does not have.
+    """Return the number of events that a remembered head covers and the ledger lacks.
 
     Raises:
-        IntegrityError: the ledger has another event in the place of one that it tells of.
+        IntegrityError: an event of the ledger differs from the event that the head covers.
 
     """
     try:
         expected = marks(head, snapshot.chains())
     except BrokenChainError:
-        # Chains that were opened since.
+        # The head covers chains that were opened after the backup.
         expected = {}
     for seq, hash_ in expected.items():
         event = snapshot.event(seq)
@@ -207,19 +208,19 @@ def revive(
     lost: int | None,
     accept_clock: bool,
 ) -> Restored:
-    """Record in a ledger from a backup that it was put back, and end what lived in it unless that is kept.
+    """Record in a ledger from a backup that it was restored; without `keep`, end its live credentials.
 
     Args:
-        ledger: nobody else uses it yet.
-        keyring: the private keys that it has now.
-        told: what the backup's manifest tells.
-        keep: whether what lives in it goes on living.
-        lost: how many events it is known to have lost; None where nobody knows.
-        accept_clock: whether the clock is believed if it has jumped.
+        ledger: a ledger that no other process uses yet.
+        keyring: its current private keys.
+        told: the backup's manifest.
+        keep: whether its live credentials stay live.
+        lost: the number of events that were lost; None if that is unknown.
+        accept_clock: whether to accept a clock that has jumped.
 
     Raises:
-        ClockError: the clock is behind the backup's.
-        StorageError: it cannot be written.
+        ClockError: the clock is behind the backup's time mark.
+        StorageError: the ledger cannot be written.
 
     """
     names = ledger.names
@@ -231,8 +232,8 @@ def revive(
         for key in gone:
             KeyChanges(transaction).end_key(key.key, revoked=False)
         retired = tuple([key.kid for key in gone])
-        # One that was used, denied or withdrawn since would be good for another issue.
-        # And what somebody granted who was disabled since counts no more than their login does.
+        # A request that was used, denied or withdrawn since would allow another issue. And an approval by a person who
+        # was disabled since must not count, like that person's login.
         requests = ApprovalChanges(transaction).withdraw()
         transaction.set(RESTORED, str(transaction.now))
         event = transaction.append(
@@ -265,7 +266,7 @@ def _end(
     credentials = 0
     tasks = list(open_tasks(transaction))
     for name in tasks:
-        # Also what is to be issued no more: a task that was ended since would be open again.
+        # The task too, so that no credentials are issued on it: a task that was ended since would be open again.
         credentials += retirement.retire(transaction, name, REASON).credentials
     while issued := beside_adopted(transaction):
         credentials += revocation.revoke(transaction, Selection(ids=issued), REASON, None).credentials
@@ -275,7 +276,7 @@ def _end(
     revoked = []
     for key in living:
         if key.use == "jws":
-            # One that was revoked since would be published again.
+            # A key that was revoked since would be published again.
             rotation.revoke(transaction, names, keyring, key.kid, REASON, None)
             revoked.append(key.kid)
     return done._replace(credentials=credentials, tasks=len(tasks), access=bearers, revoked=tuple(revoked))

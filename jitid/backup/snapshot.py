@@ -1,4 +1,4 @@
-"""A backup of a ledger: one consistent state of it with its policy, and a manifest of that which the ledger signed."""
+"""A backup of a ledger: one consistent state with its policy, and a manifest that the ledger's key signs."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ _PIECE = 1 << 20
 
 
 class BackupProgress(NamedTuple):
-    """Who is told how far it has come."""
+    """The callbacks that report progress."""
 
     pages: Callable[[int, int], None]
-    """How many pages have been copied, and how many there are."""
+    """Is called with the number of copied pages and the total number of pages."""
     stage: Callable[[str], None]
-    """What is begun."""
+    """Is called with the name of a stage at its beginning."""
 
 
 class Manifest(NamedTuple):
-    """What a backup says of itself."""
+    """The manifest of a backup."""
 
     names: Names
     head: Head
@@ -63,9 +63,9 @@ class Manifest(NamedTuple):
     made_at: int
     """Seconds since the epoch."""
     schema: int
-    """Of the ledger in it."""
+    """The schema version of the ledger in it."""
     verified: bool
-    """Whether it was examined when it was made: the database, the audit chain, and the rows against it."""
+    """Whether it was verified when it was made: the database, the audit chain, and the rows against the chain."""
     keys: tuple[str, ...]
     """The ids of the private keys that are in it."""
     files: Mapping[str, tuple[int, str]]
@@ -73,7 +73,7 @@ class Manifest(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The manifest as it is stored: canonical JSON."""
+        """The manifest in its stored form: canonical JSON."""
         return strict_json.dumps(
             {
                 "schema": SCHEMA,
@@ -94,7 +94,7 @@ class Manifest(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What the manifest of a backup tells that is not read from the ledger in it."""
+    """The facts of a backup's manifest that are not read from the ledger in the backup."""
 
     ledger: str
     events: int
@@ -104,15 +104,15 @@ class Told(NamedTuple):
     keys: tuple[str, ...]
     files: Mapping[str, tuple[int, str]]
     digest: str
-    """SHA-256 of the manifest itself, as hex: by it the backup is named in the audit log."""
+    """The SHA-256 digest of the manifest in hex; the audit log names the backup by it."""
 
 
 def read_manifest(data: bytes) -> Told:
-    """Return what a manifest tells, which its signature still has to vouch for.
+    """Return the content of a manifest; the caller must still check its signature.
 
     Raises:
-        IntegrityError: it is none.
-        NewerSchemaError: a newer jitid has made it.
+        IntegrityError: it is not a manifest.
+        NewerSchemaError: a newer jitid made it.
 
     """
     try:
@@ -147,7 +147,7 @@ def read_manifest(data: bytes) -> Told:
 
 
 def must_be_sealed(told: Told, head: str) -> None:
-    """Check that a signed head vouches for a manifest; whose signature it is, `audit_log.read_head` tells.
+    """Check that a signed head contains the digest of the manifest; `audit_log.read_head` checks the signature.
 
     Raises IntegrityError.
     """
@@ -170,30 +170,30 @@ def take(
     timeout: float,
     progress: BackupProgress,
 ) -> Manifest:
-    """Put a backup of the ledger in the folder `path` into the empty folder `aside`, all of it durable.
+    """Write a backup of the ledger in the folder `path` to the empty folder `aside`, durably.
 
-    Nobody waits for that, and nothing of the ledger is changed.
+    No other process waits for it, and the ledger is not changed.
 
     Args:
-        path: the ledger's folder, which was looked at by `folder.exists`.
-        aside: where the members go.
-        keyring: the ledger's private keys, one of which signs.
-        keys: whether the private keys that are still needed go along.
-        verify: whether the copy is examined: its database, its audit chain, and its rows against that.
-        by: who acts.
-        timeout: how many seconds to wait for others.
-        progress: who is told how far it has come.
+        path: the ledger's folder, which the caller has checked with `folder.exists`.
+        aside: the folder for the members.
+        keyring: the ledger's private keys; one of them signs.
+        keys: whether to include the private keys that are still needed.
+        verify: whether to verify the copy: its database, its audit chain, and its rows against the chain.
+        by: the caller's name for the audit log.
+        timeout: the maximum wait for other processes, in seconds.
+        progress: the callbacks that report progress.
 
     Raises:
-        IntegrityError: the copy does not hold, or a key is missing.
-        OutputError: it cannot be written.
-        StorageError: the ledger is out of reach.
+        IntegrityError: the verification failed, or a key is missing.
+        OutputError: the backup cannot be written.
+        StorageError: the ledger cannot be reached.
 
     """
     database = os.path.join(aside, archive.DATABASE)
-    # Not the one by which others see that this folder is in use.
+    # Not the lock file by which other processes see that this folder is in use.
     lock = os.path.join(aside, "copying")
-    # Before the ledger, which only grows.
+    # The head is read before the ledger is copied, because the ledger only grows.
     kept = _kept_head(path)
     duplicate(
         os.path.join(path, folder.DATABASE),
@@ -209,7 +209,7 @@ def take(
                 progress.stage("verifying")
                 must_hold(ledger)
             names = ledger.names
-            # A copy answers no verifier: with a clock that is behind, it is as it was at its mark.
+            # No verifier queries a copy. If the clock is behind, the copy is judged at its time mark.
             with ledger.read(by_mark=True) as snapshot:
                 head, now = snapshot.head(), snapshot.now
                 if verify:
@@ -240,13 +240,13 @@ def _written(aside: str) -> Iterator[None]:
 
 @contextmanager
 def _copy(database: str, lock: str, by: str, timeout: float) -> Iterator[sqlite_ledger.SqliteLedger]:
-    """Open the copy, whose schema is brought up to date if it is older: the ledger itself is left as it is."""
+    """Open the copy, and migrate its schema if it is older; the ledger itself is not changed."""
     os.close(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     ledger = sqlite_ledger.connect(database, lock, by=by, timeout=timeout)
     try:
         yield ledger
     finally:
-        # The last connection to go writes everything into the database itself, and takes the log away.
+        # The last connection writes the log into the database as it closes, and removes the log.
         ledger.close()
         os.unlink(lock)
     with open(database, "rb") as file:
@@ -254,16 +254,16 @@ def _copy(database: str, lock: str, by: str, timeout: float) -> Iterator[sqlite_
 
 
 def must_hold(ledger: sqlite_ledger.SqliteLedger) -> None:
-    """Raise IntegrityError for a database that is damaged but for its indexes, or not as its schema has it."""
+    """Raise IntegrityError if a database is damaged outside of its indexes, or differs from its schema."""
     condition = ledger.condition()
-    # Whoever restores it builds the indexes anew.
+    # A restore rebuilds the indexes.
     damage = condition.damage(indexes=False) or condition.schema().differences
     if damage:
         raise IntegrityError(f"the ledger is damaged: {damage[0]}", "see: jitid doctor")
 
 
 def _kept_head(path: str) -> str | None:
-    """Return the signed head up to which a sweep found the ledger whole, if there is one that can be read."""
+    """Return the signed head up to which a sweep has verified the ledger; None if it cannot be read."""
     from jitid.system.files import read_regular
 
     try:
@@ -277,7 +277,7 @@ def _expected(kept: str | None, names: Names, snapshot: View) -> Head | None:
     try:
         return None if kept is None else audit_log.read_head(kept, names, KeyStore(snapshot).signing_keys())
     except audit_log.UnreadableHeadError:
-        # It vouches for nothing, and accuses of nothing either: doctor and sweep tell of it.
+        # An unreadable head proves nothing for or against the ledger; doctor and sweep report it.
         return None
 
 
@@ -289,7 +289,7 @@ def _signer(snapshot: View, keyring: Keyring) -> Signer:
 
 
 def needed(snapshot: View, key: SigningKey) -> bool:
-    """Tell whether the private half of a key is still of use: it signs, or it tells which certificates are revoked."""
+    """Return whether a private key is still needed: it signs, or it must sign a list of its revoked certificates."""
     return key.signs or still_tells(snapshot, key)
 
 
@@ -317,7 +317,7 @@ def _give_policy(ours: str, theirs: str) -> None:
 
 
 def policy_in(path: str) -> list[tuple[str, bytes]]:
-    """Return names and contents of the plain files in the folder of a policy. Raises StorageError."""
+    """Return names and contents of the regular files in a policy folder. Raises StorageError."""
     found = []
     try:
         for entry in sorted(os.scandir(path), key=lambda each: each.name):
@@ -345,7 +345,7 @@ def _digests(aside: str) -> Iterator[tuple[str, tuple[int, str]]]:
 
 
 def hashed(file: archive.MemberSource, write: Callable[[bytes], object] | None = None) -> tuple[int, str]:
-    """Return the size and the SHA-256 of what is read, each piece of which is handed to `write`."""
+    """Return the size and the SHA-256 of a member, and pass each piece of it to `write`."""
     digest, size = sha256(), 0
     while piece := file.read(_PIECE):
         digest.update(piece)
@@ -356,7 +356,7 @@ def hashed(file: archive.MemberSource, write: Callable[[bytes], object] | None =
 
 
 def refused(error: JitidError) -> JitidError:
-    """Return an error of verifying with what it means for a backup."""
+    """Return a verification error, with its consequence for the backup added to the message."""
     if isinstance(error, IntegrityError):
         error.message = f"the ledger does not hold by itself, and no backup was made: {error.message}"
         error.hint = error.hint or "see: jitid audit verify; --no-verify copies it all the same"

@@ -10,16 +10,16 @@ from jitid.model.task import written_task
 from jitid.values.ids import credential_id
 
 _SOME = 1_000
-"""How many ids are returned at once."""
+"""The number of ids that are returned at once."""
 
 
 def open_tasks(snapshot: View) -> Iterator[str]:
-    """Yield the names of the tasks on which something lives, or may still be issued.
+    """Yield the names of the tasks with live credentials, or on which credentials may still be issued.
 
-    What was adopted lives whatever a ledger says, and is not ended by a backup's age.
+    Tasks of adopted secrets are left out: a restore cannot end an adopted secret, which works without the ledger.
     """
     rows: Iterator[Any] = snapshot.ask(
-        # Each of them asked once, since no index leads from a task to what was issued on it.
+        # Each subquery runs once, since no index leads from a task to its credentials.
         """SELECT t.name, o.text FROM task t JOIN term o ON o.id = t.opener
             WHERE t.ended_at IS NULL
               AND (t.deadline > :now OR t.id IN (SELECT c.task FROM credential c WHERE c.ended_at IS NULL))
@@ -27,12 +27,12 @@ def open_tasks(snapshot: View) -> Iterator[str]:
             ORDER BY t.id""",
         {},
     )
-    # All at once: what follows changes what is asked.
+    # All rows are read at once: the caller changes the tables that the query reads.
     return iter([written_task(opener, name) for name, opener in list(rows)])
 
 
 def beside_adopted(snapshot: View) -> tuple[str, ...]:
-    """Return the ids of some of the credentials that live and were issued on the tasks of what was adopted."""
+    """Return the ids of some live credentials on the tasks of adopted secrets, except the adopted secrets."""
     rows: Iterator[Any] = snapshot.ask(
         """SELECT c.jti FROM credential c
              WHERE c.ended_at IS NULL AND c.task IN (

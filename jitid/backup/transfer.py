@@ -1,4 +1,4 @@
-"""`jitid ledger copy`: which implementations two places need, and what goes along with the rows."""
+"""`jitid ledger copy`: the classes for the two places, and the keys and the policy that are copied with the rows."""
 
 from __future__ import annotations
 
@@ -26,27 +26,28 @@ if TYPE_CHECKING:
 
 
 class CopyRequest(NamedTuple):
-    """What is asked of a copy."""
+    """The request for a copy."""
 
     to: str
-    """The folder or the address."""
+    """The folder or the address of the copy."""
     issuer: str | None
-    """The name of its issuer, if it is to have another."""
+    """The copy's issuer, if it changes."""
     keys: bool
-    """Whether this machine is to sign for a database with the keys that it has; a folder has them in any case."""
+    """Whether a database gets this machine's private keys; a folder always gets them."""
 
 
 def copy_ledger(
     config: Config, wanted: CopyRequest, progress: Callable[[str, int], None], note: Callable[[str], None]
 ) -> Copy:
-    """Copy the ledger that the configuration names, with its policy.
+    """Copy the configured ledger with its policy.
 
-    `progress` is told of each table how many more rows of it have come, `note` what becomes of the keys.
+    `progress` is called with the name of a table and the number of its rows that were copied since the last call.
+    `note` is called with a message about the keys.
 
     Raises:
-        UsageError: there is something at the place already.
-        StorageError: there is no ledger, or one of the two is busy, full or out of reach.
-        IntegrityError: the ledger does not hold by itself, or lacks a key that signs.
+        UsageError: the place is in use already.
+        StorageError: there is no ledger, or one of the two is busy, full or cannot be reached.
+        IntegrityError: the verification of the ledger failed, or it lacks a key that signs.
 
     """
     place = place_of(config)
@@ -71,7 +72,7 @@ def copy_ledger(
 
 
 def _target_folder(source: LedgerPlace, to: str) -> str:
-    """Return the folder that is to hold the copy. Raises UsageError if the ledger itself is there."""
+    """Return the folder for the copy. Raises UsageError if the ledger itself is there."""
     path = folder_of(to)
     if not source.in_database and os.path.realpath(path) == os.path.realpath(source.home):
         raise UsageError("the ledger is there already; nothing was copied", "name another place with --to")
@@ -117,7 +118,7 @@ def _to_database(
 def _give_keys(source: CopySource, ours: Keyring, theirs: Keyring) -> None:
     given = False
     for key in KeyStore(source.snapshot).signing_keys():
-        # A retired authority still signs what it has revoked.
+        # A retired authority still signs the list of the certificates that it has revoked.
         if (_signs(key) or still_tells(source.snapshot, key)) and ours.holds(key.kid):
             ours.give(theirs, key.kid, key.algorithm, key.public)
             given = given or (key.use, key.algorithm) == ("jws", "EdDSA")
@@ -138,7 +139,7 @@ def _give_policy(ours: str, theirs: str) -> None:
 
 
 def _policy(path: str) -> list[tuple[str, str]]:
-    """Return names and texts of what is in the folder of a policy."""
+    """Return names and texts of the files in a policy folder."""
     found = []
     try:
         for entry in sorted(os.scandir(path), key=lambda each: each.name):

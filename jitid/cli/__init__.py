@@ -1,1 +1,1 @@
-"""The command line: how it is read, one verb a file, and what it prints."""
+"""The command line: its parser, one module for each verb, and its output."""

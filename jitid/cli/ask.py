@@ -1,4 +1,4 @@
-"""The question before much is lost: asked at a terminal only, and answered with the number."""
+"""Confirmation before large losses: at a terminal only, by typing the number."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def can_ask(given: Globals) -> bool:
-    """Return whether somebody is there who can answer."""
+    """Return whether a user is at a terminal to answer."""
     return not given.no_input and os.isatty(0) and os.isatty(2)
 
 
 def confirm(would: str, number: int, answer: str) -> None:
-    """Say what this would do, and which answer does it; raise UsageError for anything but the number."""
+    """Print the effect and the required answer. Raise UsageError for any answer but the number."""
     output.say(f"jitid: this would {would}")
     output.say(f"jitid: type {answer}")
     if read_input.answer() != str(number):

@@ -1,4 +1,4 @@
-"""How a command line is read, by Typer: the tree of verbs, the global options, help, and usage errors."""
+"""The parser of a command line, built on Typer: the tree of verbs, global options, help and usage errors."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ Exit status: 0 done, 1 a bug, 2 usage, 3 not found, 4 denied by policy, 5 storag
 7 integrity, 8 credential not valid, 9 partly done, 10 findings, 11 not all was examined, 74 output not written
 (what was just made is revoked), 128+n ended by signal n."""
 
-# Their words name texts, files or ids, and they say themselves how a token is given to them: a file that is searched
-# may well be called like one.
+# The positional words of these verbs are texts, files or ids, and a file name may look like a token. The verbs refuse
+# tokens themselves, with a hint how to pass a token.
 _READING = frozenset({"trace", "scan", "inspect", "verify", "explain", "revoke", "timeline"})
 
-# What Typer says, to be said as everything else is.
+# Messages of Typer that jitid rewrites in its own style.
 _NO_NUMBER = re.compile(r"Invalid value for '([^']*)': '(.*)' is not a valid int")
 _MISSING = re.compile(r"Missing argument '\[?([^'\]]*)\]?(?:\.\.\.)?'")
 
@@ -80,9 +80,9 @@ _GLOBAL_OPTIONS: tuple[tuple[tuple[str, ...], str | None, str], ...] = (
 
 
 def invoke(argv: list[str], given: Globals) -> None:
-    """Read a command line and do what it says, storing the global options in `given`.
+    """Parse a command line and run its verb. Store the global options in `given`.
 
-    Raises UsageError for what cannot be meant, and whatever the verb raises.
+    Raises UsageError for an invalid line, and any error of the verb.
     """
     try:
         check_environment(os.environ)
@@ -101,9 +101,9 @@ def invoke(argv: list[str], given: Globals) -> None:
 
 
 def options_of(argv: Sequence[str]) -> dict[str, GivenOption]:
-    """Return the options that a line gives to its verb, by their long names; it is read as ever, and nothing is done.
+    """Return the options that a line gives to its verb, by their long names, without running the verb.
 
-    Raises UsageError for what cannot be meant, and for a line that asks for help or a version.
+    Raises UsageError for an invalid line, and for a line that requests help or a version.
     """
     given = Globals()
     command: Any = command_tree(given)
@@ -124,7 +124,7 @@ def options_of(argv: Sequence[str]) -> dict[str, GivenOption]:
         source = context.get_parameter_source(param.name)
         if param.param_type_name != "option" or source is None or source.name != "COMMANDLINE":
             continue
-        # The global ones are kept where they belong.
+        # Values of global options are stored in `given`.
         value = context.params.get(param.name, getattr(given, param.name, None))
         long = next((name for name in param.opts if name.startswith("--")), param.opts[0])
         found[long] = GivenOption(None if param.is_flag else param.metavar, value)
@@ -132,7 +132,7 @@ def options_of(argv: Sequence[str]) -> dict[str, GivenOption]:
 
 
 def command_tree(given: Globals) -> TyperGroup:
-    """Return the whole tree of commands, as Typer has it."""
+    """Return the whole tree of commands as a Typer group."""
     return _Group("", "Just-in-time identity for AI agents.", given)
 
 
@@ -145,7 +145,7 @@ class _Command(TyperCommand):
             rest = super().parse_args(ctx, args)
         check_environment(os.environ, variables)
         for variable in sorted(variables & os.environ.keys()):
-            # Before a list is split at blanks, which may stand within a token.
+            # The raw value is checked before Typer splits a list at blanks, because a token may contain a blank.
             refuse_token(os.environ[variable], f"the environment variable {variable}")
         for param in self.params:
             if param.name != "command":
@@ -157,7 +157,7 @@ class _Command(TyperCommand):
         return rest
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return the words of the usage line; what must be given stands bare, as manuals have it."""
+        """Return the words of the usage line. Required words have no braces, as in manual pages."""
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
     def get_help_option(self, ctx: Any) -> TyperOption:  # noqa: ARG002
@@ -165,7 +165,7 @@ class _Command(TyperCommand):
 
 
 class _Group(TyperGroup):
-    """The root, or the first word of verbs that have two; knows its verbs from the table alone."""
+    """The root, or the first word of verbs with two words. It takes its verbs from the table alone."""
 
     def __init__(self, name: str, sentence: str, given: Globals) -> None:
         super().__init__(
@@ -196,7 +196,7 @@ class _Group(TyperGroup):
         return _Group(full, GROUPS[full], self._given) if full in GROUPS else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the verb that the line names. Raises UsageError with the nearest one."""
+        """Return the verb that the line names. Raises UsageError with the nearest verb."""
         known = self.list_commands(ctx)
         if args[0] not in known:
             raise UsageError(
@@ -206,7 +206,7 @@ class _Group(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Go on to the verb. Raises UsageError when the line names none, after showing which there are."""
+        """Run the verb. Raises UsageError if the line names none, after printing the help."""
         if not ctx._protected_args:  # noqa: SLF001 - Typer's own way to tell
             if self._given.error_format() not in ("json", "jsonl"):
                 output.say(ctx.get_help() + "\n")
@@ -217,7 +217,7 @@ class _Group(TyperGroup):
         return _HELP
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the verbs, by the table's sentences, and then the options."""
+        """Write the verbs with the table's sentences, and then the options."""
         with formatter.section("Verbs"):
             formatter.write_dl([(name, self._sentence(name)) for name in self.list_commands(ctx)])
         TyperCommand.format_options(self, ctx, formatter)  # type: ignore[arg-type]
@@ -229,7 +229,7 @@ class _Group(TyperGroup):
 
 def _command(full: str, name: str, given: Globals) -> TyperCommand:
     app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
-    # The first word that is no option of `run` begins the command, and what follows is that one's own.
+    # The first word of `run` that is not an option begins the command. All later words belong to that command.
     settings = {"allow_interspersed_args": False} if full in RUNNING else {}
     given.runs_command = full in RUNNING
     app.command(name, cls=_Command, epilog=_EPILOG, context_settings=settings)(_bound(full, given))
@@ -242,9 +242,9 @@ def _command(full: str, name: str, given: Globals) -> TyperCommand:
 def _bound(verb: str, given: Globals) -> Callable[..., None]:
     function = function_of(verb)
 
-    # A verb's first parameter is not the user's: it takes the Globals of this line.
+    # The first parameter of a verb is the Globals of this line, not an option of the user.
     def call(**arguments: object) -> None:
-        # What was loaded stays; from here on the collector looks only at what the verb makes.
+        # Loaded modules stay in memory. After the freeze, the collector checks only the objects of the verb.
         gc.freeze()
         gc.enable()
         given.changes = changes(verb, arguments)
@@ -280,7 +280,7 @@ def _store(ctx: Any, param: Any, value: object) -> None:
 
 
 def _check_value(param: Any, value: object, verb: str | None = None) -> None:
-    """Raise UsageError for a value that is blank, a token, not text or too large a number, wherever it stands."""
+    """Raise UsageError for a value that is blank, a token, not UTF-8, or too large a number."""
     for each in value if isinstance(value, (list, tuple)) else (value,):
         if type(each) is int and each > (most := LARGEST_OF.get(param.name, LARGEST)):
             raise UsageError(f"the value of `{param.opts[0]}` is more than {most}, which no ledger holds")
@@ -322,7 +322,7 @@ _VERSION = _eager(["--version", "-V"], "Show the version.", _show_version)
 
 @contextmanager
 def _at(context: Any) -> Iterator[None]:
-    """Note the place in the tree on an error that Typer raises without one."""
+    """Add the command's context to an error that Typer raises without one."""
     try:
         yield
     except typer.TyperException as error:

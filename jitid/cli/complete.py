@@ -1,6 +1,6 @@
-"""What a shell offers at a TAB out of the ledger: ids and names, read without loading what verbs load.
+"""Completion of ids and names from the ledger at a TAB, without loading the modules of the verbs.
 
-The shells run `jitid __complete WHAT CURRENT [WORD…]`; what cannot be answered is answered by nothing.
+The shells run `jitid __complete WHAT CURRENT [WORD…]`. After any error the answer is empty.
 """
 
 from __future__ import annotations
@@ -33,19 +33,18 @@ from jitid.cli.complete_store import (
 _APPLICATION_ID = 0x6A697464
 
 _PATIENCE = 0.25
-"""How many seconds a lock is waited for, and a query may take: somebody has pressed TAB and waits."""
+"""Seconds that completion waits for a lock, and that a query may take: the user waits after pressing TAB."""
 
 
 def answer(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> str:
-    """Return the candidates, one a line, each perhaps with a tab and a description.
+    """Return the candidates, one a line. A description may follow a candidate after a tab.
 
-    The arguments are what to complete (ids, tasks, agents, records of agents, delegators, those who are known, keys,
-    approvals, adopted secrets, leaks, kinds), the word so far, and the words before it. Whatever is wrong, there are no
-    candidates: a TAB is no place for an error.
+    The arguments are the type of candidate (a name of `WHAT`, or `kinds`), the current word, and the words before it.
+    After any error there are no candidates, because a shell shows no errors at a TAB.
     """
     try:
         what, current, *words = arguments
-        # No candidate can begin with what no name has.
+        # A word with a character outside names is the prefix of no candidate.
         if len(current) > LONGEST_NAME or current.strip(NAME_CHARACTERS):
             return ""
         if what == "kinds":
@@ -54,7 +53,7 @@ def answer(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) ->
             return _lines(kinds(words, environ), current, ())
         candidates = _CANDIDATES[what]
         db = _opened(_ledger(words, environ))
-        # An id names one thing, and once is enough.
+        # An id that is on the line already is not offered again.
         return _lines(candidates(db, current), current, words if what == "ids" else ())
     except Exception:  # noqa: BLE001 - the verb itself will tell what is wrong
         return ""
@@ -65,7 +64,8 @@ def _lines(candidates: Candidates, current: str, used: Sequence[str]) -> str:
     for candidate, description in candidates:
         if not is_name(candidate):
             continue
-        # What begins like an option would be taken for one, unless one like it is being typed.
+        # A verb would read a candidate that begins with `-` as an option. It is offered only if the current word does
+        # too.
         odd = candidate.startswith("-") and not current.startswith("-")
         if candidate.startswith(current) and not odd and candidate not in used:
             found.setdefault(candidate, description)
@@ -75,7 +75,7 @@ def _lines(candidates: Candidates, current: str, used: Sequence[str]) -> str:
 
 
 def _ledger(words: Sequence[str], environ: Mapping[str, str]) -> str:
-    """Return the folder of the ledger that the line and the environment name. Raises what the configuration raises."""
+    """Return the folder of the ledger from the line, environment or configuration. Raises configuration errors."""
     given: dict[str, str | None] = dict.fromkeys(("--ledger", "--remote", "--config", "--profile"))
     rest = iter(words)
     for word in rest:
@@ -103,11 +103,11 @@ def _ledger(words: Sequence[str], environ: Mapping[str, str]) -> str:
 
 
 def _opened(folder: str) -> sqlite3.Connection:
-    """Return a connection that changes nothing, to a ledger that is as private as it must be.
+    """Return a read-only connection to a ledger with private permissions.
 
     Raises:
-        OSError: it is not there, or not private.
-        sqlite3.Error: it is no database, or locked.
+        OSError: the ledger is missing, or not private.
+        sqlite3.Error: the file is not a database, or it is locked.
 
     """
     database = f"{folder}/ledger.db"
@@ -118,11 +118,11 @@ def _opened(folder: str) -> sqlite3.Connection:
         if path == database or os.path.lexists(path):
             _check_private(path, stat.S_ISREG)
     escaped = database.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    # Where there is no log nobody is at work, and SQLite would make one even for a reader.
+    # Without a write-ahead log no process writes, and SQLite would create a log even for a reader.
     mode = "mode=ro" if logged else "immutable=1"
     db = sqlite3.connect(f"file://{escaped}?{mode}", uri=True, timeout=_PATIENCE, isolation_level=None)
     end = time.monotonic() + _PATIENCE
-    # In a ledger that was edited, a table may be a view that never ends.
+    # In an edited ledger a table may be a view whose query never finishes.
     db.set_progress_handler(lambda: time.monotonic() > end, 10_000)
     db.execute("PRAGMA trusted_schema = OFF")
     if db.execute("PRAGMA application_id").fetchone() != (_APPLICATION_ID,):
@@ -153,4 +153,4 @@ _CANDIDATES: dict[str, Callable[[sqlite3.Connection, str], Candidates]] = {
 }
 
 WHAT = tuple(_CANDIDATES)
-"""What can be completed out of the ledger."""
+"""Types of candidates that come from the ledger."""

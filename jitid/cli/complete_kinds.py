@@ -1,4 +1,4 @@
-"""What a shell offers at a TAB as a kind of credential: the kinds, and the templates that the configuration has."""
+"""Completion of kinds of credentials at a TAB: the kinds, and the templates of the configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ KINDS = tuple(kind.value for kind in MADE if kind is not Kind.EXEC)
 
 
 def kinds(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield kinds, and then kinds with their templates; of a configuration that cannot be read the kinds alone."""
+    """Yield the kinds, then the kinds with their templates, which need a readable configuration."""
     yield from ((kind, "") for kind in KINDS)
     for name, table in _targets(words, environ):
         kind = table.get("kind")

@@ -1,4 +1,4 @@
-"""What a shell offers at a TAB, asked of the ledger: candidates with a description each."""
+"""Queries for completion at a TAB: candidates from the ledger, each with a description."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
-# `jitid.values.names` and `jitid.values.ids` say the same; loading them costs as much as all that is done here.
+# Copies from `jitid.values.names` and `jitid.values.ids`: importing these would take as long as a whole completion.
 NAME_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-"
 
 
@@ -21,19 +21,19 @@ LONGEST_NAME = 160
 
 
 MOST = 200
-"""How many candidates are offered: a longer list is for `jitid list`."""
+"""Maximum number of candidates; `jitid list` prints longer lists."""
 
 
 _RECENT = 2_000
-"""How many of the latest rows are looked through for the names in use; older ones are met by the alphabet."""
+"""Number of the latest rows that are searched for names in use. A second, alphabetical query finds older names."""
 
 
 Candidates = Iterator[tuple[str, str]]
 
 
 def offer_ids(db: sqlite3.Connection, current: str) -> Candidates:
-    """Offer ids of credentials and identities."""
-    # Where both would do, identities: a credential is part of one.
+    """Yield ids of credentials and identities."""
+    # If both kinds of id match, identities come first: a credential is part of an identity.
     kind = "jti_" if current.startswith("jt") else "jid_"
     first, last = _range(current[len(kind) :])
     newest = (
@@ -53,7 +53,7 @@ def offer_ids(db: sqlite3.Connection, current: str) -> Candidates:
 
 
 def _range(digits: str) -> tuple[bytes, bytes]:
-    """Return the first and the last of the raw ids whose text begins with these digits. Raises ValueError."""
+    """Return the first and the last raw id whose text begins with these digits. Raises ValueError."""
     if len(digits) > _LENGTH or digits.strip(_DIGITS):
         raise ValueError("no digits of an id")
     free = 5 * (_LENGTH - len(digits))
@@ -67,7 +67,7 @@ def _base32(raw: bytes) -> str:
 
 
 def offer_tasks(db: sqlite3.Connection, current: str) -> Candidates:
-    """Offer names of tasks."""
+    """Yield names of tasks."""
     alike = _alike(current)
     found = db.execute(
         """SELECT id, name, ended_at, deadline, sensitivity FROM (SELECT * FROM task ORDER BY id DESC LIMIT :recent)
@@ -88,11 +88,11 @@ def offer_tasks(db: sqlite3.Connection, current: str) -> Candidates:
 
 
 def offer_agents(db: sqlite3.Connection, current: str) -> Candidates:
-    """Offer names of agents."""
+    """Yield names of agents."""
     try:  # noqa: SIM105 - contextlib takes its time at each TAB
         yield from offer_records(db, current)
     except sqlite3.OperationalError:
-        # A ledger that an older jitid made has no such table until somebody opens it.
+        # A ledger of an older jitid lacks this table until a verb opens the ledger.
         pass
     yield from _recent(db, "agent", current)
     yield from _told_nothing(
@@ -106,14 +106,14 @@ def offer_agents(db: sqlite3.Connection, current: str) -> Candidates:
 
 
 def offer_records(db: sqlite3.Connection, current: str) -> Candidates:
-    """Yield the agents that are registered, and then those that were."""
+    """Yield the registered agents, and then the unregistered ones."""
     now = time.time()
     for name, owner, review_at, suspended_at, unregistered_at in db.execute(
         """SELECT name, owner, review_at, suspended_at, unregistered_at FROM agent
             WHERE name >= :first AND name < :end ORDER BY unregistered_at IS NOT NULL, name LIMIT :most""",
         _alike(current),
     ):
-        # `jitid.model.agent` says the same.
+        # The same states as in `jitid.model.agent`.
         state = "overdue" if now >= review_at else "registered"
         if suspended_at is not None:
             state = "suspended"
@@ -123,7 +123,7 @@ def offer_records(db: sqlite3.Connection, current: str) -> Candidates:
 
 
 def offer_delegators(db: sqlite3.Connection, current: str) -> Candidates:
-    """Offer names of delegators, and of agents behind `agent:`."""
+    """Yield names of delegators, and names of agents after `agent:`."""
     if current.startswith("agent:"):
         for name, told in offer_agents(db, current.removeprefix("agent:")):
             yield f"agent:{name}", told
@@ -132,12 +132,12 @@ def offer_delegators(db: sqlite3.Connection, current: str) -> Candidates:
 
 
 def offer_known(db: sqlite3.Connection, current: str) -> Candidates:
-    """Offer names that the directory knows."""
+    """Yield names in the directory."""
     yield from _people(lambda begun: _in_directory(db, begun), current)
 
 
 def _people(of_kind: Callable[[str], Candidates], current: str) -> Candidates:
-    """Yield the names that begin as the word does, spelled as it was begun."""
+    """Yield the names with the current word as prefix, without `user:` if the word has no kind."""
     for kind in ("user:", "system:"):
         if kind.startswith(current) or current.startswith(kind):
             yield from of_kind(max(kind, current, key=len))
@@ -151,7 +151,7 @@ def _people(of_kind: Callable[[str], Candidates], current: str) -> Candidates:
 
 def _of_kind(db: sqlite3.Connection, current: str) -> Candidates:
     yield from _recent(db, "delegator", current)
-    # No index tells who was ever a delegator; a name of that form that is no agent's is one.
+    # No index lists the delegators. A term with this prefix that is not an agent's name is a delegator's name.
     yield from _told_nothing(
         db.execute(
             """SELECT text FROM (SELECT id, text FROM term WHERE text >= :first AND text < :end
@@ -164,7 +164,7 @@ def _of_kind(db: sqlite3.Connection, current: str) -> Candidates:
 
 
 def _in_directory(db: sqlite3.Connection, current: str) -> Candidates:
-    """Yield the names and aliases of delegators, and what they are; nothing in a ledger without a directory."""
+    """Yield the names and aliases of delegators, each with its state. A ledger without a directory yields none."""
     try:
         rows = db.execute(
             """SELECT n.name, d.name, d.sensitivity, d.disabled_at FROM delegator_name AS n
@@ -173,7 +173,7 @@ def _in_directory(db: sqlite3.Connection, current: str) -> Candidates:
             _alike(current),
         )
     except sqlite3.OperationalError:
-        # A schema from before there was one.
+        # An older schema has no directory.
         return
     for name, own, sensitivity, disabled_at in rows:
         if not (is_name(name) and is_name(own)):
@@ -184,7 +184,7 @@ def _in_directory(db: sqlite3.Connection, current: str) -> Candidates:
 
 
 def _recent(db: sqlite3.Connection, column: str, current: str) -> Candidates:
-    """Yield the names that the latest identities have in a column, the last used first."""
+    """Yield the names in a column of the latest identities, the last used first."""
     return _told_nothing(
         db.execute(
             f"""SELECT t.text FROM (SELECT {column} AS term, max(id) AS last
@@ -198,7 +198,7 @@ def _recent(db: sqlite3.Connection, column: str, current: str) -> Candidates:
 
 
 def offer_keys(db: sqlite3.Connection, current: str) -> Candidates:
-    """Offer key ids."""
+    """Yield key ids."""
     for kid, algorithm, use, retired_at, revoked_at in db.execute(
         """SELECT kid, algorithm, use, retired_at, revoked_at FROM signing_key
             WHERE kid >= :first AND kid < :end ORDER BY id DESC LIMIT :most""",
@@ -210,7 +210,7 @@ def offer_keys(db: sqlite3.Connection, current: str) -> Candidates:
 
 
 def offer_approvals(db: sqlite3.Connection, current: str) -> Candidates:
-    """Yield the ids of requests that wait for somebody's word, or can still be used; the newest first."""
+    """Yield the ids of approval requests that are open or can still be used, newest first."""
     first, last = _range(current[len("apr_") :])
     rows = db.execute(
         """SELECT uid, delegator, (SELECT group_concat(name, ', ') FROM approval_group WHERE approval = approval.id)
@@ -227,7 +227,7 @@ def offer_approvals(db: sqlite3.Connection, current: str) -> Candidates:
 
 
 def offer_access(db: sqlite3.Connection, current: str) -> Candidates:
-    """Yield the ids of access credentials that count, the newest first; nothing in a ledger without any."""
+    """Yield the ids of valid access credentials, newest first. A ledger without their table yields none."""
     first, last = _range(current[len("acc_") :])
     try:
         rows = db.execute(
@@ -237,7 +237,7 @@ def offer_access(db: sqlite3.Connection, current: str) -> Candidates:
             {"now": time.time(), "first": first, "last": last, "most": MOST},
         )
     except sqlite3.OperationalError:
-        # A schema from before there was one.
+        # An older schema has no such table.
         return
     for raw, name, roles in rows:
         if isinstance(raw, bytes) and len(raw) == 16:
@@ -247,7 +247,7 @@ def offer_access(db: sqlite3.Connection, current: str) -> Candidates:
 
 
 def offer_adopted(db: sqlite3.Connection, current: str) -> Candidates:
-    """Yield the names of adopted secrets, each with its owner; those that are alive first."""
+    """Yield the names of adopted secrets, each with its state and owner, live secrets first."""
     before = "adopted/"
     rows = db.execute(
         """SELECT t.name, d.text, c.ended_at FROM adopted x JOIN credential c ON c.id = x.credential
@@ -262,7 +262,7 @@ def offer_adopted(db: sqlite3.Connection, current: str) -> Candidates:
 
 
 def offer_leaks(db: sqlite3.Connection, current: str) -> Candidates:
-    """Yield the numbers of the latest leaks, each with what leaked; those that are not closed first."""
+    """Yield the numbers of the latest leaks, each with agent and task, open leaks first."""
     if current.strip("0123456789"):
         return
     rows = db.execute(
@@ -278,7 +278,7 @@ def offer_leaks(db: sqlite3.Connection, current: str) -> Candidates:
 
 
 def _alike(current: str) -> dict[str, object]:
-    # What follows every character of a name ends the range of those that begin alike.
+    # DEL sorts after every character of a name, so it ends the range of names with this prefix.
     return {"first": current, "end": current + "\x7f", "most": MOST, "recent": _RECENT}
 
 
@@ -289,5 +289,5 @@ def _told_nothing(rows: Iterable[tuple[str]]) -> Candidates:
 
 
 def is_name(text: object) -> bool:
-    """Tell whether a shell may be given the text: the ledger may have been edited."""
+    """Return whether the text is safe for a shell: the ledger may have been edited."""
     return isinstance(text, str) and 0 < len(text) <= LONGEST_NAME and not text.strip(NAME_CHARACTERS)

@@ -1,4 +1,4 @@
-"""The next step after a refused token or a word that is no id: what a verb knows, and the ledger does not."""
+"""Hints after a refused token or an invalid id, from facts that the verb has and the ledger lacks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST_FILE = 200
 
 @contextmanager
 def advised(token: Secret | None = None) -> Iterator[None]:
-    """Add the next step to the refusal of a token: the ledger that may know it, or the audience that it names."""
+    """Add the next step to the refusal of a token: another ledger, or the audience in the token."""
     try:
         yield
     except InvalidCredentialError as error:
@@ -42,7 +42,7 @@ def _meant_for(text: str) -> str:
     try:
         found = jws.parse_any(text).claims.get("aud")
     except JitidError:
-        # An opaque token names no audience, and the ledger names it to no one else.
+        # An opaque token contains no audience, and the ledger reveals it to no other verifier.
         return "name the audience that it is for: --audience URL"
     named = [one for one in (found if type(found) is list else [found]) if type(one) is str]
     shown = " and ".join(quote(one) for one in named[:_MOST_AUDIENCES])
@@ -51,7 +51,7 @@ def _meant_for(text: str) -> str:
 
 
 def check_ids(texts: Iterable[str], *, token_files: bool) -> None:
-    """Raise UsageError for a word that is no id; its hint names the option that takes such a word.
+    """Raise UsageError for a word that is not an id. The hint names the option for such a word.
 
     `token_files`: the verb has --token-file, besides --task.
     """
@@ -77,10 +77,10 @@ def _instead(text: str, *, token_files: bool) -> str:
 
 
 def subject(word: str | None) -> Secret:
-    """Return the token in the file `word`, or on standard input; where there is no such file, say what an id is.
+    """Return the token in the file `word`, or on standard input. If the file is missing, the hint explains ids.
 
     Raises:
-        UsageError: the file cannot be read, or there is nothing in it.
+        UsageError: the file cannot be read, or is empty.
 
     """
     path = word or "-"
@@ -88,7 +88,7 @@ def subject(word: str | None) -> Secret:
         return read_input.token(path, "the token")
     except UsageError as error:
         if error.hint is None and path != "-" and not os.path.lexists(path):
-            # A dot or a slash: the file was meant.
+            # A dot or a slash means that the word is a file name.
             task = None if "." in path or "/" in path else _task(path)
             listed = "jitid list" if task is None else f"jitid list --task {task}"
             error.hint = f"an id is jid_ or jti_ and 26 characters of 0-9 and a-v; to list them: {listed}"
@@ -96,7 +96,7 @@ def subject(word: str | None) -> Secret:
 
 
 def _task(text: str) -> str | None:
-    """Return a word that may be the name of a task; None for any other, or what may be a secret."""
+    """Return the word if it may be the name of a task. Return None for any other word, or a possible secret."""
     from jitid.model.task import check_task
 
     try:

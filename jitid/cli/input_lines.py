@@ -1,4 +1,4 @@
-"""Lines of standard input as they come: together as far as they are there, and never waited for."""
+"""Lines of standard input in batches: each batch has the lines that are available at once."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from jitid.errors import UsageError
 from jitid.system import output, time_limit
 
 LONGEST = 1 << 16
-"""So many bytes a line has at most."""
+"""Maximum number of bytes in a line."""
 
 MOST = 1_000
-"""So many lines are taken together."""
+"""Maximum number of lines in a batch."""
 
 PATIENCE = 1.0
-"""Seconds after which the first of them waits for no other, however fast they come."""
+"""Seconds after which a batch is returned, even if more lines are available."""
 
 MADE_BETWEEN_LOOKS = 100_000
-"""The garbage collector's first threshold (`gc.set_threshold`): about as many objects as some thousand lines make."""
+"""First threshold of the garbage collector (`gc.set_threshold`): about the number of objects of some thousand lines."""
 
 _MOST_BYTES = 1 << 21
 _PIECE = 1 << 16
@@ -34,14 +34,14 @@ class InputLine(NamedTuple):
     number: int
     """Counted from 1."""
     text: bytes | None
-    """None for one that is too long."""
+    """None for a line that is too long."""
 
 
 class Lines:
-    """Reads standard input line by line, in bounded memory."""
+    """Reader of standard input, line by line and in bounded memory."""
 
     def __init__(self, what: str) -> None:
-        """Open it; `what` is what errors call it. Raises UsageError for a terminal."""
+        """Open standard input; errors name it `what`. Raises UsageError for a terminal."""
         self._what = what
         if os.isatty(0):
             raise UsageError(
@@ -57,14 +57,14 @@ class Lines:
         self._input.register(self._descriptor, select.POLLIN)
         self._both = select.poll()
         self._both.register(self._descriptor, select.POLLIN)
-        # Whoever asks for no event still hears that the reader of a pipe has gone away.
+        # Even an empty event mask reports that the reader of the pipe has closed it.
         self._both.register(output.DATA, 0)
 
     def some(self) -> list[InputLine]:
-        """Wait for a line, and return it with those that follow it at once; none at the end.
+        """Wait for a line, and return it with the lines that are available at once; return none at the end.
 
         Raises:
-            OutputError: nobody reads standard output any more.
+            OutputError: the reader of standard output has closed the pipe.
             UsageError: standard input cannot be read.
 
         """
@@ -91,7 +91,7 @@ class Lines:
             came = self._both.poll()
         for descriptor, _ in came:
             if descriptor == output.DATA and not self._input.poll(0):
-                # There is a proper error for it.
+                # This raises the proper error.
                 output.wait(0)
 
     def _read(self) -> None:

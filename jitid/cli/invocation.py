@@ -1,4 +1,4 @@
-"""What the global options say, and what every verb does with them: settings, talk, and showing a view."""
+"""The global options, and their effect on every verb: configuration, messages on standard error, and output."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _PIPE = " | "
 
 
 class GivenOption(NamedTuple):
-    """An option that a line gives."""
+    """An option that a command line gives."""
 
     metavar: str | None
-    """What stands for its value in the help; None for a flag."""
+    """Placeholder of the value in the help; None for a flag."""
     value: object
 
 
@@ -45,27 +45,27 @@ class Globals:
         self.verbose = False
         self.debug = False
         self.no_input = False
-        """Never ask: a question without an answer is a usage error."""
+        """Never prompt: a question without an answer is a usage error."""
         self.accept_clock = False
-        """The ledger's time mark may be lowered to the clock."""
+        """Whether the ledger's time mark may be lowered to the clock."""
         self.from_environment: frozenset[str] = frozenset()
-        """The names of the verb's own parameters that came from environment variables."""
+        """Names of the verb's parameters that came from environment variables."""
         self.status = 0
-        """What the process ends with when nothing failed: the status of a command that was run."""
+        """Exit status if no error was raised: the status of a command that was run, or of a verdict."""
         self.changes = False
-        """The line, as far as it was read, may change something: output that nobody reads is then never passed over."""
+        """Whether the parsed line may change data. If so, a broken output pipe is always reported."""
         self.runs_command = False
-        """The verb runs a command: what fails before that one starts has a status of its own."""
+        """Whether the verb runs a command. Errors before the command starts then have status 125 or more."""
         self.read_line: Callable[[Sequence[str]], Mapping[str, GivenOption]] | None = None
-        """Reads another line of jitid without doing it, as `command_tree.options_of` tells."""
+        """Parser of another line of jitid, which runs nothing: `command_tree.options_of`."""
         self._config: Config | None = None
 
     def perform(self, verb: Callable[..., None], arguments: Mapping[str, Any]) -> None:
-        """Call a verb; the file that --out names is checked before the verb issues or changes anything.
+        """Call a verb. Check the file of --out before the verb issues or changes anything.
 
         Raises:
-            UsageError: what stands there is not a regular file of the caller's own.
-            OutputError: it could not be written.
+            UsageError: the path is not a regular file of the caller.
+            OutputError: the file could not be written.
 
         """
         if arguments.get("out") is not None:
@@ -90,16 +90,16 @@ class Globals:
     def bind_time(self) -> None:
         """Bound all waiting of the command, from now on, by the timeout if one is stated.
 
-        Without one each wait has its usual limit.
+        Without a timeout, each wait has its default limit.
         """
         config = self.config()
         if config.origin("timeout") != "default":
             time_limit.bound(config.number("timeout"))
 
     def try_config(self) -> ConfigurationError | None:
-        """Read the configuration, and go on without its files if it cannot be used; return why.
+        """Read the configuration. If it is invalid, go on without its files and return the error.
 
-        Raises UsageError for what a flag says.
+        Raises UsageError for an invalid flag.
         """
         try:
             self.config().check_guard_rails()
@@ -132,13 +132,13 @@ class Globals:
         }
 
     def format_name(self) -> str | None:
-        """Return the format that flag, environment or file ask for; None leaves it to the terminal."""
+        """Return the format of the flag, the environment or the configuration; None leaves it to the terminal."""
         return self.config().text("format")
 
     def own_format(self, own: tuple[str, ...]) -> str | None:
-        """Return which of its own formats, besides those of all, a verb is asked for by flag; None for none of them.
+        """Return the verb's special format that `--format` requests; None without the flag or for a general format.
 
-        Raises UsageError for a format that is neither.
+        Raises UsageError for an unknown format, or for a special format beside `--field`.
         """
         from jitid.config.settings import FORMATS
 
@@ -158,7 +158,7 @@ class Globals:
         return name
 
     def error_format(self) -> str | None:
-        """Return the same without reading any file, for an error that may be about the files."""
+        """Return the format for an error without reading any file: the error may be about the files."""
         if self.format is None and self._config is not None:
             return self.format_name()
         return self.format or os.environ.get("JITID_FORMAT")
@@ -166,8 +166,8 @@ class Globals:
     def expect(self, fields: tuple[str, ...]) -> None:
         """Check format and field against the fields that will be shown.
 
-        A verb that changes something asks first, so that a misspelt `--field` changes nothing. Raises
-        UsageError and ConfigurationError.
+        A verb that changes data calls this first, so that a misspelt `--field` changes nothing. Raises UsageError and
+        ConfigurationError.
         """
         self.format_name()
         if self.field is not None and self.format is not None:
@@ -180,9 +180,9 @@ class Globals:
             raise no_such_field(self.field, fields)
 
     def expect_own_form(self, own: str | None = None) -> None:
-        """Refuse what would be ignored, where an answer has one form alone; `own` is the format that it is in.
+        """Raise UsageError for --format or --field, which a verb with a single output form would ignore.
 
-        A format that is set for all verbs is another matter. Raises UsageError.
+        `own` is the name of that form. A format that is configured for all verbs raises nothing.
         """
         if self.field is not None or self.format not in (None, own):
             what = "--format" if self.field is None else "--field"
@@ -192,7 +192,7 @@ class Globals:
             )
 
     def show(self, view: Display) -> None:
-        """Write the view to standard output, as the options and settings ask. Raises OutputError too."""
+        """Write the view to standard output in the requested format and colours. Raises OutputError too."""
         from jitid.cli.show import show
         from jitid.formats.display import Format
 
@@ -201,10 +201,11 @@ class Globals:
         show(view, Format(name) if name else None, self.field, self.colour())
 
     def command(self, text: str, *, for_another: bool = False) -> str:
-        """Return a command such as `jitid keys rotate` with the flags by which this one found its ledger.
+        """Return a command such as `jitid keys rotate` with the flags that select this line's ledger.
 
-        Without them a copy of it would act on another ledger. What is no command of jitid is returned as it is, between
-        the others of a pipe too. `for_another`: another person runs it, with a credential of their own.
+        Without them a copy of the command would act on another ledger. In a pipe, each command of jitid gets the
+        flags.
+        Other commands stay unchanged. `for_another`: another person runs it, with a separate credential.
         """
         at = text.find(_PIPE)
         while at >= 0:
@@ -228,23 +229,23 @@ class Globals:
         return " ".join(("jitid", *said, verb))
 
     def note(self, text: str) -> None:
-        """Tell the user something worth knowing on standard error, unless `--quiet`."""
+        """Print a note on standard error, unless `--quiet`."""
         if not self.quiet:
             output.say(f"jitid: note: {safe(text)}")
 
     def warn(self, text: str) -> None:
-        """Tell the user what may be a mistake on standard error, whatever the options."""
+        """Print a warning about a possible mistake on standard error, even with `--quiet`."""
         output.say(f"jitid: warning: {safe(text)}")
 
     def detail(self, text: str) -> None:
-        """Tell the user on standard error how it was done, with `--verbose`."""
+        """Print a detail of the work on standard error, with `--verbose`."""
         if self.verbose:
             output.say(f"jitid: {safe(text)}")
 
     def coloured(self, out: str | None = None) -> bool:
-        """Return whether to use colours in what goes to the file `out`, or without one to standard output.
+        """Return whether to use colours in the file `out`, or without a file on standard output.
 
-        No file has colours, whatever is forced: somebody will open it in an editor.
+        A file never has colours, even if they are forced: a user may open it in an editor.
         """
         if out is not None:
             return False
@@ -269,7 +270,7 @@ class Globals:
 
 
 def _is_whole(text: str) -> bool:
-    """Tell whether all quotes of the beginning of a command are closed: a bar within them is no pipe."""
+    """Return whether the beginning of a command has all its quotes closed: a bar within quotes is not a pipe."""
     from shlex import split
 
     try:

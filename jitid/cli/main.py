@@ -1,4 +1,4 @@
-"""A command line from its start to its exit status; the one place where errors become statuses."""
+"""The run of a command line, from its start to its exit status. Only this module turns errors into statuses."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from jitid.errors import (
 from jitid.system import output, time_limit
 from jitid.values.text import safe
 
-# What a full disk, a dying one, or a machine at its limits answers to whatever is asked.
+# Errors of a full or failing disk, or of a machine at its limits; any operation may raise them.
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
-    """A signal asks the process to end; raised, so that whatever was begun is cleaned up."""
+    """A signal to end the process, raised as an exception so that cleanup runs."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -36,9 +36,9 @@ class Interrupted(BaseException):
 
 
 def run(argv: list[str]) -> int:
-    """Do what a command line says and return its exit status; never raises.
+    """Run a command line and return its exit status. Never raise.
 
-    Data is on standard output by then, and errors have been told on standard error.
+    By then, data is on standard output, and errors are on standard error.
     """
     given = Globals()
     given.read_line = _read_line
@@ -59,7 +59,7 @@ def run(argv: list[str]) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BaseException as error:  # noqa: BLE001 - the boundary: nobody else could tell the user
-        # The line may not have been read.
+        # The error may come from a line that was not parsed.
         own, _ = plain.parted(argv)
         given.format = given.format or plain.format_asked(own)
         given.debug = given.debug or "--debug" in own
@@ -75,17 +75,17 @@ def _read_line(argv: Sequence[str]) -> Mapping[str, GivenOption]:
 
 
 def _status(status: int, given: Globals) -> int:
-    """Return the status of an error; what runs commands keeps most numbers for theirs, as `env` and `timeout` do."""
+    """Return the status of an error. `run` leaves most numbers to its command, as `env` and `timeout` do."""
     return max(status, ExitStatus.NOT_RUN) if given.runs_command else status
 
 
 def report(error: JitidError, given: Globals) -> int:
-    """Tell an error on standard error, as text or as one line of JSON, and return its exit status."""
+    """Print an error on standard error, as text or as one line of JSON, and return its exit status."""
     if isinstance(error, OutputError) and error.standard:
         if given.changes:
             error.add("what the command did stands")
         elif error.outcome is None and isinstance(error.__cause__, BrokenPipeError):
-            # `jitid list | head -1` is no accident, and nothing was changed.
+            # `jitid list | head -1` is normal use, and nothing was changed.
             return error.exit_status
     if isinstance(error, ApprovalNeededError):
         from jitid.cli.issue.wait_approval import with_authority
@@ -102,7 +102,7 @@ def report(error: JitidError, given: Globals) -> int:
         }
         output.say(dumps({"error": told}))
     elif isinstance(error, OutputError) and error.outcome:
-        # One line, for logs that keep lines: that a credential is gone must stand beside why.
+        # One line, for logs that keep single lines: the loss of a credential must be next to its cause.
         output.say(f"jitid: error: {safe(error.message)}; {safe(error.outcome)}")
     else:
         output.say(f"jitid: error: {safe(error.message)}")
@@ -113,13 +113,13 @@ def report(error: JitidError, given: Globals) -> int:
 
 def _listen() -> None:
     for number in _SIGNALS:
-        # What the parent had ignored (nohup, a job in the background) stays ignored.
+        # A signal that the parent ignores stays ignored (nohup, a job in the background).
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
-    # `timeout` signals its child and then the whole group: the second one must not break the cleaning up.
+    # `timeout` signals its child and then the whole group: the second signal must not interrupt the cleanup.
     for each in _SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     raise Interrupted(number)
@@ -138,7 +138,7 @@ def _report_bug(error: BaseException, given: Globals) -> int:
         return report(ConfigurationError(*found), given)
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" in {place[0].filename.rpartition('/')[2]}, line {place[0].lineno}" if place else ""
-    # The message of a foreign exception may quote what it was given, so only its type is told.
+    # The message of a foreign exception may repeat its input, so only the type is printed.
     what = f"{type(error).__name__}{where}"
     more = None if given.debug else "the same command with --debug shows where it comes from"
     bug = JitidError(f"internal error: {what}; this is a bug", more)

@@ -1,4 +1,4 @@
-"""What an output replaces: a live token in the old file is reported."""
+"""The old token in a file that an output replaces: a note reports it if it is still valid."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Replaced:
     def __init__(self, path: str) -> None:
         """Read the file at a path that `Globals.perform` has checked."""
         self._path = path
-        # Most outputs are new files, and cost nothing more.
+        # Most outputs are new files, and need no more work.
         self._text = _text_in(path) if os.path.lexists(path) else ""
 
     def report(
         self, given: Globals, authority: Authority, new: Issued, *, renewed: Secret | None = None
     ) -> None:
-        """Note what becomes of the token that the token of `new` replaced, if it is still valid.
+        """Print a note about the replaced token if it is still valid.
 
         `renewed` is the token that `new` succeeds.
         """
@@ -33,18 +33,19 @@ class Replaced:
         from jitid.values.secret import fingerprint
 
         if renewed is not None and fingerprint(self._text) in renewed.fingerprints().values():
-            # The predecessor of a renewed token ends by itself.
+            # A renewal ends the predecessor by itself.
             return
         if given.config().remote is None:
             note = self._looked_up(given, authority, new)
         else:
-            # Any file may stand there: a private key, a password, a token of another authority. None of it is sent.
+            # The old file may be a private key, a password or a token of another authority, so its content is never
+            # sent.
             note = self._by_its_form(given, new)
         if note is not None:
             given.note(note)
 
     def _looked_up(self, given: Globals, authority: Authority, new: Issued) -> str | None:
-        """Return what the ledger of this process says of the old token."""
+        """Return the note about the old token from the local ledger."""
         from jitid.capabilities.inventory.operations import Inspect
         from jitid.errors import JitidError
         from jitid.values.secret import Secret
@@ -64,7 +65,7 @@ class Replaced:
         )
 
     def _by_its_form(self, given: Globals, new: Issued) -> str | None:
-        """Return what the old token itself says, which neither a signature nor a ledger proves."""
+        """Return the note about the old token from its own text, which neither a signature nor a ledger proves."""
         import time
 
         from jitid.redaction.token_format import is_opaque
@@ -91,13 +92,13 @@ class Replaced:
 
 
 class _Stated(NamedTuple):
-    """What a token states about itself."""
+    """The unverified claims of a token."""
 
     jti: str
     identity: str | None
-    """The id of its identity, if it names one."""
+    """Id of its identity, if the token names one."""
     until: int
-    """Its expiry, in seconds since the epoch."""
+    """Expiry, in seconds since the epoch."""
 
 
 def _to_revoke(given: Globals, jti: str, identity: str | None, new: Issued) -> str:
@@ -106,7 +107,7 @@ def _to_revoke(given: Globals, jti: str, identity: str | None, new: Issued) -> s
 
 
 def _stated(text: str) -> _Stated | None:
-    """Return what a text states if it has the form of a signed token or a certificate of jitid; else None."""
+    """Return the claims of a text in the form of a signed token or a certificate of jitid; else None."""
     from jitid.crypto import jws
     from jitid.errors import InvalidCredentialError, UsageError
     from jitid.redaction.token_format import CERTIFICATE, is_ssh_certificate
@@ -141,7 +142,7 @@ def _last_segment(subject: object) -> str | None:
 
 
 def _text_in(path: str) -> str:
-    """Return what may be a token in a regular file of this user; nothing for anything else, which is never shown."""
+    """Return the possible token in a regular file of this user, or an empty text. The text is never shown."""
     from jitid.redaction.token_format import MAX_TOKEN, bare
     from jitid.system.files import read_regular
 

@@ -1,7 +1,7 @@
-"""Plain command lines, read without Typer, whose import costs more than most verbs.
+"""Parser of plain command lines. It runs without Typer, because the import of Typer takes longer than most verbs.
 
-A line is plain if each word is exactly what the table, which is generated from the command tree, says can stand there.
-Anything else, help and errors above all, is left to Typer; a test holds that both read a line alike.
+A line is plain if each word fits the table that is generated from the command tree. Typer parses all other lines, and
+above all help and errors; a test checks that both parsers agree.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from jitid.config.effective import check_environment
 from jitid.redaction.token_format import names_token
 
 LARGEST = 999_999_999
-"""The largest number on a line. Whatever a number bounds, or whatever it makes, is bounded by that."""
+"""The largest number on a line, as a limit or as a count of new items."""
 LARGEST_OF = {"event": (1 << 53) - 1, "after": (1 << 53) - 1}
-"""The same of parameters that name an event of the audit log: the log grows for ever."""
+"""The largest number for parameters that name an event: the audit log grows forever."""
 
 
 class PlainLine(NamedTuple):
-    """A line that was read: which function it means, and with what."""
+    """A parsed line: its verb and the arguments."""
 
     verb: str
     arguments: dict[str, Any]
 
 
 def perform(line: PlainLine, given: Globals) -> None:
-    """Do what a plain line says; raises whatever its verb raises."""
+    """Run the verb of a plain line. Raises any error of the verb."""
     function = function_of(line.verb)
     given.changes = changes(line.verb, line.arguments)
-    # What was loaded stays; from here on the collector looks only at what the verb makes.
+    # Loaded modules stay in memory. After the freeze, the collector checks only the objects of the verb.
     gc.freeze()
     gc.enable()
     given.perform(function, line.arguments)
 
 
 def read(argv: Sequence[str], environ: Mapping[str, str], given: Globals) -> PlainLine | None:
-    """Return what a plain line says, its global options stored in `given`; None for a line that is not plain."""
+    """Parse a plain line, and store its global options in `given`. Return None for a line that is not plain."""
     argv, rest = parted(argv)
     options, words = _split(argv)
     verb = " ".join(words[:2]) if words[:1] and words[0] in GROUPS else "".join(words[:1])
-    # A token on the line is for Typer to refuse.
+    # Typer refuses a token on the line.
     if verb not in VERBS or not all(
         word.strip() and word.isascii() and not names_token(word) for word in argv
     ):
@@ -52,7 +52,7 @@ def read(argv: Sequence[str], environ: Mapping[str, str], given: Globals) -> Pla
     known, positional = VERBS[verb]
     given.runs_command = verb in RUNNING
     if given.runs_command:
-        # Without `--` it is for Typer to say where the command begins.
+        # Without `--`, Typer decides where the command begins.
         if not rest or words[1:]:
             return None
         words = [verb, *rest]
@@ -88,7 +88,7 @@ def read(argv: Sequence[str], environ: Mapping[str, str], given: Globals) -> Pla
 
 
 def format_asked(argv: Sequence[str]) -> str | None:
-    """Return the value of `--format` on a line that could not be read; the error about it has that format."""
+    """Return the value of `--format` on a line that could not be parsed: its error has that format."""
     for number, word in enumerate(argv):
         if word == "--format" and number + 1 < len(argv):
             return argv[number + 1]
@@ -98,7 +98,7 @@ def format_asked(argv: Sequence[str]) -> str | None:
 
 
 def parted(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str] | None]:
-    """Part a line at `--`; what follows, if there is one, is another command's."""
+    """Split a line at `--`. The words after it belong to another command."""
     if "--" not in argv:
         return argv, None
     at = argv.index("--")
@@ -106,7 +106,7 @@ def parted(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str] | None]:
 
 
 def _split(argv: Sequence[str]) -> tuple[list[tuple[str, str | None]], list[str]]:
-    """Part options with their values from words; what takes a value is known without the verb, by the whole table."""
+    """Split a line into options with their values, and words. The table of all verbs says which options are flags."""
     options: list[tuple[str, str | None]] = []
     words: list[str] = []
     rest = iter(argv)
@@ -133,18 +133,18 @@ _FLAGS = {
 
 
 def _store(place: dict[str, Any], entry: tuple[str, str, str], value: str | None) -> bool:
-    """Keep an option's value; False if it is not plain."""
+    """Store an option's value. Return False if it is not plain."""
     parameter, kind, _ = entry
     if kind == "flag":
         place[parameter] = True
         return value is None
-    # A value that looks like an option may be one whose own value was forgotten.
+    # If the value looks like an option, the real value may be missing.
     if not value or not value.strip() or (value.startswith("-") and value != "-"):
         return False
     if kind == "texts":
         place.setdefault(parameter, []).append(value)
     elif kind == "number":
-        # What is too large, Typer refuses.
+        # Typer refuses a larger number.
         if not value.isdigit() or len(value) > 15 or int(value) > LARGEST_OF.get(parameter, LARGEST):
             return False
         place[parameter] = int(value)
@@ -154,7 +154,7 @@ def _store(place: dict[str, Any], entry: tuple[str, str, str], value: str | None
 
 
 def _positional(words: list[str], positional: Sequence[tuple[str, str, bool]]) -> dict[str, Any] | None:
-    """Return the words that are not options by the names of their parameters."""
+    """Return the words that are not options, by the names of their parameters."""
     arguments: dict[str, Any] = {}
     left = list(words)
     for parameter, kind, required in positional:

@@ -1,4 +1,4 @@
-"""How far long work is, on standard error where that is a terminal, and gone when it is done."""
+"""Progress of long work, on standard error if that is a terminal. It is erased at the end."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 Piece = TypeVar("Piece")
 
 _OFTEN = 0.2
-"""Seconds between two lines."""
+"""Minimum number of seconds between two updates."""
 _BACK = "\r\x1b[K"
 
 
 _SILENT = 1.0
-"""Seconds of waiting after which a terminal shows what is waited for, and the interval of that line."""
+"""Seconds of waiting after which a terminal shows the reason, and the interval of its updates."""
 
 
 class Waiting:
-    """One line that says what is waited for, and for how long; erased when the wait is over."""
+    """A line with the reason and the duration of a wait; erased at its end."""
 
     def __init__(self, given: Globals, what: Callable[[], str]) -> None:
-        """Take what returns, in words, what is waited for."""
+        """Take a function that returns the reason of the wait, in words."""
         self._what = what
         self._shows = _is_seen(given)
         self._began = time.monotonic()
@@ -61,7 +61,7 @@ class Waiting:
 
 
 def waiting(given: Globals, pieces: Iterable[Piece], what: Callable[[], str]) -> Iterator[Piece]:
-    """Yield each piece, and show at a terminal what is waited for in between."""
+    """Yield each piece. Show the reason at a terminal while the next piece is awaited."""
     source = iter(pieces)
     while True:
         with Waiting(given, what):
@@ -77,7 +77,7 @@ def _is_seen(given: Globals) -> bool:
 
 
 class ProgressLine:
-    """One line that is written again and again; nothing where nobody sees it."""
+    """A line that is updated in place. Nothing is written unless standard error is a terminal."""
 
     def __init__(self, given: Globals) -> None:
         self._shows = _is_seen(given)
@@ -94,7 +94,7 @@ class ProgressLine:
             self._write(_BACK)
 
     def show(self, unit: str, tally: ScanTally, hits: int) -> None:
-        """Say how much was searched, unless that was said a moment ago."""
+        """Show how much was searched, unless the last update is very recent."""
         if not self._shows or time.monotonic() < self._next:
             return
         from jitid.cli.leak.scan_rows import size

@@ -1,6 +1,6 @@
-"""What verbs read from files and standard input: tokens, ids, lines; bounded, and never echoed.
+"""Input of the verbs from files and standard input: tokens, ids, lines. It is bounded, and never echoed.
 
-The caller may be long in writing it, into a pipe or at a terminal: that takes none of the command's time.
+The wait for a slow writer, at a pipe or a terminal, does not count against the command's time limit.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _DER = b"0\x82"
-"""How a certificate begins that is not written as text: no token does."""
+"""First bytes of a certificate in DER; no token begins with them."""
 _BUFFER = 1 << 16
 _ROOM = 4096
-"""White space that may stand around a token."""
+"""Number of bytes of white space that are accepted around a token."""
 
 
 def check_one_stdin(*paths: str | None) -> None:
-    """Raise UsageError if more than one of the files is to come from standard input."""
+    """Raise UsageError if more than one of the files is standard input."""
     if paths.count("-") > 1:
         raise UsageError("standard input cannot be two things at once", "name a file for all but one")
 
@@ -37,7 +37,7 @@ def token(path: str, what: str) -> Secret:
     """Return the token in the file `path`; `-` is standard input.
 
     Raises:
-        UsageError: the file cannot be read, or there is nothing in it.
+        UsageError: the file cannot be read, or is empty.
 
     """
     from jitid.values.secret import Secret
@@ -48,14 +48,14 @@ def token(path: str, what: str) -> Secret:
 
         return Secret.single(bare(to_pem(data)))
     if mark := mark_of(data):
-        # A token has one spelling.
+        # A token has exactly one spelling, without a mark.
         raise InvalidCredentialError(f"{what} begins with {mark}", "save it as UTF-8 without the mark")
-    # What is no token is refused by whoever parses it, in one way for all.
+    # The parser of tokens refuses an invalid text, with one error for all verbs.
     text = bare(data.decode("utf-8", "replace"))
     if not text:
         raise UsageError(f"{what} is empty", "a token is one line of text")
     if text.startswith(CERTIFICATE):
-        # A certificate is often kept with its private key, which nobody needs to be shown.
+        # The file of a certificate often contains its private key too, which no verb needs.
         text = bare(text.partition("-----BEGIN PRIVATE KEY-----")[0])
     return Secret.single(text)
 
@@ -64,7 +64,7 @@ def public_key(path: str) -> str:
     """Return the text of the public key in the file `path`; `-` is standard input.
 
     Raises:
-        UsageError: the file cannot be read, is empty, too long or no text, or holds a private key.
+        UsageError: the file cannot be read, is empty, too long or not text, or contains a private key.
 
     """
     from jitid.issuers.issuer import MAX_PUBLIC_KEY
@@ -81,7 +81,7 @@ _KEYS = "a public key is PEM (PUBLIC KEY, CERTIFICATE REQUEST) or a line of Open
 
 
 def check_text_file(path: str) -> None:
-    """Raise UsageError, which does not repeat it, if there is no such file: it may be any part of a secret."""
+    """Raise UsageError if there is no such file. The error does not repeat the name: it may be part of a secret."""
     if path == "-" or os.path.lexists(path):
         return
     refuse_mark(path, "the word")
@@ -94,7 +94,7 @@ def check_text_file(path: str) -> None:
 
 
 def read(path: str, most: int, what: str) -> bytes:
-    """Return at most `most` bytes and one more of the file `path`; `-` is standard input.
+    """Return the first `most` + 1 bytes of the file `path`, or all if there are fewer; `-` is standard input.
 
     Raises:
         UsageError: it cannot be read.
@@ -116,7 +116,7 @@ def read(path: str, most: int, what: str) -> bytes:
 
 
 def unmarked(path: str, most: int, what: str) -> bytes:
-    """Return what `read` does, without a byte order mark before it: for what is public, and text or DER.
+    """Return the same as `read`, without a leading byte order mark: for public text and DER.
 
     Raises:
         UsageError: it cannot be read.
@@ -126,7 +126,7 @@ def unmarked(path: str, most: int, what: str) -> bytes:
 
 
 def opened(path: str, what: str) -> int:
-    """Return a descriptor of the file `path`, which is the caller's to close unless it is 0; `-` is standard input.
+    """Return a descriptor of the file `path`; `-` is standard input. The caller closes it unless it is 0.
 
     Raises:
         UsageError: it cannot be opened.
@@ -156,12 +156,12 @@ def piece_of(descriptor: int, size: int) -> bytes:
 
 
 def file_of(descriptor: int) -> io.BufferedReader:
-    """Return a file that reads from a descriptor, and closes it unless that is 0; reading raises OSError."""
+    """Return a file that reads from a descriptor, and closes it unless it is 0. Reading raises OSError."""
     return io.BufferedReader(_Waiting(descriptor), _BUFFER)
 
 
 def spared(pieces: Iterable[T]) -> Iterator[T]:
-    """Yield pieces as they come; the wait for each takes none of the command's time."""
+    """Yield pieces as they arrive. The wait for each does not count against the command's time limit."""
     coming = iter(pieces)
     while True:
         with time_limit.Pause():
@@ -175,7 +175,7 @@ _NONE = object()
 
 
 class _Waiting(io.RawIOBase):
-    """A file whose reads take none of the command's time."""
+    """A file whose reads do not count against the command's time limit."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -220,7 +220,7 @@ def lines(path: str, what: str, longest: int = 1 << 20) -> Iterator[tuple[int, s
 def unreadable(path: str, what: str, error: OSError) -> UsageError:
     """Return the error for a file that cannot be opened or read."""
     if MARK in path:
-        # What no screen shows must not be the riddle; with an id, no file is meant at all.
+        # The mark is invisible, so the error must name it. The word may even be an id, and not a file.
         return UsageError(
             f"{what} cannot be read: its name holds a byte order mark (U+FEFF)", "type it again"
         )
@@ -234,7 +234,7 @@ def unreadable(path: str, what: str, error: OSError) -> UsageError:
 
 
 def answer() -> str:
-    """Return one line from the terminal, without white space around it; nothing at its end."""
+    """Return one line from the terminal, without white space around it; an empty text at its end."""
     try:
         return piece_of(0, 256).decode("utf-8", "replace").strip()
     except OSError:

@@ -12,7 +12,7 @@ from jitid.system import output
 from jitid.values.times import format_duration, format_time
 
 _TOLD = 5
-"""So many orphans are named one by one."""
+"""Maximum number of orphans that are named one by one."""
 
 CREDENTIAL = (
     "id",
@@ -35,23 +35,23 @@ CREDENTIAL = (
     "ended_at",
     "signed_by",
     "process",
-    # A new one comes last: scripts and remedies take them by their number.
+    # Append new fields: scripts and remedies refer to fields by their number.
     "delegator_state",
     "delegated",
 )
 BRIEF = ("id", "task", "agent", "delegator", "state", "left")
-"""What fits on a terminal of 80 columns; `left` is how long it still lives."""
+"""Columns for a terminal of 80 columns; `left` is the remaining lifetime."""
 BRIEF_BOUND = ("id", "task", "agent", "state", "left", "process")
-"""The same where some of it is given to processes: `alive`, `gone`, or `unknown` from here."""
+"""Columns if some credentials belong to processes: `alive`, `gone`, or `unknown` on this machine."""
 
 
 def columns(given: Globals, whole: tuple[str, ...], brief: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the columns to show: the brief ones for eyes at a terminal, all of them for everything else."""
+    """Return the columns to show: the brief ones in a table for people, otherwise all."""
     return brief if by_eye(given) and not given.verbose else whole
 
 
 def by_eye(given: Globals) -> bool:
-    """Return whether somebody looks at a table: at a terminal, or because it was asked for."""
+    """Return whether the output is a table for people: at a terminal, or by request."""
     if given.field is not None:
         return False
     return given.format_name() == "table" or (given.format_name() is None and output.is_terminal())
@@ -63,7 +63,7 @@ def time(seconds: int | None) -> str | None:
 
 
 def process_state(row: Credential, now: int) -> str | None:
-    """Return whether the process is there that a live credential was given to, as far as it can be told from here."""
+    """Return whether the process of a live credential exists, as far as this machine can see; else None."""
     if row.process is None or row.state_at(now) is not State.ACTIVE:
         return None
     from jitid.system.processes import liveness, this_process
@@ -72,7 +72,7 @@ def process_state(row: Credential, now: int) -> str | None:
 
 
 def tell_orphans(given: Globals, found: Sequence[Credential]) -> None:
-    """Say on standard error how to end what a killed `run` has left."""
+    """Warn of credentials that a killed `run` has left, with the commands that revoke them."""
     for row in found[:_TOLD]:
         given.warn(
             f"the process that {row.id} was given to is gone, and its credential lives until "
@@ -84,7 +84,7 @@ def tell_orphans(given: Globals, found: Sequence[Credential]) -> None:
 
 
 def credential(row: Credential, now: int) -> dict[str, Any]:
-    """Return a credential by the names of `CREDENTIAL`."""
+    """Return a credential as a row with the fields of `CREDENTIAL`, and `left`."""
     return {
         "id": row.id,
         "jti": row.jti,
@@ -113,7 +113,7 @@ def credential(row: Credential, now: int) -> dict[str, Any]:
 
 
 def _left(row: Credential, now: int) -> str | None:
-    """Return how long a live credential still lives; None for one without an end."""
+    """Return the remaining lifetime of a live credential; None for any other, or if it has no end."""
     if row.state_at(now) is not State.ACTIVE or row.dies_at >= FOR_EVER:
         return None
     return format_duration(row.dies_at - now)

@@ -1,4 +1,4 @@
-"""Writes a view in the format that was chosen."""
+"""Output of a view in the chosen format."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def show(
 ) -> None:
     """Write `view` to standard output.
 
-    `field` names a single field, shown alone, one value a line. Without a format it is a table on a terminal,
-    and tab-separated values without a header elsewhere. `colour` is True (always), False (never) or None
-    (on a terminal). Raises UsageError for a field that the view does not have, and OutputError.
+    `field` names a single field, shown alone, one value a line. Without a format, the output is a table on a terminal,
+    and tab-separated values without a header elsewhere. `colour` is True (always), False (never) or None (on a
+    terminal). Raises UsageError for a field that the view does not have, and OutputError.
     """
     terminal = output.is_terminal()
     output.write_pieces(
@@ -30,7 +30,7 @@ def show(
 
 
 def pieces(view: Display, chosen: Format, field: str | None, *, colour: bool) -> Iterator[str]:
-    """Return `view` as pieces of text, as its rows come. Raises as `show` does."""
+    """Return `view` as pieces of text, row by row. Raises the same errors as `show`."""
     return _text(view, chosen, colour) if field is None else _field(view, field)
 
 

@@ -1,4 +1,4 @@
-"""The verbs, one a file: each parses, performs one operation, and hands the result to a format."""
+"""The table of verbs. Each verb parses its options, performs one operation, and passes the result to a format."""
 
 from __future__ import annotations
 
@@ -266,7 +266,7 @@ GROUPS: dict[str, str] = {
     "config": "Read and change the settings.",
     "completion": "Complete verbs, options, ids and names in bash, zsh and fish.",
 }
-"""The first words of verbs that have two, and the sentence about them."""
+"""The first words of verbs with two words, each with a sentence about them."""
 
 
 LOOKING: dict[str, tuple[str, ...]] = {
@@ -288,18 +288,18 @@ LOOKING: dict[str, tuple[str, ...]] = {
     "scan": ("revoke", "report", "install_hook"),
     "schedule systemd": ("folder",),
 }  # fmt: skip
-"""The verbs that only look, each with those of its parameters by which it changes something all the same."""
+"""The read-only verbs, each with the parameters that make it change data."""
 
 
 def changes(verb: str, arguments: Mapping[str, object]) -> bool:
-    """Tell whether a line with these arguments may change something."""
+    """Return whether a line with these arguments may change data."""
     return not any(arguments.get(name) for name in ("dry_run", "list_rules")) and (
         verb not in LOOKING or any(arguments.get(name) for name in LOOKING[verb])
     )
 
 
 RUNNING = frozenset({"run"})
-"""Verbs whose last words are another command's, which are taken as they stand."""
+"""Verbs whose last words are another command, passed on unchanged."""
 
 
 def function_of(verb: str) -> Callable[..., None]:

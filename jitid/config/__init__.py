@@ -1,1 +1,1 @@
-"""The settings, where each value comes from, and the files they stand in."""
+"""The settings, the origin of each value, and the configuration files."""

@@ -1,4 +1,4 @@
-"""One configuration file: whether it may be believed, and what stands in it."""
+"""One configuration file: checks whether it can be trusted, and reads its content."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ TABLES = ("floor", "algorithm", "oidc", "socket", "target", "profile")
 _OIDC = ("jwks", "audience", "claim", "kind", "algorithms", "names", "clients")
 _LISTS = ("algorithms", "names")
 _CHOICES = ("kind", "algorithms")
-# A login, the number of a user, or a group after an `@`.
+# A login, a uid, or a group after an `@`.
 _SYSTEM_USER = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.$-]{0,63}", re.ASCII)
 
 
 class ConfigLayer(NamedTuple):
-    """What one file, or one profile of it, sets; already checked and of the right types."""
+    """The content of one file, or of one profile in it, checked and converted."""
 
     origin: str
     owner: Owner
@@ -45,15 +45,14 @@ class ConfigLayer(NamedTuple):
 
 
 def read_layers(path: str, owner: Owner, profile: str | None) -> tuple[list[ConfigLayer], bool]:
-    """Return the layers of a file, its profile before the rest of it, and whether the file is there.
+    """Return the layers of a file, its profile before the rest of it, and whether the file exists.
 
-    A file that is not there has no layers. Raises ConfigurationError for one that cannot be believed or
-    understood.
+    A missing file has no layers. Raises ConfigurationError if the file is not trusted or is invalid.
     """
     data = read_file(path)
     if data is None:
         return [], False
-    # All profiles are checked: a name that is misspelt in one must not wait for the day when that one is used.
+    # All profiles are checked: a misspelt name must not stay hidden until its profile is used.
     layers = {
         name: read_layer(document, path, f"{owner} {path}{_where(name)}", owner, name)
         for name, document in _profiles(data, path).items()
@@ -63,13 +62,13 @@ def read_layers(path: str, owner: Owner, profile: str | None) -> tuple[list[Conf
 
 
 def read_file(path: str) -> dict[str, Any] | None:
-    """Return the TOML of a file, or None when there is none. Raises ConfigurationError."""
+    """Return the TOML of a file, or None if there is no file. Raises ConfigurationError."""
     text = read_text(path)
     return None if text is None else parse(text, path)
 
 
 def read_text(path: str) -> str | None:
-    """Return the text of a file, its byte order mark too, or None if there is no file. Raises ConfigurationError."""
+    """Return the text of a file with its byte order mark, or None if there is no file. Raises ConfigurationError."""
     raw = _read(path)
     if raw is None:
         return None
@@ -80,7 +79,7 @@ def read_text(path: str) -> str | None:
 
 
 def parse(text: str, path: str) -> dict[str, Any]:
-    """Return what a text of TOML says. Raises ConfigurationError, which names the file."""
+    """Return the content of a TOML text. Raises ConfigurationError, which names the file."""
     import tomllib
 
     try:
@@ -94,7 +93,7 @@ def parse(text: str, path: str) -> dict[str, Any]:
 def _read(path: str) -> bytes | None:
     shown = safe(path)
     try:
-        # Not through a link, and without waiting for the other end of a named pipe.
+        # O_NOFOLLOW refuses a link, and O_NONBLOCK does not wait for the other end of a named pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -171,7 +170,7 @@ def read_layer(
 
 
 def stricter(floors: list[dict[str, str]]) -> dict[str, str]:
-    """Return all floors together; where two speak of the same, the higher one stands."""
+    """Return all floors together; for the same name, the higher one counts."""
     together: dict[str, str] = {}
     for each in floors:
         for name, sensitivity in each.items():
@@ -244,7 +243,7 @@ def _audience(text: str, shown: str) -> str:
 
 
 def _oidc(document: Mapping[str, Any], shown: str, folder: str) -> dict[str, dict[str, Any]]:
-    """Return the issuers of ID tokens with what is said of each; a relative path of a key set begins in `folder`."""
+    """Return the issuers of ID tokens with their fields; a relative path of a key set is relative to `folder`."""
     issuers = _table(document.get("oidc", {}), "oidc", shown)
     for issuer, fields in issuers.items():
         for name, value in _table(fields, f"oidc.{issuer}", shown).items():
@@ -271,7 +270,7 @@ def _oidc(document: Mapping[str, Any], shown: str, folder: str) -> dict[str, dic
 
 
 def _socket(document: Mapping[str, Any], shown: str) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
-    """Return whom users and groups of this machine delegate as, and which roles they have, over a Unix socket."""
+    """Return the delegators and the roles that users and groups of this machine have over a Unix socket."""
     from jitid.model.caller import ROLES
     from jitid.values.names import check_delegator
 
@@ -296,7 +295,7 @@ def _socket(document: Mapping[str, Any], shown: str) -> tuple[dict[str, str], di
 
 
 def _targets(document: Mapping[str, Any], shown: str, folder: str, origin: str) -> dict[str, StatedTarget]:
-    """Return the targets, each of a kind; what else their tables may say depends on it, and is checked at their use.
+    """Return the targets. Their kind determines the valid entries of their tables, which are checked at their use.
 
     The kind is checked here: a target of an unknown kind is never used, and its error would never appear.
     """

@@ -1,4 +1,4 @@
-"""The text of a configuration file with one key changed: every other line stays byte for byte as it was."""
+"""Changes of one key in the text of a configuration file: every other line stays identical, byte for byte."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def with_value(text: str, path: Sequence[str], value: object) -> str:
-    """Return a text of TOML with a value set at a path of tables and a key; missing tables are made.
+    """Return a TOML text with a value set at a path of tables and a key; missing tables are added.
 
     Raises:
-        ConfigurationError: a part of the path is not a table, or the text cannot be changed without touching more.
+        ConfigurationError: a part of the path is not a table, or the change would alter other lines.
 
     """
     expected: dict[str, Any] = tomllib.loads(text)
@@ -29,12 +29,12 @@ def with_value(text: str, path: Sequence[str], value: object) -> str:
     if not text.strip():
         import tomli_w
 
-        # A new file; this library writes lists a value a line.
+        # A new file; this library writes lists with one value per line.
         return tomli_w.dumps(expected)
     ended = text if text.endswith("\n") else f"{text}\n"
     ways: list[Callable[[], str]] = [lambda: _edited(ended, lambda document: _set(document, path, value))]
     if is_new:
-        # Where the library cannot put a new key, TOML has other places for it.
+        # If the library cannot insert a new key, TOML allows it at other places.
         ways = [*ways[: len(path) - 1], lambda: _with_line(ended, path, value)]
     for way in ways:
         try:
@@ -48,11 +48,11 @@ def with_value(text: str, path: Sequence[str], value: object) -> str:
 
 
 def without(text: str, path: Sequence[str], kept: int = 0) -> str:
-    """Return a text of TOML without the key at a path, and without the tables that are empty then.
+    """Return a TOML text without the key at a path, and without tables that become empty.
 
-    The first `kept` tables of the path stay: a profile without a setting is still one.
+    The first `kept` tables of the path stay: a profile without settings is still a profile.
 
-    Raises ConfigurationError if the text cannot be changed without touching more.
+    Raises ConfigurationError if the change would alter other lines.
     """
     expected: dict[str, Any] = tomllib.loads(text)
     remove(expected, path, kept)
@@ -64,13 +64,13 @@ def without(text: str, path: Sequence[str], kept: int = 0) -> str:
             raise
         import tomlkit
 
-        # The last line below a table that had none of its own.
+        # The removed key was the only line of an implicit table, so a header line for the table is added.
         ended = changed if changed.endswith("\n") or not changed else f"{changed}\n"
         return _checked(text, f"{ended}[{tomlkit.key(path[:kept]).as_string()}]\n", expected)
 
 
 def remove(document: Any, path: Sequence[str], kept: int = 0) -> None:  # noqa: ANN401 - of either library
-    """Take out the key at a path, and the tables that are empty then, but for the first `kept`."""
+    """Remove the key at a path, and tables that become empty, except the first `kept`."""
     around: list[Any] = [document]
     for name in path[:-1]:
         around.append(around[-1][name])
@@ -88,7 +88,7 @@ def _edited(text: str, change: Callable[[TOMLDocument], None]) -> str:
         document = tomlkit.parse(text)
         change(document)
         return tomlkit.dumps(document)
-    # The library fails in many ways where tables stand in an odd order.
+    # The library raises various errors if tables are in an unusual order.
     except (TOMLKitError, LookupError, TypeError, ValueError, AttributeError, AssertionError):
         raise _refusal() from None
 
@@ -100,7 +100,7 @@ def _set(document: TOMLDocument, path: Sequence[str], value: object) -> None:
     table: Any = document
     for at, name in enumerate(path[:-1]):
         if name not in table:
-            # A table that only holds tables has no line of its own.
+            # A table that only contains tables has no header line.
             last = at == len(path) - 2
             inline = isinstance(table, InlineTable)
             table[name] = tomlkit.inline_table() if inline else tomlkit.table(is_super_table=not last)
@@ -109,9 +109,9 @@ def _set(document: TOMLDocument, path: Sequence[str], value: object) -> None:
 
 
 def _with_line(text: str, path: Sequence[str], value: object) -> str:
-    """Return a text with a new key, dotted if it stands in tables, before all tables.
+    """Return a text with a new key before all tables, dotted if it is in tables.
 
-    It stands behind the last key there, or else in the first line. The library would put it between the first table and
+    It follows the last key there, or else it is the first line. The library would put it between the first table and
     the comment above that.
     """
     import tomlkit
@@ -119,7 +119,7 @@ def _with_line(text: str, path: Sequence[str], value: object) -> str:
     from tomlkit.items import AoT, Table
 
     body = tomlkit.parse(text).body
-    # A dotted key makes a table that has no line of its own.
+    # A dotted key makes a table without a header line.
     tables = (
         at
         for at, (name, item) in enumerate(body)
@@ -138,7 +138,7 @@ def _with_line(text: str, path: Sequence[str], value: object) -> str:
 
 
 def _checked(old: str, new: str, expected: Mapping[str, Any]) -> str:
-    """Return the new text if it says what is expected, and all of its lines end as those of the old one do."""
+    """Return the new text with the line endings of the old one, if it parses to the expected content."""
     if "\r\n" in old and "\n" not in old.replace("\r\n", ""):
         new = new.replace("\r\n", "\n").replace("\n", "\r\n")
     try:

@@ -1,4 +1,4 @@
-"""The configuration that is in force: flags, environment and files, with the origin of each value."""
+"""The effective configuration: flags, environment and files, with the origin of each value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Config:
-    """The settings as they are in force, each with its origin."""
+    """The effective settings, each with its origin."""
 
     def __init__(
         self,
@@ -34,22 +34,22 @@ class Config:
         self._trusted = trusted
         self._settled: dict[str, SettledGuardRail] = {}
         self.warn: Callable[[str], None] = lambda _: None
-        """Is told of each guard rail that is stricter than a file says, when it is first needed."""
+        """Receives a warning about each guard rail that is stricter than a file's value, at its first use."""
         self._layers = layers
         self.path = path
         """The user's file, which `config set` writes; it need not exist."""
         self.origins = tuple(layer.origin for layer in layers)
-        """The files that are there, and their profiles, the most important first."""
+        """The existing files and their profiles, highest precedence first."""
         self.warnings = tuple(warnings)
-        """What the user should hear: a project's file that is not heeded."""
+        """Warnings for the user: an ignored project file or setting."""
         self.algorithms: dict[str, str] = {}
-        """Audience -> the algorithm that signs for it."""
+        """Audience -> the algorithm of its signatures."""
         self.credential_fd: int | None = None
-        """The descriptor from which the client's credential comes, if a flag says so."""
+        """The descriptor of the client's credential, if a flag names one."""
         self.socket_delegators: dict[str, str] = {}
-        """Login, number of a user or @group -> whom they delegate as when they ask over a Unix socket."""
+        """Login, uid or @group -> the delegator of requests over a Unix socket."""
         self.socket_roles: dict[str, tuple[str, ...]] = {}
-        """Login, number of a user or @group -> the roles that they have there."""
+        """Login, uid or @group -> the roles of requests over a Unix socket."""
         self._targets: dict[str, StatedTarget] = {}
         self._oidc: dict[str, dict[str, Any]] = {}
         for layer in reversed(layers):
@@ -61,12 +61,12 @@ class Config:
 
     @property
     def scope_floors(self) -> dict[str, str]:
-        """Scope pattern -> the least sensitivity of a task that asks for a scope it overlaps."""
+        """Scope pattern -> the minimum sensitivity of a task that requests an overlapping scope."""
         return stricter([layer.scope_floors for layer in self._all_layers()])
 
     @property
     def audience_floors(self) -> dict[str, str]:
-        """Audience -> the least sensitivity of a task that asks for it."""
+        """Audience -> the minimum sensitivity of a task that requests it."""
         return stricter([layer.audience_floors for layer in self._all_layers()])
 
     def get(self, name: str) -> Value:
@@ -74,11 +74,11 @@ class Config:
         return self._in_force(name)[0]
 
     def origin(self, name: str) -> str:
-        """Return where the value came from: `flag`, `environment JITID_TTL`, `user /home/…`, `default`."""
+        """Return the origin of the value: `flag`, `environment JITID_TTL`, `user /home/…`, `default`."""
         return self._in_force(name)[1]
 
     def check_guard_rails(self) -> None:
-        """Read what the guard rails depend on. Raises ConfigurationError."""
+        """Read the files that guard rails depend on. Raises ConfigurationError."""
         self._all_layers()
 
     def _in_force(self, name: str) -> tuple[Value, str]:
@@ -97,7 +97,7 @@ class Config:
         return settled
 
     def _all_layers(self) -> list[ConfigLayer]:
-        """Return the layers in force, and those that only count for guard rails. Raises ConfigurationError."""
+        """Return the effective layers, and the layers for guard rails only. Raises ConfigurationError."""
         return [*self._layers, *self._trusted.further]
 
     def text(self, name: str) -> str | None:
@@ -113,16 +113,16 @@ class Config:
         return value
 
     def many(self, name: str) -> tuple[str, ...]:
-        """Return the value of a setting that is a list, perhaps an empty one."""
+        """Return the value of a setting that is a list, which may be empty."""
         value = self.get(name)
         assert isinstance(value, tuple)
         return value
 
     @property
     def remote(self) -> str | None:
-        """The address of the authority that is asked; None where a ledger here is used.
+        """The address of the remote authority; None if a local ledger is used.
 
-        What comes from nearer counts: a flag before the environment, that before the files.
+        A flag takes precedence over the environment, and the environment over the files.
 
         Raises:
             UsageError: flags name both.
@@ -156,7 +156,7 @@ class Config:
     def oidc(self) -> tuple[OidcIssuer, ...]:
         """Return the issuers whose ID tokens prove a delegator.
 
-        Whether their settings can be meant is checked when one of them is asked: `oidc.check_settings`.
+        Their settings are checked when one of them is used: `oidc.check_settings`.
         """
         from jitid.model.oidc_issuer import OidcIssuer
 
@@ -172,11 +172,11 @@ class Config:
         return tuple(issuers)
 
     def targets(self) -> tuple[StatedTarget, ...]:
-        """Return the targets at which credentials are made, as they are stated; of one name the nearest counts."""
+        """Return the configured targets, unchecked; for the same name, the layer of highest precedence counts."""
         return tuple(self._targets.values())
 
     def tables(self) -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
-        """Yield the tables with keys of the user's own: name, and for each key its value and origin."""
+        """Yield the tables with user-defined keys: their name, and for each key its value and origin."""
         found: dict[str, dict[str, tuple[str, str]]] = {}
         scope_floors, audience_floors = self.scope_floors, self.audience_floors
         for layer in reversed(self._trusted.further):
@@ -228,7 +228,7 @@ def _layer(origin: str) -> str:
 
 
 def check_environment(environ: Mapping[str, str], variables: frozenset[str] = VARIABLES) -> None:
-    """Raise UsageError for a variable that is set and blank: an empty value must not be taken for none."""
+    """Raise UsageError for a variable that is set and blank: an empty value must not count as unset."""
     for variable in sorted(variables & environ.keys()):
         if not environ[variable].strip():
             raise UsageError(
@@ -243,12 +243,12 @@ def load(
     flags: Mapping[str, str | None] | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Config:
-    """Return the configuration that is in force.
+    """Return the effective configuration.
 
-    Flags go before the environment, then the project's file, the user's, the system's. `file` stands for the
-    user's own file and must then exist; `profile` names the `[profile.NAME]` tables that overlay each file;
-    `flags` are settings from the command line. Without any file no TOML reader is loaded.
-    Raises ConfigurationError, and UsageError for a flag.
+    Flags take precedence over the environment, then the project's file, the user's file, and the system's. `file`
+    replaces the user's own file and must then exist. `profile` names the `[profile.NAME]` tables that overlay each
+    file. `flags` are settings from the command line. Without any file no TOML reader is loaded. Raises
+    ConfigurationError, and UsageError for a flag.
     """
     path = own_file(file, environ)
     named_profile = bool(profile)
@@ -275,10 +275,10 @@ def load(
 
 
 def without_files(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> Config:
-    """Return what flags and environment alone say, to go on with when a file cannot be used; never raises.
+    """Return the configuration of flags and environment only, for use after an invalid file; never raises.
 
-    Guard rails are as strict as the files that can be used say. A value that cannot be used either gives way to the
-    default. Where nothing names the ledger, it is unknown.
+    Guard rails are as strict as the valid files require. An invalid value is replaced by the default. If neither flags
+    nor environment name the ledger, it is unknown.
     """
     values: dict[str, tuple[Value, str]] = {}
     for name, setting in SETTINGS.items():
@@ -290,7 +290,7 @@ def without_files(flags: Mapping[str, str | None], environ: Mapping[str, str] = 
 
 
 def own_file(file: str | None, environ: Mapping[str, str] = os.environ) -> str:
-    """Return the path of the file that is the user's own: the one named, or the usual one."""
+    """Return the path of the user's own file: the named file, or the default one."""
     named_file = file or environ.get("JITID_CONFIG")
     refuse_token(named_file or "", "the configuration file")
     return absolute(named_file, here()) if named_file else user_file(environ)
@@ -343,7 +343,7 @@ def _project_layers(
         try:
             layers, found = read_layers(path, "project", profile)
         except ConfigurationError as error:
-            # Whoever put it there must not keep anybody from revoking.
+            # An invalid project file must not prevent a revocation.
             hint = f" ({error.hint})" if error.hint else ""
             warnings.append(f"the project's file is not heeded: {error.message}{hint}")
             return []
@@ -353,7 +353,7 @@ def _project_layers(
 
 
 def here() -> str:
-    """Return the working directory, which paths are relative to. Raises ConfigurationError if it was deleted."""
+    """Return the working directory, the base of relative paths. Raises ConfigurationError if it was deleted."""
     try:
         return os.getcwd()
     except OSError:

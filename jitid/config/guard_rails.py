@@ -1,4 +1,4 @@
-"""Guard rails: the settings that no environment variable may loosen, not even by naming another file or profile."""
+"""Guard rails: settings that no environment variable may loosen, not even by naming another file or profile."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class SettledGuardRail(NamedTuple):
     value: Value
     origin: str
     refused: str | None = None
-    """Why another value does not count, if a file that an environment variable names has a laxer one."""
+    """The reason why a laxer value does not count, if it is in a file that an environment variable selects."""
 
 
 class Trusted:
-    """The configuration files that the environment cannot choose; they are read when a guard rail is first needed.
+    """The configuration files that the environment cannot choose, read at the first use of a guard rail.
 
-    They are the file that `--config` names, or else the one in the home folder of the password database; and the
-    system's own. A profile counts as one of them if `--profile` names it.
+    They are the file that `--config` names, or else the one in the home folder of the password database; and the files
+    of the system. A profile counts only if `--profile` names it.
     """
 
     def __init__(
@@ -38,9 +38,9 @@ class Trusted:
         *,
         lenient: bool = False,
     ) -> None:
-        """Args are what was read, and the values of `--config` (an absolute path) and `--profile`.
+        """Store the layers that were read, and the values of `--config` (an absolute path) and `--profile`.
 
-        With `lenient`, a file that cannot be used counts as if it were not there.
+        With `lenient`, an invalid file counts as missing.
         """
         self._found = layers
         self._file = file
@@ -51,7 +51,7 @@ class Trusted:
 
     @property
     def layers(self) -> list[ConfigLayer]:
-        """What these files set, the most important first. Raises ConfigurationError."""
+        """The layers of these files, highest precedence first. Raises ConfigurationError."""
         if self._layers is None:
             own, system = own_files()
             paths = [("user", path) for path in ([self._file] if self._file is not None else own)]
@@ -63,12 +63,12 @@ class Trusted:
 
     @property
     def further(self) -> list[ConfigLayer]:
-        """What of these files the environment has put another file in the place of. Raises ConfigurationError."""
+        """The layers that the environment has replaced by another file. Raises ConfigurationError."""
         known = {layer.origin for layer in self._found}
         return [layer for layer in self.layers if layer.origin not in known]
 
     def settle(self, setting: Setting, found: Value, origin: str) -> SettledGuardRail:
-        """Return a guard rail that was found with this value: that, or a stricter one of the trusted files.
+        """Return the value of a guard rail: the value found, or a stricter one of the trusted files.
 
         Raises ConfigurationError.
         """
@@ -100,7 +100,7 @@ class Trusted:
         if known:
             return [layer for layer in known if layer.origin == stands or self._profile is not None]
         try:
-            # Where this user may not look, no environment makes the file count.
+            # A file at a place that this user may not read counts as missing, in any environment.
             os.lstat(path)
         except OSError:
             return []
@@ -112,7 +112,7 @@ class Trusted:
             raise
 
     def _named_by(self, origin: str) -> tuple[str, str]:
-        """Return which variable led to a layer, and what to do instead."""
+        """Return the environment variable that selected a layer, and the remedy."""
         path = origin.partition(" ")[2].partition(" [profile.")[0]
         if origin.startswith("system "):
             return "XDG_CONFIG_DIRS", "put it into the system's own file"

@@ -1,4 +1,4 @@
-"""The files of a policy folder: Cedar policies, what they know of uses, and cases to try them with."""
+"""The files of a policy folder: Cedar policies, a schema of uses, and test cases."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ CEDAR = ".cedar"
 CASES = ".test.toml"
 USE = "use.cedarschema"
 LARGEST = 64 << 20
-"""Bytes: no file of a policy is larger."""
+"""Maximum bytes of a policy file."""
 
 
 class Folder(NamedTuple):
-    """What a folder holds of a policy; each file with its name and its text."""
+    """The policy in a folder; each file with its name and its text."""
 
     path: str
     files: list[tuple[str, str]]
     use: str | None
-    """What declares the uses, if something does."""
+    """The declaration of uses, if there is one."""
     cases: list[tuple[str, str]]
     refused: list[str]
-    """Why nothing would be issued by it: the sentence for each file that others may write, or that is a link."""
+    """Reasons why jitid would not issue by it: one for each file that others may write, or that is a link."""
 
 
 def read_policy(folder: str) -> list[tuple[str, str]]:
-    """Return names and texts of the Cedar files of a folder, which others may read and not write; sorted by name.
+    """Return names and texts of the Cedar files of a folder, sorted by name. Others may read them, but not write.
 
     Raises:
-        ConfigurationError: one of them is no text.
-        IntegrityError: one of them is no plain file, or open to others for writing.
-        StorageError: one of them cannot be read.
+        ConfigurationError: a file is not UTF-8 text.
+        IntegrityError: a file is not a regular file, or others may write it; or the folder is missing.
+        StorageError: a file cannot be read.
 
     """
     return read_named(folder, [name for name in _listed(folder) if name.endswith(CEDAR)])
 
 
 def read_named(folder: str, names: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the texts of files of a folder after their names. Raises as `read_policy` does."""
+    """Return the names and texts of files in a folder. Raises the errors of `read_policy`."""
     path = folder
     try:
-        # Other users who can write there can put a policy there.
+        # A user who can write to the folder can add a policy.
         status = os.stat(folder)
-        # For root it may be the folder of the user whose ledger this is.
+        # Under root, the folder may belong to the user of the ledger.
         owners = {*trusted(), status.st_uid} if os.geteuid() == 0 else trusted()
         if open_to_others(status, owners):
             raise IntegrityError(f"the policy folder {folder} may be written by others", _closing(folder))
@@ -83,7 +83,7 @@ def _listed(folder: str) -> list[str]:
 
 
 def _read(path: str, owners: Collection[int]) -> str:
-    # A named pipe in its place would be waited for.
+    # Without O_NONBLOCK, opening a named pipe would wait.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     status = os.fstat(descriptor)
     mode = status.st_mode
@@ -99,10 +99,10 @@ def _read(path: str, owners: Collection[int]) -> str:
 
 
 def look_into(folder: str, names: Sequence[str] | None = None) -> Folder:
-    """Return what a folder holds of a policy, or of those names in it, whoever may write it: nothing is issued by it.
+    """Return the policy in a folder, or in the named files of it, even if others may write it: it is only inspected.
 
     Raises:
-        UsageError: it is no folder, or a file of it cannot be read.
+        UsageError: it is not a folder, or a file in it cannot be read.
 
     """
     try:
@@ -130,7 +130,7 @@ def look_into(folder: str, names: Sequence[str] | None = None) -> Folder:
 
 
 def _look(path: str) -> tuple[str, str | None]:
-    """Return the text of a file, and why nothing would be issued by it."""
+    """Return the text of a file, and the reason why jitid would not issue by it."""
     try:
         linked = os.path.islink(path)
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -161,30 +161,30 @@ def _open_to_others(path: str) -> str:
 
 
 def _closing(path: str) -> str:
-    """Return the command that takes a file away from others."""
+    """Return the command that removes write access of others to a file."""
     if os.stat(path).st_mode & 0o022:
         return f"chmod go-w {_word(path)}"
     return f"if you trust what it says: chown {os.geteuid()} {_word(path)}"
 
 
 def _shown(path: str) -> str:
-    """Return a path as a user gave it, for a message; what may be a token is not shown."""
+    """Return a path for a message as the user stated it; a possible token is redacted."""
     return quote(path, 1_000)
 
 
 def _word(path: str) -> str:
-    # Only whoever needs it pays for loading this.
+    # Imported only when it is needed.
     from shlex import quote as word
 
     return word(path)
 
 
 def write_new(folder: str, files: Sequence[tuple[str, str]]) -> None:
-    """Write files into a folder that is empty or not there yet, for everybody to read: files 0644, the folder 0755.
+    """Write files into an empty or new folder, readable for all users: files 0644, the folder 0755.
 
     Raises:
-        UsageError: the folder is a link, no folder, or not empty.
-        OutputError: it cannot be written; what was written is gone again.
+        UsageError: the folder is a link, not a folder, or not empty.
+        OutputError: it cannot be written; the files written so far are removed.
 
     """
     made = False
@@ -207,7 +207,7 @@ def write_new(folder: str, files: Sequence[tuple[str, str]]) -> None:
         if os.listdir(held):
             raise UsageError(f"{_shown(folder)} is not empty; nothing was changed", "name a new folder")
         if made:
-            # Whatever the umask: who reads a policy may be another user than who issues by it.
+            # Independent of the umask: readers of a policy may be other users than its issuer.
             os.fchmod(held, 0o755)
         for name, text in files:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -1,4 +1,4 @@
-"""The settings: their names, what they mean, what values they take, and who may set them."""
+"""The settings: their names, meanings, valid values, and permitted sources."""
 
 from __future__ import annotations
 
@@ -50,14 +50,19 @@ class Setting(NamedTuple):
     meaning: str
     default: Value = None
     project: Literal["no", "yes", "stricter"] = "no"
-    """Whether the `.jitid.toml` of a working directory may set it. Such a file comes with other people's
-    code: it may name the work, and make it stricter; it may not say which ledger is used, whom to believe,
-    or what is allowed."""
+    """Whether the `.jitid.toml` of a working directory may set it.
+
+    Such a file comes from the authors of the code there. It may name the task, and make it stricter; it must not
+    choose the ledger, the trusted issuers, or the permissions.
+    """
     environment: bool = True
-    """Whether `variable` is read. Nothing that stays unseen on the line may loosen a guard rail, which is every
-    setting without a variable: `trusted` says which files count fully."""
+    """Whether `variable` is read.
+
+    A setting without a variable is a guard rail: an environment that the command line does not show must not loosen
+    it. `Trusted` determines the files that count fully.
+    """
     strict: Literal["least", "most", "none"] = "least"
-    """Which of two values of a guard rail is the stricter one: the lower, the higher, or neither."""
+    """The stricter one of two values of a guard rail: the lower, the higher, or neither."""
 
     @property
     def variable(self) -> str:
@@ -291,7 +296,7 @@ SETTINGS: dict[str, Setting] = {
 VARIABLES = frozenset(
     {"JITID_CONFIG", "JITID_PROFILE", *(each.variable for each in SETTINGS.values() if each.environment)}
 )
-"""The environment variables that are read whatever the verb."""
+"""The environment variables that every command reads."""
 
 
 GUARD_RAILS = frozenset(each.name for each in SETTINGS.values() if not each.environment)
@@ -299,11 +304,11 @@ GUARD_RAILS = frozenset(each.name for each in SETTINGS.values() if not each.envi
 
 
 def strictest(setting: Setting, trusted: Value, found: Value) -> Value:
-    """Return the stricter of two values of a guard rail; the `trusted` one where neither is."""
+    """Return the stricter of two values of a guard rail; the `trusted` one if neither is stricter."""
     if isinstance(trusted, int) and isinstance(found, int) and setting.strict != "none":
         return min(trusted, found) if setting.strict == "least" else max(trusted, found)
     if isinstance(trusted, tuple) and isinstance(found, tuple):
-        # An empty list bounds nothing.
+        # An empty list is not a limit.
         narrower = found and (not trusted or set(found) <= set(trusted))
         return found if narrower else trusted
     for order in (SENSITIVITIES, tuple(reversed(DELEGATORS))):
@@ -313,12 +318,12 @@ def strictest(setting: Setting, trusted: Value, found: Value) -> Value:
 
 
 def nearest(name: str, known: tuple[str, ...]) -> str:
-    """Return the hint for an unknown name: the known ones most like it, or all of them."""
+    """Return the hint for an unknown name: the most similar known names, or all of them."""
     return meant(name, known) or f"known are: {', '.join(known)}"
 
 
 def meant(name: str, known: tuple[str, ...]) -> str | None:
-    """Return as a hint the known names most like an unknown one; None if none is like it."""
+    """Return a hint with the known names most similar to an unknown one; None if none is similar."""
     from difflib import get_close_matches
 
     close = get_close_matches(name[:100], known, n=2)
@@ -326,16 +331,16 @@ def meant(name: str, known: tuple[str, ...]) -> str | None:
 
 
 def named(name: str) -> Setting:
-    """Return the setting of that name. Raises ConfigurationError with the nearest one."""
+    """Return the setting of that name. Raises ConfigurationError, which suggests the nearest name."""
     if name not in SETTINGS:
         raise ConfigurationError(f"there is no setting {quote(name)}", nearest(name, tuple(SETTINGS)))
     return SETTINGS[name]
 
 
 def convert(setting: Setting, raw: object, where: str, folder: str) -> Value:
-    """Return a raw value, text or what TOML had, as the setting's own type.
+    """Return a raw value, a text or a TOML value, converted to the setting's own type.
 
-    `where` says for the error message where it stood; `folder` is what a relative path is relative to. Raises
+    `where` is the place of the value for error messages; relative paths are relative to `folder`. Raises
     ConfigurationError.
     """
     try:
@@ -408,7 +413,7 @@ def _converted(setting: Setting, raw: object, folder: str) -> Value:
 
 
 def _url(text: str) -> str:
-    """Return an address of the web without a slash at its end."""
+    """Return a web address without a slash at its end."""
     scheme, colon, rest = text.partition("://")
     host = rest.partition("/")[0]
     plain = text.isascii() and text.isprintable() and not set(text) & set(' "\\<>^`{|}?#@')
@@ -436,7 +441,10 @@ def one_of(text: object, allowed: tuple[str, ...]) -> str:
 
 
 def absolute(path: str, folder: str) -> str:
-    """Return a path seen from `folder`, with a leading `~` expanded; an address with `://` stays as it is."""
+    """Return a path as an absolute one: relative to `folder`, or to the home folder after `~`.
+
+    An address with `://` is returned unchanged.
+    """
     if "://" in path or path.startswith("/"):
         return path
     if path == "~" or path.startswith("~/"):
@@ -457,7 +465,7 @@ def _text(raw: object) -> str:
 
 def _texts(raw: object) -> list[str]:
     if isinstance(raw, str):
-        # The form of an environment variable and of `config set`: audiences hold no spaces.
+        # The form of an environment variable and of `config set`: audiences contain no spaces.
         return _text(raw).split()
     if not isinstance(raw, (list, tuple)):
         raise ConfigurationError(f"a list of texts is wanted, not {_type(raw)}")

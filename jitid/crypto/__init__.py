@@ -1,1 +1,1 @@
-"""Encodings of standards: JWS, X.509, SSH, status lists, keys."""
+"""Standard encodings: JWS, X.509, SSH, status lists, keys."""

@@ -1,16 +1,16 @@
-"""Certificate revocation lists (RFC 5280, section 5), compared."""
+"""Comparison of certificate revocation lists (RFC 5280, section 5)."""
 
 from __future__ import annotations
 
 from cryptography import x509
 
 _AGAIN = 3
-"""A list is made anew when the third part of its time is over."""
+"""A list is replaced after its lifetime divided by this number."""
 _PEM = b"-----BEGIN"
 
 
 def as_good(there: bytes, new: bytes) -> bool:
-    """Tell whether lists say the same as those made later, and nobody has to fetch these yet.
+    """Return whether existing lists are equivalent to newly made ones, and recent enough to keep.
 
     Each is in DER, or any number of them in PEM.
     """

@@ -61,7 +61,7 @@ def time(at: int) -> bytes:
 
 
 def parts(der: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Yield the tag, the content and the whole encoding of each value in a sequence of them.
+    """Yield the tag, the content and the whole encoding of each value in a sequence of values.
 
     Raises ValueError for a truncated value.
     """
@@ -149,7 +149,7 @@ def _damaged() -> IntegrityError:
 
 
 def to_pem(der: bytes, label: str = "CERTIFICATE") -> str:
-    """Write DER as text."""
+    """Return DER as PEM text."""
     body = binascii.b2a_base64(der, newline=False).decode("ascii")
     lines = [body[at : at + _WIDTH] for at in range(0, len(body), _WIDTH)]
     return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])

@@ -1,4 +1,4 @@
-"""Compact JWS tokens (RFC 7515, RFC 7519): parsed in one way only, their claims and signatures checked."""
+"""Compact JWS tokens (RFC 7515, RFC 7519): strict parsing, and checks of claims and signatures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jitid.values.times import ANOTHER, format_time
 MAX_KID = 128
 
 ALGORITHMS = frozenset({"EdDSA", "ES256"})
-"""What jitid signs with: Ed25519 inside, P-256 where the outside world demands it."""
+"""The algorithms of jitid's signatures: Ed25519 by default, P-256 for external systems that require it."""
 
 ACCESS_TOKENS = frozenset({"at+jwt"})
 """The `typ` of an access token (RFC 9068, section 2.1)."""
@@ -38,7 +38,7 @@ _FROM_URL = bytes.maketrans(b"-_+/", b"+/!!")
 
 
 class Parsed(NamedTuple):
-    """A token of the right form; nothing in it is believed before its signature is verified."""
+    """A token of the right form; its contents are untrusted until the signature is verified."""
 
     alg: str
     typ: str
@@ -48,16 +48,16 @@ class Parsed(NamedTuple):
     signing_input: bytes
     signature: bytes
     canonical: str
-    """The token's only spelling: what was parsed, since any other spelling is refused."""
+    """The token's only spelling: the parsed text, since any other spelling is refused."""
 
 
 def b64url(data: bytes) -> str:
-    """Write `data` in base64url without padding (RFC 7515, section 2)."""
+    """Return `data` in base64url without padding (RFC 7515, section 2)."""
     return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URL).decode("ascii")
 
 
 def b64url_decode(text: str) -> bytes:
-    """Read the one canonical spelling of base64url: no padding, no spare bits, no foreign characters.
+    """Return the bytes of canonical base64url: no padding, no spare bits, no foreign characters.
 
     Raises ValueError, which never repeats the text.
     """
@@ -66,16 +66,16 @@ def b64url_decode(text: str) -> bytes:
         data = binascii.a2b_base64(base64 + b"=" * (-len(text) % 4))
     except ValueError:
         raise ValueError("not base64url") from None
-    # The decoder skips what it does not know and drops spare bits: a canonical text comes out again.
+    # The decoder skips unknown characters and drops spare bits; only a canonical text is equal after encoding again.
     if binascii.b2a_base64(data, newline=False).rstrip(b"=") != base64:
         raise ValueError("not canonical base64url")
     return data
 
 
 def split(text: str | bytes, most: int = MAX_TOKEN) -> tuple[str, str, str]:
-    """Cut a compact token of at most so many bytes into header, payload and signature, none of them decoded or empty.
+    """Return the header, payload and signature of a compact token; they are not empty and not decoded.
 
-    Raises InvalidCredentialError.
+    `most` is its maximum length in bytes. Raises InvalidCredentialError.
     """
     if len(text) > most:
         raise InvalidCredentialError(f"the token is longer than {most} bytes")
@@ -92,7 +92,7 @@ def split(text: str | bytes, most: int = MAX_TOKEN) -> tuple[str, str, str]:
 
 
 def decode_part(part: str, name: str) -> bytes:
-    """Decode one part of a token; `name` says which in the reason. Raises InvalidCredentialError."""
+    """Return the decoded bytes of one part of a token; `name` is for the error. Raises InvalidCredentialError."""
     try:
         return b64url_decode(part)
     except ValueError:
@@ -100,7 +100,7 @@ def decode_part(part: str, name: str) -> bytes:
 
 
 def decode_object(part: str, name: str) -> tuple[bytes, dict[str, Any]]:
-    """Decode one part of a token that is a JSON object: its bytes, its members.
+    """Return the bytes and the members of a part of a token that is a JSON object.
 
     Raises InvalidCredentialError.
     """
@@ -120,11 +120,11 @@ def parse(
     types: frozenset[str] = ACCESS_TOKENS,
     most: int = MAX_TOKEN,
 ) -> Parsed:
-    """Take a compact token apart if it has exactly the form in which jitid writes tokens.
+    """Return the parts of a compact token if it has exactly the form of jitid's tokens.
 
-    The header has the members `alg`, `typ` and `kid` and no other, so that no token can name its own key
-    (`jwk`, `jku`, `x5u`, `x5c`) or ask for an extension (`crit`; RFC 8725, section 3). `alg` must be among
-    `algorithms`, `typ` among `types`, letter by letter. `most` bounds its length, in bytes.
+    The header has the members `alg`, `typ` and `kid` and no other, so that no token can name its own key (`jwk`,
+    `jku`, `x5u`, `x5c`) or require an extension (`crit`; RFC 8725, section 3). `alg` must be among `algorithms`, `typ`
+    among `types`; case matters. `most` is the maximum length in bytes.
 
     Raises InvalidCredentialError, which never repeats any of the token.
     """
@@ -144,7 +144,7 @@ def parse(
 
 
 def parse_any(text: str) -> Parsed:
-    """Take a compact token apart whatever its header says: to tell who signed it, never to accept it.
+    """Return the parts of a compact token with any header: only to find its issuer, never to accept it.
 
     Raises InvalidCredentialError.
     """
@@ -156,7 +156,7 @@ def parse_any(text: str) -> Parsed:
     return Parsed(alg, typ, kid, payload, claims, f"{header}.{payload_part}".encode("ascii"), signature, text)
 
 
-# A ledger's tokens share a few headers. Bounded: 64 of MAX_TOKEN are one megabyte at most.
+# A ledger's tokens share a few headers. The cache is bounded: 64 headers of MAX_TOKEN are one megabyte at most.
 @lru_cache(maxsize=64)
 def _header(part: str) -> tuple[str, str, str]:
     _, members = decode_object(part, "header")
@@ -181,14 +181,15 @@ def check_claims(
 ) -> None:
     """Refuse claims of another issuer, for another audience, or not valid at `now` (RFC 7519, section 4.1).
 
-    `exp` and `iat` are required, `nbf` is checked where it stands; all are integers, seconds since the epoch.
-    A token is dead at its `exp`, whatever `leeway` says: that far may a foreign clock be ahead in `iat`
-    and `nbf`. `aud` is a string or a list of strings, one of which is among `audiences`. `what` is what it is called.
+    `exp` and `iat` are required, `nbf` is checked if present; all are integers, seconds since the epoch. A token
+    expires at its `exp`, regardless of `leeway`: the number of seconds by which the issuer's clock may be ahead in
+    `iat` and `nbf`. `aud` is a string or a list of strings, at least one of which is among `audiences`. `what` is the
+    name of the token in errors.
 
     Raises InvalidCredentialError with a reason of one clause.
     """
     if isinstance(audiences, str):
-        # `in` would find "a" in it.
+        # `in` would find "a" in a string.
         raise TypeError("audiences is a collection of strings")
     if claims.get("iss") != issuer:
         raise InvalidCredentialError(f"{what} is from another issuer")
@@ -216,26 +217,26 @@ def check_claims(
 
 
 def claimed_expiry(expires_at: int) -> str:
-    """Return what the claims of an expired token say: no fact, since its signature may not have been verified yet."""
+    """Return the expiry that an expired token claims: not a fact, since its signature may not be verified yet."""
     when = format_time(expires_at) if expires_at >= 0 else "before 1970"
     return f"its `exp` is {when}"
 
 
 def verify_signature(parsed: Parsed, alg: str, public: bytes) -> None:
-    """Refuse the token unless `public`, a key for `alg` by its own record, verifies the signature.
+    """Refuse the token unless `public`, a key that is recorded for `alg`, verifies the signature.
 
-    `public` is 32 raw bytes for EdDSA (RFC 8032), an uncompressed point of 65 bytes for ES256 (RFC 7518,
-    section 3.4). What the token says of its algorithm is compared, never followed (RFC 8725, section 3.1).
+    `public` is 32 raw bytes for EdDSA (RFC 8032), an uncompressed point of 65 bytes for ES256 (RFC 7518, section 3.4).
+    The token's own algorithm is compared, never followed (RFC 8725, section 3.1).
 
     Raises InvalidCredentialError; IntegrityError when the public key itself is damaged.
     """
     if parsed.alg != alg:
         raise InvalidCredentialError("the token's algorithm is not its key's")
-    # What verified once does so for ever; of it nothing is kept that could be used.
+    # A verified signature stays valid forever. The cache holds only digests, which are useless to an attacker.
     whole = hashlib.sha256(b".".join((alg.encode(), public, parsed.signing_input, parsed.signature))).digest()
     if whole in _VERIFIED:
         return
-    # Both algorithms have one size; another one never reaches the arithmetic.
+    # Both algorithms have one signature size; a signature of another size never reaches the arithmetic.
     if len(parsed.signature) != SIGNATURE_SIZE or not _verifier(alg, public)(
         parsed.signing_input, parsed.signature
     ):
@@ -247,13 +248,16 @@ def verify_signature(parsed: Parsed, alg: str, public: bytes) -> None:
 
 _MOST_VERIFIED = 10_000
 _VERIFIED: set[bytes] = set()
-"""Digests of signatures that were right, each with what it signs and by which key."""
+"""Digests of verified signatures, each over the signed bytes and the key as well."""
 
 
 @lru_cache(maxsize=64)
 def _verifier(alg: str, public: bytes) -> Callable[[bytes, bytes], bool]:
-    """Return what says whether a message has a signature by this key; preparing the key is the dear part."""
-    # Imported when something is verified: issuing must not pay for it.
+    """Return a function that verifies signatures with this key.
+
+    It is cached because preparing the key is costly.
+    """
+    # Imported late: issuing must not pay for it.
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
     from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 
@@ -271,7 +275,7 @@ def _verifier(alg: str, public: bytes) -> Callable[[bytes, bytes], bool]:
 
 
 def public_jwk(alg: str, public: bytes, kid: str) -> dict[str, str]:
-    """Return the public key as others read it (RFC 7517; RFC 8037, section 2). Raises IntegrityError."""
+    """Return the public key as a JWK (RFC 7517; RFC 8037, section 2). Raises IntegrityError."""
     return {**_required(alg, public), "alg": alg, "use": "sig", "kid": kid}
 
 
@@ -281,7 +285,7 @@ def thumbprint(alg: str, public: bytes) -> str:
 
 
 def _required(alg: str, public: bytes) -> dict[str, str]:
-    """Return the members that make the key what it is: those that a thumbprint covers."""
+    """Return the required members of the key, which a thumbprint covers."""
     if alg == "EdDSA" and len(public) == 32:
         return {"crv": "Ed25519", "kty": "OKP", "x": b64url(public)}
     if alg == "ES256":
@@ -291,7 +295,7 @@ def _required(alg: str, public: bytes) -> dict[str, str]:
 
 
 def _coordinates(public: bytes) -> tuple[bytes, bytes, bytes]:
-    """Return the point itself and its halves; compressed and hybrid forms are no form of ours."""
+    """Return the point itself and its halves; compressed and hybrid forms, which jitid never uses, are refused."""
     if len(public) != 65 or public[0] != 4:
         raise IntegrityError("a public key is damaged")
     return public, public[1:33], public[33:]

@@ -1,4 +1,4 @@
-"""Key revocation lists of OpenSSH, which hosts read to refuse certificates (OpenSSH's PROTOCOL.krl)."""
+"""Key revocation lists of OpenSSH, by which hosts refuse certificates (OpenSSH's PROTOCOL.krl)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from jitid.crypto.openssh import string
 
 ANY = b""
-"""Stands for every authority."""
+"""The key for every authority."""
 
 _MAGIC = 0x5353484B524C0A00
 """`SSHKRL` and a line break."""
@@ -20,11 +20,11 @@ _KEY_ID = b"\x23"
 
 
 _DATED = slice(12, 28)
-"""Version and time, behind the mark and the format."""
+"""Version and time, after the magic number and the format."""
 
 
 class RevokedCertificate(NamedTuple):
-    """What a list tells of a certificate."""
+    """The entry of a certificate in a list."""
 
     serial: int
     key_id: str
@@ -33,11 +33,11 @@ class RevokedCertificate(NamedTuple):
 def spell(
     certificates: Mapping[bytes, Sequence[RevokedCertificate]], keys: Sequence[bytes], now: int, comment: str
 ) -> bytes:
-    """Return a list of certificates by the authorities that signed them, and of keys revoked themselves.
+    """Return a list of certificates by the authorities that signed them, and of revoked keys.
 
-    Authorities and keys are public keys as SSH writes them; a revoked key of an authority revokes all that it signed.
-    `now` is seconds since the epoch; it is the list's version too, so that a later one has a higher number. Both the
-    serial number and the key id of a certificate are told: either of them is enough.
+    Authorities and keys are public keys in the encoding of SSH; revoking the key of an authority revokes everything it
+    signed. `now` is seconds since the epoch; it is the list's version too, so that a later list has a higher number. A
+    certificate is listed by serial number and by key id: either of them is enough.
     """
     data = _MAGIC.to_bytes(8) + _FORMAT.to_bytes(4) + now.to_bytes(8) + now.to_bytes(8) + (0).to_bytes(8)
     data += string(b"") + string(comment)
@@ -54,6 +54,6 @@ def spell(
 
 
 def same(one: bytes, other: bytes) -> bool:
-    """Tell whether two lists revoke the same, whenever they were made."""
+    """Return whether two lists revoke the same certificates and keys, regardless of their times."""
     undated = [data[: _DATED.start] + data[_DATED.stop :] for data in (one, other)]
     return undated[0] == undated[1]

@@ -17,7 +17,7 @@ from typing import NamedTuple
 ED25519 = "ssh-ed25519"
 USER_CERTIFICATE = 1
 MAX_LINE = 16384
-"""The longest line that is looked at, in bytes."""
+"""The longest line that is read, in bytes."""
 
 _MAGIC = b"openssh-key-v1\0"
 _BLOCK = 8
@@ -25,8 +25,8 @@ _WIDTH = 70
 _BEGIN = "-----BEGIN OPENSSH PRIVATE KEY-----"
 _END = "-----END OPENSSH PRIVATE KEY-----"
 
-# What follows the type in a public key (RFC 4253, section 6.6; RFC 5656, section 3.1; RFC 8709, section 4; and
-# OpenSSH's PROTOCOL.u2f): so many strings. A certificate repeats them.
+# The number of strings after the type in a public key (RFC 4253, section 6.6; RFC 5656, section 3.1; RFC 8709, section
+# 4; and OpenSSH's PROTOCOL.u2f). A certificate repeats them.
 _FIELDS = {
     ED25519: 1,
     "ecdsa-sha2-nistp256": 2,
@@ -39,43 +39,43 @@ _FIELDS = {
 _VENDOR = "@openssh.com"
 _CERTIFICATE = "-cert-v01@openssh.com"
 CERTIFICATE_TYPES = {name.removesuffix(_VENDOR) + _CERTIFICATE: name for name in _FIELDS}
-"""The type of a certificate, and that of the key in it."""
+"""The type of the key in a certificate, by the type of the certificate."""
 
 
 def string(data: bytes | str) -> bytes:
-    """Return a string with its length before it (RFC 4251, section 5)."""
+    """Return a string with its length in front (RFC 4251, section 5)."""
     raw = data if isinstance(data, bytes) else data.encode("ascii")
     return len(raw).to_bytes(4) + raw
 
 
 def strings(many: Iterable[bytes | str]) -> bytes:
-    """Return strings one after the other."""
+    """Return the concatenation of strings."""
     return b"".join([string(one) for one in many])
 
 
 _ALONE = strings((b"none", b"none", b"")) + (1).to_bytes(4)
-"""Of a file of a private key: neither cipher nor passphrase, and one key."""
+"""The start of a private key file with neither cipher nor passphrase, and one key."""
 
 
 class PublicKey(NamedTuple):
-    """A public key of one of the types that get certificates."""
+    """A public key of a type that can be certified."""
 
     type: str
     blob: bytes
 
     @property
     def fields(self) -> bytes:
-        """What a certificate has of it: all but the type."""
+        """The part of the key that a certificate repeats: all except the type."""
         return self.blob[4 + len(self.type) :]
 
     @property
     def certificate_type(self) -> str:
-        """What a certificate of it is called."""
+        """The type of a certificate for this key."""
         return self.type.removesuffix(_VENDOR) + _CERTIFICATE
 
 
 class Certificate(NamedTuple):
-    """A certificate as it says itself; nothing in it is believed before its signature is verified."""
+    """A parsed certificate; its contents are untrusted until the signature is verified."""
 
     key: PublicKey
     serial: int
@@ -84,28 +84,28 @@ class Certificate(NamedTuple):
     key_id: str
     principals: tuple[str, ...]
     valid_after: int
-    """Seconds since the epoch, as `valid_before`, from which on it is over."""
+    """In seconds since the epoch, like `valid_before`, the first second at which it is no longer valid."""
     valid_before: int
     critical: dict[str, str]
     extensions: dict[str, str]
     authority: bytes
-    """The public key that is to have signed it."""
+    """The public key of the stated signer."""
     signed: bytes
-    """What the signature is over."""
+    """The signed bytes."""
     signature: bytes
-    """Of Ed25519: 64 bytes."""
+    """An Ed25519 signature: 64 bytes."""
     blob: bytes
 
 
 def options(values: Iterable[tuple[str, str]]) -> bytes:
-    """Return critical options or extensions: in the order of their names, values as strings in strings."""
+    """Return critical options or extensions: in the order of their names, values as nested strings."""
     return b"".join(
         [string(name) + string(string(value) if value else b"") for name, value in sorted(values)]
     )
 
 
 def public_blob(public: bytes) -> bytes:
-    """Return an Ed25519 public key (32 bytes) as SSH writes it (RFC 8709, section 4)."""
+    """Return an Ed25519 public key (32 bytes) in the encoding of SSH (RFC 8709, section 4)."""
     return string(ED25519) + string(public)
 
 
@@ -115,7 +115,7 @@ def line(type_: str, blob: bytes, comment: str = "") -> str:
 
 
 class Reader:
-    """Takes binary data apart from its beginning; ValueError for what is not there, never saying what is."""
+    """A sequential reader of binary data. Raises ValueError, without the data, if data is missing."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -130,7 +130,7 @@ class Reader:
         return taken
 
     def number(self, size: int) -> int:
-        """Return the next number, of so many bytes."""
+        """Return the next number, which has `size` bytes."""
         return int.from_bytes(self.take(size))
 
     def string(self) -> bytes:
@@ -146,17 +146,17 @@ class Reader:
 
     @property
     def rest(self) -> bool:
-        """Whether anything is left."""
+        """Whether unread data is left."""
         return self.at < len(self._data)
 
     def end(self) -> None:
-        """Insist that nothing is left."""
+        """Raise ValueError if unread data is left."""
         if self.rest:
             raise ValueError("too long")
 
 
 def parse_public(text: str) -> PublicKey:
-    """Read the line of a public key: its type, base64, and a comment. Raise ValueError for what is none."""
+    """Return the key in the line of a public key: type, base64, and comment. Raise ValueError for other text."""
     type_, blob = _line(text)
     if type_ not in _FIELDS:
         raise ValueError("no public key that can be certified")
@@ -174,9 +174,9 @@ def _public(type_: str, blob: bytes) -> PublicKey:
 
 
 def parse_certificate(text: str) -> Certificate:
-    """Read the line of a certificate that Ed25519 signed, in its only spelling.
+    """Return the certificate from its line, in its only spelling; Ed25519 must have signed it.
 
-    Raises ValueError for what is none, which never repeats the text.
+    Raises ValueError, without the text, for any other text.
     """
     type_, blob = _line(text)
     if type_ not in CERTIFICATE_TYPES:
@@ -233,7 +233,7 @@ def _line(text: str) -> tuple[str, bytes]:
     if any(not character.isprintable() for character in comment):
         raise ValueError("more than a line")
     blob = binascii.a2b_base64(encoded, strict_mode=True)
-    # Two spellings of one blob would be one key with two fingerprints of the text.
+    # Otherwise one key would have several spellings, and the text several fingerprints.
     if binascii.b2a_base64(blob, newline=False).decode("ascii") != encoded:
         raise ValueError("not canonical base64")
     return type_, blob
@@ -252,9 +252,9 @@ def _options(data: bytes) -> dict[str, str]:
 
 
 def private_file(seed: bytes, public: bytes, check: bytes, comment: str) -> str:
-    """Return an Ed25519 key as OpenSSH's file has it, without a passphrase (PROTOCOL.key).
+    """Return an Ed25519 key in OpenSSH's file format, without a passphrase (PROTOCOL.key).
 
-    `check` are four random bytes, which the file has twice.
+    `check` is four random bytes, which the file contains twice.
     """
     inner = check + check + string(ED25519) + string(public) + string(seed + public) + string(comment)
     inner += bytes(range(1, 1 + -len(inner) % _BLOCK))
@@ -265,15 +265,15 @@ def private_file(seed: bytes, public: bytes, check: bytes, comment: str) -> str:
 
 
 def shown_public(raw: bytes) -> tuple[str, PublicKey]:
-    """Return of a private key's file, out of its base64, the cipher and the public key that it shows in clear.
+    """Return the cipher and the unencrypted public key of a private key file, decoded from its base64.
 
-    Nothing says that the private half is that key's. Raises ValueError for what is no such file of one key.
+    The private half may belong to another key. Raises ValueError for anything but a file of one key.
     """
     reader = Reader(raw)
     if reader.take(len(_MAGIC)) != _MAGIC:
         raise ValueError("no private key")
     cipher = reader.text()
-    reader.string()  # how the passphrase becomes a key
+    reader.string()  # the parameters of the key derivation
     reader.string()
     if reader.number(4) != 1:
         raise ValueError("not one key")
@@ -285,7 +285,7 @@ def shown_public(raw: bytes) -> tuple[str, PublicKey]:
 
 
 def parse_private(text: str) -> tuple[bytes, bytes]:
-    """Return the seed and the public key out of a file that `private_file` writes. Raise ValueError for another."""
+    """Return the seed and the public key from a file of `private_file`. Raise ValueError for other text."""
     lines = text.split("\n")
     if len(text) > MAX_LINE or lines[0] != _BEGIN or lines[-2:] != [_END, ""]:
         raise ValueError("no private key")

@@ -1,7 +1,7 @@
-"""Private keys in a text: whose they are, by the fingerprint of their public half; they themselves are not kept.
+"""Private keys in a text, identified by the fingerprint of their public half; the keys themselves are not kept.
 
-They come as PEM (RFC 7468): PKCS#8 (RFC 5958), SEC 1 (RFC 5915), PKCS#1 (RFC 8017) and OpenSSH's own form
-(PROTOCOL.key); and as the 32 bytes that a keyring has.
+Keys are PEM (RFC 7468): PKCS#8 (RFC 5958), SEC 1 (RFC 5915), PKCS#1 (RFC 8017) and OpenSSH's own form (PROTOCOL.key);
+or the 32 bytes of a keyring file.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 UNREADABLE = bytes(32)
-"""Stands for the fingerprint of a key that is encrypted, and in whose file its public half is not."""
+"""The placeholder for the fingerprint of an encrypted key whose file does not contain the public half."""
 
 SEED = 32
-"""How many bytes a private key has in a keyring."""
+"""The number of bytes of a private key in a keyring."""
 
 _LONGEST = MAX_TOKEN
 _BEGIN = re.compile(rb"-----BEGIN ((?:[A-Z0-9]{2,12} ){0,2})PRIVATE KEY-----")
@@ -32,14 +32,14 @@ _MORE = 4
 _OPENSSH = b"OPENSSH "
 _ENCRYPTED = b"ENCRYPTED"
 _HEADERS = 256
-"""Within so many bytes an old form says that it is encrypted (RFC 1421, section 4.6.1.1)."""
+"""The number of bytes at the start in which an old form states that it is encrypted (RFC 1421, section 4.6.1.1)."""
 _ESCAPED = re.compile(rb"\\u00([0-9A-Fa-f]{2})")
 _JOINED = re.compile(rb"[\"'`]\s*\+\s*[\"'`]")
 _BREAKS = re.compile(rb"\\+[nrt]?|[^0-9A-Za-z+/=\\]+")
 _SEQUENCE = 0x30
 _SHORTEST = 40
-# What stands near the beginning of a private key that is not written as text: the names of Ed25519, of elliptic curves
-# and of RSA; or the form of SEC 1 itself.
+# Bytes near the beginning of a binary private key: the object identifiers of Ed25519, of elliptic curves and of RSA;
+# or the beginning of SEC 1.
 _SORTS = (
     bytes.fromhex("06032b6570"),
     bytes.fromhex("06072a8648ce3d0201"),
@@ -50,33 +50,33 @@ _NEAR = 40
 
 
 class FoundKey(NamedTuple):
-    """What is known of a private key that was found."""
+    """A private key that was found."""
 
     public: bytes
     """SHA-256 of its public half (SubjectPublicKeyInfo), or `UNREADABLE`."""
     proved: bool
-    """Whether the private half is there. Beside an encrypted one anybody may have written any public one."""
+    """Whether the private half was read. Any public half may be written beside an encrypted private one."""
 
 
 def key_at(window: bytes | bytearray, at: int) -> FoundKey | None:
-    """Return the key whose PEM begins there; None if that is none, or a part of it is missing.
+    """Return the key of the PEM block at a position; None if it is not a private key, or incomplete.
 
-    Its lines may be of any length, and be broken as JSON, a quotation, the source of a program or a diff breaks them.
+    Its lines may have any length, and the line breaks of JSON, a quotation, program source or a diff.
     """
     begun = _BEGIN.match(window, at)
     if begun is None:
         return None
     start = begun.end()
-    # Wherever the next dashes are, the next key begins there at the earliest: no byte is looked at twice.
+    # The next key begins at the next dashes at the earliest, so no byte is read twice.
     stop = window.find(_DASHES, start, start + _LONGEST)
     if stop >= 0:
-        # A diff of a diff has dashes of its own before them.
+        # In a diff of a diff, further dashes precede the end mark.
         stop = window.find(_END, stop, stop + len(_END) + _MORE)
     if stop < 0:
         return None
     body = bytes(window[start:stop])
     if b"\0" in body:
-        # Where one text ends and the next one begins in the same window.
+        # A NUL separates two texts in the same window.
         return None
     if _ENCRYPTED in begun[1] or _ENCRYPTED in body[:_HEADERS]:
         return FoundKey(UNREADABLE, proved=False)
@@ -88,27 +88,27 @@ def key_at(window: bytes | bytearray, at: int) -> FoundKey | None:
 
 
 def bare_key(raw: bytes) -> FoundKey | None:
-    """Return the key that these bytes are (DER), with whatever follows it; None if they do not look like one."""
+    """Return the key at the start of some bytes (DER); None if they do not look like a key."""
     looks = len(raw) >= _SHORTEST and raw[0] == _SEQUENCE and any(sort in raw[:_NEAR] for sort in _SORTS)
     return key_of(raw) if looks else None
 
 
 def key_of(raw: bytes) -> FoundKey | None:
-    """Return the key that these bytes are (DER), with whatever follows it; None if they are none."""
+    """Return the key at the start of some bytes (DER); None for any other bytes."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_der_private_key
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # What the check is for is found out below, for a thousandth of its price.
+            # `_known` makes the necessary part of the skipped check, for a thousandth of its cost.
             return _known(load_der_private_key(_first(raw), None, unsafe_skip_rsa_key_validation=True))
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return None
 
 
 def of_seed(seed: bytes) -> tuple[bytes, ...]:
-    """Return the fingerprints of the public keys that 32 bytes are the private half of, for each algorithm we have."""
+    """Return the fingerprints of the public keys of a 32-byte private key, one for each algorithm of jitid."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
     edwards = ed25519.Ed25519PrivateKey.from_private_bytes(seed)
@@ -121,7 +121,7 @@ def of_seed(seed: bytes) -> tuple[bytes, ...]:
 
 
 def _first(raw: bytes) -> bytes:
-    """Return the first value, without what follows it."""
+    """Return the first DER value, without the bytes after it."""
     start, size = 2, raw[1] if len(raw) > 1 else 0
     if size & 0x80:
         start += size & 0x7F
@@ -130,17 +130,17 @@ def _first(raw: bytes) -> bytes:
 
 
 def _plain(body: bytes, before: bytes) -> bytes:
-    """Return the base64 alone; `before` is the character before the first line."""
+    """Return only the base64 of a body; `before` is the character before the first line."""
     if b"\\u00" in body:
         body = _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode("ascii")), body)
     if before in (b"+", b"-") and body.count(b"\n" + before) == body.count(b"\n"):
-        # A diff has it before each line; and a plus is a digit of base64 as well.
+        # A diff puts this character before each line; a plus is also a digit of base64.
         body = body.replace(b"\n" + before, b"\n")
     return _BREAKS.sub(b"", _JOINED.sub(b"", body))
 
 
 def _openssh(raw: bytes) -> FoundKey | None:
-    """Return the key of a file of OpenSSH. Raises ValueError for what is none."""
+    """Return the key of an OpenSSH file. Raises ValueError for other data."""
     cipher, key = openssh.shown_public(raw)
     if cipher != "none":
         public = ssh_print(key)
@@ -159,10 +159,10 @@ def _openssh(raw: bytes) -> FoundKey | None:
 
 
 def _known(private: PrivateKeyTypes) -> FoundKey | None:
-    """Return what is known of a private key; None if it is not what its file says, or of a sort never certified.
+    """Return the facts of a private key; None if its parts do not match, or for a type that jitid never certifies.
 
-    The public half is worked out anew: a file may have any beside it, and whoever writes one must not be believed to
-    have the private half.
+    The public half is computed again: a file may contain any public half, and its author may not have the private
+    half.
     """
     from hashlib import sha256
 

@@ -1,7 +1,7 @@
-"""Public keys that callers bring, and the fingerprint by which a key is known.
+"""Public keys that callers present, and the fingerprints of keys.
 
-It is SHA-256 of the public half as certificates have it (SubjectPublicKeyInfo: RFC 5280, section 4.1.2.7). The keys
-that we make have one length each, so that nothing need be encoded.
+A fingerprint is SHA-256 of the public key in the form of certificates (SubjectPublicKeyInfo: RFC 5280, section
+4.1.2.7). The keys that jitid makes have one length for each algorithm, so a constant prefix replaces an encoder.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ def public_print(algorithm: str, public: bytes) -> bytes:
 
 
 def ssh_print(key: openssh.PublicKey) -> bytes | None:
-    """Return the fingerprint of an SSH key; None for one whose private half never leaves its device.
+    """Return the fingerprint of an SSH key; None for a key whose private half never leaves its device.
 
-    Raises ValueError for what is no key.
+    Raises ValueError for an invalid key.
     """
     if key.type == openssh.ED25519:
         return public_print("EdDSA", key.fields[4:])
     if key.type.startswith("sk-"):
         return None
-    # Only callers bring such keys.
+    # Imported late: only callers present such keys.
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
 
@@ -45,16 +45,16 @@ def ssh_print(key: openssh.PublicKey) -> bytes | None:
 
 
 def is_pem(text: str) -> bool:
-    """Tell whether a text is meant to be a public key in PEM (RFC 7468, section 13)."""
+    """Return whether a text begins like a public key in PEM (RFC 7468, section 13)."""
     return text.lstrip().startswith(_PEM)
 
 
 def load(text: str) -> PublicKeyTypes:
-    """Return the public key of a text: PEM (SubjectPublicKeyInfo), or a line as OpenSSH writes it.
+    """Return the public key of a text: PEM (SubjectPublicKeyInfo), or a line in the form of OpenSSH.
 
-    Raises ValueError, which does not repeat it, for any other text, and for more than one key.
+    Raises ValueError, without the text, for any other text, and for more than one key.
     """
-    # Only callers bring such keys.
+    # Imported late: only callers present such keys.
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 

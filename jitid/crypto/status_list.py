@@ -16,24 +16,24 @@ TYPES = frozenset({"statuslist+jwt"})
 MEDIA_TYPE = "application/statuslist+jwt"
 
 VALID, INVALID, SUSPENDED = 0, 1, 2
-"""What a status says of its token (section 7.1); what else it may say is for others to know."""
+"""The statuses of a token (section 7.1) that jitid knows; other values depend on the application."""
 
 PLACES = 1 << 24
-"""How many tokens a list of ours has a place for; a place is drawn, so that nobody can count what was issued."""
+"""The number of places in a jitid list. Places are assigned at random, so that issued tokens cannot be counted."""
 DAY = 86_400
-"""So many seconds of expiries share a list of ours: it ends with the last of its tokens."""
+"""The span of expiries, in seconds, that share a list of jitid: the list ends with the last of its tokens."""
 
 MAX_BYTES = 1 << 24
-"""The longest list that is unpacked: eight bits for each of our places."""
+"""The maximum size of an unpacked list: eight bits for each place of a jitid list."""
 MAX_LIST_TOKEN = 1 << 22
-"""The longest status list that is looked at: one of ours that does not compress at all has 3.8 MB."""
+"""The maximum size of a status list token: an incompressible list of jitid has 3.8 MB."""
 MAX_URI = 2_048
 
 _SIZES = (1, 2, 4, 8)
 
 
 class StatusReference(NamedTuple):
-    """Where the state of a token stands (section 6)."""
+    """The place of a token's state in a status list (section 6)."""
 
     uri: str
     place: int
@@ -43,15 +43,15 @@ class StatusList(NamedTuple):
     """The states of many tokens; the first one is in the lowest bits of the first byte (section 4.1)."""
 
     bits: int
-    """How many a state has: 1, 2, 4 or 8."""
+    """The bits of each state: 1, 2, 4 or 8."""
     data: bytes
 
     def __len__(self) -> int:
-        """How many states there are."""
+        """Return the number of states."""
         return len(self.data) * 8 // self.bits
 
     def at(self, index: int) -> int:
-        """Return the state at a place. Raises InvalidCredentialError where the list has none."""
+        """Return the state at a place. Raises InvalidCredentialError if the list has no such place."""
         if not 0 <= index < len(self):
             raise InvalidCredentialError("the token's place is not in its status list")
         byte, within = divmod(index * self.bits, 8)
@@ -59,36 +59,36 @@ class StatusList(NamedTuple):
 
 
 class SignedStatusList(NamedTuple):
-    """A status list that its issuer has signed. Times are seconds since the epoch."""
+    """A status list with a verified signature of its issuer. Times are seconds since the epoch."""
 
     uri: str
     issued_at: int
-    """What has ended since then it does not tell."""
+    """The list does not include tokens that were revoked after this time."""
     expires_at: int
     statuses: StatusList
 
 
 def number(expires_at: int) -> int:
-    """Return which list of ours has the tokens that expire at a time."""
+    """Return the number of jitid's list for the tokens that expire at a time."""
     return expires_at // DAY
 
 
 def file_name(list_: int, algorithm: str) -> str:
-    """Return the last part of a list's address; whoever takes one algorithm alone gets a list signed with it."""
+    """Return the last part of a list's address; for a verifier with a single algorithm, the list is signed with it."""
     return f"{list_}.jwt" if algorithm == "EdDSA" else f"{list_}.{algorithm.lower()}.jwt"
 
 
 def encode(data: bytes | bytearray) -> str:
-    """Return the bytes of a list as `lst` has them: compressed (RFC 1950), in base64url."""
+    """Return the bytes of a list in the form of `lst`: compressed (RFC 1950), in base64url."""
     # A higher level takes forty times as long and saves a sixth.
     return jws.b64url(zlib.compress(data, 6))
 
 
 def decode(bits: object, text: object) -> StatusList:
-    """Read the members of a `status_list`, unpacking no more than `MAX_BYTES`.
+    """Return the list from the members of a `status_list`, unpacking no more than `MAX_BYTES`.
 
     Raises:
-        InvalidCredentialError: they are none; the reason never repeats them.
+        InvalidCredentialError: the members are invalid; the reason never repeats them.
 
     """
     if type(bits) is not int or bits not in _SIZES:
@@ -109,9 +109,10 @@ def decode(bits: object, text: object) -> StatusList:
 
 
 def claims(uri: str, issued_at: int, lifetime: int, packed: str) -> dict[str, Any]:
-    """Return what a list of ours says, a bit a token (section 5.1). `lifetime`, in seconds, bounds its use.
+    """Return the claims of a jitid list, with a bit for each token (section 5.1). `lifetime` is in seconds.
 
-    `packed` is what `encode` made of the bits. Whoever keeps it fetches a newer one after a third of that.
+    `packed` is the result of `encode`. A verifier that caches the list fetches a newer one after a third of the
+    lifetime.
     """
     return {
         "sub": uri,
@@ -123,10 +124,10 @@ def claims(uri: str, issued_at: int, lifetime: int, packed: str) -> dict[str, An
 
 
 def reference(token: Mapping[str, Any]) -> StatusReference:
-    """Return where the claims of a token say that its state stands.
+    """Return the status list and the place in it that the claims of a token name.
 
     Raises:
-        InvalidCredentialError: they say nothing, or nothing that can be meant.
+        InvalidCredentialError: the claims name no status list, or an invalid one.
 
     """
     status = token.get("status")
@@ -142,11 +143,11 @@ def reference(token: Mapping[str, Any]) -> StatusReference:
 
 
 def read(text: str, keys: Mapping[str, tuple[str, bytes]], now: int) -> SignedStatusList:
-    """Return a status list that one of these keys signed and that is good at `now`.
+    """Return a status list that one of these keys signed and that is valid at `now`.
 
-    `keys` are by `kid`: the algorithm, and the public key as `jws.verify_signature` takes it. A list is good until its
-    `exp`; one without, for `ttl` seconds from its `iat`; one with neither is not. When a list was fetched nobody can
-    tell from a file, so that `ttl` counts for those alone who fetch it.
+    `keys` are by `kid`: the algorithm, and the public key in the form of `jws.verify_signature`. A list is valid until
+    its `exp`; without it, for `ttl` seconds from its `iat`; without both, never. If there is an `exp`, `ttl` is
+    ignored: it counts from the time of the fetch, which a file does not record.
 
     Raises:
         InvalidCredentialError: it is malformed, forged, of the future, or stale.
@@ -177,7 +178,7 @@ def read(text: str, keys: Mapping[str, tuple[str, bytes]], now: int) -> SignedSt
 
 
 def _times(said: Mapping[str, Any]) -> tuple[int, int]:
-    """Return from when and until when a list is good, each of which it must say."""
+    """Return the start and the end of a list's validity. Raise InvalidCredentialError if either is missing."""
     issued_at, ttl = said.get("iat"), said.get("ttl", 1)
     # `type` and not `isinstance`: to Python, true is an integer.
     if type(issued_at) is not int or type(ttl) is not int or ttl <= 0:
@@ -189,10 +190,10 @@ def _times(said: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def check(token: Mapping[str, Any], listings: Collection[SignedStatusList]) -> SignedStatusList:
-    """Refuse a token that its status list does not call valid; return that list.
+    """Return the status list of a token; refuse the token if its status there is not "valid".
 
     Raises:
-        InvalidCredentialError: none of the lists is the one that it names, it has no place there, or is ended.
+        InvalidCredentialError: the token's list is missing, it has no place there, or its status is not valid.
 
     """
     wanted = reference(token)
@@ -210,7 +211,7 @@ def check(token: Mapping[str, Any], listings: Collection[SignedStatusList]) -> S
 
 
 def signing_input(said: Mapping[str, Any], kid: str, algorithm: str) -> str:
-    """Return what is signed of a status list: its header and its claims."""
+    """Return the signed part of a status list: its header and its claims."""
     (typ,) = TYPES
     header = strict_json.dumps({"alg": algorithm, "kid": kid, "typ": typ})
     return f"{jws.b64url(header.encode())}.{jws.b64url(strict_json.dumps(said).encode())}"

@@ -1,4 +1,4 @@
-"""X.509 certificates by `cryptography`: those that callers present, chains up to a root, an authority's own one.
+"""X.509 certificates by `cryptography`: certificates that callers present, chains, and an authority's own certificate.
 
 `jitid issue` does not load this module, except to make an authority: see `x509_form`.
 """
@@ -28,7 +28,7 @@ from jitid.values.text import quote
 from jitid.values.times import format_time
 
 AUTHORITY_YEARS = 10
-"""How long an authority's own certificate is valid: its end is its rotation, and not its date."""
+"""The validity of an authority's own certificate, in years; in practice, rotation ends it."""
 
 UNREADABLE = (
     ValueError,
@@ -39,13 +39,13 @@ UNREADABLE = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
-"""What the library raises of a certificate that it cannot read."""
+"""The errors of the library for a certificate that it cannot read."""
 
 _JTI_BYTES = 16
 
 
 class PresentedCertificate(NamedTuple):
-    """A certificate that somebody shows, taken apart; nothing of it is believed before its signature is verified."""
+    """A parsed certificate that a caller presents; its contents are untrusted until the signature is verified."""
 
     jti: str
     uri: str
@@ -56,12 +56,12 @@ class PresentedCertificate(NamedTuple):
     fingerprint: bytes
     """SHA-256 of its DER."""
     signed: bytes
-    """What the signature is over (RFC 5280, section 4.1.1.1)."""
+    """The signed bytes (RFC 5280, section 4.1.1.1)."""
     signature: bytes
 
 
 def parse(text: str) -> PresentedCertificate:
-    """Take apart a certificate in PEM, perhaps with those above it, if it has the form of one of ours.
+    """Return a parsed certificate from PEM, with or without its chain, if it has the form of jitid's certificates.
 
     Raises InvalidCredentialError, which never repeats any of it.
     """
@@ -95,7 +95,7 @@ def parse(text: str) -> PresentedCertificate:
 
 
 def _must_look_like_ours(der: bytes) -> None:
-    """Refuse what the library would read with a warning, or in a way of its own. Raises ValueError."""
+    """Refuse certificates that the library reads with a warning or in its own interpretation. Raises ValueError."""
     ((_, body, _),) = parts(der)
     (_, signed, _), (_, _, algorithm), _ = parts(body)
     (_, _, version), (sort, serial, _), (_, _, inner), *_ = parts(signed)
@@ -106,7 +106,7 @@ def _must_look_like_ours(der: bytes) -> None:
 
 
 def is_signed_by(presented: PresentedCertificate, public: bytes) -> bool:
-    """Tell whether a key of ours, an uncompressed point of P-256, signed a certificate."""
+    """Return whether a key of jitid, an uncompressed point of P-256, signed a certificate."""
     key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
     try:
         key.verify(presented.signature, presented.signed, ec.ECDSA(SHA256()))
@@ -116,7 +116,7 @@ def is_signed_by(presented: PresentedCertificate, public: bytes) -> bool:
 
 
 def authority_name(kid: str) -> x509.Name:
-    """Return the name of an authority: each key has one of its own, so that its revocation list is found by it."""
+    """Return the name of an authority. Each key has a separate name, which leads to its revocation list."""
     return x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "jitid"),
@@ -154,7 +154,7 @@ def request(kid: str, private: ec.EllipticCurvePrivateKey, trust_domain: str) ->
 
 
 def _of_authority(trust_domain: str) -> Iterable[tuple[x509.ExtensionType, bool]]:
-    # It signs credentials and their revocation list, and no other authority.
+    # An authority signs credentials and their revocation list, but no other authority.
     yield x509.BasicConstraints(ca=True, path_length=0), True
     yield key_usage(certificates=True), True
     yield (
@@ -164,7 +164,7 @@ def _of_authority(trust_domain: str) -> Iterable[tuple[x509.ExtensionType, bool]
 
 
 def key_usage(*, certificates: bool) -> x509.KeyUsage:
-    """Return what a key may sign: certificates and their revocation lists, or else the handshake of its holder."""
+    """Return the uses of a key: signing certificates and revocation lists, or else the handshake of its holder."""
     return x509.KeyUsage(
         digital_signature=not certificates,
         key_cert_sign=certificates,
@@ -179,26 +179,26 @@ def key_usage(*, certificates: bool) -> x509.KeyUsage:
 
 
 def ends_at(chain: Iterable[bytes]) -> int:
-    """Return when the first of these certificates ends, in seconds since the epoch."""
+    """Return the earliest end of these certificates, in seconds since the epoch."""
     return min(int(x509.load_der_x509_certificate(der).not_valid_after_utc.timestamp()) for der in chain)
 
 
 def check_chain(chain: Sequence[bytes], public: bytes, now: int) -> None:
     """Refuse certificates that do not make the key `public` an authority under a root.
 
-    The first is the key's own, each is signed by the next, and the last by itself.
+    The first is the key's own certificate, each is signed by the next, and the last by itself.
 
     Raises:
-        UsageError: they do not.
+        UsageError: the certificates are not such a chain.
 
     """
     try:
         with warnings.catch_warnings():
-            # What the library will not read for ever is no authority's either.
+            # Forms that the library will stop reading are not acceptable for an authority.
             warnings.simplefilter("error", CryptographyDeprecationWarning)
             _check_chain([x509.load_der_x509_certificate(der) for der in chain], public, now)
     except UNREADABLE:
-        # The library reads some of it when it is asked for.
+        # The library parses some parts only on access.
         raise UsageError("the file has a certificate that cannot be read; nothing was changed") from None
 
 
@@ -225,10 +225,10 @@ def _check_chain(certificates: Sequence[x509.Certificate], public: bytes, now: i
 
 
 def _check_authority(certificate: x509.Certificate, depth: int, now: int) -> None:
-    """Refuse what may not sign certificates with `depth` authorities below it. Raises UsageError."""
+    """Refuse a certificate that may not sign certificates with `depth` authorities below it. Raises UsageError."""
     name = _subject(certificate)
     moment = datetime.fromtimestamp(now, UTC)
-    # The clock of whoever has just signed it may be ahead.
+    # The clock of the signing authority may be ahead.
     begun = certificate.not_valid_before_utc - timedelta(seconds=TOLERANCE)
     if not begun <= moment < certificate.not_valid_after_utc:
         raise UsageError(
@@ -245,7 +245,7 @@ def _check_authority(certificate: x509.Certificate, depth: int, now: int) -> Non
         usage = extensions.get_extension_for_class(x509.KeyUsage).value
         may = usage.key_cert_sign and (depth > 0 or usage.crl_sign)
     except x509.ExtensionNotFound:
-        # Old roots say nothing of it, and then may do anything (RFC 5280, section 4.2.1.3).
+        # Old roots have no key usage, which permits every use (RFC 5280, section 4.2.1.3).
         may = depth > 0
     if not basic.ca or not may:
         raise _no_authority(name)
@@ -268,5 +268,5 @@ def _subject(certificate: x509.Certificate) -> str:
     try:
         return quote(certificate.subject.rfc4514_string(), 200)
     except TypeError as error:
-        # A name in bits, as the library has one sort of them alone.
+        # A name as a BIT STRING, which the library supports for a single type of attribute.
         raise ValueError("a name that cannot be written") from error

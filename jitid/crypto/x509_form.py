@@ -52,9 +52,9 @@ _USAGE = (
         "2.5.29.37", tlv(SEQUENCE, oid("1.3.6.1.5.5.7.3.1"), oid("1.3.6.1.5.5.7.3.2")), critical=False
     ),
 )
-"""What a certificate says about the use of its key."""
+"""The extensions that limit the use of the key."""
 
-# A value of fixed length has a fixed beginning, which is written once.
+# Values of fixed length have a fixed prefix, which is encoded once.
 _JTI = 30
 _POINT = 65
 _SCALAR = 32
@@ -74,7 +74,7 @@ _PRIVATE = tlv(
 
 
 class CertificateForm(NamedTuple):
-    """The parts that all certificates of one issue have in common, in DER."""
+    """The parts that all certificates of one issue share, in DER."""
 
     issued: bytes
     """The algorithm of the signature, the issuer and the validity."""
@@ -102,7 +102,7 @@ class CertificateForm(NamedTuple):
 def form(
     authority: IssuerFields, issued_at: int, expires_at: int, dns_names: Iterable[str]
 ) -> CertificateForm:
-    """Return what certificates of an authority have in common, with times in seconds since the epoch."""
+    """Return the shared parts of certificates of an authority; times are seconds since the epoch."""
     return CertificateForm(
         SIGNATURE + authority.name + _validity(issued_at, expires_at),
         _extensions(authority.key_id),
@@ -111,7 +111,7 @@ def form(
 
 
 def certificate(signed: bytes, signature: bytes) -> bytes:
-    """Return the certificate of a part that was signed, and the authority's signature in DER."""
+    """Return a certificate from its signed part and the authority's signature in DER."""
     return tlv(SEQUENCE, signed, SIGNATURE, tlv(BITS, b"\0", signature))
 
 

@@ -1,1 +1,1 @@
-"""Checks of an installation, its ledger, and an authority elsewhere."""
+"""Checks of an installation, its ledger, and a remote authority."""

@@ -1,4 +1,4 @@
-"""Whether anybody but the owner of a ledger can approve what its policy requires approval for."""
+"""Check whether another person than the ledger's owner can grant the approvals that its policy requires."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HOW = "let others ask an authority (jitid serve --socket PATH), or configure an 
 
 
 def are_missing(config: Config) -> bool:
-    """Tell whether, by the configuration of this command, all who reach the ledger are one person to it.
+    """Return whether, by the configuration of this command, all users of the ledger count as one person.
 
     The ledger's folder is for one user, no issuer of ID tokens is configured that proves a person, and the
     configuration serves no authority. An authority that another process serves by its own flags is unknown here.
@@ -29,7 +29,7 @@ def are_missing(config: Config) -> bool:
 
 
 def _proves_persons(config: Config) -> bool:
-    """Tell whether an issuer is configured that can prove a person: complete, and not of systems alone."""
+    """Return whether an issuer is configured that can prove a person: a complete one, and not for systems only."""
     from jitid.capabilities.access.oidc import is_usable
 
     return any(issuer.kind == "user" and is_usable(issuer) for issuer in config.oidc())

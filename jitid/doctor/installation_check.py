@@ -1,6 +1,6 @@
-"""The whole installation checked: this machine here, the ledger and its keys by their authority.
+"""Checks of the whole installation: this machine, and the ledger and its keys through their authority.
 
-A check is a function that says what it saw, and a line of the table at the end.
+A check is a function that yields results, and an entry in one of the tables at the end.
 """
 
 from __future__ import annotations
@@ -37,32 +37,32 @@ FIRST_ISSUE = 'jitid issue --task TASK --delegator "$USER"'
 _INSTALL = "jitid completion install"
 
 MANY = 1_000
-"""So many credentials under `run` are looked at."""
+"""Maximum number of credentials under `run` that are checked."""
 
 LARGE_LOG = 256 << 20
-"""So many bytes of a write-ahead log are more than its writers leave to the next one that begins it anew."""
+"""Bytes of a write-ahead log that its writers normally do not exceed before it starts again."""
 
 _IN_IT = re.compile(r"\..+\.[0-9a-f]{12}|copying|restoring|ledger\.db-journal")
-"""What is written aside in a ledger's folder."""
+"""Names of temporary files in a ledger's folder."""
 
 LEAST = {"Python": "3.11", "SQLite": "3.40", "cedarpy": "4.8.7"}
 """The oldest versions that jitid is known to work with."""
 
 
 class Installation(NamedTuple):
-    """What the checks of this machine look at."""
+    """The subject of the checks of this machine."""
 
     config: Config
     trouble: ConfigurationError | None
-    """Why the configuration's files could not be used; then `config` is what flags and environment say."""
+    """The error of the configuration's files, if any; then `config` has only flags and environment."""
 
     def known(self, setting: str) -> None:
-        """Raise UnexaminedError if a file that could not be used may say something else of a setting."""
+        """Raise UnexaminedError if a setting may be in a file that could not be used."""
         if self.trouble is not None and self.config.origin(setting) == "default":
             raise UnexaminedError("the configuration cannot be used")
 
     def where(self) -> LedgerPlace:
-        """Return where the ledger is. Raises UnexaminedError where that cannot be told."""
+        """Return the place of the ledger. Raises UnexaminedError if it is unknown."""
         self.known("ledger")
         try:
             return authority_open.place_of(self.config)
@@ -70,9 +70,9 @@ class Installation(NamedTuple):
             raise UnexaminedError(error.message) from error
 
     def content(self) -> tuple[str, set[str]]:
-        """Return the folder of keys and policy, the ledger's own unless that is in a database, and what is in it.
+        """Return the folder of keys and policy, and the names in it. It is the ledger's own, except for a database.
 
-        Raises UnexaminedError where it cannot be looked at.
+        Raises UnexaminedError if it cannot be examined.
         """
         where = self.where()
         path = where.home
@@ -83,12 +83,12 @@ class Installation(NamedTuple):
         if where.in_database:
             return path, present
         if present and not present & {folder.DATABASE, folder.KEYS}:
-            # It may be a home folder, or all of the disk.
+            # The path may be a home folder, or the root of the disk.
             raise UnexaminedError(f"{path} holds no ledger")
         return path, present
 
     def place(self) -> str:
-        """Return the ledger's folder. Raises UnexaminedError where there is none to be looked at."""
+        """Return the folder of keys and policy. Raises UnexaminedError if there is none to examine."""
         path, present = self.content()
         if not present:
             what = "folder of keys and policy on this machine" if self.where().in_database else "ledger"
@@ -97,11 +97,11 @@ class Installation(NamedTuple):
 
 
 def check(config: Config, trouble: ConfigurationError | None) -> list[Check]:
-    """Return what all checks say, of this machine and of the ledger."""
+    """Return the results of all checks of this machine and of the ledger."""
     installation = Installation(config, trouble)
     if not _asks_elsewhere(config):
         return list(examination.perform(CHECKS, installation))
-    # What is wrong with the ledger, those beside it find out.
+    # The ledger itself is checked on the authority's machine.
     from jitid.doctor import remote_check
 
     here = examination.perform(HERE, installation)
@@ -113,7 +113,7 @@ def _asks_elsewhere(config: Config) -> bool:
     try:
         return config.remote is not None
     except JitidError:
-        # Why it cannot be told, its own check says.
+        # The check of the remote authority reports the error.
         return True
 
 
@@ -131,7 +131,7 @@ def _versions(_: Installation) -> Iterator[Check]:
 
 
 def judge_versions(found: Mapping[str, str]) -> Iterator[Check]:
-    """Say of the versions of what jitid runs on whether they are known to work."""
+    """Yield the check of the versions that jitid depends on: whether they are known to work."""
     from jitid.system.dependencies import installing
 
     shown = ", ".join(f"{what} {version}" for what, version in found.items())
@@ -173,7 +173,7 @@ def _completions(_: Installation) -> Iterator[Check]:
 
 
 def _confinement(installation: Installation) -> Iterator[Check]:
-    """Tell what a process of this user can do beyond its own credential."""
+    """Report the powers of a process of this user beyond its own credential."""
     installation.known("ledger")
     from jitid.authority.confinement import examine
 
@@ -181,13 +181,13 @@ def _confinement(installation: Installation) -> Iterator[Check]:
     if found.confinement is Confinement.CONFINED:
         yield ok("confinement", found.sentence)
     elif not os.environ.get("JITID_PARENT_FILE"):
-        # Nothing is wrong with that for a person, but `ok` alone would read as if agents were confined.
+        # For a person this is normal, but `ok` alone would suggest that agents are confined.
         yield ok(
             "confinement",
             f"{found.sentence}; agents of this user are not confined",
         )
     else:
-        # An agent asks, and has more than was given to it.
+        # An agent runs the check, and has more power than it was given.
         yield warning("confinement", found.sentence, "run the agent under another user: man jitid-run")
 
 
@@ -230,7 +230,7 @@ def _ledger(installation: Installation) -> Iterator[Check]:
 
 
 def _leftovers(installation: Installation) -> Iterator[Check]:
-    """Tell of what somebody who was killed has left in the ledger's folder and beside it."""
+    """Report temporary files that a killed process has left in the ledger's folder or beside it."""
     if installation.where().in_database:
         raise UnexaminedError("the ledger is in a database")
     path = os.path.abspath(installation.place())
@@ -238,7 +238,7 @@ def _leftovers(installation: Installation) -> Iterator[Check]:
     left = [os.path.join(path, each) for each in os.listdir(path) if _IN_IT.fullmatch(each)]
     beside = re.compile(rf"\.{re.escape(name)}\.(?:[0-9a-f]{{12}}\.new|copying)")
     with suppress(OSError):
-        # What stands beside a ledger may be nobody's business.
+        # This user may not be allowed to list the parent folder.
         left += [os.path.join(parent, each) for each in os.listdir(parent) if beside.fullmatch(each)]
     left = [each for each in sorted(left) if not _is_held(each)]
     for each in left:
@@ -250,7 +250,7 @@ def _leftovers(installation: Installation) -> Iterator[Check]:
 
 
 def _is_held(path: str) -> bool:
-    """Tell whether somebody is still at work on what stands aside: then its lock is held."""
+    """Return whether a process still works on temporary files: it then holds their lock."""
     import fcntl
 
     lock = os.path.join(path, folder.LOCK) if os.path.isdir(path) else path
@@ -268,7 +268,7 @@ def _is_held(path: str) -> bool:
 
 
 def _log(installation: Installation) -> Iterator[Check]:
-    """Tell how much of the ledger is in its write-ahead log alone."""
+    """Report the size of the write-ahead log, which has data that is not in the database file yet."""
     if installation.where().in_database:
         raise UnexaminedError("the ledger is in a database")
     path = os.path.join(installation.place(), folder.DATABASE)
@@ -301,7 +301,7 @@ def _permissions(installation: Installation) -> Iterator[Check]:
     for offence in offences(path, os.path.join(path, folder.POLICY)):
         fine = False
         if isinstance(offence, ReadableError):
-            # Policy is no secret: everything else takes such a file too.
+            # The policy is not secret, and all other commands accept such a file.
             yield warning("permissions", offence.message, offence.hint)
         else:
             yield failure("permissions", offence)
@@ -344,7 +344,7 @@ def _processes(installation: Installation) -> Iterator[Check]:
             ),
         )
     except JitidError as error:
-        # Those who examine the ledger tell of it.
+        # The checks of the ledger report this error.
         raise UnexaminedError(error.message) from error
     gone = orphans(page.credentials, page.now)
     for row in gone:
@@ -418,7 +418,7 @@ def _targets(installation: Installation) -> Iterator[Check]:
     try:
         yield from authority_open.look(installation.config, ExamineTargets())
     except JitidError as error:
-        # Those who examine the ledger tell of it.
+        # The checks of the ledger report this error.
         raise UnexaminedError(error.message) from error
 
 
@@ -438,7 +438,7 @@ CHECKS: Named[Installation] = (
     ("confinement", _confinement),
 )
 ELSEWHERE: Named[Installation] = (("confinement", _confinement),)
-"""The checks of this machine that `doctor` makes also where the authority is elsewhere."""
+"""The checks of this machine that `doctor` also runs for a remote authority."""
 LEDGER: Named[Installation] = (
     ("ledger", _ledger),
     ("permissions", _permissions),
@@ -446,4 +446,4 @@ LEDGER: Named[Installation] = (
     ("log", _log),
     ("examination", _examination),
 )
-"""What is asked of the ledger alone, wherever it is and whatever else is wrong."""
+"""The checks of the ledger itself, in a folder or in a database, independent of other errors."""

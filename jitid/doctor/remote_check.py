@@ -1,4 +1,4 @@
-"""An authority elsewhere checked from here: whether it answers, whom it takes this user for, its clock, its version."""
+"""Checks of a remote authority from this machine: its answer, its view of this user, its clock, its version."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _authority(config: Config) -> Iterator[Check]:
         told = authority.whoami()
     except JitidError as error:
         if error.hint is not None:
-            # It is the doctor who says so.
+            # The hint is redundant here: this is jitid doctor.
             error.hint = error.hint.removesuffix(" see: jitid doctor")
         yield failure("remote", error)
         for name in ("caller", "clock there", "version there"):
@@ -66,7 +66,7 @@ def _caller(told: WhoAmI) -> Check:
 
 
 def _clock(there: int, before: float, after: float) -> Check:
-    # It was told in whole seconds, at some time in between.
+    # The authority sent its time in whole seconds, at an unknown moment between `before` and `after`.
     ahead = there - after if there > after else min(there + 1 - before, 0)
     if abs(ahead) <= TOLERANCE:
         return ok("clock there", "the authority's clock and this one agree")

@@ -1,4 +1,4 @@
-"""`jitid ledger check` and `vacuum`: a ledger looked at as a file, and its room given back."""
+"""Maintenance of a ledger: `jitid ledger check` examines its files, `vacuum` returns free space."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def check(config: Config) -> list[Check]:
-    """Return what is to be said of the ledger itself: its files, its database, its keys and its audit log.
+    """Return the results of the checks of the ledger itself: its files, its database, its keys and its audit log.
 
-    Nothing is changed, and nothing else is asked. Raises UsageError where an authority elsewhere has the ledger.
+    These checks change nothing, and contact no other system. Raises UsageError if a remote authority has the ledger.
     """
     must_be_beside(config)
     return list(examination.perform(installation_check.LEDGER, Installation(config, None)))
@@ -33,13 +33,13 @@ def check(config: Config) -> list[Check]:
 def check_backup(
     config: Config, place: str, progress: Callable[[str], None], standard_input: IO[bytes] | None
 ) -> Iterator[Check]:
-    """Check a backup as `restore` does, in a folder of its own that is thrown away.
+    """Check a backup like `restore`, in a temporary folder that is deleted afterwards.
 
     Raises:
-        IntegrityError: it is damaged, cut short or open to others.
+        IntegrityError: it is damaged, truncated or open to others.
         NewerSchemaError: a newer jitid made it.
         StorageError: it cannot be read, or there is no room to unpack it.
-        UsageError: there is none.
+        UsageError: there is no backup.
 
     """
     with aside_for(OUT, OUT) as aside:
@@ -57,5 +57,5 @@ def check_backup(
 
 
 def vacuum(config: Config, progress: Callable[[str], None]) -> Vacuumed:
-    """Give the room that rows have left back to the file system. Raises as `LedgerPlace.vacuum` does."""
+    """Return the space of deleted rows to the file system. Raises the errors of `LedgerPlace.vacuum`."""
     return place_of(config).vacuum(float(config.number("timeout")), progress)

@@ -1,1 +1,1 @@
-"""What a verb has to say, as a table, lines, JSON or CSV; one format a file."""
+"""Output formats of results: table, lines, JSON and CSV; one file for each format."""

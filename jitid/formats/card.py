@@ -1,7 +1,7 @@
-"""What a card of a page shows: plots, and the table of their figures.
+"""Cards of an HTML page: plots, and the tables of their figures.
 
 Templates draw them (`card.html`, `columns.svg`). Colours come from the page's style by class (`bar`, `other`, `warn`),
-so that a plot is light or dark as the page is. Widths are percentages: text keeps its size on a phone.
+so that a plot is light or dark like the page. Widths are percentages: text keeps its size on a phone.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Bars(NamedTuple):
         return "; ".join([f"{part.name}: {part.shown}" for part in self.parts]) + "."
 
     def width(self, part: Bar) -> float:
-        """Return how wide a bar is in percent: 0 of nothing, and otherwise enough to be seen."""
+        """Return the width of a bar in percent: 0 for a value of 0, otherwise wide enough to be seen."""
         return max(100 * min(part.value / self.whole, 1), 0.5) if part.value and self.whole else 0
 
 

@@ -27,5 +27,5 @@ def plain(value: object) -> str:
 
 
 def cell(value: object) -> str:
-    """Return a value as text that no terminal obeys: on one line, without tabs and control characters."""
+    """Return a value as text that cannot control a terminal: one line, without tabs and control characters."""
     return safe(plain(value))

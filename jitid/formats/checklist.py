@@ -1,4 +1,4 @@
-"""Checks for eyes at a terminal: one a line, and what repairs it under it."""
+"""Checks for a terminal: one per line, with the repair below it."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def text(checks: Sequence[Mapping[str, Any]], colour: bool) -> str:
         detail = _wrapped(cell(check["detail"]), width, indent if beside else 2)
         lines += [f"{head}  {detail[0].lstrip()}", *detail[1:]] if beside else [head.rstrip(), *detail]
         if check["repair"] is not None:
-            # Whole, so that it can be copied: the terminal may fold it.
+            # Not wrapped, so that it can be copied: the terminal may fold it.
             lines.append(f"{' ' * (indent if beside else 2)}repair: {cell(check['repair'])}")
     return "".join(f"{line}\n" for line in lines)
 
 
 def _wrapped(words: str, width: int, indent: int) -> list[str]:
-    # What is wider than the terminal is left to it: a path or an id must stay whole.
+    # A word wider than the terminal is not broken: a path or an id must stay whole.
     return textwrap.wrap(
         words,
         width,

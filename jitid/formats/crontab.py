@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 MAX_COMMAND = 990
-"""Characters of a command: Debian's cron takes 999."""
+"""Maximum characters of a command: Debian's cron accepts 999."""
 
 _BARE = re.compile(r"[\w./:=,@+-]+", re.ASCII)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -19,11 +19,11 @@ TIMES: dict[int, str] = {
     _DAY: "0 0 * * *",
     7 * _DAY: "0 0 * * 0",
 }
-"""The intervals in seconds that cron can say, and how. Others it cannot: `*/7` begins anew with each hour."""
+"""By interval in seconds: its schedule. cron has no others: `*/7` restarts with each hour."""
 
 
 def nearest(every: int) -> int:
-    """Return the interval that cron can say and that is nearest, the shorter of two."""
+    """Return the nearest interval that cron supports; of two equally near ones, the shorter."""
     return min(TIMES, key=lambda each: (abs(each - every), each))
 
 
@@ -33,14 +33,14 @@ def line(every: int, words: Sequence[str]) -> str:
 
 
 def command(words: Sequence[str]) -> str:
-    """Return words as cron and then its shell take them for the same."""
+    """Return words quoted for cron and then its shell."""
     return " ".join(_word(each) for each in words)
 
 
 def _word(text: str) -> str:
     if _BARE.fullmatch(text):
         return text
-    # A percent sign ends the command unless a backslash stands before it. Some crons take a backslash away from
-    # before another one too, and some do not: the quotation is closed and opened again between the two.
+    # A percent sign ends the command unless a backslash precedes it. Some crons also remove a backslash before another
+    # backslash, and some do not. So the quotation is closed and opened again between the two.
     apart = re.sub(r"\\(?=[\\%])", r"\\''", text.replace("'", r"'\''"))
     return "'" + apart.replace("%", r"\%") + "'"

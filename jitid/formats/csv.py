@@ -9,10 +9,10 @@ from jitid.formats.cell import plain
 from jitid.formats.display import Display
 from jitid.values.text import safe
 
-# With the full-width forms, which some spreadsheets read alike.
+# With the full-width forms, which some spreadsheets treat alike.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-# Where the comma is for decimals a spreadsheet takes the semicolon for the end of a cell, inside quotes too: what comes
-# after it, as quotes do not count either, is a cell of its own.
+# Where the comma is the decimal separator, a spreadsheet ends a cell at a semicolon, even inside quotes. The text
+# after the semicolon becomes a separate cell, and quotes at its beginning do not count either.
 _SPLIT_OFF = re.compile(r"(?<=;)(?P<skipped>[ \"]*)(?P<mark>[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 
@@ -25,8 +25,8 @@ def text(view: Display) -> Iterator[str]:
 
 def _record(value: object) -> str:
     raw = plain(value)
-    # A cell that starts so is a formula to a spreadsheet, which runs it; an apostrophe makes it text.
-    # Numbers of ours are no formulas.
+    # A spreadsheet runs a cell with such a beginning as a formula; an apostrophe makes it text.
+    # jitid's numbers are not formulas.
     formula = isinstance(value, (str, list, tuple)) and raw.lstrip(" ").startswith(_FORMULA)
     shown = ("'" if formula else "") + _SPLIT_OFF.sub(
         _as_json if isinstance(value, Mapping) else r"'\g<skipped>\g<mark>", safe(raw)
@@ -35,5 +35,5 @@ def _record(value: object) -> str:
 
 
 def _as_json(found: re.Match[str]) -> str:
-    """Return the mark as JSON may spell it (RFC 8259, section 7): a mapping is read as the same afterwards."""
+    """Return the mark as a JSON escape (RFC 8259, section 7), so that a mapping keeps its value."""
     return f"{found['skipped']}\\u{ord(found['mark']):04x}"

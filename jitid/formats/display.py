@@ -1,4 +1,4 @@
-"""What a verb hands over to be shown, and the formats it can be shown in."""
+"""Results of commands for display, and the formats in which they can be shown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jitid.errors import UsageError
 
 
 class Format(Enum):
-    """How data is written; the values are what `--format` takes."""
+    """The format of data; the values are the arguments of `--format`."""
 
     TABLE = "table"
     TSV = "tsv"
@@ -20,10 +20,10 @@ class Format(Enum):
 
 
 class Display(NamedTuple):
-    """The result of a verb as data: named fields in rows, which every format can show.
+    """The result of a command as data: named fields in rows, which every format can show.
 
     Values are text, integers, booleans, None, or sequences and mappings of these. Times are already RFC 3339
-    text, except where a standard wants integers.
+    text, except where a standard requires integers.
     """
 
     schema: str
@@ -32,9 +32,9 @@ class Display(NamedTuple):
     """The names of the columns, in order; a stable interface."""
     rows: Iterable[Mapping[str, Any]]
     one: bool = False
-    """There is exactly one row, and it is the answer itself, not a list with one item."""
+    """Whether the only row is the answer itself, and not a list with one item."""
     document: Mapping[str, Any] | None = None
-    """What JSON says instead, when it can say more than the rows do; the schema is added."""
+    """The JSON document, if it can contain more than the rows; the schema is added."""
 
 
 def no_such_field(field: str, fields: tuple[str, ...]) -> UsageError:

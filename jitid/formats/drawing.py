@@ -30,7 +30,7 @@ def text(nodes: Sequence[Node], colour: bool) -> str:
     from jitid.formats.table import drawn, terminal_width
 
     room = terminal_width()
-    # By loop and not by recursion: a chain may be deep.
+    # A loop instead of recursion, because a chain may be deep.
     branches: dict[str, Tree] = {}
     for node in nodes:
         label = Text(_label(node, room), style="" if node["state"] == "active" else "dim")
@@ -41,12 +41,12 @@ def text(nodes: Sequence[Node], colour: bool) -> str:
             branches[f"top {node['id']}"] = top
         else:
             branches[node["id"]] = parent.add(label)
-    # A tree cuts what is wider than the console, and an id must stay whole: the terminal may fold the line.
+    # Rich cuts lines that are wider than the console, and an id must stay whole: the terminal may fold the line.
     return "".join(drawn(tree, 1 << 16, colour) for name, tree in branches.items() if name.startswith("top "))
 
 
 def _label(node: Node, room: int) -> str:
-    # Each branch is indented by four; what the terminal would fold goes on a line of its own.
+    # Each branch is indented by four; an id that the terminal would fold goes on a separate line.
     left = room - 4 * (node["depth"] + 1)
     who = f"{cell(node['agent'])} on {cell(node['task'])}: {node['state']}"
     fits = len(who) + 1 + len(node["id"]) <= left

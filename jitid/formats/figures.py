@@ -5,7 +5,7 @@ from __future__ import annotations
 from jitid.values.times import brief_duration
 
 NONE = "-"
-"""What stands where there is nothing to measure."""
+"""The text for a missing value."""
 
 
 def count(number: int | None) -> str:
@@ -14,12 +14,12 @@ def count(number: int | None) -> str:
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
-    """Return a count with what is counted: `1 task`, `2 tasks`."""
+    """Return a count with its noun: `1 task`, `2 tasks`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def percent(share: float | None) -> str:
-    """Return a share from 0 to 1 in percent; what is not quite nothing or not quite all does not look like it."""
+    """Return a share from 0 to 1 in percent; a share close to 0 or 1 is not rounded to it."""
     if share is None:
         return NONE
     if 0 < share < 0.001:

@@ -12,7 +12,7 @@ def text(view: Display) -> Iterator[str]:
     """Yield the document: the single answer's own members, or the rows as `items`.
 
     Characters outside ASCII are escaped, so that neither a control character nor a change of direction
-    reaches a terminal, while a parser reads the very text that was stored.
+    reaches a terminal. A parser still reads exactly the stored text.
     """
     if view.document is not None:
         yield dumps({"schema": view.schema, **view.document}) + "\n"
@@ -29,5 +29,5 @@ def text(view: Display) -> Iterator[str]:
 
 
 def dumps(value: object) -> str:
-    """Return `value` as JSON in ASCII; DEL, the one control character that JSON lets pass, is escaped too."""
+    """Return `value` as JSON in ASCII; DEL, the only control character that JSON permits, is escaped too."""
     return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""Markdown (CommonMark) in which text of others stands as it is, and does nothing."""
+"""Markdown (CommonMark) that shows foreign text unchanged and without effect."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _TICKS = re.compile(r"`+")
 
 
 def code(text: str) -> str:
-    """Return a text as a code span (CommonMark 0.31, section 6.1): no markup, link, name or HTML is seen in it.
+    """Return a text as a code span (CommonMark 0.31, section 6.1): markup, links, names and HTML have no effect.
 
-    What acts or hides is spelled as an escape, line breaks too, so that it ends neither the span nor the line.
+    Characters that act or hide, and line breaks, are written as escapes, so that they end neither span nor line.
     """
     shown = safe(text)
     if not shown:
         return ""
     fence = "`" * (1 + max((len(each) for each in _TICKS.findall(shown)), default=0))
-    # One space on both sides is taken away again.
+    # A parser removes one space on both sides.
     bare = not shown.startswith(("`", " ")) and not shown.endswith(("`", " "))
     return f"{fence}{shown}{fence}" if bare or not shown.strip() else f"{fence} {shown} {fence}"

@@ -19,10 +19,10 @@ _SHARED = "formats/page"
 
 
 def page(name: str, **values: object) -> Iterator[str]:
-    """Yield the page that the template `name`.html makes of the values; its style is `name`.css after the shared one.
+    """Yield the page from the template `name`.html with the values; its style is `name`.css after the shared one.
 
-    Names are paths inside the package. The template extends `formats/page.html`, whose policy (Content Security Policy
-    Level 3) allows the style by its hash and nothing else.
+    Names are paths inside the package. The template extends `formats/page.html`. The page's policy (Content Security
+    Policy Level 3) allows only the style, by its hash.
     """
     style = _read(_SHARED) + _read(name)
     digest = b64encode(sha256(style.encode()).digest()).decode()
@@ -72,7 +72,7 @@ def sentence(words: str) -> str:
 
 
 def _prose(words: str) -> Markup:
-    """Return jitid's own words as markup: what stands between backquotes is code."""
+    """Return jitid's own words as markup: text between backquotes is code."""
     parts = cell(words).split("`")
     code = Markup("<code>{}</code>")
     return Markup("").join(

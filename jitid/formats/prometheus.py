@@ -1,4 +1,4 @@
-"""Metrics for a Prometheus textfile collector, in its text exposition format 0.0.4; and a sweep's result as such."""
+"""Metrics for a Prometheus textfile collector, in its text exposition format 0.0.4."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Sample = tuple[Mapping[str, str], int | float]
 def family(
     name: str, about: str, samples: Iterable[Sample], kind: Literal["gauge", "counter"] = "gauge"
 ) -> Iterator[str]:
-    """Yield the lines of one metric: what it means, its type, and each sample. Without samples there are none."""
+    """Yield the lines of one metric: its meaning, its type, and each sample; no lines without samples."""
     head = f"# HELP {name} {_escaped(about)}\n# TYPE {name} {kind}\n"
     for labels, value in samples:
         yield f"{head}{name}{_labels(labels)} {_number(value)}\n"
@@ -27,7 +27,7 @@ def _labels(labels: Mapping[str, str]) -> str:
 
 
 def label_value(value: str) -> str:
-    """Return text for between the quotes of a label; what acts on a terminal is shown as an escape."""
+    """Return text for a quoted label value; characters that act on a terminal are escaped."""
     return _escaped(value).replace('"', '\\"')
 
 
@@ -36,5 +36,5 @@ def _escaped(value: str) -> str:
 
 
 def _number(value: float) -> str:
-    # Never in the exponent's form where a whole number will do: times are compared by eye.
+    # A whole number is not written with an exponent: people compare times by eye.
     return str(int(value)) if value == int(value) else repr(float(value))

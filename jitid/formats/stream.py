@@ -1,4 +1,4 @@
-"""Rows without an end, in the formats that have none either: a header once, and then what comes, when it comes."""
+"""Endless rows, in the formats that need no end: the header once, then each row as it arrives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Rows = Iterable[Mapping[str, Any]]
 
 
 class Stream:
-    """Turns rows into the text that goes on where the text before it ended."""
+    """A formatter of rows; each text continues the text before it."""
 
     def __init__(
         self,
@@ -24,7 +24,7 @@ class Stream:
         widths: Mapping[str, int],
         colour: bool,
     ) -> None:
-        """`field` names one that is shown alone; `widths` are those of a table's columns, as `Growing` takes them."""
+        """Set the format. `field` is the only field to show, if any; a table takes `widths` as `Growing` does."""
         self._fields = fields
         self._chosen = chosen
         self._field = field
@@ -35,7 +35,7 @@ class Stream:
             self._table = Growing(fields, widths, colour)
 
     def header(self) -> str:
-        """Return what comes before the first row."""
+        """Return the text before the first row."""
         if self._table is not None:
             return self._table.header()
         return self._csv([]) if self._chosen is Format.CSV and self._field is None else ""
@@ -50,7 +50,7 @@ class Stream:
             case Format.TSV:
                 return "".join(tsv.text(Display("", self._fields, rows)))
             case Format.JSONL | Format.JSON:
-                # One document would never be done: each row is one.
+                # A single document would never end, so each row is a document.
                 return "".join(jsonl.text(Display("", self._fields, rows)))
             case Format.CSV:
                 return self._csv(rows).removeprefix(self._csv([]))

@@ -15,9 +15,9 @@ _FACILITY = 10
 _WARNING, _NOTICE, _INFORMATIONAL = 4, 5, 6
 
 _USUAL = frozenset({"init", "issue", "confirm", "renew", "attach", "settle", "key-create"})
-"""Operations of every day; what ends something or changes what is believed is worth a notice."""
+"""Routine operations. Operations that end something or change trust are logged as notices."""
 
-# The enterprise number that RFC 5612 keeps for documentation: jitid has none of its own.
+# The enterprise number that RFC 5612 reserves for documentation: jitid has no registered number.
 _ID = "jitid@32473"
 _PARAMETERS = ("by", "by_id", "task", "agent", "delegator", "count", "rules", "reason")
 
@@ -34,7 +34,7 @@ def _message(event: Event, host: str) -> str:
     operation = str(document["op"])
     priority = _FACILITY * 8 + _severity(operation)
     data = " ".join(f'{name}="{_value(value)}"' for name, value in _parameters(event, document))
-    # A control character that JSON lets pass.
+    # DEL is a control character that JSON permits.
     body = event.body.decode().replace("\x7f", "\\u007f")
     return (
         f"<{priority}>1 {format_time(document['at'])} {host} jitid - {operation[:32]} [{_ID} {data}] {body}"
@@ -56,6 +56,6 @@ def _parameters(event: Event, document: dict[str, Any]) -> Iterator[tuple[str, o
 
 
 def _value(value: object) -> str:
-    """Return a value with the three characters escaped that have to be (section 6.3.3)."""
+    """Return a value with the three special characters escaped (section 6.3.3)."""
     shown = safe(plain(value))
     return shown.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")

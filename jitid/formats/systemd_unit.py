@@ -1,4 +1,4 @@
-"""systemd units that run one command, at intervals or for good, with no more rights than it needs (systemd.exec(5))."""
+"""systemd units that run one command, at intervals or permanently, with minimal rights (systemd.exec(5))."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ _BARE = re.compile(r"[\w./:=,@+-]+", re.ASCII)
 
 
 class Job(NamedTuple):
-    """A command, and what it has to reach."""
+    """A command, and the resources that it needs."""
 
     about: str
-    """What it is for, in a few words of ours."""
+    """Its purpose, in a few words of jitid's own."""
     command: Sequence[str]
     """The first word is an absolute path."""
     user: str
     writes: Sequence[str]
     """Folders that it writes to."""
     reaches_homes: bool
-    """Something that it needs lies in somebody's home."""
+    """Whether it needs files in a user's home."""
     reaches_temporary: bool
-    """Something that it needs lies in a folder for temporary files."""
+    """Whether it needs files in a folder for temporary files."""
     reaches_network: bool = False
-    """Something that it asks is on the network: a ledger in a database, or a target outside."""
+    """Whether it needs the network: for a ledger in a database, or for an external target."""
 
 
 def service(job: Job) -> str:
@@ -48,10 +48,10 @@ UMask=0077
 
 
 def server(job: Job, runtime: str | None, descriptors: int, stop: int) -> str:
-    """Return the text of a service that runs for good and says when it is ready (sd_notify(3)).
+    """Return the text of a service that runs permanently and reports when it is ready (sd_notify(3)).
 
-    `runtime` is a folder below /run that systemd is to make for it; `descriptors` how many files it may have open;
-    `stop` how many seconds it may take to end.
+    `runtime` is a folder below /run that systemd makes for it, `descriptors` is the maximum number of open files, and
+    `stop` is the maximum number of seconds for its end.
     """
     made = f"RuntimeDirectory={word(runtime)}\nRuntimeDirectoryMode=0755\n" if runtime else ""
     return f"""\
@@ -122,7 +122,7 @@ SystemCallFilter=~@privileged @resources
 
 
 def timer(about: str, name: str, every: int) -> str:
-    """Return the text of the timer that starts the service `name` every so many seconds, and soon after a start."""
+    """Return the text of the timer that starts the service `name` after boot and then every `every` seconds."""
     return f"""\
 [Unit]
 Description={about}, at intervals
@@ -139,7 +139,7 @@ WantedBy=timers.target
 
 
 def line(words: Sequence[str]) -> str:
-    """Return words as a unit file has them (systemd.syntax(7), section "Quoting"; systemd.unit(5), "Specifiers")."""
+    """Return words in the syntax of a unit file (systemd.syntax(7), "Quoting"; systemd.unit(5), "Specifiers")."""
     return " ".join(word(each) for each in words)
 
 

@@ -19,12 +19,12 @@ from jitid.formats.display import Display
 from jitid.values.text import safe
 
 GAP = 2
-"""So many blanks stand between two columns."""
+"""Number of blanks between two columns."""
 _LEGIBLE = 8
 _WIDEST = 24
 _NARROWEST = 20
 _STANDARD_OUTPUT = 1
-"""The descriptor whose terminal says how wide a table may be."""
+"""The descriptor of the terminal that limits the width of a table."""
 
 # Ids, times, thumbprints, hashes, names of settings: folded, they can neither be compared nor copied.
 _WHOLE = re.compile(
@@ -34,19 +34,19 @@ _WHOLE = re.compile(
 
 
 class Column(NamedTuple):
-    """One column as it is drawn."""
+    """The layout of one column."""
 
     width: int
     name: str = ""
     style: str = ""
     right: bool = False
-    """Its values end below each other, as figures do."""
+    """Whether its values are aligned to the right, like figures."""
 
 
 def text(view: Display, colour: bool) -> Iterator[str]:
-    """Draw the rows under a header, or the fields of a single row below each other; nothing is cut off.
+    """Draw the rows under a header, or the fields of a single row below each other; all text is shown in full.
 
-    Rows too wide for the terminal are drawn as single ones are, with a blank line between them: columns of a
+    Rows too wide for the terminal are drawn like single rows, with a blank line between them: columns of a
     few characters each could not be read.
     """
     width = terminal_width()
@@ -72,9 +72,9 @@ def text(view: Display, colour: bool) -> Iterator[str]:
 
 
 def fitted(natural: Sequence[int], least: Sequence[int], room: int) -> list[int] | None:
-    """Return widths that have room together: the widest give way first, none below its least; None without room.
+    """Return widths that fit into the room: the widest shrink first, none below its minimum; None if they do not fit.
 
-    Rich would decide by itself, and cut off what is left over.
+    Rich would choose the widths itself, and cut off the rest.
     """
     if sum(least) > room:
         return None
@@ -93,10 +93,10 @@ def fitted(natural: Sequence[int], least: Sequence[int], room: int) -> list[int]
 
 
 class Growing:
-    """A table whose rows come one after another: drawn in widths that later rows keep."""
+    """A table of rows that arrive one after another; later rows keep the column widths."""
 
     def __init__(self, fields: tuple[str, ...], widths: Mapping[str, int], colour: bool) -> None:
-        """`widths` has the columns whose values are always as wide; the others share what is left."""
+        """Set the fields. `widths` has the columns with values of constant width; the others share the rest."""
         self._fields = fields
         self._colour = colour
         self._width = terminal_width()
@@ -107,11 +107,11 @@ class Growing:
         self._between = ""
 
     def header(self) -> str:
-        """Draw the header; there is none where the rows are too wide for the terminal."""
+        """Draw the header; empty if the rows are too wide for the terminal."""
         return "" if self._widths is None else self._rows([], header=True)
 
     def lines(self, rows: Iterable[Mapping[str, Any]]) -> str:
-        """Draw more rows; those too wide are drawn as single ones are, with a blank line between them."""
+        """Draw more rows; rows that are too wide are drawn like single rows, with a blank line between them."""
         if self._widths is not None:
             return self._rows(rows, header=False)
         lines = ""
@@ -133,15 +133,15 @@ class Growing:
 
 
 def terminal_width() -> int:
-    """Return how many columns there are to draw in."""
+    """Return the number of columns for drawing."""
     stated = os.environ.get("COLUMNS", "")
     if stated.isascii() and stated.isdigit() and int(stated[:6]):
         return min(max(int(stated[:6]), _NARROWEST), 10_000)
     try:
-        # A terminal that was never told its size says 0.
+        # A terminal that does not know its size reports 0.
         return max(os.get_terminal_size(_STANDARD_OUTPUT).columns or 80, _NARROWEST)
     except OSError:
-        # Asked for with `--format table` where there is no terminal: wide enough to keep rows on one line.
+        # `--format table` without a terminal: wide enough to keep rows on one line.
         return 200
 
 
@@ -172,12 +172,12 @@ def ruled(
         )
     for row in rows:
         table.add_row(*row)
-    # As wide as its columns are: with less room Rich would narrow them as it likes.
+    # The exact width of its columns: with less room Rich would narrow them.
     return drawn(table, sum(max(each.width, 1) + gap for each in columns), colour)
 
 
 def record(fields: Iterable[tuple[str, object]], width: int, colour: bool, style: str = "bold") -> str:
-    """Draw fields below each other, their names in a style; what cannot be read beside its name stands beneath it."""
+    """Draw fields below each other, with their names in a style; a value too wide for its line is beneath its name."""
     leaves = [(leaf, _shown(value)) for field, found in fields for leaf, value in _leaves(field, found)]
     names = max((cell_len(name) for name, _ in leaves), default=0)
     lines = ""
@@ -202,13 +202,13 @@ def _beneath(name: str, shown: str, width: int, colour: bool, style: str) -> str
     import textwrap
 
     head = drawn(Text(name, style=style, overflow="fold"), width, colour)
-    # A word that is still too wide is left to the terminal, which gives it back whole to whoever copies it.
+    # A word that is still too wide is not broken: the terminal folds it, and a copy of it is whole.
     lines = textwrap.wrap(shown, width - GAP, break_long_words=False, break_on_hyphens=False)
     return head + "".join(f"{' ' * GAP}{line}\n" for line in lines)
 
 
 def _leaves(name: str, value: object) -> Iterator[tuple[str, object]]:
-    """Yield a value, or what it holds by names with dots, as `jq` has them."""
+    """Yield a value, or the values within it by dotted names, as in `jq`."""
     if isinstance(value, Mapping) and value:
         for inner, each in value.items():
             yield from _leaves(f"{name}.{safe(str(inner))}", each)
@@ -217,12 +217,12 @@ def _leaves(name: str, value: object) -> Iterator[tuple[str, object]]:
 
 
 def drawn(shown: RenderableType, width: int, colour: bool) -> str:
-    """Return what Rich draws, without the blanks at the ends of its lines."""
+    """Return Rich's drawing without the blanks at the ends of its lines."""
     file = io.StringIO()
     console = Console(
         file=file,
         width=width,
-        # Without a height, a terminal that calls itself dumb would have eighty columns whatever the width is.
+        # Without a height, Rich would use eighty columns on a terminal of the type dumb, regardless of the width.
         height=25,
         force_terminal=colour,
         color_system="standard" if colour else None,
@@ -238,12 +238,12 @@ def drawn(shown: RenderableType, width: int, colour: bool) -> str:
 
 
 def _shown(value: object) -> str:
-    # `cell` leaves no escape sequence, and `Text`, which it goes into, takes no markup.
+    # `cell` removes escape sequences, and `Text` interprets no markup.
     return cell(value) or "-"
 
 
 def _least_width(shown: str) -> int:
-    """Return how much room a value needs to be read: an id or a time all of its own, other words a little."""
+    """Return the width that a value needs to be legible: that of a whole id or time, or a part of other words."""
     words = shown.split() or [""]
     return max(
         cell_len(word) if _WHOLE.fullmatch(word.strip("(),")) else min(cell_len(word), _LEGIBLE)

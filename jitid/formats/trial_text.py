@@ -1,4 +1,4 @@
-"""Cases of a policy for eyes at a terminal: one a line, and under it where it is not as expected."""
+"""Results of policy cases for a terminal: one per line, with the differences from the expected answer below."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from jitid.formats.table import terminal_width
 
 _SGR = {"passed": "32", "failed": "1;31"}
 _WIDEST = 100
-"""Wider sentences cannot be read."""
+"""Maximum width: longer lines are hard to read."""
 _INDENT = " " * 8
 
 
 def text(
     rows: Sequence[Mapping[str, Any]], unreached: Sequence[Mapping[str, Any]], colour: bool
 ) -> Iterator[str]:
-    """Yield the lines of cases with their results, and which rules none of them reaches."""
+    """Yield the lines of cases with their results, and the rules that no case reaches."""
     width = min(terminal_width(), _WIDEST)
     for row in rows:
         word = row["result"].ljust(6)

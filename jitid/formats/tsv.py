@@ -10,10 +10,10 @@ from jitid.values.text import safe
 
 
 def text(view: Display) -> Iterator[str]:
-    r"""Yield one line a row, or one line `name<TAB>value` a field where the view is a single answer.
+    r"""Yield one line per row, or one line `name<TAB>value` per field if the view is a single answer.
 
-    A tab or a newline inside a value is written `\t` or `\n`, so that `cut` and `while read` see what is
-    meant.
+    A tab or a newline inside a value is written `\t` or `\n`, so that `cut` and `while read` split lines
+    correctly.
     """
     for row in view.rows:
         if view.one:
@@ -22,7 +22,7 @@ def text(view: Display) -> Iterator[str]:
         else:
             texts = [each if type(each) is str else plain(each) for each in map(row.get, view.fields)]
             whole = "".join(texts)
-            # Asked of the row as a whole: it is what nearly every row is, and there may be a million of them.
+            # One test for the whole row: nearly every row passes it, and there may be a million rows.
             if not (whole.isascii() and whole.isprintable()):
                 texts = [safe(each) for each in texts]
             yield "\t".join(texts) + "\n"

@@ -1,1 +1,1 @@
-"""The kinds of credential, one a file: each makes the secret that an agent holds."""
+"""Issuers: one file for each kind of credential. Each makes the secret that an agent holds."""

@@ -15,7 +15,7 @@ from jitid.values.text import quote
 TIMEOUT = 10
 """The default of `timeout`: seconds that one call of a target may take."""
 LONGEST = 60
-"""Seconds that one call may take at most. Whoever records a credential has then made it long before it is settled."""
+"""Maximum of `timeout` in seconds. It is far below `settle.MINTING`, so that minting ends before settling."""
 
 COMMON: Mapping[str, TargetOption] = {
     "kind": TargetOption("text", "the kind of the credentials that are made there", required=True),

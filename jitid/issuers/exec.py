@@ -1,4 +1,4 @@
-"""Credentials that a program of the user's makes: it is asked by JSON on its standard input (jitid-exec(7))."""
+"""Credentials made by a user's program, which gets JSON requests on its standard input (jitid-exec(7))."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from jitid.values.secret import Secret
 from jitid.values.text import safe
 
 VERSION = 1
-"""Of requests and answers."""
+"""The version of requests and answers."""
 MOST_ANSWER = 1 << 20
-"""Bytes of standard output that are read; a program that writes more is ended."""
+"""Maximum bytes of standard output; a program that writes more is killed."""
 AT_ONCE = 500
-"""So many credentials one request names."""
+"""Maximum number of credentials in one request."""
 REFUSED, LACKING = 6, 2
-"""What the exit status of a program says: it refuses for good; it has no such operation. Others: not now."""
+"""Exit statuses of a program: it refuses for good; it lacks the operation. Others mean a temporary failure."""
 _MOST_PARTS, _MOST_PART, _MOST_TEXT, _MOST_FACTS = 16, 65_536, 500, 32
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 
@@ -58,11 +58,11 @@ TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
 
 
 _running: set[int] = set()
-"""The process groups of the programs that run now, each started by a thread of its own."""
+"""The process groups of the running programs; each was started by its own thread."""
 
 
 def end_running() -> None:
-    """Kill the programs that run now: the command no longer waits for their answers."""
+    """Kill the running programs: the command no longer waits for their answers."""
     for group in tuple(_running):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
@@ -76,11 +76,11 @@ class _Ran(NamedTuple):
     status: int
     output: bytes
     errors: int
-    """How many bytes it wrote to standard error: what they say is nobody's business, for it may be a secret."""
+    """The number of bytes on standard error. Their text is never shown, since it may contain a secret."""
 
 
 class ExecIssuer:
-    """Asks one program, which is started for each request and ended with all that it started."""
+    """An issuer that runs one program per request, and afterwards kills it with all processes that it started."""
 
     unseen: ClassVar[str | None] = None
 
@@ -92,7 +92,7 @@ class ExecIssuer:
         check_program(self._program)
 
     def mint(self, record: TargetRecord, remember: Callable[[str], None]) -> MadeCredential:  # noqa: ARG002 - it derives names
-        """Ask for the credential of a record."""
+        """Request the credential of a record."""
         table = {} if record.template is None else self._target.templates.get(record.template, {})
         options = dict(table.get("options", {}))
         try:
@@ -100,12 +100,12 @@ class ExecIssuer:
         except _LackingError as error:
             raise ConfigurationError(error.message) from None
         secret = _secret(answer.get("secret"))
-        # A part may be the name itself, as that of a user: then it is no secret.
+        # A part may be the name itself, such as a user name; then it is not secret.
         kept = [secret.reveal(name) for name in secret.names if secret.reveal(name) != record.name]
         return MadeCredential(secret, _kept(answer.get("reference"), kept), _facts(answer.get("facts"), kept))
 
     def revoke(self, records: Sequence[TargetRecord]) -> list[EndOutcome]:
-        """Ask that nothing be left of credentials, some hundreds at a time."""
+        """Request the removal of credentials, up to `AT_ONCE` in a request."""
         outcomes: list[EndOutcome] = []
         for first in range(0, len(records), AT_ONCE):
             some = records[first : first + AT_ONCE]
@@ -125,7 +125,7 @@ class ExecIssuer:
         return outcomes
 
     def probe(self, record: TargetRecord, secret: Secret | None = None) -> Probe:
-        """Ask whether a credential works."""
+        """Request whether a credential works."""
         parts = None if secret is None else {name: secret.reveal(name) for name in secret.names}
         try:
             answer = self._ask("probe", credential=_told(record), secret=parts)
@@ -136,7 +136,7 @@ class ExecIssuer:
             raise self._unclear("an answer without `life`")
         seen = answer.get("seen")
         if isinstance(seen, str):
-            # What it was shown it may repeat, and what was seen is kept.
+            # The program may repeat the secret in `seen`, which the ledger keeps.
             for part in (parts or {}).values():
                 seen = seen if part == record.name else seen.replace(part, "****")
         return Probe(Life(life), _shown(seen) or f"the program says {life}")
@@ -146,10 +146,10 @@ class ExecIssuer:
         return (name,)
 
     def expect(self, names: Collection[str]) -> None:
-        """Take no notice: the names tell all."""
+        """Ignore the names: the names in the inventory are sufficient."""
 
     def inventory(self) -> Iterator[Existing]:
-        """Ask for all that exists. Raises StorageError also where the program cannot tell."""
+        """Request a list of all that exists. Raises StorageError also if the program has no such operation."""
         try:
             answer = self._ask("inventory")
         except _LackingError as error:
@@ -161,7 +161,7 @@ class ExecIssuer:
             yield self._existing(each)
 
     def close(self) -> None:
-        """Let go of nothing: each request had a process of its own."""
+        """Do nothing: each request had its own process."""
 
     def _existing(self, told: object) -> Existing:
         name = told.get("name") if isinstance(told, dict) else None
@@ -216,7 +216,7 @@ class ExecIssuer:
         try:
             answer = strict_json.loads(ran.output, "its answer")
         except strict_json.StrictJSONError:
-            # What is wrong with it might repeat a part of it.
+            # The parser's message might repeat a part of the answer.
             raise self._unclear(f"what is no strict JSON{wrote}") from None
         version = answer.get("version") if isinstance(answer, dict) else None
         if not isinstance(answer, dict) or type(version) is not int or version != VERSION:
@@ -244,7 +244,7 @@ class ExecIssuer:
                 stderr=subprocess.PIPE,
                 env=environment,
                 cwd="/",
-                # A group of its own, so that what it starts can be ended with it.
+                # A separate group, so that its child processes can be killed too.
                 start_new_session=True,
             )
         except OSError as error:
@@ -253,7 +253,7 @@ class ExecIssuer:
         try:
             return _converse(child, request, time.monotonic() + time_limit.left(self._timeout), self._shown)
         finally:
-            # Also what it left behind, for nothing of it may go on with a request that is over.
+            # Kill also its child processes: none of them may continue with an ended request.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, signal.SIGKILL)
             _running.discard(child.pid)
@@ -265,7 +265,7 @@ class ExecIssuer:
 
 
 def _converse(child: subprocess.Popen[bytes], request: bytes, deadline: float, shown: str) -> _Ran:
-    """Write the request and read the answer until the program has ended, whoever else holds its pipes."""
+    """Write the request and read the answer until the program has ended, even if other processes hold its pipes."""
     assert child.stdin is not None
     assert child.stdout is not None
     assert child.stderr is not None
@@ -284,7 +284,7 @@ def _converse(child: subprocess.Popen[bytes], request: bytes, deadline: float, s
                 ready = waiting.select(0 if over else max(deadline - time.monotonic(), 0))
                 if not ready:
                     if over:
-                        # All that it wrote before its end was read.
+                        # All output from before its end was read.
                         return _Ran(child.wait(), bytes(output), errors)
                     raise StorageError(
                         f"the program {shown} gave no answer in time and was ended",
@@ -314,7 +314,7 @@ def _converse(child: subprocess.Popen[bytes], request: bytes, deadline: float, s
                         f"the program {shown} wrote more than {MOST_ANSWER} bytes and was ended"
                     )
                 if time.monotonic() >= deadline:
-                    # Whoever writes without an end is always ready; perhaps somebody whom the program left behind.
+                    # A process that writes without end is always ready, such as a child that the program left behind.
                     if over:
                         return _Ran(child.wait(), bytes(output), errors)
                     raise StorageError(f"the program {shown} did not end in time and was ended")
@@ -328,7 +328,7 @@ def _written(descriptor: int, left: memoryview) -> memoryview:
     except BlockingIOError:
         return left
     except BrokenPipeError:
-        # It need not read what it does not want to know.
+        # The program need not read the whole request.
         return left[len(left) :]
 
 
@@ -340,10 +340,10 @@ def _read(descriptor: int) -> bytes | None:
 
 
 def check_program(path: str) -> None:
-    """Check that a program is one, and that only root and this user can change it, or what leads to it.
+    """Check that a program is an executable file, and that only root and this user can change it or its path.
 
     Raises:
-        ConfigurationError: it is not there, or others could put another one in its place.
+        ConfigurationError: it does not exist or is not executable, or other users could replace it.
 
     """
     shown = safe(path)
@@ -364,7 +364,7 @@ def check_program(path: str) -> None:
 
 
 def _told(record: TargetRecord) -> dict[str, Any]:
-    """Return what a request says of a credential."""
+    """Return the members of a request that describe a credential."""
     told = record._asdict()
     return {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
 
@@ -383,7 +383,7 @@ def _secret(told: object) -> Secret:
 
 
 def _kept(told: object, secrets: Sequence[str]) -> str | None:
-    """Return a text that the ledger is to keep. Raises StorageError for one that cannot be kept, or has a secret."""
+    """Return a text for the ledger. Raises StorageError for an invalid text, and for a text with a secret."""
     if told is None:
         return None
     if not isinstance(told, str) or not 0 < len(told) <= _MOST_TEXT or not told.isprintable():

@@ -1,4 +1,4 @@
-"""What every kind of credential is made from, and what comes out."""
+"""Input and output of every kind of credential: drafts, orders and minted secrets."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,14 @@ from jitid.model.credential import TOKENS
 from jitid.values.secret import Secret
 
 MAX_PUBLIC_KEY = 16_384
-"""Characters of the text of a public key: the longest RSA keys have a tenth of it."""
+"""Maximum characters of a public key as text; the longest RSA keys have a tenth of it."""
 
 MAX_CHAIN = 65_535
-"""Characters of the certificates of an authority as text, its own and those above it."""
+"""Maximum characters of an authority's certificate and the certificates above it, as text."""
 
 
 class Draft(NamedTuple):
-    """What the credentials of one issue have in common. Times are seconds since the epoch."""
+    """The common contents of the credentials of one issue. Times are seconds since the epoch."""
 
     issuer: str
     trust_domain: str
@@ -36,35 +36,35 @@ class Draft(NamedTuple):
     issued_at: int
     expires_at: int
     template: str | None = None
-    """What it is made from, as it was asked for."""
+    """The own name of the template that it is made from; None without one."""
     options: Mapping[str, Any] = {}
     """The table of that template; empty without one."""
     public_key: str | None = None
-    """The key of whoever asked, for a certificate; None where a pair is made for them. Text, not checked yet."""
+    """The caller's key for a certificate, as unchecked text; None if jitid makes a key pair."""
     registered: bool = False
-    """Whether the agent is registered, so that nobody else has its name."""
+    """Whether the agent is registered, which reserves its name."""
     may_audience: tuple[str, ...] = ()
     """The audiences for which the holder may obtain tokens."""
     may_act: str | None = None
-    """Who may exchange it (RFC 8693, section 4.4), as canonical JSON."""
+    """The parties that may exchange it (RFC 8693, section 4.4), as canonical JSON."""
     may_kind: tuple[str, ...] | None = None
     """The kinds that its holder may obtain, with their templates; None means any."""
 
     @property
     def is_identity(self) -> bool:
-        """Whether a token of it is an identity token: for the authority, and for nothing else."""
+        """Whether its token is an identity token: only the authority accepts it."""
         return self.audiences == (self.issuer,)
 
     def recorded_reach(self, kind: str) -> str | None:
-        """Return what the ledger keeps of `may_audience`; None for a kind by which nothing is obtained."""
+        """Return `may_audience` as the ledger records it; None for a kind with which nothing can be obtained."""
         return " ".join(self.may_audience) if kind in TOKENS else None
 
 
 class Listed(NamedTuple):
-    """Where the state of a signed token is published (draft-ietf-oauth-status-list, section 6)."""
+    """The place of a signed token in a published status list (draft-ietf-oauth-status-list, section 6)."""
 
     list: int
-    """The day on which it expires, counted from the epoch."""
+    """The day on which the token expires, counted from the epoch."""
     place: int
     uri: str
 
@@ -79,11 +79,11 @@ class Ids(NamedTuple):
     id: str
     jti: str
     listed: Listed | None = None
-    """None for what is not signed, and where nothing is published."""
+    """None for an unsigned credential, and if no status list is published."""
 
 
 class Order(NamedTuple):
-    """Credentials that are alike but for their names."""
+    """Credentials that differ only in their names."""
 
     draft: Draft
     names: Sequence[Ids]
@@ -91,15 +91,15 @@ class Order(NamedTuple):
 
 
 class Minted(NamedTuple):
-    """A secret that was just made, with what the ledger keeps of it."""
+    """A secret that was just made, with the hashes that the ledger records."""
 
     secret: Secret
     fingerprint: bytes | None
-    """SHA-256 of the canonical text; None for what a target is still to make."""
+    """SHA-256 of the canonical text; None if a target must still make the secret."""
     claims_hash: bytes | None
-    """SHA-256 of the signed claims as bytes; none for what is not signed."""
+    """SHA-256 of the signed claims as bytes; None for an unsigned credential."""
     public: bytes | None = None
-    """SHA-256 of the key that a certificate is for (SubjectPublicKeyInfo, DER); none for what is no certificate."""
+    """SHA-256 of the key that a certificate is for (SubjectPublicKeyInfo, DER); None without a certificate."""
 
 
 class Issuer(Protocol):
@@ -108,9 +108,9 @@ class Issuer(Protocol):
     def mint(self, orders: Sequence[Order]) -> list[Minted]:
         """Make one secret for each name of each order, in their order.
 
-        Nothing works before its ledger row is committed.
+        No secret is accepted before its ledger row is committed.
 
         Raises:
-            JitidError: an order cannot be met; `position` says which.
+            JitidError: an order cannot be met; `position` is its index.
 
         """

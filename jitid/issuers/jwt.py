@@ -23,14 +23,14 @@ TYPE = "at+jwt"
 """The `typ` of a service token: an access token (RFC 9068, section 2.1)."""
 
 _FLAT = 32
-"""So many actors, one inside the other, are far from what a verifier takes."""
+"""Number of actors above which the nesting of the claims is checked; verifiers accept more than this."""
 
 _MANY = 64
-"""From so many on, signing on all cores pays for the threads."""
+"""Number of messages from which on signing on all cores is worth the threads."""
 
 
 class JwtIssuer:
-    """Makes signed tokens with one key."""
+    """An issuer that signs tokens with one key."""
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
@@ -43,7 +43,7 @@ class JwtIssuer:
         """Make one token for each name of each order.
 
         Raises:
-            UsageError: a token would be longer or deeper than verifiers take; `position` says whose.
+            UsageError: a token would be longer or deeper than verifiers accept; `position` is the order's index.
 
         """
         payloads: list[bytes] = []
@@ -66,7 +66,7 @@ class JwtIssuer:
     def _payloads(self, order: Order, header: int) -> list[bytes]:
         spell = self.spell(order.draft)
         payloads = [spell(ids).encode() for ids in order.names]
-        # All names are of one length; of the places in a status list some are a few digits longer.
+        # All names have the same length, but some indexes in a status list have a few more digits.
         longest = max(map(len, payloads))
         signed, signature = (-(-size * 4 // 3) for size in (longest, jws.SIGNATURE_SIZE))
         length = header + signed + signature + len("..")
@@ -80,7 +80,7 @@ class JwtIssuer:
         return payloads
 
     def spell(self, draft: Draft) -> Callable[[Ids], str]:
-        """Return what writes the claims of one credential."""
+        """Return a function that writes the claims of one credential."""
         return _spell(draft)
 
     def _signatures(self, inputs: Sequence[str]) -> list[bytes]:
@@ -89,11 +89,11 @@ class JwtIssuer:
             return self._signer.sign_all(messages)
         if len(messages) < _MANY:
             return self._sign(messages)
-        # Costs start-up, and a single issue has no use for it.
+        # The import slows the start, and a single issue does not need it.
         import os
         from concurrent.futures import ThreadPoolExecutor
 
-        # Signing gives up the interpreter's lock, so that threads really sign at the same time.
+        # Signing releases the interpreter's lock, so threads sign in parallel.
         cores = os.cpu_count() or 1
         parts = [
             messages[len(messages) * n // cores : len(messages) * (n + 1) // cores] for n in range(cores)
@@ -122,7 +122,7 @@ def _check_nesting(payload: bytes) -> None:
 
 
 def _spell(draft: Draft) -> Callable[[Ids], str]:
-    """Return what writes the claims of one credential; all but its ids is written once for the whole issue."""
+    """Return a function that writes the claims of one credential; the parts common to the issue are written once."""
     placeholder = "jid_"
     actor = spiffe_id(
         draft.trust_domain, draft.agent, draft.task, placeholder, registered=draft.registered
@@ -161,7 +161,7 @@ def _spell(draft: Draft) -> Callable[[Ids], str]:
 
 
 def status_claim(ids: Ids) -> str:
-    """Return the member that says where in a status list a token stands; nothing for one that is in none."""
+    """Return the member with a token's place in a status list; empty for a token that is in no list."""
     return "" if ids.listed is None else f'"status":{strict_json.dumps(ids.listed.claim())},'
 
 

@@ -1,4 +1,4 @@
-"""JWT-SVIDs: tokens that say who acts and nothing else, for federations that take SPIFFE ids."""
+"""JWT-SVIDs: tokens that contain only the acting agent, for federations that accept SPIFFE ids."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ ALGORITHM = "ES256"
 
 
 class JwtSvidIssuer(JwtIssuer):
-    """Makes JWT-SVIDs with one key."""
+    """An issuer that signs JWT-SVIDs with one key."""
 
     def typ(self, draft: Draft) -> str:  # noqa: ARG002 - it is the same for all
         """Return the type of a token."""
         return jws.SVID
 
     def spell(self, draft: Draft) -> Callable[[Ids], str]:
-        """Return what writes the claims of one credential (JWT-SVID, section 3).
+        """Return a function that writes the claims of one credential (JWT-SVID, section 3).
 
-        The subject is the agent on its task: federations ignore who acts for whom, and delegator, purpose and scopes
-        are nothing that they need to learn.
+        The subject is the agent on its task. Federations ignore `act`, and they need not learn delegator, purpose and
+        scopes.
         """
         placeholder = "jid_"
         agent = spiffe_id(

@@ -1,4 +1,4 @@
-"""What a template says of the Kubernetes cluster that its tokens or certificates are for."""
+"""Template options that name the Kubernetes cluster for a token or a certificate."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
 
 
 def facts_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what whoever gets a credential is told of its cluster; nothing where its template names none."""
+    """Return the facts about the cluster that the holder gets; empty if the template names no cluster."""
     return {name: options[name] for name in TEMPLATE_OPTIONS if name in options}

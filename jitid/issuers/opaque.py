@@ -1,4 +1,4 @@
-"""Opaque tokens: random text with a checksum, known to nobody but the ledger (by fingerprint) and the holder."""
+"""Opaque tokens: random text with a checksum. Only the ledger (by fingerprint) and the holder know one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from jitid.values.secret import DRAW, Secret, fingerprint, new_opaque
 
 
 class OpaqueIssuer:
-    """Makes opaque tokens."""
+    """An issuer of opaque tokens."""
 
     def mint(self, orders: Sequence[Order]) -> list[Minted]:
         """Make one token for each name of each order."""
-        # Asking the system once is cheaper than once a token; a rare second draw asks again.
+        # One system call for all tokens is cheaper than one for each; a rare second draw makes its own call.
         drawn = BytesIO(os.urandom(DRAW * sum(len(order.names) for order in orders)))
 
         def draw(size: int) -> bytes:

@@ -36,22 +36,22 @@ EXTENSIONS = (
     "permit-pty",
     "permit-user-rc",
 )
-"""What OpenSSH knows."""
+"""The extensions that OpenSSH supports."""
 
 TOLERANCE = 60
 """Seconds that a certificate is valid before its issue, since the clocks of hosts differ."""
 
 _MAX_PRINCIPALS = 256
-"""A host reads no more (OpenSSH's SSHKEY_CERT_MAX_PRINCIPALS)."""
+"""The maximum that a host reads (OpenSSH's SSHKEY_CERT_MAX_PRINCIPALS)."""
 _MAX_COMMAND = 4096
 _MIN_RSA = 3072
 _MAX_RSA = 16384
-"""Bits; OpenSSH reads no longer ones (SSHBUF_MAX_BIGNUM)."""
+"""Bits; OpenSSH reads no longer keys (SSHBUF_MAX_BIGNUM)."""
 _PRINCIPAL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-")
 
 
 class SshCertIssuer:
-    """Makes certificates with the key of one authority."""
+    """An issuer that signs certificates with the key of one authority."""
 
     def __init__(self, signer: Signer) -> None:
         self._sign = signer.sign
@@ -61,8 +61,8 @@ class SshCertIssuer:
         """Make one certificate for each name of each order, and a key for it unless the caller has one.
 
         Raises:
-            UsageError: the caller's key is none that is certified; `position` says whose.
-            ConfigurationError: the template cannot be meant.
+            UsageError: the caller's key is invalid or too weak; `position` is the order's index.
+            ConfigurationError: the template is invalid.
 
         """
         minted: list[Minted] = []
@@ -76,7 +76,7 @@ class SshCertIssuer:
         return minted
 
     def _maker(self, draft: Draft) -> Callable[[Ids], Minted]:
-        """Return what makes a certificate; all but its ids and keys is written once for the whole issue."""
+        """Return a function that makes one certificate; the parts common to the issue are written once."""
         principals, critical, extensions = terms(draft)
         own = draft.template is None
         after = (max(draft.issued_at - TOLERANCE, 0)).to_bytes(8) + draft.expires_at.to_bytes(8)
@@ -93,7 +93,7 @@ class SshCertIssuer:
         theirs = None if given is None else ssh_print(given)
 
         def make(ids: Ids) -> Minted:
-            # A certificate without principals would open every login: that of its own identity is nobody's else.
+            # A certificate without principals would open every login, but no login equals the identity's own id.
             named = string(strings((*principals, ids.id) if own else principals))
             if given is not None:
                 return self._certified(given, ids, named + rest, None)._replace(public=theirs)
@@ -140,12 +140,12 @@ def _new_pair() -> tuple[bytes, bytes]:
 
 
 def terms(draft: Draft) -> tuple[tuple[str, ...], list[tuple[str, str]], tuple[str, ...]]:
-    """Return principals, critical options and extensions of what is issued.
+    """Return principals, critical options and extensions of a certificate.
 
-    Without a template the principal is `agent:NAME`, where the agent is registered: of others, whoever asks chooses
-    the name. It is never a bare name: a host takes a principal that is a login for the right to it.
+    Without a template the principal is `agent:NAME` for a registered agent. Other agents have names that the caller
+    chose. It is never a bare name: a host accepts a principal that equals a login for this login.
 
-    Raises ConfigurationError for a template that cannot be meant.
+    Raises ConfigurationError for an invalid template.
     """
     if draft.template is None:
         return ((f"agent:{draft.agent}",) if draft.registered else ()), [], ()
@@ -155,13 +155,13 @@ def terms(draft: Draft) -> tuple[tuple[str, ...], list[tuple[str, str]], tuple[s
 def check_template(
     name: str, table: Mapping[str, Any]
 ) -> tuple[tuple[str, ...], list[tuple[str, str]], tuple[str, ...]]:
-    """Return what a template says: principals, critical options, extensions. Raises ConfigurationError."""
+    """Return a template's principals, critical options and extensions. Raises ConfigurationError."""
     unknown = sorted(set(table) - set(TEMPLATE_OPTIONS))
     if unknown:
         raise _wrong(name, f"it has {unknown[0]!r}", f"an option of these: {', '.join(TEMPLATE_OPTIONS)}")
     principals = _texts(name, table, "principals")
     if not 1 <= len(principals) <= _MAX_PRINCIPALS:
-        # A certificate without principals is one for every login.
+        # A certificate without principals is valid for every login.
         raise _wrong(name, f"it has {len(principals)} principals", f"1 to {_MAX_PRINCIPALS} of them")
     if any(not 1 <= len(one) <= 128 or not _PRINCIPAL.issuperset(one) or one[0] == "-" for one in principals):
         raise _wrong(
@@ -194,10 +194,10 @@ def _texts(name: str, table: Mapping[str, Any], option: str) -> tuple[str, ...]:
 
 
 def _network(name: str, text: str) -> str:
-    from ipaddress import ip_network  # few templates have one
+    from ipaddress import ip_network  # only a few templates need this import
 
     try:
-        # A host refuses what has bits of its own beside the network's, and with it the certificate.
+        # A host refuses a network with host bits, and with it the certificate.
         return str(ip_network(text))
     except ValueError:
         raise _wrong(
@@ -214,13 +214,13 @@ def _wrong(name: str, what: str, wanted: str) -> ConfigurationError:
 
 
 def callers_key(text: str) -> PublicKey:
-    """Return a public key that the caller has made: a line as OpenSSH writes it, or PEM (SubjectPublicKeyInfo).
+    """Return a caller's public key, from a line in OpenSSH's format or from PEM (SubjectPublicKeyInfo).
 
     Raises:
-        UsageError: it is none, or too weak: DSA, RSA of less than 3072 bits.
+        UsageError: it is not a usable key, or too weak: DSA, RSA of less than 3072 bits.
 
     """
-    # Only who brings a key needs all of this.
+    # Only callers with their own key need these imports.
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 

@@ -1,4 +1,4 @@
-"""What every kind of credential is that a target outside makes: a database, a cloud, a secrets engine, a program."""
+"""Interface of the issuers whose target makes the credential: a database, a cloud, a secrets engine, a program."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TargetOption(NamedTuple):
     sort: str
     """`text`, `texts` (a list), `table` (of texts), `tables`, `count`, `duration`, `place` (a path) or `flag`.
 
-    An issuer finds them as str, tuple[str, ...], dict[str, str], dict (as TOML has it), int, int (seconds), str
+    Issuers get the values as str, tuple[str, ...], dict[str, str], dict (unchanged TOML), int, int (seconds), str
     (absolute) and bool.
     """
     meaning: str
@@ -37,47 +37,48 @@ class TargetCall(NamedTuple):
 
 
 class OutsideIssuer(Protocol):
-    """Credentials of one kind at one target. Every call ends within the target's time limit, whatever it meets.
+    """Credentials of one kind at one target. Every call ends within the target's time limit.
 
-    It raises StorageError where the target is out of reach, hangs, or gives no clear answer (nothing is known of what
-    it did); RefusedError where it refuses; ConfigurationError where the target's table cannot be meant.
+    Methods raise StorageError if the target is unreachable, hangs, or gives no clear answer (its effect is unknown);
+    RefusedError if it refuses; ConfigurationError if the target's table is invalid.
     """
 
     unseen: ClassVar[str | None] = None
-    """What of ours the target cannot list, in a few words; None where `inventory` names all that lives.
+    """The credentials that the target cannot list, in a few words; None if `inventory` yields all live ones.
 
-    With it, that something is not named says nothing: it is neither gone nor clean.
+    If it is set, a credential that is missing from the inventory is neither confirmed as ended nor as clean.
     """
 
     def mint(self, record: TargetRecord, remember: Callable[[str], None]) -> MadeCredential:
-        """Make the credential of a record that is durable already, under the record's name.
+        """Make the credential of a record that is already durable, under the record's name.
 
-        `remember` keeps a reference durably in the ledger before this goes on: for what must be known to end it, and
-        cannot be derived from the name.
+        `remember` stores a reference durably in the ledger before it returns. Call it with any reference that ending
+        the credential requires and that cannot be derived from its name.
         """
 
     def revoke(self, records: Sequence[TargetRecord]) -> list[EndOutcome]:
-        """See to it that nothing is left of these at the target, and return what came of each, in their order.
+        """Remove all traces of these credentials at the target, and return the outcome of each, in their order.
 
-        Revoked, expired or never made: all end alike, and what is not there is done. It raises nothing for one of many.
+        Revoked, expired and never made credentials are treated alike: a credential that does not exist is done. The
+        failure of one becomes its outcome; it raises no error.
         """
 
     def probe(self, record: TargetRecord, secret: Secret | None = None) -> Probe:
-        """Look whether the target takes a credential: with its secret as a holder would, without it from outside."""
+        """Check whether the target accepts a credential, with its secret as the holder, or without it from outside."""
 
     def names_of(self, name: str, reference: str | None) -> tuple[str, ...]:  # noqa: ARG002 - most go by the name
-        """Return the names that the inventory has for what is alive of a credential with that name and reference."""
+        """Return the inventory's names of the live parts of a credential with that name and reference."""
         return (name,)
 
     def expect(self, names: Collection[str]) -> None:  # noqa: ARG002 - most inventories tell by the names alone
-        """Take the names that the ledger has (`names_of`) before `inventory` is asked.
+        """Set the names in the ledger (`names_of`); call it before `inventory`.
 
-        Where names tell nothing, only what is not among them is looked at one by one.
+        If names do not identify jitid's credentials, only objects that are not among them are looked up one by one.
         """
         return
 
     def inventory(self) -> Iterator[Existing]:
-        """Yield all that exists at the target under names of ours, and other standing secrets that the kind knows."""
+        """Yield all objects at the target with names of jitid, and other standing secrets that the kind can list."""
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""

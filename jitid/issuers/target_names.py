@@ -1,4 +1,4 @@
-"""The names of agents and tasks in what targets get: no two agents or tasks have the same name there."""
+"""Names of agents and tasks at targets; no two agents or tasks have the same name there."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from jitid.values.text import label
 
 
 def agent_of(record: TargetRecord) -> str:
-    """Return what an agent is called in what is only shown: that it is not registered can be seen."""
+    """Return the displayed name of an agent; the name shows if the agent is not registered."""
     return record.agent if record.under_agent else f"{EPHEMERAL}/{record.agent}"
 
 
 def proved_agent(record: TargetRecord, target: str) -> str:
-    """Return the name of an agent where something may be permitted by it.
+    """Return the name of an agent for use where rights may depend on it.
 
     Raises UsageError for an agent that is not registered: its name was chosen by the requester.
     """
@@ -29,5 +29,5 @@ def proved_agent(record: TargetRecord, target: str) -> str:
 
 
 def task_of(record: TargetRecord, slash: str = "%2F") -> str:
-    """Return `OWNER/NAME`: others may have a task of the same name. `slash` stands for those of the owner."""
+    """Return `OWNER/NAME`: other owners may have a task of the same name. `slash` replaces each slash of the owner."""
     return written_task(record.task_opener or NOBODY, record.task, slash)

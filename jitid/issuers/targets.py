@@ -1,4 +1,4 @@
-"""The targets that the configuration names: which one makes what, and whether its table can be meant."""
+"""The configured targets: which target makes a credential, and whether its table is valid."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ MOST_COUNT = 1_000_000_000
 
 
 class ChosenTarget(NamedTuple):
-    """What a credential is to be made from."""
+    """The target and the template for a credential."""
 
     target: Target | None
-    """None for a kind that is made here, and without a template."""
+    """None for a kind that jitid itself makes, without a template."""
     template: str | None
     """The template's own name."""
 
     @property
     def told(self) -> str | None:
-        """The template as policy, ledger and audit log have it: `TARGET/TEMPLATE`."""
+        """The template in the form of policy, ledger and audit log: `TARGET/TEMPLATE`."""
         return None if self.template is None or self.target is None else f"{self.target.name}/{self.template}"
 
     @property
@@ -49,10 +49,10 @@ class Targets:
         trust_domain: str | None = None,
         signer: Callable[[], Signer] | None = None,
     ) -> None:
-        """Take the tables, of which names occur once; `iss`, trust domain and what gives the key of the ledger."""
+        """Set the tables, with unique names, the ledger's `iss` and trust domain, and the source of its key."""
         self._stated = {each.name: each for each in stated}
         self.issuer = issuer
-        """Whoever keeps these for long tells them of another one."""
+        """A process that keeps this object sets it again after a change."""
         self._trust_domain = trust_domain
         self._signer = signer
         self._home = get_ident()
@@ -67,8 +67,8 @@ class Targets:
         """Return a target by its name.
 
         Raises:
-            UsageError: there is none of that name.
-            ConfigurationError: its table cannot be meant.
+            UsageError: no target has that name.
+            ConfigurationError: its table is invalid.
 
         """
         found = self._checked.get(name)
@@ -82,17 +82,17 @@ class Targets:
         return found
 
     def all(self) -> list[Target]:
-        """Return all targets. Raises ConfigurationError for the first whose table cannot be meant."""
+        """Return all targets. Raises ConfigurationError for the first one with an invalid table."""
         return [self.get(name) for name in self._stated]
 
     def choose(self, kind: str, template: str | None) -> ChosenTarget:
-        """Return what makes a credential of a kind, from a template: `TEMPLATE`, `TARGET/TEMPLATE` or none.
+        """Return the target and the template for a kind; `template` is `TEMPLATE`, `TARGET/TEMPLATE` or None.
 
-        Without a template it is the only target of the kind; for kinds that are made here, none.
+        Without a template, return the only target of the kind, or no target for a kind that jitid itself makes.
 
         Raises:
-            UsageError: there is no such target or template, or more than one could be meant.
-            ConfigurationError: the target's table cannot be meant.
+            UsageError: there is no such target or template, or several match.
+            ConfigurationError: the target's table is invalid.
 
         """
         named, _, own = (template or "").rpartition("/")
@@ -127,16 +127,16 @@ class Targets:
         )
 
     def of_kind(self, kind: str, template: str | None) -> Target:
-        """Return the target of `choose`. Raises UsageError also for a kind that needs none."""
+        """Return the target of `choose`. Raises UsageError also for a kind that needs no target."""
         target = self.choose(kind, template).target
         if target is None:
             raise UsageError(f"credentials of the kind {quote(kind)} are made here, and not at a target")
         return target
 
     def prepare(self, names: Iterable[str]) -> None:
-        """Read from the ledger what issuers at these targets sign with: threads that open them cannot.
+        """Read the signing keys for these targets from the ledger: threads that open the issuers cannot.
 
-        What fails here fails there again, and is told of its target then.
+        Errors are ignored here; they occur again when the target is opened, and are reported for it then.
         """
         for name in names:
             with suppress(JitidError):
@@ -144,14 +144,14 @@ class Targets:
                     self._sign()
 
     def open(self, target: Target) -> OutsideIssuer:
-        """Return what makes and ends credentials at a target. Raises ConfigurationError."""
+        """Return the issuer for a target. Raises ConfigurationError."""
         return open_issuer(target, self.issuer, trust_domain=self._trust_domain, signer=self._sign)
 
     def _sign(self) -> Signer:
-        """Return what signs now; in another thread, what did when this was prepared."""
+        """Return the current signer; in another thread, the signer that `prepare` read last."""
         if self._signer is None:
             raise ConfigurationError("nothing of the ledger signs for targets here")
-        # Looked up each time: a key that was rotated is published no longer, some time after.
+        # It is looked up each time: some time after a rotation the old key is no longer published.
         if get_ident() == self._home:
             self._latest = self._signer()
         if self._latest is None:
@@ -163,7 +163,7 @@ _NONE = "name one in the configuration: a table [target.NAME] with its kind; see
 
 
 def kind_of(stated: StatedTarget) -> str | None:
-    """Return the kind of a target as the ledger keeps it: of programs each target is one. None for what is no text."""
+    """Return a target's kind in the ledger's form, with the target's name for a program; None if it is not a text."""
     kind = stated.table.get("kind")
     if not isinstance(kind, str):
         return None
@@ -171,7 +171,7 @@ def kind_of(stated: StatedTarget) -> str | None:
 
 
 def check(stated: StatedTarget) -> Target:
-    """Return a target whose table has been held to the options of its kind.
+    """Return a target after checking its table against the options of its kind.
 
     Raises:
         ConfigurationError: an option is unknown, missing or of another type; the message names it.
@@ -236,7 +236,7 @@ def _checked(
 
 
 def convert(sort: str, value: object, folder: str) -> Any:  # noqa: ANN401 - options are of several types
-    """Return the value of an option as an issuer finds it. Raises UsageError for one of another sort."""
+    """Return the value of an option in the type that issuers expect. Raises UsageError for another type."""
     match sort:
         case "text":
             return _text(value)
@@ -277,7 +277,7 @@ def _text(value: object) -> str:
 
 
 def _place(path: str, folder: str) -> str:
-    """Return a path seen from a folder, with a leading `~` expanded."""
+    """Return an absolute path: relative to a folder, or with a leading `~` expanded."""
     if path == "~" or path.startswith("~/"):
         import os
 

@@ -1,4 +1,4 @@
-"""Templates of what is asked of a target: `{task}` and its like stand for what the record says, nothing else does."""
+"""Templates of requests to a target: `{task}` and other fields in braces are replaced by values of the record."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from jitid.values.text import quote
 
 _PLACE = re.compile(r"\{([^{}]*)\}|([{}])")
 FIELDS = ("task", "agent", "delegator", "id", "jti", "name", "ttl")
-"""What may stand in braces: names of the ledger's, ids, and the seconds for which the credential is to live."""
+"""The fields allowed in braces: names from the ledger, ids, and the credential's lifetime in seconds."""
 
 
 def fill(value: Any, record: TargetRecord, seconds: int, target: str) -> Any:  # noqa: ANN401 - what TOML may hold
-    """Return a value of a template with its places filled, in all texts within it.
+    """Return a value of a template with the fields filled in all texts within it.
 
-    `{agent}` is that of a registered agent alone, and `{task}` is `OWNER/NAME`: by what is made, others permit things.
+    `{agent}` is filled only for a registered agent, and `{task}` is `OWNER/NAME`, because others grant rights by the
+    results.
 
-    Raises ConfigurationError for a brace that is no place, and for a place that there is not; UsageError for the name
-    of an agent that is not registered.
+    Raises ConfigurationError for a brace outside a field, and for an unknown field; UsageError for the name of an
+    agent that is not registered.
     """
     if type(value) is str:
         return _fill(value, record, seconds, target)

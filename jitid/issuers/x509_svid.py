@@ -30,10 +30,10 @@ _MAX_NAMES = 64
 
 
 class X509SvidIssuer:
-    """Makes certificates with the key of one authority."""
+    """An issuer that signs certificates with the key of one authority."""
 
     def __init__(self, signer: Signer, certificates: bytes) -> None:
-        """Take the key, and its certificate with those above it in DER, one after the other."""
+        """Set the key, and its certificate followed by the certificates above it, in DER."""
         self._private = signer.private
         self._authority, self._above = _opened(certificates)
 
@@ -41,9 +41,9 @@ class X509SvidIssuer:
         """Make one certificate for each name of each order, and a key for it unless the caller has one.
 
         Raises:
-            UsageError: the caller's key is none that is certified; `position` says whose.
-            ConfigurationError: a template names what is no DNS name.
-            IntegrityError: the authority's own certificate ends earlier.
+            UsageError: the caller's key is invalid or too weak; `position` is the order's index.
+            ConfigurationError: a template has an invalid DNS name.
+            IntegrityError: the authority's own certificate expires earlier.
 
         """
         minted: list[Minted] = []
@@ -57,7 +57,7 @@ class X509SvidIssuer:
         return minted
 
     def _spell(self, draft: Draft) -> Callable[[Ids], Minted]:
-        """Return what makes one certificate of an order; all that its certificates have in common is made once."""
+        """Return a function that makes one certificate of an order; the common parts are made once."""
         from cryptography.hazmat.primitives.asymmetric import ec
         from cryptography.hazmat.primitives.hashes import SHA256
 
@@ -97,7 +97,7 @@ class X509SvidIssuer:
 
 @lru_cache(maxsize=4)
 def _opened(certificates: bytes) -> tuple[IssuerFields, str]:
-    """Return an authority, and as text its certificate with those above it, but for the root."""
+    """Return an authority, and as text its certificate and the certificates above it, except the root."""
     chain = split(certificates)
     # Verifiers have the root already.
     return authority(chain[0]), "".join(map(to_pem, chain[:-1]))
@@ -109,13 +109,13 @@ def serial_of(jti: str) -> int:
 
 
 def callers_key(text: str) -> bytes:
-    """Return the public key that a caller sends as PEM, SubjectPublicKeyInfo or a PKCS#10 request, in DER.
+    """Return, in DER, the public key that a caller sends as PEM: SubjectPublicKeyInfo or a PKCS#10 request.
 
-    Of a request the key is taken, once its signature has proved that the caller holds it; the names it asks for are
-    not: those are the ledger's to give.
+    The signature of a request must prove that the caller holds the key. The names in it are ignored: the ledger
+    assigns them.
 
     Raises:
-        UsageError: it is no such key, or too weak a one.
+        UsageError: it is not such a key, or it is too weak.
 
     """
     from cryptography.exceptions import UnsupportedAlgorithm

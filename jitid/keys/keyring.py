@@ -1,4 +1,4 @@
-"""Signing keys: private halves in files of their own or at a target, public halves in the ledger for ever."""
+"""Signing keys: private halves in separate files or at a target, public halves in the ledger forever."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _MOST_BYTES = 512
 _PROBE = b"jitid: is this the key"
 
 USES: Mapping[str, tuple[str, ...]] = {"jws": ("EdDSA", "ES256"), "x509": ("ES256",), "ssh": ("EdDSA",)}
-"""What keys are for, each with the algorithms that it has, the usual one first. No key is for two things."""
+"""The uses of keys, each with its algorithms, the default first. A key has only one use."""
 
 
 def rotating(use: str, algorithm: str) -> str:
-    """Return the command that puts another key in the place of one for that use and algorithm."""
+    """Return the command that replaces the key of a use and algorithm."""
     for_use = "" if use == "jws" else f" --use {use}"
     return f"jitid keys rotate{for_use}{'' if algorithm == USES[use][0] else f' --algorithm {algorithm}'}"
 
 
 class Signer:
-    """A private key that signs; it prints as its key id."""
+    """A private key that signs; its `repr` shows only the key id."""
 
     def __init__(
         self, kid: str, algorithm: str, public: bytes, sign: Callable[[bytes], bytes], private: object = None
@@ -40,11 +40,11 @@ class Signer:
         self.algorithm = algorithm
         self.public = public
         self.private: Any = private
-        """The key itself, as `cryptography` has it, for what builds certificates."""
+        """The `cryptography` object of the key, for code that builds certificates."""
         self.sign = sign
-        """Sign bytes as a JWS does: 64 bytes, for ES256 the two halves of the signature (RFC 7518, section 3.4)."""
+        """Signs bytes in the form of JWS: 64 bytes, for ES256 the halves of the signature (RFC 7518, section 3.4)."""
         self.sign_all: Callable[[Sequence[bytes]], list[bytes]] | None = None
-        """Sign many at once, where each by itself would be a request."""
+        """Signs many messages in one request; set only for a key at a target."""
         self.elsewhere: str | None = None
         """The target that keeps it, `TARGET/KEY`; None for a key in a file."""
 
@@ -53,7 +53,7 @@ class Signer:
 
 
 class Elsewhere(NamedTuple):
-    """Where a private key is that is not in its file, but kept and used by the transit engine of a target."""
+    """The location of a private key that the transit engine of a target keeps and uses."""
 
     place: str
     """`TARGET/KEY`."""
@@ -61,13 +61,13 @@ class Elsewhere(NamedTuple):
 
     @property
     def text(self) -> bytes:
-        """As it stands in the key's file; never as long as a key itself is."""
+        """The text of the key's file; its length always differs from that of a key itself."""
         text = f"transit 1 {self.place} {self.version}\n".encode()
         return text if len(text) != _SEED_BYTES else text + b"\n"
 
     @classmethod
     def parse(cls, text: bytes) -> Elsewhere | None:
-        """Return what the file of a key says; None where it is the key itself, or damaged."""
+        """Return the location in the file of a key; None if the file has the key itself, or is damaged."""
         words = text.split()
         if len(text) == _SEED_BYTES or len(words) != 4 or words[:2] != [b"transit", b"1"]:
             return None
@@ -78,29 +78,34 @@ class Elsewhere(NamedTuple):
 
 
 class Keyring:
-    """The private keys in one folder: 32 raw bytes a file, 0600, named by their key id; or where else the key is."""
+    """The private keys in one folder: a file for each, with mode 0600 and named by key id.
+
+    A file has the 32 raw bytes of the key, or the location of the key at a target.
+    """
 
     def __init__(self, folder: str, *, others: bool = False) -> None:
-        """Take the folder; `others` says that the ledger is shared with machines that have keys of their own."""
+        """Use a folder; `others` means that the ledger is shared with machines that have their own keys."""
         self._folder = self.folder = folder
         self.others = others
         self.transit: Callable[[str], Engine] | None = None
-        """Opens the target of a name, for keys that never leave one."""
+        """Opens the target with a given name, for keys that never leave it."""
         self._signers: dict[str, Signer] = {}
 
     def path(self, kid: str) -> str:
-        """Return where the private half of a key is, or would be."""
+        """Return the path of the private half of a key, whether or not it exists."""
         return os.path.join(self._folder, kid)
 
     def holds(self, kid: str) -> bool:
-        """Tell whether the private half of a key is here, or should be: without others, all of them should."""
+        """Return whether the private half of a key is or should be here: if the ledger is not shared, all should be."""
         return not self.others or kid in self._signers or os.path.lexists(self.path(kid)) or self.confirm(kid)
 
     def must_be_for(self, known: Collection[str]) -> None:
-        """Check that no other ledger has its keys here; `known` are the ids of all keys that this one ever had.
+        """Check that this folder has no keys of another ledger.
+
+        `known` are the ids of all keys that this ledger ever had.
 
         Raises:
-            IntegrityError: there are keys, and none of them is this ledger's.
+            IntegrityError: the folder has keys, but none of this ledger.
 
         """
         here = key_names(self._folder) if self.others else []
@@ -111,7 +116,9 @@ class Keyring:
             )
 
     def confirm(self, kid: str) -> bool:
-        """Give a key that was made before its ledger its name, now that the ledger knows it; return if there is one.
+        """Rename the file of a key that was made before its ledger, and return whether there is such a key.
+
+        The caller does this once the ledger has recorded the key.
 
         Raises:
             StorageError: the folder cannot be written.
@@ -140,7 +147,7 @@ class Keyring:
         return any(signer.elsewhere is not None for signer in self._signers.values())
 
     def names(self) -> list[str]:
-        """Return the names of all that lies where private keys lie.
+        """Return the names of all files in the folder of the private keys.
 
         Raises:
             IntegrityError: the folder is missing or a link, or cannot be read.
@@ -163,11 +170,11 @@ class Keyring:
             ) from error
 
     def create(self, algorithm: str, *, first: bool = False) -> Signer:
-        """Make a key, write it durably, and return what signs with it.
+        """Make a key, write it durably, and return its signer.
 
         Args:
             algorithm: `EdDSA` (Ed25519, RFC 8037) or `ES256` (P-256, RFC 7518).
-            first: whether its ledger is still to be made; then it is none of the keys here before `confirm`.
+            first: whether the ledger does not exist yet; then the key's file stays hidden until `confirm`.
 
         Raises:
             StorageError: the file cannot be written.
@@ -179,7 +186,7 @@ class Keyring:
                 signer = _signer(algorithm, seed)
             except ValueError:  # not every 32 bytes are a scalar of P-256
                 continue
-            # A key id is typed (`keys revoke KID`), and what begins with a dash would be taken for an option.
+            # Users type key ids (`keys revoke KID`); a leading dash would make one look like an option.
             if not signer.kid.startswith("-"):
                 break
         try:
@@ -190,12 +197,12 @@ class Keyring:
         return signer
 
     def adopt(self, place: str, algorithm: str, known: Collection[str]) -> Signer:
-        """Let a key sign from now on that stays at a target, `TARGET/KEY`, and return what signs with it.
+        """Make a key at a target, `TARGET/KEY`, a signing key from now on, and return its signer.
 
-        It is a version of which the ledger does not know the key id yet (`known`), made there where there is none.
+        It uses a version of the key with a key id that is not in `known`; if there is none, the target makes one.
 
         Raises:
-            ConfigurationError: there is no such target, or the key is none for that algorithm.
+            ConfigurationError: the target does not exist, or the key is not one for that algorithm.
             StorageError: the target is out of reach, or the file cannot be written.
 
         """
@@ -217,12 +224,12 @@ class Keyring:
         return signer
 
     def create_beside(self, kid: str, algorithm: str, known: Collection[str]) -> Signer:
-        """Make a key where another one is: at the same target, or here. Raises as `adopt` and `create` do."""
+        """Make a key in the same location as another one: at its target, or here. Raises like `adopt` and `create`."""
         place = self.elsewhere(kid)
         return self.create(algorithm) if place is None else self.adopt(place, algorithm, known)
 
     def elsewhere(self, kid: str) -> str | None:
-        """Return the target that keeps a key, `TARGET/KEY`; None for one that is here, or missing."""
+        """Return the target that keeps a key, `TARGET/KEY`; None for a key that is here, or missing."""
         try:
             where = Elsewhere.parse(self._read(kid))
         except (OSError, JitidError):
@@ -230,7 +237,7 @@ class Keyring:
         return None if where is None else where.place
 
     def load(self, kid: str, algorithm: str, public: bytes) -> Signer:
-        """Return what signs with a key that the ledger knows.
+        """Return the signer of a key that the ledger knows.
 
         Raises:
             IntegrityError: the file is missing, readable by others, a link, or not the key that the ledger knows.
@@ -266,7 +273,7 @@ class Keyring:
         return signer
 
     def give(self, other: Keyring, kid: str, algorithm: str, public: bytes) -> None:
-        """Let another keyring have a private key, durably and with mode 0600. Raises as `load` and `create` do."""
+        """Copy a private key to another keyring, durably and with mode 0600. Raises like `load` and `create`."""
         self.load(kid, algorithm, public)
         try:
             write_private(other.path(kid), self._read(kid))
@@ -288,7 +295,7 @@ class Keyring:
     def _read(self, kid: str) -> bytes:
         path = self.path(kid)
         check_private(path, "the signing key")
-        # A named pipe in its place would be waited for.
+        # Without O_NONBLOCK, opening a named pipe in its place would block.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             return os.read(descriptor, _MOST_BYTES)
@@ -318,9 +325,9 @@ class Keyring:
 
 
 def key_names(folder: str) -> list[str]:
-    """Return the names of the private keys in a folder; none where there is no folder.
+    """Return the names of the private keys in a folder; an empty list if the folder does not exist.
 
-    What is hidden there is no key: it is being written, or its ledger was never made.
+    A hidden file does not count as a key: it is incomplete, or its ledger was never made.
     """
     try:
         return [name for name in os.listdir(folder) if not name.startswith(".")]

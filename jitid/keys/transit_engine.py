@@ -1,4 +1,4 @@
-"""An engine elsewhere that keeps private keys and signs with them."""
+"""An external engine that keeps private keys and signs with them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ class Version(NamedTuple):
 
     number: int
     public: bytes
-    """As the ledger keeps it: 32 raw bytes, or an uncompressed point."""
+    """In the form of the ledger: 32 raw bytes, or an uncompressed point."""
 
 
 class Engine(NamedTuple):
-    """What the keyring needs of such an engine; `Transit` of a target of OpenBao supplies it."""
+    """The functions of an engine that the keyring needs; `Transit` of a target of OpenBao supplies them."""
 
     choose: Callable[[str, str, Callable[[bytes], bool]], Version]
-    """Returns the newest version of a key that is not taken: name, algorithm, what is taken."""
+    """Returns the newest unused version of a key. Arguments: name, algorithm, a test whether a public key is used."""
     sign: Callable[[str, int, str, bytes, Sequence[bytes]], list[bytes]]
-    """Returns the signature of each message: name and version of the key, algorithm, public key, messages."""
+    """Returns the signature of each message. Arguments: key name and version, algorithm, public key, messages."""

@@ -1,1 +1,1 @@
-"""The ledger: what was issued, to whom, for what, and what became of it; never the secret."""
+"""The ledger: issued credentials with holder, purpose and outcome, and the audit log; it never stores a secret."""

@@ -1,4 +1,4 @@
-"""A ledger as an operation uses it that accepts the clock: its looks change nothing, its first write accepts."""
+"""A ledger for an operation that accepts the clock: its views change nothing, its first write accepts the clock."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
 
 
 class AcceptingLedger:
-    """The same ledger for one operation, or for all of one command.
+    """The same ledger for one operation, or for a whole command.
 
-    An operation looks before it writes, and a dry run only looks. So the clock is accepted by the transaction that
-    writes. Until then every look judges by the time mark: what expired by it is recorded as expired before the mark
-    is lowered, so a look shows what lives after that.
+    An operation reads before it writes, and a dry run only reads. So the transaction that writes accepts the clock.
+    Until then each view judges by the time mark. Credentials that have expired by the mark are recorded as expired
+    before the mark is lowered, so a view shows the credentials that are live afterwards.
     """
 
     def __init__(self, ledger: Ledger, *, owns: bool = False) -> None:
-        """Args: `owns` tells whether closing it closes the ledger; else others go on to use that."""
+        """Args: `owns` makes `close` close the underlying ledger; without it, others continue to use that ledger."""
         self._ledger = ledger
         self._owns = owns
 
     @property
     def names(self) -> Names:
-        """What the first use fixed."""
+        """The ledger's UUID, issuer names and trust domain."""
         return self._ledger.names
 
     def foresees(self, *, quick: Callable[[], bool]) -> bool:  # noqa: ARG002 - of the ledger's protocol
-        """Return False: the time of a look is not that of the transaction which accepts the clock."""
+        """Return False: a view's time differs from the time of the transaction that accepts the clock."""
         return False
 
     def condition(self) -> Condition:
-        """Return what tells how the ledger itself is; asking changes nothing."""
+        """Return the object that reports the state of the ledger itself. It changes nothing."""
         return self._ledger.condition()
 
     def read(self, *, by_mark: bool = True) -> AbstractContextManager[View]:  # noqa: ARG002 - always by the mark
@@ -62,7 +62,7 @@ class AcceptingLedger:
         return self._ledger.write(accept_clock=True, facts=facts, by=by, told=told, shared=shared)
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
-        """Return the same ledger, whose events name another caller and state these facts."""
+        """Return the same ledger for the caller `by`; its events also get the members `facts`."""
         from jitid.ledger.attribution import ActingLedger
 
         return ActingLedger(self, by, facts)

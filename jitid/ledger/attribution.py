@@ -1,4 +1,4 @@
-"""A ledger as one caller writes to it: every event says who that is, and what else is to be told of them."""
+"""A ledger for one caller: each event names the caller and has further facts about the caller."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ if TYPE_CHECKING:
 
 
 class ActingLedger:
-    """The same ledger, acting for somebody; closing it leaves the ledger open, which others use."""
+    """The same ledger for one caller. Closing it leaves the underlying ledger open, which others use."""
 
     def __init__(self, ledger: Ledger, by: str, facts: Mapping[str, Any]) -> None:
         self._ledger = ledger
         self._by = by
         self._facts = facts
         self.check: Callable[[Transaction], None] | None = None
-        """Is asked at the beginning of each transaction until one is committed. It raises what stops the change."""
+        """The check at the beginning of each transaction until one is committed.
+
+        It raises an error to stop the change.
+        """
 
     @property
     def names(self) -> Names:
-        """What the first use fixed."""
+        """The ledger's UUID, issuer names and trust domain."""
         return self._ledger.names
 
     def foresees(self, *, quick: Callable[[], bool]) -> bool:
@@ -35,7 +38,7 @@ class ActingLedger:
         return self._ledger.foresees(quick=quick)
 
     def condition(self) -> Condition:
-        """Return what tells how the ledger itself is; asking changes nothing."""
+        """Return the object that reports the state of the ledger itself. It changes nothing."""
         return self._ledger.condition()
 
     def read(self, *, by_mark: bool = False) -> AbstractContextManager[View]:
@@ -43,7 +46,7 @@ class ActingLedger:
         return self._ledger.read(by_mark=by_mark)
 
     def glance(self) -> AbstractContextManager[View]:
-        """Open a view for a few questions."""
+        """Open a view for a few lookups."""
         return self._ledger.glance()
 
     def write(
@@ -55,7 +58,7 @@ class ActingLedger:
         told: Mapping[str, Any] = MappingProxyType({}),
         shared: bool = False,
     ) -> AbstractContextManager[Transaction]:
-        """Open a transaction, by whom this acts for unless another is named."""
+        """Open a transaction for this caller, or for `by` if it is given."""
         opened = self._ledger.write(
             accept_clock=accept_clock,
             facts=facts,
@@ -72,11 +75,11 @@ class ActingLedger:
         with opened as transaction:
             check(transaction)
             yield transaction
-        # What follows belongs to what was done: it may have ended what its caller came with.
+        # Later transactions belong to the same operation, which may have ended the caller's own credential.
         self.check = None
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
-        """Return the ledger as somebody else writes to it."""
+        """Return the ledger for another caller."""
         return ActingLedger(self._ledger, by, facts)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The chains of a ledger are closed, and the next ones opened: when it begins, and when it has moved."""
+"""Epochs of audit chains: all chains are closed and new ones opened when a ledger is copied or changes its issuer."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from jitid.model.chain import Chain, following
 def open_epoch(
     db: Any, ledger: str, chains: list[Chain], count: int, now: int, *, counted: bool
 ) -> list[Chain]:
-    """Close all chains, and open the next ones; return what the ledger has then.
+    """Close all chains and open those of the next epoch; return all chains of the ledger.
 
     Args:
-        db: the connection, in a transaction that has all chains for itself.
+        db: the connection, in a transaction that holds all chains.
         ledger: the UUID of the ledger.
-        chains: those that it has.
-        count: how many are opened: so many writers need not wait for each other.
+        chains: the current chains.
+        count: the number of new chains: that many writers need not wait for each other.
         now: seconds since the epoch.
-        counted: whether the rows of open chains tell how far they have come, or the events themselves do.
+        counted: whether the rows of open chains store the length; otherwise it follows from the events.
 
     """
     closed = [chain._replace(closed=True) for chain in chains]

@@ -1,4 +1,4 @@
-"""What every ledger answers."""
+"""The protocol that each ledger implements."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Ledger(Protocol):
-    """Where everything that was issued is remembered."""
+    """The store of all issued credentials and of the audit log."""
 
     @property
     def names(self) -> Names:
-        """What the first use fixed."""
+        """The ledger's UUID, issuer names and trust domain."""
 
     def foresees(self, *, quick: Callable[[], bool]) -> bool:
         """Return whether to plan in a snapshot before taking the write lock, so that others wait less for the lock.
@@ -28,25 +28,25 @@ class Ledger(Protocol):
         """
 
     def condition(self) -> Condition:
-        """Return what tells how the ledger itself is; asking changes nothing."""
+        """Return the object that reports the state of the ledger itself. It changes nothing."""
 
     def read(self, *, by_mark: bool = False) -> AbstractContextManager[View]:
         """Open a consistent view.
 
-        With `by_mark`, the view judges by the time mark where the clock is more than a day behind it. That is for a
-        ledger that no verifier asks, and for the looks of an operation that accepts the clock: what expired by the
-        mark is recorded as expired before the mark is lowered.
+        With `by_mark`, the view judges by the time mark if the clock is more than a day behind it. Use it for a ledger
+        that no verifier queries, and for the views of an operation that accepts the clock. Such an operation records
+        credentials that have expired by the mark as expired before it lowers the mark.
 
         Raises:
-            StorageError: the ledger is busy or out of reach.
-            ClockError: the clock is more than a day behind the ledger's time mark, without `by_mark`. A look judges by
-                the mark, and the mark does not advance while nobody writes: credentials that have expired since would
-                be accepted.
+            StorageError: the ledger is busy or cannot be reached.
+            ClockError: the clock is more than a day behind the ledger's time mark, without `by_mark`. A view judges by
+                the mark, and without writers the mark does not advance. The view would accept credentials that have
+                expired since.
 
         """
 
     def glance(self) -> AbstractContextManager[View]:
-        """Open a view as `read` does, where little is asked and much of that may be known already."""
+        """Open a view as `read` does, for a few lookups whose answers may be cached."""
 
     def write(
         self,
@@ -57,25 +57,25 @@ class Ledger(Protocol):
         told: Mapping[str, Any] = MappingProxyType({}),
         shared: bool = False,
     ) -> AbstractContextManager[Transaction]:
-        """Open a transaction; leaving the block commits it durably, an exception undoes it.
+        """Open a transaction; leaving the block commits it durably, an exception rolls it back.
 
-        Before anything else it records the end of some that have expired or were superseded; `facts` are what else
-        those events say. Every event of the transaction is by `by` (None: whoever opened the ledger) and says what
-        is `told` besides. One that is `shared` only adds, with a single event, and may run beside others where the
-        ledger can do that.
+        It first records the end of some credentials that have expired or were superseded; these events also get the
+        members `facts`. Each event of the transaction names `by` as the caller (None: the login that opened the
+        ledger) and gets the members `told`. A `shared` transaction only adds rows, with a single event. It can run at
+        the same time as others if the ledger supports that.
 
         Raises:
-            ConflictError: it has to be done again, perhaps not shared (`retry.change` does so).
-            StorageError: the ledger is busy, full, read-only or out of reach.
+            ConflictError: the transaction must be repeated, perhaps without `shared` (`retry.change` does so).
+            StorageError: the ledger is busy, full, read-only, or cannot be reached.
             ClockError: the clock has jumped by more than a day, and `accept_clock` was not given.
 
         """
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
-        """Return the same ledger as `by` writes to it: each event says these facts besides its own."""
+        """Return the same ledger for the caller `by`; its events also get the members `facts`."""
 
     def close(self) -> None:
-        """Release it."""
+        """Release the ledger."""
 
 
 Look: TypeAlias = "Callable[[], AbstractContextManager[View]]"

@@ -1,4 +1,4 @@
-"""A ledger's rows on their way to another database: in the order of their keys, in pieces, and compared at the end."""
+"""The rows of a ledger for a copy to another database: read in key order, written in batches, compared at the end."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from jitid.model.event import Head
 from jitid.model.ledger_rows import Names
 
 OWN = frozenset({"setting", "chain", "clock_mark", "schema_version"})
-"""Tables that each database has its own way with; what is copied of them, the target writes itself."""
+"""Tables that are not copied row by row: each database has its own, and the target writes the copied parts itself."""
 
 _AT_ONCE = 20_000
-"""Rows that are committed together: so many are read again at most after a copy was broken off."""
+"""Rows per commit. After an interruption, at most this number of rows is read again."""
 
 
 class CopiedTable(NamedTuple):
-    """A table as it is read and written here."""
+    """A table to copy, with its columns and its primary key."""
 
     name: str
     columns: tuple[str, ...]
     key: tuple[str, ...]
 
     def query(self, *, after: bool) -> str:
-        """Return the query for its rows in the order of their key; `after` one that follows those that are bound."""
+        """Return the query for the rows in key order; with `after`, only for rows after the key that is bound."""
         order = ", ".join(f'"{name}"' for name in self.key)
         marks = ", ".join(["?"] * len(self.key))
         where = f" WHERE ({order}) > ({marks})" if after else ""
@@ -40,14 +40,14 @@ class CopiedTable(NamedTuple):
 
     @property
     def last(self) -> str:
-        """The query for the key of its last row."""
+        """The query for the key of the last row."""
         order = ", ".join(f'"{name}"' for name in self.key)
         falling = ", ".join(f'"{name}" DESC' for name in self.key)
         return f"SELECT {order} FROM {self.name} ORDER BY {falling} LIMIT 1"
 
     @property
     def into(self) -> str:
-        """What an insertion names."""
+        """The table and the columns of an INSERT."""
         return f"{self.name} ({self._list()})"
 
     def _list(self) -> str:
@@ -58,24 +58,24 @@ class CopyStore(Protocol):
     """A database with a ledger's tables."""
 
     def tables(self) -> dict[str, CopiedTable]:
-        """Return the tables that are copied row by row, each after those that its rows refer to."""
+        """Return the tables that are copied row by row; each follows the tables that its rows refer to."""
 
     def rows(self, table: CopiedTable, after: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:
-        """Yield rows in the order of their key: all, or those that follow a key."""
+        """Yield rows in key order: all rows, or only rows after the key `after`."""
 
 
 class Stage(Enum):
-    """How far a copy had come when it was broken off."""
+    """The progress of a copy that was interrupted."""
 
     NEW = "new"
-    """There was none, or one of another state of the ledger."""
+    """There was no copy, or a copy of another state of the ledger."""
     PARTIAL = "partial"
     COMPLETE = "complete"
-    """All that is left is to publish it."""
+    """Only publishing is left."""
 
 
 class CopySource(CopyStore, Protocol):
-    """The ledger that is copied. From the beginning of its `with` block to the end nobody else writes to it."""
+    """The ledger that is copied. No other process writes to it during the `with` block."""
 
     kind: str
     """`sqlite` or `postgresql`."""
@@ -89,24 +89,27 @@ class CopySource(CopyStore, Protocol):
 
     @property
     def snapshot(self) -> View:
-        """What is copied."""
+        """The view that is copied."""
 
     def head_now(self) -> Head:
-        """Return the audit head as it is by now: another than the snapshot's, if somebody has written after all."""
+        """Return the current audit head. It differs from the snapshot's if another process has written."""
 
     def seal(self, seal: Seal, by: str) -> None:
-        """Seal the ledger, so that its copy alone is live; durable when this returns. Nobody has written meanwhile."""
+        """Seal the ledger, so that only its copy is live; durable when this returns.
+
+        The caller must have checked with `head_now` that no other process has written.
+        """
 
 
 class CopyTarget(CopyStore, Protocol):
-    """Where a ledger is copied to; until it is published, nobody takes it for one.
+    """The place that a ledger is copied to. Before it is published, jitid does not use it as a ledger.
 
-    Leaving its `with` block without having published it leaves what was copied for the next attempt.
+    Leaving its `with` block without publishing keeps the copied rows for the next attempt.
     """
 
     kind: str
     place: str
-    """What it is called in what the ledger says of its copy: a path or an address, without any password."""
+    """The path or address in the ledger's record of the copy, without any password."""
 
     def __enter__(self) -> Self: ...
 
@@ -115,45 +118,45 @@ class CopyTarget(CopyStore, Protocol):
     ) -> None: ...
 
     def begin(self, names: Names, mark: str, chains: Sequence[Chain], now: int) -> Stage:
-        """Begin a copy, or go on with one of the same `mark`.
+        """Begin a copy, or continue a copy with the same `mark`.
 
         Raises:
-            UsageError: there is something there that is no copy.
-            BusyError: somebody else is copying to that place.
-            ClockError: its clock is behind `now`, so that what is dead would live again there.
+            UsageError: the place has other content already.
+            BusyError: another process is copying to that place.
+            ClockError: the target's clock is behind `now`, so that expired credentials would be valid again there.
 
         """
 
     def last(self, table: CopiedTable) -> Sequence[Any] | None:
-        """Return the key of the last row that is there."""
+        """Return the key of the last row that was copied."""
 
     def load(self, table: CopiedTable, rows: Sequence[Sequence[Any]]) -> None:
-        """Put rows there, all of them or none."""
+        """Insert rows, all or none."""
 
     def index(self) -> None:
-        """Complete what the tables have besides their rows."""
+        """Build the indexes of the tables."""
 
     def open(self, by: str) -> Transaction:
-        """Close all audit chains, open those that the ledger goes on with, and return what appends to them."""
+        """Close all audit chains, open those of the next epoch, and return a transaction that appends to them."""
 
     def complete(self) -> None:
-        """Commit what `open` began, so that all that is left is to publish it; durable when this returns."""
+        """Commit the transaction of `open`; durable when this returns. Only publishing is left then."""
 
     def publish(self) -> None:
-        """Make what is complete a ledger at once."""
+        """Make the complete copy a ledger, in one step."""
 
 
 class Copied(NamedTuple):
-    """A table that was copied."""
+    """A copied table."""
 
     table: str
     rows: int
     digest: str
-    """SHA-256 over its rows."""
+    """The SHA-256 digest of its rows."""
 
 
 def shared(source: CopyStore, target: CopyStore) -> list[tuple[CopiedTable, CopiedTable]]:
-    """Return the tables of both. Raises IntegrityError where they do not have the same."""
+    """Return the tables of source and target in pairs. Raises IntegrityError if the two have different tables."""
     ours, theirs = source.tables(), target.tables()
     if ours.keys() != theirs.keys() or any(
         (set(table.columns), table.key) != (set(theirs[name].columns), theirs[name].key)
@@ -162,14 +165,14 @@ def shared(source: CopyStore, target: CopyStore) -> list[tuple[CopiedTable, Copi
         raise IntegrityError(
             "the two ledgers do not have the same tables", "see what jitid doctor says of their schemas"
         )
-    # The columns of one stand in the order of the other's.
+    # Both read the columns in the same order.
     return [(table, theirs[name]._replace(columns=table.columns)) for name, table in ours.items()]
 
 
 def carry(
     source: CopyStore, target: CopyTarget, pairs: Sequence[tuple[CopiedTable, CopiedTable]]
 ) -> Iterator[tuple[str, int]]:
-    """Copy what is not there yet; yield the name of a table with the number of rows that have come."""
+    """Copy the rows that the target lacks; yield the name of the table and the number of rows after each batch."""
     for ours, theirs in pairs:
         rows = source.rows(ours, target.last(theirs))
         while chunk := list(islice(rows, _AT_ONCE)):
@@ -180,10 +183,10 @@ def carry(
 def compare(
     source: CopyStore, target: CopyStore, pairs: Sequence[tuple[CopiedTable, CopiedTable]]
 ) -> Iterator[Copied]:
-    """Yield each table with the number and the digest of its rows, after comparing them.
+    """Compare the tables; yield each with the number and the digest of its rows.
 
     Raises:
-        IntegrityError: something did not arrive as it is.
+        IntegrityError: the rows of a table differ.
 
     """
     for ours, theirs in pairs:
@@ -200,13 +203,13 @@ def _digest(rows: Iterator[tuple[Any, ...]]) -> tuple[int, str]:
     count, digest = 0, sha256()
     while chunk := list(islice(rows, _AT_ONCE)):
         count += len(chunk)
-        # As Python writes them: numbers, texts, bytes and nothing cannot be taken for each other.
+        # In Python's notation, numbers, texts, bytes and NULL differ from each other.
         digest.update("\n".join(map(repr, map(tuple, chunk))).encode() + b"\n")
     return count, digest.hexdigest()
 
 
 def in_order(tables: Mapping[str, CopiedTable], references: Mapping[str, set[str]]) -> dict[str, CopiedTable]:
-    """Return tables in an order in which each stands after those that it refers to."""
+    """Return the tables sorted so that each follows the tables that it refers to."""
     done: dict[str, CopiedTable] = {}
     while len(done) < len(tables):
         free = [

@@ -1,4 +1,7 @@
-"""Ends what rests on a line without a live head. Verification refuses it already; lists and targets read its rows."""
+"""The live credentials that rest on a line without a live head.
+
+Verification refuses them already. They are recorded as ended for lists and targets, which read their rows.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ Only then can a descendant outlive the line: nothing gets a longer lifetime than
 
 
 class Resting(NamedTuple):
-    """A live credential whose line, or a line that it rests on, has no head."""
+    """A live credential that belongs to a line without a head, or rests on one."""
 
     key: int
     jti: bytes
@@ -42,7 +45,7 @@ def on_lines(db: Any, lines: Collection[int], now: int) -> list[Resting]:
     if delegated:
         count = select.doom(db, delegated)
         rows += db.execute(f"{_LIVE_OF.format(select.doomed_credentials(count))} AND {live}")
-    # A set: what rests on the lower one of two given lines also rests on the upper one.
+    # A set: a credential that rests on the lower of two given lines also rests on the upper one.
     return sorted({Resting(*row) for row in rows})
 
 

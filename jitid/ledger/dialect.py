@@ -1,4 +1,4 @@
-"""Where the SQL of SQLite and PostgreSQL must differ: named pieces, and what a connection of each does with them."""
+"""The pieces of SQL that differ between SQLite and PostgreSQL, and how a connection uses them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class Dialect:
     """The pieces as SQLite has them."""
 
     rebuilds_indexes = True
-    """Whether ending a large part of a ledger is quicker without the indexes on the living."""
+    """Whether ending a large part of a ledger is faster without the indexes on live credentials."""
     told = "(SELECT seq, CAST(body AS TEXT) AS told FROM audit_event) AS events"
     """The audit events with their documents; a blob would be read as JSON of another form."""
     ordered_key = " WITHOUT ROWID"
-    """Behind the columns of a temporary table that is to be kept in the order of its key."""
+    """The SQL after the columns of a temporary table that keeps its rows in the order of the key."""
 
     def member(self, *names: str) -> str:
         """Return the expression of a member of an event (`told`); of several the JSON array."""
@@ -32,16 +32,16 @@ class Dialect:
         return f"SELECT value FROM json_each(:{name})"
 
     def fenced(self, query: str) -> str:
-        """Return a table whose columns are reckoned once a row, and not wherever they are named."""
+        """Return the query as a table whose columns are computed once per row, not once per use."""
         return f"({query} LIMIT -1)"
 
     def joined_bytes(self, expression: str, order: str) -> str:  # noqa: ARG002 - PostgreSQL's needs to be told it
         """Return the aggregate that joins bytes, in the order of a column in which the rows lie; NULL adds nothing."""
-        # `ORDER BY` would sort what is in its order already. Text and bytes are the same to it.
+        # The rows are in order already, and `ORDER BY` would sort them again. SQLite joins text and bytes alike.
         return f"CAST(group_concat({expression}, '') AS BLOB)"
 
     def joined(self, db: Any, asked: str, values: Mapping[str, Any]) -> Iterable[tuple[int, int]]:
-        """Return for each `asked` of a query the first `seq` and the sum of `n`, in the order of the former."""
+        """Return the first `seq` and the sum of `n` for each value of the query's column `asked`, ordered by `seq`."""
         # GROUP BY would sort, in a gigabyte of memory for 1.5 million events.
         db.execute("DROP TABLE IF EXISTS temp.alike")
         db.execute(
@@ -56,9 +56,12 @@ class Dialect:
         return found
 
     def temporaries(self, db: Any, tables: Mapping[str, str]) -> None:
-        """Make empty temporary tables of these names and columns; those that are there have the same columns."""
+        """Create empty temporary tables with these names and columns.
+
+        Existing tables have the same columns and are emptied.
+        """
         for table, columns in tables.items():
-            # Of bytes or text alone, the key is all there is of a row: it need not be kept twice.
+            # Such a row is only its key; a table with row ids would store the key twice.
             ordered = " WITHOUT ROWID" if columns.endswith((" BLOB PRIMARY KEY", " TEXT PRIMARY KEY")) else ""
             db.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({columns}){ordered}")
             db.execute(f"DELETE FROM {table}")
@@ -68,7 +71,7 @@ class Dialect:
         db.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?)", ((value,) for value in values))
 
     def counted(self, db: Any, table: str) -> None:
-        """Let the planner know how long a temporary table is by now."""
+        """Update the planner's statistics of a temporary table, where the database needs that."""
 
     @contextmanager
     def by_index(self, db: Any) -> Iterator[None]:  # noqa: ARG002 - PostgreSQL's dialect executes settings on it

@@ -1,4 +1,4 @@
-"""The audit log of a ledger that speaks SQL, and the rows that its events account for."""
+"""The audit log of an SQL ledger, and the rows that its events account for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jitid.model.ledger_rows import Names
 
 
 class SqlAuditLog:
-    """Reads the audit log within one consistent view."""
+    """The audit log within one consistent view."""
 
     def __init__(self, db: Any, names: Names) -> None:
         self.db = db
@@ -21,14 +21,14 @@ class SqlAuditLog:
 
     @property
     def names(self) -> Names:
-        """What the ledger is called in this view."""
+        """The ledger's UUID, issuer names and trust domain in this view."""
         return self._names
 
     def _one(self, sql: str, **values: Any) -> Any:
         return self.db.execute(sql, values).fetchone()
 
     def _stream(self, sql: str, **values: Any) -> Iterator[Any]:
-        """Return rows of which there may be more than fit into memory."""
+        """Return the rows of a query, which may be more than fit into memory."""
         return dialect_of(self.db).stream(self.db, sql, values)
 
     def event(self, seq: int) -> Event | None:
@@ -46,11 +46,11 @@ class SqlAuditLog:
         return rows
 
     def head(self) -> Head:
-        """Return the last link of the audit chain; of several the head over all."""
+        """Return the last link of the only audit chain, or the head over several chains."""
         return head_of(self.chains())
 
     def chains(self) -> list[Chain]:
-        """Return the audit chains, in their order. Raises IntegrityError for what are none."""
+        """Return the audit chains in the order of their ids. Raises IntegrityError if their rows are invalid."""
         rows = self.db.execute(
             "SELECT id, epoch, start, stride, length, hash, closed_at FROM chain ORDER BY id"
         ).fetchall()
@@ -90,19 +90,19 @@ class SqlAuditLog:
         return chain
 
     def settled(self) -> int:
-        """Return the number up to which every event is there; a later one may still get company before it."""
+        """Return the number up to which no event is missing; later numbers may still have gaps."""
         return settled(self.chains())
 
 
 def by_event(db: Any, prefix: str = "") -> str:
-    """Return what sorts rows by the events that they belong to; `prefix` names their table: `c.`."""
-    # With a single chain that is the order of their own numbers, in which they lie.
+    """Return the columns that sort rows by their events; `prefix` names the table: `c.`."""
+    # With a single chain, the order of events is the order of the rows' own numbers, in which they are stored.
     (chains,) = db.execute("SELECT count(*) FROM chain").fetchone()
     return f"{prefix}id" if chains == 1 else f"{prefix}event, {prefix}id"
 
 
 def spared(without: str, identity: str = "c.identity") -> str:
-    """Return the condition that an identity does not stand in a table; without a table one that always holds."""
+    """Return the condition that an identity is not in the table `without`; without a table, it always holds."""
     if not without:
         return "1 = 1"
     return f"NOT EXISTS (SELECT 1 FROM {without} w WHERE w.identity = {identity})"

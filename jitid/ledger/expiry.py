@@ -1,4 +1,4 @@
-"""Recording what has expired, so that a clock that is set back makes nothing valid again."""
+"""Recording of expired credentials, so that a clock that is set back makes none of them valid again."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _LAPSED = "the credential that it was made from expired early or was abandoned"
 
 
 def close_due(transaction: Transaction, limit: int, facts: Mapping[str, Any] = MappingProxyType({})) -> int:
-    """Record the end of what has expired or was superseded: at most `limit` of each, an event for each sort.
+    """Record the end of credentials that have expired or were superseded: at most `limit` of each, an event for each.
 
-    `facts` are what else the events say.
+    `facts` are further members of the events.
     """
     transaction.alone()
     # ORDER BY makes PostgreSQL use the index: without it, the planner prefers to scan the table.
@@ -47,7 +47,7 @@ def close_due(transaction: Transaction, limit: int, facts: Mapping[str, Any] = M
 
 
 def close_lines(transaction: Transaction, limit: int) -> int:
-    """Record that renewed lines have expired, at most `limit` of them, and end what rests on them.
+    """Record that renewed lines have expired, at most `limit` of them, and end the credentials that rest on them.
 
     Returns the number of lines.
     """
@@ -118,9 +118,9 @@ def lapse(transaction: Transaction, lines: Collection[int], facts: Mapping[str, 
 def keep_honoured(
     transaction: Transaction, seq: int, credentials: int, ended_at: int, expires_at: int
 ) -> None:
-    """Record what an event ended that verifiers which do not ask the ledger still take."""
+    """Record signed credentials that an event ended before their expiry: offline verifiers still accept them."""
     transaction.db.execute(
-        # Whatever an edited ledger says of an event that is still to come, it keeps nobody from ending something.
+        # An edited ledger may contain a row for an event that is still to come. It must not block a revocation.
         """INSERT INTO honoured VALUES (:seq, :credentials, :ended_at, :expires_at) ON CONFLICT (event) DO UPDATE
            SET credentials = excluded.credentials, ended_at = excluded.ended_at,
                expires_at = excluded.expires_at""",
@@ -129,7 +129,7 @@ def keep_honoured(
 
 
 def close_approvals(transaction: Transaction) -> None:
-    """Record the end of requests for approval that have expired, and drop the words that have."""
+    """Record expired requests for approval as ended, and delete approvals of groups that have expired."""
     from jitid.model.approval import ApprovalState
 
     transaction.alone()
@@ -138,7 +138,7 @@ def close_approvals(transaction: Transaction) -> None:
             WHERE ended_at IS NULL AND expires_at <= :now""",
         {"state": ApprovalState.EXPIRED.value, "event": transaction.next_seq(), "now": transaction.now},
     )
-    # They are as if nothing had been said; the audit log has what was.
+    # The group counts as undecided again; the audit log keeps the expired decision.
     transaction.db.execute(
         """UPDATE approval_group SET approver = NULL, proof = NULL, granted = NULL, decided_at = NULL,
                   expires_at = NULL, event = NULL
@@ -176,7 +176,7 @@ def has_lines_over(view: View) -> bool:
 
 
 def record(ledger: Ledger) -> None:
-    """Record every renewed line that has expired, and end what rests on it.
+    """Record every renewed line that has expired, and end the credentials that rest on it.
 
     Each write transaction does this for some lines. Callers of this function must not depend on another writer.
     """

@@ -1,4 +1,4 @@
-"""What was answered to a request that may come again, since its answer may be lost."""
+"""Recorded answers to requests with an idempotency key: a caller repeats a request whose answer was lost."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
 
 REMEMBERED = 86_400
-"""Seconds for which a key is known again."""
+"""Seconds that an idempotency key is kept."""
 
 
 ISSUED, RENEWED, GRANTED = "issue", "renew", "access"
-"""What an answer had: credentials, the successor of one, or access."""
+"""The kinds of answers: new credentials, the successor of a credential, or access."""
 
 
 class Answered(NamedTuple):
-    """What a request came to under the key that its caller gave it."""
+    """The recorded answer to a request with an idempotency key."""
 
     digest: bytes
-    """SHA-256 of the operation: under the same key there is no other."""
+    """The SHA-256 digest of the operation; each key belongs to one operation."""
     sort: str
     """`issue`, `renew` or `access`."""
     first: bytes
     """The 16 bytes of the first `jti`, or of the access credential."""
     last: bytes
-    """Those of the last `jti`: what one transaction makes follows one another."""
+    """The 16 bytes of the last one; the credentials of one transaction have ascending numbers between the two."""
 
 
 class IdempotencyStore:
-    """The answers that a durable change of a ledger that speaks SQL remembers."""
+    """The recorded answers of an SQL ledger, by caller and idempotency key."""
 
     def __init__(self, view: View) -> None:
         self._db = view.db
         self._now = view.now
 
     def answered(self) -> Iterator[tuple[str, str, Answered, int]]:
-        """Yield every answer that is remembered: the caller, their key, the answer, and its time."""
+        """Yield each recorded answer: the caller, the key, the answer, and its time."""
         for caller, key, *row, at in self._db.execute(
             "SELECT caller, key, digest, sort, first, last, at FROM idempotency WHERE at > :since",
             {"since": self._now - REMEMBERED},
@@ -48,7 +48,7 @@ class IdempotencyStore:
             yield caller, key, Answered(*row), at
 
     def find(self, caller: str, key: str) -> Answered | None:
-        """Return what was answered to a caller under a key, for a day."""
+        """Return the answer to a caller under a key, if it is less than a day old."""
         row = self._db.execute(
             """SELECT digest, sort, first, last FROM idempotency
                 WHERE caller = :caller AND key = :key AND at > :since""",
@@ -57,7 +57,7 @@ class IdempotencyStore:
         return None if row is None else Answered(*row)
 
     def remember(self, caller: str, key: str, answered: Answered) -> bool:
-        """Remember an answer; return False if somebody else has answered under this key meanwhile."""
+        """Record an answer; return False if another request has recorded one under this key meanwhile."""
         self._db.execute("DELETE FROM idempotency WHERE at <= :since", {"since": self._now - REMEMBERED})
         done = self._db.execute(
             """INSERT INTO idempotency (caller, key, digest, sort, first, last, at)
@@ -67,13 +67,13 @@ class IdempotencyStore:
         return bool(done.rowcount == 1)
 
     def forget(self, caller: str, key: str) -> None:
-        """Forget an answer that another takes the place of."""
+        """Delete an answer, because another one replaces it."""
         self._db.execute(
             "DELETE FROM idempotency WHERE caller = :caller AND key = :key", {"caller": caller, "key": key}
         )
 
     def made(self, answered: Answered) -> list[bytes]:
-        """Return the identities (16 bytes each) that an answer gave credentials to."""
+        """Return the identities (16 bytes each) that received the credentials of an answer."""
         rows = self._db.execute(
             """SELECT i.uid FROM credential c CROSS JOIN identity i
                 WHERE c.id >= (SELECT id FROM credential WHERE jti = :first)
@@ -85,5 +85,5 @@ class IdempotencyStore:
 
 
 def request_digest(caller: str, key: str, digest: bytes, sort: str) -> str:
-    """Return SHA-256 over a request and the key by which its caller may repeat it, as hex: a canonical JSON array."""
+    """Return the SHA-256 over a request and its idempotency key, in hex. The input is a canonical JSON array."""
     return sha256(strict_json.dumps([caller, key, digest.hex(), sort]).encode()).hexdigest()

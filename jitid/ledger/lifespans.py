@@ -1,4 +1,4 @@
-"""What lives how long: durations, what outlived its task or the report of its leak, days of births and deaths."""
+"""How long credentials live: durations, credentials that outlive their task or a leak report, daily issues and ends."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ _DAY = 86_400
 _MANY_DAYS = 100_000
 
 GRANTED = f"(CASE WHEN c.ended_as = 'revoked' THEN c.expires_at ELSE {DEATH} END)"
-"""The same, but for what was revoked: who does that says nothing of how long it was needed, only the grant does."""
+"""When a credential's granted time ends: DEATH, but the expiry if it was revoked.
+
+A revocation does not show how long the credential was needed; only the grant does.
+"""
 LIVED = f"c.issued_at <= :now AND {DEATH} > :now"
-"""The living of a time that may have passed: since then some have ended, which the row tells."""
+"""The condition that a credential was live at `:now`, which may be past: the row records ends since then."""
 _TASK_END = """(CASE WHEN t.ended_at IS NOT NULL AND t.ended_at <= :now AND t.ended_at < t.deadline
     THEN t.ended_at ELSE t.deadline END)"""
 _TASK_IS_OVER = (
@@ -28,7 +31,7 @@ _TASK_IS_OVER = (
 _AGED = f"reported + {FIVE_DAYS} <= :now"
 _YOUNG = f"reported + {FIVE_DAYS} > :now"
 _EXPOSED = "(refused > :now OR unsettled = 1 OR accepted >= reported)"
-"""The ledger or another verifier accepted it, or something made with it, when it was reported or later."""
+"""The ledger or another verifier accepted the secret, or a credential made with it, at the report or later."""
 _LEAKED = {
     "secrets": "1 = 1",
     "valid": "death > :now",
@@ -45,27 +48,27 @@ _LEAKED = {
     "young_dead": f"{_YOUNG} AND death >= reported AND death <= :now",
     "young_valid": f"{_YOUNG} AND death > :now",
 }
-"""Which leaked secrets are counted, by the names of the counts."""
+"""The conditions for counting leaked secrets, by the names of the counts."""
 
 
 class AtOneTime:
-    """A ledger that is asked about one time, which each question has as `:now`."""
+    """Queries about a ledger at one time; each query gets that time as `:now`."""
 
     def __init__(self, db: Any, now: int) -> None:
         self._db = db
         self.now = now
 
     def all(self, sql: str, **values: Any) -> list[Any]:
-        """Return the rows that answer a question."""
+        """Return the rows of a query."""
         rows: list[Any] = self._db.execute(sql, {"now": self.now, **values}).fetchall()
         return rows
 
     def one(self, sql: str, **values: Any) -> Any:
-        """Return the first of them."""
+        """Return the first row of a query."""
         return self.all(sql, **values)[0]
 
     def spread(self, counted: str, **values: Any) -> Spread:
-        """Return how values are spread that a query gives with how often each occurs, by nearest rank."""
+        """Return count, median, 95th percentile and maximum of a query's rows (value, number), by nearest rank."""
         count, p50, p95, longest = self.one(
             f"""WITH counted (value, n) AS ({counted}),
                 running AS (SELECT value, sum(n) OVER (ORDER BY value) AS upto FROM counted WHERE n > 0),
@@ -82,7 +85,7 @@ class AtOneTime:
 def retirement(asked: AtOneTime) -> Retirement:
     """Return how long credentials outlived their tasks."""
     (tasks,) = asked.one(f"SELECT count(*) FROM task t WHERE {_TASK_IS_OVER}")
-    # What outlived its task is rare: only that is grouped.
+    # Few credentials outlive their task: only these are grouped.
     asked.all(
         f"""INSERT INTO measured
             SELECT CASE WHEN death > :now THEN :now ELSE death END - finish,
@@ -101,7 +104,7 @@ def retirement(asked: AtOneTime) -> Retirement:
 
 
 def _latest(first: str, *others: str) -> str:
-    """Return an expression for the latest of some times, of which all but the first may be NULL."""
+    """Return an expression for the latest of several times; all but the first may be NULL."""
     latest = first
     for each in others:
         latest = f"(CASE WHEN {each} > {latest} THEN {each} ELSE {latest} END)"
@@ -109,9 +112,9 @@ def _latest(first: str, *others: str) -> str:
 
 
 def _add_kindred(asked: AtOneTime) -> None:
-    """Let each leaked secret have the facts of its whole identity and of all below it: its holder had all of that.
+    """Give each leaked secret the facts of its identity and all descendants: its holder could use all of them.
 
-    Most have one credential and nothing below: those have their facts already.
+    Most identities have one credential and no descendants: their leaked secrets have these facts already.
     """
     asked.all(
         f"""INSERT INTO kindred
@@ -133,7 +136,7 @@ def _add_kindred(asked: AtOneTime) -> None:
 
 
 def leaks(asked: AtOneTime, since: int) -> tuple[Leaks, dict[int, int]]:
-    """Return what became of leaked secrets, and how many were reported on each day after `since`."""
+    """Return counts and durations of leaked secrets, and the number of reports on each day from `since` on."""
     asked.all(
         f"""INSERT INTO leaked
             SELECT l.credential, l.reported, l.proved, l.closed, {DEATH}, c.identity,
@@ -150,7 +153,7 @@ def leaks(asked: AtOneTime, since: int) -> tuple[Leaks, dict[int, int]]:
     *counts, oldest = asked.one(
         f"SELECT {counted}, :now - min(CASE WHEN death > :now THEN reported END) FROM leaked"
     )
-    # The death of the secret itself is what is measured; who had it may have renewed it, or delegated from it.
+    # Only the end of the secret itself is measured; its holder may have renewed it, or delegated from it.
     living_on, living_on_closed = asked.one(
         f"""WITH RECURSIVE dead (identity, closed) AS (
                 SELECT identity, closed FROM leaked WHERE death <= :now AND proved IS NULL),
@@ -160,7 +163,8 @@ def leaks(asked: AtOneTime, since: int) -> tuple[Leaks, dict[int, int]]:
                                  WHERE c.identity = b.id AND {LIVED})"""
     )
     exposure = asked.spread(
-        # What was dead when it was reported was exposed to nobody who heard of it: counted, it would flatter the rest.
+        # A secret that had ended before its report had no exposure after the report. Counting it would improve the
+        # figures.
         "SELECT death - reported, count(*) FROM leaked WHERE death <= :now AND death >= reported GROUP BY 1"
     )
     verifiers = asked.spread(
@@ -183,11 +187,11 @@ def leaks(asked: AtOneTime, since: int) -> tuple[Leaks, dict[int, int]]:
 
 
 def trend(asked: AtOneTime, since: int, reports: Mapping[int, int]) -> tuple[Day, ...]:
-    """Return the days from the midnight `since` on; `reports` has the leaks of each."""
+    """Return the days from the midnight `since` on; `reports` has the number of leak reports of each day."""
     days = (asked.now - since) // _DAY + 1
     issued, ended, begun = [0] * days, [0] * days, 0
     alive = [0] * days
-    # Both days in one number: what is sorted by one key is sorted faster.
+    # Both days in one number: a sort by one key is faster.
     rows = asked.all(
         f"""SELECT span, count(*)
               FROM (SELECT {_MANY_DAYS} * CASE WHEN issued_at < :since THEN 0

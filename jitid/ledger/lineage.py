@@ -34,21 +34,21 @@ _ABOVE = (
 )
 
 MAX_GROUNDS = 128
-"""The maximum number of credentials that one rests on: what a verification walks is bounded."""
+"""The maximum number of credentials that a credential may rest on. It bounds the walk of a verification."""
 
 HEAD = """coalesce(
         (SELECT h.id FROM credential h
           WHERE h.line = coalesce(b.line, b.id) AND h.ended_at IS NULL AND h.superseded_at IS NULL),
         (SELECT h.id FROM credential h
           WHERE h.id = coalesce(b.line, b.id) AND h.ended_at IS NULL AND h.superseded_at IS NULL))"""
-"""The head of the line of a credential `b`: the one of its line that no renewal has superseded."""
+"""The head of the line of a credential `b`: the credential of the line that no renewal has superseded."""
 
 _STANDING = f"{LIVE} AND c.superseded_at IS NULL AND c.fingerprint IS NOT NULL"
 _RIGHTS = """c.scopes, au.text, c.details, c.expires_at, coalesce(c.may_audience, au.text), c.may_kind,
            c.kind, c.template"""
 
-# A credential rests on the one that it was attached from, and otherwise on the one that its identity was delegated
-# from. Identities from before the ledger recorded that name a parent alone.
+# A credential rests on the credential that it was attached from, or else on the credential that its identity was
+# delegated from. Identities that are older than this record only name a parent.
 _GROUNDS = f"""
     WITH RECURSIVE walk (start, hop, identity, basis, own) AS (
         SELECT c.id, 0, c.identity, c.id, 1 FROM {{given}}
@@ -95,13 +95,13 @@ LIVING = f"""living (identity, own, delegated, until) AS (
                sum(CASE WHEN b.id = b.start THEN 0 ELSE 1 END), max(coalesce(c.superseded_at, c.expires_at))
           FROM below b CROSS JOIN credential c
          WHERE c.identity = b.id AND {LIVE} GROUP BY b.start)"""
-"""A common table after `below`: of each of those identities of which anything lives, how much and until when."""
+"""A common table after `below`: the identities with live credentials in their tree, with numbers and latest end."""
 
 
 def below(identities: str) -> str:
-    """Return a common table `below`: each identity (`start`) that a query gives, with itself and all below it (`id`).
+    """Return a common table `below`: each identity (`start`) of a query, with itself and all its descendants (`id`).
 
-    Through dead intermediates too: every parent edge is walked.
+    It follows every parent edge, so it also finds descendants of ended identities.
     """
     return f"""below (start, id) AS (
         {identities}
@@ -109,13 +109,13 @@ def below(identities: str) -> str:
 
 
 def lineage(db: Any, identity: int) -> list[Ancestor]:
-    """Return the identities above one, the nearest first."""
+    """Return the identities above an identity, the nearest first."""
     rows = db.execute(_ABOVE.format(which="= :identity"), {"identity": identity})
     return [_ancestor(row) for row in rows]
 
 
 def lineages(db: Any) -> dict[int, list[Ancestor]]:
-    """Return the identities above each one in the temporary table `given_identity` that has any."""
+    """Return the identities above each identity in the temporary table `given_identity` that has any."""
     rows = db.execute(_ABOVE.format(which="IN (SELECT identity FROM given_identity)"))
     return {start: [_ancestor(row) for row in own] for start, own in groupby(rows, itemgetter(0))}
 
@@ -126,21 +126,21 @@ def _ancestor(row: Any) -> Ancestor:
 
 
 def grounds(db: Any, credential: int, now: int) -> list[Ground]:
-    """Return what a credential rests on, the nearest first."""
+    """Return the grounds of a credential: the credentials that it rests on, the nearest first."""
     given = "(SELECT * FROM credential WHERE id = :credential) c"
     rows = db.execute(_GROUNDS.format(given=given), {"now": now, "credential": credential}).fetchall()
     return [_ground(db, row, now) for row in rows]
 
 
 def grounds_of(db: Any, now: int) -> dict[int, list[Ground]]:
-    """Return what each credential in the temporary table `given_credential` rests on, if it rests on anything."""
+    """Return the grounds of each credential in the temporary table `given_credential` that has any."""
     given = "given_credential g CROSS JOIN credential c ON c.id = g.credential"
     rows = db.execute(_GROUNDS.format(given=given), {"now": now}).fetchall()
     return {start: [_ground(db, row, now) for row in own] for start, own in groupby(rows, itemgetter(0))}
 
 
 def families(db: Any, now: int) -> dict[int, Family]:
-    """Return for each identity in `given_identity` whether it lives, and how many below it are there and live."""
+    """Return for each identity in `given_identity` whether it is live, and the numbers of all and live descendants."""
     rows = db.execute(_BELOW, {"now": now})
     return {start: Family(bool(live), below, live_below) for start, live, below, live_below in rows}
 
@@ -187,7 +187,7 @@ def _ground(db: Any, row: Any, now: int) -> Ground:
 
 
 def _with(ground: Ground, rights: Sequence[Any]) -> Ground:
-    """Return a ground with what one more credential holds."""
+    """Return a ground extended by the rights of a further credential."""
     scopes, audiences, details, expires_at, may_audience, may_kind, *_ = rights
     check_times(expires_at)
     kinds = read_kinds(may_kind)

@@ -1,4 +1,4 @@
-"""A ledger for the length of one request: all that it reads comes out of one view, which is opened once."""
+"""A ledger for one request: all reads use the same view, which is opened once."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class OneViewLedger:
-    """The same ledger; a read leaves its view open for the next one, and a write or the end closes it.
+    """The same ledger; a read leaves its view open for the next read, and a write or `close` closes the view.
 
-    Finding out who asks and answering them are reads of their own, and opening and closing a view costs as much as they
-    do where the ledger is another process. Nobody writes within a read: no ledger could do that.
+    Authenticating the caller and answering the request are separate reads. If the ledger is another process, opening
+    and closing a view costs as much as a read. No write happens inside a read: no ledger supports that.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -29,7 +29,7 @@ class OneViewLedger:
 
     @property
     def names(self) -> Names:
-        """What the first use fixed."""
+        """The ledger's UUID, issuer names and trust domain."""
         return self._ledger.names
 
     def foresees(self, *, quick: Callable[[], bool]) -> bool:
@@ -37,15 +37,15 @@ class OneViewLedger:
         return self._ledger.foresees(quick=quick)
 
     def condition(self) -> Condition:
-        """Return what tells how the ledger itself is; asking changes nothing."""
+        """Return the object that reports the state of the ledger itself. It changes nothing."""
         return self._ledger.condition()
 
     def read(self, *, by_mark: bool = False) -> AbstractContextManager[View]:
-        """Return the view that is open, or open it."""
+        """Return the open view, or open it."""
         return _SharedRead(self, by_mark=by_mark)
 
     def glance(self) -> AbstractContextManager[View]:
-        """Return the view that is open, or open it."""
+        """Return the open view, or open it."""
         return _SharedRead(self, by_mark=False)
 
     def write(
@@ -57,12 +57,12 @@ class OneViewLedger:
         told: Mapping[str, Any] = MappingProxyType({}),
         shared: bool = False,
     ) -> AbstractContextManager[Transaction]:
-        """Open a transaction, after the view is closed."""
+        """Close the view and open a transaction."""
         self.close()
         return self._ledger.write(accept_clock=accept_clock, facts=facts, by=by, told=told, shared=shared)
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
-        """Return the ledger as somebody writes to it; the view is the same."""
+        """Return the ledger for a caller, with the same view."""
         from jitid.ledger.attribution import ActingLedger
 
         return ActingLedger(self, by, facts)
@@ -82,14 +82,14 @@ class OneViewLedger:
         return self._snapshot
 
     def fail(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        """Close the view after an error in it, which the ledger may tell otherwise."""
+        """Close the view after an error in it; the ledger may raise a translated error instead."""
         opened, self._opened, self._snapshot = self._opened, None, None
         if opened is not None:
             opened.__exit__(kind, error, trace)
 
 
 class _SharedRead:
-    """One read; only an error closes the view."""
+    """A read; only an error closes the view."""
 
     def __init__(self, ledger: OneViewLedger, *, by_mark: bool) -> None:
         self._ledger = ledger

@@ -1,4 +1,4 @@
-"""The texts of policies that decided, as the ledger keeps them."""
+"""The texts of the policies that decided requests, as stored in the ledger."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def text(view: View, digest: str) -> str | None:
-    """Return the text of a policy that decided something once."""
+    """Return the stored text of a policy by its digest; None if the ledger does not have it."""
     row = view.db.execute("SELECT text FROM policy WHERE digest = :digest", {"digest": digest}).fetchone()
     return None if row is None else row[0]
 
 
 def keep(transaction: Transaction, digest: str, text: str) -> None:
-    """Keep the text of a policy that decides something in this transaction."""
+    """Store the text of a policy that decides a request in this transaction."""
     if digest not in transaction.known.policies:
         transaction.db.execute(
             "INSERT INTO policy (digest, text) VALUES (:digest, :text) ON CONFLICT DO NOTHING",
@@ -30,10 +30,10 @@ def keep(transaction: Transaction, digest: str, text: str) -> None:
 
 
 def kept(view: View, digest: str) -> list[tuple[str, str]] | None:
-    """Return the files of a policy that decided something; None if the ledger does not have them.
+    """Return the files of a policy that decided a request; None if the ledger does not have them.
 
     Raises:
-        IntegrityError: what it has is another text.
+        IntegrityError: the stored text does not match the digest.
 
     """
     found = text(view, digest)

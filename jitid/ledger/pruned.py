@@ -1,4 +1,4 @@
-"""What the last pruning left in the ledger."""
+"""The ledger's record of the last pruning."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ if TYPE_CHECKING:
 
 
 class Pruned(NamedTuple):
-    """What the last pruning left, as the ledger's own table has it; the audit event says whether that is so."""
+    """The ledger's row about the last pruning. Only the audit event shows whether the row is right."""
 
     event: int
-    """The audit event that tells of it."""
+    """The number of the audit event about the pruning."""
     before: int
-    """What had ended, and had expired, before this time may be gone; seconds since the epoch."""
+    """Credentials that ended and expired before this time may have been deleted; seconds since the epoch."""
     through: int
-    """The number of the last event of which rows may be gone."""
+    """The number of the last event whose rows may have been deleted."""
     leaks: int
-    """Leaks that were closed and proved refused before this time may be gone; seconds since the epoch."""
+    """Leaks closed and proved refused before this time may have been deleted; seconds since the epoch."""
 
 
 def last(view: View) -> Pruned | None:
-    """Return what the last pruning left; None if there was none. Raises IntegrityError for several."""
+    """Return the record of the last pruning; None if there was none.
+
+    Raises IntegrityError if there are several records.
+    """
     rows = view.db.execute("SELECT event, before, through, leaks FROM prune").fetchmany(2)
     if len(rows) > 1:
         raise IntegrityError("the ledger says of several prunings that they were the last")

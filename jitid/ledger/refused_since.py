@@ -1,8 +1,8 @@
-"""When the ledger began to refuse identities and all below them, and until when verifiers accept them.
+"""The times since which the ledger refuses identities and their descendants, and until which verifiers accept them.
 
 The holder of a leaked credential can renew it, attach others to its identity, delegate and exchange. All of these
-belong to the identity or to one below it; so one walk down every parent edge finds all that the leak exposes. In SQL
-that SQLite and PostgreSQL both run.
+credentials belong to the identity or to a descendant, so one walk down the parent edges finds everything that the leak
+exposes. SQLite and PostgreSQL both run the SQL.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ _FACTS = f"""
 
 
 def facts_of(db: Any, now: int) -> dict[int, tuple[int | None, int | None]]:
-    """Return both facts by identity: since when the ledger refuses it and all below, until when verifiers accept any.
+    """Return two times by identity: since when the ledger refuses it, and until when verifiers accept it.
 
-    The identities are those of the temporary table `given_identity`. None where a fact is open.
+    Both include all descendants. The identities are in the temporary table `given_identity`. None means that the time
+    is still open.
     """
     found: dict[int, tuple[int | None, int | None]] = {}
     for identity, live, death, signed, at_target, unsettled in db.execute(_FACTS, {"now": now}).fetchall():

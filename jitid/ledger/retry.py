@@ -1,4 +1,4 @@
-"""Changes that are made again where others were in the way: nothing of the first attempt is there by then."""
+"""Retries of a transaction after a conflict with other writers; the failed attempt was rolled back."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ Result = TypeVar("Result")
 def change(
     ledger: Ledger, work: Callable[[Transaction], Result], *, accept_clock: bool = False, shared: bool = False
 ) -> Result:
-    """Do some work in a transaction and return what it returns, once that is committed.
+    """Run `work` in a transaction and return its result once the transaction is committed.
 
-    The work is done again after a conflict, for as long as the ledger waits for others, and once after the connection
-    was lost before the commit. It must hand nothing out.
+    A conflict repeats the work for as long as the ledger waits for others. A connection that is lost before the commit
+    repeats it once. So `work` must not hand out anything.
 
     Args:
-        ledger: what is changed.
-        work: what is to be done.
-        accept_clock: as of a write transaction.
-        shared: it only adds, and may run beside others. If it turns out to do more, it is done again by itself.
+        ledger: the ledger to change.
+        work: the change.
+        accept_clock: as for a write transaction.
+        shared: the work only adds rows, and may run at the same time as others. If it turns out to do more, it is
+            repeated without `shared`.
 
     Raises:
-        StorageError: others were in the way for too long, or the ledger is out of reach.
+        StorageError: other writers were in the way for too long, or the ledger cannot be reached.
 
     """
     until: float | None = None
@@ -48,7 +49,7 @@ def change(
                 raise
             from random import uniform
 
-            # Not at once: two that met would meet again.
+            # A random wait: otherwise the same two writers would conflict again.
             time.sleep(uniform(0.001, 0.02))  # noqa: S311
         except LostConnectionError as error:
             if lost or error.patience <= 0:

@@ -1,4 +1,4 @@
-"""The seal of a ledger that was copied to another place: from then on that one is live, and this one is for reading."""
+"""The seal of a ledger that was copied to another place: the copy is live, and the sealed ledger is read-only."""
 
 from __future__ import annotations
 
@@ -14,30 +14,33 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
 
 SETTING = "sealed"
-"""The ledger's setting that holds it."""
+"""The name of the ledger's setting that holds the seal."""
 MARKS = (b'"op":"ledger-seal"', b'"op":"ledger-copy"', b'"op":"ledger-restore"')
-"""What stands in the events that tell of seals and of restores, and in no other: in a text the quotes are escaped."""
+"""Bytes that only events about seals, copies and restores contain: inside a JSON string the quotes would be escaped."""
 
 
 class Seal(NamedTuple):
-    """What a ledger says once it was copied."""
+    """The record that the ledger was copied to another place."""
 
     to: str
-    """Where it went, without any password."""
+    """The place of the copy, without any password."""
     at: int
     """Seconds since the epoch."""
     mark: str
-    """The state of which the copy was made, by which a copy that broke off is known again."""
+    """The state of the ledger that was copied; it identifies an interrupted copy."""
     done: bool = False
-    """Whether the copy is live; otherwise the same copy can be repeated, which goes on where it broke off."""
+    """Whether the copy is live; if not, the same copy can be repeated and continues where it stopped."""
 
     def text(self) -> str:
-        """Return it as the setting has it."""
+        """Return the seal as the value of the setting."""
         return strict_json.dumps(self._asdict())
 
 
 def read(text: str) -> Seal:
-    """Return what the setting says. Raises IntegrityError: whatever it says, the ledger is not to be used."""
+    """Return the seal from the value of the setting.
+
+    Raises IntegrityError if the value is invalid: then the ledger must not be used at all.
+    """
     try:
         found = strict_json.loads(text, "seal")
         seal = Seal(found["to"], found["at"], found["mark"], found["done"])
@@ -53,7 +56,7 @@ def read(text: str) -> Seal:
 
 
 def find(view: View) -> Seal | None:
-    """Return the seal of a ledger that was copied to another place; None for a ledger that is live."""
+    """Return the seal of a ledger that was copied to another place; None for a live ledger."""
     return view.once("seal", None, lambda: _find(view))
 
 
@@ -63,14 +66,16 @@ def _find(view: View) -> Seal | None:
 
 
 def record(transaction: Transaction, seal: Seal) -> None:
-    """Seal the ledger of a transaction, which tells of it in its audit log."""
+    """Seal the ledger of a transaction, and record that in its audit log."""
     facts = {"to": seal.to, "since": seal.at, "mark": seal.mark, "done": seal.done or None}
     transaction.append("ledger-seal", facts)
     transaction.set(SETTING, seal.text())
 
 
 def must_not_be(snapshot: View) -> None:
-    """Refuse what a ledger that was copied to another place no longer does: to change, and to vouch for anything.
+    """Raise an error if the ledger is sealed.
+
+    A sealed ledger allows no changes, and must not vouch for any credential.
 
     Raises:
         IntegrityError: it is sealed.
@@ -82,7 +87,7 @@ def must_not_be(snapshot: View) -> None:
 
 
 def sealed(seal: Seal) -> IntegrityError:
-    """Return the error for what a sealed ledger does not do."""
+    """Return the error for an operation that a sealed ledger refuses."""
     from shlex import quote as word
 
     place = quote(seal.to, 200)

@@ -1,4 +1,4 @@
-"""Which rows are meant: selections and filters as set operations in portable SQL."""
+"""Selections and filters of rows, as set operations in portable SQL."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from jitid.model.task import parse_task
 from jitid.values.ids import parse_id
 
 MANY = 50_000
-"""From so many identities on, a pass over all rows is cheaper than looking them up."""
+"""From this number of identities on, a pass over all rows is faster than single lookups."""
 
 _AT_ONCE = 500
-"""So many values one statement asks about."""
+"""The maximum number of values in one statement."""
 
 LIVE = "c.ended_at IS NULL AND c.expires_at > :now AND (c.superseded_at IS NULL OR c.superseded_at > :now)"
-"""What has neither ended nor is due to be recorded as ended; `c` is a credential."""
+"""The condition that a credential `c` is live: it has not ended and is not due to be recorded as ended."""
 DEATH = """(CASE WHEN c.ended_at IS NOT NULL THEN c.ended_at
     WHEN c.superseded_at IS NOT NULL AND c.superseded_at < c.expires_at THEN c.superseded_at ELSE c.expires_at END)"""
-"""When a credential `c` died or will die, whether that is recorded or not."""
+"""When a credential `c` ended or will end, whether that is recorded or not."""
 
 UNDER_AGENT = """CASE WHEN c.recurring IS NOT NULL OR i.id <= (
                SELECT CAST(value AS BIGINT) FROM setting WHERE name = 'agents_until') THEN 1 ELSE 0 END"""
-"""Whether an identity `i` with a credential `c` stands under `/agent/` in SPIFFE ids: its agent is registered, or it is
-from before those of others had a place of their own."""
+"""Whether an identity `i` with a credential `c` is under `/agent/` in SPIFFE ids.
+
+That is so if its agent is registered, or if it is older than the separate path for unregistered agents.
+"""
 
 IDENTITY_UNDER_AGENT = """CASE WHEN i.id <= (
                SELECT CAST(value AS BIGINT) FROM setting WHERE name = 'agents_until')
@@ -36,7 +38,7 @@ IDENTITY_UNDER_AGENT = """CASE WHEN i.id <= (
 """The same for an identity `i` alone."""
 
 SORTS: Sequence[str] = ("issued_at", "expires_at", "task", "agent", "delegator", "depth", "id")
-"""What `list` can be sorted by; every order is completed by the order of issue."""
+"""The sort keys of `list`; rows with equal keys are sorted by the order of issue."""
 
 _TEMPORARY = {
     "given_uid": "uid BLOB PRIMARY KEY",
@@ -66,14 +68,14 @@ GIVEN = """SELECT c.id FROM given_jti g CROSS JOIN credential c ON c.jti = g.jti
      WHERE substr(p.fingerprint, 1, 8) = substr(g.fingerprint, 1, 8) AND p.fingerprint = g.fingerprint
     UNION SELECT (SELECT max(c.id) FROM credential c WHERE c.identity = i.id)
             FROM given_uid g CROSS JOIN identity i ON i.uid = g.uid"""
-"""The credentials that were given by jti or fingerprint, also by that of a part, and the latest of each identity."""
+"""The credentials given by jti or fingerprint, also by that of a part, and the latest of each given identity."""
 BY_PUBLIC = """SELECT g.public, c.id FROM given_public g CROSS JOIN credential c
     WHERE substr(c.public, 1, 8) = substr(g.public, 1, 8) AND c.public = g.public
       AND (c.expires_at > :now OR c.id = (
           SELECT max(l.id) FROM credential l WHERE substr(l.public, 1, 8) = substr(g.public, 1, 8)
              AND l.public = g.public))
     ORDER BY c.id"""
-"""Which credentials are for the keys that were given: those that have not run out, and of each key the latest one."""
+"""The unexpired credentials for the given keys, and the latest credential of each key."""
 _BY_TREE = """SELECT id FROM (
     WITH RECURSIVE above (id, parent) AS (
         SELECT i.id, i.parent FROM given_tree g JOIN identity i ON i.uid = g.uid
@@ -83,7 +85,7 @@ _BY_TREE = """SELECT id FROM (
         UNION SELECT i.id FROM below b JOIN identity i ON i.parent = b.id)
     SELECT id FROM below) AS tree"""
 _ROOTS = "SELECT t.id FROM given_name g CROSS JOIN term t WHERE t.text = g.name"
-"""The delegators that were given by name, of whom there may be many, as terms."""
+"""The terms of the delegators that were given by name; there may be many."""
 # Depth bounds the walk: in a damaged ledger, edges may run in a circle.
 _UNDER = """(SELECT id FROM (
     WITH RECURSIVE below (id, depth) AS (
@@ -93,7 +95,7 @@ _UNDER = """(SELECT id FROM (
 _ONE_PERSON = """SELECT t.id FROM term t WHERE t.text = :delegator
     UNION SELECT t.id FROM delegator_name stated CROSS JOIN delegator_name n CROSS JOIN term t
      WHERE stated.name = :delegator AND n.delegator = stated.delegator AND t.text = n.name"""
-"""The names of the delegator who has a name, as terms: also from before they were known to be one."""
+"""The terms of all names of the delegator with that name, also of names used before they were joined."""
 
 
 def of_subjects(db: Any, subjects: Collection[str], now: int) -> dict[str, tuple[int, int]]:
@@ -125,7 +127,7 @@ def count_theirs(db: Any, now: int) -> int:
 
 
 def placeholders(prefix: str, values: Sequence[Any], into: dict[str, Any]) -> str:
-    """Return placeholders for values, which are put by their names into a dictionary."""
+    """Return placeholders for values, and put the values by their names into the dictionary `into`."""
     names = []
     for number, value in enumerate(values):
         into[f"{prefix}{number}"] = value
@@ -134,9 +136,10 @@ def placeholders(prefix: str, values: Sequence[Any], into: dict[str, Any]) -> st
 
 
 def of_task(text: str, values: dict[str, Any], prefix: str = "task") -> str:
-    """Return what gives the numbers of the tasks that a text names, as `IN` takes it; its values go into a dictionary.
+    """Return a subquery for `IN` with the numbers of the tasks that a text names; its values go into `values`.
 
-    `OWNER/NAME` is one task. A bare name is that of every opener: whoever serves others says before whose is meant.
+    `OWNER/NAME` is one task. A bare name matches the tasks of all openers: an authority that serves others must add
+    the owner first.
     """
     named = parse_task(text)
     values[f"{prefix}_name"] = named.name
@@ -148,8 +151,8 @@ def of_task(text: str, values: dict[str, Any], prefix: str = "task") -> str:
 
 
 def alike(db: Any, question: str, values: Iterable[Any]) -> Iterator[Any]:
-    """Yield the rows that answer a question, which ends in the name of a column, for each of many values of that."""
-    # A statement takes some thousands of values at most, and one that was asked before need not be parsed again.
+    """Yield the rows of a query for each of many values of a column; the query ends with the name of that column."""
+    # A statement accepts a few thousand values at most. With a constant number of values it need not be parsed again.
     given = iter(values)
     while chunk := list(islice(given, _AT_ONCE)):
         chunk += chunk[:1] * (_AT_ONCE - len(chunk)) if len(chunk) > 1 else []
@@ -157,7 +160,7 @@ def alike(db: Any, question: str, values: Iterable[Any]) -> Iterator[Any]:
 
 
 def _task_keys(db: Any, texts: Iterable[str]) -> list[int]:
-    """Return the numbers of the tasks that these texts name, of which there may be many."""
+    """Return the numbers of the tasks that the texts name; there may be many texts."""
     texts = list(texts)
     bare = [text for text in texts if parse_task(text).opener is None]
     found = {int(key) for (key,) in alike(db, "SELECT id FROM task WHERE name", bare)}
@@ -211,7 +214,7 @@ def _keys(db: Any, question: str, values: Iterable[str]) -> list[int]:
 
 
 def _numbers(keys: Iterable[int]) -> str:
-    """Return what `IN` takes: of a number that is written out, a planner knows how many rows have it."""
+    """Return numbers as `IN` takes them. For a literal number, the planner can estimate the number of rows."""
     return ", ".join(map(str, keys)) or "NULL"
 
 
@@ -226,7 +229,7 @@ def _whole(query: str) -> str:
 
 
 class _Delegators(NamedTuple):
-    """Root delegators and agents that delegated: numbers of terms, as `IN` takes them, or nothing where none is."""
+    """Root delegators, and agents that delegated: each the content of `IN` with numbers of terms, or an empty text."""
 
     roots: str
     subjects: bool
@@ -234,9 +237,10 @@ class _Delegators(NamedTuple):
     agents: str
 
     def living(self) -> str:
-        """Return the query for the identities of theirs that can be ended.
+        """Return the query for the identities of these delegators that can be ended.
 
-        All below an identity has the same root delegator: the index on the living finds all of theirs.
+        All descendants of an identity have the same root delegator, so the index on live credentials finds all of
+        them.
         """
         parts = []
         if self.roots:
@@ -254,9 +258,10 @@ class _Delegators(NamedTuple):
         return _whole(" UNION ALL ".join(parts))
 
     def all(self, where: Sequence[str] = ()) -> str:
-        """Return the query for all identities of theirs, dead or alive.
+        """Return the query for all identities of these delegators, live or ended.
 
-        `where` are conditions on an identity `i`, of which an index has the task or the agent beside the delegator.
+        `where` are conditions on the task or the agent of an identity `i`; an index has both together with the
+        delegator.
         """
         more = "".join(f" AND {condition}" for condition in where)
         parts = []
@@ -280,7 +285,10 @@ class _Delegators(NamedTuple):
         return _whole(" UNION ALL ".join(parts))
 
     def condition(self) -> str:
-        """Return the same as a condition on an identity `i`: with another selector, a query would read too many."""
+        """Return the same selection as a condition on an identity `i`.
+
+        A separate query, combined with another selector, would read too many rows.
+        """
         parts = []
         if self.roots:
             parts.append(f"i.delegator + 0 IN ({self.roots})")
@@ -312,7 +320,7 @@ def give(
     delegators: Iterable[int] = (),
     publics: Iterable[bytes] = (),
 ) -> None:
-    """Fill the temporary tables of what is asked about, and empty the others."""
+    """Fill the temporary tables with the given values, and empty the other ones."""
     dialect = dialect_of(db)
     dialect.temporaries(db, _TEMPORARY)
     parsed = [parse_id(text) for text in ids]
@@ -331,7 +339,10 @@ def give(
 
 
 def select(db: Any, selection: Selection) -> int:
-    """Fill the temporary table `doomed` with the selection and all below it; return how many it names itself."""
+    """Fill the temporary table `doomed` with the selection and all descendants.
+
+    Returns the number of identities that the selection itself names.
+    """
     names = [name for name in selection.delegators if not name.startswith("agent:")]
     roots = _keys(db, "term WHERE text", names)
     give(db, selection.ids, selection.fingerprints, delegators=roots)
@@ -377,7 +388,7 @@ def _doom(db: Any, query: str) -> int:
 
 
 def doom(db: Any, identities: Iterable[int]) -> int:
-    """Fill the temporary table `doomed` with these identities and all below them; return how many that are."""
+    """Fill the temporary table `doomed` with these identities and all descendants; return their number."""
     give(db, (), (), identities)
     db.execute("INSERT INTO doomed SELECT identity FROM given_identity")
     _doom_below(db)
@@ -389,7 +400,8 @@ def _doom_below(db: Any) -> None:
     dialect = dialect_of(db)
     # Without statistics, PostgreSQL expects thousands of rows and reads all live credentials.
     dialect.counted(db, "doomed")
-    # Through dead intermediates too: every parent edge is walked, liveness filters only the final update.
+    # Descendants of ended identities too: the walk follows every parent edge, and only the final update looks for live
+    # credentials.
     with dialect.by_index(db):
         db.execute(
             """INSERT INTO doomed
@@ -404,13 +416,13 @@ def _doom_below(db: Any) -> None:
 
 
 def radius(db: Any, matched: int, now: int) -> Radius:
-    """Return what the identities in `doomed` come to at `now`; what has expired is dead, recorded or not."""
-    # Costs the start of `issue`, which ends nothing.
+    """Return the radius of the identities in `doomed` at `now`; expired credentials count as ended, recorded or not."""
+    # Imported here: it would slow down the start of `issue`, which ends no credential.
     from jitid.ledger.accepted_until import AT_TARGET, SIGNED
 
     (identities,) = db.execute("SELECT count(*) FROM doomed").fetchone()
-    # The dead count too: whatever ended a signed one, a verifier may accept it until it expires.
-    # Most ledgers have nothing at targets, and then millions of credentials are not looked up there.
+    # Ended credentials count too: a verifier may accept a signed credential until it expires. Most ledgers have no
+    # credentials at targets; then millions of lookups are not needed.
     outside = db.execute("SELECT 1 FROM outside LIMIT 1").fetchone() is not None
     at_target = f"(SELECT {AT_TARGET} FROM outside o WHERE o.credential = c.id)" if outside else "NULL"
     live, tasks, delegators, offline, signed, death, until, settled = db.execute(
@@ -432,7 +444,7 @@ def radius(db: Any, matched: int, now: int) -> Radius:
 
 
 def measure_together(db: Any, selections: Iterable[Selection], now: int) -> Radius:
-    """Return what the selections and all below them come to together."""
+    """Return the radius of all these selections and their descendants together."""
     dialect_of(db).temporaries(db, {"gathered": "identity INTEGER PRIMARY KEY"})
     matched = 0
     for selection in selections:
@@ -445,10 +457,10 @@ def measure_together(db: Any, selections: Iterable[Selection], now: int) -> Radi
 
 
 def doomed_credentials(identities: int) -> str:
-    """Return tables and condition that give the credentials `c` of so many doomed identities.
+    """Return tables and condition for the credentials `c` of the doomed identities, of which there are `identities`.
 
-    Which of the two tables comes first is said here, since no planner knows how long a temporary table is: few
-    are looked up one by one, many are met on one pass over all credentials.
+    The text fixes the order of the two tables, since no planner knows the size of a temporary table. A few identities
+    are looked up one by one; for many, one pass over all credentials is faster.
     """
     first = "doomed d CROSS JOIN credential c" if identities < MANY else "credential c CROSS JOIN doomed d"
     return f"{first} WHERE c.identity = d.identity"
@@ -496,7 +508,7 @@ def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], boo
     if chosen.bound:
         where.append("c.identity IN (SELECT identity FROM process)")
     if chosen.unsettled:
-        # Few are, however many there ever were: the index on those that are not settled finds them.
+        # There are always few of them: the index on unsettled credentials finds them.
         where.append(f"NOT ({LIVE}) AND c.id IN (SELECT credential FROM outside WHERE settled_at IS NULL)")
     if chosen.state == "pending":
         where.append(f"{LIVE} AND c.fingerprint IS NULL")
@@ -521,7 +533,7 @@ def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], boo
 
 
 def among(column: str, name: str) -> str:
-    """Return the condition that a value is one of the words of a column, letter by letter (LIKE would not see case)."""
+    """Return the condition that a value is one of the words of a column; LIKE would ignore case."""
     return f"replace(' ' || {column} || ' ', ' ' || :{name} || ' ', '') <> ' ' || {column} || ' '"
 
 
@@ -529,27 +541,27 @@ _LAST_LEAK = (1 << 63) - 1
 
 
 def bounds(event: Mapping[str, Any]) -> dict[str, int]:
-    """Return the `first` and the `last` number of what an event proved: of an early one, which has none, all."""
+    """Return the `first` and the `last` leak number of a proof; an early event has neither and covers all leaks."""
     return {"first": event.get("first", 0), "last": event.get("last", _LAST_LEAK)}
 
 
 class Gone(NamedTuple):
-    """Which leaks do not count any more: of identities in a table, if they were closed and proved before a time."""
+    """The leaks that no longer count: leaks of identities in `table` that were closed and proved before `before`."""
 
     table: str
     before: int
 
 
 KEPT = Gone("", 0)
-"""None of them."""
+"""All leaks count."""
 
 
 def left(without: Gone) -> str:
-    """Return the condition that a leak is not gone, of `l` and its credential `c`; it needs the value `:leaks`."""
+    """Return the condition that a leak `l` of a credential `c` still counts; it needs the value `:leaks`."""
     if not without.table:
         return "(1 = 1 OR :leaks = 0)"
     return f"NOT ({OVER} AND EXISTS (SELECT 1 FROM {without.table} w WHERE w.identity = c.identity))"
 
 
 OVER = "l.closed_at IS NOT NULL AND l.closed_at < :leaks AND l.proved_at IS NOT NULL AND l.proved_at < :leaks"
-"""What leaks must be to go: closed, and proved refused, for longer than evidence is kept."""
+"""The condition for pruning a leak: closed, and proved refused, for longer than evidence is kept."""

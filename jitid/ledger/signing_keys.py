@@ -1,4 +1,4 @@
-"""The signing keys of a ledger: questions about them and changes to them."""
+"""The signing keys of a ledger: queries and changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class KeyStore:
-    """What a view of the ledger answers about signing keys."""
+    """The signing keys in a view of the ledger."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -48,7 +48,7 @@ class KeyStore:
         return latest
 
     def withdrawn_by(self, key: int) -> list[WithdrawnCredential]:
-        """Return what that key signed and is no longer valid though it has not expired, oldest first."""
+        """Return the unexpired credentials that the key signed and that are no longer valid, in the order of `jti`."""
         rows = self._db.execute(
             """SELECT jti, coalesce(ended_at, superseded_at), coalesce(ended_as, 'superseded'), expires_at
                  FROM credential
@@ -94,7 +94,7 @@ class KeyChanges(KeyStore):
         )
 
     def end_key(self, key: int, *, revoked: bool) -> None:
-        """Record that a key signs nothing more, or that nothing it signed is valid any longer."""
+        """Record that a key signs no more; with `revoked`, that its signatures are no longer valid either."""
         self._transaction.alone()
         self._db.execute(
             """UPDATE signing_key SET retired_at = coalesce(retired_at, :now),

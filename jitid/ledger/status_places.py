@@ -1,4 +1,4 @@
-"""The places that signed tokens have in status lists, and which of them are ended."""
+"""The places of signed tokens in status lists, and the tokens among them that ended early."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class StatusStore:
-    """The places in status lists, as a ledger that speaks SQL has them."""
+    """The places in status lists, as stored in an SQL ledger."""
 
     def __init__(self, view: View) -> None:
         self._db = view.db
         self._now = view.now
 
     def taken(self, list_: int, places: Collection[int]) -> set[int]:
-        """Return which of these places of a list some token has."""
+        """Return those of `places` that tokens of the list already have."""
         among = ", ".join(str(int(place)) for place in places)
         rows = self._db.execute(
             f"SELECT place FROM status WHERE list = :list AND place IN ({among})", {"list": list_}
@@ -27,14 +27,14 @@ class StatusStore:
         return {place for (place,) in rows}
 
     def add(self, rows: Iterable[tuple[int, int, int]]) -> None:
-        """Record lists and places, each with the ledger's number of the credential that has it."""
+        """Record places: the number of the list, the place in it, and the number of the credential."""
         dialect_of(self._db).insert(self._db, "status", ("list", "place", "credential"), rows)
 
     def lists(self, first: int) -> Iterator[int]:
-        """Yield, from the list `first` on, those in which some token has a place."""
+        """Yield the numbers of the lists from `first` on in which at least one token has a place."""
         after = first - 1
         while True:
-            # One step along the index a list, however many tokens it has.
+            # Each list costs one step along the index, regardless of the number of its tokens.
             (found,) = self._db.execute(
                 "SELECT min(list) FROM status WHERE list > :after", {"after": after}
             ).fetchone()
@@ -44,7 +44,7 @@ class StatusStore:
             after = found
 
     def ended(self, list_: int) -> Iterator[int]:
-        """Yield the places of those tokens of a list that were ended before their time."""
+        """Yield the places of the tokens of a list that ended before they expired."""
         rows = dialect_of(self._db).stream(
             self._db,
             """SELECT s.place FROM status s JOIN credential c ON c.id = s.credential

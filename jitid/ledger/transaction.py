@@ -68,12 +68,12 @@ class Transaction(View):
         self._ahead: dict[str, tuple[Callable[[list[Any]], Any], list[Any]]] = {}
         """The records that the next event writes, by the member of the event that reports them."""
         self.request: str | None = None
-        """The digest of the request (`idempotency.request_digest`), which the events record with what they create."""
+        """The digest of the request (`idempotency.request_digest`), for the events that create credentials."""
         self.closed: list[ClosedByEvent] = []
-        """What was due, and is recorded as ended by this transaction, from its beginning on."""
+        """The credentials that were due and that this transaction has recorded as ended, by event."""
 
     def set(self, name: str, value: str) -> None:
-        """Record a setting of the ledger; an event must tell of it."""
+        """Write a setting of the ledger; the caller must record it in an event."""
         self.sealed_as = None
         self.db.execute("DELETE FROM setting WHERE name = :name", {"name": name})
         self.db.execute(
@@ -91,11 +91,11 @@ class Transaction(View):
         return number
 
     def next_number(self) -> int | None:
-        """Return the number of the next row where the database gives out none itself."""
+        """Return the number of the next row; None if the database numbers the rows itself."""
         return None
 
     def next_keys(self) -> tuple[int, int]:
-        """Return the numbers that the next identity and the next credential take."""
+        """Return the numbers of the next identity and of the next credential."""
         row = self._one(
             "SELECT coalesce((SELECT max(id) FROM identity), 0) + 1, coalesce((SELECT max(id) FROM credential), 0) + 1"
         )
@@ -107,7 +107,7 @@ class Transaction(View):
         self._insert("credential", CREDENTIAL_COLUMNS, list(credentials))
 
     def _insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows; many of them without the columns that are NULL in each, as a column costs whatever is in it."""
+        """Insert rows. From `_SOME` rows on, omit columns that are NULL in all rows: each column costs time."""
         if not rows:
             return
         told: Iterable[Sequence[Any]] = rows
@@ -123,25 +123,25 @@ class Transaction(View):
 
     @property
     def held(self) -> HeldChains:
-        """The audit chains that this transaction appends to; unless it was given some, all that are open."""
+        """The audit chains that this transaction appends to: the given chains, or else all open chains."""
         if self._held is None:
             self._held = HeldChains([chain for chain in super().chains() if not chain.closed])
         return self._held
 
     def chains(self) -> list[Chain]:
-        """Return the audit chains with what this transaction has appended."""
+        """Return the audit chains, including the events that this transaction has appended."""
         held = {} if self._held is None else {chain.id: chain for chain in self._held.chains}
         return [held.get(chain.id, chain) for chain in super().chains()]
 
     def open_epoch(self, count: int, *, counted: bool = False) -> None:
-        """Close all audit chains, and open `count` others; `counted` if their rows tell how far they have come."""
+        """Close all audit chains and open `count` new ones; with `counted`, their rows store the length."""
         from jitid.ledger.chain_epochs import open_epoch
 
         chains = open_epoch(self.db, self._names.uuid, self.chains(), count, self._now, counted=counted)
         self._held = HeldChains([chain for chain in chains if not chain.closed])
 
     def rename(self, names: Names) -> None:
-        """Record another issuer, with the names that it had before; what is issued after this is issued under it."""
+        """Record a changed issuer with its former names; tokens issued from now on have the new issuer."""
         told = names.settings()
         for name in CHANGEABLE:
             self.db.execute("DELETE FROM setting WHERE name = :name", {"name": name})
@@ -152,7 +152,10 @@ class Transaction(View):
         self._names = names
 
     def begin_anew(self) -> None:
-        """Let all events that follow have higher numbers than those that are there: a single chain does that."""
+        """Give all later events higher numbers than existing ones.
+
+        Does nothing: with a single chain they are always higher.
+        """
 
     def alone(self) -> None:
         """Declare, before the first change, that the transaction does more than insert; SQLite ignores it."""
@@ -181,7 +184,7 @@ class Transaction(View):
         return events
 
     def _linked(self, operation: str, facts: Mapping[str, Any]) -> Event:
-        """Return an event that the chain has from now on; its row is still to be written."""
+        """Return a new event, linked to a chain in memory; the caller must still write its row."""
         told = {**facts, **self._told} if self._told else facts
         if self._ahead:
             ahead, self._ahead = self._ahead, {}

@@ -25,7 +25,7 @@ class View(SqlAuditLog):
         self._memory: dict[tuple[str, Any], Any] = {}
         """The cached answers, by kind and key."""
         self.sealed_as: tuple[str | None] | None = None
-        """The ledger's seal as it is stored, if the view was opened by reading it; its absence is known too."""
+        """The stored seal, if the view has read it; None inside the tuple means that the ledger is not sealed."""
         self.changed_at: int | None = None
         """The number of the last audit event that changed a delegator, agent, share, key or name, if that was read."""
         self.marked_at: int | None = None
@@ -36,7 +36,7 @@ class View(SqlAuditLog):
     ) -> Found:
         """Return the result of `ask`, cached by `kind` and `key` if the view caches that kind.
 
-        A result that `keep` rejects is not cached, and neither is None.
+        A result that `keep` rejects is not cached. None is not cached either.
         """
         if kind not in _REMEMBERED:
             return ask()

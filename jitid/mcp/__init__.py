@@ -1,1 +1,1 @@
-"""The Model Context Protocol on standard input and output, by which an agent asks for identities itself."""
+"""The Model Context Protocol on standard input and output, by which an agent requests identities itself."""

@@ -1,4 +1,4 @@
-"""How much an agent may have, and how fast it may make the ledger write."""
+"""Limits of an agent: its number of identities, and its rate of writes to the ledger."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import NamedTuple
 from jitid.errors import JitidError
 
 RESERVE = 10
-"""So many seconds' worth of writes may come at once, after as long a rest."""
+"""Maximum burst, in seconds of the allowed rate, after a pause of the same length."""
 
 
 class CallPace:
-    """Gives turns at a rate: `rate` a second on the average, and at most `RESERVE` seconds' worth of them at once."""
+    """A rate limit: `rate` calls per second on average, and at most those of `RESERVE` seconds at once."""
 
     def __init__(self, rate: int, clock: Callable[[], float]) -> None:
-        """`clock` tells seconds, and never goes back."""
+        """`clock` returns seconds, and never goes back."""
         self._rate = rate
         self._clock = clock
         self._most = float(rate * RESERVE)
@@ -23,7 +23,7 @@ class CallPace:
         self._at = clock()
 
     def take(self) -> float:
-        """Take a turn and return 0; if there is none, return in how many seconds there will be one."""
+        """Count a call and return 0; beyond the limit, return the seconds until the next call is allowed."""
         now = self._clock()
         self._left = min(self._most, self._left + (now - self._at) * self._rate)
         self._at = now
@@ -34,7 +34,7 @@ class CallPace:
 
 
 class LimitError(JitidError):
-    """The agent asks for more than it may, or faster; trying again later helps."""
+    """A request of the agent beyond its limits; a retry may succeed later."""
 
     code = "limit"
     retryable = True
@@ -42,15 +42,15 @@ class LimitError(JitidError):
     def __init__(self, message: str, hint: str, seconds: float) -> None:
         super().__init__(message, hint)
         self.seconds = seconds
-        """In how many it helps."""
+        """Seconds until a retry may succeed."""
 
 
 class AgentLimits(NamedTuple):
-    """How much an agent may have from one server."""
+    """The limits of an agent at one server."""
 
     most: int
-    """How many identities may be out at once."""
+    """Maximum number of identities that are handed out at once."""
     rate: int
-    """How many times a second the ledger is written to, on the average."""
+    """Average number of writes to the ledger per second."""
     keep: bool
-    """What is out at the end lives on."""
+    """Whether the identities stay valid when the server ends."""

@@ -1,4 +1,4 @@
-"""What a server has handed out: a file with a token for each identity, until it is taken back."""
+"""The identities that a server has handed out, each with a token file until it is taken back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Handed(NamedTuple):
     task: str
     scopes: tuple[str, ...]
     expires_at: int
-    """As far as is known here: whoever holds its token may have renewed it."""
+    """As known here: the holder of the token may have renewed it."""
     token_file: str | None
     """None if the token could not be written."""
 
@@ -36,27 +36,27 @@ class HandedOut:
         self._by_id: dict[str, Handed] = {}
         self._folder: str | None = None
         self._unshown: str | None = None
-        """The one that nobody has been told of yet."""
+        """The id of the identity whose answer has not been written yet."""
 
     def __len__(self) -> int:
         return len(self._by_id)
 
     def all(self) -> list[Handed]:
-        """Return them, the oldest first."""
+        """Return the identities, oldest first."""
         return list(self._by_id.values())
 
     def unshown(self) -> list[Handed]:
-        """Return the one that was made for an answer that has not been written."""
+        """Return the identity whose answer has not been written."""
         return [] if self._unshown is None else [self._by_id[self._unshown]]
 
     def shown(self) -> None:
-        """Note that the answer was written."""
+        """Record that the answer was written."""
         self._unshown = None
 
     def add(self, issued: Issued) -> None:
-        """Write the token of what was issued to a file of its own, mode 0600 in a folder 0700.
+        """Write the token of a new identity to a separate file, mode 0600 in a folder 0700.
 
-        Raises OutputError and StorageError; it is among those handed out all the same, since it may live.
+        Raises OutputError and StorageError; the identity is recorded all the same, since it may be valid.
         """
         (credential,) = issued.credentials
         one = Handed(
@@ -71,19 +71,20 @@ class HandedOut:
         self._by_id[one.id] = one._replace(token_file=path)
 
     def drop(self, id_: str) -> None:
-        """Forget one that has ended, with its file; one that was not handed out here is no error."""
+        """Delete the entry and the file of an ended identity; an unknown id is ignored."""
         one = self._by_id.pop(id_, None)
         if one is not None and one.token_file is not None:
-            # Whoever has used it up may have tidied up, and the token is dead anyway.
+            # The program that used the token may have deleted the file, and the token is no longer valid anyway.
             with suppress(OSError):
                 os.unlink(one.token_file)
         if self._unshown == id_:
             self._unshown = None
 
     def drop_expired(self, now: float, expiry_of: Callable[[str], int | None]) -> None:
-        """Forget those that have expired at `now`; `expiry_of` tells when an id ends that was renewed, None for dead.
+        """Delete the entries that have expired at `now`, unless they were renewed.
 
-        What cannot be asked about stays.
+        `expiry_of` returns the current expiry of an identity; None if it has ended. If it fails, the remaining entries
+        stay.
         """
         for one in [each for each in self._by_id.values() if each.expires_at <= now]:
             try:
@@ -96,7 +97,7 @@ class HandedOut:
                 self._by_id[one.id] = one._replace(expires_at=expires_at)
 
     def close(self) -> None:
-        """Remove the folder, unless there are files left of what lives on."""
+        """Remove the folder, unless it contains tokens of identities that stay valid."""
         if self._folder is not None:
             with suppress(OSError):
                 os.rmdir(self._folder)

@@ -1,4 +1,4 @@
-"""Messages of JSON-RPC 2.0, one a line: read with a bound, judged strictly, and written."""
+"""JSON-RPC 2.0 messages, one per line: reads them with a size limit, validates them strictly, and writes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jitid.errors import UsageError
 from jitid.values import strict_json
 
 LONGEST = 1 << 16
-"""The longest message that is read, in bytes; of a longer one no more than this is ever held."""
+"""Maximum bytes of a message; a longer one is discarded while it is read."""
 
 PARSE_ERROR, INVALID_REQUEST, NO_METHOD, INVALID_PARAMS, INTERNAL_ERROR = (
     -32700,
@@ -25,13 +25,13 @@ PARSE_ERROR, INVALID_REQUEST, NO_METHOD, INVALID_PARAMS, INTERNAL_ERROR = (
 
 _PIECE = 1 << 16
 _LONGEST_ID = 256
-"""An id goes back as it came, so that it is kept short, in characters."""
+"""Maximum characters of an id, which the answer repeats."""
 
 Id = str | int | None
 
 
 class Request(NamedTuple):
-    """A request, or a notification, which nobody waits for an answer to."""
+    """A request, or a notification, which gets no answer."""
 
     method: str
     params: Mapping[str, Any]
@@ -40,21 +40,21 @@ class Request(NamedTuple):
 
 
 class MessageError(Exception):
-    """A message that cannot be answered as asked; the reason repeats nothing of it."""
+    """A message that is invalid or cannot be served. The reason quotes no part of it."""
 
     def __init__(self, code: int, reason: str, id_: Id = None) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
         self.id = id_
-        """Of the request, as far as it could be read."""
+        """The id of the request, if it could be read."""
 
 
 def lines() -> Iterator[bytes | None]:
-    """Yield each line of standard input to its end, without the line break; None for one that is too long.
+    """Yield each line of standard input without its line break; None for a line that is too long.
 
-    What comes after the last line break is a line as well. Blank lines are left out. Raises UsageError if standard
-    input cannot be read.
+    Text after the last line break is a line too. Blank lines are skipped. Raises UsageError if standard input cannot
+    be read.
     """
     kept = bytearray()
     too_long = False
@@ -94,9 +94,9 @@ def _read() -> bytes:
 
 
 def read(line: bytes | None) -> Request | None:
-    """Return the request in a line; None for an answer, since nothing was asked here.
+    """Return the request in a line; None for an answer, since this server sends no requests.
 
-    Raises MessageError for what is no request.
+    Raises MessageError for a message that is not a valid request.
     """
     if line is None:
         raise MessageError(INVALID_REQUEST, f"the message is longer than {LONGEST} bytes")
@@ -146,5 +146,5 @@ def refusal(error: MessageError) -> str:
 
 
 def dumps(value: object) -> str:
-    """Return a value as JSON on one line: ASCII alone, so that nothing in it acts on whoever looks at it."""
+    """Return a value as JSON on one line: ASCII only, so that no text in it can affect a terminal."""
     return json.dumps(value, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""The server: what each method answers, in the order in which it is asked."""
+"""The MCP server: dispatches each request to its method, in the order of arrival."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jitid.mcp.tools import TOOLS
 from jitid.system import output
 
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
-"""The revisions of the protocol that are spoken, the oldest first; a client that wants another is offered the last."""
+"""Supported protocol revisions, oldest first; a client with another revision is offered the last."""
 
 _INSTRUCTIONS = (
     "You act with an identity of your own, which somebody has delegated to you for one task. Before you start a "
@@ -25,21 +25,21 @@ _INSTRUCTIONS = (
 
 
 class McpServer:
-    """Answers one client."""
+    """An MCP server for one client."""
 
     def __init__(self, session: AgentSession, *, debug: bool) -> None:
         self._debug = debug
         self._session = session
         self._version: str | None = None
-        """What was agreed on."""
+        """The negotiated protocol revision."""
 
     def answer(self, line: bytes | None) -> str | None:
-        """Return the line that answers a line, without its line break; None where nobody waits for an answer."""
+        """Return the answer to a line, without its line break; None if the message gets no answer."""
         try:
             request = messages.read(line)
             if request is None or request.id is None:
-                # Of all notifications there is none that would change anything: calls are answered in their order,
-                # so that nothing that could be cancelled has begun.
+                # Notifications have no effect: calls are answered in their order, so there is never a running call to
+                # cancel.
                 return None
             return messages.answer(request.id, self._result(request))
         except MessageError as error:
@@ -93,7 +93,7 @@ class McpServer:
             tool_schema.check(arguments, tool.takes)
             return _content(tool.perform(self._session, arguments))
         except JitidError as error:
-            # What a tool refuses is for the agent to read, not for its client (MCP, "Error Handling" of tools).
+            # The refusal of a tool is for the agent, not for its client (MCP, "Error Handling" of tools).
             return {**_content({"error": tool_answers.refusal(error)}), "isError": True}
         except Exception as error:
             if self._debug:
@@ -105,7 +105,7 @@ class McpServer:
 
 
 def _content(structured: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the result of a tool: as data, and as the same in text for clients that know no other."""
+    """Return the result of a tool as data, and as the same data in text for clients that only support text."""
     return {
         "content": [{"type": "text", "text": messages.dumps(structured)}],
         "structuredContent": structured,

@@ -1,4 +1,4 @@
-"""What an agent does by its server: with its own credential, within limits, and with what it has been given."""
+"""The session of an agent with its server: requests with the agent's own credential, within limits."""
 
 from __future__ import annotations
 
@@ -42,41 +42,41 @@ if TYPE_CHECKING:
     from jitid.values.secret import Secret
 
 _PATIENCE = 2.0
-"""Seconds that a call waits for the ledger; its agent can try again, and a signal waits no longer either."""
+"""Seconds that a call waits for the ledger; the agent can retry, and a signal waits at most that long."""
 
 _TOLD = 10
-"""The maximum number of identities that are named one by one where they could not be revoked."""
+"""Maximum number of identities that a warning lists if they could not be revoked."""
 
 _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 class Host(NamedTuple):
-    """What the command that serves the agent supplies to its session."""
+    """The parts that the serving command supplies to the session."""
 
     config: Callable[[], Config]
     accept_clock: bool
     token: Callable[[], Secret]
-    """Reads the agent's own token: anew each time, as `run` renews it in place."""
+    """Reads the agent's own token each time, since `run` renews it in place."""
     warn: Callable[[str], None]
     command: Callable[[str], str]
-    """Returns a command with the options that name the same configuration."""
+    """Returns a command with the options that select the same configuration."""
     debug: bool
     """Whether an internal error is raised instead of answered."""
 
 
 class AgentSession:
-    """The agent whose own credential is in a file, from the beginning of its server to the end."""
+    """The session of an agent that authenticates with the credential in a file, from start to end of the server."""
 
     def __init__(self, host: Host, limits: AgentLimits) -> None:
         self._host = host
         self.status: int | None = None
-        """The exit status, where not all that was handed out could be revoked at the end."""
+        """The exit status if some handed-out identities could not be revoked at the end."""
         self._limits = limits
         self._pace = CallPace(limits.rate, time.monotonic)
         self.handed = HandedOut()
 
     def whoami(self, _arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Tell who the agent is and what it holds. Raises JitidError."""
+        """Return the agent's identity and its handed-out identities. Raises JitidError."""
         found = self._own()
         self._drop_expired()
         return {
@@ -87,7 +87,7 @@ class AgentSession:
         }
 
     def _confinement(self) -> dict[str, Any]:
-        """Tell what the processes of this user can do beyond the agent's credential, if that can be found out."""
+        """Return the powers of this user's processes beyond the agent's credential, if they can be determined."""
         from jitid.authority.confinement import examine
         from jitid.model.check_result import UnexaminedError
 
@@ -97,9 +97,9 @@ class AgentSession:
             return {}
 
     def what_may_i_do(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Tell whether a request would pass, changing nothing. Raises JitidError for one that cannot be meant."""
+        """Return whether a request would be permitted, without a change. Raises JitidError for an invalid request."""
         if "agent" not in arguments:
-            # Policies are about names: another one than the agent's own would be a question that nobody has asked.
+            # Policies depend on the name of the agent, so its own name is the default.
             arguments = {**arguments, "agent": self._own().credential.agent}
         request = self._request(arguments)
         try:
@@ -110,7 +110,7 @@ class AgentSession:
         return tool_answers.foreseen(foreseen)
 
     def request_identity(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Delegate from the agent's own credential, and tell in which file the token is. Raises JitidError."""
+        """Delegate from the agent's own credential, and return the path of the token file. Raises JitidError."""
         request = self._request(arguments)
         if not request.audiences:
             raise UsageError(
@@ -129,7 +129,7 @@ class AgentSession:
         }
 
     def hand_back(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """End the agent's own identity or one below it. Raises JitidError."""
+        """Revoke the agent's own identity or one below it. Raises JitidError."""
         named = arguments["id"]
         parse_id(named)
         token = self._own_token()
@@ -140,7 +140,7 @@ class AgentSession:
         done = self._perform(operation, token)
         self.handed.drop(done.id)
         if done.ended.unsettled:
-            # The agent may have ended itself, and asks for nothing any more.
+            # The agent may have revoked itself, and then sends no further request.
             with self._opened() as authority:
                 confirm_quietly(authority, done.ended, self._host.warn)
         if done.ended.unproved is not None:
@@ -150,10 +150,10 @@ class AgentSession:
         return tool_answers.handed_back(done)
 
     def end(self) -> None:
-        """End what is out, unless it is to be kept, and remove its files; what cannot be done is said.
+        """Revoke the handed-out identities, unless they are kept, and remove their files. Failures are reported.
 
-        What was made for an answer that nobody has got ends in any case. From here on signals wait: a client that has
-        closed its end sends them soon.
+        An identity whose answer was not written is revoked in any case. From here on signals are blocked: a client
+        that has closed its end soon sends them.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         doomed = self.handed.unshown() if self._limits.keep else self.handed.all()
@@ -166,7 +166,7 @@ class AgentSession:
     def _issue(self, request: IssueRequest) -> Issued:
         operation = Issue(requests=(request,), accept_clock=self._host.accept_clock)
         with self._opened() as authority:
-            # What has been made must be known here before a signal can end the process.
+            # A signal must not end the process before a new identity is recorded here.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
             try:
                 (issued,) = self._asked(authority, operation, request.parent)
@@ -211,7 +211,7 @@ class AgentSession:
             self.status = status
 
     def _request(self, arguments: Mapping[str, Any]) -> IssueRequest:
-        """Return the request that the arguments of a tool make. Raises UsageError."""
+        """Return the request for the arguments of a tool. Raises UsageError."""
         stated = {
             "task": arguments.get("task"),
             "delegator": None,
@@ -241,7 +241,7 @@ class AgentSession:
 
     @contextmanager
     def _opened(self) -> Iterator[Authority]:
-        """Open the authority for one call, as a command does: today's policy counts, and the ledger that is there."""
+        """Open the authority for one call, like a command: with the current policy and the current ledger."""
         authority = open_authority(self._host.config(), patience=_PATIENCE)
         try:
             yield authority
@@ -253,7 +253,10 @@ class AgentSession:
             return self._asked(authority, operation, token)
 
     def _asked(self, authority: Authority, operation: Operation[Result], token: Secret | None) -> Result:
-        """Ask as the agent, by its own token: beside a ledger too, which the server has and its agent has not."""
+        """Perform an operation with the agent's own token.
+
+        This also holds for a local ledger, to which the server has access, but the agent has not.
+        """
         assert token is not None
         try:
             return as_holder(self._host.config(), authority, token).perform(operation)
@@ -286,7 +289,7 @@ class AgentSession:
         )
 
     def _drop_expired(self) -> None:
-        # What was handed out is the server's to clear up, whoever's token is in the file by now.
+        # Not performed as the agent: by now its token file may contain the token of another agent.
         def expiry_of(id_: str) -> int | None:
             with self._opened() as authority:
                 found = authority.perform(Inspect(id=id_))

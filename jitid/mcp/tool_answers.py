@@ -1,4 +1,4 @@
-"""What the tools answer, by the names that their schemas have."""
+"""The answers of the tools, with the names in their schemas."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ARGUMENTS = ("scope", "audience", "ttl", "purpose", "task")
 
 
 def own(found: Inspection) -> dict[str, Any]:
-    """Tell of the agent's own credential."""
+    """Return the agent's own credential."""
     from jitid.values import strict_json
 
     credential = found.credential
@@ -52,7 +52,7 @@ def own(found: Inspection) -> dict[str, Any]:
 
 
 def handed(one: Handed) -> dict[str, Any]:
-    """Tell of an identity that is out."""
+    """Return a handed-out identity."""
     return {
         "id": one.id,
         "agent": one.agent,
@@ -64,7 +64,7 @@ def handed(one: Handed) -> dict[str, Any]:
 
 
 def granted(issued: Issued) -> dict[str, Any]:
-    """Tell what was granted, or would be."""
+    """Return the granted, or foreseen, values of a request."""
     return {
         "agent": issued.agent,
         "task": issued.task,
@@ -78,12 +78,12 @@ def granted(issued: Issued) -> dict[str, Any]:
 
 
 def born(issued: Issued) -> dict[str, Any]:
-    """Tell from whom an identity descends, and since when."""
+    """Return the parent of an identity and its time of issue."""
     return {"parent": issued.parent, "issued_at": format_time(issued.issued_at)}
 
 
 def foreseen(issued: Issued) -> dict[str, Any]:
-    """Tell of a request that would pass."""
+    """Return the answer about a request that would be permitted."""
     decision = issued.decision
     return {
         "permitted": True,
@@ -95,7 +95,7 @@ def foreseen(issued: Issued) -> dict[str, Any]:
 
 
 def denial(error: PolicyDeniedError) -> dict[str, Any]:
-    """Tell of a request that would not pass."""
+    """Return the answer about a request that would be denied."""
     return {
         "permitted": False,
         "reason": error.message.removeprefix("denied: "),
@@ -105,7 +105,7 @@ def denial(error: PolicyDeniedError) -> dict[str, Any]:
 
 
 def refusal(error: JitidError) -> dict[str, Any]:
-    """Tell why something was not done."""
+    """Return the answer for an error."""
     needed = list(error.requests) if isinstance(error, ApprovalNeededError) else None
     seconds = error.seconds if isinstance(error, LimitError) else None
     return {
@@ -118,7 +118,7 @@ def refusal(error: JitidError) -> dict[str, Any]:
 
 
 def _hint(error: JitidError) -> str | None:
-    """Return what to do next, with the arguments of a tool in the place of the options that a verb's hint names."""
+    """Return the hint of an error, with the arguments of a tool instead of command options."""
     if isinstance(error, ApprovalNeededError):
         if not error.requests:
             return "request_identity asks for that approval"
@@ -129,7 +129,7 @@ def _hint(error: JitidError) -> str | None:
 
 
 def handed_back(done: HandedBack) -> dict[str, Any]:
-    """Tell what ended."""
+    """Return the answer about a revocation by `hand_back`."""
     until = done.ended.radius.offline_until
     return {
         "id": done.id,
@@ -140,12 +140,12 @@ def handed_back(done: HandedBack) -> dict[str, Any]:
 
 
 def in_terms_of_tools(hint: str) -> str:
-    """Return the hint of a verb with the arguments of a tool in the place of the options that it names."""
+    """Return the hint of a command with the arguments of a tool instead of its options."""
     for name in _ARGUMENTS:
         hint = hint.replace(f"--{name} ", f"{name} ").replace(f"--{name},", f"{name},")
     return hint
 
 
 def _present(**values: object) -> dict[str, Any]:
-    """Return the values that are there: a null would need a place in the schemas."""
+    """Return the values that are not None: the schemas do not allow null."""
     return {name: value for name, value in values.items() if value is not None}

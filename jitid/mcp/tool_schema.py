@@ -1,4 +1,4 @@
-"""What the tools take and give, as JSON Schema; and the check of what is given to them against it."""
+"""The JSON Schemas of the tools' arguments and results, and the check of arguments against them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jitid.values.text import quote
 Schema = Mapping[str, Any]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,30}")
-"""What may be the name of an argument, and is shorter than any token."""
+"""Valid argument names, which are shorter than any token."""
 
 _TEXT: Schema = {"type": "string"}
 _TEXTS: Schema = {"type": "array", "items": _TEXT}
@@ -27,7 +27,7 @@ def _text(description: str, longest: int) -> Schema:
 
 def _texts(description: str, longest: int, most: int) -> Schema:
     items = {"type": "string", "minLength": 1, "maxLength": longest}
-    # What is asked for goes into the audit log, whatever becomes of it.
+    # Limits are needed: the audit log stores every request, even a refused one.
     return {"type": "array", "description": description, "items": items, "maxItems": most}
 
 
@@ -82,7 +82,7 @@ _ERROR: Schema = {
 
 
 def _gives(required: Mapping[str, Schema], **optional: Schema) -> Schema:
-    """Return the schema of a result; an error stands in its place, which some clients check by the same schema."""
+    """Return the schema of a result. It allows errors too, since some clients check them against the same schema."""
     return {
         "type": "object",
         "properties": {**required, **optional, "error": _ERROR},
@@ -167,9 +167,9 @@ HANDED_BACK = _gives(
 
 
 def check(arguments: Mapping[str, Any], schema: Schema) -> None:
-    """Hold the arguments of a call to the schema of its tool.
+    """Check the arguments of a call against the schema of its tool.
 
-    Raises UsageError for what does not fit; it repeats nothing of that but a short name, since it may be a token.
+    Raises UsageError if they do not fit. It quotes at most a short name, since an argument may be a token.
     """
     properties: Mapping[str, Schema] = schema["properties"]
     for name in arguments:

@@ -1,4 +1,4 @@
-"""The tools, as a client lists them and as an agent's model reads of them."""
+"""The tools, as a client lists them and as an agent's model reads them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jitid.mcp.session import AgentSession
 
 
 class Tool(NamedTuple):
-    """A tool as it is listed, and what performs it."""
+    """A tool: its listing, and the function that performs it."""
 
     name: str
     title: str
@@ -21,7 +21,7 @@ class Tool(NamedTuple):
     perform: Callable[[AgentSession, Mapping[str, Any]], dict[str, Any]]
 
     def listed(self) -> dict[str, Any]:
-        """Return the tool as `tools/list` tells it."""
+        """Return the tool in the form of `tools/list`."""
         return {
             "name": self.name,
             "title": self.title,

@@ -1,1 +1,1 @@
-"""The nouns of jitid, one a file: frozen records, and their state at a given time."""
+"""The records of jitid, one a file: frozen, with their state at a given time."""

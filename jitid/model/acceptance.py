@@ -1,7 +1,7 @@
 """The two facts about a credential that ended: since when the ledger refuses it, until when a verifier may accept it.
 
-A verifier that holds the published keys accepts a signed credential until its expiry, whatever the ledger says. No
-ledger knows all verifiers of an audience, nor whether each of them reads the status list. So a list or a revocation
+A verifier that holds the published keys accepts a signed credential until its expiry, even if the ledger refuses it.
+No ledger knows all verifiers of an audience, nor whether each of them reads the status list. So a list or a revocation
 never makes the second fact earlier than the latest signed expiry.
 """
 
@@ -26,7 +26,7 @@ def accepted_until(expires_at: int) -> int:
 
 
 class TwoFacts(Protocol):
-    """A record that has both."""
+    """A record that has both facts."""
 
     @property
     def refused_since(self) -> int | None:

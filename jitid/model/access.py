@@ -1,4 +1,4 @@
-"""What a ledger remembers of who may ask an authority, and what it answers about them."""
+"""The access credentials of callers of an authority in a ledger, and the answers to queries about them."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from enum import StrEnum
 from typing import NamedTuple
 
 ASSERTION_LEEWAY = 300
-"""For so many seconds after a client's assertion has expired it is remembered that it was used."""
+"""Seconds for which the use of a client's assertion is remembered after the assertion has expired."""
 
 
 ALL_AUDIENCES = ("*",)
-"""What stands for all audiences, where somebody has said so."""
+"""The value for all audiences, if they were registered explicitly."""
 
 
 class AccessState(StrEnum):
-    """What an access credential is at a given time."""
+    """The state of an access credential at a given time."""
 
     ACTIVE = "active"
     EXPIRED = "expired"
     REVOKED = "revoked"
     ROTATED = "rotated"
-    """Another has taken its place."""
+    """Replaced by another access credential."""
     DISABLED = "disabled"
-    """The delegator whose it was has left."""
+    """Ended because its delegator was disabled."""
     SPENT = "spent"
-    """A bootstrap credential that has done the one thing that it is for."""
+    """Ended because it is a bootstrap credential that was used for its only purpose."""
 
 
 class Access(NamedTuple):
-    """A credential by which somebody asks an authority, or the key by which they prove themselves there.
+    """A credential, or the public key of a client, that authenticates a caller at an authority.
 
     Times are seconds since the epoch.
     """
@@ -36,31 +36,31 @@ class Access(NamedTuple):
     id: str
     """`acc_` and 26 characters."""
     name: str
-    """Whose it is, with the kind: `user:alice`, `system:ci`."""
+    """Its owner, with the kind: `user:alice`, `system:ci`."""
     roles: tuple[str, ...]
     """Sorted."""
     fingerprint: bytes | None
-    """SHA-256 of the bearer; None where there is a key instead."""
+    """SHA-256 of the access token; None if the caller has a key instead."""
     public: str | None
-    """The public key (JWK, RFC 7517) that verifies what the client signs (RFC 7523), as canonical JSON."""
+    """The public key (JWK, RFC 7517) that verifies the client's assertions (RFC 7523), as canonical JSON."""
     issued_at: int
     expires_at: int
     superseded_at: int | None
-    """From when on it is no longer taken since another has taken its place."""
+    """The time from which it is refused because another replaces it."""
     ended_at: int | None
     ended_as: str | None
     bootstrap: int
-    """1 for one that can do nothing but grant the first administrator access."""
+    """1 for a bootstrap credential, which can only grant the first administrator access."""
     predecessor: str | None
-    """The id of the one whose place it took."""
+    """The id of the access credential that it replaced."""
     event: int
     """The audit event that granted it."""
     ended_event: int | None
     audiences: tuple[str, ...] | None = None
-    """The audiences that are registered as the caller's; `*` for all; None where nobody has said, which is all too."""
+    """The audiences that are registered for the caller; `*` means all. None, if none were stated, means all as well."""
 
     def state_at(self, now: int) -> AccessState:
-        """Return the state at `now`, which the caller chooses."""
+        """Return the state at `now`."""
         if self.ended_as is not None:
             return AccessState(self.ended_as)
         if self.superseded_at is not None and self.superseded_at <= now:
@@ -69,10 +69,10 @@ class Access(NamedTuple):
 
 
 class PresentedAccess(NamedTuple):
-    """An access credential as it counts when somebody comes with it."""
+    """An access credential as presented by a caller."""
 
     access: Access
     departed: int
-    """1 if whoever has its name is disabled."""
+    """1 if the delegator of that name is disabled."""
     event: bytes | None
     """The body of the audit event that granted it."""

@@ -1,4 +1,4 @@
-"""What a ledger answers about standing secrets that were adopted, and what becomes of them there."""
+"""Adopted secrets in a ledger, and changes to them."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from jitid.values import strict_json
 
 
 class AdoptedRow(NamedTuple):
-    """What is recorded of an adopted secret besides its credential."""
+    """The ledger's row for an adopted secret, besides the row of its credential."""
 
     credential: int
-    """The ledger's own number."""
+    """The ledger's number for the credential."""
     place: str
-    """Where it is kept, in words."""
+    """Where it is kept, as free text."""
     prefix: str | None
-    """How the secret begins, as far as that is no part of it."""
+    """The public prefix of the secret."""
     length: int | None
-    """How many bytes it has."""
+    """Its length in bytes."""
     target: str
-    """Which target ends it; `BY_HAND` of `jitid.model.target` where somebody has to."""
+    """The target that ends it; `BY_HAND` of `jitid.model.target` if a person has to end it."""
     name: str
-    """What it is called there."""
+    """Its name there."""
     reference: str | None
     facts: Mapping[str, str]
-    """What is kept of it for that target."""
+    """Further facts that the target needs."""
     parts: Mapping[str, bytes]
-    """The fingerprints of what belongs to it and is no secret by itself."""
+    """The fingerprints of its public parts."""
     waits_for: str | None
-    """What has to be done to end it, where somebody has to."""
+    """The manual steps that end it, if a person has to end it."""
 
 
 class Changed(NamedTuple):
-    """What is known of an adopted secret from now on; whatever stays is told too."""
+    """The complete new properties of an adopted secret, unchanged ones included."""
 
     row: AdoptedRow
     owner: int
     agent: int
-    """Numbers of terms."""
+    """Numbers of terms: the owner and the agent."""
     purpose: str | None
     expires_at: int
 
 
 class Adopted(NamedTuple):
-    """An adopted secret as the ledger has it."""
+    """An adopted secret in the ledger."""
 
     credential: int
     place: str
@@ -54,7 +54,7 @@ class Adopted(NamedTuple):
 
 
 def digest_of(members: Iterable[Sequence[Any]]) -> str:
-    """Return the digest of what an event adopted: SHA-256, as hex, over a canonical JSON array a line for each."""
+    """Return the digest of an event's adopted secrets: SHA-256, as hex, over a line of canonical JSON for each."""
     told = sha256()
     for member in members:
         told.update(

@@ -1,4 +1,4 @@
-"""What became of an identity whose credential leaked: what was made with it, what it did, and how all of that ended."""
+"""The consequences of a leak: the later credentials of the identity, its actions, and how all of these ended."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from typing import NamedTuple
 
 
 class MadeAfterLeak(NamedTuple):
-    """A credential of the identity or of one below it, besides the one that leaked; times since the epoch."""
+    """Another credential of the identity or of a descendant than the leaked one. Times are seconds since the epoch."""
 
     jti: str
     id: str
     agent: str
     kind: str
     depth: int
-    """How many delegations below the identity: 0 for its own, which a renewal has made."""
+    """The number of delegations between the identity and the descendant: 0 for the identity's own credentials."""
     issued_at: int
     event: int
 
 
 class Acted(NamedTuple):
-    """What the identity or one below it did, of one sort, before the report or after it."""
+    """Equal actions of the identity or a descendant, either before or after the report."""
 
     agent: str
     action: str
     resource: str
     allowed: bool
     after: bool
-    """Whether that was after the report."""
+    """Whether the actions happened after the report."""
     times: int
     first_at: int
     last_at: int
@@ -35,41 +35,41 @@ class Acted(NamedTuple):
 
 
 class Over(NamedTuple):
-    """What one event ended of it."""
+    """The credentials that one event ended."""
 
     event: int
     state: str
     credentials: int
     identities: int
     own: bool
-    """Whether the credential that leaked is among them."""
+    """Whether the leaked credential is among them."""
     first_at: int
     last_at: int
 
 
 class AtTarget(NamedTuple):
-    """What became of it at a target."""
+    """The state of some of the credentials at a target."""
 
     target: str
     credentials: int
     settlement: str | None
-    """What came of ending it there; none if nothing was tried yet."""
+    """The outcome of ending them there; None before the first attempt."""
     settled_at: int | None
-    """Since when nothing is left to be done for the last of them; none while something is."""
+    """When the last of them was settled; None while work is left."""
     event: int | None
 
 
 class Aftermath(NamedTuple):
-    """All of it, the first of each sort."""
+    """The totals of the consequences, with the first records of each list."""
 
     identities: int
-    """How many hang below the identity."""
+    """The number of descendants of the identity."""
     credentials: int
-    """How many credentials there are of it and below, the one that leaked included."""
+    """The number of credentials of the identity and its descendants, the leaked one included."""
     later: int
-    """How many of those were made after the report."""
+    """How many of them were issued after the report."""
     live: int
-    """How many of those are alive."""
+    """How many of them are live."""
     made: list[MadeAfterLeak]
     acted: list[Acted]
     over: list[Over]

@@ -1,4 +1,4 @@
-"""A recurring agent as the directory has it: who answers for it, and within which limits it is given identities."""
+"""A recurring agent in the directory: its owner, and the limits of its identities."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class AgentState(StrEnum):
-    """What a registered agent is at a given time; identities are issued to it in the first state alone."""
+    """The state of a registered agent at a given time; only in the first state can it obtain identities."""
 
     REGISTERED = "registered"
     OVERDUE = "overdue"
@@ -19,32 +19,32 @@ class Agent(NamedTuple):
     """A recurring agent. Times are seconds since the epoch."""
 
     key: int
-    """The ledger's own number; 0 for one that is not recorded yet."""
+    """The ledger's number for the agent; 0 before it is recorded."""
     name: str
     owner: str
-    """The delegator who answers for it, as `user:bob`."""
+    """The responsible delegator, such as `user:bob`."""
     purpose: str
     scopes: tuple[str, ...]
-    """Those that cover whatever it may hold."""
+    """The scopes that cover all scopes which the agent may hold."""
     audiences: tuple[str, ...]
-    """Whom its credentials may be meant for; none stated: the ledger's issuer and what is configured."""
+    """The audiences that its credentials may have; if empty, the ledger's issuer and the configured audiences."""
     kinds: tuple[str, ...]
     max_ttl: int
-    """The longest lifetime of a credential of its, in seconds."""
+    """The longest lifetime of its credentials, in seconds."""
     concurrency: int | None
-    """How many identities of it may live at the same time; None for any number."""
+    """The maximum number of its identities that are live at the same time; None for no limit."""
     review_at: int
     registered_at: int
     reviewed_at: int | None
     suspended_at: int | None
     suspended_as: str | None
-    """Why: a reason that was stated, or `owner disabled`."""
+    """The stated reason, or `owner disabled`."""
     unregistered_at: int | None
     users: tuple[str, ...] = ()
-    """Who may issue under its name besides the owner: delegators, `group:NAME`, `agent:NAME`."""
+    """Further parties that may issue under its name besides the owner: delegators, `group:NAME`, `agent:NAME`."""
 
     def state_at(self, now: int) -> AgentState:
-        """Return the state at `now`, which the caller chooses."""
+        """Return the state at `now`."""
         if self.unregistered_at is not None:
             return AgentState.UNREGISTERED
         if self.suspended_at is not None:

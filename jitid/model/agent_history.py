@@ -1,4 +1,4 @@
-"""What a ledger remembers of agents, name by name: how often each came, for how long, for whom and with what."""
+"""The history of agents by name in a ledger: how often and how long each ran, on which tasks, with which scopes."""
 
 from __future__ import annotations
 
@@ -8,84 +8,89 @@ from jitid.model.survey import Spread
 
 
 class Past(NamedTuple):
-    """One agent's name since some time. Times are seconds since the epoch, durations are seconds; days are of UTC."""
+    """The history of one agent name since a given time.
+
+    Times are seconds since the epoch, durations are seconds, and days are UTC days.
+    """
 
     agent: str
     identities: int
-    """How many identities it was given; all else is about these."""
+    """The number of identities issued under the name; the other fields describe these identities."""
     tasks: int
     days: int
-    """On how many days it was given one."""
+    """The number of days on which an identity was issued."""
     first_at: int
-    """When it was given the first."""
+    """When the first identity was issued."""
     last_at: int
-    """When it was given the last."""
+    """When the latest identity was issued."""
     live: int
-    """How many of them live."""
+    """The number of live identities."""
     run_time: Spread
-    """From the issue of each that has ended to the end of its last credential."""
+    """From the issue of each ended identity to the end of its last credential."""
     intervals: Spread
-    """From one day on which it was given some to the next; in days."""
+    """Days from one day with an issue to the next such day."""
     longest: int
-    """The longest that one of its credentials lived, or will live unless it ends before its time.
+    """The longest lifetime of one of its credentials, at most until its scheduled end.
 
-    One that was revoked counts to when it would have expired."""
+    A revoked credential counts until its expiry.
+    """
     concurrency: int
-    """How many of them lived at the same second, at most."""
+    """The maximum number of identities that were live at the same second."""
     delegators: int
-    """How many root delegators they had."""
+    """The number of their root delegators."""
     delegator: str
-    """The one who was behind most of them, by their own name."""
+    """The root delegator of most of the identities, by primary name."""
     delegated: int
-    """How many those were."""
+    """The number of identities of that delegator."""
     purpose: str | None
-    """That of its latest task."""
+    """The purpose of the latest task."""
     kinds: frozenset[str]
     audiences: frozenset[str]
     granted: frozenset[str]
-    """The scopes that they were granted."""
+    """The granted scopes."""
     used: frozenset[str] | None
-    """Those that were used, as enforcement points report; None where nothing was reported of any of them."""
+    """The used scopes, as enforcement points report them; None if no use of the identities was reported."""
 
 
 class Pasts(NamedTuple):
-    """The names that were asked about, or of all those that matter most."""
+    """The histories of the requested names, or of the highest-ranked names."""
 
     told: list[Past]
     names: int
-    """How many names there are since then."""
+    """The total number of matching names with identities since that time."""
     recurring: int
-    """How many of them recur."""
+    """The number of recurring names."""
 
 
 class Practice(NamedTuple):
-    """What one agent was permitted since some time, and what of that it used. Times as above."""
+    """The permissions of one agent since a given time, and the part of them that it used. Units as in `Past`."""
 
     agent: str
     reported: bool
-    """Whether use was reported; then all else is about the identities that were used."""
+    """Whether use was reported; if so, the other fields describe the used identities only."""
     identities: int
     credentials: int
     uses: int
     first_at: int
     last_at: int
-    """When one of its credentials was issued or used for the last time."""
+    """When one of its credentials was last issued or used."""
     delegators: frozenset[str]
-    """Root delegators, by the names that are on record and by their own."""
+    """Root delegators, by the recorded names and by their primary names."""
     proofs: frozenset[str]
-    """How they were proved."""
+    """How the root delegators were proved."""
     sensitivities: frozenset[str]
     kinds: frozenset[str]
     audiences: frozenset[str]
     depth: int
-    """The most delegations above one of its identities."""
+    """The maximum delegation depth of its identities."""
     scopes: frozenset[str]
-    """Those that were used if use was reported, otherwise those that were granted."""
+    """The used scopes if use was reported, otherwise the granted scopes."""
     quarters: frozenset[int]
-    """The quarters of an hour of UTC, counted from the epoch, in which something was issued or used."""
+    """The quarter-hours (UTC), counted from the epoch, in which a credential was issued or used."""
     longest: int
-    """From the first issue of an identity to its last use, or to its end if use was not reported; the longest.
+    """The longest time from the first issue of an identity to its last use, or to its end if use was not reported.
 
-    One that was revoked counts to when it would have expired."""
+    A revoked credential counts until its expiry.
+    """
     templates: frozenset[str] = frozenset({""})
-    """Those that its credentials were made from, as `TARGET/TEMPLATE`; blank for one without."""
+    """The templates of its credentials and of the kinds it may obtain, as `TARGET/TEMPLATE`; blank for no template."""

@@ -1,4 +1,4 @@
-"""What a ledger remembers of requests for approval, and what it answers about them."""
+"""Requests for approval in a ledger, and the answers to queries about them."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ from typing import NamedTuple
 
 
 class ApprovalState(StrEnum):
-    """What a request for approval is at a given time."""
+    """The state of a request for approval at a given time."""
 
     OPEN = "open"
-    """Somebody has still to say a word."""
+    """At least one group has not granted it, or its grant is no longer valid."""
     GRANTED = "granted"
-    """Every group has granted it, and it was not used yet."""
+    """Granted by every group and not used yet."""
     USED = "used"
     DENIED = "denied"
     EXPIRED = "expired"
-    """Nobody used it in time."""
+    """Not used in time."""
     WITHDRAWN = "withdrawn"
-    """The delegator for whom it was asked was disabled, or the ledger was put back from a backup."""
+    """Withdrawn because its delegator was disabled, or because the ledger was restored from a backup."""
 
 
 class Word(NamedTuple):
-    """What one of the groups that have to approve has said. Times are seconds since the epoch."""
+    """The decision of one of the groups that must approve. Times are seconds since the epoch."""
 
     group: str
     approver: str | None
-    """The own name of who spoke for it; None for nobody."""
+    """The primary name of the approver; None without a decision."""
     proof: str | None
     """How the approver was proved: `os-user`, `credential` or `oidc`."""
     granted: int | None
-    """1 for yes, 0 for no."""
+    """1 for a grant, 0 for a denial."""
     decided_at: int | None
     expires_at: int | None
-    """Until when a grant holds."""
+    """The time until which a grant is valid."""
     event: int | None
     stands: int
-    """1 if the approver is still known, enabled and of that group."""
+    """1 if the approver is still known, enabled and a member of that group."""
 
     def holds_at(self, now: int) -> bool:
-        """Tell whether it is a grant that counts."""
+        """Return whether it is a valid grant at `now`."""
         return bool(self.granted and self.stands and self.expires_at is not None and now < self.expires_at)
 
 
@@ -52,33 +52,34 @@ class Approval(NamedTuple):
     digest: bytes
     """SHA-256 of `request`."""
     request: bytes
-    """The exact request that is asked for, as canonical JSON."""
+    """The exact request that needs approval, as canonical JSON."""
     delegator: str
     asked_by: str
-    """The requester, who alone may use it: a person or a service by its name with its kind, or the id of an identity.
+    """The requester, by its name with its kind, or by the id of an identity. No other caller may use the request.
 
-    Rows from before have the login of a person beside the ledger, and `agent:NAME` for an agent."""
+    Older rows have the login of a local person, and `agent:NAME` for an agent.
+    """
     asked_at: int
     expires_at: int
-    """Until when it can be granted and used."""
+    """The time until which it can be granted and used."""
     ended_at: int | None
     ended_as: str | None
     """The last state of an `ApprovalState`."""
     identity: str | None
     """The first identity that it was used for."""
     event: int
-    """The audit event that tells of it."""
+    """The audit event that records it."""
     ended_event: int | None
     words: tuple[Word, ...]
-    """Of each group that has to approve, in the order of their names."""
+    """The decision of each group that must approve, in the order of their names."""
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The groups that have to approve."""
+        """The groups that must approve."""
         return tuple([word.group for word in self.words])
 
     def state_at(self, now: int) -> ApprovalState:
-        """Return the state at `now`, which the caller chooses."""
+        """Return the state at `now`."""
         if self.ended_as is not None:
             return ApprovalState(self.ended_as)
         if now >= self.expires_at:
@@ -86,18 +87,18 @@ class Approval(NamedTuple):
         return ApprovalState.OPEN if self.missing_at(now) else ApprovalState.GRANTED
 
     def missing_at(self, now: int) -> tuple[str, ...]:
-        """Return the groups of which nobody has granted it, or whose grant counts no longer."""
+        """Return the groups without a valid grant."""
         return tuple([word.group for word in self.words if not word.holds_at(now)])
 
 
 class ApprovalFilter(NamedTuple):
-    """Which requests are meant; every given condition must hold."""
+    """A selection of requests; every given condition must hold."""
 
     waiting: bool = False
-    """Only those that wait for a group's word."""
+    """Only requests that wait for the decision of a group."""
     live: bool = False
-    """Only those that have neither ended nor run out."""
+    """Only requests that have neither ended nor expired."""
     group: str | None = None
-    """Only those that this group has to approve; with `waiting`, that wait for its word."""
+    """Only requests that this group must approve; with `waiting`, requests that wait for its decision."""
     before: int | None = None
-    """With a lower number than this: a page follows another so."""
+    """Only numbers below this: the cursor of the next page."""

@@ -1,4 +1,4 @@
-"""Who asks an authority that serves others, as it was proved, and in which roles."""
+"""The caller of an authority: its proved identity and its roles."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 ROLES = ("issuer", "verifier", "responder", "sweeper", "auditor", "admin")
-"""The duties that can be given to a caller; each is separate, and nobody has two unless given both."""
+"""The duties that can be given to a caller; each is separate, and none includes another."""
 
 
 class Caller(NamedTuple):
-    """Whoever asks for an operation."""
+    """The caller of an operation."""
 
     name: str
     """For the audit log (`by`): `user:alice`, `system:ci`, `agent:planner`, a login."""
     roles: frozenset[str] | None
-    """None: whoever has the ledger's own files, who may do anything."""
+    """None: the caller has direct access to the ledger's files and may do anything."""
     delegator: str | None = None
-    """Whom the caller is proved to be as a delegator, such as `user:alice`; None for an agent."""
+    """The delegator that the caller is proved to be, such as `user:alice`; None for an agent."""
     proof: str | None = None
-    """How that was proved: `os-user`, `credential` or `oidc`."""
+    """The method of that proof: `os-user`, `credential` or `oidc`."""
     credential: str | None = None
-    """The id of the access credential, or the `jti` of the agent's credential, that it came with."""
+    """The id of the access credential, or the `jti` of the agent's credential, that authenticated the caller."""
     agent: str | None = None
-    """The agent's name, if it came with an agent's own credential."""
+    """The agent's name, if an agent's own credential authenticated the caller."""
     trace: str | None = None
     """The `traceparent` (W3C Trace Context, section 3.2) of the request."""
     identity: str | None = None
-    """The id of the agent's identity, if it came with its own credential: the same after each renewal."""
+    """The id of the agent's identity, if its own credential authenticated it: the same after each renewal."""
     key: str | None = None
-    """What makes the request known again when its answer was lost (the header `Idempotency-Key`)."""
+    """The idempotency key that identifies a repeated request after a lost answer (the header `Idempotency-Key`)."""
     audiences: tuple[str, ...] | None = None
-    """The audiences that are registered as the caller's: about tokens for others it is told nothing. None: for all."""
+    """The audiences registered for the caller, which learns nothing about tokens for others. None: all audiences."""
 
     def told_about(self, stated: Collection[str]) -> Collection[str] | None:
         """Return the audiences whose tokens the caller sees: of those `stated`, or else its own.
@@ -45,5 +45,5 @@ class Caller(NamedTuple):
         return [one for one in stated if one in self.audiences] if stated else self.audiences
 
     def may_exchange(self, audiences: Collection[str]) -> bool:
-        """Tell whether a token for some audiences is one for this caller: one of them is registered as its own."""
+        """Return whether the caller may exchange a token for these audiences: one of them must be registered for it."""
         return self.audiences is not None and not set(self.audiences).isdisjoint(audiences)

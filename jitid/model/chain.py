@@ -1,9 +1,9 @@
-"""Several audit chains in one ledger: which numbers are whose, how each begins, and one head over all of them.
+"""Several audit chains in one ledger: the numbers of their events, their beginnings, and one head over all of them.
 
-Writers who do not wait for each other append to different chains. Event n of a chain, counted from 1, has the number
-`start + (n - 1) * stride`; who appends takes the chain with the lowest next number, so that numbers are near to the
-order of time. Chains that are written to side by side are of one epoch; a ledger that moved to another engine goes on
-in the next epoch, whose chains begin with the ends of all before them.
+Writers that do not wait for each other append to different chains. Event n of a chain, counted from 1, has the number
+`start + (n - 1) * stride`. A writer takes the chain with the lowest next number, so that numbers stay close to the
+order of time. Chains that are written in parallel belong to one epoch. A ledger that moves to another engine continues
+in the next epoch: its chains begin with the ends of all earlier chains.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from jitid.values import strict_json
 
 
 class Chain(NamedTuple):
-    """One chain, and how far it has come."""
+    """One chain with its current end."""
 
     id: int
     epoch: int
     start: int
     """The number of its first event."""
     stride: int
-    """How far the numbers of two of its events that follow each other lie apart: how many chains its epoch has."""
+    """The difference between the numbers of two consecutive events of the chain: the number of chains of its epoch."""
     length: int
     hash: bytes
-    """Its last link; of one without events what its first event is chained to."""
+    """The last link; for a chain without events, the hash that its first event is chained to."""
     closed: bool
 
     @property
     def next(self) -> int:
-        """The number of the event that is appended next."""
+        """The number of the next event."""
         return self.start + self.length * self.stride
 
     @property
@@ -41,12 +41,12 @@ class Chain(NamedTuple):
         return Link(self.id, self.length, self.hash)
 
     def number(self, length: int) -> int:
-        """Return the number of the last of `length` events."""
+        """Return the number of the last event of a chain of `length` events."""
         return self.start + (length - 1) * self.stride
 
 
 def is_plain(chains: Sequence[Chain]) -> bool:
-    """Tell whether a ledger has one chain, and never had another: then numbers count events."""
+    """Return whether a ledger has always had a single chain, so that numbers count events."""
     return len(chains) == 1 and chains[0][:4] == (1, 1, 1, 1)
 
 
@@ -54,8 +54,8 @@ def opening(ledger: str, chain: Chain, before: Iterable[Link]) -> bytes:
     """Return the hash that the first event of a chain is chained to.
 
     Args:
-        ledger: its UUID.
-        chain: which one; how far it has come does not matter.
+        ledger: the UUID of the ledger.
+        chain: the chain; its current end does not matter.
         before: the ends of all chains of earlier epochs.
 
     """
@@ -75,9 +75,9 @@ def over(links: Iterable[Link]) -> bytes:
 
 
 def head_of(chains: Sequence[Chain]) -> Head:
-    """Return the head over all chains: of a single one its last link, of several the count of their events.
+    """Return the head over all chains: the last link of a single chain, or the total number of events of several.
 
-    Only those of the latest epoch are named: they began with the ends of the others.
+    The head names only the chains of the latest epoch: they began with the ends of the others.
     """
     if is_plain(chains):
         return Head(chains[0].length, chains[0].hash)
@@ -87,7 +87,7 @@ def head_of(chains: Sequence[Chain]) -> Head:
 
 
 def settled(chains: Iterable[Chain]) -> int:
-    """Return the number up to which every event is there and will stay what it is; later ones may still be written."""
+    """Return the number up to which all events exist and are final; later events may still be written."""
     return min([chain.next for chain in chains if not chain.closed]) - 1
 
 
@@ -102,7 +102,7 @@ def following(chains: Sequence[Chain], ledger: str, count: int) -> list[Chain]:
 
 
 class HeldChains:
-    """The chains that a transaction has for itself: one of them, or all that are open."""
+    """The chains that a transaction has locked: one of them, or all open ones."""
 
     def __init__(self, chains: Iterable[Chain]) -> None:
         self._chains = list(chains)
@@ -110,15 +110,15 @@ class HeldChains:
 
     @property
     def chains(self) -> list[Chain]:
-        """Each with what was appended."""
+        """The chains with the appended events."""
         return self._chains
 
     def changed(self) -> list[Chain]:
-        """Return those to which something was appended."""
+        """Return the chains to which events were appended."""
         return [chain for chain in self._chains if chain.length != self._before[chain.id]]
 
     def next_seqs(self, count: int) -> list[int]:
-        """Return the numbers of the `count` events that are appended next."""
+        """Return the numbers of the next `count` events."""
         if len(self._chains) == 1:
             (chain,) = self._chains
             return [chain.next + n * chain.stride for n in range(count)]
@@ -132,7 +132,7 @@ class HeldChains:
         return numbers
 
     def append(self, body: bytes) -> Event:
-        """Return the next event, linked to the chain with the lowest next number, which has it from now on."""
+        """Append an event to the chain with the lowest next number, and return it with its link."""
         at = min(range(len(self._chains)), key=lambda n: self._chains[n].next)
         chain = self._chains[at]
         event = Event(chain.next, body, link(chain.hash, body))
@@ -141,11 +141,11 @@ class HeldChains:
 
 
 class Walk:
-    """Follows the events of all chains in the order of their numbers, and checks each; it holds no more than the ends.
+    """A check of the events of all chains in the order of their numbers; it keeps only the ends in memory.
 
     Args:
         ledger: the UUID of the ledger.
-        chains: its chains. Where they say that they have come is believed of those alone that are older than `begun`.
+        chains: its chains. Their recorded ends are trusted only for epochs that are older than `begun`.
         begun: a head up to which everything was checked before; None begins with the first event.
 
     Raises:
@@ -158,7 +158,7 @@ class Walk:
         self._epochs = _epochs(chains)
         self._ends: dict[int, Link] = {}
         self.openings: dict[int, bytes] = {}
-        """What the first event of each chain is chained to."""
+        """The hash that the first event of each chain is chained to."""
         self._begun = {each.chain: each for each in (() if begun is None else links(begun))}
         self._at = 0
         if self._begun:
@@ -181,7 +181,7 @@ class Walk:
         return min(self._expected) - self._stride
 
     def _open(self) -> None:
-        """Come to the chains of the next epoch."""
+        """Continue with the chains of the next epoch."""
         laid = self._laid = self._epochs[self._at]
         before = list(self._ends.values())
         self._first, self._stride = laid[0].start, len(laid)
@@ -192,7 +192,7 @@ class Walk:
         begun = [self._begun.get(chain.id, Link(chain.id, 0, b"")) for chain in laid]
         self._hashes = [one.hash or hash_ for one, hash_ in zip(begun, openings, strict=True)]
         self._expected = [chain.number(one.length + 1) for chain, one in zip(laid, begun, strict=True)]
-        # What a remembered head vouches for is come by again where its chains have not come equally far.
+        # If the chains are of different length at the remembered head, reading meets events that it covers already.
         self._known = [number - self._stride for number in self._expected] if self._begun else None
         self._begun = {}
 
@@ -205,7 +205,7 @@ class Walk:
             yield Link(chain.id, (expected - chain.start) // chain.stride, hash_)
 
     def check(self, events: Iterable[Event]) -> Iterator[Event]:
-        """Yield each event that was not checked before, after checking that it follows.
+        """Check that each event follows from the one before it, and yield the events that were not checked before.
 
         Raises:
             BrokenChainError: an event was edited, removed, inserted or moved.
@@ -226,7 +226,7 @@ class Walk:
             try:
                 hash_ = sha256(self._hashes[at] + event[1]).digest()
             except TypeError:
-                # Whoever edits with a database's own functions may leave text where bytes were.
+                # An edit with a database's own functions may leave text where bytes were.
                 raise BrokenChainError(f"event {seq} is no longer the bytes that were written") from None
             if hash_ != event[2]:
                 raise BrokenChainError(
@@ -237,13 +237,13 @@ class Walk:
             yield event
 
     def finish(self, chains: Sequence[Chain] | None = None) -> Head:
-        """Return the head over what was walked.
+        """Return the head over the checked events.
 
         Args:
-            chains: where the ledger says that they end; None where it says nothing of that.
+            chains: the chains with the ends that the ledger records; None skips this comparison.
 
         Raises:
-            BrokenChainError: some end elsewhere.
+            BrokenChainError: a chain has a different end.
 
         """
         while self._until is not None:
@@ -267,15 +267,15 @@ class Walk:
 
 
 def links(head: Head) -> tuple[Link, ...]:
-    """Return the last link of each chain that a head tells of."""
+    """Return the last link of each chain of a head."""
     return head.chains or (Link(1, head.seq, head.hash),)
 
 
 def marks(head: Head, chains: Sequence[Chain]) -> dict[int, bytes]:
-    """Return which hash the events that a remembered head tells of must have, by their numbers.
+    """Return, by event number, the hashes that a remembered head requires.
 
     Raises:
-        BrokenChainError: it tells of a chain that the ledger does not have.
+        BrokenChainError: the head has a chain that the ledger lacks.
 
     """
     laid = {chain.id: chain for chain in chains}
@@ -286,7 +286,7 @@ def marks(head: Head, chains: Sequence[Chain]) -> dict[int, bytes]:
 
 
 def _epochs(chains: Sequence[Chain]) -> list[list[Chain]]:
-    """Return the chains of each epoch, in the order of their numbers. Raises BrokenChainError where they have none."""
+    """Return the chains of each epoch, in the order of their numbers. Raises BrokenChainError for an invalid layout."""
     found: dict[int, list[Chain]] = {}
     for chain in sorted(chains, key=lambda each: (each.epoch, each.start)):
         found.setdefault(chain.epoch, []).append(chain)

@@ -1,4 +1,4 @@
-"""A check of an installation or a ledger, and what it found."""
+"""A check of an installation or a ledger, and its result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Subject = TypeVar("Subject")
 
 
 class Status(Enum):
-    """How a check ended."""
+    """The outcome of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -20,42 +20,42 @@ class Status(Enum):
 
 
 class Check(NamedTuple):
-    """What one check saw."""
+    """The result of one check."""
 
     name: str
     status: Status
     detail: str
     repair: str | None = None
-    """The command that repairs it, or what else to do."""
+    """The command that repairs the finding, or another action."""
     code: str | None = None
-    """The code of the error that a failure is, and below its exit status."""
+    """For a failure: the code of its error. `exit_status` is the exit status of that error."""
     exit_status: ExitStatus = ExitStatus.OK
 
 
 class UnexaminedError(Exception):
-    """A check cannot run; the message says because of what."""
+    """A check that cannot run; the message gives the reason."""
 
 
 Named = Sequence[tuple[str, Callable[[Subject], Iterable[Check]]]]
-"""Checks by their names."""
+"""Checks with their names."""
 
 
 def ok(name: str, detail: str) -> Check:
-    """Return what a check says that found nothing wrong."""
+    """Return the result of a check without findings."""
     return Check(name, Status.OK, detail)
 
 
 def warning(name: str, detail: str, repair: str | None = None) -> Check:
-    """Return what a check says that found something to look at, which keeps nobody from working."""
+    """Return the result of a check with a finding that does not prevent work."""
     return Check(name, Status.WARNING, detail, repair)
 
 
 def failure(name: str, error: JitidError) -> Check:
-    """Return what a check says that found an error."""
+    """Return the result of a check that found an error."""
     detail = error.message.removesuffix("; nothing was changed")
     return Check(name, Status.FAILURE, detail, error.hint, error.code, error.exit_status)
 
 
 def unexamined(name: str, why: str) -> Check:
-    """Return what is said of a check that could not run: that is never a good sign, nor a second failure."""
+    """Return the result of a check that could not run: a warning, neither a success nor a second failure."""
     return warning(name, f"not examined: {why}")

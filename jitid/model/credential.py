@@ -14,7 +14,7 @@ FORMER_PROOF = "parent"
 
 
 class Kind(StrEnum):
-    """The sorts of credential; each is made by one file of `issuers/`."""
+    """The kinds of credential; each is made by one file of `issuers/`."""
 
     JWT = "jwt"
     OPAQUE = "opaque"
@@ -25,32 +25,32 @@ class Kind(StrEnum):
     POSTGRES_ROLE = "postgres-role"
     OPENBAO_LEASE = "openbao-lease"
     EXEC = "exec"
-    """Made by a program of the user's: a kind is `exec:NAME`, of the target that says which one."""
+    """Made by a user's program: the full kind is `exec:NAME`, with the name of the target of the program."""
     ADOPTED = "adopted"
-    """A standing secret that was there before: recorded, and made by nobody here."""
+    """An existing standing secret: jitid records it and does not make it."""
 
 
 MADE = tuple(kind for kind in Kind if kind is not Kind.ADOPTED)
-"""Those that can be asked for."""
+"""The kinds that can be issued."""
 
 OUTSIDE = frozenset({Kind.POSTGRES_ROLE, Kind.OPENBAO_LEASE, Kind.AWS_STS, Kind.EXEC})
-"""Those that a target outside makes, and must end."""
+"""The kinds that an external target makes and must end."""
 
 _NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 _LONGEST = 64
 
 
 class KindWanted(NamedTuple):
-    """A kind as it is asked for."""
+    """A kind as stated in a request."""
 
     kind: str
-    """As the ledger keeps it: `jwt`, `exec:vault`."""
+    """In the form of the ledger: `jwt`, `exec:vault`."""
     template: str | None
     """The name of a template of a target, or `TARGET/TEMPLATE`."""
 
 
 def sort_of(kind: str) -> Kind:
-    """Return the sort of a kind as the ledger keeps it. Raise UsageError for what is none."""
+    """Return the `Kind` of a kind in the form of the ledger. Raise UsageError for an invalid kind."""
     text, colon, name = kind.partition(":")
     if text not in _ALL or (colon == ":") is not (text == Kind.EXEC) or (colon and not is_target_name(name)):
         raise _none_such(kind, _WRITTEN)
@@ -64,11 +64,11 @@ def _none_such(kind: str, written: Sequence[str]) -> UsageError:
 _ALL = frozenset(kind.value for kind in Kind)
 _WRITTEN = tuple("exec:NAME" if kind is Kind.EXEC else kind.value for kind in Kind)
 _MADE = tuple(written for written in _WRITTEN if written != Kind.ADOPTED)
-"""Those that can be asked for."""
+"""The kinds that can be issued, as users write them."""
 
 
 def check_made(kind: str) -> str:
-    """Return a kind that can be asked for. Raises UsageError for one that is none, and for adopted secrets."""
+    """Return the kind unchanged if it can be issued. Raises UsageError for an invalid kind, and for adopted secrets."""
     try:
         sort = sort_of(kind)
     except UsageError:
@@ -79,7 +79,7 @@ def check_made(kind: str) -> str:
 
 
 def never_made() -> UsageError:
-    """Return the error for asking for an adopted secret."""
+    """Return the error for a request to issue an adopted secret."""
     return UsageError(
         "an adopted secret is one that exists already, and nothing of that kind is issued",
         "record one: jitid adopt add; see what can take its place: jitid adopt suggest",
@@ -87,19 +87,19 @@ def never_made() -> UsageError:
 
 
 def is_outside(kind: str) -> bool:
-    """Tell whether credentials of a kind, as the ledger keeps it, are made by a target outside."""
+    """Return whether an external target makes credentials of a kind in the form of the ledger."""
     return kind.partition(":")[0] in OUTSIDE
 
 
 def is_taken_elsewhere(kind: str) -> bool:
-    """Tell whether something else than this ledger decides for how long a credential of a kind works."""
+    """Return whether something other than this ledger decides how long a credential of a kind works."""
     return kind == Kind.ADOPTED or is_outside(kind)
 
 
 def parse_kind(text: str) -> KindWanted:
-    """Return a kind from `KIND`, `KIND:TEMPLATE` or `KIND:TARGET/TEMPLATE`; `exec:NAME` is a kind by itself.
+    """Return a kind from `KIND`, `KIND:TEMPLATE` or `KIND:TARGET/TEMPLATE`.
 
-    Raises UsageError.
+    In `exec:NAME` the colon is part of the kind; a template follows a second colon. Raises UsageError.
     """
     sort, _, rest = text.partition(":")
     kind, template = sort, rest
@@ -122,37 +122,37 @@ USUAL_KINDS = (Kind.JWT.value, Kind.OPAQUE.value)
 """The kinds that the holder of a credential may obtain if its grant names none."""
 
 MOST_KINDS = 32
-"""The maximum number of kinds that a grant names: the policy is asked about each."""
+"""The maximum number of kinds in a grant: the policy judges each of them."""
 
 ANY_KIND = "*"
-"""In audit events: the credential is from before grants named kinds, and its holder may obtain any."""
+"""The value in audit events for a credential that is older than kinds in grants: its holder may obtain any kind."""
 _NO_KIND = "-"
 
 
 def named_kind(kind: str, template: str | None) -> str:
-    """Return a kind and the template that it is made from as a grant names them: `kind` or `kind:TARGET/TEMPLATE`."""
+    """Return a kind and its template in the form of a grant: `kind` or `kind:TARGET/TEMPLATE`."""
     return f"{kind}:{template}" if template else kind
 
 
 def bare_kind(named: str) -> str:
-    """Return the kind that a grant names, without the template."""
+    """Return the kind in an entry of a grant, without the template."""
     sort, *rest = named.split(":")
     return f"{sort}:{rest[0]}" if sort == Kind.EXEC and rest else sort
 
 
 def kept_kinds(kinds: Iterable[str]) -> str:
-    """Return the kinds of a grant as the ledger keeps them: sorted, and empty for the usual ones."""
+    """Return the kinds of a grant in the form of the ledger: sorted, and empty for the usual ones."""
     if kinds == USUAL_KINDS:
         return ""
     found = sorted(set(kinds))
     if found == sorted(USUAL_KINDS):
         return ""
-    # Blank text stands for the usual ones, and no kind at all must not be taken for them.
+    # Empty text means the usual kinds, so an empty grant needs a separate value.
     return " ".join(found) or _NO_KIND
 
 
 def read_kinds(text: str | None) -> tuple[str, ...] | None:
-    """Return the kinds of a grant from what a row or an audit event says; None for those from before: any kind."""
+    """Return the kinds of a grant from a row or an audit event; None, for older ones, means any kind."""
     if text is None or text == ANY_KIND:
         return None
     if not text:
@@ -161,17 +161,17 @@ def read_kinds(text: str | None) -> tuple[str, ...] | None:
 
 
 def told_kinds(kinds: Sequence[str] | None) -> str:
-    """Return the kinds of a grant as audit events tell them."""
+    """Return the kinds of a grant in the form of audit events."""
     return ANY_KIND if kinds is None else kept_kinds(kinds)
 
 
 def claimed_kinds(kinds: Sequence[str] | None) -> list[str] | None:
-    """Return the kinds of a grant as a token claims them; None for the usual ones, and for those from before."""
+    """Return the kinds of a grant in the form of a token claim; None for the usual kinds, and for older credentials."""
     return None if kinds is None or not kept_kinds(kinds) else sorted(set(kinds))
 
 
 def judged_kinds(kinds: Iterable[str] | None) -> tuple[tuple[str, str], ...]:
-    """Return the kinds of a grant that the policy judges, each with its template: all but the usual ones."""
+    """Return the kinds of a grant that the policy judges, each with its template: all except the usual ones."""
     if kinds is None or kinds == USUAL_KINDS:
         return ()
     found = [parse_kind(kind) for kind in kinds if kind not in USUAL_KINDS]
@@ -179,12 +179,12 @@ def judged_kinds(kinds: Iterable[str] | None) -> tuple[tuple[str, str], ...]:
 
 
 def is_target_name(text: str) -> bool:
-    """Tell whether a target or a template can have that name: letters, digits, dots, lines, 64 at most."""
+    """Return whether a target or template may have this name: 1 to 64 letters, digits, `_.-`, not `.` or `-` first."""
     return 0 < len(text) <= _LONGEST and _NAME.issuperset(text) and text[0] not in ".-"
 
 
 TOKENS = frozenset({Kind.JWT, Kind.OPAQUE})
-"""The kinds whose holder has rights by showing them."""
+"""The kinds of token that give rights to their presenter."""
 
 PARTS = {
     "x509-svid": ("certificate", "key"),
@@ -192,10 +192,10 @@ PARTS = {
     "aws-sts": ("access_key_id", "secret_access_key", "session_token"),
     "postgres-role": ("username", "password", "url"),
 }
-"""The parts of secrets that have several, by their kind; those of other kinds are as whoever makes them says."""
+"""The parts of secrets with several parts, by kind; for other kinds, the maker decides."""
 
 PROOFS = frozenset({Kind.JWT_SVID, Kind.X509_SVID, Kind.SSH_CERT})
-"""The kinds that prove an identity, and carry no scope of jitid's."""
+"""The kinds that prove an identity and have no jitid scope."""
 
 UNSIGNED = frozenset({Kind.OPAQUE})
 """The tokens that the ledger recognises by their fingerprint alone."""
@@ -208,21 +208,21 @@ SHOWN = UNSIGNED | SIGNED
 
 
 class TokenUse(StrEnum):
-    """What a token is for."""
+    """The purpose of a token."""
 
     IDENTITY = "identity"
-    """For the authority alone: by it the holder renews, delegates, and obtains service tokens."""
+    """For the authority alone: with it the holder renews, delegates, and obtains service tokens."""
     SERVICE = "service"
-    """To be shown to the services that it names."""
+    """For presentation to the services that it names."""
     UNDIVIDED = "undivided"
-    """Issued before the two were told apart."""
+    """Issued before these two uses were separated."""
 
 
 class State(StrEnum):
-    """What a credential is at a given time."""
+    """The state of a credential at a given time."""
 
     PENDING = "pending"
-    """Recorded, its secret not confirmed."""
+    """Recorded, but its secret is not confirmed."""
     ACTIVE = "active"
     EXPIRED = "expired"
     REVOKED = "revoked"
@@ -233,7 +233,7 @@ class State(StrEnum):
 
 
 class Credential(NamedTuple):
-    """One credential as the ledger remembers it: never its secret. Times are seconds since the epoch."""
+    """One credential in the ledger, without its secret. Times are seconds since the epoch."""
 
     key: int
     """The ledger's own number for the credential."""
@@ -242,11 +242,11 @@ class Credential(NamedTuple):
     """The identity: one agent on one task for one delegator."""
     identity_key: int
     parent: str | None
-    """The identity that delegated to this one; none for the root of a chain."""
+    """The identity that delegated to this one; None for the root of a chain."""
     parent_key: int | None
     depth: int
     delegator: str
-    """The root delegator, such as `user:alice`: who asked in the first place."""
+    """The root delegator, at the start of the delegation chain, such as `user:alice`."""
     delegated_by: str
     """The root delegator, or the parent's agent as `agent:NAME`."""
     delegator_proof: str
@@ -265,49 +265,49 @@ class Credential(NamedTuple):
     ended_as: str | None
     fingerprint: bytes | None
     claims_hash: bytes | None
-    """SHA-256 of the signed claims as bytes; none for a kind that is not signed."""
+    """SHA-256 of the signed claims as bytes; None for an unsigned kind."""
     signed_by: str | None
     """The `kid` of the key that signed it."""
     event: int
     """The audit event that issued it."""
     ended_event: int | None
     superseded_at: int | None
-    """From when on a successor stands for it; it may still be to come."""
+    """The time from which its successor replaces it; it may be in the future."""
     process: Process | None
     """The process that the identity was given to, if it is bound to one."""
     delegator_state: str = "unverified"
-    """What the directory says of the delegator now: `known`, `disabled`, or `unverified` if it has no such one."""
+    """The state of the delegator in the directory now: `known`, `disabled`, or `unverified` if it is not there."""
     template: str | None = None
-    """What it was made from: `TARGET/TEMPLATE`."""
+    """The template that it was made from: `TARGET/TEMPLATE`."""
     line: int = 0
     """The ledger's number for the first credential of its line, which may be itself."""
     source: int | None = None
-    """The ledger's number for the credential that it was delegated or attached from; none for a root."""
+    """The ledger's number for the credential that it was delegated or attached from; None for a root."""
     attached_from: int | None = None
-    """The same, if it was attached: then both belong to one identity."""
+    """The same number if it was attached: then both belong to one identity."""
     may_audience: tuple[str, ...] = ()
     """The audiences for which its holder may obtain tokens."""
     may_kind: tuple[str, ...] | None = ()
-    """The kinds that its holder may obtain and delegate; None, for a row from before, means any."""
+    """The kinds that its holder may obtain and delegate; None, in an older row, means any."""
     may_act: str | None = None
-    """Who may exchange it (RFC 8693, section 4.4), as canonical JSON."""
+    """The callers that may exchange it (RFC 8693, section 4.4), as canonical JSON."""
     task_key: int = 0
     """The ledger's own number for the task."""
     task_opener: str = ""
-    """The delegator to whom the task belongs."""
+    """The delegator that owns the task."""
     task_until: int = 0
-    """Until when the task is open: its deadline; 0 once it has ended."""
+    """The task's deadline; 0 once the task has ended."""
     recurring: int | None = None
-    """The ledger's number for the record of its agent; none where the agent is not registered."""
+    """The ledger's number for the record of its agent; None if the agent is not registered."""
     under_agent: bool = False
-    """Whether its identity stands under `/agent/` in SPIFFE ids; those whose agent is not registered do not."""
+    """Whether its SPIFFE id is under `/agent/`: its agent is registered, or it is older than `/ephemeral/`."""
     proved_subject: str | None = None
     """The subject of the ID token that proved the root delegator, as `ISSUER SUB`, if the directory did not know it."""
     token_use: str | None = None
-    """What it is for, as `TokenUse` has it; None for what is not a token of ours."""
+    """Its use, as in `TokenUse`; None if it is not a token of jitid."""
 
     def names_authority(self, issuers: Collection[str]) -> bool:
-        """Tell whether it is a token for the authority that has these names: what alone gives rights there."""
+        """Return whether it is a token for the authority with these names; no other token gives rights there."""
         if self.token_use == TokenUse.UNDIVIDED:
             return not set(issuers).isdisjoint(self.audiences)
         return (
@@ -318,11 +318,11 @@ class Credential(NamedTuple):
 
     @property
     def dies_at(self) -> int:
-        """When it dies at the latest: with its overlap, if it was renewed, or else when it expires."""
+        """When it ends at the latest: at the end of the overlap if it was renewed, otherwise at its expiry."""
         return self.expires_at if self.superseded_at is None else min(self.superseded_at, self.expires_at)
 
     def state_at(self, now: int) -> State:
-        """Return the state at `now`, which the caller chooses; this module reads no clock."""
+        """Return the state at `now`; this module reads no clock."""
         # Revocation outranks expiry: next year's incident report must still say "revoked".
         if self.ended_as is not None:
             return State(self.ended_as)

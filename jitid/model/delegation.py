@@ -1,4 +1,4 @@
-"""The laws of delegation: a child holds no more than its parent, in any respect."""
+"""The rules of delegation: a child holds no more than its parent, in any respect."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 class Grant(NamedTuple):
-    """What a credential lets its holder do, as far as delegation narrows it."""
+    """The rights of a credential's holder that delegation narrows."""
 
     scopes: Sequence[Scope]
     audiences: Sequence[str]
-    """Those that its holder may obtain tokens for, as `may_audience` has them; a child's are its own ones too."""
+    """The audiences for which the holder may obtain tokens, as in `may_audience`; a child's own audiences count too."""
     details: Sequence[str]
     """Each of the `authorization_details` (RFC 9396) as canonical JSON text."""
     expires_at: int
     """Seconds since the epoch."""
     depth: int
-    """How many delegations lie above it; a root's is 0."""
+    """The number of delegations above it; 0 for a root."""
     kinds: Sequence[str] | None = None
-    """The kinds, with their templates, of a credential itself and those that its holder may obtain; None means any."""
+    """The kinds, with templates, of the credential and of those its holder may obtain; None allows any kind."""
 
 
 class Widening(NamedTuple):
@@ -46,9 +46,9 @@ def detail_texts(details: str | None) -> list[str]:
 
 
 def widenings(parent: Grant, child: Grant) -> tuple[Widening, ...]:
-    """Return every respect in which `child` is not narrower than `parent`; none means that it may be delegated.
+    """Return every respect in which `child` is not narrower than `parent`; an empty tuple permits the delegation.
 
-    "Narrower" is reflexive and transitive but for the depth, which each hop raises by one.
+    "Narrower" is reflexive and transitive except for the depth, which each hop raises by one.
     """
     found = []
     if wider := uncovered(parent.scopes, child.scopes):
@@ -78,9 +78,9 @@ def actors_of(trust_domain: str, chain: Sequence[Credential | Ancestor]) -> tupl
 
 
 def act_claim(actors: Sequence[str]) -> dict[str, Any] | None:
-    """Return the `act` claim (RFC 8693, section 4.1): who acts now comes first, and contains those who acted before.
+    """Return the `act` claim (RFC 8693, section 4.1): the current actor first, with the earlier actors nested inside.
 
-    None if nobody acts.
+    None if there are no actors.
     """
     found: dict[str, Any] | None = None
     for one in reversed(actors):

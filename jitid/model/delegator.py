@@ -1,31 +1,31 @@
-"""A delegator as the directory has them: what they may hand out at most, and under which names they are known."""
+"""A delegator in the directory: the limits of its delegations, and its names."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from typing import NamedTuple
 
 
 class Delegator(NamedTuple):
-    """Somebody who may delegate. Times are seconds since the epoch."""
+    """A person or service that may delegate. Times are seconds since the epoch."""
 
     key: int
-    """The ledger's own number; 0 for one that is not recorded yet."""
+    """The ledger's number for the delegator; 0 before it is recorded."""
     name: str
     """With its kind: `user:alice`, `system:ci`."""
     sensitivity: str
-    """The highest sensitivity of a task that they may hand out."""
+    """The highest sensitivity of a task that the delegator may issue for."""
     entitlements: tuple[str, ...] | None
-    """The scopes that cover whatever they may hand out; None leaves that to the policy alone."""
+    """The scopes that cover all scopes which the delegator may hand out; None leaves that to the policy alone."""
     groups: tuple[str, ...]
     """Sorted."""
     manager: str | None
-    """With its kind, as `name`."""
+    """With its kind, like `name`."""
     aliases: tuple[str, ...]
-    """Sorted: other names of theirs, with their kind, and subjects of ID tokens as `ISS SUB`."""
+    """Sorted: further names with their kind, and subjects of ID tokens as `ISS SUB`."""
     imported: bool
-    """Whether they came with an import, so that a full one that lacks them disables them."""
+    """Whether an import added the delegator: then a full import without it disables it."""
     added_at: int
     disabled_at: int | None
     external: str | None = None
-    """What their source calls them, as the `id` of a SCIM resource: by it they are known again under another name."""
+    """The id at its source, such as the `id` of a SCIM resource; it identifies the delegator after a change of name."""
     disabled_last: int | None = None
-    """When they were last disabled, also after they were enabled again: proof from before counts no more."""
+    """When the delegator was last disabled, even if enabled again: older proofs are no longer accepted."""

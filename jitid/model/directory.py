@@ -1,4 +1,4 @@
-"""What a ledger answers about delegators and recurring agents."""
+"""Delegators and recurring agents in a ledger: the answers to queries about them."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from typing import NamedTuple
@@ -8,54 +8,54 @@ from jitid.model.delegator import Delegator
 
 
 class DirectoryEntry(NamedTuple):
-    """What the directory has of a delegator and of an agent, as far as an issue is decided by it."""
+    """The directory's records of a delegator and an agent, as far as an issue depends on them."""
 
     delegator: Delegator | None
-    """Without aliases: an issue asks for whom a name stands, not for the other names."""
+    """Without aliases: an issue needs only the delegator that a name stands for."""
     agent: Agent | None
     live: int
-    """How many identities of the agent live, if it has a limit of that; otherwise 0."""
+    """The number of live identities of the agent if it has a limit of that; otherwise 0."""
 
 
 class Holder(NamedTuple):
-    """Who has a name."""
+    """The delegator that has a name."""
 
     key: int
     own: str
-    """Their own name."""
+    """The primary name of the delegator."""
 
 
 class Ties(NamedTuple):
-    """What hangs on delegators."""
+    """The records that depend on delegators."""
 
     live: int
-    """Live credentials that descend from them."""
+    """The number of live credentials that descend from the delegators."""
     agents: tuple[str, ...]
-    """Those that they own and that are in service, sorted."""
+    """The agents in service that they own, sorted."""
     requests: int
-    """Their requests for approval that are open."""
+    """The number of their open requests for approval."""
     grants: int
-    """What they approved and nobody has used yet."""
+    """The number of approvals that they granted and that are not used yet."""
     others: int
-    """Live credentials that those agents hold for other delegators."""
+    """The number of live credentials that those agents hold for other delegators."""
     access: int = 0
-    """What lets them ask an authority that serves others."""
+    """The number of their access credentials for an authority."""
 
 
 class Holding(NamedTuple):
-    """What a registered agent has been given."""
+    """The credentials of a registered agent in short."""
 
     live: int
-    """How many identities of it live."""
+    """The number of its live identities."""
     last_issued_at: int | None
-    """When its latest identity was given a credential for the last time, in seconds since the epoch."""
+    """When its latest identity last received a credential, in seconds since the epoch."""
 
 
 class LiveUnder(NamedTuple):
-    """An identity under the name of an agent, of which anything lives."""
+    """A live identity under an agent's name."""
 
     uid: bytes
     delegator: str
     """The root delegator."""
     recorded: bool
-    """Whether it is counted to a record of that name."""
+    """Whether it belongs to a directory record of that name."""

@@ -1,4 +1,4 @@
-"""The audit hash chain: how an event is written as bytes, and how the events hang together."""
+"""The audit hash chain: the encoding of events as bytes, and the links between them."""
 
 from __future__ import annotations
 
@@ -10,50 +10,50 @@ from typing import Any, NamedTuple
 from jitid.values import strict_json
 
 DENIAL = "denial"
-"""The operation of an event that tells of a refusal."""
+"""The operation of an event that records a refusal."""
 
 
 class Event(NamedTuple):
-    """One link of the chain. What was hashed is `body`, the bytes as they are stored."""
+    """One link of the chain. `body` has the stored bytes, which are the hashed bytes."""
 
     seq: int
-    """Counted from 1; without a gap in a ledger that has a single chain."""
+    """The event's number, counted from 1; without gaps in a ledger that has a single chain."""
     body: bytes
     hash: bytes
 
     def document(self) -> dict[str, Any]:
-        """Return what the body says, with its place in the chain."""
+        """Return the members of the body, with the number and the hash of the event."""
         document: dict[str, Any] = strict_json.loads(self.body, "audit event")
         return {"seq": self.seq, **document, "hash": self.hash.hex()}
 
 
 class Link(NamedTuple):
-    """Where one of several chains ends."""
+    """The end of one of several chains."""
 
     chain: int
     length: int
-    """How many events it has."""
+    """The number of its events."""
     hash: bytes
-    """That of the last one; of a chain without events what its first one is chained to."""
+    """The hash of the last event; for a chain without events, the hash that its first event is chained to."""
 
 
 class Head(NamedTuple):
-    """The last link: whoever remembers it notices a cut tail and an older copy."""
+    """The last link. Comparison with a remembered head detects a cut tail and an older copy."""
 
     seq: int
-    """How many events there are: with a single chain the number of the last one."""
+    """The number of events; with a single chain, also the number of the last event."""
     hash: bytes
-    """That of the last event; with several chains one over the ends of all."""
+    """The hash of the last event; with several chains, a hash over the ends of all."""
     chains: tuple[Link, ...] = ()
-    """The ends of the chains of the latest epoch, in their order; nothing for a ledger that has a single chain."""
+    """The ends of the chains of the latest epoch, in order; empty for a ledger with a single chain."""
 
 
 class BrokenChainError(ValueError):
-    """The chain does not hold; the message says from which event on."""
+    """A chain that does not verify; the message names the first bad event."""
 
 
 def encode(operation: str, at: int, by: str, facts: Mapping[str, Any]) -> bytes:
-    """Return the bytes of an event: canonical JSON, facts that are None left out."""
+    """Return the bytes of an event: canonical JSON without facts that have no value."""
     document = {name: value for name, value in facts.items() if value is not None}
     return strict_json.dumps({"op": operation, "at": at, "by": by, **document}).encode()
 
@@ -61,7 +61,7 @@ def encode(operation: str, at: int, by: str, facts: Mapping[str, Any]) -> bytes:
 def genesis(ledger: str) -> bytes:
     """Return the hash that the first event of `ledger` (its UUID) is chained to.
 
-    It differs from ledger to ledger, so that the events of one do not pass for those of another.
+    It is different in each ledger, so that events of one ledger cannot be used in another.
     """
     return sha256(b"jitid audit chain\0" + ledger.encode()).digest()
 
@@ -74,9 +74,9 @@ def link(previous: bytes, body: bytes) -> bytes:
 def issued_digest(members: Iterable[tuple[bytes, bytes | None]]) -> str:
     """Return the digest of adopted credentials in their order: SHA-256 over (jti, fingerprint), as hex.
 
-    Events that issued credentials had it too, before `rows_digest` took these columns in.
+    Older events that issued credentials have it too, from before `rows_digest` covered these columns.
     """
-    # Of what was never confirmed there is no fingerprint.
+    # An unconfirmed credential has no fingerprint.
     return sha256(b"".join(filter(None, chain.from_iterable(members)))).hexdigest()
 
 
@@ -90,7 +90,7 @@ def rows_digest(
     jtis: Sequence[bytes] = (),
     prints: Sequence[bytes | None] = (),
 ) -> str:
-    """Return the digest of what the rows of an `issue`, `renew` or `attach` event hold that the event does not state.
+    """Return the digest of the row contents that an `issue`, `renew` or `attach` event does not state itself.
 
     It is SHA-256, as hex, of a canonical JSON array, a newline, and the raw bytes that the array counts. The array has
     the key that signed, the authorization details, the audiences that the holder may obtain, the lengths of all
@@ -98,14 +98,14 @@ def rows_digest(
     (16 bytes each), the hashes (32 each), the fingerprints (32 each) and the `jti`s (16 each) follow in their order.
 
     Args:
-        kid: the key that signed the credentials; None for those that nobody signs.
+        kid: the key that signed the credentials; None for unsigned credentials.
         details: the `authorization_details` as canonical JSON.
-        may_audience: the audiences for which the holder may obtain tokens, separated by spaces, as the row has them.
+        may_audience: the audiences for which the holder may obtain tokens, separated by spaces, as in the row.
         uids: the raw ids of the identities.
-        claims: the hashes of the signed claims, None for what has none.
-        places: status list and place of each, None for what is in none.
-        jtis: the raw ids of the credentials; none for an event that has the digest of `issued_digest` besides.
-        prints: the fingerprints, None for what a target has yet to confirm.
+        claims: the hashes of the signed claims; None for a credential without.
+        places: status list and place of each credential; None for a credential without a place.
+        jtis: the raw ids of the credentials; empty for an event that also has the digest of `issued_digest`.
+        prints: the fingerprints; None for a credential that a target has not confirmed yet.
 
     """
     parts = [b"".join(filter(None, each)) for each in (uids, claims, prints)]
@@ -116,9 +116,9 @@ def rows_digest(
 
 
 def certified_digest(prints: Iterable[bytes | None]) -> str | None:
-    """Return the digest of the keys that certificates are for: SHA-256 over their SHA-256, in their order, as hex.
+    """Return the digest of certified keys: SHA-256 over their SHA-256 hashes, in order, as hex.
 
-    None if there are none.
+    None if there are no such keys.
     """
     joined = b"".join(filter(None, prints))
     return sha256(joined).hexdigest() if joined else None
@@ -143,6 +143,6 @@ def sighted_digest(rows: Iterable[Sequence[object]]) -> str:
 def used_digest(members: Iterable[Sequence[object]]) -> str:
     """Return the digest of actions in their order: SHA-256 over a canonical JSON array with an array for each, as hex.
 
-    Each has `jti` (null for a token of others), action, resource, scope, 1 or 0 for allowed or not, rules and reason.
+    Each has `jti` (null for a foreign token), action, resource, scope, 1 or 0 for allowed or denied, rules and reason.
     """
     return sha256(strict_json.dumps(list(members)).encode()).hexdigest()

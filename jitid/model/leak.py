@@ -1,4 +1,4 @@
-"""What a ledger remembers of credentials that leaked, and what it answers about them."""
+"""The records of leaked credentials in a ledger, and the answers to queries about them."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Mapping, Sequence
@@ -9,144 +9,144 @@ if TYPE_CHECKING:
 
 
 class Kin(NamedTuple):
-    """What lives by the identity of a credential that leaked: whoever had the string may have had all of it."""
+    """The live credentials around a leaked one: the holder of the string may have obtained any of them."""
 
     successors: int
-    """How many other credentials of the identity are alive."""
+    """The number of other live credentials of the identity."""
     delegated: int
-    """How many credentials of what descends from it are."""
+    """The number of live credentials of its descendants."""
     until: int
-    """When the last of all that ends, the leaked one included."""
+    """When the last of these credentials ends, the leaked one included."""
 
 
 class Leak(NamedTuple):
-    """A credential that was reported to have been found somewhere. Times are seconds since the epoch."""
+    """A credential that was reported as leaked. Times are seconds since the epoch."""
 
     key: int
     """Its number."""
     jti: str
     """The credential."""
     source: str
-    """Where it was found, as whoever reported it says."""
+    """Where it was found, as the reporter states it."""
     reported_at: int
-    """When that was reported; never before the issue of the credential."""
+    """When the leak was reported; never before the issue of the credential."""
     added_at: int
-    """When the ledger heard of it."""
+    """When the ledger recorded the report."""
     event: int
-    """The audit event that tells of it."""
+    """The audit event that records it."""
     proved_at: int | None
-    """When it was proved that what verifies by the ledger refuses the credential."""
+    """When it was proved that verification by the ledger refuses the credential."""
     closed_at: int | None
     closed_event: int | None
     dead_at: int | None
-    """When the credential ended, recorded or not; none while it is alive."""
+    """When the credential ended, recorded or not; None while it is live."""
     kin: Kin | None
-    """What lives of its identity and below; none if nothing does."""
+    """The live credentials of its identity and of the descendants; None if there are none."""
     refused_since: int | None = None
-    """Since when the ledger refuses it and all that was made with it; None while it accepts any of that."""
+    """Since when the ledger refuses it and everything that was made with it; None while it accepts any of that."""
     accepted_until: int | None = None
-    """The time from which no verifier accepts any of that; None while nothing bounds it."""
+    """The time from which no verifier accepts any of that; None while it has no bound."""
 
     @property
     def lives_on(self) -> bool:
-        """Tell whether the credential has ended and its identity, or something below that, is alive."""
+        """Return whether the credential has ended while its identity or a descendant is live."""
         return self.dead_at is not None and self.kin is not None
 
 
 class LeakFilter(NamedTuple):
-    """Which leaks are meant; every given condition must hold."""
+    """A selection of leaks; every given condition must hold."""
 
     numbers: tuple[int, ...] = ()
-    """Their own; these and `jtis` are alternatives."""
+    """Numbers of leaks; a leak must match these or `jtis`."""
     jtis: tuple[str, ...] = ()
     credentials: tuple[int, ...] = ()
     """The ledger's numbers of credentials."""
     source: str | None = None
     task: str | None = None
     open: bool = False
-    """Nobody has closed it."""
+    """Whether to select only leaks that are not closed."""
     live: bool = False
-    """The credential is alive; whether it verifies depends on what is above it too."""
+    """Whether the credential must be live; verification also depends on the identities above it."""
     since: int | None = None
-    """Reported at that time or later."""
+    """Reported at this time or later."""
     until: int | None = None
-    """Reported before."""
+    """Reported before this time."""
     before: int | None = None
-    """With a lower number than this: a page follows another so."""
+    """Only numbers below this: the cursor of the next page."""
 
 
 class Printed(NamedTuple):
-    """What fingerprints are in a ledger, as far as that is told of many at once."""
+    """The fingerprints of a given set that a ledger has."""
 
     credentials: list[tuple[int, bytes, bytes, int]]
-    """Number, jti (16 bytes) and fingerprint of each credential that has one of them, and 1 if it is alive."""
+    """Number, jti (16 bytes) and fingerprint of each credential with such a fingerprint, and 1 if it is live."""
     others: set[bytes]
-    """Those that something else has: parts of secrets, and the bearers of who may ask an authority."""
+    """The fingerprints of other records: parts of secrets, and access tokens of callers of an authority."""
 
 
 class RecordedLeaks(NamedTuple):
-    """What reporting some credentials came to."""
+    """The outcome of a report of leaked credentials."""
 
     new: list[tuple[int, bytes]]
-    """Number and jti of each credential that is not in an open report from there, in the order of issue."""
+    """Number and jti of each credential that had no open report from this source, in the order of issue."""
     moved: int
-    """How many of those were issued only after the time of the report, and count from their issue on."""
+    """How many of these were issued after the reported time; their reports count from their issue."""
     later: int
-    """How many are in an open report, as of later than this time; that stands."""
+    """How many have an open report with a later time than this one; that report stays unchanged."""
 
 
 class SeenPlace(NamedTuple):
-    """Where what leaked was seen, as the ledger has it."""
+    """A recorded place where a leaked credential was seen."""
 
     sighting: "Sighting"
     event: int
-    """The audit event that tells of it."""
+    """The audit event that records it."""
 
 
 class LeakPlaces(NamedTuple):
-    """Where what leaked was seen, in short."""
+    """A summary of the places where a leaked credential was seen."""
 
     first: SeenPlace
-    """The one that was reported first."""
+    """The place that was reported first."""
     total: int
-    """In how many places it was seen."""
+    """The number of places where it was seen."""
     kept: int
-    """Of so many of them is known which they are."""
+    """The number of places that are recorded individually."""
 
 
 class NewPlaces(NamedTuple):
-    """Where credentials were seen, to be recorded."""
+    """New places where credentials were seen, for the ledger to record."""
 
     sightings: "Mapping[int, Sequence[Sighting]]"
     """By the ledger's number of each credential; each place once."""
     met: Mapping[int, int]
-    """How often each was met there in all."""
+    """The total number of occurrences of each credential there."""
 
 
 class Noted(NamedTuple):
-    """What recording places came to."""
+    """The outcome of recording places."""
 
     rows: int
-    """How many are new."""
+    """The number of new rows."""
     digest: str
-    """Of those."""
+    """The digest of the new rows."""
     places: int = 0
-    """How many places they stand for."""
+    """The number of places that the rows represent."""
 
 
 class RefusedLeaks(NamedTuple):
-    """Leaks of which nothing lives any more, by their numbers, in order."""
+    """Leaks without any live credential left, by number, in order."""
 
     leaks: list[int]
-    """Those whose credential is refused by whatever verifies."""
+    """Leaks whose credential every verification by the ledger refuses."""
     doubtful: list[int]
-    """Those of which only the judge can tell that."""
+    """Leaks that need the decision of `introspection.judge`: no column of the row shows that the credential ended."""
     last: int | None
-    """The last one that was looked at; none if there are no more."""
+    """The last leak that was examined; None if there are no more."""
 
 
 class LeakRow(NamedTuple):
-    """A leak as the check of the audit log compares it."""
+    """A leak in the form that the check of the audit log compares."""
 
     key: int
     jti: bytes

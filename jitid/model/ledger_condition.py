@@ -1,4 +1,4 @@
-"""How a ledger itself is: what no snapshot tells, since a damaged one may not even open."""
+"""The condition of a ledger itself. Snapshots cannot report it: a damaged ledger may not even open."""
 
 from __future__ import annotations
 
@@ -8,69 +8,69 @@ LAST_EVENT = "the ledger's last event"
 
 
 class Schema(NamedTuple):
-    """Which schema a ledger has."""
+    """The schema version of a ledger."""
 
     version: int
     known: int
-    """The newest that this jitid knows."""
+    """The newest version that this jitid knows."""
     differences: list[str]
-    """What is not there as the version has it, and what should not be there."""
+    """Missing and unexpected parts of the schema, compared with the version."""
 
 
 class Size(NamedTuple):
-    """How large a ledger is, and how much more fits."""
+    """The size of a ledger and the space left for it."""
 
     file: int
     """Bytes of the database, without its write-ahead log."""
     log: int
     free: int | None
-    """Bytes that its file system has left for this user; None where nobody tells."""
+    """Bytes that the file system has left for this user; None if unknown."""
     credentials: int
     tasks: int
     events: int
 
 
 class ClockReading(NamedTuple):
-    """The clock, and the mark that the ledger's last event left."""
+    """The clock, compared with the time mark of the ledger's last event."""
 
     now: int
     mark: int
     jump: int
-    """By how many seconds the clock has jumped since the mark; 0 for none that matters."""
+    """The seconds that the clock has jumped since the mark; 0 if the difference does not matter."""
     marked_by: str = LAST_EVENT
-    """What has left the mark; a database has its own clock, by which alone is judged."""
+    """The source of the mark. A database uses its own clock alone."""
 
     @property
     def refuses(self) -> bool:
-        """Whether nothing is written while the clock is far behind the mark."""
+        """Whether the ledger refuses to write while the clock is far behind the mark."""
         return self.marked_by == LAST_EVENT
 
 
 class ConditionRemark(NamedTuple):
-    """Something to be said of what keeps a ledger."""
+    """A remark about the storage of a ledger."""
 
     text: str
     repair: str | None
-    """What to do about it; None for what is in order."""
+    """The remedy; None if all is in order."""
 
 
 class Condition(Protocol):
-    """Asked of a ledger about itself; asking changes nothing."""
+    """Checks of a ledger itself; none of them changes it."""
 
     def damage(self) -> list[str]:
-        """Return what is damaged, at most a few of it. Raises DamagedError where not even that can be told."""
+        """Return the damage, limited to a few examples. Raises DamagedError if the check itself is impossible."""
 
     def reindexing(self) -> str | None:
-        """Return the command that repairs damage if indexes alone disagree with their tables; None otherwise."""
+        """Return the command that repairs damage if only indexes disagree with their tables; None otherwise."""
 
     def schema(self) -> Schema:
-        """Return which schema it has. Raises IntegrityError for what is no ledger."""
+        """Return the schema version. Raises IntegrityError if this is not a ledger."""
 
     def size(self) -> Size:
-        """Return its size."""
+        """Return the size."""
 
     def clock(self) -> ClockReading:
-        """Return how the clock and its time mark stand."""
+        """Return the clock and its time mark."""
 
     def remarks(self) -> list[ConditionRemark]:
-        """Return what is to be said of a server that keeps it; nothing where there is none."""
+        """Return remarks about the server that keeps the ledger; an empty list without a server."""

@@ -1,39 +1,39 @@
-"""The rows that go into a ledger and come out of it, and what its questions are asked with."""
+"""The rows of a ledger, and the parameters of queries."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple, Self
 
 FOREVER = (1 << 53) - 1
-"""A time that never comes."""
+"""A time that is never reached."""
 
 
 class Names(NamedTuple):
-    """What the first use fixed for the life of a ledger; of these only the issuer can change."""
+    """The names that the creation of a ledger fixes; only the issuer can change."""
 
     uuid: str
     issuer: str
-    """The `iss` of its tokens, and their audience unless another is asked for."""
+    """The `iss` of its tokens, and their default audience."""
     trust_domain: str
     former: tuple[str, ...] = ()
-    """The names of issuers that it had before: what was issued under them is still its own."""
+    """Its former issuer names: tokens that were issued under them are still its own."""
     former_until: tuple[int, ...] = ()
-    """For each of these, when the last credential that was issued under it expires."""
+    """For each former name, when the last credential that was issued under it expires."""
     named_at: int = 0
-    """The audit event that changed the issuer last; 0 if none has."""
+    """The audit event that last changed the issuer; 0 without such a change."""
 
     restored_at: int | None = None
-    """When the ledger was last restored, or its clock set back: it accepts no ID token or assertion from before."""
+    """When the ledger was last restored, or its clock set back: it accepts no older ID token or assertion."""
     agents_until: int = 0
-    """The number of the last identity that stands under `/agent/` in SPIFFE ids though its agent is not registered."""
+    """The highest number of an identity whose SPIFFE id is under `/agent/` even if its agent is not registered."""
 
     @property
     def issuers(self) -> tuple[str, ...]:
-        """Every `iss` that its tokens can have, the one of new tokens first. It says whose a token is, alive or not."""
+        """Every `iss` that its tokens can have, the current one first. It shows who issued a token, valid or not."""
         return (self.issuer, *self.former)
 
     def accepted(self, now: int) -> tuple[str, ...]:
-        """Return the names under which the ledger can be meant as an audience at `now`, the current one first."""
+        """Return the names that the ledger accepts as an audience for itself at `now`, the current one first."""
         if not self.former:
             return (self.issuer,)
         return (self.issuer, *(name for name, until in self.lasting() if now < until))
@@ -43,19 +43,19 @@ class Names(NamedTuple):
         return tuple(zip(self.former, self.former_until, strict=True))
 
     def current(self, audiences: tuple[str, ...]) -> tuple[str, ...]:
-        """Return audiences with the current issuer in the place of former ones."""
+        """Return audiences with former issuer names replaced by the current one."""
         if not self.former or set(self.former).isdisjoint(audiences):
             return audiences
         return tuple(dict.fromkeys(self.issuer if one in self.former else one for one in audiences))
 
     def renamed(self, issuer: str, until: int) -> Self:
-        """Return the names with another issuer; what was issued under the one before has expired at `until`."""
+        """Return the names with another issuer; all credentials under the previous one have expired at `until`."""
         former = {**dict(self.lasting()), self.issuer: until}
         former.pop(issuer, None)
         return self._replace(issuer=issuer, former=tuple(former), former_until=tuple(former.values()))
 
     def settings(self) -> dict[str, str]:
-        """Return what the ledger's table of settings says of them."""
+        """Return the names as rows of the ledger's table of settings."""
         told = {"uuid": self.uuid, "issuer": self.issuer, "trust_domain": self.trust_domain}
         if self.agents_until:
             told[_AGENTS_UNTIL] = str(self.agents_until)
@@ -67,10 +67,10 @@ class Names(NamedTuple):
 
     @classmethod
     def of(cls, settings: Mapping[str, str]) -> Self:
-        """Return what a ledger's table of settings says. Raises KeyError for what it lacks."""
+        """Return the names from a ledger's table of settings. Raises KeyError for a missing or invalid setting."""
         former = tuple(settings.get(_FORMER, "").split())
         until = [int(text) if text.isdecimal() else 0 for text in settings.get(_UNTIL, "").split()]
-        # A ledger of an older schema does not say until when; what brings it up to date says so once for all names.
+        # A ledger of an older schema has no such times; the upgrade adds a single time for all former names.
         missing = [until[-1] if until else FOREVER] * (len(former) - len(until))
         named_at = settings.get(_NAMED_AT, "")
         restored_at = settings.get(RESTORED)
@@ -92,15 +92,15 @@ class Names(NamedTuple):
 
 _FORMER, _UNTIL, _NAMED_AT = "former_issuers", "former_until", "named_at"
 CHANGEABLE = ("issuer", _FORMER, _UNTIL, _NAMED_AT)
-"""The rows of the table of settings that a change of the issuer concerns."""
+"""The rows of the table of settings that a change of the issuer may write."""
 RESTORED = "restored_at"
 _AGENTS_UNTIL = "agents_until"
 OF_NAMES = frozenset({"uuid", "issuer", "trust_domain", _FORMER, _UNTIL, _NAMED_AT, RESTORED, _AGENTS_UNTIL})
-"""All names of settings that `Names` has."""
+"""The names of all settings in `Names`."""
 
 
 class IdentityRow(NamedTuple):
-    """A new identity, as it is stored; names are numbers of the ledger's terms."""
+    """The row of a new identity; names are numbers of the ledger's terms."""
 
     key: int
     uid: bytes
@@ -112,14 +112,14 @@ class IdentityRow(NamedTuple):
     task: int
     sensitivity: str
     source: int | None = None
-    """The credential of the parent that it was made from; none for a root."""
+    """The credential of the parent that it was delegated from; None for a root."""
 
 
 IDENTITY_COLUMNS = ("id", *IdentityRow._fields[1:])
 
 
 class CredentialRow(NamedTuple):
-    """A new credential, as it is stored."""
+    """The row of a new credential."""
 
     key: int
     jti: bytes
@@ -139,19 +139,19 @@ class CredentialRow(NamedTuple):
     recurring: int | None = None
     """The record of a registered agent."""
     template: str | None = None
-    """What it is made from: `TARGET/TEMPLATE`."""
+    """The template that it is made from: `TARGET/TEMPLATE`."""
     public: bytes | None = None
-    """SHA-256 of the key that a certificate is for (SubjectPublicKeyInfo, DER)."""
+    """SHA-256 of the certified public key (SubjectPublicKeyInfo, DER)."""
     line: int | None = None
-    """The first credential of its line; none for that one itself."""
+    """The first credential of its line; None for the first one itself."""
     source: int | None = None
-    """The credential of the same identity by right of which it was attached."""
+    """The credential of the same identity that authorized the attachment."""
     may_audience: str | None = None
     """The audiences for which its holder may obtain tokens, separated by spaces."""
     may_kind: str | None = None
     """The kinds that its holder may obtain, separated by spaces: see `credential.kept_kinds`."""
     may_act: str | None = None
-    """Who may exchange it (RFC 8693, section 4.4), as canonical JSON."""
+    """The callers that may exchange it (RFC 8693, section 4.4), as canonical JSON."""
     proved_subject: int | None = None
     """The subject of the ID token that proved the root delegator, if the directory did not know it then."""
 
@@ -160,7 +160,7 @@ CREDENTIAL_COLUMNS = ("id", *CredentialRow._fields[1:])
 
 
 class SigningKey(NamedTuple):
-    """The public side of a signing key; kept for ever, since old audit heads need it."""
+    """The public side of a signing key; kept forever, since old audit heads need it."""
 
     key: int
     kid: str
@@ -168,23 +168,23 @@ class SigningKey(NamedTuple):
     public: bytes
     created_at: int
     retired_at: int | None
-    """Since when it signs nothing more."""
+    """The time from which it signs nothing more."""
     revoked_at: int | None
-    """Since when nothing that it signed is valid."""
+    """The time from which all its signatures are invalid."""
     use: str = "jws"
-    """What it signs: `jws` (tokens and audit heads), `x509` or `ssh` (certificates). It never signs anything else."""
+    """Its only use: `jws` (tokens and audit heads), `x509` or `ssh` (certificates)."""
     certificates: bytes | None = None
-    """Of an X.509 authority: its certificate and those above it up to a root, in DER, one after the other."""
+    """For an X.509 authority: its certificate and those above it up to a root, concatenated in DER."""
 
     @property
     def signs(self) -> bool:
-        """Tell whether it signs now: an authority needs a certificate for that."""
+        """Whether it signs now; an X.509 authority needs a certificate for that."""
         ended = self.retired_at is not None or self.revoked_at is not None
         return not ended and (self.use != "x509" or self.certificates is not None)
 
 
 class WithdrawnCredential(NamedTuple):
-    """A signed credential that has ended and would be valid by what is written in it; times since the epoch."""
+    """A signed credential that has ended before its signed expiry. Times are seconds since the epoch."""
 
     jti: bytes
     ended_at: int
@@ -193,13 +193,13 @@ class WithdrawnCredential(NamedTuple):
 
 
 class TokenReach(NamedTuple):
-    """For what a live credential is, and for what tokens are obtained by it."""
+    """The audiences of a live credential, and those of the tokens that its holder may obtain."""
 
     audiences: tuple[str, ...]
     may_audience: tuple[str, ...]
     may_act: str | None
     token_use: str | None
-    """As a `Credential` has it."""
+    """As in `Credential`."""
 
 
 class Ancestor(NamedTuple):
@@ -212,45 +212,45 @@ class Ancestor(NamedTuple):
     proof: str
     """How the root delegator was proved."""
     sensitivity: str
-    """The higher one of the identity's and its task's."""
+    """The higher sensitivity of its identity and its task."""
     under_agent: bool = False
-    """Whether it stands under `/agent/` in SPIFFE ids; those whose agent is not registered do not."""
+    """Whether its SPIFFE id is under `/agent/`, as in `Credential`."""
 
 
 class Maker(NamedTuple):
-    """Who had a credential made, as its audit event tells by these members."""
+    """The caller that had a credential made, by these members of its audit event."""
 
     by: str | None
     acts_as: str | None
-    """Whom the caller's login stands for."""
+    """The delegator that the caller's login stands for."""
     bearer: str | None
-    """The `jti` of the caller's token, if that is an agent."""
+    """The `jti` of the caller's token, if the caller is an agent."""
     of: str | None
-    """The `jti` of the credential that was renewed."""
+    """The `jti` of the renewed credential."""
     made_from: str | None
     """The `jti` of the credential that this was attached to or delegated from."""
     acting: str | None
-    """Who acted by a token of their own: the id of an identity, or a delegator."""
+    """The actor with a separate token: the id of an identity, or a delegator."""
     subject: str | None
-    """Whom an ID token proved that the directory did not know."""
+    """The subject that an ID token proved and the directory did not know."""
 
 
 class Ground(NamedTuple):
-    """One credential that another rests on: the head of the line that it was renewed, attached or delegated from."""
+    """A credential that another one rests on: the head of the line it was renewed, attached or delegated from."""
 
     id: str
-    """Its identity."""
+    """The id of its identity."""
     agent: str
     task: str
     depth: int
     how: Literal["renewed", "attached", "delegated"]
-    """Whether the credential below it was superseded by it, attached by right of it, or delegated from it."""
+    """Whether it superseded the credential below it, authorized its attachment, or delegated it."""
     task_ended_at: int | None
     task_deadline: int
     proof: str
     """How the root delegator was proved."""
     sensitivity: str
-    """The higher one of the identity's and its task's."""
+    """The higher sensitivity of its identity and its task."""
     scopes: tuple[str, ...] = ()
     audiences: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
@@ -259,15 +259,15 @@ class Ground(NamedTuple):
     """None if the line has no live head."""
     may_audience: tuple[str, ...] = ()
     may_kind: tuple[str, ...] | None = ()
-    """None, for rows from before, means any."""
+    """None, in older rows, means any."""
     under_agent: bool = False
-    """Whether it stands under `/agent/` in SPIFFE ids; those whose agent is not registered do not."""
+    """Whether its SPIFFE id is under `/agent/`, as in `Credential`."""
     made: str | None = None
-    """The kind and template of the credential; None where the ledger does not tell which credential it is."""
+    """The kind and template of the credential; None if the ledger does not record which credential it is."""
 
 
 def ancestors(grounds: Iterable[Ground]) -> list[Ancestor]:
-    """Return the identities above a credential that rests on these, the nearest first."""
+    """Return the identities above a credential that rests on `grounds`, the nearest first."""
     return [
         Ancestor(one.id, one.agent, one.task, one.depth, one.proof, one.sensitivity, one.under_agent)
         for one in grounds
@@ -276,71 +276,73 @@ def ancestors(grounds: Iterable[Ground]) -> list[Ancestor]:
 
 
 class Family(NamedTuple):
-    """An identity with what hangs below it."""
+    """An identity with its descendants."""
 
     live: bool
-    """Whether it holds a live credential itself."""
+    """Whether the identity itself holds a live credential."""
     below: int
-    """How many identities hang below it."""
+    """The number of its descendants."""
     live_below: int
-    """How many of those hold a live credential."""
+    """How many of the descendants hold a live credential."""
 
 
 class Selection(NamedTuple):
-    """Which identities are meant: values of one sort are alternatives, sorts narrow one another."""
+    """A selection of identities: values of one field are alternatives, different fields must all match."""
 
     ids: tuple[str, ...] = ()
     """`jid_…` and `jti_…`; either names the whole identity."""
     fingerprints: tuple[bytes, ...] = ()
     tasks: tuple[str, ...] = ()
-    """`OWNER/NAME`; a bare name is that of every opener."""
+    """`OWNER/NAME`; a bare name matches the tasks of all openers."""
     delegators: tuple[str, ...] = ()
-    """Root delegators, by name or by the subject of an ID token; or `agent:NAME` for what that agent delegated."""
+    """Root delegators, by name or by the subject of an ID token; or `agent:NAME`, for identities that it delegated."""
     agents: tuple[str, ...] = ()
     trees: tuple[str, ...] = ()
-    """Ids: all that hangs under the root of their delegation tree, the root included."""
+    """Ids of identities: each selects its whole delegation tree from the root on."""
     kids: tuple[str, ...] = ()
-    """Signing keys: whatever holds a credential that one of them signed."""
+    """Signing keys: each selects the identities with a credential that it signed."""
 
 
 class Radius(NamedTuple):
-    """What a selection and all that descends from it comes to."""
+    """The extent of a selection with all its descendants."""
 
     matched: int
-    """Identities that the selection itself names, dead or alive."""
+    """The number of identities that match the selection itself, live or not."""
     identities: int
-    """Those and all below them."""
+    """The number of these identities and all their descendants."""
     credentials: int
-    """The live credentials among them."""
+    """The number of their live credentials."""
     tasks: int
     delegators: int
     offline_until: int | None
-    """The latest expiry of the live ones that are signed; `acceptance` says until when verifiers accept them."""
+    """The latest expiry of the live signed credentials; `acceptance` computes until when verifiers accept them."""
     signed: int
-    """How many of the live credentials such a verifier honours."""
+    """The number of live signed credentials."""
     refused_since: int | None = None
-    """Since when the ledger refuses all of it, dead or alive before; None while any of it is live."""
+    """The time from which the ledger refuses all credentials of the extent; None while any of them is live."""
     accepted_until: int | None = None
-    """Until when a verifier may accept any of it, dead or alive: the latest signed expiry and the leeway. None where
-    nothing of it was signed. What targets accept is not in it."""
+    """The time until which a verifier may accept any of them, live or not; None if none was signed.
+
+    It is the latest signed expiry and the leeway. Acceptance by targets is not included.
+    """
     at: int = 0
     """The ledger's time of the measurement."""
     at_targets: int | None = None
-    """Until when targets may accept any of it, as far as they have answered; None where none has."""
+    """The time until which targets may accept any of them, as far as targets have answered; None without an answer."""
 
 
 class ClosedByEvent(NamedTuple):
-    """What was dead, and is recorded so by one event."""
+    """The number of ended credentials that one event records as ended."""
 
     event: int
     credentials: int
 
 
 class Filter(NamedTuple):
-    """Which credentials `list` shows; every given condition must hold."""
+    """A selection of credentials for `list`; every given condition must hold."""
 
     task: str | None = None
-    """`OWNER/NAME`; a bare name is that of every opener."""
+    """`OWNER/NAME`; a bare name matches the tasks of all openers."""
     agent: str | None = None
     delegator: str | None = None
     kind: str | None = None
@@ -353,14 +355,14 @@ class Filter(NamedTuple):
     id: str | None = None
     parent: str | None = None
     under: str | None = None
-    """The id of an identity: that one and all that descends from it."""
+    """The id of an identity: selects the identity and all its descendants."""
     depth: int | None = None
     signed_by: str | None = None
     live: bool = False
     bound: bool = False
-    """Given to a process, and to end with it."""
+    """Bound to a process, and ends with it."""
     unsettled: bool = False
-    """Dead here, and not known to have ended at its target."""
+    """Ended in the ledger, but its end at the target is not confirmed."""
     issued_since: int | None = None
     issued_until: int | None = None
     expires_before: int | None = None

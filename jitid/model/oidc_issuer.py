@@ -1,4 +1,4 @@
-"""An issuer of ID tokens as the configuration has it, and what a token of it proves."""
+"""An issuer of ID tokens in the configuration, and the proof that one of its tokens gives."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any, Literal, NamedTuple
 
 
 class OidcIssuer(NamedTuple):
-    """One issuer whose ID tokens prove a delegator, as the configuration has it."""
+    """One configured issuer whose ID tokens prove a delegator."""
 
     issuer: str
     jwks: str
-    """Where its keys are: an absolute path, or an https address (http on the loopback interface only)."""
+    """The location of its keys: an absolute path, or an https address (http on the loopback interface only)."""
     audience: str
-    """What the issuer writes into `aud` for us."""
+    """The `aud` value that the issuer uses for jitid."""
     claim: str = "sub"
     """The claim whose value names the delegator; `email` counts only with `email_verified`."""
     kind: str = "user"
-    """What the value names: a `user` or a `system`."""
+    """The kind of name in the claim: `user` or `system`."""
     algorithms: tuple[str, ...] = ("RS256", "ES256", "EdDSA", "PS256")
     names: tuple[str, ...] | None = None
     """Patterns of the names, without their kind, that it may prove; None: all, if no other issuer proves this kind."""
     clients: tuple[tuple[str, str], ...] = ()
-    """Pairs of a client id at the issuer and the caller of the authority that has it."""
+    """Pairs of a client id at the issuer and the name of that client as a caller of the authority."""
 
 
 class Proof(NamedTuple):
-    """Who asks, as an issuer has proved it."""
+    """The identity of a caller, as an issuer has proved it."""
 
     delegator: str
     issuer: str
@@ -36,26 +36,26 @@ class Proof(NamedTuple):
     mark: bytes
     """SHA-256 that identifies the token, in any spelling of its signature."""
     proved_at: int | None = None
-    """When it was issued, or the subject logged in, whichever is earlier; None if it does not say."""
+    """When the token was issued or the subject logged in, whichever is earlier; None if the token states neither."""
     may_act: Mapping[str, Any] | None = None
-    """Who alone may act for the subject, if the token says so (RFC 8693, section 4.4)."""
+    """The only parties that may act for the subject, if the token limits them (RFC 8693, section 4.4)."""
     clients: tuple[str, ...] = ()
-    """The clients that the token was issued to (`azp`, `client_id`), as the issuer calls them; not jitid itself."""
+    """The clients that the token was issued to (`azp`, `client_id`), by the issuer's names; not jitid itself."""
     cnf: Mapping[str, Any] | None = None
-    """The key whose possession its presenter must prove, if the token says so (RFC 7800)."""
+    """The key whose possession the presenter must prove, if the token names one (RFC 7800)."""
     callers: Mapping[str, str] = MappingProxyType({})
     """Client id at the issuer -> the caller of the authority that has it."""
 
     def caller(self, client: str) -> str:
-        """Return the caller that a client of the issuer is."""
+        """Return the caller name of a client of the issuer."""
         return self.callers.get(client, client)
 
 
 Sort = Literal["id_token", "access_token", "jwt"]
-"""What a token is said to be (RFC 8693, section 3); a `jwt` is either of the others."""
+"""The stated type of a token (RFC 8693, section 3); a `jwt` may be either of the other two."""
 
 
-# What a key for an algorithm looks like: its type, its curve, the public members that make it.
+# The form of a key for each algorithm: its type, its curve and its public members.
 _FORMS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
     "RS256": ("RSA", None, ("n", "e")),
     "PS256": ("RSA", None, ("n", "e")),
@@ -68,4 +68,4 @@ ALGORITHMS = tuple(_FORMS)
 
 
 KINDS = ("user", "system")
-"""Of the names that an issuer may prove."""
+"""The kinds of names that an issuer may prove."""

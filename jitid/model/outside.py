@@ -1,4 +1,4 @@
-"""What a ledger answers about credentials at targets outside, and what becomes of them there."""
+"""Credentials at external targets: their state in the ledger, and the outcome of ending them there."""
 
 from __future__ import annotations
 
@@ -11,59 +11,59 @@ from jitid.values import strict_json
 
 
 class Outside(NamedTuple):
-    """A credential at a target, as the ledger has it. Times are seconds since the epoch."""
+    """A credential at a target, as recorded in the ledger. Times are seconds since the epoch."""
 
     key: int
     """The ledger's number of the credential."""
     record: TargetRecord
     facts: Mapping[str, Any]
-    """What the target told of it, to be shown: never a secret."""
+    """Displayable facts that the target returned about it: never a secret."""
     confirmed: bool
-    """Whether its secret is known to have been made: there is a fingerprint of it."""
+    """Whether the ledger has a fingerprint, which shows that the secret was made."""
     dead: bool
-    """Whether it has ended, recorded or not: then nothing of it is to be left at the target."""
+    """Whether it has ended, recorded or not: then no trace of it may be left at the target."""
     ended_at: int | None
     """When its end was recorded."""
     settlement: str | None
-    """What came of ending it there, the last time that was tried."""
+    """The outcome of the latest attempt to end it there."""
     attempts: int
     next_at: int
-    """From when on it is to be tried."""
+    """The time from which the next attempt is due."""
     tried_at: int | None
     settled_at: int | None
-    """Since when nothing is left to be done."""
+    """When it was settled; None while work is left."""
     honoured_until: int | None
-    """Until when the target takes it all the same."""
+    """The time until which the target accepts it in spite of its end."""
     proof: str | None
-    """What was seen there, the last time that was tried."""
+    """The evidence from the latest attempt."""
     event: int | None
-    """The audit event that tells of that."""
+    """The audit event that records the attempt."""
 
     @property
     def died_at(self) -> int:
-        """When it ended, or will at the latest."""
+        """When it ended, or will end at the latest."""
         expires_at = self.record.expires_at
         return expires_at if self.ended_at is None else min(self.ended_at, expires_at)
 
     @property
     def taken(self) -> bool:
-        """Whether the target may take it: it lives, or nothing is known of its end there, or it cannot be ended."""
+        """Whether the target may accept it: it is live, its end there is not settled, or the target cannot end it."""
         return not self.dead or self.settled_at is None or self.settlement == "unsupported"
 
 
 class Name(NamedTuple):
-    """What something of ours is called at a target."""
+    """The name of a credential issued by jitid at a target."""
 
     name: str
     jti: str
     live: bool
-    """Whether the credential lives in the ledger."""
+    """Whether the credential is live in the ledger."""
     settled: bool
     reference: str | None
 
 
 def fingerprint_of(parts: Mapping[str, bytes]) -> bytes:
-    """Return the fingerprint of a secret: that of its only part, or SHA-256 over those of its parts in their order."""
+    """Return the fingerprint of a secret: that of its only part, or SHA-256 over those of all its parts in order."""
     if len(parts) == 1:
         (single,) = parts.values()
         return single
@@ -79,7 +79,7 @@ def confirmed_digest(
     fingerprint: bytes,
     parts: Iterable[tuple[str, bytes]],
 ) -> str:
-    """Return the digest of a confirmed credential: SHA-256 as hex over what the ledger has of it."""
+    """Return the digest of a confirmed credential: SHA-256 as hex over its facts in the ledger."""
     told = sha256(jti + fingerprint)
     for text in (target, name, reference or "", facts or ""):
         raw = text.encode()
@@ -90,11 +90,11 @@ def confirmed_digest(
 
 
 LAST_AFTER = 3_600
-"""Seconds after which what could not be ended at its target is tried again, at the latest."""
+"""The maximum delay in seconds between two attempts to end a credential at its target."""
 
 
 class OutsideRow(NamedTuple):
-    """What the ledger has of a credential at a target."""
+    """The ledger's row for a credential at a target."""
 
     jti: bytes
     target: str
@@ -113,7 +113,7 @@ class OutsideRow(NamedTuple):
 
 
 class SettledDigests(NamedTuple):
-    """What an audit event tells of credentials that were settled."""
+    """The digests of settled credentials in an audit event."""
 
     settled: str
     """`settled_digest`."""
@@ -124,8 +124,8 @@ class SettledDigests(NamedTuple):
 def evidence_digest(members: Iterable[tuple[bytes, int | None, str | None]]) -> str:
     """Return the digest of how credentials were settled: SHA-256, as hex, over a canonical JSON array.
 
-    It has an array for each credential in the order of issue: its raw `jti` as hex, until when the target may accept
-    it (seconds since the epoch, or null), and the proof.
+    The array has an entry for each credential in the order of issue: its raw `jti` as hex, until when the target may
+    accept it (seconds since the epoch, or null), and the proof.
     """
     told = [[jti.hex(), until, proof] for jti, until, proof in members]
     return sha256(strict_json.dumps(told).encode()).hexdigest()

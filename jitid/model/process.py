@@ -1,4 +1,4 @@
-"""A process that an identity is bound to: the wrapper of a `run`, known well enough to notice that it is gone."""
+"""A process that an identity is bound to: the wrapper of a `run`, with enough facts to notice that it has ended."""
 
 from __future__ import annotations
 
@@ -7,47 +7,49 @@ from typing import NamedTuple
 
 
 class Liveness(StrEnum):
-    """What can be said of a process from where one looks."""
+    """The state of a process, as far as the current machine can see it."""
 
     ALIVE = "alive"
     GONE = "gone"
     UNKNOWN = "unknown"
-    """It is on another machine or in another container, or this system does not tell; never taken for alive."""
+    """On another machine or in another container, or not visible on this system; never treated as alive."""
 
 
 class Process(NamedTuple):
-    """A process, so described that a later one with the same number is not taken for it."""
+    """A process, with enough facts to distinguish it from a later process with the same number."""
 
     host: str
-    """The machine's name, as `uname -n` has it."""
+    """The machine's name, as in `uname -n`."""
     boot: str
-    """The id of the boot (`/proc/sys/kernel/random/boot_id`); empty where the system has none."""
+    """The id of the boot (`/proc/sys/kernel/random/boot_id`); empty if the system has none."""
     namespace: int
-    """The inode of its PID namespace: numbers mean nothing in another one. 0 where there are no namespaces."""
+    """The inode of its PID namespace: process numbers are valid only within it. 0 on a system without namespaces."""
     pid: int
     started: int
-    """When it started, in clock ticks since the boot (field 22 of `/proc/PID/stat`); 0 where it is not known."""
+    """When it started, in clock ticks since the boot (field 22 of `/proc/PID/stat`); 0 if unknown."""
     kept: bool
-    """What it was given stays when it ends (`--on-exit keep`)."""
+    """Whether its identity stays valid when the process ends (`--on-exit keep`)."""
     renews_until: int = 0
-    """Until when it renews what it was given, in seconds since the epoch, so that its silence tells of its end; 0 if
-    it never does."""
+    """Until when the process renews its credentials, in seconds since the epoch; 0 if never.
+
+    A missing renewal means that the process has ended.
+    """
 
 
 _TOLERANCE = 60
-"""Seconds that a renewal may be late in any case: whoever cannot reach the ledger tries again every half minute."""
+"""Seconds that a renewal may always be late: without access to the ledger, the wrapper retries every half minute."""
 
 
 def renewal_due(issued_at: int, expires_at: int, depth: int) -> float:
-    """Return when a wrapper renews what it was given at `depth` of a chain of delegation.
+    """Return when a wrapper renews a credential at `depth` of a delegation chain.
 
-    That is with a third of the lifetime left, a parent before what it has delegated.
+    A root renews with a third of the lifetime left. A descendant renews later, so that its parent renews first.
     """
     return issued_at + (expires_at - issued_at) * (1 - 1 / (3 + depth))
 
 
 def silent_from(issued_at: int, expires_at: int, depth: int) -> int:
-    """Return from when on a wrapper that has not renewed is gone: half of the time for it is over by then."""
+    """Return the time from which a wrapper without a renewal counts as gone: half of the time to renew has passed."""
     due = renewal_due(issued_at, expires_at, depth)
     return int(max(due + (expires_at - due) / 2, due + _TOLERANCE))
 
@@ -57,9 +59,9 @@ FIRST_NAMESPACE = 0xEFFFFFFC
 
 
 def ended_with_boot(process: Process, here: Process) -> bool:
-    """Tell whether the machine has been booted since, seen from the process `here`.
+    """Return whether the machine of `process` was booted again since, as seen from the process `here`.
 
-    Containers on different machines may have one name, so that only who runs outside of any can tell.
+    Containers on different machines may share a name, so only a process outside all containers can decide this.
     """
     return (
         process.host == here.host
@@ -69,5 +71,5 @@ def ended_with_boot(process: Process, here: Process) -> bool:
 
 
 def is_in_sight(process: Process, here: Process) -> bool:
-    """Tell whether the number of `process` means the same process for `here`."""
+    """Return whether the number of `process` means the same process for `here`."""
     return (process.host, process.boot, process.namespace) == (here.host, here.boot, here.namespace)

@@ -1,4 +1,4 @@
-"""What is asked when something is to be issued, and the terms on which it is."""
+"""A request to issue credentials, and its limits."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Sequence
@@ -13,42 +13,42 @@ MOST_SCOPES = 128
 MOST_AUDIENCES = 128
 MOST_DETAILS = 128
 LONGEST_DETAILS = 1 << 16
-"""Limits of one credential: they bound what a request costs while others wait for the lock."""
+"""Limits of one credential: they bound the cost of a request while other writers wait for the lock."""
 
 MOST_AT_ONCE = 1_000
-"""How many credentials one transaction makes at most, so that other writers get their turn."""
+"""The maximum number of credentials in one transaction, so that other writers get their turn."""
 
 MOST_QUESTIONS = 8_192
-"""The maximum number of questions that the requests of one transaction put to the policy, which takes some time."""
+"""The maximum number of policy decisions that the requests of one transaction need; each takes time."""
 
 
 def named(caller: str) -> str:
-    """Return the name, with its kind, of whoever has that login or name."""
+    """Return the name, with its kind, for a login or a name."""
     return caller if ":" in caller else f"user:{caller}"
 
 
 class MayAct(NamedTuple):
-    """A caller that may exchange a token which it is shown (RFC 8693, section 4.4)."""
+    """A caller that may exchange a token which was presented to it (RFC 8693, section 4.4)."""
 
     caller: str
     """Its name, with the kind: `system:gateway`."""
     audiences: tuple[str, ...] = ()
-    """The audiences that it may reach, as `may_audience` has them; none: those of the token."""
+    """The audiences that it may reach, in the form of `may_audience`; if empty, those of the token."""
 
 
 class ProvedActor(NamedTuple):
-    """Whom the token of another issuer proved, where that is the actor's."""
+    """The actor that a token of another issuer proved."""
 
     delegator: str
-    """By the name that the issuer gives them, with its kind."""
+    """The issuer's name for the actor, with its kind."""
     subject: str
     """The `iss` and `sub` of the token, with a space between."""
     proved_at: int | None
-    """As `IssueRequest.proved_at`."""
+    """The same as `IssueRequest.proved_at`."""
 
 
 class IssueRequest(NamedTuple):
-    """One request for credentials, as stated: None means that nothing was said. Times are seconds."""
+    """One request for credentials, as stated: None means not stated. Times are in seconds."""
 
     task: str | None
     delegator: str | None
@@ -68,42 +68,42 @@ class IssueRequest(NamedTuple):
     parent: Secret | None = None
     """The token that delegates."""
     proved_delegator: str | None = None
-    """Whom an ID token of a configured issuer proved to ask."""
+    """The delegator that an ID token of a configured issuer proved."""
     proved_subject: str | None = None
     """The `iss` and `sub` of that token, with a space between."""
     proved_actor: ProvedActor | None = None
-    """Whom an actor's token of another issuer proved: the owner of the agent that acts."""
+    """The actor that an actor token of another issuer proved: the owner of the acting agent."""
     proved_credential: str | None = None
-    """The `jti` of an actor's token that this ledger issued."""
+    """The `jti` of an actor token that this ledger issued."""
     proved_at: int | None = None
-    """When that token was issued, or its holder logged in, whichever is earlier; None if it does not say."""
+    """When that token was issued or its holder logged in, whichever is earlier; None if the token states neither."""
     allow_narrower: bool = False
     copies: int = 1
     process: Process | None = None
-    """What the identity is given to, and ends with."""
+    """The process that the identity is bound to, and ends with."""
     template: str | None = None
-    """What it is made from at its target: a template's name, or `TARGET/TEMPLATE`."""
+    """The template of a target to use: a template's name, or `TARGET/TEMPLATE`."""
     public_key: str | None = None
-    """The key of whoever asks, for a certificate: SubjectPublicKeyInfo or PKCS#10 as PEM, or an OpenSSH line."""
+    """The requester's key for a certificate: SubjectPublicKeyInfo or PKCS#10 as PEM, or an OpenSSH line."""
     may_audience: tuple[str, ...] = ()
     """The audiences for which the holder of an identity token may obtain tokens: origins, with wildcards, and names."""
     identity: bool = False
-    """Whether it is an identity token in any case, which then may obtain tokens for the audiences."""
+    """Whether to issue an identity token in any case, which may then obtain tokens for the audiences."""
     may_act: tuple[MayAct, ...] = ()
-    """The callers that may exchange a service token, one after the other: what each obtains names the next."""
+    """The callers that may exchange a service token, in order: the token that each obtains names the next caller."""
     exchanged: bool = False
-    """Whether the parent is a token that the caller was shown, which lets it act by its `may_act`."""
+    """Whether the parent is a token that was presented to the caller, which may then act by the token's `may_act`."""
     may_kind: tuple[str, ...] = ()
-    """The kinds that the holder may obtain and delegate, each as KIND or KIND:TEMPLATE; none: `jwt` and `opaque`."""
+    """The kinds that the holder may obtain and delegate, as KIND or KIND:TEMPLATE; if empty, `jwt` and `opaque`."""
 
 
 class RenewRequest(NamedTuple):
     """One request for a successor of a credential, as stated. Times are seconds."""
 
     token: Secret
-    """The credential that is to be renewed, which is the right to do so."""
+    """The credential to renew; possession of it authorizes the renewal."""
     ttl: int | None = None
-    """None: as long as its predecessor was to live."""
+    """None: the lifetime of its predecessor."""
     allow_narrower: bool = False
 
 
@@ -111,22 +111,22 @@ class AttachRequest(NamedTuple):
     """One request for a further credential of the identity whose credential is presented. Times are seconds."""
 
     token: Secret
-    """The credential of the identity, which is the right to do so."""
+    """The credential of the identity; possession of it authorizes the request."""
     kind: str
     template: str | None = None
     public_key: str | None = None
     scopes: tuple[Scope, ...] = ()
-    """Of those that the presented one has; none: the same."""
+    """A part of the scopes of the presented credential; if empty, the same scopes."""
     audiences: tuple[str, ...] = ()
     ttl: int | None = None
-    """None: as is usual, and no longer than the presented one may be renewed."""
+    """None: the usual lifetime, but no longer than the presented credential may be renewed."""
     allow_narrower: bool = False
     may_act: tuple[MayAct, ...] = ()
-    """The callers that may exchange it, one after the other."""
+    """The callers that may exchange it, in order."""
 
 
 def check_size(request: IssueRequest | AttachRequest) -> None:
-    """Raise UsageError for a request that would make the ledger work for too long."""
+    """Raise UsageError for a request that exceeds the limits of one credential."""
     details, may_audience = (
         (request.details, request.may_audience) if isinstance(request, IssueRequest) else ((), ())
     )
@@ -154,12 +154,12 @@ def check_size(request: IssueRequest | AttachRequest) -> None:
 
 
 def questions(request: IssueRequest) -> int:
-    """Return how many questions a request puts to the policy: about itself, its scopes, and the kinds of its grant."""
+    """Return the number of policy decisions a request needs: for itself, its scopes, and the kinds of its grant."""
     return 1 + len(request.scopes) + len(request.may_kind)
 
 
 def check_sizes(requests: Sequence[IssueRequest]) -> None:
-    """Raise UsageError for requests that are too many for one transaction, or one of which is too large."""
+    """Raise UsageError for requests that are too many for one transaction, or for a request that is too large."""
     if sum([request.copies for request in requests]) > MOST_AT_ONCE:
         raise UsageError(f"one transaction issues at most {MOST_AT_ONCE} credentials")
     asked = sum(map(questions, requests))

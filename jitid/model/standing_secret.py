@@ -1,4 +1,4 @@
-"""A standing secret as it is stated: never the secret, but its fingerprint and all that is to be known of it."""
+"""A stated standing secret: its fingerprint and its properties, never the secret itself."""
 
 from __future__ import annotations
 
@@ -9,52 +9,52 @@ from jitid.model.task import ADOPTED
 from jitid.values.names import MAX_NAME, check_name
 
 FOR_EVER = 253_402_300_799  # 9999-12-31T23:59:59Z
-"""When a secret ends that has no end of its own."""
+"""The expiry of a secret that does not expire."""
 LONGEST_NAME = MAX_NAME - len(ADOPTED)
 LONGEST_PLACE = 500
 """Characters."""
 LONGEST_REFERENCE = 500
 LONGEST_PREFIX = 64
 LEAST_SECRET = 16
-"""So many characters a secret has at least: of shorter ones the fingerprint could be tried until it fits."""
+"""The minimum length of a secret in characters: a shorter one could be guessed from its fingerprint."""
 MOST_SECRET = 16_384
-"""Bytes: no longer one could be found in a text."""
+"""The maximum length in bytes: a longer secret could not be found in a text."""
 MOST_SECRETS = 100_000
-"""So many are adopted at once at most."""
+"""The maximum number of secrets to adopt at once."""
 
 
 class StandingSecret(NamedTuple):
-    """What is stated of one standing secret. Times are seconds since the epoch."""
+    """The stated properties of one standing secret. Times are seconds since the epoch."""
 
     line: int
-    """Where it stands in a file; 0 on a command line."""
+    """Its line in a file; 0 on a command line."""
     name: str
     owner: str
-    """Who answers for it, by any of their names."""
+    """The responsible delegator, by any of its names."""
     place: str
     """Where it is kept: `vault kv/prod/github`."""
     purpose: str
     agent: str
-    """Who uses it."""
+    """The agent that uses it."""
     sensitivity: str
     expires_at: int | None
-    """None if it has no end of its own."""
+    """None if the secret does not expire."""
     target: str | None
     """The target of the configuration that can end it."""
     reference: str | None
-    """What it is called there."""
+    """The target's own reference to it."""
     prefix: str | None
     length: int | None
     fingerprint: bytes
-    """SHA-256 of the secret, or of the public key of a key."""
+    """SHA-256 of the secret; for a key pair, of the public key."""
     public: bytes | None
     """SHA-256 of the SubjectPublicKeyInfo, for keys and certificates."""
     access_key_id: str | None
-    """The part of AWS's keys that is no secret."""
+    """The public part of an AWS access key."""
 
 
 def check_own_name(text: str) -> str:
-    """Return the name of an adopted secret: that of its task without what all of them begin with. Raises UsageError."""
+    """Return the name of an adopted secret: its task's name without the common prefix. Raises UsageError."""
     check_name(text, "secret's")
     if len(text) > LONGEST_NAME:
         raise UsageError(f"the name has {len(text)} characters, more than {LONGEST_NAME}")

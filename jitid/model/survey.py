@@ -1,4 +1,4 @@
-"""What is measured of a ledger as a whole: counts and spreads, never single credentials."""
+"""Measurements of a ledger as a whole: counts and distributions, never single credentials."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import NamedTuple
 
 
 class Part(NamedTuple):
-    """The live credentials of one name: of a task, an agent, a kind or the like."""
+    """The number of live credentials of one task, agent, kind or other name."""
 
     name: str
     live: int
 
 
 class Breakdown(NamedTuple):
-    """All live credentials by one property: the names that have most, and what is left."""
+    """All live credentials by one property: the names with the highest counts, and the rest."""
 
     top: tuple[Part, ...]
-    """The most first, and in the order of names where there are equally many."""
+    """The highest count first; equal counts in the order of names."""
     names: int
-    """How many names there are in all."""
+    """The number of all names."""
     live: int
-    """How many live credentials they have in all."""
+    """The number of their live credentials."""
 
     @property
     def others(self) -> Part:
-        """What the names that are not among the first have together."""
+        """The live credentials of all names that are not in `top`."""
         rest = self.names - len(self.top)
         return Part(
             f"{rest:,} {'other' if rest == 1 else 'others'}", self.live - sum(part.live for part in self.top)
@@ -33,10 +33,10 @@ class Breakdown(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """How some durations are spread, by nearest rank; seconds, None where there are none."""
+    """The distribution of durations, by nearest rank, in seconds; the values are unset without any duration."""
 
     number: int
-    """How many durations there are."""
+    """The number of durations."""
     p50: int | None
     p95: int | None
     longest: int | None
@@ -48,11 +48,11 @@ class Sensitive(NamedTuple):
     sensitivity: str
     live: int
     standing: int
-    """How many of them live for longer than that sensitivity allows, up to where a successor stands for them."""
+    """How many of them have a longer lifetime, until a successor replaces them, than that sensitivity allows."""
 
 
 class Band(NamedTuple):
-    """The live credentials whose lifetime is above the band before, and at most `up_to` seconds."""
+    """The live credentials whose lifetime is above the previous band, and at most `up_to` seconds."""
 
     up_to: int | None
     """None for the last band, which has no end."""
@@ -60,10 +60,10 @@ class Band(NamedTuple):
 
 
 class People(NamedTuple):
-    """How many live identities descend from each person."""
+    """The number of live identities by their persons."""
 
     people: int
-    """Root delegators `user:…` of whom something is alive."""
+    """The number of root delegators `user:…` with live credentials."""
     identities: int
     """The live identities of all of them."""
     highest: int | None
@@ -71,127 +71,127 @@ class People(NamedTuple):
 
 
 class SurveyedUse(NamedTuple):
-    """Which live identities were used, as far as the ledger sees it."""
+    """The use of live identities, as far as the ledger sees it."""
 
     identities: int
     renewed: int
     delegated: int
-    """From how many of them another identity was delegated."""
+    """How many delegated to another identity."""
     authorized: int
-    """How many were allowed something, as enforcement points reported."""
+    """How many were allowed an action, as enforcement points reported."""
     never: int
-    """How many were nothing of this."""
+    """How many were neither renewed nor delegated from nor allowed an action."""
     unknown: int
-    """How many of those may have been used all the same: for their audiences no use was reported since their issue."""
+    """How many of these may have been used: no use was reported for their audiences since their issue."""
 
 
 class Retirement(NamedTuple):
-    """How long credentials outlived their task, over the tasks that were retired or passed their deadline."""
+    """The time by which credentials outlived their task, for tasks that were retired or passed their deadline."""
 
     delays: Spread
-    """From the end of the task to the death of its last credential; what still lives counts up to now."""
+    """From the end of a task to the end of its last credential; a live credential counts up to now."""
     at_once: int
-    """How many tasks had nothing alive after their end."""
+    """The number of tasks without a live credential after their end."""
     still_live: int
-    """How many tasks have something alive although they ended."""
+    """The number of ended tasks that still have a live credential."""
 
 
 class Leaks(NamedTuple):
-    """What became of secrets that were reported leaked; each counts once, from its first report on."""
+    """The fate of secrets that were reported leaked; each secret counts once, from its first report."""
 
     secrets: int
     valid: int
-    """How many still work."""
+    """How many are still valid."""
     valid_closed: int
-    """Of how many of those every report was closed."""
+    """How many of the valid ones have only closed reports."""
     living_on: int
-    """How many are dead, and their identity or something below it is not."""
+    """How many have ended while their identity or a descendant still has a live credential."""
     living_on_closed: int
-    """Of how many of those every report was closed."""
+    """How many of these have only closed reports."""
     offline: int
-    """How many are dead for whoever asks the ledger, and signed and not expired: others may still take them."""
+    """How many the ledger refuses that are signed and not expired: offline verifiers may still accept them."""
     proved: int
-    """Of how many it was proved that they are dead, and all of their identity and below it."""
+    """How many have a proof that they, their identity and all descendants have ended."""
     dead_before: int
-    """How many were dead before they were reported."""
+    """How many had ended before their report."""
     exposure: Spread
-    """From the report to the death in the ledger, over those that worked when they were reported and are dead."""
+    """From the report to the end in the ledger, for ended secrets that were valid when they were reported."""
     oldest_valid: int | None
-    """For how many seconds the one that was reported first of those that still work has been known."""
+    """Seconds since the earliest report of a secret that is still valid."""
     aged: int
-    """How many were reported at least five days ago, and worked then."""
+    """How many were reported at least five days ago, and were valid then."""
     aged_valid: int
-    """How many of those worked five days after the report."""
+    """How many of these were still valid five days after the report."""
     young_dead: int
-    """How many worked when they were reported, less than five days ago, and are dead."""
+    """How many have ended that were reported less than five days ago and were valid then."""
     young_valid: int
     accepted: int
-    """How many the ledger refuses with all that was made with them, while a verifier may accept some of that."""
+    """How many the ledger refuses, with everything made with them, while a verifier may accept a part."""
     unsettled: int
-    """How many of those have something at a target that has not confirmed its end."""
+    """How many of these have a credential whose end its target has not confirmed."""
     aged_known: int
     """How many were reported at least five days ago, and were accepted by the ledger or by another verifier then."""
     aged_accepted: int
-    """How many of those the ledger or another verifier may have accepted five days after the report."""
+    """How many of these the ledger or another verifier may have accepted five days after the report."""
     exposure_verifiers: Spread
-    """From the report to the time from which no verifier accepts the secret or what was made with it.
+    """From the report to the time from which no verifier accepts the secret or the credentials made with it.
 
-    Over those that the ledger refuses with all that was made with them, and that a verifier accepted when they were
-    reported. Part of that time may be in the future.
+    It covers the secrets that the ledger refuses, with everything made with them, if a verifier accepted them at or
+    after the report. Secrets with an unconfirmed end at a target are left out. Part of that time may be in the future.
     """
 
 
 class Day(NamedTuple):
-    """One day of UTC; the last one goes up to the time of the survey."""
+    """One day (UTC); the last one ends at the time of the survey."""
 
     start: int
     issued: int
     ended: int
     live: int
-    """At the end of the day."""
+    """Credentials that were live at the end of the day."""
     leaks: int
-    """How many leaked secrets were reported."""
+    """The number of leaked secrets that were reported."""
 
 
 class Totals(NamedTuple):
-    """What there is in all."""
+    """The totals of a ledger."""
 
     issued: int
-    """Credentials that were ever issued."""
+    """All credentials that were ever issued."""
     identities: int
-    """Identities that were ever made."""
+    """All identities that were ever made."""
     live: int
-    """Credentials that are alive."""
+    """Live credentials."""
     live_identities: int
-    """Identities that hold one of those."""
+    """Identities with a live credential."""
     tasks: int
     tasks_open: int
     tasks_overdue: int
     tasks_ended: int
     delegators: int
-    """Root delegators of whom something is alive."""
+    """Root delegators with live credentials."""
     agents: int
-    """Agents of whom something is alive."""
+    """Agents with live credentials."""
     agents_registered: int
-    """How many of those are registered."""
+    """How many of these agents are registered."""
 
 
 class DirectoryCounts(NamedTuple):
-    """How many delegators and agents the directory has; of the past it does not tell."""
+    """The number of delegators and agents in the directory now; it keeps no history."""
 
     delegators: int
     disabled: int
     """How many of them were disabled."""
     agents: int
-    """Agents that are registered, in whatever state; those that were unregistered do not count."""
+    """Registered agents in any state except unregistered."""
     overdue: int
-    """How many of those may get nothing, since their review date has passed."""
+    """How many of these are refused credentials because their review date has passed."""
     suspended: int
-    """How many of those may get nothing, since they were suspended."""
+    """How many of these are refused credentials because they were suspended."""
     owners: int
-    """Delegators who own one of those."""
+    """Delegators that own such an agent."""
     ownerless: int
-    """How many of those agents have an owner who was disabled, or whom the directory lacks."""
+    """How many of these agents have an owner that was disabled or is not in the directory."""
 
 
 PROPERTIES = (
@@ -212,10 +212,10 @@ class Survey(NamedTuple):
 
     totals: Totals
     live_by: Mapping[str, Breakdown]
-    """How the live credentials are made up, by the name of each of `PROPERTIES`."""
+    """The live credentials by each of `PROPERTIES`."""
     sensitive: tuple[Sensitive, ...]
     lifetimes: Spread
-    """Of the live, as they were granted."""
+    """The granted lifetimes of live credentials."""
     bands: tuple[Band, ...]
     people: People
     use: SurveyedUse

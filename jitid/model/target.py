@@ -1,4 +1,4 @@
-"""A target: a place outside where credentials are made, as the configuration describes it, and what exists there."""
+"""A target: an external place where credentials are made, its configuration, and the credentials that exist there."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Iterable, Mapping
@@ -11,34 +11,34 @@ from jitid.values.secret import Secret
 
 
 class Target(NamedTuple):
-    """One table `[target.NAME]` of the configuration. Options never hold a secret: they name the file that does."""
+    """One table `[target.NAME]` of the configuration. Options never hold a secret, only the name of its file."""
 
     name: str
     kind: str
-    """Of the credentials that it makes."""
+    """The kind of the credentials that it makes."""
     options: Mapping[str, Any]
-    """By their names, checked against those of the kind: places are absolute, durations are whole seconds."""
+    """Options by name, checked against those of the kind: paths are absolute, durations are whole seconds."""
     templates: Mapping[str, Mapping[str, Any]]
-    """By their names: what a credential made from one of them may do there."""
+    """Templates by name: the rights at the target of a credential that is made from the template."""
 
 
 class StatedTarget(NamedTuple):
-    """A table `[target.NAME]` as a configuration file has it: not checked yet, for that is done when it is used."""
+    """An unchecked table `[target.NAME]` of a configuration file. The check happens at its first use."""
 
     name: str
     table: Mapping[str, Any]
     folder: str
-    """What its relative paths are relative to."""
+    """The base of its relative paths."""
     origin: str
 
 
 def name_at(target: Target, jti: str) -> str:
-    """Return what a credential is called at a target: the target's `prefix`, and its id without its own."""
+    """Return the name of a credential at a target: the target's `prefix`, then its id without `jti_`."""
     return f"{prefix_of(target)}{jti.removeprefix(_OWN)}"
 
 
 def jti_of(target: Target, name: str) -> str | None:
-    """Return the id of the credential that a name at a target stands for; None for one that is none of ours."""
+    """Return the id of the credential with a given name at a target; None for a foreign name."""
     prefix = prefix_of(target)
     jti = f"{_OWN}{name.removeprefix(prefix)}"
     try:
@@ -49,8 +49,8 @@ def jti_of(target: Target, name: str) -> str | None:
 
 
 def prefix_of(target: Target) -> str:
-    """Return how the names of ours begin at a target."""
-    # The name of a session of AWS is the id itself, which its logs then tell.
+    """Return the prefix of the names that jitid uses at a target."""
+    # An AWS session is named with the whole id, so that the logs of AWS contain it.
     prefix: str = target.options.get("prefix", _OWN if target.kind == "aws-sts" else "jitid_")
     return prefix
 
@@ -58,11 +58,11 @@ def prefix_of(target: Target) -> str:
 _OWN = "jti_"
 
 BY_HAND = "-"
-"""The name that stands for a target where none ends a secret, so that somebody has to; no target is called so."""
+"""The name instead of a target if only a person can end a secret; no target can have this name."""
 
 
 class TargetRecord(NamedTuple):
-    """What the ledger has of a credential at a target: enough to find it there and to end it, without its secret.
+    """The ledger's facts about a credential at a target: enough to find and end it there, without its secret.
 
     Times are seconds since the epoch.
     """
@@ -73,9 +73,9 @@ class TargetRecord(NamedTuple):
     target: str
     template: str | None
     name: str
-    """What it is called there: it derives from the jti alone, so that it is found though the answer was lost."""
+    """Its name there. It derives from the jti alone, so it can be found even if the target's answer was lost."""
     reference: str | None
-    """What the target calls it (a lease's id, an accessor), as far as that was remembered."""
+    """The target's own reference to it (a lease's id, an accessor), if it was recorded."""
     agent: str
     task: str
     delegator: str
@@ -86,80 +86,80 @@ class TargetRecord(NamedTuple):
     issued_at: int
     expires_at: int
     under_agent: bool = False
-    """Whether the agent is registered, so that nobody else has its name."""
+    """Whether the agent is registered, which reserves its name."""
     task_opener: str = ""
-    """To whom the task belongs: others may have one of the same name."""
+    """The owner of the task: other owners may have a task of the same name."""
 
 
 class MadeCredential(NamedTuple):
     """A credential that a target has just made."""
 
     secret: Secret
-    """In named parts; each has a fingerprint of its own in the ledger."""
+    """The secret in named parts; the ledger has a separate fingerprint of each."""
     reference: str | None = None
-    """What the target calls it."""
+    """The target's own reference to it."""
     facts: Mapping[str, Any] = {}
-    """What the ledger keeps to show of it: never a secret."""
+    """Displayable facts that the ledger keeps: never a secret."""
 
 
 class Life(StrEnum):
-    """Whether a target takes a credential."""
+    """Whether a target accepts a credential."""
 
     LIVE = "live"
     DEAD = "dead"
     UNKNOWN = "unknown"
-    """It could not be told, which never counts as dead."""
+    """The answer is uncertain; this never counts as ended."""
 
 
 class Probe(NamedTuple):
-    """What was seen of a credential at its target."""
+    """The observed state of a credential at its target."""
 
     life: Life
     seen: str
-    """In a few words, as evidence: `role jitid_… does not exist`."""
+    """Short evidence: `role jitid_… does not exist`."""
 
 
 class Settlement(StrEnum):
-    """What has become of the wish that nothing of a credential is left at its target."""
+    """The progress of ending a credential completely at its target."""
 
     DONE = "done"
     """Confirmed by the target."""
     UNSUPPORTED = "unsupported"
-    """The target cannot end it: it is honoured until its time is over."""
+    """The target cannot end it, and accepts it until its expiry."""
     UNAVAILABLE = "unavailable"
-    """The target was out of reach, or gave no clear answer: to be tried again."""
+    """The target was unreachable or gave no clear answer; the next attempt may succeed."""
     STUCK = "stuck"
-    """The target refuses, and trying again will not help until somebody has looked."""
+    """The target refuses; further attempts will fail until an operator intervenes."""
 
 
 class EndOutcome(NamedTuple):
-    """What came of ending a credential at its target."""
+    """The outcome of ending a credential at its target."""
 
     settlement: Settlement
     proof: str
-    """What was seen, in a few words; never a secret."""
+    """Short evidence; never a secret."""
     honoured_until: int | None = None
-    """Until when the target takes it all the same; seconds since the epoch."""
+    """The time until which the target accepts it in spite of its end, in seconds since the epoch."""
 
 
 class Existing(NamedTuple):
-    """One thing that exists at a target."""
+    """One object that exists at a target."""
 
     name: str
-    """What it is called there."""
+    """Its name there."""
     jti: str | None
-    """The credential of ours that its name stands for; None for what bears no name of ours."""
+    """The jitid credential that its name identifies; None for a foreign name."""
     live: bool
-    """Whether the target takes it now."""
+    """Whether the target accepts it now."""
     created_at: int | None = None
-    """Seconds since the epoch, as far as the target tells it."""
+    """Seconds since the epoch, if the target reports it."""
     used_at: int | None = None
     detail: str = ""
-    """What else the target tells of it, in a few words."""
+    """Other facts that the target reports, in short."""
 
 
 def texts_of(table: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, str]]:
-    """Yield the options of a table as they are shown, those of tables inside it by their whole names."""
+    """Yield the options of a table as name and displayed text; an option of a nested table has a dotted name."""
     for name, value in table.items():
         if isinstance(value, dict):
             yield from texts_of(value, f"{before}{name}.")

@@ -10,9 +10,9 @@ from jitid.values.text import label
 SENSITIVITIES = ("low", "moderate", "high", "critical")
 """From the least to the most sensitive; the policy gives each its own limits."""
 MAX_PURPOSE = 1_000
-"""So many characters a purpose has at most."""
+"""The maximum length of a purpose, in characters."""
 ADOPTED = "adopted/"
-"""How the names of the tasks begin that adopted secrets are on, one each."""
+"""The prefix of the names of tasks for adopted secrets; each secret has its own task."""
 
 
 def rank(sensitivity: str) -> int:
@@ -31,23 +31,26 @@ def most_sensitive(*sensitivities: str) -> str:
 
 
 _OPENERS = ("user:", "system:", "agent:")
-"""How the delegators begin who open tasks."""
+"""The prefixes of the delegators that open tasks."""
 NOBODY = "?"
-"""To whom a task belongs from before names had owners, if nothing is left that tells of its opener."""
+"""The owner of a task that is older than owners of names, if no record of its opener is left."""
 _SLASH = "%2F"
-"""How a slash in the name of an opener is written: no name has a percent sign."""
+"""The encoding of a slash in an opener's name: no name has a percent sign."""
 
 
 class TaskName(NamedTuple):
-    """A task as it is named: `NAME`, or `OWNER/NAME`."""
+    """A task by its stated name: `NAME`, or `OWNER/NAME`."""
 
     name: str
     opener: str | None
-    """The delegator to whom it belongs; None in a bare name."""
+    """The delegator that owns the task; None in a bare name."""
 
 
 def parse_task(text: str) -> TaskName:
-    """Return the name and the owner that a text names; everything up to the first slash is an owner with its kind."""
+    """Return the name and the owner in a text.
+
+    The owner is the part before the first slash, if it begins with a kind of delegator; otherwise None.
+    """
     owner, slash, name = text.partition("/")
     if slash and (owner.startswith(_OPENERS) or owner == NOBODY):
         return TaskName(name, owner.replace(_SLASH, "/"))
@@ -55,12 +58,12 @@ def parse_task(text: str) -> TaskName:
 
 
 def written_task(opener: str, name: str, slash: str = _SLASH) -> str:
-    """Return `OWNER/NAME`, which names one task whatever others are called; `slash` stands for those of the owner."""
+    """Return `OWNER/NAME`, the unambiguous name of a task; `slash` replaces each slash in the owner."""
     return f"{opener.replace('/', slash)}/{name}"
 
 
 def check_task(text: str) -> str:
-    """Return the text of a task unchanged: `NAME`, or `OWNER/NAME`. Raise UsageError for anything else."""
+    """Return the text of a task unchanged: `NAME`, or `OWNER/NAME`. Raise UsageError for any other text."""
     named = parse_task(text)
     check_name(named.name, "task")
     if named.opener not in (None, NOBODY):
@@ -69,7 +72,7 @@ def check_task(text: str) -> str:
 
 
 def check_new_task(name: str) -> str:
-    """Return the name of a task that is to be opened. Raise UsageError for one that reads as `OWNER/NAME`."""
+    """Return the name of a new task. Raise UsageError for a name that reads as `OWNER/NAME`."""
     if parse_task(name).opener is not None:
         raise UsageError(
             f"the task name {label(name)} begins like an owner",
@@ -79,7 +82,7 @@ def check_new_task(name: str) -> str:
 
 
 class Task(NamedTuple):
-    """What the first issue for a task fixed, and whether the task has ended. Times are seconds since the epoch."""
+    """The properties that the first issue for a task fixed, and its end. Times are seconds since the epoch."""
 
     key: int
     """The ledger's own number for it."""
@@ -89,25 +92,25 @@ class Task(NamedTuple):
     deadline: int
     opened_at: int
     ended_at: int | None
-    """When `retire` ended it; an ended task's name is never used again by its opener."""
+    """When `retire` ended it; its opener can never use the name of an ended task again."""
     opener: str = ""
-    """The delegator to whom it belongs: the root delegator of the first event, unless it was given away."""
+    """The delegator that owns the task: the root delegator of the first event, or the one it was given to later."""
     event: int = 0
     """The audit event that opened it."""
     given_event: int | None = None
-    """The audit event that gave it to its present owner; none where the owner opened it, 0 from before events told."""
+    """The audit event that gave it to its owner; None if the owner opened it, 0 if older than such events."""
 
     @property
     def full_name(self) -> str:
-        """The name that no other task has: `OWNER/NAME`."""
+        """The unambiguous name of the task: `OWNER/NAME`."""
         return written_task(self.opener, self.name)
 
     def is_open_at(self, now: int) -> bool:
-        """Tell whether identities may be issued and credentials be valid for this task at `now`."""
+        """Return whether the task permits issue and valid credentials at `now`."""
         return self.ended_at is None and now < self.deadline
 
     def state_at(self, now: int) -> str:
-        """Return `open`, `overdue` (its deadline has passed, nobody retired it) or `ended`."""
+        """Return `open`, `overdue` (past its deadline and not retired) or `ended`."""
         if self.ended_at is not None:
             return "ended"
         return "open" if now < self.deadline else "overdue"

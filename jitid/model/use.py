@@ -1,4 +1,4 @@
-"""What a ledger remembers of the use of credentials, and what it answers about it."""
+"""The recorded use of credentials in a ledger, and the answers to queries about it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 
 class NewUse(NamedTuple):
-    """An action that was decided on, as it is recorded."""
+    """A new action with its decision, for the ledger to record."""
 
     credential: int | None
-    """The ledger's number for it; None for a token that is none of this ledger's."""
+    """The ledger's number for the credential; None for a token that this ledger did not issue."""
     identity: int | None
     jti: str | None
     action: str
     resource: str
     scope: str | None
-    """The scope of the credential that covers the action; None if none does, or nobody looked."""
+    """The scope of the credential that covers the action; None if no scope does, or without a check."""
     allowed: bool
     rules: tuple[str, ...]
     reason: str | None
@@ -23,7 +23,7 @@ class NewUse(NamedTuple):
 
 
 class RecordedUse(NamedTuple):
-    """An action with who acted, for whom and for what. Times are seconds since the epoch."""
+    """A recorded action with its actor, delegator and task. Times are seconds since the epoch."""
 
     key: int
     at: int
@@ -36,7 +36,7 @@ class RecordedUse(NamedTuple):
     event: int
     """The audit event that accounts for it."""
     jti: str | None
-    """This and what follows is None for a token that was none of this ledger's."""
+    """For a token that this ledger did not issue, this and the following fields have no value."""
     id: str | None
     """The identity."""
     identity_key: int | None
@@ -48,24 +48,24 @@ class RecordedUse(NamedTuple):
 
 
 class UseFilter(NamedTuple):
-    """Which actions are meant; every given condition must hold."""
+    """A selection of actions; every given condition must hold."""
 
     since: int | None = None
-    """Recorded at that time or later."""
+    """Recorded at this time or later."""
     until: int | None = None
-    """Recorded before."""
+    """Recorded before this time."""
     action: str | None = None
     resource: str | None = None
     task: str | None = None
     agent: str | None = None
     delegators: tuple[str, ...] = ()
-    """Names of one root delegator; or `agent:NAME`, for what that agent delegated."""
+    """All names of one root delegator; or `agent:NAME`, for credentials that this agent delegated."""
     event: int | None = None
     rule: str | None = None
 
 
 class Used(NamedTuple):
-    """What was allowed by one scope of an identity, all together. Times are seconds since the epoch."""
+    """The allowed actions of one scope of an identity in total. Times are seconds since the epoch."""
 
     scope: str
     first_at: int
@@ -74,10 +74,10 @@ class Used(NamedTuple):
 
 
 class UseRow(NamedTuple):
-    """An action as the check of the audit log compares it."""
+    """An action in the form that the check of the audit log compares."""
 
     key: int
     at: int
     event: int
     members: tuple[str | None, str, str, str | None, int, str | None, str | None]
-    """What the digest of its event is made of."""
+    """The members that the digest of its event covers."""

@@ -1,4 +1,4 @@
-"""What vacuuming a ledger came to."""
+"""The outcome of vacuuming a ledger."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class Vacuumed(NamedTuple):
     """The size of a ledger before and after, in bytes."""
 
     before: int
-    """Of the database and its write-ahead log; of all tables with their indexes, where a server keeps it."""
+    """The database with its write-ahead log; on a server, all tables with their indexes."""
     after: int
     log_left: int
-    """What is left of the log, since somebody was still reading from it; SQLite takes it up again."""
+    """The size of the remaining log, which a reader still used; SQLite reuses it."""

@@ -1,1 +1,1 @@
-"""What an operation is, and how it and its answer travel."""
+"""Operations: their base class, and the context in which they are performed."""

@@ -1,4 +1,4 @@
-"""Whoever performs operations: here in this process, or elsewhere."""
+"""The interface of an authority, local or remote."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from jitid.operation.base import Operation, Result
 
 
 class Authority(Protocol):
-    """The one that issues, verifies, revokes and remembers."""
+    """An authority: it issues, verifies and revokes credentials, and records events."""
 
     def perform(self, operation: Operation[Result]) -> Result:
-        """Perform an operation and return its answer, or raise a `JitidError` that says why not."""
+        """Perform an operation and return its answer; raise a `JitidError` if it fails."""
 
     def close(self) -> None:
-        """Release what it holds."""
+        """Release the resources."""

@@ -1,4 +1,4 @@
-"""Each operation of the authority: what it takes, and the type of its answer."""
+"""The base class of operations: a record of arguments, with the type of its answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 
 
 class Answering:
-    """What `Operation[...]` returns: a base class and the type of the answer, as a class or as the text of one."""
+    """The value of `Operation[...]`: a base class and the type of the answer, as a class or as text."""
 
     def __init__(self, base: type, result: object) -> None:
         self.base = base
@@ -22,21 +22,21 @@ class Answering:
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 class Operation(Generic[Result]):
-    """A frozen record of keyword arguments whose `Result` is the type of its answer.
+    """A frozen record of keyword arguments; `Result` is the type of its answer.
 
-    A dataclass each would do the same and cost every start more than the rest of the operation.
+    Dataclasses would do the same, but creating them would dominate the start time of a command.
     """
 
-    # Without annotations, which would make fields of them.
+    # Without annotations, which would make them fields.
     slow = False
-    """Whether it may look at the whole ledger or wait for targets, and so take longer than others."""
+    """Whether it may read the whole ledger or wait for targets, and so take longer than others."""
     task_in = ""
-    """The field that names a task, or tasks, that are there already: `task`, or `chosen.task` for one of a record."""
+    """The field that names existing tasks: `task`, or `chosen.task` for a field of a record."""
 
     if not TYPE_CHECKING:
 
         def __class_getitem__(cls, result: object) -> Answering:
-            # Generic aliases for all operations would take more than a millisecond of every start.
+            # Generic aliases for all operations would add more than a millisecond to every start.
             return Answering(cls, result)
 
     def __init__(self, **values: object) -> None:
@@ -54,7 +54,7 @@ class Operation(Generic[Result]):
         return type(self)(**{name: getattr(self, name) for name in type(self).__annotations__} | values)
 
     def names_task(self) -> bool:
-        """Tell whether it names tasks that are there already."""
+        """Return whether it names existing tasks."""
         if not self.task_in:
             return False
         named: object = self
@@ -63,7 +63,7 @@ class Operation(Generic[Result]):
         return named is not None and named != ()
 
     def facts_if_denied(self) -> dict[str, object]:
-        """Return what the audit log says was asked for where a token is not valid, so that nothing else is known."""
+        """Return the facts of the request for the audit log if its token is not valid: no others are known then."""
         return {"operation": type(self).__name__}
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -77,6 +77,6 @@ class Operation(Generic[Result]):
 def performer(kind: type[Operation[Any]]) -> ModuleType:
     """Return the module whose `perform` performs an operation of a kind: `perform` beside its `operations`.
 
-    Beside `agent_operations` it is `agent_perform`. It is loaded when it is first needed.
+    Beside `agent_operations` it is `agent_perform`. It is loaded at its first use.
     """
     return import_module(kind.__module__.removesuffix("operations") + "perform")

@@ -1,4 +1,4 @@
-"""What a local authority holds, for the modules that perform its operations."""
+"""The parts of a local authority, for the modules that perform its operations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Made = TypeVar("Made")
 
 
 class Once(Protocol):
-    """Makes something in a transaction; where the same request was answered before, in the place of that."""
+    """A function that makes something in a transaction, and replaces the result of an earlier identical request."""
 
     def __call__(
         self,
@@ -33,41 +33,41 @@ class Once(Protocol):
         shared: bool = False,
         remake: Callable[[Transaction], Made] | None = None,
     ) -> Made:
-        """Return what was made. See `authority/repeat.py` for what is asked and raised."""
+        """Return the result. `authority/repeat.py` documents the arguments and errors."""
 
 
 class Context(NamedTuple):
-    """The parts of a local authority; suppliers where having the thing costs time."""
+    """The parts of a local authority; costly parts are suppliers."""
 
     ledger: Ledger
     keyring: Keyring
     terms: Callable[[], Terms]
-    """What the configuration says about issuing, read once."""
+    """The configuration of issuing, read once."""
     audiences: Sequence[str]
-    """Those that a token must be meant for unless told otherwise; none: the ledger's issuer."""
+    """The default audiences that a token must have; empty: the ledger's issuer."""
     oidc: Callable[[], Sequence[OidcIssuer]]
     timeout: float
-    """Seconds, for what is fetched from issuers of ID tokens."""
+    """Seconds for requests to issuers of ID tokens."""
     caller: Caller | None
-    """Who is served; None for whoever has the ledger itself."""
+    """The served caller; None for direct access to the ledger."""
     targets: Callable[[], Targets] | None
-    """The targets outside that the configuration has; None where there is none."""
+    """The external targets of the configuration; None if it has none."""
     prove: Callable[[], str | None]
-    """Proves that what leaked and has ended is refused; returns why not, if that cannot be done."""
+    """Records proof that ended leaked credentials are refused; returns the error text if that fails."""
     once: Once
-    """Makes something in a transaction, once for each request that may come again: see `authority/repeat.py`."""
+    """Makes something in a transaction, once for each idempotent request: see `authority/repeat.py`."""
     has_role: Callable[[type], bool]
-    """Tells whether the caller has a role for an operation; without one they ask only about what is their own."""
+    """Returns whether the caller has a role for an operation; without one it may request only its own objects."""
 
     @property
     def repeats(self) -> bool:
-        """Whether the request may come again, and is to be answered once."""
+        """Whether the request is idempotent: it has an idempotency key."""
         return self.caller is not None and self.caller.key is not None
 
     def told_about(self, stated: Collection[str], names: Names, now: int) -> Collection[str] | None:
         """Return the audiences whose tokens the caller sees; None means tokens for any audience.
 
-        Beside the ledger these are the stated audiences, or else the usual ones.
+        With direct access to the ledger these are the stated audiences, or else the default ones.
         """
         if self.caller is not None:
             return self.caller.told_about(stated)

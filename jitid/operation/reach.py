@@ -1,4 +1,4 @@
-"""What a token is for, and what its holder may obtain by it: for the authority, or for services, and never for both."""
+"""The use of a token, and the tokens obtainable with it: for the authority or for services, never for both."""
 
 from __future__ import annotations
 
@@ -14,41 +14,45 @@ from jitid.values import audience, strict_json
 from jitid.values.text import label, quote
 
 MOST_ACTORS = 8
-"""Callers that may exchange a token and what comes of it, one after the other, at most."""
+"""Maximum number of callers in `may_act`: each may exchange the token of the one before."""
 
 
 class Reach(NamedTuple):
-    """The audiences of a credential, and those that its holder or an actor may obtain tokens for."""
+    """The audiences of a credential, and those for which its holder or an actor may obtain tokens."""
 
     audiences: tuple[str, ...]
-    """The authority alone, or services."""
+    """The authority only, or services only."""
     may_audience: tuple[str, ...] = ()
     may_act: str | None = None
-    """Who may exchange it (RFC 8693, section 4.4), as canonical JSON."""
+    """The actors that may exchange it (RFC 8693, section 4.4), as canonical JSON."""
     services: tuple[str, ...] = ()
-    """Those of the audiences that are not the authority."""
+    """The audiences without the authority."""
 
     @property
     def obtainable(self) -> tuple[str, ...]:
-        """Whatever a token may be for that comes of it: what a parent, a floor and a record are held against."""
+        """All audiences for which tokens are obtainable: compared with a parent, a floor and a record."""
         if self.may_act is None and self.may_audience in ((), self.services):
             return self.services
         return tuple(dict.fromkeys((*self.services, *self.may_audience, *_audiences_of(self.may_act))))
 
     def limited(self, kind: str) -> tuple[str, ...]:
-        """Return what the record of an agent is held against: a JWT-SVID for the authority is a text for it, too.
+        """Return the audiences to compare with the record of an agent.
 
-        A token for the authority is an identity token, which each agent may have.
+        They include the authority only for a JWT-SVID, which is a text for it. A token for the authority is an
+        identity token, which each agent may have.
         """
         return self.audiences if kind == Kind.JWT_SVID else self.obtainable
 
     @property
     def later(self) -> tuple[str, ...]:
-        """Those that it is not for itself."""
+        """The obtainable audiences that the credential itself does not have."""
         return tuple([one for one in self.obtainable if one not in self.services])
 
     def told(self, kind: str) -> dict[str, Any]:
-        """Return what an audit event says: the authority as an audience, and services as a reach, are left out."""
+        """Return the facts for an audit event.
+
+        Audiences are listed without the authority, and `may_audience` only for identity tokens.
+        """
         is_identity = kind in TOKENS and not self.services
         return {
             "audiences": list(self.services) or None,
@@ -58,10 +62,10 @@ class Reach(NamedTuple):
 
 
 def stated(request: IssueRequest, names: Names, terms: Terms, parent: Credential | None) -> Reach:
-    """Return the reach that a request states; without an audience that of an identity token.
+    """Return the reach that a request states; without an audience, that of an identity token.
 
     Raises:
-        UsageError: it names the authority, or is that of a token for both uses.
+        UsageError: it names the authority, or combines both uses.
 
     """
     for one in request.audiences:
@@ -96,10 +100,10 @@ def stated(request: IssueRequest, names: Names, terms: Terms, parent: Credential
 
 
 def attached(request: AttachRequest, held: Credential, names: Names, terms: Terms) -> Reach:
-    """Return the reach of a credential that is attached by right of another.
+    """Return the reach of a credential that is attached with the right of another.
 
     Raises:
-        UsageError: it names the authority, or nobody: what is attached is for services.
+        UsageError: it names the authority, or no service at all.
 
     """
     for one in request.audiences:
@@ -119,19 +123,19 @@ def attached(request: AttachRequest, held: Credential, names: Names, terms: Term
 
 
 def renewed(predecessor: Credential, names: Names) -> Reach:
-    """Return the reach of a successor: of the same use, for the authority under the name that it has now.
+    """Return the reach of a successor: for the same use, and for the authority under its current name.
 
-    What was issued for both uses is for the authority alone from then on, and may obtain tokens for the services.
+    The successor of a token for both uses is an identity token, which may obtain tokens for the services.
 
     Raises:
-        UsageError: it is a service token, and the authority was given the name of a service since.
+        UsageError: it is a service token, and one of its audiences is now a name of the authority.
 
     """
     use = predecessor.token_use
     if use == TokenUse.IDENTITY or (use == TokenUse.UNDIVIDED and names_authority(predecessor, names)):
         may = tuple([one for one in predecessor.may_audience if one not in names.issuers])
         return Reach((names.issuer,), may)
-    # Whatever the names say by now, it never becomes a token for the authority.
+    # A service token never becomes a token for the authority, even if the authority's name has changed.
     own = next((one for one in predecessor.audiences if one in names.issuers), None)
     if own is not None:
         raise UsageError(
@@ -142,7 +146,7 @@ def renewed(predecessor: Credential, names: Names) -> Reach:
 
 
 def held(credential: Credential) -> Reach:
-    """Return the reach of a credential of the ledger."""
+    """Return the reach of a stored credential."""
     return Reach(
         credential.audiences,
         credential.may_audience,
@@ -152,17 +156,17 @@ def held(credential: Credential) -> Reach:
 
 
 def told_later(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what may be obtained later by what an audit event tells of."""
+    """Return the audiences that are obtainable later, according to an audit event."""
     return tuple(dict.fromkeys((*document.get("may_audience", ()), *_audiences_of(document.get("may_act")))))
 
 
 def names_authority(credential: Credential, names: Names) -> bool:
-    """Tell whether a token is one for the authority: what alone gives rights there."""
+    """Return whether a token is for the authority: only such a token gives rights there."""
     return credential.names_authority(names.issuers)
 
 
 def merely_shown(credential: Credential) -> ShownError:
-    """Return why a token for services gives no right at the authority."""
+    """Return the error for a service token that is used as a right at the authority."""
     meant = ", ".join(map(quote, credential.audiences[:5]))
     return ShownError(
         f"the token is for {meant} and not for this authority: it gives no right here; nothing was changed",
@@ -171,23 +175,23 @@ def merely_shown(credential: Credential) -> ShownError:
 
 
 def actor_of(may_act: str | None) -> Mapping[str, Any]:
-    """Return who may exchange a token, by its claim; nothing if nobody may."""
+    """Return the actor in a `may_act` claim; empty if there is none."""
     found: Mapping[str, Any] = {} if may_act is None else strict_json.loads(may_act, "may_act")
     return found
 
 
 def actor_reach(may_act: str | None) -> tuple[str, ...]:
-    """Return the audiences for which whoever may exchange a token obtains another, and those that it passes on."""
+    """Return the audiences of the tokens that the actor in `may_act`, and the actors nested in it, may obtain."""
     return _audiences_of(may_act)
 
 
 def act_of(
     actors: Sequence[MayAct], kind: str, services: tuple[str, ...], names: Names, terms: Terms
 ) -> str | None:
-    """Return the claim `may_act` that names callers, each of whom passes the next one on.
+    """Return the `may_act` claim for callers, each nested in the claim of the one before.
 
     Raises:
-        UsageError: a caller could not be meant, or would reach the authority.
+        UsageError: a caller is invalid, or would reach the authority.
 
     """
     if not actors:
@@ -210,7 +214,7 @@ def act_of(
 
 
 def _exchanged(request: IssueRequest, parent: Credential) -> Reach:
-    """Return the reach of what a caller gets for a token that it was shown: it passes on what that passes on."""
+    """Return the reach of an exchanged token: its `may_act` is the one nested in that of its parent."""
     if request.may_act or request.may_audience or request.identity or not request.audiences:
         raise UsageError(
             "who may exchange what comes of a token is said by the token",
@@ -247,7 +251,7 @@ def _is_own(name: str, names: Names, terms: Terms) -> bool:
 
 
 def _must_be_services(audiences: Iterable[str], names: Names, terms: Terms) -> None:
-    """Refuse the authority as an audience, or as one for which a token is obtained. Raises UsageError."""
+    """Refuse the authority as an audience or an obtainable audience. Raises UsageError."""
     for one in audiences:
         if _is_own(one, names, terms):
             raise UsageError(

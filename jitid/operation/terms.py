@@ -1,6 +1,6 @@
-"""The terms on which something is issued, as the configuration has them."""
+"""The terms of issuing from the configuration."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+# Without `from __future__ import annotations`, which would compile the annotation of each field at every start.
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -19,65 +19,65 @@ if TYPE_CHECKING:
 
 
 class Terms(NamedTuple):
-    """What the configuration says about issuing; the requester cannot choose it. Times are seconds."""
+    """The configuration of issuing, which the requester cannot choose. Times are seconds."""
 
     policy: "Policy"
     policy_text: str
     caller: str
-    """The login of whoever runs this; of somebody who is served the name with its kind, such as `user:alice`."""
+    """The login of this process's user; for a served caller, its name with its kind, such as `user:alice`."""
     audiences: tuple[str, ...] = ()
     ttl: int = 900
     sensitivity: str = "moderate"
     purpose: str | None = None
-    """The purpose of a task whose first issue states none."""
+    """The default purpose of a new task."""
     task_deadline: int = 86_400
     scope_floors: Mapping[str, str] = {}
-    """The least sensitivity of whatever overlaps a scope."""
+    """The minimum sensitivity for scopes that overlap a pattern."""
     audience_floors: Mapping[str, str] = {}
     overlap: int = 30
-    """How long a credential still works when a successor has been made."""
+    """Seconds for which a renewed credential still works."""
     known_delegators_only: bool = False
-    """Whether nobody may delegate whom the directory does not have."""
+    """Whether a delegator must be in the directory."""
     zone: "tzinfo | None" = None
-    """Where the policy's `hour`, `minute` and `weekday` are told; None for UTC."""
+    """The time zone of the policy's `hour`, `minute` and `weekday`; None for UTC."""
     zone_name: str | None = None
     algorithms: Mapping[str, str] = {}
-    """By audience: the signature algorithm that it demands."""
+    """Audience -> the signature algorithm that it requires."""
     approval_lifetime: int = 900
-    """How long an approval may be used at most."""
+    """Maximum seconds for which an approval may be used."""
     approval_patience: int = 86_400
-    """How long a request for approval stays open."""
+    """Seconds for which an approval request stays open."""
     caller_proof: str | None = "os-user"
-    """How the caller is proved to be the delegator of that name; None for who cannot be one."""
+    """The method that proves the caller to be the delegator of its name; None if the caller cannot be a delegator."""
     any_delegator: bool = True
-    """Whether the caller may name whomever they like as the delegator; otherwise it is themselves."""
+    """Whether the caller may name any delegator; otherwise the delegator is the caller."""
     publish_url: str | None = None
-    """Where what `publish` writes is served: signed tokens name their place in a status list there."""
+    """The address of the files of `publish`: signed tokens refer to a status list there."""
     targets: "Callable[[], Targets] | None" = None
-    """Supplies the targets outside that the configuration has."""
+    """Supplies the external targets of the configuration."""
     publish_lifetime: int = 900
-    """For how long a status list is good."""
+    """Seconds for which a status list is valid."""
     places: tuple[str, ...] = ()
-    """The addresses at which the authority is served, which are never a service's."""
+    """The addresses at which the authority is served; none of them can be a service."""
     identity: str | None = None
-    """The id of the identity of the agent that is served; None for a person and for a service."""
+    """The id of the served agent's identity; None for a person and for a service."""
     bearer: str | None = None
-    """The `jti` that this agent came with."""
+    """The `jti` of the credential that authenticated this agent."""
     detail_types: tuple[str, ...] = ()
     """The types of `authorization_details` that may be requested; empty: any."""
 
     @property
     def own_name(self) -> str | None:
-        """The delegator that the caller is proved to be; None for who cannot be one."""
+        """The delegator that the caller is proved to be; None if the caller cannot be a delegator."""
         return None if self.caller_proof is None else named(self.caller)
 
     @property
     def requester(self) -> str:
-        """Who requests: the id of an agent's identity, or the name of a person or a service with its kind."""
+        """The requester: the id of an agent's identity, or the name of a person or a service with its kind."""
         return self.identity or named(self.caller)
 
     def serving(self, caller: "Caller") -> Self:
-        """Return the terms on which somebody is served."""
+        """Return the terms for a served caller."""
         return self._replace(
             caller=caller.delegator or caller.name,
             caller_proof=caller.proof if caller.delegator else None,
@@ -87,11 +87,11 @@ class Terms(NamedTuple):
         )
 
     def chosen(self, kind: str, template: str | None) -> "ChosenTarget | None":
-        """Return what makes a credential of a kind, from a template; None for what is made here without one.
+        """Return the target and template for a credential of a kind; None if jitid makes it without a template.
 
         Raises:
-            UsageError: there is no such target or template, or more than one could be meant.
-            ConfigurationError: the target's table cannot be meant.
+            UsageError: there is no such target or template, or the choice is ambiguous.
+            ConfigurationError: the target's table is invalid.
 
         """
         if template is None and not is_outside(kind):
@@ -101,5 +101,5 @@ class Terms(NamedTuple):
         return self.targets().choose(kind, template)
 
     def algorithm_for(self, audiences: Sequence[str]) -> str:
-        """Return the algorithm for a token to these audiences: Ed25519, unless one of them demands another."""
+        """Return the algorithm for a token to these audiences: Ed25519, unless one of them requires another."""
         return next((self.algorithms[name] for name in audiences if name in self.algorithms), "EdDSA")

@@ -1,1 +1,1 @@
-"""From a request to a decision: what the policy permits, for how long, and which rule said so."""
+"""Policy decisions: whether a request is permitted, for how long, and by which rule."""

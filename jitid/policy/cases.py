@@ -1,4 +1,4 @@
-"""Cases of a policy as TOML: what is asked, and what the answer is to be."""
+"""Test cases of a policy in TOML: requests and the expected answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
 MONDAY_NOON = 1_767_614_400
-"""2026-01-05T12:00:00Z: the time of a case that states none."""
+"""2026-01-05T12:00:00Z: the default time of a case."""
 DECISIONS = ("permit", "deny", "approval")
 
 _MEMBERS = ("name", "request", "expect")
@@ -30,7 +30,7 @@ _TOML_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
 class Expectation(NamedTuple):
-    """What the answer is to be; None is whatever it may be."""
+    """The expected answer. A field that is not set matches every answer."""
 
     decision: str
     rules: frozenset[str] | None = None
@@ -41,22 +41,22 @@ class Expectation(NamedTuple):
 
 
 class Case(NamedTuple):
-    """One question with the answer that is expected."""
+    """One request with the expected answer."""
 
     file: str
     line: int
-    """Where it begins; the first one where that cannot be told."""
+    """The line on which the case begins; 1 if that is unknown."""
     name: str
     request: PolicyRequest
     approved: frozenset[str]
     narrow: bool
     resource: str | None
-    """What is used; None for an issue."""
+    """The resource that is used; None for an issue."""
     expect: Expectation
 
 
 class Mistake(NamedTuple):
-    """What is wrong with a file of cases."""
+    """An error in a file of cases."""
 
     file: str
     line: int
@@ -65,14 +65,14 @@ class Mistake(NamedTuple):
 
 
 Zone = Callable[[str], "tzinfo | None"]
-"""Returns the zone of an IANA name, or raises a JitidError."""
+"""A function that returns the zone of an IANA name, or raises a JitidError."""
 Wrong = Callable[[str, str], None]
-"""Takes a member and what is wrong with it."""
+"""A function that records an error: the name of the member, and the message."""
 Value = TypeVar("Value")
 
 
 def read_cases(file: str, text: str, zone: Zone) -> tuple[list[Case], list[Mistake]]:
-    """Return the cases of a file and all that is wrong with it."""
+    """Return the cases of a file and all its errors."""
     try:
         document = tomllib.loads(text.removeprefix(MARK))
     except tomllib.TOMLDecodeError as error:
@@ -94,7 +94,7 @@ def _lines(text: str) -> Iterator[int]:
 
 
 class _WrongError(Exception):
-    """A value that cannot be meant, and why."""
+    """An invalid value, with the reason."""
 
 
 class _CaseReader:
@@ -102,7 +102,7 @@ class _CaseReader:
         self._file = file
         self._lines = list(_lines(text))
         self._placed = True
-        # As TOML counts them: other characters that end a line elsewhere may stand in a text.
+        # TOML ends a line only at a line feed; other line separators may be part of a text.
         self._text = text.split("\n")
         self._zone = zone
         self._mistakes: list[Mistake] = []
@@ -122,7 +122,7 @@ class _CaseReader:
             self._mistake(1, None, "it holds no `[[case]]`")
             given = []
         if len(self._lines) != len(given):
-            # Written in another form: which line is whose cannot be told.
+            # The cases are written in another form, so their lines are unknown.
             self._lines, self._placed = [1] * len(given), False
         cases: dict[str, Case] = {}
         for number, (table, line) in enumerate(zip(given, self._lines, strict=True), start=1):
@@ -186,7 +186,7 @@ class _CaseReader:
     def _members(
         self, table: Mapping[str, Any], which: str, line: int, case: str | None, types: Mapping[str, type]
     ) -> dict[str, Any]:
-        """Return those members of a table of a case that are of the type that they must have."""
+        """Return the members of a case's table that have the required type, and record the others as errors."""
         if not isinstance(table.get(which, {}), dict):
             self._told(line, case, which, f"`{which}` is no table")
         right = {}
@@ -196,7 +196,7 @@ class _CaseReader:
                 self._told(line, case, name, f"unknown member {quote(name)} of `{which}`: there are {known}")
             elif not _is(value, types[name]):
                 what = f"`{which}.{name}` is no {_WORDS[types[name]]}"
-                # All else that TOML has is a date or a time.
+                # TOML's only other values are dates and times.
                 if types[name] is str and not isinstance(value, int | float | list | dict):
                     what += ", but a time without quotes: write it in quotes"
                 self._told(line, case, name, what)
@@ -205,7 +205,7 @@ class _CaseReader:
         return right
 
     def _told(self, line: int, case: str | None, member: str, message: str) -> None:
-        """Tell of a mistake at the line of a member: in the case, or in what all cases have in common."""
+        """Record an error at the line of a member, in the case or in the table that all cases share."""
         after = bisect_right(self._lines, line)
         following = self._lines[after] if after < len(self._lines) else len(self._text) + 1
         if not self._placed:
@@ -213,7 +213,7 @@ class _CaseReader:
         found = self._line_of(member, line, following)
         if found is None and member in self._common:
             common = Mistake(self._file, self._line_of(member, 1, self._lines[0]) or 1, None, message)
-            # Once for all cases that have it from there.
+            # Recorded once for all cases that inherit the member.
             if common not in self._common_mistakes:
                 self._common_mistakes.add(common)
                 self._mistakes.append(common)
@@ -221,7 +221,7 @@ class _CaseReader:
         self._mistake(found or line, case, message)
 
     def _line_of(self, member: str, start: int, end: int) -> int | None:
-        """Return on which line from a first one on, up to a last one, a member stands."""
+        """Return the line that has a member, from `start` on and before `end`; None without one."""
         named = re.compile(rf"""(?:^|[\s,{{.\["'])["']?{re.escape(member)}["']?\s*[=.\]]""")
         for number, text in enumerate(self._text[start - 1 : end - 1], start=start):
             if member in text and not text.lstrip().startswith("#") and named.search(text):
@@ -271,7 +271,7 @@ _WORDS = {str: "text", bool: "true or false", int: "whole number", list: "list o
 def _is(value: object, kind: type) -> bool:
     if kind is list:
         return isinstance(value, list) and all(isinstance(each, str) for each in value)
-    # TOML has times of its own; RFC 3339 as text is what everything else of jitid takes.
+    # TOML has its own type for times, but the rest of jitid takes times as RFC 3339 text.
     return type(value) is kind
 
 
@@ -282,14 +282,14 @@ def _one_of(value: str, allowed: tuple[str, ...], what: str) -> str:
 
 
 class _TableReading:
-    """Reads the members of a table, and tells of each that is wrong."""
+    """A reader of the members of a table that reports each invalid one."""
 
     def __init__(self, table: Mapping[str, Any], wrong: Wrong) -> None:
         self._table = table
         self._wrong = wrong
 
     def member(self, name: str, make: Callable[[Any], Value], default: Value) -> Value:
-        """Return what is made of a member; the default where it is not there, or wrong."""
+        """Return the result of `make` for a member; the default if the member is missing or invalid."""
         if name not in self._table:
             return default
         try:
@@ -313,7 +313,7 @@ def _expectation(table: Mapping[str, Any], wrong: Wrong) -> Expectation:
 
 
 class _Request:
-    """Reads what is asked in a case."""
+    """A reader of the request of a case."""
 
     def __init__(self, table: Mapping[str, Any], wrong: Wrong, zone: Zone) -> None:
         self._table = table
@@ -321,7 +321,7 @@ class _Request:
         self._zone = zone
 
     def read(self) -> PolicyRequest:
-        """Return it, with a default in the place of whatever is wrong."""
+        """Return the request, with a default for each invalid member."""
         table, member = self._table, _TableReading(self._table, self._wrong).member
         depth = member("depth", _depth, 0)
         delegator = member("delegator", check_delegator, "user:alice")

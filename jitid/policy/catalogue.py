@@ -1,4 +1,4 @@
-"""The rules of a policy one by one: what each one does, where it stands, its text and the hash of that."""
+"""A catalogue of a policy's rules: for each rule its effect, place, text and the hash of the text."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class CataloguedRule(NamedTuple):
 
     rule: PolicyRule
     line: int
-    """Where it begins in its file, from 1."""
+    """The line in the file on which the rule begins, from 1."""
     text: str
-    """From its first annotation to the semicolon, as it is written."""
+    """The unchanged text from the first annotation to the semicolon."""
 
     @property
     def sha256(self) -> str:
@@ -26,7 +26,7 @@ class CataloguedRule(NamedTuple):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The names that it can look at: `context.NAME`, `principal` and `resource`, sorted."""
+        """The names that the rule may read: `context.NAME`, `principal` and `resource`, sorted."""
         facts = {name for names in self.rule.facts.values() for name in names}
         if facts == ALL_FACTS:
             return ("context", *sorted(self.rule.looks_at))
@@ -34,7 +34,7 @@ class CataloguedRule(NamedTuple):
 
 
 def catalogue(files: Sequence[tuple[str, str]]) -> Iterator[CataloguedRule]:
-    """Yield the rules of the texts of a policy that can be used, in their order."""
+    """Yield the rules of the texts of a usable policy, in their order."""
     for file, text in files:
         place = FilePlaces(text)
         for statement in statements_of(file, text):

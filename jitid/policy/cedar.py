@@ -1,4 +1,4 @@
-"""The policy: Cedar files, asked once for an issue and once for each scope."""
+"""The policy engine: Cedar files, queried once for an issue and once for each scope."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ if TYPE_CHECKING:
 _QUICK_QUESTIONS = 10
 """The maximum number of questions that `is_quick` accepts: each takes about 40 µs."""
 _QUICK_COMPARISONS = 1_000
-"""The same for questions times rules: a rule adds about 1 µs to a question."""
+"""The maximum product of questions and rules that `is_quick` accepts: a rule adds about 1 µs to a question."""
 MOST_KNOWN = 8192
-"""At least so many of the latest answers are remembered, and twice as many at most.
+"""At least this number of the latest answers is cached, and at most twice as many.
 
-A bulk issue asks about the same few scopes on every line. What is planned before the lock and again under it asks the
-same, of which there is no more than that: `request.MOST_QUESTIONS`.
+A bulk issue repeats the same few scopes on every line. Planning happens before the lock and again under it, with the
+same questions. Their number is limited by `request.MOST_QUESTIONS`, which is no larger.
 """
 
 _NAMES_KIND = frozenset({"kind", "template"})
-"""The facts that a rule reads that names a kind."""
+"""A rule names a kind if it reads at least one of these facts."""
 
 _AT_FAULT = re.compile(r"error while evaluating policy `policy(\d+)`:")
 
@@ -63,22 +63,22 @@ class _Answer(NamedTuple):
 
 
 _UNNAMED = _Answer(permitted=False, rules=(KIND_BY_NAME,), trouble="")
-"""Where no rule that permits an issue names its kind or its template."""
+"""The answer if no rule that permits an issue names its kind or its template."""
 
 _UNASKED = _Answer(permitted=True, rules=(), trouble="")
-"""Where no rule speaks of the use of what was issued."""
+"""The answer about a use that no rule applies to."""
 
 
 class Policy:
     """A set of Cedar policies that answers requests; it reads no clock and no file.
 
-    Each policy has a unique `@id`, and a permitting one may bound the lifetime with `@max_ttl("15m")`. With
-    `@approval("GROUP")` a permitting one permits only what somebody of the group approves, and a forbidding one
-    forbids only what nobody of it does.
+    Each policy has a unique `@id`. A permitting policy may limit the lifetime with `@max_ttl("15m")`. With
+    `@approval("GROUP")`, a permitting policy permits only requests that a member of the group has approved, and a
+    forbidding policy forbids only requests without such an approval.
     """
 
     def __init__(self, files: Sequence[tuple[str, str]]) -> None:
-        """Parse (file name, text) pairs; raise ConfigurationError, with file and line, for what is wrong."""
+        """Parse (file name, text) pairs; raise ConfigurationError, with file and line, for the first error."""
         self._files = sorted(files)
         self.digest = digest_of(self._files)
         """SHA-256 over the names and texts of the files, in hexadecimal."""
@@ -89,16 +89,16 @@ class Policy:
             self._add(file, text)
         self._by_name = {rule.name: rule for rule in self.rules}
         self.permits = any(rule.effect == "permit" for rule in self.rules)
-        """Whether there is a rule that permits anything at all."""
+        """Whether a rule permits anything at all."""
         self._known: dict[Question, _Answer] = {}
         self._former: dict[Question, _Answer] = {}
-        """The answers from before the known ones."""
+        """The previous generation of the cache `_known`."""
         self._questions = Questions(self.rules)
         self._groups = frozenset(rule.approval for rule in self.rules if rule.approval is not None)
         self.asks_approval = bool(self._groups)
-        """Whether there is a rule that depends on somebody's approval."""
+        """Whether a rule depends on an approval."""
         self.asks_use = any("authorize" in rule.facts for rule in self.rules)
-        """Whether there is a rule that applies to the use of what was issued."""
+        """Whether a rule applies to the use of issued credentials."""
         self._naming = frozenset(
             rule.name
             for rule in self.rules
@@ -113,11 +113,11 @@ class Policy:
 
     @property
     def reads_use(self) -> bool:
-        """Whether a rule may read what is said of a use."""
+        """Whether a rule may read the facts of a use."""
         return any("use" in rule.facts.get("authorize", ()) for rule in self.rules)
 
     def declare_use(self, text: str | None) -> None:
-        """Take the text of a `use.cedarschema`: what it declares as an address, a decimal or a time is said as text."""
+        """Set the text of a `use.cedarschema`: it declares which texts are addresses, decimals or times."""
         self._questions.declared = text
 
     def decide(
@@ -131,9 +131,9 @@ class Policy:
     ) -> Decision:
         """Return the decision about a request; an error or a doubt is a denial, never an exception.
 
-        A refused scope denies the whole, unless `narrow` takes what is permitted; then at least one must be.
-        With `explain`, a denial names the nearest request that would pass; `fixed` names the fields of the
-        request that cannot change. `approved` are the groups that approve of the request.
+        A refused scope or kind denies the whole request. With `narrow` it is left out instead; if scopes are refused,
+        at least one must be granted. With `explain`, a denial names the nearest request that would pass; `fixed` names
+        the fields of the request that cannot change. `approved` are the groups that approve the request.
         """
         decision = self._decide(request, narrow, approved)
         if decision.permit:
@@ -144,7 +144,7 @@ class Policy:
         if not explain:
             return decision
         if decision.rules == (KIND_BY_NAME,):
-            # Another request would not be what is needed: the policy lacks a rule.
+            # No other request would pass: the policy lacks a rule.
             return decision._replace(nearest=naming_rule(self._unnamed(request, approved)))
         # Denials are rare, and permitted requests should not pay for loading this.
         from jitid.policy.nearest import MOST_QUESTIONS, nearest_request
@@ -153,12 +153,12 @@ class Policy:
             request,
             refused=[refusal.scope for refusal in decision.refused],
             passes=lambda other: self._decide(other, narrow, approved).permit,
-            # Whatever the rules read, a kind or a template that is not usual must be named.
+            # A rule must name a kind or a template that is not usual, even if no rule reads it.
             facts={name for rule in self.rules for facts in rule.facts.values() for name in facts}
             | (_NAMES_KIND if request.by_name else set()),
             numbers={number for _, text in self._files for number in integers(text)},
             fixed=fixed,
-            # Each request that is tried is a question for itself, one for each scope and one for each kind.
+            # Each request that is tried takes one question, and one more for each scope and each kind.
             most=max(
                 MOST_QUESTIONS
                 * 100
@@ -171,7 +171,7 @@ class Policy:
 
     @property
     def looks(self) -> PolicyLooks:
-        """What of a request and of its scopes a decision can depend on."""
+        """The parts of a request and of its scopes that a decision can depend on."""
         from jitid.policy.classes import classes_of
 
         issue, grant = (
@@ -193,13 +193,13 @@ class Policy:
     ) -> Misuse | None:
         """Return why a credential may not be used for the request's `action` on a resource; None if it may.
 
-        Where no rule permits `authorize` by its name, what is issued and granted may be used unless one forbids it.
+        If no rule permits `authorize` by its name, a credential may be used unless a rule forbids it.
         """
         (refusal,) = self.permits_uses([PolicyUse(request, resource, approved)])
         return refusal
 
     def permits_uses(self, uses: Sequence[PolicyUse]) -> list[Misuse | None]:
-        """Return the same for each of many uses, which costs less than to ask about one after the other."""
+        """Return the result of `permits_use` for each of many uses; this costs less than single calls."""
         return [
             None
             if answer.permitted
@@ -210,7 +210,7 @@ class Policy:
     def outcome_of_use(
         self, request: PolicyRequest, resource: str, approved: frozenset[str] = frozenset()
     ) -> PolicyOutcome:
-        """Return whether it may be, with the rules that say so; none where no rule speaks of it."""
+        """Return whether a use is permitted, with the rules that decide; without rules if none is about the use."""
         from jitid.policy.outcome import PolicyOutcome
 
         (answer,) = self._about_uses([PolicyUse(request, resource, approved)])
@@ -223,7 +223,7 @@ class Policy:
             return [_UNASKED] * len(uses)
         about = self._questions.about_use
         questions = [about(request, resource, approved) for request, resource, approved in uses]
-        # Cedar is asked about many at once where the entities behind them are the same.
+        # Cedar answers many questions in one call if they share their entities.
         alike: dict[str, list[Question]] = {}
         for question in questions:
             alike.setdefault(question.entities, []).append(question)
@@ -258,7 +258,7 @@ class Policy:
         return _UNNAMED
 
     def _unnamed(self, request: PolicyRequest, approved: frozenset[str]) -> PolicyRequest:
-        """Return the request for the first kind that no permitting rule names: its own, or one that it may obtain."""
+        """Return the request for the first kind that no permitting rule names: its own, or an obtainable one."""
         answers = self._asked(request, approved)
         kinds = zip(_of_each_kind(request), answers[1 + len(request.scopes) :], strict=True)
         return next((other for other, answer in kinds if answer is _UNNAMED), request)
@@ -313,7 +313,7 @@ class Policy:
         )
 
     def _needed(self, request: PolicyRequest, narrow: bool, approved: frozenset[str]) -> tuple[str, ...]:
-        """Return the groups whose approval is what a refused request lacks; none if that is not all."""
+        """Return the groups whose approval a refused request lacks; empty if approvals alone would not permit it."""
         open_groups = self._groups - approved
         if not open_groups or not self._decide(request, narrow, approved | open_groups).permit:
             return ()
@@ -326,8 +326,8 @@ class Policy:
                 continue
             forbidding = {self._approval(name) for name in refused.rules} - {None}
             needed |= {group for group in forbidding if group is not None}
-            # One permission is enough: the first one that asks nobody, or else the first that asks somebody.
-            # Where the kind must be named, only a rule that names it counts.
+            # One permitting rule is enough: a rule that needs no further approval, or else the first one.
+            # If the kind must be named, only a rule that names it counts.
             rules = [name for name in permitted_.rules if not by_name or name in self._naming]
             asks = [self._approval(name) for name in rules]
             plain = [group for group in asks if group is None or group in approved | needed]
@@ -376,7 +376,7 @@ class Policy:
         self._set = added
 
     def _ask_each(self, questions: list[Question]) -> list[_Answer]:
-        """Return the answers to questions of which one that cannot even be asked does not count for the others."""
+        """Return the answers to questions with common entities; an invalid question does not affect the others."""
         try:
             return self._answers(questions)
         except ValueError:
@@ -386,11 +386,11 @@ class Policy:
         try:
             return self._answers(questions)
         except ValueError as error:
-            # Text that is no Unicode, for one, does not even reach Cedar.
+            # Text that is not valid Unicode, for example, does not reach Cedar.
             return [_no_answer(error)] * len(questions)
 
     def _answers(self, questions: list[Question]) -> list[_Answer]:
-        """Return the answers to questions that have their entities in common. Raises ValueError."""
+        """Return the answers to questions with common entities. Raise ValueError for an invalid question."""
         known, former = self._known, self._former
         answers = [known.get(question) or former.get(question) for question in questions]
         if None not in answers:
@@ -423,7 +423,7 @@ class Policy:
         rules = tuple(sorted(diagnostics.id_annotations_by_reason.values()))
         if not response.allowed:
             return _Answer(permitted=False, rules=rules or (DEFAULT_DENY,), trouble="")
-        # A permitting rule that went unnamed could be the one that bounds the lifetime.
+        # A permitting rule without a known name could limit the lifetime.
         if not rules or len(rules) != len(diagnostics.reasons) or not self._by_name.keys() >= set(rules):
             return _no_answer("the permitting rules are unknown")
         return _Answer(permitted=True, rules=rules, trouble="")
@@ -450,7 +450,7 @@ class Policy:
 
 
 def _where(text: str) -> str:
-    """Return the line of the first statement that does not parse alone; Cedar itself tells no place."""
+    """Return the line of the first statement that does not parse alone; Cedar itself reports no place."""
     for number, statement in enumerate(statements(text)):
         try:
             cedarpy.PolicySet.from_str(statement)
@@ -460,12 +460,12 @@ def _where(text: str) -> str:
 
 
 def _names_kind(facts: frozenset[str]) -> bool:
-    # Of a rule that may read anything it is not known that it names the kind, and a doubt is a refusal.
+    # A rule that may read any fact does not certainly name the kind, and a doubt is a refusal.
     return facts != ALL_FACTS and not _NAMES_KIND.isdisjoint(facts)
 
 
 def _of_each_kind(request: PolicyRequest) -> list[PolicyRequest]:
-    """Return the request as it would be for each of the kinds that the holder may obtain."""
+    """Return the request once for each of the kinds that the holder may obtain."""
     return [
         request._replace(kind=kind, template=template, scopes=(), may_kind=())
         for kind, template in request.may_kind
@@ -473,7 +473,7 @@ def _of_each_kind(request: PolicyRequest) -> list[PolicyRequest]:
 
 
 def _unless_unasked(answer: _Answer) -> _Answer:
-    """Return the answer about a use where no rule permits any: what none forbids is left as it was issued."""
+    """Return the answer about a use if no rule permits uses: a permission instead of a default denial."""
     return _UNASKED if not answer.permitted and answer.rules == (DEFAULT_DENY,) else answer
 
 

@@ -1,4 +1,4 @@
-"""Cedar's policy language, written: strings, patterns, sets and conditions; whatever they hold, it stays data."""
+"""Writing of Cedar policies: strings, entities, sets and conditions. Values in them always stay data."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def entity(type_: str, name: str) -> str:
 
 
 def among(values: Iterable[str]) -> str:
-    """Return a set of terms that are written already."""
+    """Return a set of terms that are already Cedar text."""
     return f"[{', '.join(values)}]"
 
 
 def within(fact: str, seen: Iterable[int], first: int, last: int) -> str | None:
-    """Return the condition that a number is in the least range, of those that go round, that has all that was seen.
+    """Return the condition that a number is in the smallest cyclic range with all numbers in `seen`.
 
-    The numbers go from `first` to `last`, after which they begin again: hours, days of the week. None if the range is
-    all of them.
+    The range is cyclic like the hours of a day or the days of a week: `first` follows `last`. None if the range has
+    all numbers.
     """
     begins, ends = _narrowest(sorted(set(seen)), last - first + 1)
     if (ends - begins + 1) % (last - first + 1) == 0:
@@ -44,14 +44,14 @@ def within(fact: str, seen: Iterable[int], first: int, last: int) -> str | None:
 
 
 def _narrowest(seen: Sequence[int], round_: int) -> tuple[int, int]:
-    """Return where the least range begins and ends: it leaves out the widest gap between two that were seen."""
+    """Return the first and the last number of the smallest range: it omits the widest gap between seen numbers."""
     gaps = [
         ((after - before - 1) % round_, after, before)
         for before, after in zip(seen, [*seen[1:], seen[0]], strict=True)
     ]
     if len(seen) == 1:
         return seen[0], seen[0]
-    # Of gaps as wide as each other the one round the end: a range that does not go round is read more easily.
+    # Of equally wide gaps, the gap across the end: a range that does not wrap around is easier to read.
     _, begins, ends = max(gaps, key=lambda gap: (gap[0], gap[1] < gap[2]))
     return begins, ends
 
@@ -59,5 +59,5 @@ def _narrowest(seen: Sequence[int], round_: int) -> tuple[int, int]:
 def _character(character: str) -> str:
     if character in _ESCAPED:
         return _ESCAPED[character]
-    # People read what was written before they believe it: what hides is escaped as in all that is shown.
+    # Users review generated policies, so invisible characters are escaped as in all output.
     return character if safe(character) == character else f"\\u{{{ord(character):x}}}"

@@ -1,4 +1,4 @@
-"""A policy examined before it decides anything: all that is wrong with it, and what never applies, with its place."""
+"""Checks of policy files before use: errors, and rules that never apply, each with its place."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from jitid.policy.validation import NO_ACTION, objections, spots
 from jitid.values.text import MARK, quote, safe
 
 ANNOTATIONS = ("id", "max_ttl", "renew_ttl", "approval")
-"""Those that mean something to jitid."""
+"""The annotations that jitid reads."""
 MOST_OPERATORS = 1_000
-"""Cedar gives up on an expression somewhere beyond this, and no answer is a refusal."""
+"""Number of operators in a row above which Cedar may give no answer, which is a refusal."""
 _LONG = 4_000
-"""Characters that a statement of so many operators has at least."""
+"""Minimum number of characters of a statement with more than `MOST_OPERATORS` operators."""
 _MOST_PLACED = 200
-"""So many objections of the validator get the place of the expression itself; more get that of their rule."""
+"""Number of the validator's objections that get the place of the expression; later ones get the place of their rule."""
 
 _ANNOTATION = re.compile(r"@\s*(\w+)")
 _OF_ACTION = re.compile(r' for Action::"\w+"')
@@ -39,38 +39,38 @@ _NAMES_USE = (
     "it names `authorize`, and so nothing may be used any more but what a rule permits: a bare `action` takes it from "
     "nobody, and a rule of its own says that it is meant"
 )
-# Of them nothing is known but who they are.
+# A request describes no owner and no manager, so a rule can use only their names.
 _REFERENCES = ("owner", "manager")
 _MORE_THAN_NAME = (".", "[", "has", "in", "is")
 """The operators that use more of a reference than its name."""
 
 
 class Problem(NamedTuple):
-    """What is wrong at one place; a warning is about what is valid and hardly meant."""
+    """A problem at one place. A warning is about a rule that is valid but probably a mistake."""
 
     file: str
     place: FilePlace
     rule: str | None
-    """None where no name could be read."""
+    """None if no name could be read."""
     message: str
     warning: bool = False
 
 
 class Checked(NamedTuple):
-    """What an examination found, in the order of files and places."""
+    """The result of a check, in the order of files and places."""
 
     problems: list[Problem]
     rules: list[PolicyRule]
-    """Those that can be used, as far as they themselves go."""
+    """The rules that were read without an error; the validator may still object to them."""
 
     @property
     def errors(self) -> list[Problem]:
-        """What must be corrected before anything is issued."""
+        """The problems that are not warnings. They must be corrected before anything is issued."""
         return [problem for problem in self.problems if not problem.warning]
 
 
 class _ReadStatement(NamedTuple):
-    """A statement that Cedar accepts, and the rule that it is, unless it cannot be used."""
+    """A statement that Cedar accepts, with its rule, or without one if the rule cannot be used."""
 
     statement: Statement
     rule: PolicyRule | None
@@ -78,12 +78,12 @@ class _ReadStatement(NamedTuple):
 
 
 def check(files: Sequence[tuple[str, str]], use: str | None = None, *, whole: bool = True) -> Checked:
-    """Examine the files of a policy.
+    """Check the files of a policy.
 
     Args:
         files: names and texts.
         use: the text of their `use.cedarschema`, if there is one.
-        whole: whether no other files belong to the policy.
+        whole: whether these are all the files of the policy.
 
     """
     examination = _Examination(sorted(files))
@@ -97,18 +97,18 @@ def check(files: Sequence[tuple[str, str]], use: str | None = None, *, whole: bo
 
 
 def first_error(files: Sequence[tuple[str, str]], folder: str) -> str | None:
-    """Return what keeps a policy from being used, with the place in its folder; None if nothing is found."""
+    """Return the first error that prevents the use of a policy, with its place in the folder; None without one."""
     examination = _Examination(sorted(files))
-    # What is wrong by the schema alone does not keep it from being used.
+    # An objection of the schema alone does not prevent the use of a policy.
     examination.read()
     return next((_told(problem, folder) for problem in examination.result().errors), None)
 
 
 def must_be_valid(files: Sequence[tuple[str, str]], use: str | None = None, folder: str = ".") -> int:
-    """Return how many rules the files of a folder have.
+    """Return the number of rules in the files of a folder.
 
     Raises:
-        ConfigurationError: something is wrong; it tells of the first that is, with file, line, column and rule.
+        ConfigurationError: the policy has an error; the message names the first one, with file, line, column and rule.
 
     """
     checked = check(files, use)
@@ -134,11 +134,11 @@ class _Examination:
 
     @property
     def failed(self) -> bool:
-        """Whether anything is wrong so far."""
+        """Whether there is an error so far."""
         return any(not problem.warning for problem in self._problems)
 
     def result(self) -> Checked:
-        """Return what was found."""
+        """Return the problems and the rules found so far."""
         order = {file: number for number, (file, _) in enumerate(self._files)}
         return Checked(
             sorted(self._problems, key=lambda problem: (order.get(problem.file, -1), problem.place)),
@@ -146,7 +146,7 @@ class _Examination:
         )
 
     def read_use(self, text: str) -> None:
-        """Take what a `use.cedarschema` declares, or tell why it cannot be used."""
+        """Load the declarations of a `use.cedarschema`, or record why it cannot be used."""
         told, at = _refusal_of_schema(text), 0
         if told is None:
             self._schema = cedarpy.Schema.from_str(schema(text))
@@ -166,21 +166,21 @@ class _Examination:
         self._problems[Problem(USE_NAME, FilePlaces(text)(at), None, told)] = None
 
     def read(self) -> None:
-        """Read every statement by itself."""
+        """Read each statement separately."""
         first: dict[str, Statement] = {}
         for file, text in self._files:
             for statement in position.statements_of(file, text):
                 self._read_one(statement, first)
 
     def validate(self) -> None:
-        """Hold against the schema what can be read, and look among the valid rules for those without an effect."""
+        """Validate the readable statements against the schema, and look for valid rules without an effect."""
         asked = [
             one
             for one in self._read
             if self._use_is_known or one.rule is None or not any("use" in f for f in one.rule.facts.values())
         ]
         told: dict[int, list[str]] = {}
-        # The validator tells what it says of one place in any order.
+        # The validator reports its objections to one place in any order.
         for number, message in sorted(objections([one.statement.text for one in asked], self._schema)):
             told.setdefault(number, []).append(message)
         left = _MOST_PLACED
@@ -209,7 +209,7 @@ class _Examination:
             self._tell(statement, at, safe(remark.message[:200]), warning=True)
 
     def look_for_permits(self) -> None:
-        """Tell what the policy can never permit."""
+        """Warn about actions that the policy never permits."""
         for action, what in (("issue", "nothing can be issued"), ("grant", "no scope can be granted")):
             if not any(
                 one.rule and one.rule.effect == "permit" and action in one.rule.facts for one in self._read
@@ -264,7 +264,7 @@ class _Examination:
 
 
 def _plainer(message: str) -> str:
-    """Return what the validator says, and what to do about it where it does not say that."""
+    """Return the validator's message; for an optional attribute, return advice instead."""
     optional = _OPTIONAL.search(message)
     if optional is None:
         return message
@@ -275,7 +275,7 @@ def _plainer(message: str) -> str:
 
 
 def _refused(text: str, told: str) -> tuple[int, str]:
-    """Return where a statement is wrong that Cedar refuses, and what is said of it."""
+    """Return the place and the message of the error in a statement that Cedar refuses."""
     if text.startswith(MARK):
         return 0, MARKED
     wrong = position.wrong_token(text, _refusal_of_policy)
@@ -314,7 +314,7 @@ def _refusal_of_schema(use: str) -> str | None:
 
 
 def _telling(messages: list[str], refusal: str) -> Iterator[str]:
-    """Yield each objection once, without those that follow from another or were told in other words."""
+    """Yield each objection once, without objections that follow from another one or repeat `refusal`."""
     several = len(set(messages)) > 1
     for message in dict.fromkeys(messages):
         name = position.QUOTED.search(message)
@@ -326,7 +326,7 @@ def _telling(messages: list[str], refusal: str) -> Iterator[str]:
 
 
 def _hardly_meant(statement: Statement, rule: PolicyRule) -> Iterator[tuple[int, str]]:
-    """Yield what is valid in a statement, and hardly meant."""
+    """Yield warnings about a statement that is valid but probably a mistake."""
     from difflib import get_close_matches
 
     text = statement.text
@@ -356,7 +356,7 @@ def _hardly_meant(statement: Statement, rule: PolicyRule) -> Iterator[tuple[int,
 def _beyond_references(statement: Statement, tree: Tree | None) -> Iterator[tuple[int, str]]:
     """Yield each place where a rule uses more of an `owner` or a `manager` than the name.
 
-    Without a tree, which is the case for a rule that is too high, the tokens alone decide.
+    A rule whose syntax tree is too high has no tree here; then the tokens alone decide.
     """
     found = (
         set(_REFERENCES)
@@ -371,7 +371,7 @@ def _beyond_references(statement: Statement, tree: Tree | None) -> Iterator[tupl
     if not found:
         return
     body = position.head_end(statement.text)
-    # Brackets may stand around the name, and the name may be a string.
+    # The name may be in brackets, and it may be a string.
     tokens = [token for token in statement.tokens if token.start > body and token.text not in ("(", ")", "]")]
     places = [
         (token.start, name)
@@ -389,14 +389,14 @@ def _beyond_references(statement: Statement, tree: Tree | None) -> Iterator[tupl
 
 
 def _references(term: Tree) -> Iterator[str]:
-    """Yield `owner` and `manager` if an operator uses more of one than the name."""
+    """Yield `owner` or `manager` if an operator uses more of it than the name."""
     ((operator, inner),) = term.items()
     if operator in (".", "has", "in") or (operator == "is" and "in" in inner):
         yield from _referred(inner["left"])
 
 
 def _referred(term: Tree) -> Iterator[str]:
-    """Yield the `owner` or the `manager` that an expression stands for; of a choice, those of both branches."""
+    """Yield the `owner` or the `manager` that an expression evaluates to, from both branches of a choice."""
     ((operator, inner),) = term.items()
     if operator == "if-then-else":
         yield from _referred(inner["then"])

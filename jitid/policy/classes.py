@@ -1,8 +1,8 @@
-"""Which values a policy can tell apart: names that its rules state, and where numbers pass what they compare with.
+"""Values that a policy distinguishes: names in its rules, and the numbers that its rules compare with.
 
-A million requests that differ in whatever a policy looks at may be a few to it: of all hours it knows but those before
-nine, those from nine on, and so on. Every doubt is settled towards more: what is compared otherwise than with what
-the rule writes out is told apart value by value.
+A policy may treat a million different requests as a few. For example, it may distinguish only the hours before nine
+from the later ones. In doubt, more values are distinguished: if a rule compares a value with anything but a literal,
+each value counts as different.
 """
 
 from __future__ import annotations
@@ -14,46 +14,46 @@ from jitid.policy.policy_text import statements
 from jitid.policy.syntax_tree import Tree, actions, entity_of, expressions, operands, path_of, trees, value_of
 
 NUMBERS = ("hour", "minute", "weekday", "now")
-"""Facts whose values are told apart by what they are compared with."""
+"""Facts whose values are grouped by the numbers that rules compare them with."""
 STANDING = ("known", "groups", "manager", "registered", "owner")
-"""What the directory says, by the members of `Standing`."""
+"""The directory's facts, by the members of `Standing`."""
 KINDS = frozenset({"user:", "system:", "agent:"})
-"""How the names of delegators begin."""
+"""The prefixes of delegators' names."""
 
 _BEYOND = {"<": (0,), ">=": (0,), "<=": (1,), ">": (1,), "==": (0, 1), "!=": (0, 1)}
-"""From how far beyond the number that stands to the right of it a comparison comes out otherwise."""
+"""By operator: the offsets from the number on its right at which the result of the comparison changes."""
 _TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 """The same comparison with its sides exchanged."""
 
 
 class ToldNames(NamedTuple):
-    """Names that are told from all others, and beginnings of names that are told from other beginnings."""
+    """Names and prefixes of names that a policy distinguishes from all others."""
 
     values: frozenset[str] = frozenset()
     beginnings: frozenset[str] = frozenset()
 
     def with_(self, other: ToldNames) -> ToldNames:
-        """Return what either tells apart."""
+        """Return the union of both."""
         return ToldNames(self.values | other.values, self.beginnings | other.beginnings)
 
 
 class Classes(NamedTuple):
-    """What a policy tells apart of the facts that it looks at."""
+    """The values that a policy distinguishes, for each fact that it reads."""
 
     agent: ToldNames | None
-    """None where each name is told from every other."""
+    """None if every name is distinguished."""
     delegator: ToldNames | None
     task: ToldNames | None
     task_owner: ToldNames | None
     numbers: Mapping[str, frozenset[int] | None]
-    """By the fact: from which values on it is another one to the policy; None where each value is."""
+    """By fact: the values from which on the policy may decide differently; None if every value is distinguished."""
     standing: frozenset[str]
-    """The members of what the directory says that count."""
+    """The members of `Standing` that count."""
     purpose: bool
-    """Whether the task's purpose counts by more than whether there is one."""
+    """Whether the text of the task's purpose counts, not only its presence."""
 
     def with_(self, other: Classes) -> Classes:
-        """Return what either of two policies tells apart."""
+        """Return the values that at least one of two policies distinguishes."""
         return Classes(
             _either(self.agent, other.agent),
             _either(self.delegator, other.delegator),
@@ -82,10 +82,10 @@ EVERYTHING = Classes(None, None, None, None, dict.fromkeys(NUMBERS), frozenset(S
 
 
 def classes_of(files: Iterable[tuple[str, str]]) -> Classes:
-    """Return what the rules about issues and scopes tell apart, of the texts of a policy that can be used."""
+    """Return the values that the rules about issues and scopes distinguish, in the texts of a usable policy."""
     reader = _RuleReader()
     for _, text in files:
-        # Behind the last statement stand comments at most.
+        # After the last statement there are only comments.
         for tree in trees(statements(text)[:-1]):
             if tree is None:
                 return EVERYTHING
@@ -95,28 +95,28 @@ def classes_of(files: Iterable[tuple[str, str]]) -> Classes:
 
 
 class _Use(NamedTuple):
-    """What a rule does with a value that it asks for."""
+    """A rule's use of a value that it reads."""
 
     operator: str
-    """The comparison with the value to its left; `begins`; empty where the value makes no difference."""
+    """The comparison with the value on its left, or `begins`; empty if the value makes no difference."""
     values: frozenset[str | int] = frozenset()
-    """What the rule writes out to compare it with."""
+    """The literals that the rule compares the value with."""
 
 
 _NO_USE = _Use("")
 
 
 class _RuleReader:
-    """Reads what rules do with each value that they ask for, by its path, such as `context.delegator.kind`."""
+    """A reader of the uses of each value in rules, by its path, such as `context.delegator.kind`."""
 
     def __init__(self) -> None:
         self._uses: dict[str, list[_Use | None]] = {}
-        """None for what is more than a comparison with what the rule writes out."""
+        """By path; None for a use that is more than a comparison with literals."""
         self._members: set[tuple[str | None, str]] = set()
-        """The names of members that they ask for, each with the path of the owner."""
+        """The names of members that the rules read, each with the path of its owner."""
         self._groups = False
         self._whole = False
-        """Whether one does more with the context than to ask for its members."""
+        """Whether a rule uses the context for more than reading its members."""
 
     def read(self, tree: Tree) -> None:
         """Read a rule."""
@@ -131,11 +131,11 @@ class _RuleReader:
                 self._read(term)
 
     def classes(self) -> Classes:
-        """Return what all rules together tell apart."""
+        """Return the values that all rules together distinguish."""
         if self._whole:
             return EVERYTHING
         names = {name for _, name in self._members}
-        # Of a delegator's entity a rule can ask for the kind, too.
+        # A rule can also read the kind from a delegator's entity.
         by_kind = "delegator_kind" in names or any(
             name == "kind" and owner != "context" for owner, name in self._members
         )
@@ -156,7 +156,7 @@ class _RuleReader:
         )
 
     def _read(self, term: Tree) -> None:
-        """Take an operator and what it is applied to."""
+        """Record an operator and the paths among its operands."""
         ((operator, inner),) = term.items()
         entity = entity_of(term)
         self._groups |= entity is not None and entity["type"] == "Group"
@@ -197,7 +197,7 @@ class _RuleReader:
 
 
 def _use(operator: str, inner: Tree, operand: Tree) -> _Use | None:
-    """Return what an operator does with one of its operands; None if not all of it is written out."""
+    """Return an operator's use of one operand; None if it is not a comparison with literals."""
     if operator in _BEYOND:
         is_left = operand is inner["left"]
         other = inner["right" if is_left else "left"]
@@ -218,7 +218,7 @@ def _compared(operator: str, others: Sequence[Tree] | None) -> _Use | None:
 
 
 def _pattern(pattern: Sequence[Tree]) -> _Use | None:
-    """Return what a pattern tells apart; None unless its one wildcard is the last of it."""
+    """Return the use by a pattern; None if it has a wildcard other than one at its end."""
     letters = "".join(one["Literal"] for one in pattern if one != "Wildcard")
     if "Wildcard" not in pattern:
         return _Use("==", frozenset({letters}))
@@ -226,16 +226,16 @@ def _pattern(pattern: Sequence[Tree]) -> _Use | None:
 
 
 def _names(use: _Use | None) -> set[str] | None:
-    """Return the names, or the beginnings of names, that a use tells apart; None if that cannot be told."""
+    """Return the names or the prefixes that a use distinguishes; None if they are unknown."""
     if use is None or use.operator not in ("", "==", "!=", "begins"):
         return None
-    # PostgreSQL takes no text with a NUL, and nobody has such a name.
+    # No name has unprintable characters, and PostgreSQL accepts no text with a NUL.
     names = {value for value in use.values if isinstance(value, str) and value.isprintable()}
     return names if len(names) == len(use.values) else None
 
 
 def _bounds(use: _Use | None) -> set[int] | None:
-    """Return from which values on a use comes out otherwise; None if that cannot be told."""
+    """Return the values from which on the result of a use changes; None if they are unknown."""
     if use is None or use.operator not in ("", *_BEYOND):
         return None
     values = [value for value in use.values if isinstance(value, int)]

@@ -1,4 +1,4 @@
-"""Rules that are valid and hardly meant: they can never have an effect, or hold for a name that anybody may take."""
+"""Valid rules that are probably mistakes: without any effect, or open to any user by the name of a task."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class ValidRule(NamedTuple):
 
 
 def never_effective(valid: Sequence[ValidRule], known: cedarpy.Schema) -> Iterator[tuple[int, RuleRemark]]:
-    """Yield the numbers, from 0, of valid rules without an effect, or with what cannot be, and what is said of them.
+    """Yield the numbers, from 0, of valid rules that are probably mistakes, each with a remark.
 
-    So are those that permit by the name of a task, whosever that is.
+    Such rules have no effect, contain impossible values, or permit by the name of a task without its owner.
     """
     impossible = set(_impossible(valid, known))
     for number, (_, rule, tree) in enumerate(valid):
@@ -61,26 +61,26 @@ def _impossible(valid: Sequence[ValidRule], known: cedarpy.Schema) -> Iterator[i
         some = asked[start : start + AT_ONCE]
         probes = "\n".join(_probe(valid[number].text, valid[number].tree) for number in some)
         possible = {number_of(error) for error in cedarpy.validate_policies(probes, known).errors}
-        # Whatever cannot be assigned to one says nothing about any of them.
+        # An error that belongs to no known rule may be about any of them, so none is certain.
         if None not in possible:
             yield from (number for place, number in enumerate(some) if place not in possible)
 
 
 def _probe(text: str, tree: Tree) -> str:
-    """Return a rule that is wrong unless the validator knows that the conditions of another are false."""
+    """Return a rule with an error that the validator overlooks if it knows that the conditions of `text` are false."""
     parts, kinds = position.conditions(text), [one["kind"] for one in tree["conditions"]]
-    # A new line ends a comment that may stand last.
+    # The new line ends a comment at the end of a condition.
     whole = " && ".join(
         f"{'' if kind == 'when' else '!'}({text[slice(*part)]}\n)"
         for part, kind in zip(parts, kinds, strict=True)
     )
-    # Behind a condition that is always false Cedar's validator looks at nothing: it overlooks this error.
+    # Cedar's validator skips code after a condition that is always false: it overlooks this error.
     probe = f"if {whole} then !context.hour else true"
     return f"{text[: parts[0][0]]} {probe if kinds[0] == 'when' else f'!({probe})'} }};"
 
 
 class _Covering:
-    """The prohibitions that nothing lifts, by what they need to apply."""
+    """The prohibitions that no approval lifts, by the conditions under which they apply."""
 
     def __init__(self, valid: Sequence[ValidRule], impossible: set[int]) -> None:
         self._trees = [one.tree for one in valid]
@@ -90,14 +90,14 @@ class _Covering:
             for number, (_, rule, _) in enumerate(valid)
             if rule.effect == "forbid" and rule.approval is None and number not in impossible
         ]
-        # Most forbid under a condition of their own: those are looked up by it, and not one by one.
+        # Most prohibitions have a condition that others lack: finding them by it avoids trying them all.
         self._by_part: dict[str | None, list[int]] = {}
         for number in self._forbids:
             key = min(self._parts[number], default=None)
             self._by_part.setdefault(key, []).append(number)
 
     def of(self, number: int) -> int | None:
-        """Return a prohibition that applies whenever the rule of that number does; None if none is certain to."""
+        """Return a prohibition that applies whenever the rule of that number does; None if none certainly does."""
         tree, parts = self._trees[number], self._parts[number]
         for key in (None, *parts):
             for other in self._by_part.get(key, ()):
@@ -113,7 +113,7 @@ class _Covering:
 
 
 def _parts(tree: Tree) -> frozenset[str]:
-    """Return all that must hold for a rule to apply, besides its head."""
+    """Return the conditions that must all hold for a rule to apply, besides its head."""
     found: set[str] = set()
     for one in tree["conditions"]:
         waiting = [one["body"]]

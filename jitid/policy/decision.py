@@ -1,4 +1,4 @@
-"""What is asked of the policy, and what it answers."""
+"""The decision of a policy, and the parts of a request that the policy reads."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
 
 
 class PolicyLooks(NamedTuple):
-    """What a policy looks at: requests that differ in nothing of it are decided alike."""
+    """The parts of a request that a policy reads. Requests that agree in them get the same decision."""
 
     facts: frozenset[str]
-    """Names of `context`, of the issue or of a scope."""
+    """Names of facts in `context`, of the issue or of a scope."""
     agent: bool
-    """Who the principal is."""
+    """Whether a rule may read the name of the principal."""
     task: bool
     scope: bool
-    """What a scope is, and not only whether it has a wildcard."""
+    """Whether a rule may read the scope itself, not only whether it has a wildcard."""
     approvals: bool
     classes: "Classes"
-    """Which values it tells apart of what it looks at."""
+    """The values that the policy distinguishes."""
 
     def with_(self, other: Self) -> Self:
-        """Return what either of two policies looks at."""
+        """Return the parts that at least one of two policies reads."""
         return type(self)(
             self.facts | other.facts,
             self.agent or other.agent,
@@ -36,19 +36,19 @@ class PolicyLooks(NamedTuple):
 
     @property
     def standing(self) -> bool:
-        """Whether it asks the directory for more than whether somebody is in it."""
+        """Whether a rule may read more from the directory than whether an agent or a delegator is in it."""
         return self.agent or "delegator" in self.facts
 
 
 class Refusal(NamedTuple):
-    """A scope that is not granted, and the rules that said so."""
+    """A scope or a kind that is refused, and the rules that refused it."""
 
     scope: str
     rules: tuple[str, ...]
 
 
 class PolicyUse(NamedTuple):
-    """What a credential is to be used for."""
+    """An intended use of a credential."""
 
     request: PolicyRequest
     """The terms on which it was issued, with `action` and `used`."""
@@ -58,20 +58,21 @@ class PolicyUse(NamedTuple):
 
 
 class Misuse(NamedTuple):
-    """Why a credential may not be used for something, and the rules that said so."""
+    """The refusal of a use of a credential: its rules and its reason."""
 
     rules: tuple[str, ...]
     reason: str
 
 
 class Decision(NamedTuple):
-    """The answer of the policy with its reason; anything but a clear yes is `permit=False`."""
+    """The decision of the policy with its reason; `permit` is False in any doubt."""
 
     permit: bool
     rules: tuple[str, ...]
-    """Ids of the policies that decided the issue; if only scopes were refused, of those that refused them.
+    """Ids of the policies that decided the issue; if only scopes were refused, of the policies that refused them.
 
-    `default-deny` stands where no policy permits, `evaluation-error` where no answer could be had."""
+    `default-deny` means that no policy permits the request, `evaluation-error` that the engine gave no answer.
+    """
     granted: tuple[str, ...]
     """The scopes to grant, in the order requested; empty in a denial."""
     refused: tuple[Refusal, ...]
@@ -83,11 +84,13 @@ class Decision(NamedTuple):
     """SHA-256 of the policy files, in hexadecimal."""
     reason: str
     needs: tuple[str, ...]
-    """The groups whose approval would make it pass; none if that is not what it lacks."""
+    """The groups whose approval would permit the request; empty if approvals alone would not."""
     nearest: str | None
-    """What to change so that the same request would pass; None if it passes, or if nothing was found."""
+    """The changes with which the same request would pass; None if it passes, or if none were found."""
     renew_ttl: int | None = None
-    """The least `@renew_ttl`, in seconds, of the policies that permit the issue: so long may a renewal live, whatever
-    its predecessor was given."""
+    """The least `@renew_ttl`, in seconds, of the policies that permit the issue.
+
+    It limits the lifetime of a renewal, regardless of the predecessor's lifetime.
+    """
     refused_kinds: tuple[Refusal, ...] = ()
     """The kinds, with their templates, that the holder may not obtain."""

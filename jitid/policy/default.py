@@ -5,7 +5,7 @@ from __future__ import annotations
 DEFAULT_NAME = "default.cedar"
 SCHEMA_NAME = "jitid.cedarschema"
 USE_NAME = "use.cedarschema"
-"""The file beside policies that declares what enforcement points say of a use."""
+"""The file beside policies that declares the facts that enforcement points state about a use."""
 
 _NO_USE = "type Use = {};"
 
@@ -16,9 +16,9 @@ def default_files() -> tuple[tuple[str, str], ...]:
 
 
 def example_files(*, with_default: bool = False) -> tuple[tuple[str, str], ...]:
-    """Return the (file name, text) pairs of an example: a policy, its cases, and what it knows of uses.
+    """Return the (file name, text) pairs of an example: a policy, its cases, and the declared facts of uses.
 
-    With the default policy beside it, there are cases of that too.
+    `with_default` adds the default policy and its cases.
     """
     names = ("release.cedar", "release.test.toml", USE_NAME)
     found = tuple((name, _read(f"example/{name}")) for name in names)
@@ -27,13 +27,13 @@ def example_files(*, with_default: bool = False) -> tuple[tuple[str, str], ...]:
 
 
 def schema(use: str | None = None) -> str:
-    """Return the Cedar schema that a policy can be validated against; `use` declares a `type Use` of its own."""
+    """Return the Cedar schema for the validation of a policy; `use` is text that replaces its `type Use`."""
     shipped = _read(SCHEMA_NAME)
     return shipped if use is None else f"{shipped.replace(_NO_USE, '')}\n{use}"
 
 
 def _read(name: str) -> str:
-    # pathlib and importlib.resources cost milliseconds, and this is on the way of the first issue.
+    # pathlib and importlib.resources cost milliseconds, and the first issue runs this code.
     folder = __file__.rpartition("/")[0]
     with open(f"{folder}/{name}", encoding="utf-8", newline="") as file:
         return file.read()

@@ -1,7 +1,7 @@
 """The Cedar engine: cedarpy, without the syntax tree that its package loads and jitid does not use.
 
-From 4.12 on `import cedarpy` imports `cedarpy.pst`, 40 dataclasses that cost more than all the rest of it: 20 ms at
-each start. Python's own lazy loader puts that off until something reads a name of the module.
+From 4.12 on `import cedarpy` imports `cedarpy.pst`: 40 dataclasses that take more time than the rest of the package,
+20 ms at each start. Python's own lazy loader defers this until code reads a name of the module.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TREE = "cedarpy.pst"
 
 
 class _TreeFinder:
-    """Finds the module of the syntax tree, and leaves it unread."""
+    """A finder of the syntax tree's module that defers its loading."""
 
     @staticmethod
     def find_spec(
@@ -25,7 +25,7 @@ class _TreeFinder:
         path: Sequence[str] | None,
         target: object = None,  # noqa: ARG004 - the import system states it
     ) -> ModuleSpec | None:
-        """Return where the tree is; None for any other module."""
+        """Return the spec of the syntax tree's module; None for any other module."""
         spec = PathFinder.find_spec(name, path) if name == _TREE else None
         if spec is not None and spec.loader is not None:
             spec.loader = LazyLoader(spec.loader)

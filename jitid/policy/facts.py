@@ -21,8 +21,8 @@ class RecordValue(NamedTuple):
     text: str
 
 
-# Cedar spends one to two microseconds on each member of a context, and fourteen on an entity: more than on
-# judging it. So a question carries only the facts that some policy asks for, and the others cost nothing.
+# Cedar spends one to two microseconds on each member of a context, and fourteen on an entity: more than on the
+# decision itself. So a question includes only the facts that some policy reads.
 # jitid.cedarschema declares the same names; a test compares the two.
 FACTS: Mapping[str, Callable[[PolicyRequest], object]] = {
     "agent": lambda request: request.agent,
@@ -58,16 +58,16 @@ SCOPE_FACTS: Mapping[str, Callable[[str], object]] = {
     "scope": lambda scope: scope,
     "wildcard": lambda scope: "*" in scope,
 }
-"""The facts that a `grant` question has of its own: the one scope, and whether that one has a wildcard."""
+"""The facts that differ in a `grant` question: its only scope, and whether this scope has a wildcard."""
 
 
 def has_purpose(request: PolicyRequest) -> bool:
-    """Say whether the request gives a purpose that is more than blanks."""
+    """Return whether the request gives a purpose that is more than blanks."""
     return bool(request.purpose and request.purpose.strip())
 
 
 def local_time(request: PolicyRequest) -> int:
-    """Return the time of the request as its zone tells it, as if that were UTC."""
+    """Return the local time of the request in its zone, in seconds since the epoch as if it were UTC."""
     if request.zone is None:
         return request.now
     from datetime import datetime
@@ -75,6 +75,6 @@ def local_time(request: PolicyRequest) -> int:
     try:
         offset = datetime.fromtimestamp(request.now, request.zone).utcoffset()
     except (ValueError, OverflowError, OSError):
-        # Beyond the calendar there are no zones.
+        # Times beyond the calendar have no zone.
         return request.now
     return request.now if offset is None else request.now + int(offset.total_seconds())

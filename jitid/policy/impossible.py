@@ -1,7 +1,7 @@
-"""Comparisons that never hold, conditions that exclude each other, facts that are blank: whatever is asked.
+"""Comparisons that never hold, conditions that exclude each other, and facts that are always blank.
 
-What a request can hold is known of some facts: the hours of a day, the words of a sensitivity, how the names of
-delegators begin. Only what is certain is told; what is compared otherwise than with what is written out is left.
+The possible values of some facts are known: the hours of a day, the words of a sensitivity, the prefixes of
+delegators' names. Only certain errors are reported. Comparisons with anything but literals are skipped.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "context.delegator.kind": _DELEGATOR_KINDS,
     "context.kind": _KINDS,
 }
-"""What a text can be, by what is asked for."""
+"""The possible texts of a fact, by its path."""
 RANGES: Mapping[str, tuple[int, int | None]] = {
     "context.hour": (0, 23),
     "context.minute": (0, 59),
@@ -38,9 +38,9 @@ RANGES: Mapping[str, tuple[int, int | None]] = {
     "context.lifetime": (1, None),
     "context.now": (0, None),
 }
-"""The least and the largest that a number can be; None where there is no largest one."""
+"""The minimum and the maximum of a number; a maximum of None means no limit."""
 _BLANK = {"scope": ("grant", '""'), "action": ("authorize", '""'), "use": ("authorize", "without members")}
-"""By the fact: the one action for which it is not blank, and what it is for the others."""
+"""By fact: the only action for which it is not blank, and its value for the other actions."""
 
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 _OPPOSITE = {
@@ -55,18 +55,18 @@ _OPPOSITE = {
 }
 NEVER = "it never applies"
 _MOST_TESTS = 40
-"""So many comparisons of one fact are held against each other."""
+"""Maximum number of comparisons of one fact that are checked against each other; larger groups are skipped."""
 
 
 class RuleRemark(NamedTuple):
-    """What is said of a rule, and the words of it that tell where: the fact, and perhaps what it is compared with."""
+    """A remark about a rule, and the words that locate it: the fact, and perhaps the value compared with it."""
 
     message: str
     words: tuple[str, ...]
 
 
 class _Test(NamedTuple):
-    """A comparison of something with what is written out."""
+    """A comparison of a path with literals."""
 
     subject: str
     operator: str
@@ -82,7 +82,7 @@ class _Test(NamedTuple):
 
 
 def remarks(tree: Tree, actions: Collection[str]) -> Iterator[RuleRemark]:
-    """Yield what can be said of a rule that applies to these actions."""
+    """Yield the remarks about a rule that applies to these actions."""
     bodies = [(one["body"], one["kind"] == "unless") for one in tree["conditions"]]
     wrong: set[str] = set()
     for term in (term for body, _ in bodies for term in expressions(body)):
@@ -93,7 +93,7 @@ def remarks(tree: Tree, actions: Collection[str]) -> Iterator[RuleRemark]:
     whole = [leaf for body, negated in bodies for leaf in _joined(body, negated=negated)]
     for tests, words in _contradiction(whole, wrong):
         shown = " and ".join(f"`{test}`" for test in tests)
-        # Where one condition says it all, it is told as it is written.
+        # If one condition contradicts itself, its own message shows it as written.
         told = inner[0].message if inner else f"{shown} exclude each other"
         yield RuleRemark(f"{NEVER}: {told}", words)
         return
@@ -101,7 +101,7 @@ def remarks(tree: Tree, actions: Collection[str]) -> Iterator[RuleRemark]:
 
 
 def _within(body: Tree, wrong: Collection[str]) -> Iterator[RuleRemark]:
-    """Yield of the parts of a condition which never hold, and which always do."""
+    """Yield a remark for each part of a condition that never holds, or always does."""
     waiting = [(body, "")]
     seen: set[RuleRemark] = set()
     while waiting:
@@ -122,7 +122,10 @@ def _within(body: Tree, wrong: Collection[str]) -> Iterator[RuleRemark]:
 
 
 def _joined(term: Tree, *, negated: bool) -> Iterator[tuple[Tree, bool]]:
-    """Yield all that must hold for an expression to hold, or not to; each with whether it must not."""
+    """Yield the terms that must all be fulfilled for an expression to be true, or false if `negated`.
+
+    Each has a flag: whether the term must be false.
+    """
     waiting = [(term, negated)]
     while waiting:
         one, against = waiting.pop()
@@ -139,7 +142,7 @@ def _contradiction(
     joined: Iterable[tuple[Tree, bool]],
     wrong: Collection[str],
 ) -> Iterator[tuple[list[_Test], tuple[str, ...]]]:
-    """Yield what excludes each other among what must hold all at once, and the words of the first of it."""
+    """Yield tests that exclude each other among terms that must all hold, with the name of their fact."""
     found: dict[str, list[_Test]] = {}
     for term, negated in joined:
         test = _test(term)
@@ -162,11 +165,11 @@ def _opposite(test: _Test) -> _Test:
 
 
 def _possible(subject: str, tests: Sequence[_Test]) -> bool:
-    """Tell whether there is a value of which all tests can hold."""
+    """Return whether a value can satisfy all tests."""
     values = [value for test in tests for value in test.values]
     if all(type(value) is int for value in values):
         first, last = RANGES.get(subject, (None, None))
-        # Between two neighbours of what is compared with, all values are alike.
+        # All values between two neighbouring literals give the same results.
         candidates = {value + step for value in values for step in (-1, 0, 1)}
         for value in sorted(candidates):
             if (first is None or value >= first) and (last is None or value <= last) and _hold(tests, value):
@@ -177,7 +180,7 @@ def _possible(subject: str, tests: Sequence[_Test]) -> bool:
     if subject == "context.kind" and any(
         _like(test, str(value), _PROGRAM) for test in tests for value in test.values
     ):
-        # The names of programs are the user's own.
+        # Users choose the names of programs.
         return True
     if subject in WORDS:
         return any(_hold(tests, word) for word in WORDS[subject])
@@ -209,7 +212,7 @@ def _holds(test: _Test, value: Any) -> bool:  # noqa: ANN401 - a text or a numbe
 
 
 def _beyond(test: _Test | None) -> Iterator[RuleRemark]:
-    """Yield what of a comparison cannot be."""
+    """Yield remarks about the impossible values in a comparison."""
     if test is None:
         return
     fact = test.subject.rpartition(".")[2]
@@ -244,7 +247,7 @@ _EACH = ("==", "!=", "in", "not in")
 
 def _like(test: _Test, value: str, word: str) -> bool:
     if word == _PROGRAM:
-        # Whatever the name: what begins as these do, or ends otherwise behind a `*`, may be one.
+        # A program may have any name after `exec:`. A pattern with a `*` may match such a name too.
         begin = value.partition("*")[0] if test.operator == "like" else value
         return begin.startswith("exec:") or (test.operator == "like" and _is_begin(begin, "exec:", value))
     return fnmatchcase(word, value) if test.operator == "like" else value == word
@@ -255,7 +258,7 @@ def _is_begin(begin: str, kind: str, pattern: str) -> bool:
 
 
 def _unnamed(term: Tree) -> Iterator[RuleRemark]:
-    """Yield a delegator of whom no kind is told."""
+    """Yield a remark for a delegator whose name does not begin with a kind."""
     entity = entity_of(term)
     if entity is not None and entity["type"] == "Delegator":
         name = entity["id"]
@@ -268,7 +271,7 @@ def _named(name: str) -> str:
 
 
 def _blank(term: Tree, actions: Collection[str]) -> Iterator[RuleRemark]:
-    """Yield a fact that is read where it is always blank."""
+    """Yield a remark for a fact that is blank for all actions of its rule."""
     member = term.get(".")
     if member is not None and member["left"] == {"Var": "context"} and member["attr"] in _BLANK:
         name = member["attr"]
@@ -278,7 +281,7 @@ def _blank(term: Tree, actions: Collection[str]) -> Iterator[RuleRemark]:
 
 
 def _test(term: Tree) -> _Test | None:
-    """Return the comparison that an expression is; None if it is none that can be told."""
+    """Return an expression as a comparison with literals; None for any other expression."""
     ((operator, inner),) = term.items()
     if operator in _TURNED:
         left, right = inner["left"], inner["right"]
@@ -289,7 +292,7 @@ def _test(term: Tree) -> _Test | None:
     elif operator == "contains" and "Set" in inner["left"]:
         return _among(path_of(inner["right"]), inner["left"]["Set"])
     elif operator == "in" and "Set" in inner["right"]:
-        # Delegators and agents have nobody in them; groups do.
+        # Only groups have members; for delegators and agents, `in` is equality.
         subject = path_of(inner["left"])
         entities = [entity_of(one) for one in inner["right"]["Set"]]
         if all(one is not None and one["type"] != "Group" for one in entities):
@@ -297,7 +300,7 @@ def _test(term: Tree) -> _Test | None:
     elif operator == "like":
         subject, pattern = path_of(inner["left"]), inner["pattern"]
         letters = "".join(one["Literal"] for one in pattern if one != "Wildcard")
-        # What means something to the one who compares stays unread.
+        # A pattern with characters that `fnmatchcase` interprets is skipped.
         if subject is not None and not set(letters) & set("*?[]"):
             return _Test(
                 subject, operator, ("".join("*" if one == "Wildcard" else one["Literal"] for one in pattern),)

@@ -1,4 +1,4 @@
-"""The nearest request that would pass, found by asking the policy about changed ones."""
+"""The nearest request that would pass, found by trying changed requests against the policy."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from jitid.values.text import label, quote, safe
 from jitid.values.times import format_duration, format_time
 
 MOST_QUESTIONS = 1000
-"""Asking a hundred rules so often takes some 50 ms; a denial does not wait longer for its advice."""
+"""Number of questions to a policy of a hundred rules: they take about 50 ms, the longest that a denial waits."""
 
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
-# Whose login it is, is not known here: what passes for somebody of whom nothing is known passes for them.
+# The caller's login name is unknown here: a request that passes for an unknown user passes for the caller.
 _ANYBODY = "user:?"
 
 LIFETIMES = (86400, 28800, 14400, 3600, 1800, 900, 300, 60)
@@ -39,10 +39,11 @@ def nearest_request(
     fixed: Collection[str],
     most: int,
 ) -> str | None:
-    """Return what to change for the request to pass, or None; fewer changes come first, then lesser ones.
+    """Return the changes with which the request would pass, or None; fewer changes first, then smaller ones.
 
-    `refused` are the scopes refused on their own account, `facts` those that the policy reads, `numbers` what
-    it compares with, `fixed` the fields of the request that must stay, and `most` how many questions are put.
+    `refused` are the scopes refused on their own account, `facts` the facts that the policy reads, `numbers` the
+    numbers that it compares with, `fixed` the fields of the request that must stay, and `most` the maximum number of
+    requests to try.
     """
     changes = (
         ("purpose", {"purpose", "has_purpose"}, _purpose(request)),
@@ -58,7 +59,7 @@ def nearest_request(
         ("depth", {"depth"}, _depth(request)),
         ("now", {"now", "hour", "minute", "weekday"}, _later(request)),
     )
-    # What no rule reads cannot matter.
+    # A field that no rule reads cannot matter.
     open_changes = [
         list(alternatives)
         for field, read, alternatives in changes
@@ -111,7 +112,7 @@ def _lifetime(request: PolicyRequest, numbers: Collection[int]) -> Iterator[_Req
 
 
 def _proof(request: PolicyRequest) -> Iterator[_RequestChange]:
-    # The root is proved once: below it nothing can be proved any more.
+    # Only the root delegator is proved; a request below it cannot change the proof.
     if request.delegator_proof != "asserted" or request.delegated:
         return
     if request.delegator.startswith("user:"):
@@ -125,12 +126,12 @@ def _proof(request: PolicyRequest) -> Iterator[_RequestChange]:
 
 
 def _known(request: PolicyRequest) -> Iterator[_RequestChange]:
-    # An agent delegates by its own credential: the directory has people and systems.
+    # The directory has people and systems, but no agents: an agent delegates by its own credential.
     if request.delegator.startswith("agent:"):
         return
 
     def is_another(other: PolicyRequest) -> bool:
-        # Whoever names their own login instead names somebody else, and it is them that must be known.
+        # With the caller's own login as delegator, that user must be in the directory instead.
         return other.delegator == _ANYBODY
 
     def known(other: PolicyRequest) -> PolicyRequest:
@@ -179,13 +180,13 @@ def _sensitivity(request: PolicyRequest) -> Iterator[_RequestChange]:
 
 
 def _depth(request: PolicyRequest) -> Iterator[_RequestChange]:
-    # Depth 0 is no nearer parent but none at all: another request, with another delegator.
+    # Depth 0 has no parent: it would be another request, with another delegator.
     for depth in range(request.depth - 1, 0, -1):
         yield _set(f"from a parent of depth {depth - 1}", depth=depth)
 
 
 def _later(request: PolicyRequest) -> Iterator[_RequestChange]:
-    # Where an hour of the zone begins; in some that is at half past one of UTC.
+    # The start of an hour in the zone; in some zones it is half past an hour of UTC.
     start = request.now - local_time(request) % 3600
     for ahead in range(1, 7 * 24 + 1):
         moment = start + ahead * 3600
@@ -193,7 +194,7 @@ def _later(request: PolicyRequest) -> Iterator[_RequestChange]:
 
 
 def _told_in_zone(request: PolicyRequest, moment: int) -> str:
-    """Return a time in the words of the zone that the policy goes by; nothing for UTC."""
+    """Return a time in words in the zone that the policy uses; empty for UTC."""
     if request.zone is None:
         return ""
     local = local_time(request._replace(now=moment))

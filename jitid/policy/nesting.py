@@ -1,4 +1,4 @@
-"""How deeply a policy is nested: Cedar's parser goes down with the whole process where its stack ends."""
+"""Limits on the nesting of a policy: Cedar's parser crashes the whole process if its stack overflows."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 from jitid.policy.policy_text import TOKEN, statements
 
 MOST_LEVELS = 100
-"""Brackets inside one another; a stack of 8 MiB, the usual one, holds some 600."""
+"""Maximum depth of nested brackets. A stack of 8 MiB, the usual size, holds about 600."""
 MOST_CHOICES = 500
-"""Each `if` of a rule may stand inside the one before; the same stack holds some 3,000."""
+"""Maximum number of `if` in a rule, as each may be inside the one before. The same stack holds about 3,000."""
 NESTED = f"a rule is nested more than {MOST_LEVELS} brackets or {MOST_CHOICES} times `if` deep"
 
 _CHOICE = frozenset({"if", "then", "else"})
@@ -21,7 +21,7 @@ _CLOSING = frozenset(")]}")
 
 
 def too_deep(text: str) -> int | None:
-    """Return the number, from 0, of the first statement of a text that Cedar could not survive; None without one."""
+    """Return the number, from 0, of the first statement that is nested too deeply for Cedar; None without one."""
     if _is_flat(text):
         return None
     for number, statement in enumerate(statements(text)):
@@ -40,8 +40,8 @@ def too_deep(text: str) -> int | None:
 
 
 def height(statement: str) -> int:
-    """Return a number of levels that the syntax tree of a statement that Cedar has accepted does not exceed."""
-    # Chains of `||` and `&&` add up; of what stands between them, and of what commas part, only the highest counts.
+    """Return an upper bound of the height of the syntax tree of a statement that Cedar has accepted."""
+    # Chains of `||` and `&&` add up. Of the parts between them, and between commas, only the highest counts.
     chained = part = highest_part = highest = 0
     outer: list[tuple[int, int, int, int]] = []
 
@@ -72,15 +72,18 @@ def height(statement: str) -> int:
 
 
 def _is_flat(text: str) -> bool:
-    """Tell at little cost, as every start of `issue` needs it, that nothing can be too deep; False is a doubt."""
+    """Return whether certainly no statement is nested too deeply; False means that the text must be examined.
+
+    The check must be cheap, because every start of `issue` runs it.
+    """
     if text.count("if") > MOST_CHOICES:
         return False
     brackets = _OTHERS.sub("", text)
     for level in range(MOST_LEVELS + 1):
-        # One level of each kind: what they enclose is gone only in the next turn.
+        # Each pass removes the innermost brackets; the brackets around them follow in the next pass.
         peeled = _INNERMOST.sub("", brackets)
         if peeled == brackets:
-            # What has no partner stands in a comment or a string, or the text is broken.
+            # A bracket without a partner is in a comment or a string, or the text is broken.
             return level + len(brackets) <= MOST_LEVELS
         brackets = peeled
     return False

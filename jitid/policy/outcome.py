@@ -1,4 +1,4 @@
-"""What a policy makes of a request, in the terms of whoever asks."""
+"""The outcome of a policy decision, in the terms of the caller."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from jitid.policy.decision import Decision
 
 
 class PolicyOutcome(NamedTuple):
-    """What becomes of a request, or of a use."""
+    """The outcome of a request or of a use."""
 
     decision: str
     """`permit`, `deny` or `approval`."""
     rules: tuple[str, ...]
     granted: tuple[str, ...]
     lifetime: int | None
-    """Seconds: what was asked for, or the bound of the policy if that is less; None where nothing is issued."""
+    """Seconds: the requested lifetime, or the policy's limit if that is less; None if no credential is issued."""
     needs: tuple[str, ...]
     reason: str
 
     @property
     def effect(self) -> tuple[object, ...]:
-        """What whoever asks notices of it."""
+        """The parts of the outcome that the caller notices."""
         return self.decision, frozenset(self.granted), self.lifetime, self.needs
 
 
 def outcome(decision: Decision, ttl: int) -> PolicyOutcome:
-    """Return what a decision comes to for whoever asked for `ttl` seconds."""
+    """Return the outcome of a decision for a caller that requested `ttl` seconds."""
     word = "permit" if decision.permit else "approval" if decision.needs else "deny"
     lifetime = None
     if decision.permit:

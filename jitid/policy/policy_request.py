@@ -1,4 +1,4 @@
-"""What the policy is asked: who acts, for whom, with which rights."""
+"""The request that a policy decides: agent, delegator, task and requested rights."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 
@@ -24,11 +24,11 @@ SENSITIVITIES = ("low", "moderate", "high", "critical")
 
 
 PROOFS = ("asserted", "os-user", "credential", "oidc")
-"""How a root delegator can be proved."""
+"""The ways in which a root delegator can be proved."""
 
 
 class Standing(NamedTuple):
-    """What the directory says of a delegator and of an agent, as far as policies can ask."""
+    """The directory's facts about a delegator and an agent that policies can read."""
 
     known: bool = False
     """Whether the directory has the delegator."""
@@ -37,9 +37,9 @@ class Standing(NamedTuple):
     manager: str | None = None
     """The delegator's manager, as `user:bob`."""
     registered: bool = False
-    """Whether the agent is registered: a recurring one."""
+    """Whether the agent is registered, as a recurring agent."""
     owner: str | None = None
-    """Who owns a registered agent, as `user:bob`."""
+    """The owner of a registered agent, as `user:bob`."""
 
 
 STRANGERS = Standing()
@@ -47,36 +47,36 @@ STRANGERS = Standing()
 
 
 class PolicyRequest(NamedTuple):
-    """One issue as the policy sees it; all of it is data, and none of it becomes policy text."""
+    """One issue as the policy sees it. All fields are data and never become policy text."""
 
     agent: str
     delegator: str
     """With its kind: `user:alice`, `system:ci`, `agent:planner`."""
     delegator_proof: str
-    """`asserted`, `os-user`, `credential` or `oidc`: the root delegator's at every depth."""
+    """`asserted`, `os-user`, `credential` or `oidc`: the proof of the root delegator, at every depth."""
     task: str
     task_owner: str
-    """To whom the task belongs, with its kind: names of tasks are unique for each owner alone."""
+    """The owner of the task, with its kind: the name of a task is unique only for its owner."""
     purpose: str | None
     sensitivity: str
     kind: str
     depth: int
-    """Hops from the root identity, whose depth is 0."""
+    """Number of hops from the root identity, which has depth 0."""
     scopes: tuple[str, ...]
     audiences: tuple[str, ...]
     lifetime: int
-    """Requested, in seconds, before anything shortens it."""
+    """The requested lifetime in seconds, before any limit shortens it."""
     now: int
     """Seconds since the epoch."""
     standing: Standing = STRANGERS
     zone: "tzinfo | None" = None
-    """Where `hour`, `minute` and `weekday` are told; None for UTC."""
+    """The time zone of `hour`, `minute` and `weekday`; None for UTC."""
     action: str = ""
-    """What the credential is used for (`authorize`); empty for an issue."""
+    """The action for which the credential is used, judged as `authorize`; empty for an issue."""
     used: str = "{}"
-    """What an enforcement point says of the use: a JSON object as text."""
+    """The enforcement point's facts about the use: a JSON object as text."""
     template: str = ""
-    """What the credential is made from: `TARGET/TEMPLATE`; empty without one."""
+    """The template that makes the credential, as `TARGET/TEMPLATE`; empty without a template."""
     may_kind: tuple[tuple[str, str], ...] = ()
     """The kinds that the holder may obtain later, with their templates; the usual ones are left out."""
 

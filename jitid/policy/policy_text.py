@@ -1,9 +1,9 @@
-"""What jitid reads in a policy file itself: the rules' names and lifetimes, and the facts each one asks for.
+"""Fast reading of policy files: names and lifetimes of the rules, and the facts that each rule reads.
 
-Cedar's own syntax tree (`syntax_tree`) holds all of this, but every start of `jitid issue` would pay for writing it
-out: of 1,000 rules it takes 60 ms, this module 19. So where a policy is checked or compared the tree is read, and the
-text only here, after Cedar has accepted it. Every doubt is settled towards more: a rule that may apply does, a fact
-that may be read is. tests/policy/test_source.py compares the two.
+Cedar's own syntax tree (`syntax_tree`) has all of this, but every start of `jitid issue` would pay for writing it:
+60 ms for 1,000 rules, against 19 ms for this module. So checks and comparisons of policies read the tree. Only this
+module reads the text, after Cedar has accepted it. In doubt it assumes more: a rule that may apply counts as applying,
+a fact that may be read counts as read. tests/policy/test_source.py compares the two.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RESERVED = (DEFAULT_DENY, EVALUATION_ERROR, KIND_BY_NAME)
 
 
 class PolicyRule(NamedTuple):
-    """One policy of a file, by the name in its `@id`."""
+    """One policy of a file, named by its `@id`."""
 
     name: str
     file: str
@@ -42,15 +42,16 @@ class PolicyRule(NamedTuple):
     renew_ttl: int | None
     """Seconds, from `@renew_ttl`."""
     approval: str | None
-    """The group whose approval makes a permitting rule permit, and a forbidding one step aside, from `@approval`."""
+    """The group from `@approval`: a permitting rule requires its approval, and its approval lifts a forbidding rule."""
     facts: dict[str, frozenset[str]]
     """The facts it may read, for each action that it may apply to."""
     of_use: bool
-    """Whether it applies to `authorize` because it says so: it names that, what is said of a use, or a resource.
+    """Whether the rule is explicitly about uses: it names `authorize`, the facts of a use, or a resource.
 
-    One for whatever action applies as well, and is about no use in particular."""
+    A rule for any action applies to `authorize` too, but is not about uses.
+    """
     looks_at: frozenset[str]
-    """Which of `principal` and `resource` it may look at: to the others' names it is blind."""
+    """Which of `principal` and `resource` the rule may read."""
 
 
 def read_rules(file: str, text: str) -> list[PolicyRule]:
@@ -69,16 +70,16 @@ def read_rules(file: str, text: str) -> list[PolicyRule]:
 
 
 def rule_of(file: str, statement: str) -> PolicyRule:
-    """Return the rule that a statement is which Cedar has accepted.
+    """Return the rule of a statement that Cedar has accepted.
 
-    Raise ConfigurationError, without a place, for what `read_rules` refuses.
+    Raise ConfigurationError, without a place, for the errors that `read_rules` refuses.
     """
     (tokens,) = _statements(TOKEN.findall(statement))
     return _rule(file, tokens)
 
 
 def name_of(statement: str) -> str | None:
-    """Return the name in the `@id` of a statement that Cedar has accepted, whatever else is wrong with it."""
+    """Return the name in the `@id` of a statement that Cedar has accepted, even if the rule has other errors."""
     (tokens,) = _statements(TOKEN.findall(statement))
     return _annotations(tokens)[0].get("id")
 
@@ -112,7 +113,7 @@ def statements(text: str) -> list[str]:
 def text_of(files: Iterable[tuple[str, str]], name: str) -> tuple[str, str] | None:
     """Return the file of the rule of that name, and its text without the comments around it; None without such a rule.
 
-    The texts must be those of a policy that was accepted.
+    The texts must belong to an accepted policy.
     """
     for file, text in files:
         for rule, statement in zip(read_rules(file, text), statements(text), strict=False):
@@ -151,12 +152,12 @@ def _guarded(statement: str) -> str:
 
 
 def integers(text: str) -> set[int]:
-    """Return the integers that a text compares with."""
+    """Return the integers in a text that have at most 18 digits."""
     return {int(token) for token in TOKEN.findall(text) if token.isdecimal() and len(token) < 19}
 
 
 def word_at(tokens: Sequence[str], at: int) -> str | None:
-    """Return the word of a rule that a token is, None for a string that is a value: it may be a name, and read as any.
+    """Return the word of a rule at an index; None if the token is a string that is a value.
 
     A string is a word where it names a member: `context["owner"]`, `context has "owner"`.
     """
@@ -170,7 +171,7 @@ def word_at(tokens: Sequence[str], at: int) -> str | None:
 
 
 def _ends_value(token: str) -> bool:
-    """Tell whether a `[` behind a token asks for a member, and begins no set."""
+    """Return whether a `[` after a token reads a member, instead of beginning a set."""
     return token[0] in '")]}' or (token not in _OPERATORS and (token[0] == "_" or token.isalnum()))
 
 
@@ -188,7 +189,7 @@ def _statements(tokens: list[str]) -> Iterator[list[str]]:
 
 
 def _annotations(tokens: list[str]) -> tuple[dict[str, str], int]:
-    """Return the annotations of a statement, and where its effect stands."""
+    """Return the annotations of a statement, and the index of its effect."""
     annotations = {}
     at = 0
     while tokens[at] == "@":
@@ -204,7 +205,7 @@ def _annotations(tokens: list[str]) -> tuple[dict[str, str], int]:
 def _rule(file: str, tokens: list[str]) -> PolicyRule:
     annotations, at = _annotations(tokens)
     effect = tokens[at]
-    # The head holds no parenthesis but its own.
+    # The head contains no other parentheses.
     body = tokens.index(")", at)
     name = _name(annotations.get("id"))
     facts = _facts(name, tokens[body:])
@@ -269,7 +270,7 @@ def _actions(head: list[str]) -> tuple[str, ...]:
 
 
 def _named_actions(tokens: list[str]) -> set[str]:
-    """Return the names of the actions among tokens, as they are written: `Action::"issue"`."""
+    """Return the names of the actions among tokens, written as `Action::"issue"`."""
     return {
         token[1:-1]
         for at, token in enumerate(tokens)
@@ -278,8 +279,8 @@ def _named_actions(tokens: list[str]) -> set[str]:
 
 
 def _of_use(head: list[str], body: list[str]) -> bool:
-    """Tell whether a rule that may apply to `authorize` says that it is about uses."""
-    # An action that the body asks for may be that one, and what is asked without its name may be `use`.
+    """Return whether a rule that may apply to `authorize` is explicitly about uses."""
+    # An action that the body reads may be `authorize`, and a member that is read without its name may be `use`.
     if any(one == "context" and after not in (".", "[", "has") for one, after in pairwise(body)):
         return True
     whole = [*head, *body]
@@ -290,7 +291,7 @@ def _of_use(head: list[str], body: list[str]) -> bool:
 
 
 def _looks_at(variable: str, head: list[str], body: list[str]) -> bool:
-    """Tell whether a rule may ask who the principal, or what the resource, is; in a bare head it does not."""
+    """Return whether a rule may read the name of the principal or the resource; a bare head does not."""
     places = [at for at, token in enumerate(head) if token == variable]
     return variable in body or len(places) != 1 or head[places[0] + 1 : places[0] + 2] not in ([","], [])
 

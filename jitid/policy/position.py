@@ -1,4 +1,4 @@
-"""Where in a policy file something stands: Cedar's messages tell what is wrong, and no place."""
+"""Places in a policy file: Cedar's messages describe an error, but not its place."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import NamedTuple
 from jitid.policy.policy_text import TOKEN, statements, word_at
 
 MOST_TOKENS = 3_000
-"""In a longer statement the place of a wrong token is not looked for: each try reads it up to there."""
+"""Number of tokens that are tried to find a wrong token; each try parses the text up to there."""
 
 QUOTED = re.compile(r"`([^`]+)`")
-"""What a message names."""
+"""The names in a message."""
 
 # Cedar reads these as one token, and a text that ends between the two is wrong there.
 _PAIRS = frozenset({"::", "==", "!=", "<=", ">=", "&&", "||"})
@@ -36,7 +36,7 @@ class Token(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Where it ends."""
+        """The index after its last character."""
         return self.start + len(self.text)
 
 
@@ -46,7 +46,7 @@ class Statement(NamedTuple):
     file: str
     text: str
     start: int
-    """Where in the file it begins."""
+    """The index in the file at which it begins."""
 
     @property
     def tokens(self) -> list[Token]:
@@ -55,7 +55,7 @@ class Statement(NamedTuple):
 
 
 class FilePlaces:
-    """Tells line and column in a text."""
+    """A converter from an index in a text to line and column."""
 
     def __init__(self, text: str) -> None:
         self._starts = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
@@ -69,7 +69,7 @@ class FilePlaces:
 
 
 def statements_of(file: str, text: str) -> Iterator[Statement]:
-    """Yield the statements of a text that hold more than comments, as far as they can be told apart."""
+    """Yield the statements of a text that have more than comments, as far as they can be separated."""
     start = 0
     for piece in statements(text):
         tokens = tokens_of(piece)
@@ -94,9 +94,9 @@ def tokens_of(text: str) -> list[Token]:
 
 
 def wrong_token(text: str, refusal: Callable[[str], str | None]) -> tuple[int, str] | None:
-    """Return where a text stops being the beginning of a right one, and what is said of it; None if it does not.
+    """Return the place of the first wrong token of a text, and the message about it; None without one.
 
-    `refusal` returns what is wrong with a text, or None. What merely ends too early is a right beginning.
+    `refusal` returns the error of a text, or None. A text that merely ends too early has no wrong token.
     """
     tokens = tokens_of(text)
     for token in tokens[:MOST_TOKENS]:
@@ -107,10 +107,10 @@ def wrong_token(text: str, refusal: Callable[[str], str | None]) -> tuple[int, s
 
 
 def find(text: str, message: str, start: int = 0) -> int | None:
-    """Return where in a text, from `start` on, that stands which a message names; None if it names nothing there."""
+    """Return the place of the name from a message in a text, from `start` on; None if it is not there."""
     tokens = [token for token in tokens_of(text) if token.start >= start]
     if message.startswith("duplicate"):
-        # The last of them is the one too many.
+        # Of several duplicates, the last is the wrong one.
         tokens.reverse()
     names = QUOTED.findall(message) + _AFTER_COLON.findall(message) + _slots(message)
     for name in names:
@@ -134,9 +134,9 @@ def find(text: str, message: str, start: int = 0) -> int | None:
 
 
 def nearest(text: str, words: Sequence[str]) -> int:
-    """Return where in the body of a statement the last of some words stands, next to the one before it.
+    """Return the place of the last of some words in a statement's body, where it is nearest to the first.
 
-    It is where the statement's effect stands if that cannot be told.
+    If it cannot be found, return the place of the statement's effect.
     """
     tokens, body = tokens_of(text), head_end(text)
     texts = [token.text for token in tokens]
@@ -155,9 +155,9 @@ def _slots(message: str) -> list[str]:
 
 
 def parts(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    """Return where the operands of an expression stand, split at the operator that binds least; none if it has none.
+    """Return the ranges of an expression's operands, split at the weakest operator; empty without operands.
 
-    What stands in brackets or behind a `!` is what is inside.
+    For an expression in brackets or after a `!`, return the range of the inner expression.
     """
     tokens = [token for token in tokens_of(text) if start <= token.start and token.end <= end]
     for operator in ("||", "&&"):
@@ -167,7 +167,7 @@ def parts(text: str, start: int, end: int) -> list[tuple[int, int]]:
             if token.text == operator and level == 0:
                 found.append((begin, token.start))
                 begin = token.end
-        # The condition of an `if` reaches as far as it can: what stands in it is no operand of the whole.
+        # The condition of an `if` extends as far as it can: an operator in it does not split the whole.
         if found and tokens[0].text != "if":
             return [*found, (begin, end)]
     if len(tokens) > 1 and tokens[0].text == "!":
@@ -178,7 +178,7 @@ def parts(text: str, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def conditions(text: str) -> list[tuple[int, int]]:
-    """Return where the conditions of a statement stand, without the braces of `when` and `unless`."""
+    """Return the ranges of the conditions of a statement, without the braces of `when` and `unless`."""
     tokens = tokens_of(text)
     found, at = [], 0
     while at < len(tokens):
@@ -191,14 +191,14 @@ def conditions(text: str) -> list[tuple[int, int]]:
 
 
 def head_end(text: str) -> int:
-    """Return where the head of a statement ends: behind the bracket that closes its scope."""
+    """Return the index at which the head of a statement ends: after the bracket that closes its scope."""
     tokens = tokens_of(text)
     at = _effect(tokens)
     return 0 if at is None else tokens[at + 1 + _closes(tokens[at + 1 :])].end
 
 
 def effect_start(text: str) -> int:
-    """Return where the word stands that says what a statement does: behind its annotations."""
+    """Return the place of a statement's effect, `permit` or `forbid`, after its annotations."""
     tokens = tokens_of(text)
     at = _effect(tokens)
     return 0 if at is None else tokens[at].start
@@ -221,7 +221,7 @@ def _effect(tokens: list[Token]) -> int | None:
 
 
 def _closes(tokens: list[Token]) -> int:
-    """Return which token closes the bracket that the first one opens; the last one if none does."""
+    """Return the index of the token that closes the bracket of the first one; the last index if none does."""
     level = 0
     for at, token in enumerate(tokens):
         level += (token.text in ("(", "[", "{")) - (token.text in (")", "]", "}"))

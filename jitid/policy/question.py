@@ -1,4 +1,4 @@
-"""From a request to what Cedar is asked: principal, action, resource, context and the entities behind them."""
+"""From a request to Cedar's question: principal, action, resource, context and the entities behind them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from jitid.policy.use_types import Type
 
 NO_ENTITIES = "[]"
-"""Cedar reads this as fast as it takes a handle of its own."""
+"""The text of no entities. Cedar reads it as fast as it takes its own handle."""
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Question(NamedTuple):
-    """All that an answer depends on, besides the policies; what no rule looks at is left blank."""
+    """A question with all that its answer depends on, besides the policies; parts that no rule reads are blank."""
 
     action: str
     agent: str
@@ -30,13 +30,13 @@ class Question(NamedTuple):
     facts: tuple[str, ...]
     values: tuple[object, ...]
     approved: tuple[str, ...] | None
-    """The groups that have approved; None where no rule asks for an approval."""
+    """The groups that have approved; None if no rule requires an approval."""
     entities: str
-    """Those that a rule may look at, as Cedar's JSON."""
+    """The entities that a rule may read, as Cedar's JSON."""
 
     def for_cedar(self) -> dict[str, Any]:
-        """Return the request as Cedar takes it."""
-        # As objects, names need no quoting, and cost a third of what Cedar's parser takes for `Agent::"x"`.
+        """Return the request in Cedar's format."""
+        # Names in objects need no quoting, and cost a third of the time that Cedar's parser takes for `Agent::"x"`.
         return {
             "principal": {"type": "Agent", "id": self.agent},
             "action": {"type": "Action", "id": self.action},
@@ -45,10 +45,10 @@ class Question(NamedTuple):
         }
 
 
-# Who asks about many uses tells them apart by their resource more often than by anything else.
+# A caller with many uses varies the resource more often than any other part.
 @lru_cache(maxsize=64)
 def _context(facts: tuple[str, ...], values: tuple[object, ...], approved: tuple[str, ...] | None) -> str:
-    """Return the facts as Cedar takes them, as JSON."""
+    """Return the facts in Cedar's format, as JSON."""
     context = {name: _cedar(value) for name, value in zip(facts, values, strict=True)}
     if approved is not None:
         context["approved"] = approved
@@ -62,12 +62,12 @@ def _cedar(value: object) -> object:
 
 
 class Questions:
-    """Puts the questions that a set of rules can tell apart, and no others: each fact costs its time."""
+    """A builder of questions with only the facts that a set of rules reads, because each fact costs time."""
 
     def __init__(self, rules: Iterable[PolicyRule]) -> None:
         rules = list(rules)
         self.declared: str | None = None
-        """What `use.cedarschema` says, if it is known before the first use is asked about."""
+        """The text of `use.cedarschema`, if it is known before the first question about a use."""
         self._about = {action: _KnownFacts.of(rules, action) for action in ("issue", "grant", "authorize")}
         self._approvals = any(rule.approval is not None for rule in rules)
         grant = self._about["grant"].facts
@@ -107,13 +107,13 @@ class Questions:
     def _type_of_use(self) -> Type | None:
         if self.declared is None:
             return None
-        # Only who is asked about uses pays for loading this.
+        # Only callers with questions about uses pay for loading this.
         from jitid.policy.use_types import read_use
 
         return read_use(self.declared)
 
     def about_use(self, request: PolicyRequest, resource: str, approved: Iterable[str]) -> Question:
-        """Return the question whether what was issued on the terms of a request may be used on a resource."""
+        """Return the question whether a credential with the terms of a request may be used on a resource."""
         use = self._about["authorize"]
         if "use" in use.facts and (type_ := self._type_of_use) is not None:
             from jitid.policy.use_types import convert
@@ -132,21 +132,21 @@ class Questions:
 
 
 class _KnownFacts(NamedTuple):
-    """What the rules about one action can tell apart."""
+    """The facts, names and entities that the rules about one action may read."""
 
     facts: Mapping[str, Callable[[PolicyRequest], object]]
     looks_at: frozenset[str]
-    """Whose name counts, of `principal` and `resource`."""
+    """Which of `principal` and `resource` have a name that a rule may read."""
     describes: frozenset[str]
-    """Which entities a rule may look at: `agent`, `task`, `delegator`."""
+    """The entities that a rule may read: `agent`, `task`, `delegator`."""
 
     @classmethod
     def of(cls, rules: Iterable[PolicyRule], action: str) -> _KnownFacts:
-        """Return what those of the rules can tell apart that apply to an action."""
+        """Return the facts, names and entities that the rules about an action may read."""
         about = [rule for rule in rules if action in rule.facts]
         asked = {name for rule in about for name in rule.facts[action]}
         looks_at = frozenset().union(*(rule.looks_at for rule in about))
-        # Only what is issued is for a task; scopes and resources have names alone.
+        # Only an issue has a task; scopes and resources have only names.
         described = {
             "agent": "principal" in looks_at,
             "task": action == "issue" and "resource" in looks_at,
@@ -159,11 +159,14 @@ class _KnownFacts(NamedTuple):
         )
 
     def name(self, variable: str, name: str) -> str:
-        """Return a name if a rule may look at it; text that Cedar may not take is left for it to refuse."""
+        """Return a name if a rule may read it, else an empty text.
+
+        A name that is not ASCII is always returned, so that Cedar can refuse invalid text.
+        """
         return name if variable in self.looks_at or not name.isascii() else ""
 
     def entities(self, request: PolicyRequest) -> str:
-        """Return the entities that a rule may look at."""
+        """Return the entities that a rule may read."""
         if not self.describes:
             return NO_ENTITIES
         standing = request.standing

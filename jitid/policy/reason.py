@@ -1,4 +1,4 @@
-"""The one sentence that says why: which rules, and what was asked."""
+"""The sentence that explains a decision: which rules decided, and about which request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from jitid.values.text import label, quote
 from jitid.values.times import format_duration
 
 _NO_CONTEXT = ("failed to parse schema from request", "failed to build request")
-"""How Cedar refuses a context (cedarpy 4.8, 4.12): jitid makes all of it but what an enforcement point states."""
+"""Cedar's messages about an invalid context (cedarpy 4.8, 4.12).
+
+Only the facts that an enforcement point states can be invalid; jitid makes the rest.
+"""
 
 _TYPED = re.compile(r"expected (\w+), got string")
 
@@ -24,7 +27,7 @@ def permitted(rules: Sequence[str], refused: Sequence[Refusal]) -> str:
 
 
 def denied(request: PolicyRequest, rules: Sequence[str], trouble: str) -> str:
-    """Return the reason of a denial of the issue; `trouble` is Cedar's, if it could not evaluate."""
+    """Return the reason of a denial of the issue; `trouble` is Cedar's error, if the evaluation failed."""
     return f"{_because(rules, trouble)}: {_what(request)}"
 
 
@@ -44,7 +47,7 @@ def kinds_denied(request: PolicyRequest, refused: Sequence[Refusal]) -> str:
 
 
 def naming_rule(request: PolicyRequest) -> str:
-    """Return in words what a request lacks: a rule of the policy that names its kind and its template."""
+    """Return advice to add the rule that the policy lacks: one with the request's kind and template."""
     # Denials are rare, and permitted requests should not pay for loading this.
     from jitid.policy.cedar_text import string
 
@@ -65,7 +68,7 @@ def scopes_denied(request: PolicyRequest, refused: Sequence[Refusal], trouble: s
 
 
 def misused(request: PolicyRequest, resource: str, rules: Sequence[str], trouble: str) -> str:
-    """Return the reason why what was issued may not be used for the request's action on a resource."""
+    """Return the reason why a credential may not be used for the request's action on a resource."""
     return f"{_because(rules, _plainer(trouble))}: {quote(request.action)} on {quote(resource)}, by {_what(request)}"
 
 
@@ -77,7 +80,7 @@ def unapproved(request: PolicyRequest, groups: Sequence[str], rules: Sequence[st
 
 
 def about_use(permitted: bool, rules: Sequence[str], trouble: str) -> str:
-    """Return the reason why something may be used, or not."""
+    """Return the reason why a credential may or may not be used."""
     if not permitted:
         return _because(rules, _plainer(trouble))
     if not rules:
@@ -86,7 +89,7 @@ def about_use(permitted: bool, rules: Sequence[str], trouble: str) -> str:
 
 
 def _plainer(trouble: str) -> str:
-    """Return what Cedar says of a use, in words that tell what to do about it."""
+    """Return Cedar's message about a use, with a remedy where one is known."""
     if trouble.startswith(_NO_CONTEXT):
         return "the context has what Cedar has not: null, a fraction, or what is no address, decimal, entity or time"
     found = _TYPED.search(trouble)

@@ -17,9 +17,9 @@ Tree = Any
 
 
 def trees(statements: Sequence[str]) -> list[Tree | None]:
-    """Return the trees of statements that Cedar has accepted; None for one that is too high to be read."""
+    """Return the trees of statements that Cedar has accepted; None for a tree that is too high."""
     found: list[Tree | None] = [None] * len(statements)
-    # Each level takes a character.
+    # Each level takes at least one character.
     flat = [
         number
         for number, text in enumerate(statements)
@@ -40,7 +40,7 @@ def _loaded(text: str) -> Tree | None:
     try:
         return json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"]
     except RecursionError:
-        # How much Python reads depends on how deep the caller is.
+        # The depth that Python can read depends on the depth of the caller.
         return None
 
 
@@ -54,18 +54,18 @@ def actions(tree: Tree, known: Sequence[str]) -> frozenset[str]:
 
 
 def operands(term: Tree) -> list[Tree]:
-    """Return the expressions that an expression is made of, in their order."""
+    """Return the operands of an expression, in their order."""
     ((operator, inner),) = term.items()
     if operator == "Value" or isinstance(inner, str):
         return []
     if isinstance(inner, list):
         return inner
-    # The members of a record have any name; beside its operands an operator has words, such as the name of a member.
+    # The members of a record may have any name. An operator has operands and words, such as the name of a member.
     return [one for one in inner.values() if isinstance(one, dict)]
 
 
 def expressions(body: Tree) -> Iterator[Tree]:
-    """Yield an expression and all that it is made of, from left to right."""
+    """Yield an expression and all its subexpressions, from left to right."""
     waiting = [body]
     while waiting:
         term = waiting.pop()
@@ -74,7 +74,7 @@ def expressions(body: Tree) -> Iterator[Tree]:
 
 
 def path_of(term: Tree) -> str | None:
-    """Return what a term asks for, such as `context.delegator.kind`; None if that is no path from a variable."""
+    """Return the path that a term reads, such as `context.delegator.kind`; None if it is not a path from a variable."""
     names: list[str] = []
     while "." in term:
         names.append(term["."]["attr"])
@@ -83,13 +83,13 @@ def path_of(term: Tree) -> str | None:
 
 
 def entity_of(term: Tree) -> dict[str, str] | None:
-    """Return type and id of an entity that a term writes out; None for any other term."""
+    """Return type and id of an entity that is a literal in the rule; None for any other term."""
     value = term.get("Value")
     return value.get("__entity") if isinstance(value, dict) else None
 
 
 def value_of(term: Tree) -> str | int | None:
-    """Return the text, number or name of an entity that a term writes out; None for any other term."""
+    """Return the text, number or entity name that is a literal in the rule; None for any other term."""
     entity = entity_of(term)
     value = term.get("Value") if entity is None else entity["id"]
     return value if isinstance(value, str) or type(value) is int else None

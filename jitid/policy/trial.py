@@ -1,4 +1,4 @@
-"""Cases of a policy tried: what each comes to, where that differs from what is expected, and which rules it reached."""
+"""Test runs of policy cases: the outcome of each, its differences from the expected answer, and its rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jitid.values.times import format_duration
 
 
 class CaseDifference(NamedTuple):
-    """Where an answer is not what was expected, in words."""
+    """A difference between an answer and the expected one, in words."""
 
     what: str
     expected: str
@@ -21,7 +21,7 @@ class CaseDifference(NamedTuple):
 
 
 class Result(NamedTuple):
-    """How one case went."""
+    """The result of one case."""
 
     case: Case
     answer: PolicyOutcome
@@ -36,7 +36,7 @@ class Result(NamedTuple):
 
 
 def attempt(policy: Policy, case: Case) -> Result:
-    """Ask the policy a case."""
+    """Run a case against the policy."""
     answer, reached = _issue(policy, case)
     if case.resource is not None and answer.decision == "permit":
         answer = policy.outcome_of_use(case.request, case.resource, case.approved)
@@ -55,7 +55,7 @@ def _issue(policy: Policy, case: Case) -> tuple[PolicyOutcome, set[str]]:
     decision = policy.decide(request, narrow=case.narrow, explain=False, approved=case.approved)
     reached = policy.deciding(request, case.approved)
     if decision.needs:
-        # With it, these would decide: such a case is one about them.
+        # With the approval these rules would decide, so the case tests them too.
         reached |= policy.deciding(request, case.approved.union(decision.needs))
     return outcome(decision, request.lifetime), reached
 

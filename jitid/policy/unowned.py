@@ -1,4 +1,4 @@
-"""Rules that permit by the name of a task and do not ask whose it is: anybody may open a task of that name."""
+"""Rules that permit by the name of a task without its owner: any user may open a task of that name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OWNERS = ({"left": {"Var": "context"}, "attr": "task_owner"}, {"left": {"Var": 
 
 
 def of_whosever_task(tree: Tree) -> Iterator[RuleRemark]:
-    """Yield where a rule permits on a task for its name, or exempts it from a prohibition, and reads no owner."""
+    """Yield a remark where a rule permits by a task's name, or lifts a prohibition by it, without reading its owner."""
     permits = tree["effect"] == "permit"
     bodies = [(one["body"], (one["kind"] == "when") is permits) for one in tree["conditions"]]
     if any(term.get(".") in _OWNERS for body, _ in bodies for term in expressions(body) if "." in term):
@@ -31,7 +31,7 @@ def of_whosever_task(tree: Tree) -> Iterator[RuleRemark]:
 
 
 def _granting(body: Tree, *, grants: bool) -> Iterator[tuple[str, ...]]:
-    """Yield the words by which an expression names a task where that makes it hold, or not hold without `grants`."""
+    """Yield the words that name a task in an expression where that makes it true, or false without `grants`."""
     waiting: list[tuple[Tree, bool]] = [(body, grants)]
     while waiting:
         term, positive = waiting.pop()
@@ -41,7 +41,7 @@ def _granting(body: Tree, *, grants: bool) -> Iterator[tuple[str, ...]]:
         elif operator == "!":
             waiting.append((inner["arg"], not positive))
         elif operator == "if-then-else":
-            # Where the name is asked for, either branch may be what it leads to.
+            # A name in the condition of an `if` may lead to either branch.
             yield from _named(inner["if"])
             waiting += [(inner["else"], positive), (inner["then"], positive)]
         elif positive is not (operator == "!=") or any("if-then-else" in one for one in expressions(term)):

@@ -1,4 +1,4 @@
-"""What `use.cedarschema` declares of a use: which texts in a context stand for an address, a decimal or a time."""
+"""Types in a `use.cedarschema`: which texts of a context represent an address, a decimal or a time."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ if TYPE_CHECKING:
     from jitid.policy.position import Token
 
 FUNCTIONS = {"ipaddr": "ip", "decimal": "decimal", "datetime": "datetime", "duration": "duration"}
-"""By the type: what Cedar calls to make it of a text."""
+"""By type: the Cedar function that makes a value of the type from a text."""
 _MOST_NESTED = 20
 
 
 class RecordType(NamedTuple):
-    """A record, by those of its members in which a text may stand for something else."""
+    """A record type, with the members in which a text may represent another type."""
 
     members: Mapping[str, Type]
 
 
 class Set(NamedTuple):
-    """A set of what may be a text that stands for something else."""
+    """A set type with elements in which a text may represent another type."""
 
     element: Type
 
 
 Type = RecordType | Set | str
-"""Or the function that makes something of a text."""
+"""A record, a set, or the name of the function that makes a value from a text."""
 
 
 def read_use(text: str) -> Type | None:
-    """Return what a `use.cedarschema` declares; None where no text of it stands for anything else.
+    """Return the types that a `use.cedarschema` declares; None if no text in it represents another type.
 
-    Of a text that is wrong nothing is known, so that a rule that needs more than text refuses.
+    An invalid schema declares none, so a rule that needs more than text refuses.
     """
     if not any(name in text for name in FUNCTIONS):
         return None
@@ -44,7 +44,7 @@ def read_use(text: str) -> Type | None:
     if too_deep(text) is not None:
         return None
     try:
-        # In Cedar's own words it has no comments, and each name of a type leads to where that is declared.
+        # Cedar's own form of the schema has no comments, and each type name refers to its declaration.
         whole = str(cedarpy.Schema.from_str(schema(text)))
     except ValueError:
         return None
@@ -52,7 +52,7 @@ def read_use(text: str) -> Type | None:
 
 
 def convert(value: Any, type_: Type | None) -> Any:  # noqa: ANN401 - JSON
-    """Return what Cedar is to be told: each text that is declared to be more, as that."""
+    """Return a value for Cedar: each text with a declared type becomes a value of that type."""
     match type_:
         case str() if isinstance(value, str):
             return {"__extn": {"fn": type_, "arg": value}}
@@ -64,7 +64,7 @@ def convert(value: Any, type_: Type | None) -> Any:  # noqa: ANN401 - JSON
 
 
 class _SchemaReader:
-    """Reads the declarations of a schema, of which Cedar has written the text."""
+    """A reader of the declarations in a schema that Cedar has written."""
 
     def __init__(self, tokens: list[Token]) -> None:
         self._words = [token.text for token in tokens]
@@ -82,7 +82,7 @@ class _SchemaReader:
         return (None, 0) if at is None or depth > _MOST_NESTED else self._type(at, depth + 1)
 
     def _type(self, at: int, depth: int) -> tuple[Type | None, int]:
-        """Return the type that begins at a place, and where it ends."""
+        """Return the type that begins at an index, and the index after it."""
         words = self._words
         if words[at] == "{":
             return self._record(at + 1, depth)

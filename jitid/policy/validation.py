@@ -1,4 +1,4 @@
-"""Statements held against the schema: what would fail when they are evaluated, and where in them that stands."""
+"""Validation of statements against the schema: errors that evaluation would meet, and their places."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from jitid.policy.engine import cedarpy
 from jitid.policy.position import Statement
 
 AT_ONCE = 100
-"""The validator takes so many rules together: what it says of each takes longer the more they are."""
+"""Number of rules that the validator takes together; its time for each rule grows with this number."""
 NO_ACTION = "unable to find an applicable action"
 
-# Cedar numbers the policies of a text, and says so in the message too.
+# Cedar numbers the policies of a text, and repeats the number in the message.
 _NUMBER = re.compile(r"(?:for policy )?`?policy(\d+)`?,? ?")
 
 
 def objections(texts: Sequence[str], known: cedarpy.Schema) -> Iterator[tuple[int, str]]:
-    """Yield what the validator says of statements that parse, each by its number from 0."""
+    """Yield the validator's objections to statements that parse, each with the statement's number from 0."""
     for start in range(0, len(texts), AT_ONCE):
         some = "\n".join(texts[start : start + AT_ONCE])
         for error in cedarpy.validate_policies(some, known).errors:
@@ -32,9 +32,9 @@ def number_of(error: cedarpy.ValidationError) -> int | None:
 
 
 def spots(statement: Statement, message: str, known: cedarpy.Schema) -> list[int]:
-    """Return where in a statement stands what the validator objects to, as far as that can be found.
+    """Return the places in a statement to which the validator objects, as far as they can be found.
 
-    It names no place: what is looked for are the smallest expressions of which it says the same.
+    The validator reports no place. The search finds the smallest expressions that cause the same objection.
     """
     text = statement.text
     end = position.head_end(text)
@@ -52,7 +52,7 @@ def spots(statement: Statement, message: str, known: cedarpy.Schema) -> list[int
 def _narrowed(
     text: str, head: int, part: tuple[int, int], message: str, known: cedarpy.Schema
 ) -> Iterator[tuple[int, int]]:
-    # The new line ends a comment that may stand last.
+    # The new line ends a comment at the end of the condition.
     if not _is_told(message, f"{text[:head]} when {{ {text[slice(*part)]}\n}}", known):
         return
     inner = [

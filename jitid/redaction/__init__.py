@@ -1,1 +1,1 @@
-"""How tokens look, escaped or plain, so that no error and no log shows one."""
+"""Recognition of tokens, plain or escaped, so that no error and no log shows one."""

@@ -1,4 +1,4 @@
-r"""Texts as they are meant: escapes in them read, as terminals, HTML, URLs and programs' strings have them."""
+r"""Decoding of the escapes in a text: those of terminals, HTML, URLs and string literals of programs."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ _LONGEST_REFERENCE = 10
 _LONGEST_NUMBER = 3
 _ESCAPE, _SEQUENCE = "\x1b", "\x9b"
 _MARKS = f"\\%&^{_ESCAPE}{_SEQUENCE}"
-"""What escapes begin with."""
+"""The characters with which escapes begin."""
 _NUMBERS = {"x": 2, "u": 4, "U": 8}
-"""How many digits stand behind the letter of an escape that tells a character by its number."""
+"""The number of digits after the letter of a numeric escape."""
 _NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
-"""The references of XML. No other name is that of a letter or a digit, but for two letters in one."""
+"""The references of XML. No other name stands for an ASCII letter or digit, except `fjlig`, two letters."""
 
 
 def has_escapes(text: str) -> bool:
-    """Say whether there may be an escape in a text, decided by C code."""
-    # Not as a loop: every message is looked at.
+    """Return whether a text may contain an escape; decided by C code."""
+    # Not a loop: this runs for every message.
     return "\\" in text or "%" in text or "&" in text or "^" in text or _ESCAPE in text or _SEQUENCE in text
 
 
 def meant(text: str) -> str:
-    """Return a text with what its escapes stand for in their places."""
+    """Return a text with its escapes decoded."""
     if not has_escapes(text):
         return text
     pieces: list[str] = []
@@ -34,10 +34,11 @@ def meant(text: str) -> str:
 
 
 def escapes(text: str) -> Iterator[tuple[int, int, str]]:
-    r"""Yield where each escape begins and ends, and the character that it stands for: none or one.
+    r"""Yield the start and the end of each escape, and its decoded character, which may be empty.
 
-    Read are `\n`, `\x41`, `\u0041`, `%41` and `&#65;`, also where their mark is escaped once more. Line breaks, what
-    references name, and what tells a terminal its colours (ECMA-48, section 5.4) leave nothing, nor does a backslash.
+    Decoded are `\n`, `\x41`, `\u0041`, `%41` and `&#65;`, also if their mark is escaped once more. Empty are line
+    breaks, named references except those of XML, color sequences of terminals (ECMA-48, section 5.4), and a single
+    backslash.
     """
     end = 0
     for start, mark in enumerate(text):
@@ -52,7 +53,7 @@ def escapes(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _read(text: str, at: int) -> tuple[str, int]:
-    """Return what an escape stands for, and where it ends; its mark where it is none."""
+    """Return the decoded character of an escape and its end; the mark itself if it does not begin an escape."""
     mark, after = text[at], at + 1
     if mark == "\\":
         return _backslash(text, after)
@@ -66,7 +67,7 @@ def _read(text: str, at: int) -> tuple[str, int]:
         end = text.find(";", after, after + _LONGEST_REFERENCE)
         return (end > after and _reference(text[after:end], end + 1)) or (mark, after)
     if mark == "^" and text.startswith("[", after):
-        # As `cat -v` shows it.
+        # The notation of `cat -v`.
         return _ESCAPE, after + 1
     return mark, after
 
@@ -74,7 +75,7 @@ def _read(text: str, at: int) -> tuple[str, int]:
 def _backslash(text: str, at: int) -> tuple[str, int]:
     kind = text[at : at + 1]
     if kind == "e" or text.startswith("033", at):
-        # Neither is more than a letter, or a digit, unless a sequence follows.
+        # Each of these is an escape character only before `[`; otherwise it is a letter or digits after a backslash.
         end = at + (1 if kind == "e" else _LONGEST_NUMBER)
         return (_ESCAPE, end) if text.startswith("[", end) else ("", at)
     digits = _NUMBERS.get(kind)
@@ -89,7 +90,7 @@ def _number(text: str, end: int, *, digits: int) -> tuple[str, int] | None:
 
 
 def _reference(name: str, end: int) -> tuple[str, int] | None:
-    """Return what a reference (HTML, section 13.5) stands for; None where there is none."""
+    """Return the decoded character of a reference (HTML, section 13.5), and its end; None for any other text."""
     if name.startswith(("#x", "#X")):
         return _character(name[2:], 16, end)
     if name.startswith("#"):
@@ -98,7 +99,7 @@ def _reference(name: str, end: int) -> tuple[str, int] | None:
 
 
 def _character(digits: str, base: int, end: int) -> tuple[str, int] | None:
-    """Return the character of that number, and where its escape ends; None where it is no number."""
+    """Return the character with that number, and the end of its escape; None if the digits are not a number."""
     if not (digits.isascii() and digits.isalnum()):
         return None
     try:
@@ -109,10 +110,10 @@ def _character(digits: str, base: int, end: int) -> tuple[str, int] | None:
 
 
 def _sequence_end(text: str, at: int) -> int:
-    """Return where a sequence ends whose escape character ends there."""
+    """Return the end of a terminal sequence; `at` is the position after its escape character."""
     if text.startswith("[", at):
         return _parameters_end(text, at + 1)
-    # What chooses a set of characters has one more; what else there is, is no more than a letter.
+    # A sequence that selects a character set has one more character; the others do not matter here.
     return at + 2 if text.startswith(("(", ")"), at) else at
 
 

@@ -1,4 +1,4 @@
-"""How tokens of ours look: what tells one from other text, without a ledger and without a key."""
+"""The form of jitid's tokens: how to recognize one in other text, without a ledger and without a key."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from jitid.redaction.escapes import escapes, has_escapes
 
 OPAQUE_PREFIX = "jitid_"
 SIGNED_MARK = "eyJqdGkiOiJqdGlf"
-"""How the payload of each of our signed tokens begins: `{"jti":"jti_` in base64url."""
+"""The beginning of the payload of each signed jitid token: `{"jti":"jti_` in base64url."""
 CERTIFICATE = "-----BEGIN CERTIFICATE-----"
-"""How a certificate in text begins (RFC 7468, section 5.1)."""
+"""The beginning of a certificate in text (RFC 7468, section 5.1)."""
 _SSH_CERTIFICATE = "-cert-v01@openssh.com "
-"""How the type of an SSH certificate ends, which the line of one begins with (OpenSSH's PROTOCOL.certkeys)."""
+"""The end of the type of an SSH certificate, which begins its line (OpenSSH's PROTOCOL.certkeys)."""
 _LONGEST_TYPE = 64
 MAX_TOKEN = 16384
-"""The longest token that is looked at, in bytes; a longer one is refused before anything is decoded."""
+"""The longest token that is read, in bytes; a longer one is refused before anything is decoded."""
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RANDOM_LENGTH = 32
 _CHECKED_LENGTH = 6
 _DIGITS_LENGTH = RANDOM_LENGTH + _CHECKED_LENGTH
 """The random part and its checksum."""
 _MOST_MISSING = 2
-"""So many characters of these may be missing: four of the checksum, or what they bound, still tell a token."""
+"""The maximum number of missing characters: with four characters of the checksum, a token is still recognized."""
 _FIRST_CHECKED = DIGITS[: (1 << 32) // 62 ** (_CHECKED_LENGTH - 1) + 1]
-"""The first digit of a checksum is one of these: 62**6 is much more than 2**32."""
+"""The possible first digits of a checksum: 62**6 is much more than 2**32."""
 _PREFIX_WORD = OPAQUE_PREFIX.removesuffix("_")
 _LENGTH = len(OPAQUE_PREFIX) + _DIGITS_LENGTH
 _BASE64URL = DIGITS + "-_"
 _TELLING_LENGTH = 12
-"""So much of a token, behind its prefix, is too much to be kept."""
+"""The number of characters after the prefix from which a text is refused as a part of a token."""
 _SIGNATURE_LENGTH = 80
-"""A signature has 86 characters; some may be missing."""
+"""The minimum length of a signature or a part of one: a signature has 86 characters, and some may be missing."""
 
 MASK = "****"
 _BLANKS = " \t\r\n"
 _JSON_MARK = "eyJ"
-"""How each part of a signed token begins that is a JSON object: `{"` in base64url."""
+"""The beginning of each part of a signed token that is a JSON object: `{"` in base64url."""
 _JSON_LENGTH = 16
 _OPAQUE_MARK = "aml0aWRf"
 """`jitid_` in base64."""
 _THUMBPRINT_LENGTH = 43
-"""A word of base64url of exactly this length is taken for a SHA-256 thumbprint, which is public."""
+"""A word of base64url of exactly this length counts as a SHA-256 thumbprint, which is public."""
 _SHORTEST_SECRET = 16
 _FOREIGN = (
     # OpenBao and Vault, of today and of old
@@ -50,24 +50,24 @@ _FOREIGN = (
     # GitHub
     *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
 )
-"""How secrets of others begin that a user of jitid has at hand."""
+"""The prefixes of other systems' secrets that users of jitid often have."""
 _FOREIGN_LENGTH = 16
-"""So many characters behind that, with lower case, upper case and digits, are a secret."""
+"""The number of further characters, with lower case, upper case and digits, that make a secret after such a prefix."""
 _PRIVATE_KEY = "PRIVATE KEY-----"
 _SEPARATE = bytes(each if chr(each) in f"{_BASE64URL}.%" else ord(" ") for each in range(256))
 _BETWEEN = bytes(each for each in range(256) if chr(each) not in DIGITS)
 
 
 def bare(text: str) -> str:
-    """Return a token without the blanks around it: space, tab, CR and LF of ASCII, and no others.
+    """Return a token without surrounding blanks: only space, tab, CR and LF of ASCII.
 
-    Whatever else stands beside a token makes another text of it: each token has one spelling.
+    Any other character beside a token makes it a different text: each token has one spelling.
     """
     return text.strip(_BLANKS)
 
 
 def is_opaque(text: str) -> bool:
-    """Say whether the text has the shape and the checksum of an opaque token: a typo is found offline."""
+    """Return whether the text has the form and the checksum of an opaque token, which detects a typo offline."""
     if len(text) != _LENGTH or not text.startswith(OPAQUE_PREFIX):
         return False
     digits = text[len(OPAQUE_PREFIX) :]
@@ -77,17 +77,18 @@ def is_opaque(text: str) -> bool:
 
 
 def is_ssh_certificate(text: str) -> bool:
-    """Say whether a text is meant to be the line of an SSH certificate."""
+    """Return whether a text looks like the line of an SSH certificate."""
     return _SSH_CERTIFICATE in text[:_LONGEST_TYPE]
 
 
 def holds_token(text: str) -> bool:
-    """Say whether a token of ours, or what is enough of one, stands somewhere in a text that people write.
+    """Return whether free text contains a jitid token, or a sufficient part of one.
 
-    Enough is `jitid_` (also with the underscore as `%5F`) and 12 base62 characters; 32 base62 characters in a row, as
-    the random part of an opaque token is, or it whole in base64; 80 base64url characters in a row, as a signature has
-    86; or how the payload of a signed token begins. A row counts only if it has lower case, upper case and digits:
-    hashes in hexadecimal and rows of one letter have not, and of random parts one in 270 has not.
+    A sufficient part is one of these: `jitid_` (also with the underscore as `%5F`) and 12 base62 characters; 32 base62
+    characters in a row, like the random part of an opaque token; 80 base64url characters in a row (a signature has
+    86); or the beginning of the payload of a signed token. A whole opaque token in base64 has such a row as well. A
+    row without prefix counts only if it has lower case, upper case and digits. Hexadecimal hashes and rows of one
+    letter lack some of these; so does one random part in 270.
     """
     if SIGNED_MARK in text:
         return True
@@ -102,15 +103,15 @@ def holds_token(text: str) -> bool:
 
 
 def names_token(text: str) -> bool:
-    """Say whether a token of ours stands in what is to be a name, a scope or an audience.
+    """Return whether a name, a scope or an audience contains a jitid token.
 
-    Those are often made by others, and as random as our tokens: subjects of ID tokens, ids of clients. So what has not
-    our prefix must have the checksum to count, also where one or two of its characters are cut off; and a name may well
-    be `jitid_documentation`.
+    Other systems make many of these, as random as jitid's tokens: subjects of ID tokens, ids of clients. So a text
+    without the prefix counts only with a valid checksum, even if one or two of its characters are cut off. A name such
+    as `jitid_documentation` is allowed.
     """
     if SIGNED_MARK in text:
         return True
-    # As above.
+    # As in `holds_token`.
     if len(text) < _DIGITS_LENGTH - _MOST_MISSING and _PREFIX_WORD not in text:
         return False
     if any(len(run) >= _TELLING_LENGTH and _is_mixed(run) for run in _prefixed(text)):
@@ -132,13 +133,14 @@ def names_token(text: str) -> bool:
 def masked(text: str, *, wide: bool = False) -> str:
     """Return a message with stars instead of each word that looks like a credential or a part of one.
 
-    Masked are tokens of jitid and parts of them, as `names_token` has it, also where line breaks, blanks or invisible
-    characters stand within; signed tokens of others; tokens of OpenBao and GitHub; passwords in URLs (RFC 3986,
-    section 3.2.1); private keys in PEM (RFC 7468). Ids, hashes in hexadecimal and SHA-256 thumbprints are not. Doing it
-    twice changes nothing more.
+    Masked are tokens of jitid and parts of them, as in `names_token`, also with line breaks, blanks or invisible
+    characters inside; signed tokens of other issuers; tokens of OpenBao and GitHub; passwords in URLs (RFC 3986,
+    section 3.2.1); private keys in PEM (RFC 7468). Ids, hexadecimal hashes and SHA-256 thumbprints are not masked. A
+    second call changes nothing more.
 
-    `wide` is for what jitid did not write and no ledger has as a name: all long random words, as AWS has them, and as
-    `holds_token` has it. Without it they are shown, since names of other systems look alike, and commands name them.
+    `wide` is for text that jitid did not write and that is not a name in a ledger: it also masks all long random
+    words, such as AWS secrets, and the parts of tokens of `holds_token`. By default these are shown, since names of
+    other systems look alike, and commands contain them.
     """
     if len(text) < _SHORTEST_SECRET:
         return text
@@ -154,22 +156,22 @@ def masked(text: str, *, wide: bool = False) -> str:
         for word in words
         if len(word) >= _SHORTEST_SECRET and _is_secret(word.decode("ascii"), wide=wide)
     }
-    # The longest first: one may stand within another.
+    # The longest first: one secret may be a part of another.
     for word in sorted(secrets, key=len, reverse=True):
         text = text.replace(word.decode("ascii"), MASK)
     return text
 
 
 def is_unbroken(text: str) -> bool:
-    """Say whether a text is one word of visible ASCII characters without an escape: nothing breaks a token in it."""
+    """Return whether a text is one word of visible ASCII without an escape: no token in it can be broken."""
     return text.isascii() and text.isprintable() and " " not in text and not has_escapes(text)
 
 
 def _broken(text: str) -> list[tuple[int, int]]:
-    """Return where tokens of ours begin and end into which blanks, line breaks or the like were put, in order.
+    """Return the start and the end of jitid tokens with blanks, line breaks or the like inside, in order.
 
-    An opaque one is known by its checksum, so that no prose is taken for one. A signed one is known by how its payload
-    begins; where it ends is not known, and so it reaches to the end of the text.
+    An opaque token is recognized by its checksum, so that prose is never mistaken for one. A signed token is
+    recognized by the beginning of its payload. Its end is unknown, so it extends to the end of the text.
     """
     if len(text) < _LENGTH:
         return []
@@ -196,13 +198,13 @@ def _broken_spans(text: str, *, escaped: bool) -> Iterator[tuple[int, int]]:
         body = joined[first : first + _DIGITS_LENGTH]
         if is_opaque(OPAQUE_PREFIX + body):
             start, end = starts[first - len(_PREFIX_WORD)], ends[first + _DIGITS_LENGTH - 1]
-            # One that is whole is known as a word.
+            # An unbroken token is recognized as a word.
             if not text.endswith(body, start, end):
                 yield start, end
     judged = 0
     for last in _ends(joined, SIGNED_MARK):
         start = starts[last - len(SIGNED_MARK)]
-        # Another mark in the same word is judged with the first one.
+        # Another mark in the same word belongs to the first one.
         if text.startswith(SIGNED_MARK, start) and (
             start < judged or not _goes_on(text, judged := _run_end(text, start))
         ):
@@ -212,7 +214,7 @@ def _broken_spans(text: str, *, escaped: bool) -> Iterator[tuple[int, int]]:
 
 
 def _can_be_completed(run: str) -> bool:
-    """Say whether base62 characters are those of an opaque token but for a few that are missing around them."""
+    """Return whether base62 characters are an opaque token from which a few characters at the ends are missing."""
     missing = _DIGITS_LENGTH - len(run)
     for before in range(missing + 1):
         behind = missing - before
@@ -229,9 +231,9 @@ def _can_be_completed(run: str) -> bool:
 
 
 def _changes(count: int) -> frozenset[int]:
-    """Return what other digits instead of as many zeros before all others change in the CRC of a random part.
+    """Return the changes of a random part's CRC if other digits replace `count` leading zeros.
 
-    It is linear: that does not depend on the others.
+    The CRC is linear: the change does not depend on the other characters.
     """
     if count in _CHANGES:
         return _CHANGES[count]
@@ -245,18 +247,18 @@ def _changes(count: int) -> frozenset[int]:
 
 
 _CHANGES: dict[int, frozenset[int]] = {}
-"""What `_changes` has returned; `functools` takes its time to load, and `--version` needs this module."""
+"""The cached results of `_changes`. `functools` loads slowly, and `--version` needs this module."""
 
 
 def _ends(text: str, mark: str) -> Iterator[int]:
-    """Yield where each occurrence of a mark ends."""
+    """Yield the end of each occurrence of a mark."""
     at = 0
     while (at := text.find(mark, at) + len(mark)) >= len(mark):
         yield at
 
 
 def _goes_on(text: str, at: int) -> bool:
-    """Say whether a payload that ends there, or the signature behind it, may go on after a break."""
+    """Return whether a payload that ends at `at`, or the signature after it, may continue after a break."""
     at += text.startswith(".", at)
     end = _run_end(text, at)
     return end - at < _SIGNATURE_LENGTH and end < len(text) and not is_unbroken(text[end])
@@ -267,7 +269,10 @@ def _run_end(text: str, at: int) -> int:
 
 
 def _digits(text: str, *, escaped: bool) -> tuple[list[int], list[int], str]:
-    """Return where base62 characters of a text begin, where they end, and the characters; with `escaped`, as meant."""
+    """Return the starts and ends of the base62 characters of a text, and the characters.
+
+    With `escaped`, escapes are decoded.
+    """
     starts: list[int] = []
     ends: list[int] = []
     characters: list[str] = []
@@ -286,7 +291,7 @@ def _digits(text: str, *, escaped: bool) -> tuple[list[int], list[int], str]:
 
 
 def _is_secret(word: str, *, wide: bool) -> bool:
-    """Say whether a word of base64url characters, dots and percent signs looks like a credential or a part of one."""
+    """Return whether a word of base64url characters, dots and percent signs looks like (part of) a credential."""
     if SIGNED_MARK in word or names_token(word):
         return True
     if any(len(run) >= RANDOM_LENGTH for run in _prefixed(word)):
@@ -311,7 +316,7 @@ def _is_secret(word: str, *, wide: bool) -> bool:
 
 
 def _without_keys(text: str) -> str:
-    """Return a text without the private keys in it: each from its first line to its last, or to the text's end."""
+    """Return a text without its private keys: each from its first line to its last line, or to the end of the text."""
     kept, rest = "", text
     while _PRIVATE_KEY in rest:
         before, _, rest = rest.partition(_PRIVATE_KEY)
@@ -321,7 +326,7 @@ def _without_keys(text: str) -> str:
 
 
 def _around_passwords(text: str) -> Iterator[str]:
-    """Yield what stands around the passwords of the URLs in a text."""
+    """Yield the pieces of a text between the passwords of its URLs."""
     start = at = 0
     while (at := text.find("://", at)) >= 0:
         at += len("://")
@@ -335,7 +340,7 @@ def _around_passwords(text: str) -> Iterator[str]:
 
 
 def _prefixed(text: str) -> Iterator[str]:
-    """Yield the base62 characters behind each of our prefixes."""
+    """Yield the base62 characters after each jitid prefix."""
     if _PREFIX_WORD not in text:
         return
     text = text.replace("%5f", "_").replace("%5F", "_")
@@ -344,11 +349,11 @@ def _prefixed(text: str) -> Iterator[str]:
 
 
 def _runs(text: str, alphabet: str, length: int) -> Iterator[str]:
-    """Yield each longest row of at least `length` characters of an alphabet."""
+    """Yield each maximal run of at least `length` characters of an alphabet."""
     if len(text) < length:
         return
     start = 0
-    # A regular expression would do; but loading `re` takes longer than an issue may.
+    # Not a regular expression: loading `re` takes longer than an issue may take.
     for at, character in enumerate(text):
         if character not in alphabet:
             if at - start >= length:
@@ -359,13 +364,13 @@ def _runs(text: str, alphabet: str, length: int) -> Iterator[str]:
 
 
 def _is_mixed(run: str) -> bool:
-    """Say whether a row has lower case, upper case and digits."""
+    """Return whether a run has lower case, upper case and digits."""
     return run.lower() != run != run.upper() and any(map(str.isdigit, run))
 
 
 def checksum(digits: bytes) -> str:
-    """Return the last characters of an opaque token, by those after its prefix."""
-    # CRC-32 in base62, the most significant digit first; 62**6 > 2**32, so that all of it fits.
+    """Return the last characters of an opaque token, computed from the characters after its prefix."""
+    # CRC-32 in base62, the most significant digit first; 62**6 > 2**32, so every value fits.
     rest, sixth = divmod(crc32(digits), 62)
     rest, fifth = divmod(rest, 62)
     rest, fourth = divmod(rest, 62)

@@ -1,12 +1,13 @@
-"""What hides a string in a text, and how it is taken off: one list for all that is searched.
+"""Encodings that hide a string in a text, and their removal; all searches share this list.
 
-- escapes: percent-encoding (RFC 3986, section 2.1), also of itself; backslashes as JSON and programs have them
-  (RFC 8259, section 7); character references of HTML; quoted-printable (RFC 2045, section 6.7)
-- breaks: line breaks with whatever a quotation, a list, a comment or a shell puts around them, blanks, NULs of UTF-16
-  and UTF-32, zero-width characters: everything that no token has
-- base64 and base64url (RFC 4648), wherever a group of four begins, up to `DEPTH` times
+- escapes: percent-encoding (RFC 3986, section 2.1), also of itself; backslashes of JSON and programs (RFC 8259,
+section
+  7); character references of HTML; quoted-printable (RFC 2045, section 6.7)
+- breaks: line breaks with the characters that a quotation, a list, a comment or a shell puts around them, blanks, NULs
+  of UTF-16 and UTF-32, zero-width characters: all characters that no token has
+- base64 and base64url (RFC 4648), at any alignment of its groups of four, up to `DEPTH` times
 
-Escapes and breaks are taken off before each base64, and after the last one.
+Escapes and breaks are removed before each base64, and after the last one.
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ _ESCAPE = re.compile(
 )
 _ESCAPING = (b"%", b"\\", b"&", b"=")
 _MOST_ESCAPED = 3
-"""So often something may be escaped that was escaped already."""
+"""The maximum number of nested escapes."""
 _DECIMAL = 5
 _NAMED = 6
-# Marks that are digits of base64 or characters of tokens as well, where they begin a line or end one. A run of line
-# breaks or of blanks is tried once, from its first character, and is kept whole: else it takes quadratic time.
+# Marks at the start or the end of a line that are also digits of base64 or characters of tokens. A run of line breaks
+# or of blanks is tried once, from its first character, and is kept whole: otherwise it takes quadratic time.
 _BREAKS = rb"[\r\n](?<![\r\n][\r\n])[\r\n]*+"
 _MARKS = (
     rb"[ \t>|]*+(?:(?:(?:[-+*/#;%!:.>|]{1,3}|[0-9]{1,6}[:.|]?)[ \t]++)++(?:[A-Za-z]{1,2}(?=[\"']))?"
@@ -66,7 +67,7 @@ _LINE = re.compile(
     rb"(?:[\"'\\= \t|+](?<![\"'\\= \t|+][\"'\\= \t|+])[\"'\\= \t|+]*+)?[\r\n]++(?:%b|[ \t>|]*+)[\"']?"
     % _MARKS
 )
-"""A line break within an escape, with all that stands before and behind it."""
+"""A line break within an escape, with the marks before and after it."""
 _PLAIN = frozenset(b"\t\n\r") | frozenset(range(32, 127))
 _IS_PLAIN = bytes(ord("p") if each in _PLAIN else 0 for each in range(256))
 _PLAIN_RUN = b"p" * 24
@@ -74,23 +75,23 @@ _PLAIN_RUN = b"p" * 24
 
 
 class EncodingLayer(NamedTuple):
-    """A text from which something was taken off."""
+    """A text with some encoding removed."""
 
     text: bytes
     first: int
     last: int
-    """Where in it those strings begin that are looked for."""
+    """With `first`: the range of positions at which the searched strings begin."""
     back: Callable[[int], int]
-    """Returns where in the text that it was made of something begins."""
+    """Returns the position in the original text for a position in this one."""
 
 
 def same(place: int) -> int:
-    """Return a place as it is."""
+    """Return a position unchanged."""
     return place
 
 
 def peeled(text: bytes, first: int, last: int) -> Iterator[EncodingLayer]:
-    """Yield a text as it is, and without escapes, and without what begins its lines."""
+    """Yield a text unchanged, without escapes, and without the marks at the start of its lines."""
     whole = EncodingLayer(text, first, last, same)
     yield whole
     layers = [whole]
@@ -99,7 +100,7 @@ def peeled(text: bytes, first: int, last: int) -> Iterator[EncodingLayer]:
         layers.append(plain)
         yield plain
         if _LINE.search(text):
-            # Lines may be broken within an escape.
+            # An escape may be broken over two lines.
             layers.append(unescaped(_replaced(whole, _LINE, lambda _: b"")))
             yield layers[-1]
     for layer in layers:
@@ -108,7 +109,7 @@ def peeled(text: bytes, first: int, last: int) -> Iterator[EncodingLayer]:
 
 
 def unescaped(layer: EncodingLayer) -> EncodingLayer:
-    """Return a layer without escapes; the same one if there are none."""
+    """Return a layer without escapes; the same layer if there are none."""
     for _ in range(_MOST_ESCAPED):
         if not any(mark in layer.text for mark in _ESCAPING) or _ESCAPE.search(layer.text) is None:
             break
@@ -117,12 +118,12 @@ def unescaped(layer: EncodingLayer) -> EncodingLayer:
 
 
 def joined(layer: EncodingLayer) -> EncodingLayer:
-    """Return a layer without all that no token has."""
+    """Return a layer without the characters that no token has."""
     return _without(layer, _NO_TOKEN)
 
 
 def decoded(layer: EncodingLayer) -> Iterator[EncodingLayer]:
-    """Yield what base64 in a layer spells; a group of four may begin at any of the first four digits, or be cut."""
+    """Yield the decoded base64 of a layer, once for each of the four alignments; the first group may be cut."""
     layer = _without(layer, _NO_BASE64)
     digits = layer.text.translate(TO_STANDARD)
     for lost in range(_GROUP):
@@ -133,19 +134,19 @@ def decoded(layer: EncodingLayer) -> Iterator[EncodingLayer]:
 
 
 def _before_base64(layer: EncodingLayer, lost: int, place: int) -> int:
-    """Return where a place of decoded text stands in what the layer was made from."""
+    """Return the original position of a position in decoded text."""
     return layer.back(max(0, place * 4 // 3 - lost))
 
 
 def from_base64(digits: bytes) -> bytes:
-    """Return what digits of standard base64 without padding spell; of an incomplete group what there is."""
-    # One character alone holds no byte.
+    """Return the bytes of standard base64 digits without padding; an incomplete group gives the bytes that it has."""
+    # A single character contains no whole byte.
     whole = digits[:-1] if len(digits) % _GROUP == 1 else digits
     return a2b_base64(whole + b"=" * (-len(whole) % _GROUP))
 
 
 def is_text(raw: bytes) -> bool:
-    """Tell whether there is text in what was decoded: of what is no base64 hardly anything is."""
+    """Return whether decoded bytes contain text; bytes that were not base64 almost never do."""
     return _PLAIN_RUN in raw.translate(_IS_PLAIN, b"\0")
 
 
@@ -160,7 +161,7 @@ def _meant(found: re.Match[bytes]) -> bytes:
 
 
 def _without(layer: EncodingLayer, unwanted: bytes) -> EncodingLayer:
-    """Return a layer without some characters."""
+    """Return a layer without the unwanted characters."""
     text = layer.text
     sums: list[int] = []
 
@@ -168,7 +169,7 @@ def _without(layer: EncodingLayer, unwanted: bytes) -> EncodingLayer:
         return len(text[:place].translate(None, unwanted))
 
     def back(place: int) -> int:
-        # This is asked about what was found only: block by block, and then by halves.
+        # Computed on demand, for found strings only: first by blocks, then by bisection.
         if not sums:
             blocks = (text[at : at + _BLOCK] for at in range(0, len(text), _BLOCK))
             sums.extend(accumulate((len(block.translate(None, unwanted)) for block in blocks), initial=0))
@@ -188,7 +189,7 @@ def _without(layer: EncodingLayer, unwanted: bytes) -> EncodingLayer:
 def _replaced(
     layer: EncodingLayer, wanted: re.Pattern[bytes], meaning: Callable[[re.Match[bytes]], bytes]
 ) -> EncodingLayer:
-    """Return a layer in which something else stands in the place of each match."""
+    """Return a layer in which each match is replaced by its meaning."""
     text, pieces = layer.text, []
     ins, outs = [0], [0]
     end = length = 0
@@ -204,7 +205,7 @@ def _replaced(
 
     def back(place: int) -> int:
         piece = bisect_right(outs, place) - 1
-        # What stands in the place of something begins where that did; each second piece does.
+        # Every second piece is a replacement, which begins at the position of the replaced text.
         return layer.back(ins[piece] + (0 if piece % 2 else place - outs[piece]))
 
     def forward(place: int) -> int:

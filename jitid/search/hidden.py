@@ -1,7 +1,7 @@
-"""Strings of ours in a text of any size, those that stand there plainly and those that something hides (`encodings`).
+"""Search for jitid strings in a text of any size, plain or hidden by an encoding (`encodings`).
 
-Where a string may be hidden is told by what C code finds at the speed of memory: prefixes that are broken, letters that
-are rare in text and in no base64, and escapes in a row. There the layers are taken off.
+C code finds the places where a string may be hidden, at the speed of memory: broken prefixes, letters that are rare in
+text but frequent in base64, and escapes in a row. Only there the layers are removed.
 """
 
 from __future__ import annotations
@@ -41,28 +41,28 @@ from jitid.search.strings import (
 )
 
 LONGEST = 8 * MAX_TOKEN
-"""How long the longest token may be, in bytes, with all that hides it."""
+"""The maximum length of a token, in bytes, with all encodings that hide it."""
 AFTER = LONGEST
-"""How much a window shows after the last string that it is to find."""
+"""Bytes of text after the start of the last string of a window."""
 BEFORE = 8 * HEADER_ROOM
-"""How much it shows before the first one: room for the header of a signed token."""
+"""Bytes of text before the first string of a window: room for the header of a signed token."""
 
 DEEP = f"text in more than {DEPTH} layers of base64"
 COSTLY = "text that takes too many steps to decode"
 
 _WHERE = dict[tuple[str, bytes | str], dict[int, int]]
-"""Strings by their sort and what is kept of them: where each begins, and where it ends."""
+"""By kind and kept form of a string: the start and the end of each occurrence."""
 
-# Digits of base64, over several lines with what may stand before and behind each of them.
+# Digits of base64 over several lines, with the characters that may precede and follow each line break.
 _BREAK = (
     rb"(?:\0+|%[0-9A-Fa-f]{2}|\\+u00[0-9A-Fa-f]{2}|\\+[nrt/]+|\\+(?=[\r\n])|\xe2\x80\x8b|&#?\w{2,6};"
     rb"|<br[ \t]{0,4}/?>"
     rb"|[\"'\\= \t|+,]{0,16}[\r\n][\r\n\t >|#*;:/\"'!+\-.0-9]{0,40}(?:[A-Za-z]{1,2}[\"'])?)"
 )
 _RUN = re.compile(rb"(?>(?>[\w+/-]+)(?>%b{0,3}))+" % _BREAK)
-# A token has no character of which base64 makes a sign: it is letters and decimal digits throughout.
-# No break begins with one of those. A break may end with digits, which the single break gives back to the next line;
-# several breaks give back nothing, as the number of ways to divide them would grow with their product.
+# The base64 of a token has no sign such as `+` or `/`, only letters and decimal digits. No break begins
+# with one of those. A break may end with digits, which the single break gives back to the next line; several breaks
+# give back nothing, as the number of ways to divide them would grow with their product.
 _BEGUN = re.compile(
     rb"[0-9A-Za-z]{14}|[0-9A-Za-z]++(?:%b|(?>%b{2,3}))[0-9A-Za-z]{5}|(?:[0-9A-Za-z]\0){8}" % (_BREAK, _BREAK)
 )
@@ -76,14 +76,14 @@ _CAPITALS = 12
 
 
 class _Escape(NamedTuple):
-    """A way to escape a byte."""
+    """One kind of escape for a byte."""
 
     mark: bytes
     following: bytes
-    """Whether a byte may stand behind the mark."""
+    """A table of the bytes that may follow the mark."""
     one: re.Pattern[bytes]
     two: re.Pattern[bytes]
-    """An escape with the mark of the next one behind it."""
+    """An escape that is followed by the mark of the next one."""
 
 
 def _escape(mark: bytes, following: bytes, one: bytes) -> _Escape:
@@ -99,13 +99,13 @@ _ESCAPES = (
     _escape(b"=", b"234567", rb"=[2-7][0-9A-F]"),
     _escape(_REFERENCE, b"#a", rb"&(?:amp;)*+#(?:[xX]0*+[0-9A-Fa-f]{2}|0*+[0-9]{2,3});"),
 )
-"""In what is escaped throughout every third to sixth byte is one of these marks: a sample shows some of them."""
+"""In fully escaped text, every third to sixth byte is one of these marks, so a sample shows some of them."""
 _NEAR = 256
-"""Of a token that is escaped throughout, this number of bytes before or after each of its marks is a part."""
+"""In a fully escaped token, at least this number of bytes before or after each mark belongs to the token."""
 _DENSE = 8
-"""The minimum number of escapes there that have another one behind them."""
+"""The minimum number of escapes in that distance that are followed by another escape."""
 _DECIDED = _NEAR // 2
-"""Where there are fewer around a mark, there are no more around those that follow it so closely."""
+"""After a mark with fewer escapes around it, marks within this distance are skipped: they have no more around them."""
 _LAST = "AQgw"
 """The digits of base64url with which 64 bytes can end: four of their bits are zero (RFC 4648, section 3.5)."""
 _ID = re.compile(rb"j(?:id|ti)_[0-9a-v]{26}")
@@ -114,38 +114,38 @@ _BROKEN_ID = re.compile(rb"j(?:id|ti)_(?:[\s>|]*[0-9a-v]){26}(?![0-9A-Za-z])")
 _OPAQUE_SPAN = re.compile(rb"(?:[^0-9A-Za-z]{0,80}[0-9A-Za-z]){1,90}")
 _TAIL = re.compile(rb"\.(?:[^0-9A-Za-z_-]{0,80}[0-9A-Za-z_-]){1,110}")
 _CONTEXT = 512
-"""How much before such a letter is looked at, where the word may begin."""
+"""Bytes before such a letter that are searched, since the word may begin there."""
 _MORE = 256
-"""How much behind it, where the last line may be short."""
+"""Bytes after it that are searched, since the last line may be short."""
 _AHEAD = 1_024
-"""How far behind the beginning of what is hidden the first sign of it stands."""
+"""The maximum distance from the start of a hidden string to its first sign."""
 _MOST = 1 << 26
 """The maximum number of bytes that are decoded for one window, over all layers."""
 _WORD = re.compile(rb"[\w+/-]{24}")
 
 
 class _Cluster(NamedTuple):
-    """A part of a window in which something may be hidden."""
+    """A part of a window that may hide a string."""
 
     start: int
     end: int
 
 
 class HiddenSearch:
-    """Finds strings of some sorts, plain or hidden, and says what it could not search."""
+    """A search for strings of some kinds, plain or hidden; it also reports the parts that it could not search."""
 
     def __init__(
         self, sorts: frozenset[str], looks: SecretSearch | None = None, *, closely: bool = False
     ) -> None:
-        """Args are as of `Strings`; `closely` takes the layers off everywhere, which a short text is worth."""
+        """Args are those of `Strings`; `closely` removes layers everywhere, which only a short text justifies."""
         self._plain = Strings(sorts, looks)
         self._inner = Strings(sorts, looks, glued=True)
         self._closely = closely
         self._left = 0
-        """How many bytes may still be looked at."""
+        """The number of bytes that may still be decoded."""
         self._here = 0
         self.missed: list[tuple[str, int]] = []
-        """What could not be searched, and where in the window; for the caller to take."""
+        """Reasons and positions of the parts that could not be searched; the caller removes them."""
 
     def found(
         self,
@@ -157,10 +157,10 @@ class HiddenSearch:
         end: int | None = None,
         borders: Sequence[int] = (),
     ) -> list[FoundString]:
-        """Return what begins in `window[first:last]`, in the order of the text; what is mistyped `finds` counts.
+        """Return the strings that begin in `window[first:last]`, in text order; `finds` counts mistyped ones.
 
-        The window shows `BEFORE` bytes before `first` and `AFTER` bytes after `last`, unless the text begins or ends
-        there; at `end` it does. At each of `borders` another text begins.
+        The window has `BEFORE` bytes before `first` and `AFTER` bytes after `last`, unless the text begins or ends
+        there. The text ends at `end`, and another text begins at each of `borders`.
         """
         end = len(window) if end is None else end
         signs = Signs(max(0, first - BEFORE), min(last + _AHEAD, end))
@@ -189,7 +189,7 @@ class HiddenSearch:
         signs: Signs,
         plain: Sequence[FoundString],
     ) -> list[_Cluster]:
-        """Return where something may be hidden, in the order of the text; they do not overlap."""
+        """Return the parts that may hide a string, in the order of the text; they do not overlap."""
         if self._closely:
             return [_Cluster(0, end)]
         parts: list[tuple[int, int, int]] = []
@@ -210,7 +210,7 @@ class HiddenSearch:
         return clusters
 
     def _peel(self, text: bytes, first: int, last: int, depth: int, ids: str | None) -> _WHERE:
-        """Return what begins in `text[first:last]` and is seen when layers are taken off; `ids` is the sort of ids."""
+        """Return the strings in `text[first:last]` that the removal of layers shows; `ids` is the kind of ids."""
         found: _WHERE = {}
         for layer in peeled(text, first, last):
             for one in (layer, joined(layer)):
@@ -223,7 +223,7 @@ class HiddenSearch:
         return found
 
     def _open(self, found: _WHERE, inner: EncodingLayer, depth: int) -> None:
-        """Add what base64 has hidden, plainly or by further layers."""
+        """Add the strings in decoded base64, plain or under further layers."""
         text, first, last = inner.text, inner.first, inner.last
         signs = Signs(max(0, first - BEFORE), len(text))
         plain = self._inner.found(text, first, last, Finds(), signs)
@@ -236,10 +236,10 @@ class HiddenSearch:
             and _ID.search(text, 0, named[0].at) is None
             and not text.endswith(_BEGINNING, 0, named[0].at)
         ):
-            # The payload of a signed token that lacks its beginning: the first id in it tells whose it was.
+            # The payload of a signed token without its beginning: the first id in it is the jti of the token.
             _note(found, "cut", named[0], inner)
         if not depth:
-            # What is ours by its form was found; of other words of base64 it is not known what they spell.
+            # Strings with a jitid form were found; other words of base64 at this depth stay undecoded.
             if any(_is_worth(text[at:stop]) for at, stop in _runs(text, signs, len(text), plain)):
                 self.missed.append((DEEP, self._here))
             clusters = [] if not self._closely else [_Cluster(0, len(text))]
@@ -264,7 +264,7 @@ class HiddenSearch:
                 _note(found, sort, one, layer)
 
     def _pays(self, layer: EncodingLayer) -> bool:
-        """Count what is looked at; return False, and say so, if that is too much."""
+        """Count the bytes of a layer; return False, and record the reason once, if the limit is exceeded."""
         if self._left >= 0:
             self._left -= len(layer.text)
             if self._left < 0:
@@ -273,8 +273,8 @@ class HiddenSearch:
 
 
 def _note(found: _WHERE, sort: str, one: FoundString, layer: EncodingLayer) -> None:
-    """Note what was found in a layer, by where it stands in the text that this was made of."""
-    # Of what is not kept as it is, the end does not matter.
+    """Record a string of a layer at its position in the original text."""
+    # The end matters only for a string that is kept unchanged.
     end = one.at + (len(one.key) if one.sort == "signed" else 1)
     found.setdefault((sort, one.key), {})[layer.back(one.at)] = layer.back(end - 1) + 1
 
@@ -287,8 +287,8 @@ def _merge(found: _WHERE, more: _WHERE, offset: int) -> None:
 def _together(
     window: bytes | bytearray, plain: Sequence[FoundString], hidden: _WHERE, finds: Finds
 ) -> list[FoundString]:
-    """Return what is plain and what is hidden without what is the same; in the order of the text."""
-    # What stands there as it is, is seen without any layer too.
+    """Return the plain and the hidden strings without duplicates, in the order of the text."""
+    # A search through the layers finds the plain strings again.
     seen = {(one.sort, one.key, one.at) for one in plain}
     ids = {one.key for one in plain if one.sort == "ids"}
     more = sorted(
@@ -304,7 +304,7 @@ def _together(
     kept: list[FoundString] = []
     jtis = [jti_of_token(token) for *_, token in whole]
     for one in plain:
-        # A token that is broken counts whole, and no part of it besides.
+        # A broken token counts as a whole, so its parts do not count as well.
         if one.sort == "cut" and one.key in jtis:
             jtis.remove(str(one.key))
         else:
@@ -330,23 +330,23 @@ def _together(
 
 
 def _rivals(one: tuple[int, int, str], tokens: Sequence[tuple[int, int, str]]) -> Iterator[str]:
-    """Yield other tokens at the same place: where it is not certain what of a line belongs to it."""
+    """Yield other readings of overlapping tokens: it may be uncertain which part of a line belongs to a token."""
     return (token for begin, stop, token in tokens if begin < one[1] and one[0] < stop and token != one[2])
 
 
 def _soundness(token: str) -> tuple[bool, bool]:
-    """Return what shows that a reading of a signed token is the right one: its payload and its signature end there."""
+    """Return the evidence that a reading of a signed token is right: its payload and its signature end correctly."""
     return _is_sound(token), token[-1] in _LAST
 
 
 def _is_sound(token: str, part: int = 1) -> bool:
-    """Tell whether a part of a token, its payload, is whole: what does not belong to it makes it end elsewhere."""
+    """Return whether a part of a token, by default its payload, is complete; a foreign character changes its end."""
     text = token.split(".")[part].encode("ascii")
     return from_base64(text.translate(TO_STANDARD)).endswith(b"}")
 
 
 def _within(part: tuple[int, int, int], borders: Sequence[int], end: int) -> tuple[int, int]:
-    """Return from where to where a part goes that was found at a place, without what is another text."""
+    """Return the start and the end of a part, limited to the text in which it was found."""
     at, start, stop = part
     number = bisect_right(borders, at)
     start = max(start, borders[number - 1] if number else 0)
@@ -356,14 +356,14 @@ def _within(part: tuple[int, int, int], borders: Sequence[int], end: int) -> tup
 def _broken_tokens(
     window: bytes | bytearray, places: Sequence[int], end: int
 ) -> Iterator[tuple[int, int, int]]:
-    """Yield where signed tokens begin and end that are broken."""
+    """Yield the position, the start and the end of broken signed tokens."""
     for at in places:
         start = max(0, at - 2 * HEADER_ROOM)
         dot = window.find(b".", at, min(end, at + LONGEST))
         if dot < 0:
             continue
         if not window.startswith(MARK, at):
-            # It may be the header, and the payload is yet to come.
+            # The position may be that of the header, with the payload after the dot.
             dot = max(dot, window.find(b".", dot + 1, min(end, at + LONGEST)))
         tail = _TAIL.match(window, dot, end)
         if tail:
@@ -371,7 +371,7 @@ def _broken_tokens(
 
 
 def _marks(window: bytes | bytearray, signs: Signs, end: int, escape: _Escape) -> Iterator[int]:
-    """Yield places of an escape's mark, at least one of each token that is escaped throughout."""
+    """Yield positions of an escape's mark, at least one for each fully escaped token."""
     start, stop, mark, following = signs.start, min(signs.end, end - 1, len(window) - 1), *escape[:2]
     if mark != _REFERENCE:
         find = signs.sample.find
@@ -380,7 +380,7 @@ def _marks(window: bytes | bytearray, signs: Signs, end: int, escape: _Escape) -
             if following[window[at + 1]]:
                 yield at
             number = find(mark, number + 1)
-    # They are of different lengths, and a sample may show none of them.
+    # References have different lengths, so a sample may miss all of them.
     elif is_rare(signs.sample, mark):
         yield from likely(window, start, stop, mark, following)
     else:
@@ -388,7 +388,7 @@ def _marks(window: bytes | bytearray, signs: Signs, end: int, escape: _Escape) -
 
 
 def _escaped(window: bytes | bytearray, signs: Signs, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yield where the text is escaped throughout; how its lines are broken does not matter."""
+    """Yield the parts of the text that are fully escaped, with any line breaks."""
     for escape in _ESCAPES:
         one, count = escape.one.match, partial(_count, escape.two, window)
         reached = signs.start
@@ -412,7 +412,7 @@ def _count(two: re.Pattern[bytes], window: bytes | bytearray, start: int, stop: 
 def _runs(
     window: bytes | bytearray, signs: Signs, end: int, plain: Sequence[FoundString]
 ) -> list[tuple[int, int]]:
-    """Return where there are so many digits of base64 together that a token of ours may be in them."""
+    """Return the runs of base64 digits that are long enough for a jitid token."""
     start, stop = signs.start, min(signs.end, end - 1, len(window) - 1)
     places = [*signs.likely]
     common: list[tuple[bytes, bytes]] = []
@@ -426,10 +426,10 @@ def _runs(
             common.append((letter, following))
     if not places and not common:
         return []
-    # What stands there as a signed token was found as such.
+    # Signed tokens were found already.
     taken = sorted((one.at, one.at + len(one.key)) for one in plain if one.sort in ("signed", "foreign"))
     runs: list[tuple[int, int]] = []
-    # Most are none, as their beginning tells.
+    # Most positions are excluded by the first characters.
     begun = _BEGUN.match
     places = sorted([at for at in places if begun(window, at, end)])
     for begin, until in _gaps(start, stop, taken) if places else ():
@@ -445,7 +445,7 @@ def _runs(
 
 
 def _gaps(start: int, stop: int, known: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield what is between known parts."""
+    """Yield the gaps between known parts."""
     for begin, end in known:
         if start < min(begin, stop):
             yield start, min(begin, stop)
@@ -457,7 +457,7 @@ def _gaps(start: int, stop: int, known: Sequence[tuple[int, int]]) -> Iterator[t
 def _runs_by(
     window: bytes | bytearray, at: int, stop: int, letter: bytes, following: bytes, end: int
 ) -> Iterator[tuple[int, int]]:
-    """Yield runs by a letter that is common."""
+    """Yield the runs found by a frequent letter."""
     find = window.find
     at = find(letter, at, stop)
     while at >= 0:
@@ -468,7 +468,7 @@ def _runs_by(
 
 
 def _run(window: bytes | bytearray, at: int, end: int) -> int:
-    """Return where the digits of base64 end that begin there; the same place if there are too few."""
+    """Return the end of the run of base64 digits that begins at `at`; `at` itself if the run is too short."""
     head = _RUN.match(window, at, min(end, at + _HEAD))
     if head is None or head.end() - at < _SHORTEST:
         return at
@@ -480,5 +480,5 @@ def _run(window: bytes | bytearray, at: int, end: int) -> int:
 
 
 def _is_worth(run: bytes) -> bool:
-    """Tell whether text is what a run of digits spells, one way or the other."""
+    """Return whether a run of digits decodes to text in any way."""
     return any(is_text(one.text) for layer in peeled(run, 0, len(run)) for one in decoded(layer))

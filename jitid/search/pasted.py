@@ -1,4 +1,4 @@
-"""Strings of ours in a short text that somebody pasted: wrapped, quoted, encoded, or without its beginning."""
+"""Search for jitid strings in a short pasted text: wrapped, quoted, encoded, or without the beginning."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from jitid.search.hidden import HiddenSearch
 from jitid.search.strings import ALL, add
 
 LONGEST = 1 << 16
-"""The longest text that is searched so closely, in bytes."""
+"""The longest text that is searched this thoroughly, in bytes."""
 
 SHORTEST = 12
-"""The minimum number of characters of a secret: shorter words are many, and none of them is one."""
+"""The minimum number of characters of a secret: shorter words are frequent and never secrets."""
 
 _DIGITS = re.compile(rb"[0-9A-Za-z_+/-]{24,}")
 _BREAK = re.compile(rb"[\r\n]+[\t >|]*")
@@ -26,8 +26,8 @@ _SSH_CERTIFICATE = re.compile(
     rb"(?<![\w.@-])([\w.@-]{1,40}-cert-v01@openssh\.com)[ \t]+([0-9A-Za-z+/]{64,}={0,2})"
 )
 _DER = b"0\x82"
-"""How a certificate begins that is not written as text."""
-# The words of a text, without the marks of quotations, lists and brackets around them.
+"""The beginning of a certificate in binary form."""
+# The words of a text, without surrounding quotation marks, list marks and brackets.
 _SECRET = re.compile(rb"[^\s\"'`<>,;|(){}\[\]]{12,4096}")
 _PEM = re.compile(
     rb"-----BEGIN [A-Z0-9 ]{1,40}-----\r?\n(?:[^-]|-(?!----)){1,16384}+-----END [A-Z0-9 ]{1,40}-----"
@@ -36,10 +36,10 @@ _MOST_SECRETS = 5_000
 
 
 def search_pasted(text: bytes, missed: Counter[str] | None = None) -> Finds:
-    """Return each string of ours in a text, also one that was changed on its way, and the words that may be secrets.
+    """Return each jitid string in a text, even if it was changed in transit, and the words that may be secrets.
 
-    All that `layers` tells of is taken off everywhere; keys in DER, and as a keyring has them, are found too. What
-    could not be searched is counted in `missed`.
+    All layers of `encodings` are removed everywhere; keys in DER and in the form of a keyring are found too. `missed`
+    counts the parts that could not be searched.
     """
     named, whole = Finds(), text
     text = _SSH_CERTIFICATE.sub(lambda found: _named(found, named), text)
@@ -64,12 +64,12 @@ def search_pasted(text: bytes, missed: Counter[str] | None = None) -> Finds:
 
 
 def _secrets(text: bytes, ids: AbstractSet[bytes]) -> dict[bytes, int]:
-    """Return the fingerprints of all that may be a secret: each word, what follows `=` or `:` in it, each PEM block.
+    """Return the fingerprints of possible secrets: each word, the text after `=` or `:` in it, and each PEM block.
 
-    What is an id is none.
+    Ids do not count as secrets.
     """
     found: dict[bytes, int] = {}
-    # As JSON and a shell's variable have line breaks.
+    # JSON and shell variables write line breaks in this form.
     plain = text.replace(b"\\n", b"\n").replace(b"\r\n", b"\n")
     for block in _PEM.findall(plain):
         for spelling in (block, block + b"\n"):
@@ -87,7 +87,7 @@ def _secrets(text: bytes, ids: AbstractSet[bytes]) -> dict[bytes, int]:
 
 
 def _named(found: re.Match[bytes], finds: Finds) -> bytes:
-    """Note the fingerprint of an SSH certificate, and leave it out: ids of ours stand in it, and no part of a token."""
+    """Record the fingerprint of an SSH certificate, and remove its text, which has jitid ids but no part of a token."""
     try:
         blob = openssh.parse_certificate(b" ".join(found.groups()).decode("ascii")).blob
     except ValueError:
@@ -98,7 +98,7 @@ def _named(found: re.Match[bytes], finds: Finds) -> bytes:
 
 
 def _printed(found: re.Match[bytes], finds: Finds) -> bytes:
-    """Note the fingerprint of a certificate, and leave it out: names of ours stand in it, and no part of a token."""
+    """Record the fingerprint of a certificate, and remove its text, which has jitid names but no part of a token."""
     raw = print_of(found[1])
     if not raw:
         return found[0]
@@ -107,7 +107,7 @@ def _printed(found: re.Match[bytes], finds: Finds) -> bytes:
 
 
 def _add_bare(finds: Finds, raw: bytes) -> None:
-    """Add the private key that these bytes are: in DER, or as a keyring has it."""
+    """Add the private key in some bytes: in DER, or in the form of a keyring."""
     if len(raw) == SEED:
         for public in of_seed(raw):
             finds.keys.setdefault(public, 1)

@@ -1,7 +1,7 @@
-"""How adopted secrets look: where in a text one of them may stand, and whether it does, by its fingerprint.
+"""Search for adopted secrets in a text: candidates by prefix and length, confirmed by fingerprint.
 
-Nothing tells a secret of somebody else from other words but its beginning, where that is known, and its length. What
-looks like one is hashed, and is one if the ledger has adopted something with that fingerprint.
+Only a known prefix and the length distinguish a foreign secret from other words. Each candidate is hashed; it is a
+secret if the ledger has adopted one with that fingerprint.
 """
 
 from __future__ import annotations
@@ -14,44 +14,44 @@ from typing import NamedTuple
 from jitid.search.find import AFTER, BEFORE, each
 
 PRINT = 8
-"""So many bytes of a fingerprint are compared here; the ledger compares all of it."""
+"""The number of bytes of a fingerprint that are compared here; the ledger compares all of it."""
 LONGEST = AFTER
-"""The longest secret that is looked for, in bytes: a window shows no more of a text behind what begins in it."""
+"""The longest secret in a search, in bytes: a window has no more text after the start of a string."""
 
-# Printable ASCII without the marks of quotations, lists and brackets.
+# Printable ASCII without quotation marks, list marks and brackets.
 _WORD = rb"!#$%&*+\-./0-9:=?@A-Z\\^_a-z~"
-# A secret begins and ends with its word, or at one of these: KEY=secret, user:secret@host, ?token=secret&page=2.
-# Also at a line break, as JSON has it.
+# A secret begins and ends with its word, or at one of these: KEY=secret, user:secret@host, ?token=secret&page=2. A
+# line break in the form of JSON counts as well.
 _EDGES = re.compile(rb"[:=@&?/#]|\\[nrt]")
 _ENDS = frozenset(b":=@&?/#.!\\")
 
 
 class SecretShape(NamedTuple):
-    """How secrets look."""
+    """A form of adopted secrets."""
 
     prefix: str | None
-    """How they begin; None where that is not known."""
+    """Their common prefix; None if unknown."""
     length: int
-    """In bytes."""
+    """Their length in bytes."""
 
 
 class Shapes(NamedTuple):
-    """How all adopted secrets look, and the fingerprints of them."""
+    """The forms of all adopted secrets, and their fingerprints."""
 
     shapes: tuple[SecretShape, ...]
     prints: bytes
-    """The first `PRINT` bytes of each fingerprint, one after the other."""
+    """The first `PRINT` bytes of each fingerprint, concatenated."""
     others: bool = False
-    """Whether targets have live secrets of which it is not known how they look."""
+    """Whether targets have live secrets of unknown form."""
 
 
 class SecretSearch:
-    """Finds adopted secrets in a window of text."""
+    """A search for adopted secrets in a window of text."""
 
     def __init__(self, shapes: Iterable[SecretShape], prints: bytes) -> None:
         self._prints = frozenset(prints[at : at + PRINT] for at in range(0, len(prints), PRINT))
         self._lengths: dict[bytes, list[int]] = {}
-        """The lengths of those with a prefix, by that."""
+        """The lengths of secrets with a prefix, by prefix."""
         words: set[int] = set()
         for prefix, length in shapes:
             if not 0 < length <= LONGEST:
@@ -65,9 +65,9 @@ class SecretSearch:
         self._before = re.compile(rb"[%b]*\Z" % _WORD)
 
     def search(self, window: bytes | bytearray, first: int, last: int) -> Iterator[tuple[int, bytes]]:
-        """Yield where in `window[first:last]` adopted secrets begin, with their fingerprints.
+        """Yield the position and the fingerprint of each adopted secret that begins in `window[first:last]`.
 
-        The window shows as much around that as `find.search` wants.
+        The window must have as much text around that range as `Strings.found` requires.
         """
         for prefix, lengths in self._lengths.items():
             for at in each(prefix, window, first, last):
@@ -96,7 +96,7 @@ class SecretSearch:
                         yield start + at, print_
 
     def _candidates(self, text: bytes) -> Iterator[tuple[int, int]]:
-        """Yield where in a word secrets may begin, and how long they may be."""
+        """Yield the positions in a word at which secrets may begin, each with a possible length."""
         size = len(text)
         for at in (0, *(edge.end() for edge in _EDGES.finditer(text))):
             for length in self._words:

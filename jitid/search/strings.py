@@ -1,7 +1,7 @@
-"""Which strings of ours stand as they are in a window of text, of the sorts that are looked for.
+"""Search for unencoded jitid strings of selected kinds in a window of text.
 
-A text is searched window by window. Most of its bytes are not looked at by Python at all: each sort of string has
-something that C code finds at the speed of memory.
+A text is searched window by window. Python code never sees most of its bytes: for each kind of string, C code finds a
+characteristic part at the speed of memory.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from jitid.search.secret_shapes import SecretSearch
 JWT = frozenset({"signed", "foreign", "cut"})
 PEM = frozenset({"prints", "keys", "locked"})
 DIGESTS = "digests"
-"""A sort to look for: words of 64 hexadecimal digits, which are found as `prints`."""
+"""A kind of search: words of 64 hexadecimal digits, which are reported as `prints`."""
 ALL = frozenset({"opaque", "ids", DIGESTS}) | JWT | PEM
-"""What can be told by its form."""
+"""The kinds that are recognizable by their form."""
 
 _PREFIX = OPAQUE_PREFIX.encode("ascii")
 _ID_PREFIXES = (b"jti_", b"jid_")
@@ -38,10 +38,10 @@ _OPAQUE = re.compile(rb"jitid_[0-9A-Za-z]{16,38}")
 _ID = re.compile(rb"j(?:id|ti)_[0-9a-v]{26}(?![0-9A-Za-z])")
 _BASE62 = re.compile(rb"[0-9A-Za-z]*")
 _WHOLE = 44
-"""How many characters an opaque token has."""
+"""The number of characters of an opaque token."""
 
-# Between the characters of a token that was broken: anything but letters and digits. In a diff or a list, a hyphen.
-# What follows is one of those, so that no shorter run would do.
+# Characters that may separate those of a broken token: anything but letters, digits, `_` and `.`; in a diff or a list,
+# also a hyphen. The match is possessive: a letter or `_` follows, so a shorter match would fail as well.
 _BETWEEN = rb"[^0-9A-Za-z_.]{0,80}+"
 _UNDERSCORE = rb"(?:_|(?:u00|x)?5[Ff]|95|lowbar)"
 _BROKEN_PREFIX = re.compile(
@@ -66,8 +66,8 @@ _AFTER_CAPITAL = bytes(0 if each in _WORD and each not in _MARK_LETTERS else 1 f
 _HEX_DIGITS = b"0123456789abcdefABCDEF"
 _HEX_RUN = re.compile(rb"[0-9a-fA-F]*")
 _PRINT_LENGTH = 64
-# Of 64 digits in a row, every seventh byte of the text shows at least nine in a row. An even step would fall in
-# with the columns of logs, and meet far more that is none.
+# Of 64 digits in a row, every seventh byte of the text shows at least nine in a row. An even step would coincide with
+# the columns of logs, and produce many more false candidates.
 _STEP = 7
 _IS_HEX = bytes(ord("h") if each in _HEX_DIGITS else 0 for each in range(256))
 _IN_A_ROW = b"h" * (_PRINT_LENGTH // _STEP)
@@ -76,16 +76,20 @@ _UTF_16_SEEN = 64
 
 
 EACH = 31
-"""Each so many bytes of a window are a sample of it; prime, so that of what comes every few bytes there is some, and
-no divisor of the usual lengths of lines, in which it would meet the same columns again and again."""
+"""The step of a sample of a window, in bytes.
+
+It is prime, so that the sample includes text that repeats every few bytes. It is not a divisor of usual line lengths:
+otherwise the sample would contain the same columns again and again.
+"""
 _RARE = 550
-"""Where a letter is rarer than one in so many, going from one to the next is cheaper than searching for more."""
+"""The limit below which a letter is rare: 1 in this number. Jumping from one to the next then beats a search."""
 _MANY = 120
-"""Where it is not as rare as that, the text may be nothing but base64, of which much is passed over at once."""
+"""The same limit for letters of base64. Above it, the text may be only base64, most of which is skipped at once."""
 DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+/-_"
-"""Those of base64 and base64url."""
-# Each of these letters is rare in text. In the base64 of a token of ours there are several of them, however it is
-# aligned; each of them with something behind it that is rarer still elsewhere. These are often there elsewhere:
+"""The digits of base64 and base64url."""
+# Each of these letters is rare in text. The base64 of a jitid token has several of them in any alignment. A letter
+# counts only with a next byte that makes it even rarer elsewhere. The following bytes do not: they are frequent
+# elsewhere.
 _UNLIKELY = {
     b"Q": b"TUtu",
     b"X": b"5CEPTX",
@@ -103,9 +107,9 @@ FOLLOWING = {
     + bytes(128)
     for letter, unlikely in _UNLIKELY.items()
 }
-"""By each of the letters, what stands behind it in base64, and rarely elsewhere."""
+"""By letter, a table of the next bytes that occur in base64, and rarely elsewhere."""
 EITHER = (b"Y", b"Z")
-"""Of these two letters one is enough."""
+"""Of these two letters, a search for one is enough."""
 _AFTER_B = ord("E")
 
 
@@ -115,39 +119,40 @@ class FoundString(NamedTuple):
     at: int
     sort: str
     key: bytes | str
-    """What is kept of it: of a token that is a secret by itself its fingerprint."""
+    """The kept form of the string; for a secret token, its fingerprint."""
 
 
 class Signs:
-    """What a search for plain strings meets on its way, and the search for hidden ones begins with."""
+    """Signs of hidden strings, which a search for plain strings collects for the search for hidden ones."""
 
     __slots__ = ("end", "ids", "likely", "sample", "seen", "start", "tokens")
 
     def __init__(self, start: int, end: int) -> None:
-        """Args are from where to where in the window signs are collected."""
+        """Args are the start and the end of the part of the window in which signs are collected."""
         self.start = start
         self.end = end
         self.sample: bytes | bytearray = b""
-        """By which it is told how rare letters are."""
+        """The sample that shows how rare letters are."""
         self.ids: list[int] = []
-        """Where opaque tokens and ids begin that are broken."""
+        """Positions at which broken opaque tokens and ids begin."""
         self.tokens: list[int] = []
-        """Where there is an incomplete signed token: the letter J of its header or payload."""
+        """Positions of incomplete signed tokens: the letter J of a header or payload."""
         self.likely: list[int] = []
-        """Where one of the letters of `FOLLOWING` stands with something behind it that may be base64."""
+        """Positions of letters of `FOLLOWING` with a next byte that may be base64."""
         self.seen: set[bytes] = set()
-        """Which of the letters those are."""
+        """The letters that `likely` covers."""
 
 
 class Strings:
-    """Finds strings of some sorts."""
+    """A search for plain strings of some kinds."""
 
     def __init__(
         self, sorts: frozenset[str], looks: SecretSearch | None = None, *, glued: bool = False
     ) -> None:
-        """Args: `sorts` are names of maps of `Finds`, and `DIGESTS`; `looks` finds secrets that were adopted.
+        """Args: `sorts` are names of maps of `Finds`, and `DIGESTS`; `looks` finds adopted secrets.
 
-        `glued` is for a text out of which line breaks and blanks were taken.
+        `glued` is for a text from which line breaks and blanks were removed.
+
         """
         self.sorts = sorts
         self._looks = looks if "secrets" in sorts else None
@@ -156,11 +161,11 @@ class Strings:
     def found(
         self, window: bytes | bytearray, first: int, last: int, finds: Finds, signs: Signs | None = None
     ) -> list[FoundString]:
-        """Return what begins in `window[first:last]`, in the order of the text; what is mistyped `finds` counts.
+        """Return the strings that begin in `window[first:last]`, in text order; `finds` counts mistyped ones.
 
-        A signed token begins with its payload, a foreign one with its header. The window shows `BEFORE` bytes before
-        `first` and `AFTER` bytes after `last`, unless the text begins or ends there; then every cut into windows
-        finds the same.
+        A signed jitid token counts as beginning with its payload, a foreign one with its header. The window has
+        `BEFORE` bytes before `first` and `AFTER` bytes after `last`, unless the text begins or ends there; then every
+        division into windows gives the same result.
         """
         if signs is None:
             part = window[first:last:EACH]
@@ -206,7 +211,7 @@ class Strings:
         *,
         rare: bool,
     ) -> Iterator[FoundString]:
-        """Yield what has a prefix of ours: opaque tokens and ids."""
+        """Yield strings with a jitid prefix: opaque tokens and ids."""
         opaque, ids = "opaque" in self.sorts, "ids" in self.sorts
         for at in _prefixes(window, first, last, signs, rare=rare):
             if window.startswith(_PREFIX, at):
@@ -226,7 +231,7 @@ class Strings:
         marks, headers = _objects(window, first, last, signs, rare=rare)
         for at, sort, text in signed_strings(window, marks):
             if sort in sorts:
-                # A whole one begins with its header.
+                # A whole token begins with its header.
                 yield FoundString(at - text.index(".") - 1 if sort == "signed" else at, sort, text)
             if sort == "cut" and signs is not None:
                 signs.tokens.append(at)
@@ -243,12 +248,12 @@ _EVERYTHING = Strings(ALL)
 
 
 def search(window: bytes | bytearray, first: int, last: int, finds: Finds) -> None:
-    """Add to `finds` each string that begins in `window[first:last]` and stands there as it is."""
+    """Add to `finds` each unencoded string that begins in `window[first:last]`."""
     add(finds, _EVERYTHING.found(window, first, last, finds))
 
 
 def add(finds: Finds, found: Iterable[FoundString]) -> None:
-    """Count strings that were found."""
+    """Count strings in `finds`."""
     for one in found:
         counts = getattr(finds, one.sort)
         counts[one.key] = counts.get(one.key, 0) + 1
@@ -259,7 +264,7 @@ def _opaque(window: bytes | bytearray, at: int, finds: Finds, signs: Signs | Non
     token = "" if text is None else text[0].decode("ascii")
     if text is not None and is_opaque(token):
         from jitid.values.secret import (
-            fingerprint,  # what hashes takes its time to load, and most texts hold none
+            fingerprint,  # imported late: it loads slowly, and most texts have no string to hash
         )
 
         yield FoundString(at, "opaque", fingerprint(token))
@@ -273,25 +278,25 @@ def _opaque(window: bytes | bytearray, at: int, finds: Finds, signs: Signs | Non
 
 
 def is_counted(window: bytes | bytearray, at: int) -> bool:
-    """Tell whether what stands there looks like the beginning of an opaque token, and counts as mistyped."""
+    """Return whether the text at `at` looks like the beginning of an opaque token, and counts as mistyped."""
     return _OPAQUE.match(window, at) is not None
 
 
 def times(part: bytes | bytearray, letter: bytes) -> int:
-    """Return how often a letter is there."""
-    # Leaving a rare letter out goes from one to the next; `count` looks at each byte, and takes many times as long.
+    """Return how often a letter occurs."""
+    # Removing a rare letter jumps from one to the next; `count` reads each byte, and takes many times as long.
     return len(part) - len(part.replace(letter, b""))
 
 
 def is_rare(part: bytes | bytearray, letter: bytes, rare: int = _MANY) -> bool:
-    """Tell by a sample whether going from one of these letters to the next is the fastest way through a window."""
+    """Return whether, by a sample, the fastest way through a window is to jump from one such letter to the next."""
     return times(part, letter) * rare <= len(part)
 
 
 def _prefixes(
     window: bytes | bytearray, first: int, last: int, signs: Signs | None, *, rare: bool
 ) -> Iterator[int]:
-    """Yield where a prefix of ours stands; `signs` takes those that are broken."""
+    """Yield each position of a jitid prefix; broken prefixes are added to `signs`."""
     prefixes = (_PREFIX, *_ID_PREFIXES)
     if not rare:
         for found in _BROKEN_PREFIX.finditer(window, first):
@@ -303,8 +308,8 @@ def _prefixes(
             elif signs is not None:
                 signs.ids.append(at)
         return
-    # From one j to the next at the speed of memory. Nothing begins with the last byte of a text; and there is one more
-    # behind each of the others.
+    # Jump from one j to the next at the speed of memory. No string begins with the last byte of a text; every other
+    # byte has a next one.
     find, broken = window.find, _BROKEN_PREFIX.match
     end = min(last, len(window) - 1)
     at = find(b"j", first)
@@ -318,20 +323,20 @@ def _prefixes(
 
 
 def _is_broken(window: bytes | bytearray, at: int) -> bool:
-    """Tell whether a header or a payload of ours is broken around its letter J."""
+    """Return whether a jitid header or payload is broken around its letter J."""
     found = _BROKEN_MARK.match(window, at)
     if found is None:
         return False
     if found.end() - at > _UNBROKEN or at < 2:
         return True
-    # In the midst of a payload the same letters stand again.
+    # The same letters also occur inside a payload.
     return window[at - 1] not in _WORD or (window[at - 1] == _BEFORE_J and window[at - 2] not in _WORD)
 
 
 def _objects(
     window: bytes | bytearray, first: int, last: int, signs: Signs | None, *, rare: bool
 ) -> tuple[list[int], list[int]]:
-    """Return where payloads of ours and headers of signed tokens begin; `signs` takes those that are broken."""
+    """Return the positions of jitid payloads and of headers of signed tokens; broken ones are added to `signs`."""
     start, end = (first, last) if signs is None else (signs.start, signs.end)
     offset = MARK.index(b"J")
     if not rare:
@@ -365,12 +370,12 @@ def _objects(
 def _pems(
     window: bytes | bytearray, first: int, last: int, signs: Signs | None, *, rare: bool
 ) -> Iterable[int]:
-    """Return where certificates and keys begin in PEM."""
+    """Return the positions at which certificates and keys in PEM begin."""
     if not rare:
         return each(PEM_BEGUN, window, first, last)
     start, end = (first, last) if signs is None else (signs.start, signs.end)
     offset = PEM_BEGUN.index(b"B")
-    # From one B to the next is twice as fast as a search for all of it.
+    # Jumping from one B to the next is twice as fast as a search for the whole beginning.
     find, following, begun = window.find, FOLLOWING[b"B"], []
     stop = min(end + offset, len(window) - 1)
     at = find(b"B", start + offset)
@@ -387,7 +392,7 @@ def _pems(
 
 
 def likely(window: bytes | bytearray, start: int, stop: int, letter: bytes, following: bytes) -> list[int]:
-    """Return where a rare letter stands with one of those bytes behind it that a table has."""
+    """Return the positions of a rare letter whose next byte is in the table `following`."""
     find, places = window.find, []
     at = find(letter, start)
     while at >= 0:
@@ -400,7 +405,7 @@ def likely(window: bytes | bytearray, start: int, stop: int, letter: bytes, foll
 
 
 def _digests(window: bytes | bytearray, first: int, last: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the words of exactly 64 hexadecimal digits: where each begins, and the bytes that it spells."""
+    """Yield the words of exactly 64 hexadecimal digits: the position of each, and its decoded bytes."""
     sample = window[first : last + _PRINT_LENGTH : _STEP].translate(_IS_HEX)
     at = sample.find(_IN_A_ROW)
     while at >= 0:
@@ -415,7 +420,7 @@ def _digests(window: bytes | bytearray, first: int, last: int) -> Iterator[tuple
 
 
 def is_wide(text: bytes | bytearray) -> bool:
-    """Tell by its beginning whether a text is UTF-16: by its mark, or since every other byte is NUL."""
+    """Return whether the beginning of a text looks like UTF-16: a byte order mark, or NUL in every other byte."""
     if text.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
     if b"\0" not in text[:_UTF_16_SEEN]:

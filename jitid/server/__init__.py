@@ -1,1 +1,1 @@
-"""The authority over HTTP: the same operations, for whoever proves who they are."""
+"""The authority over HTTP: the same operations, for authenticated callers."""

@@ -1,4 +1,4 @@
-"""How connections come in: no more than there is room for, and not all of them from one user."""
+"""Acceptance of connections: limited in total and for each local user."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from jitid.server.service_limits import ServiceLimits
 
 _AT_ONCE = 16
-"""So many connections are taken before anything else has its turn."""
+"""Maximum number of connections to accept before the event loop continues."""
 _SHARE = 4
-"""One user of this machine holds at most the fourth part of all connections over the Unix socket."""
+"""Divisor of the connection limit: one local user may hold at most a quarter of it over the Unix socket."""
 _REST = 0.5
-"""Seconds for descriptors to become free when there are none."""
+"""Seconds to wait for free descriptors when there are none."""
 _HANDSHAKE = 10.0
 
 
 class Listener:
-    """Takes connections from one listening socket and gives each a protocol."""
+    """A listening socket that gives each new connection a protocol."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Listener:
         metrics: Metrics,
         make: Callable[[Peer | None, Callable[[], None]], asyncio.Protocol],
     ) -> None:
-        """`make` returns the protocol of a new connection, which says when that one is gone."""
+        """`make` returns the protocol of a new connection, which calls its callback at the connection's end."""
         self._socket = listening
         self._context = context
         self._most = limits.connections
@@ -53,7 +53,7 @@ class Listener:
         self._loop.add_reader(listening.fileno(), self._accept)
 
     def close(self) -> None:
-        """Take no more; whoever still waits to connect is another worker's, or refused."""
+        """Stop accepting. Other workers accept the waiting connections; without other workers they are refused."""
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
@@ -65,7 +65,7 @@ class Listener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError:
-                # No descriptors are left. The others are served meanwhile.
+                # No descriptors are left. Open connections are served meanwhile.
                 self._loop.remove_reader(self._socket.fileno())
                 self._loop.call_later(_REST, self._resume)
                 return
@@ -93,7 +93,7 @@ class Listener:
                     connection.send(_FULL)
             connection.close()
             return
-        # Now, and not once the task runs: several are taken before any of their tasks has its turn.
+        # Count now, not in the task: several connections are accepted before any of their tasks runs.
         self._count(peer, 1)
         task = self._loop.create_task(self._hand_over(connection, peer))
         self._tasks.add(task)
@@ -109,7 +109,7 @@ class Listener:
                     lambda: protocol, connection, ssl=self._context, ssl_handshake_timeout=_HANDSHAKE
                 )
         except OSError:
-            # A client that speaks no TLS, or none that is new enough, or left.
+            # The client does not speak TLS, or only an old version, or has left.
             self._metrics.count("malformed")
             connection.close()
             self._count(peer, -1)

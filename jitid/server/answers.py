@@ -1,4 +1,4 @@
-"""Answers of the service: documents, and each error with the HTTP status of its sort."""
+"""Answers of the service: documents, and errors with the HTTP status of their class."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RETRY_AFTER = (b"retry-after", b"1")
 CHALLENGE = (b"www-authenticate", b'Bearer realm="jitid"')
 INVALID_TOKEN = (b"www-authenticate", b'Bearer realm="jitid", error="invalid_token"')
 
-# The first that an error is an instance of counts.
+# The first class that matches an error counts.
 _STATUSES: tuple[tuple[type[JitidError], int], ...] = (
     (UsageError, 400),
     (UnauthenticatedError, 401),
@@ -46,17 +46,17 @@ _STATUSES: tuple[tuple[type[JitidError], int], ...] = (
     (NotFoundError, 404),
     (PartialError, 409),
     (InvalidCredentialError, 422),
-    # The client brought it along.
+    # The client sent the head.
     (UnreadableHeadError, 422),
     (StorageError, 503),
-    # What is wrong with the configuration of the service is not the client's fault.
+    # An invalid configuration of the service is not the client's fault.
     (ConfigurationError, 500),
     (NewerSchemaError, 500),
 )
 
 
 class LimitedError(JitidError):
-    """More was asked for than this service takes: of one client, or of all at once."""
+    """A request beyond a limit: that of one client, or that of the whole service."""
 
     code = "limited"
     exit_status = ExitStatus.STORAGE
@@ -70,7 +70,7 @@ class LimitedError(JitidError):
 
 
 class RequestError(JitidError):
-    """A request that is none of this service's, or that it does not take in this form."""
+    """A request that this service does not support, or not in this form."""
 
     code = "request"
     exit_status = ExitStatus.USAGE
@@ -106,12 +106,12 @@ def headers_of(error: JitidError) -> list[tuple[bytes, bytes]]:
 
 
 def dumps(document: object) -> bytes:
-    """Return a document as JSON; ASCII alone, so that no text in it acts on what shows it."""
+    """Return a document as JSON; ASCII only, so that no text in it can affect a program that shows it."""
     return json.dumps(document, separators=(",", ":")).encode()
 
 
 async def answer(send: Send, status: int, body: bytes, headers: Headers) -> None:
-    """Send a whole answer."""
+    """Send a complete answer."""
     await send(
         {
             "type": "http.response.start",
@@ -123,7 +123,7 @@ async def answer(send: Send, status: int, body: bytes, headers: Headers) -> None
 
 
 async def answer_json(send: Send, status: int, document: object, headers: Headers = ()) -> None:
-    """Send a document that nobody on the way may keep."""
+    """Send a document that no cache may store."""
     await answer(send, status, dumps(document), (JSON, NOT_KEPT, *headers))
 
 

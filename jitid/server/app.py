@@ -1,4 +1,4 @@
-"""The application: it puts the routes together, bounds what is in work, and turns errors into answers in one place."""
+"""The ASGI application: combines the routes, limits concurrent requests, and turns errors into answers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 _CLIENT_LEFT = 499
-"""What nginx logs of a client that did not wait; nobody gets it as an answer."""
+"""The status that nginx logs for a client that disconnected; never sent as an answer."""
 
 
 _OPEN = frozenset(
@@ -56,11 +56,11 @@ _OPEN = frozenset(
         token_status.PLACE,
     )
 )
-"""What needs no credential and costs something."""
+"""Routes that need no credential and are costly."""
 _OPEN_RATE = 200.0
-"""Requests a second of these from one address."""
+"""Requests per second to these routes from one address."""
 _BUGS_RATE, _BUGS_AT_ONCE = 0.1, 5.0
-"""How often one bug is logged, in a second and at once: a client that provokes it must not fill the log."""
+"""Limits of log lines about one bug, per second and at once: a client that provokes it must not fill the log."""
 
 
 def routes(service: Service) -> list[BaseRoute]:
@@ -78,12 +78,12 @@ def routes(service: Service) -> list[BaseRoute]:
 
 
 class App:
-    """The ASGI application. It has no middleware: whatever every request needs is done here, once."""
+    """The ASGI application. It has no middleware: work for every request is done here, once."""
 
     def __init__(self, service: Service, table: Sequence[BaseRoute], log: Log) -> None:
         self.state = State({"service": service})
-        """As Starlette's own applications have it: `request.app.state.service`."""
-        # Functions are called as they are: what Starlette puts around them is done here.
+        """Like in Starlette's own applications: `request.app.state.service`."""
+        # Functions are called directly: this class does the work of Starlette's wrappers.
         self._direct: dict[int, Endpoint] = {}
         self._exact: dict[str, list[Route]] = {}
         self._others: list[Route] = []
@@ -102,7 +102,7 @@ class App:
         self._pace = RequestPace(_OPEN_RATE, 2 * _OPEN_RATE)
         self._bugs = RequestPace(_BUGS_RATE, _BUGS_AT_ONCE)
         self._untold: Counter[str] = Counter()
-        """How often each bug, by its place, was not told since it was told last."""
+        """Number of occurrences of each bug since its last log line, by place."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -110,7 +110,7 @@ class App:
         said = next((value for name, value in headers if name == b"traceparent"), None)
         record = scope[KEY] = RequestRecord(traceparent(said), scope.get("peer"))
         scope["app"] = self
-        # As the client wrote it: a path has one spelling here, and a proxy before us has judged no other.
+        # The raw path: each path has one spelling here, and a proxy in front has checked exactly this spelling.
         scope["path"] = scope["raw_path"].decode("ascii")
 
         async def noting(message: Message) -> None:
@@ -152,13 +152,13 @@ class App:
             await self._refuse(send, record, bug)
 
     def _tell_bug(self, error: Exception, record: RequestRecord) -> None:
-        """Log where something went wrong: its first times, and then now and then with how often it did between."""
+        """Log the place of an internal error: at first each occurrence, then some, with the number in between."""
         last = traceback.extract_tb(error.__traceback__)[-1:]
         place = f"{last[0].filename.rpartition('/')[2]}:{last[0].lineno}" if last else ""
         if self._bugs.take(place):
             self._untold[place] += 1
             return
-        # The message of a foreign exception may quote what it was given, so only its type is told.
+        # The message of a foreign exception may quote its input, so only its type is logged.
         self._log.tell(
             "bug",
             "error",
@@ -170,7 +170,7 @@ class App:
         )
 
     def _keep_pace(self, scope: Scope) -> None:
-        """Bound what those ask for whom nobody knows. Raises LimitedError."""
+        """Limit requests without a credential, by client address. Raises LimitedError."""
         seconds = self._pace.take(scope["client"][0] if scope["client"] else "")
         if seconds:
             raise LimitedError(
@@ -185,12 +185,12 @@ class App:
         if isinstance(error, LimitedError):
             self._metrics.count("limited")
         if record.status:
-            # The answer has begun, and its end would be taken for the whole of it.
+            # The answer has begun: with a normal end it would look complete.
             raise AbortedError
         await answer_error(send, error)
 
     def _route(self, scope: Scope) -> Route:
-        """Return the route of a request. Raises RequestError where there is none (RFC 9110, sections 15.5.5 and 6)."""
+        """Return the route of a request. Raises RequestError if there is none (RFC 9110, sections 15.5.5 and 6)."""
         allowed: set[str] = set()
         for route, match in self._matches(scope):
             if match is Match.FULL:
@@ -241,7 +241,7 @@ class App:
 
 
 class AbortedError(Exception):
-    """An answer that had begun could not be brought to its end; the connection is closed."""
+    """A started answer could not be completed; the connection is closed."""
 
 
 def _told(error: JitidError | HTTPException) -> JitidError:

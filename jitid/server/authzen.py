@@ -1,4 +1,4 @@
-"""The Authorization API 1.0 (AuthZEN): may this be done with that credential now; each answer is recorded first."""
+"""The Authorization API 1.0 (AuthZEN): decides whether a credential permits an action. Answers are recorded first."""
 
 from __future__ import annotations
 
@@ -28,38 +28,38 @@ EVALUATION = "/access/v1/evaluation"
 EVALUATIONS = "/access/v1/evaluations"
 
 MOST = 1_000
-"""So many evaluations one request has at most."""
+"""Maximum number of evaluations in one request."""
 
 _MOST_IN_ORDER = 100
-"""And so many if they are decided one after the other: each is recorded before the next."""
+"""The same for evaluations that are decided one after the other: each is recorded before the next."""
 
 _PARTS = ("subject", "action", "resource", "context")
 _SEMANTICS = {"execute_all": None, "deny_on_first_deny": False, "permit_on_first_permit": True}
 _LONGEST_ID = 255
 _GENERIC = "resource"
-"""The type of a resource that is named by its id alone."""
+"""The type of a resource that only its id names."""
 
 
 class Evaluation(NamedTuple):
-    """One question."""
+    """One evaluation of a request."""
 
     asked: UseRequest | None
     audiences: tuple[str, ...] = ()
     """The token must be for one of these audiences; empty: for any whose tokens the caller sees."""
     error: str | None = None
-    """Why it is none of this API's."""
+    """The reason if the evaluation is not valid in this API."""
     denial: str | None = None
-    """Why it is denied whatever the ledger has: it is well-formed, and nothing of it is ever permitted."""
+    """The reason if it is well-formed, but always denied, for any content of the ledger."""
 
 
 class _Questions(NamedTuple):
-    """What one request asks."""
+    """The evaluations of one request."""
 
     asked: list[Evaluation]
     until: bool | None = None
-    """Answer them until the first that is decided so; None for all."""
+    """Stop after the first evaluation with this decision; None to decide all."""
     alone: bool = False
-    """Whether the answer is that to the only one, and no list."""
+    """Whether the answer is a single decision and not a list."""
 
 
 def routes(service: Service) -> list[BaseRoute]:
@@ -111,7 +111,7 @@ def routes(service: Service) -> list[BaseRoute]:
 
 
 def _decided(authority: Authority, questions: _Questions) -> list[dict[str, Any]]:
-    """Return the answers, in the order of the questions: all of them, or until the first that is decided so."""
+    """Return the decisions in order: all of them, or up to the first that equals `until`."""
     if questions.until is None:
         return _together(authority, questions.asked)
     told: list[dict[str, Any]] = []
@@ -123,7 +123,7 @@ def _decided(authority: Authority, questions: _Questions) -> list[dict[str, Any]
 
 
 def _together(authority: Authority, questions: list[Evaluation]) -> list[dict[str, Any]]:
-    """Return the answers; what tokens for the same audiences are used for is decided and recorded together."""
+    """Return the decisions; uses of tokens for the same audiences are decided and recorded together."""
     from jitid.capabilities.use.operations import Authorize
 
     told = [{} if one.asked is not None else _spoilt(one) for one in questions]
@@ -179,7 +179,7 @@ def _one(body: Mapping[str, Any]) -> _Questions:
 def _one_or_several(body: Mapping[str, Any]) -> _Questions:
     several = body.get("evaluations")
     if several is None or several == []:
-        # Section 7.1: then it is a single evaluation, and is answered as one.
+        # Section 7.1: it is then a single evaluation with a single answer.
         return _one(body)
     until = _semantic(body)
     return _Questions(_several(body, several, until), until)
@@ -192,7 +192,7 @@ def _several(body: Mapping[str, Any], several: object, until: bool | None) -> li
     if len(several) > most:
         raise UsageError(f"there are more than {most} evaluations")
     usual = {name: body[name] for name in _PARTS if name in body}
-    # Section 7.1.1: what an evaluation says stands instead of what the request says, as a whole.
+    # Section 7.1.1: a member of an evaluation entirely replaces the same member of the request.
     return [
         _read({**usual, **one}) if type(one) is dict else Evaluation(None, error="it is no JSON object")
         for one in several
@@ -208,13 +208,13 @@ def _semantic(body: Mapping[str, Any]) -> bool | None:
 
 
 def _read(stated: Mapping[str, Any]) -> Evaluation:
-    """Return what one evaluation asks.
+    """Return one parsed evaluation.
 
-    The subject is a credential: of the type `token`, with the token itself as `properties.token`, or as its `id`; and
-    perhaps whom it must be meant for as `properties.audience`, a text or several. The resource is TYPE:ID, or its id
-    alone where its type is `resource`.
+    The subject is a credential of the type `token`: the token is in `properties.token` or in the `id`. Its
+    `properties.audience`, a text or several, may name the required audiences. The resource is TYPE:ID, or only its id
+    if its type is `resource`.
     """
-    # Loaded for the first question, and not before the service can answer anything at all.
+    # Loaded at the first evaluation, so that the service starts sooner.
     from jitid.capabilities.use.authorization import (
         EMPTY,
         UseRequest,
@@ -280,7 +280,7 @@ def _audiences(subject: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _headers(request: Request) -> dict[str, str]:
-    """Return the headers of each answer; the id of a request is given back (section 10.1.3)."""
+    """Return the headers of each answer, with the id of the request (section 10.1.3)."""
     headers = {"cache-control": "no-store"}
     id_ = request.headers.get("x-request-id")
     if id_ is not None and len(id_) <= _LONGEST_ID and id_.isascii() and id_.isprintable():

@@ -1,4 +1,4 @@
-"""Revokes at targets, in the background, what no caller will settle: an agent that revoked itself cannot ask again."""
+"""Background revocation at targets if no caller will settle it: an agent that revoked itself cannot send a request."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from jitid.server.thread_authority import Seat
 
 _LIMIT = 20
-"""Seconds that each target has, as with a command."""
+"""Seconds for each target, the same as in a command."""
 
 
 class Settler:
-    """Settles the whole queue of due revocations, one pass at a time in one thread, so that no request waits for it.
+    """A settler of all due revocations: one pass at a time, in one thread, so that no request waits for it.
 
-    A target that was out of reach is retried only when the queue says so. A settler belongs to one event loop.
+    A target that could not be reached is retried only when the queue says so. A settler belongs to one event loop.
     """
 
     def __init__(self, make: Callable[[], Seat]) -> None:
@@ -43,7 +43,7 @@ class Settler:
         return _Watching(within, caller, self._soon)
 
     def close(self, patience: float) -> None:
-        """Let the thread end; wait for so many seconds."""
+        """Stop the thread; wait at most `patience` seconds."""
         self._pool.close(patience)
 
     def _soon(self) -> None:
@@ -59,7 +59,7 @@ class Settler:
 
     def _done(self, future: asyncio.Future[None]) -> None:
         self._asking = False
-        # The queue keeps what failed, and a sweep reports it.
+        # Failed settlements stay in the queue, and a sweep reports them.
         if not future.cancelled():
             future.exception()
         if self._again:
@@ -72,7 +72,7 @@ def _settle(seat: Seat) -> None:
 
 
 class _Watching:
-    """Performs operations, and starts a pass after those that leave revocations which no caller will settle."""
+    """An authority that starts a pass after an operation with revocations that no caller will settle."""
 
     def __init__(self, within: Authority, caller: Caller, soon: Callable[[], None]) -> None:
         self._within = within
@@ -80,7 +80,7 @@ class _Watching:
         self._soon = soon
 
     def perform(self, operation: Operation[Result]) -> Result:
-        """Perform an operation and return its answer. Raises as that does."""
+        """Perform an operation and return its answer. Raises the errors of the operation."""
         answer = self._within.perform(operation)
         ended = getattr(answer, "ended", answer)
         unasked = self._caller.agent is not None or isinstance(operation, RevokeToken)
@@ -89,5 +89,5 @@ class _Watching:
         return answer
 
     def close(self) -> None:
-        """Release what the other one holds."""
+        """Close the inner authority."""
         self._within.close()

@@ -1,4 +1,4 @@
-"""Requests that only read, answered several at a time: one way to a thread and back, and one view of the ledger."""
+"""Batches of read-only requests: several share one job of a thread and one view of the ledger."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _Job = tuple[Callable[["LocalAuthority"], Any], "asyncio.Future[Any]"]
 
 _MOST = 32
 _PATIENCE = 0.02
-"""Seconds after which those who wait are given a thread of their own: the one before them waits for the ledger."""
+"""Seconds after which waiting requests get another thread: the running one then waits for the ledger."""
 
 
 class Together:
-    """Collects what comes while a thread is at work, and lets one do all of it next.
+    """A batch that collects requests while a thread is busy; one thread then performs all of them.
 
-    The view is opened after the last of them came, so each is answered by what was so when it came, or later. It
-    belongs to one event loop.
+    Its view is opened after the last request arrived, so no answer is older than its request. It belongs to one event
+    loop.
     """
 
     def __init__(self, pool: Pool[Seat]) -> None:
@@ -38,7 +38,7 @@ class Together:
         self._timer: asyncio.TimerHandle | None = None
 
     def run(self, work: Callable[[LocalAuthority], T]) -> asyncio.Future[T]:
-        """Let a thread do some work that reads; what it raises, the future does."""
+        """Run read-only work in a thread. The future raises the errors of the work."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._waiting.append((work, future))
@@ -68,10 +68,10 @@ class Together:
     ) -> None:
         self._running -= 1
         if isinstance(error, StorageError):
-            # What is out of reach for one of them is so for all.
+            # If storage is unavailable for one request, it is for all of them.
             answers += [(None, error)] * (len(jobs) - len(answers))
         elif error is not None:
-            # Whose work it was gets it; those after that begin anew.
+            # The request that caused the error gets it; later requests start again.
             answers.append((None, error))
         for (_, future), (answer, raised) in zip(jobs, answers, strict=False):
             if future.cancelled():
@@ -86,9 +86,9 @@ class Together:
 
 
 def _do(seat: Seat, jobs: list[_Job], answers: list[tuple[Any, BaseException | None]]) -> None:
-    """Do the work of several requests, and add what comes of each.
+    """Run the work of several requests, and append the outcome of each.
 
-    Raises whatever may say that the thread's own way to the ledger is broken: it is not gone on with.
+    Raises an error that may mean that the thread's ledger connection is broken; the remaining work is not started.
     """
     with seat.authority() as authority, authority.in_one_view() as within:
         for work, future in jobs:

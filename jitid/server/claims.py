@@ -1,4 +1,4 @@
-"""What a valid credential says, as introspection tells it (RFC 7662, section 2.2)."""
+"""The claims of a valid credential in introspection (RFC 7662, section 2.2)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from jitid.capabilities.issue.token_operations import Introspected
 
 DEAD: dict[str, Any] = {"active": False}
-"""All that is ever said of what is not valid, whatever it is not valid for."""
+"""The complete answer about a credential that is not valid, for any reason."""
 
 
 def told(found: Introspected) -> dict[str, Any]:
-    """Return the claims of a credential: those of a signed one as they are signed, of an opaque one the same."""
+    """Return the claims of a credential: the signed claims, or the same claims for an opaque token."""
     credential = found.credential
     context: dict[str, Any] = {
         "id": credential.id,
@@ -31,7 +31,8 @@ def told(found: Introspected) -> dict[str, Any]:
         context["may_audience"] = list(credential.may_audience)
     claims: dict[str, Any] = {
         "active": True,
-        # No access token (RFC 8693, section 2.2.1): whoever takes this answer for one must not let its holder in.
+        # Not an access token (RFC 8693, section 2.2.1): a client that takes this answer for one must not admit the
+        # holder.
         "token_type": "N_A" if is_identity else "Bearer",
         "iss": found.issuer,
         "sub": credential.delegator,

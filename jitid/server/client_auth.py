@@ -1,4 +1,4 @@
-"""Who the client is: by an access token (RFC 6750, RFC 6749), by what it signs (RFC 7523), or by its socket."""
+"""Client authentication: an access token (RFC 6750, RFC 6749), a signed assertion (RFC 7523), or the socket's user."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 METHODS = ("private_key_jwt", "client_secret_basic", "client_secret_post")
-"""How a client authenticates, by the names of RFC 7591 (section 2) and OpenID Connect Core (section 9)."""
+"""Authentication methods by the names of RFC 7591 (section 2) and OpenID Connect Core (section 9)."""
 
 BASIC = 'Basic realm="jitid", charset="UTF-8"'
 """The challenge of RFC 7617 (section 2)."""
 
 _LONGEST_BASIC = 1_024
-"""The longest value in base64: a name and an access token, each character as `%XX`, need less."""
+"""Maximum length in base64: a name and an access token need less, even with each character as `%XX`."""
 _TWICE = "the client authenticates in two ways at once"
 
 
@@ -47,35 +47,35 @@ async def call(
     reads: bool = False,
     asks: Asks | None = None,
 ) -> T:
-    """Let a thread do some work for the client of a request. Raises OAuthError, and as the work does."""
+    """Run work in a thread for the client of a request. Raises OAuthError, and the errors of the work."""
     with service.counting_failures(request):
         signed = _signed(service, request, form)
         secret = _by_secret(request, form) if signed is None else None
         if signed is None and secret is None and form.doubtful and "authorization" not in request.headers:
-            # A client that shows a credential is never taken for the user of its socket.
+            # A client with a credential is never identified by the user of its socket.
             raise UnauthenticatedError(
                 "the client names a parameter by which clients authenticate, and proves nothing; nothing was done"
             )
     if signed is not None:
-        # That an assertion was used is written down.
+        # The use of an assertion is recorded, so this is not a read.
         return await service.call(request, work, proof=signed, asks=asks)
     return await service.call(request, work, reads=reads, proof=secret, asks=asks)
 
 
 def must_be_named(form: OAuthForm, caller: Caller) -> None:
-    """Refuse a `client_id` that is not the client's. Raises OAuthError."""
+    """Refuse a `client_id` that does not match the client. Raises OAuthError."""
     named = form.one("client_id")
     if named is not None and named not in (caller.name, caller.agent, caller.credential):
         raise OAuthError("invalid_client", "the client_id is not that of the client that proved itself", 401)
 
 
 def uses_basic(request: Request) -> bool:
-    """Tell whether a request has the header `Authorization: Basic` (RFC 7617)."""
+    """Return whether a request has the header `Authorization: Basic` (RFC 7617)."""
     return _scheme(request) == "basic"
 
 
 def shows(request: Request, form: OAuthForm, token: Secret) -> bool:
-    """Tell whether a client authenticates with a token, be it as a bearer token or as its secret."""
+    """Return whether a client authenticates with a token, either as a bearer token or as its client secret."""
     pair = _client_secret(request, form)
     if pair is not None:
         return pair[1].reveal() == token.reveal()
@@ -89,7 +89,7 @@ def _scheme(request: Request) -> str:
 
 
 def _by_secret(request: Request, form: OAuthForm) -> Callable[[LocalAuthority], Caller] | None:
-    """Return what authenticates the client that states its name and secret; None if it states no secret."""
+    """Return a function that authenticates the client by name and secret; None if the request has no secret."""
     pair = _client_secret(request, form)
     if pair is None:
         return None
@@ -102,7 +102,7 @@ def _client_secret(request: Request, form: OAuthForm) -> tuple[str, Secret] | No
 
     Raises:
         OAuthError: the client authenticates in two ways.
-        UnauthenticatedError: the header is malformed, or a secret is stated without its name.
+        UnauthenticatedError: the header is malformed, or a secret has no `client_id`.
 
     """
     text = form.one("client_secret")
@@ -135,7 +135,7 @@ def _basic(header: str) -> tuple[str, Secret]:
 
 
 def _signed(service: Service, request: Request, form: OAuthForm) -> Callable[[LocalAuthority], Caller] | None:
-    """Return what finds out who has signed the assertion of a form; None if there is none."""
+    """Return a function that authenticates the signer of the form's assertion; None if there is no assertion."""
     text, said = form.one("client_assertion"), form.one("client_assertion_type")
     if text is None and said is None:
         return None
@@ -144,7 +144,7 @@ def _signed(service: Service, request: Request, form: OAuthForm) -> Callable[[Lo
         raise OAuthError("invalid_request", _TWICE)
     if text is None or said != assertion.TYPE:
         raise UnauthenticatedError(f"a client assertion is of the type {assertion.TYPE}; nothing was done")
-    # RFC 7523, section 3: the issuer, or the address of the token endpoint; of the endpoint asked, where it is another.
+    # RFC 7523, section 3: the issuer, or the address of the token endpoint; also that of the requested endpoint.
     here = f"{service.base_url}{request.scope['path']}"
     places = (f"{service.base_url}/token", here)
 

@@ -1,4 +1,4 @@
-"""An authority that counts what it did, for the metrics."""
+"""An authority that counts its operations, for the metrics."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Counting:
-    """Performs operations by another authority, and counts credentials and refusals."""
+    """An authority that passes operations on, and counts credentials and refusals."""
 
     def __init__(self, authority: Authority, metrics: Metrics) -> None:
         self._authority = authority
         self._metrics = metrics
 
     def perform(self, operation: Operation[Result]) -> Result:
-        """Perform an operation and return its answer, or raise a `JitidError` that says why not."""
+        """Perform an operation and return its answer; raise a `JitidError` if it fails."""
         try:
             answer = self._authority.perform(operation)
         except PolicyDeniedError:
@@ -41,5 +41,5 @@ class Counting:
         return answer
 
     def close(self) -> None:
-        """Release what the other one holds."""
+        """Close the inner authority."""
         self._authority.close()

@@ -1,4 +1,4 @@
-"""What clients find by themselves: the endpoints (RFC 8414, OpenID Connect Discovery), the keys (RFC 7517), AuthZEN."""
+"""Public metadata: the endpoints (RFC 8414, OpenID Connect Discovery), the keys (RFC 7517)."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 KEYS = "/jwks"
 
 _PUBLIC = {"cache-control": "public, max-age=60"}
-"""For so many seconds a verifier may go on without asking: no longer than it takes that a key is revoked."""
+"""Cache headers. The lifetime is short: a verifier may accept a revoked key until its cached key set expires."""
 _METHODS = {
     "token": METHODS,
     # RFC 8414, section 2: an introspection endpoint may name types of access tokens too, a revocation endpoint may not.
     "introspection": (*METHODS, "Bearer"),
     "revocation": METHODS,
 }
-"""How clients authenticate at each endpoint."""
+"""Authentication methods of clients at each endpoint."""
 
 
 def routes(service: Service) -> list[BaseRoute]:
-    """Return the routes of what is public."""
+    """Return the routes of the public documents."""
 
     async def found(request: Request) -> Response:
-        # Asked each time: the issuer may be given another name while this serves.
+        # Read for each request: the issuer may be renamed while the service runs.
         issuer = (await service.names_now()).issuer
         metadata = _metadata(service, issuer)
         if request.scope["path"] not in _places(issuer):
@@ -63,7 +63,7 @@ def routes(service: Service) -> list[BaseRoute]:
         published = await service.within(lambda authority: authority.perform(PublishKeys()))
         return Response(dumps(published), 200, _PUBLIC, "application/jwk-set+json")
 
-    # With the path of whatever the issuer is by then.
+    # Any path: the issuer, and so its path, may change.
     places = (
         "/.well-known/oauth-authorization-server{path:path}",
         "/.well-known/openid-configuration{path:path}",
@@ -77,10 +77,10 @@ def _path(issuer: str) -> str:
 
 
 def _places(issuer: str) -> set[str]:
-    """Return where clients look for the metadata of an issuer."""
+    """Return the paths at which clients look for the metadata of an issuer."""
     path = _path(issuer)
     return {
-        # RFC 8414, section 3.1, puts the well-known part before the issuer's path, OpenID Connect behind it.
+        # RFC 8414, section 3.1, puts the well-known part before the issuer's path; OpenID Connect puts it behind.
         f"/.well-known/oauth-authorization-server{path}",
         f"/.well-known/openid-configuration{path}",
         f"{path}/.well-known/openid-configuration",
@@ -88,14 +88,14 @@ def _places(issuer: str) -> set[str]:
 
 
 def _metadata(service: Service, issuer: str) -> dict[str, Any] | None:
-    """Return the metadata of the authorization server; None if its issuer is no address."""
+    """Return the metadata of the authorization server; None if its issuer is not an http(s) address."""
     if urlsplit(issuer).scheme not in ("https", "http"):
         return None
     at = service.base_url
     algorithms = sorted(CLIENT_ALGORITHMS)
     found: dict[str, Any] = {
         "issuer": issuer,
-        # Common clients require it, whatever their grant is; it refuses every response type.
+        # Common clients require it, even for other grants; it refuses every response type.
         "authorization_endpoint": f"{at}{oauth.AUTHORIZE}",
         "jwks_uri": f"{at}{KEYS}",
         "grant_types_supported": list(token_endpoint.GRANTS),

@@ -1,4 +1,4 @@
-"""Forward authentication: a proxy (nginx `auth_request` and its like) asks whether it may let a request through."""
+"""Forward authentication: a proxy (such as nginx with `auth_request`) checks whether it may forward a request."""
 
 from __future__ import annotations
 
@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 PLACE = "/forward-auth"
 
 _PROXY = Caller("system:forward-auth", frozenset({"verifier"}))
-"""As whom it is counted: the proxy needs no credential of its own, for what it shows is its client's, and each client
-learns no more than whether its own still works. The setting `audience` registers the audiences that it is told about.
+"""The caller under which requests are counted.
+
+The proxy needs no credential: it shows the token of its client, and each client learns only whether its own token is
+valid. The setting `audience` registers the audiences of the proxy.
 """
 
 _PLACES = ("x-original-uri", "x-forwarded-uri")
-"""Where proxies write the path of the original request."""
+"""Headers in which proxies send the path of the original request."""
 
 _KNOWN = ("audience", "scope", "action")
 
@@ -54,14 +56,14 @@ def routes(service: Service) -> list[BaseRoute]:
         try:
             audiences, scopes, action = _wanted(request)
         except (UsageError, OAuthError) as error:
-            # A mistake in the proxy's configuration: it lets no request through.
+            # A mistake in the proxy's configuration: no request gets through.
             return Response(f"{error}\n", 400, KEPT_NOWHERE, "text/plain")
 
         def work(authority: LocalAuthority) -> Credential:
             serving = authority.serving(proxy)
-            # A proxy without an audience of its own lets through tokens for the authority's name alone.
+            # A proxy without an audience accepts only tokens for the authority's name.
             demanded = audiences or proxy.audiences or (authority.names_now().issuer,)
-            # What is not valid is not written down: anybody could fill the ledger with it.
+            # An invalid token is not recorded: any client could fill the ledger.
             found = serving.perform(Verify(token=token, audiences=demanded))
             if found.kind not in TOKENS:
                 raise InvalidCredentialError(introspection.NO_RIGHT)
@@ -69,7 +71,7 @@ def routes(service: Service) -> list[BaseRoute]:
                 raise InvalidCredentialError("an identity token is for the authority, and for no service")
             if action is None:
                 return found
-            # Each use is written down. The pace is that of the identity shown here, apart from its holder's own.
+            # Each use is recorded. The rate limit belongs to the shown identity, apart from its holder's own limit.
             service.keep_pace(f"shown {found.id}")
             from jitid.capabilities.use.authorization import UseRequest, check_resource
             from jitid.capabilities.use.operations import Authorize
@@ -101,7 +103,7 @@ def routes(service: Service) -> list[BaseRoute]:
 
 
 def _wanted(request: Request) -> tuple[tuple[str, ...], tuple[Scope, ...], Scope | None]:
-    """Return what the proxy demands: for whom tokens must be, what they must hold, what they must permit."""
+    """Return the proxy's demands: audiences of the token, scopes that it must hold, an action that it must permit."""
     query = request.scope["query_string"]
     form = parse_form(query[: MAX_FORM + 1], ("audience", "scope"))
     if not set(form.names()) <= set(_KNOWN):
@@ -119,13 +121,13 @@ def _wanted(request: Request) -> tuple[tuple[str, ...], tuple[Scope, ...], Scope
 
 
 def shows_token(request: Request) -> bool:
-    """Tell whether a request shows a token at all, malformed or not (RFC 6750, section 3.1)."""
+    """Return whether a request has a token, malformed or not (RFC 6750, section 3.1)."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return scheme.lower() == "bearer" and token.strip(" ") != ""
 
 
 def shown_token(request: Request) -> Secret | None:
-    """Return the token that a request shows (RFC 6750, section 2.1), as whoever sent or passed it on wrote it."""
+    """Return the token of a request (RFC 6750, section 2.1), not yet verified; None if the header is malformed."""
     found = request.headers.getlist("authorization")
     if len(found) != 1:
         return None
@@ -135,15 +137,15 @@ def shown_token(request: Request) -> Secret | None:
 
 
 def _resource(request: Request) -> str:
-    """Return what the original request is for: its path, in one spelling.
+    """Return the resource of the original request: its path, in one spelling.
 
     Raises:
-        UsageError: two servers could read two different paths in it, or the proxy names none.
+        UsageError: two servers could read different paths, or the proxy sends two paths or none.
 
     """
     said = {one for name in _PLACES for one in request.headers.getlist(name)}
     if len(said) > 1:
-        # Proxies set one of these headers and hand on the other as their client has written it.
+        # Proxies set one of these headers and forward the other unchanged from the client.
         raise UsageError("the request is said to be for two different paths")
     return path_of("".join(said))
 
@@ -153,14 +155,14 @@ def _error(code: str, why: str) -> str:
 
 
 def _challenge(request: Request, status: int, error: str) -> Response:
-    """Refuse (RFC 6750, section 3): with 401 a better token helps, with 403 this client gets nowhere."""
+    """Return a refusal (RFC 6750, section 3): 401 if another token can help, 403 if the client lacks a permission."""
     record_of(request.scope).error = "invalid_credential" if status == 401 else "denied"
     said = 'Bearer realm="jitid"' + (f", {error}" if error else "")
     return Response(status_code=status, headers={**KEPT_NOWHERE, "www-authenticate": said})
 
 
 def _headers(found: Credential) -> dict[str, str]:
-    """Return who acts, for the proxy to hand on. Names have no character that a header could not have."""
+    """Return the agent, delegator and task as headers for the proxy to forward. Names are valid header values."""
     return {
         "x-jitid-agent": found.agent,
         "x-jitid-delegator": found.delegator,

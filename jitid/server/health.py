@@ -1,4 +1,4 @@
-"""Whether the service lives, whether it can answer, and what it counted; nobody needs a credential for these."""
+"""Liveness, readiness and metrics of the service; these need no credential."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from jitid.server.service import Service
 
 _PATIENCE = 3.0
-"""Seconds that the ledger has for an answer before it counts as away."""
+"""Seconds to wait for the ledger before it counts as unavailable."""
 _FRESH = 1.0
-"""Seconds for which one look at the ledger does for all who ask."""
+"""Seconds for which one check of the ledger serves all requests."""
 
 
 def routes(service: Service) -> list[BaseRoute]:
@@ -35,7 +35,7 @@ def routes(service: Service) -> list[BaseRoute]:
         error = found.away or found.hindered
         document = {
             "ready": found.away is None,
-            # Who cannot issue can still verify, revoke and tell: that is no reason to ask another one for it.
+            # A service that cannot issue can still verify, revoke and report, so it stays ready.
             "issues": error is None,
             "error": None if error is None else error.code,
         }
@@ -60,16 +60,16 @@ def routes(service: Service) -> list[BaseRoute]:
 
 
 class _Condition(NamedTuple):
-    """How it was at the last look."""
+    """The condition at the last check."""
 
     away: JitidError | None
-    """Why the ledger cannot be used; None if it can."""
+    """The error if the ledger cannot be used; None if it can."""
     hindered: JitidError | None
-    """Why nothing can be issued although the ledger is there; None if it can be."""
+    """The error if the ledger is available, but the service cannot issue; None if it can."""
 
 
 class _Looker:
-    """Looks at the ledger, no oftener than is worth it."""
+    """A check of the ledger, at most once per `_FRESH` seconds."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -78,7 +78,7 @@ class _Looker:
         self._turn = asyncio.Lock()
 
     async def found(self) -> _Condition:
-        """Return how it is now, or was a moment ago."""
+        """Return the current condition, at most `_FRESH` seconds old."""
         async with self._turn:
             if monotonic() >= self._until:
                 try:

@@ -1,4 +1,4 @@
-"""One request and its answer: what the ASGI application receives, and what it sends, as HTTP/1.1."""
+"""One HTTP/1.1 request and its answer, as the messages of an ASGI application."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Scope
 
 MAX_WAITING = 1 << 16
-"""Bytes of a body that wait for the application before the connection is read no further."""
+"""Bytes of a body that may wait for the application before reading from the connection stops."""
 STATUS_LINES: dict[int, bytes] = {
     status: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus
 }
@@ -29,7 +29,7 @@ _ERROR_HEADERS = (
 
 
 class Flow:
-    """Stops and resumes both directions of a connection."""
+    """Flow control for both directions of a connection."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -47,19 +47,19 @@ class Flow:
         await self._writable.wait()
 
     def pause_reading(self) -> None:
-        """Read no further."""
+        """Stop reading."""
         if self._is_reading:
             self._is_reading = False
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read on."""
+        """Continue reading."""
         if not self._is_reading:
             self._is_reading = True
             self._transport.resume_reading()
 
     def pause_writing(self) -> None:
-        """Let `drain` wait."""
+        """Make `drain` wait."""
         self._writable.clear()
 
     def resume_writing(self) -> None:
@@ -110,17 +110,17 @@ class HttpExchange:
         self._expects_continue = expects_continue
         self._body = bytearray()
         self._event = asyncio.Event()
-        """Is set when there is something to receive."""
+        """Set when there is data to receive."""
         self._head = b""
-        """The head of the answer, until the first piece of its body is there: both go out in one write."""
+        """The head of the answer until the first piece of its body: both are sent in one write."""
         self._is_chunked = False
         self._length = 0
-        """Bytes of the answer's body that are still to come."""
+        """Remaining bytes of the answer's body."""
 
-    # What the connection does
+    # Called by the connection.
 
     def disconnect(self) -> None:
-        """Report to the application that no client reads its answer; what it sends from now on is dropped."""
+        """Report to the application that no client reads its answer; later output is dropped."""
         if not self.is_complete:
             self.is_disconnected = True
         self._event.set()
@@ -135,7 +135,7 @@ class HttpExchange:
         self._event.set()
 
     def end_body(self) -> None:
-        """Note that the request's body is complete."""
+        """Mark the request's body as complete."""
         if not self.is_complete:
             self.has_more = False
             self._event.set()
@@ -153,14 +153,14 @@ class HttpExchange:
         if not self.is_started:
             await self._send_error()
         elif failed or not (self.is_complete or self.is_disconnected):
-            # The client sees by the end of the connection that the answer is cut.
+            # The closed connection shows the client that the answer is incomplete.
             self._write(b"")
             self._transport.close()
 
-    # What the application does
+    # Called by the application.
 
     async def receive(self) -> Message:
-        """Return the next part of the request's body, or that the client has left."""
+        """Return the next part of the request's body, or a disconnect message if the client has left."""
         if self._expects_continue and not self.is_started and not self._transport.is_closing():
             self._expects_continue = False
             self._transport.write(_CONTINUE)
@@ -174,7 +174,7 @@ class HttpExchange:
         return {"type": "http.request", "body": body, "more_body": self.has_more}
 
     async def send(self, message: Message) -> None:
-        """Write a part of the answer. Raises RuntimeError where it is not in the order or form of ASGI."""
+        """Write a part of the answer. Raises RuntimeError if it violates the order or form of ASGI."""
         if self._flow.is_full and not self.is_disconnected:
             await self._flow.drain()
         if self.is_disconnected:
@@ -194,7 +194,7 @@ class HttpExchange:
     def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.is_started = True
         if self._expects_continue:
-            # RFC 9110, section 10.1.1: a client that was not told to go on may send its body, or may not.
+            # RFC 9110, section 10.1.1: a client that did not receive 100 may or may not send its body.
             self.keep_alive = False
         lines = [STATUS_LINES[status], self._default_headers]
         length: bytes | None = None

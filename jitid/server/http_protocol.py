@@ -1,4 +1,4 @@
-"""HTTP/1.1 with an end to everything: what a client may send, how much of it, and for how long."""
+"""HTTP/1.1 with limits on the form, the size and the time of each request."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ _ONCE = frozenset(
         b"transfer-encoding",
     )
 )
-"""Headers of which a second one could make two readers of the same request understand two different ones."""
+"""Headers that must not be repeated: two parsers of the same request could use different values."""
 _LINGER = 2.0
-"""Seconds for a client to read why its request was refused before the connection is cut."""
+"""Seconds for a client to read the error before the connection is cut."""
 _FLUSH = 5.0
-"""Seconds for the end of an answer to be taken before the connection is cut."""
+"""Seconds for the client to receive the end of an answer before the connection is cut."""
 
 
 class ServerState:
-    """What the connections of a worker share."""
+    """The shared state of all connections of a worker."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         """Answers each request."""
         self.connections: set[BoundedProtocol] = set()
         self.tasks: set[asyncio.Task[None]] = set()
-        """The requests that are being answered."""
+        """The requests in progress."""
         self.default_headers = b""
         """Field lines of each answer."""
 
 
 class BoundedProtocol(asyncio.Protocol):
-    """A connection. A clock outside looks at `deadline` now and then, and ends what is past it: `end_if_late`."""
+    """A connection. An external clock regularly calls `end_if_late`, which ends a connection past its `deadline`."""
 
     _transport: asyncio.Transport
     _flow: Flow
@@ -70,26 +70,26 @@ class BoundedProtocol(asyncio.Protocol):
         peer: Peer | None,
         lost: Callable[[], None],
     ) -> None:
-        """`peer` is who connected over a Unix socket; `lost` is told when the connection is gone."""
+        """`peer` is the user that connected over a Unix socket; `lost` is called when the connection is gone."""
         self._state = state
         self._loop = asyncio.get_running_loop()
         self._parser: Any = httptools.HttpRequestParser(self)
-        # What follows a request that is the last one is thrown away; that one is answered.
+        # Data after the last request of a connection is dropped, and that request is answered.
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._server: tuple[str, int | None] | None = None
         self._client: tuple[str, int] | None = None
         self._scheme = "http"
         self._exchange: HttpExchange | None = None
-        """The last one that has begun."""
+        """The latest exchange that has begun."""
         self._pipeline: deque[HttpExchange] = deque()
-        """Those that wait for the answers before theirs, the last one at the left."""
+        """Exchanges that wait for earlier answers, the latest one at the left."""
         self._expects_continue = False
         self._lost = lost
         self._limits = limits
         self._metrics = metrics
         self._peer = peer
         self.deadline: float | None = monotonic() + limits.header_time
-        """When the connection is ended if nothing comes of it before, in seconds of the monotonic clock."""
+        """Time of the monotonic clock, in seconds, at which the connection is ended unless it makes progress."""
         self._in_headers = self._in_body = False
         self._unparsed = 0
         """Bytes received since the parser last reported a part of the headers or of the body."""
@@ -97,25 +97,25 @@ class BoundedProtocol(asyncio.Protocol):
         self._body_bytes = 0
         self._refused: RequestError | None = None
         self._lingers = False
-        """Whether nothing more is read: the last answer is on its way, or waits for its turn."""
+        """Whether reading has stopped: the last answer is being sent, or waits for its turn."""
         self._last: RequestError | None = None
-        """The error that is answered once all earlier requests of this connection are answered."""
+        """The error to send after the answers to all earlier requests of this connection."""
 
-    # What comes in
+    # Input.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin; the client has some seconds to say what it wants."""
+        """Begin; the client has a limited time for its first request."""
         self._state.connections.add(self)
         self._transport = transport
         self._flow = Flow(transport)
         self._server, self._client = _addresses(transport)
         if transport.get_extra_info("sslcontext"):
             self._scheme = "https"
-        # Answers are small, and a client that reads slowly must be noticed before much waits for it.
+        # Answers are small, and a slow reader must be noticed before much data waits for it.
         transport.set_write_buffer_limits(high=1 << 16)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """Release the connection."""
         self.deadline = None
         self._state.connections.discard(self)
         if self._exchange is not None:
@@ -123,12 +123,12 @@ class BoundedProtocol(asyncio.Protocol):
         self._flow.resume_writing()
         if exc is None:
             self._transport.close()
-        # Both know each other: without this, they stay in memory until the next collection.
+        # The parser and the protocol refer to each other: without this, they stay in memory until the next collection.
         self._parser = None
         self._lost()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, as long as it stays within the bounds."""
+        """Parse received data within the limits."""
         if self._lingers or self._transport.is_closing():
             return
         began_before = self._in_headers
@@ -142,14 +142,14 @@ class BoundedProtocol(asyncio.Protocol):
             self._refuse(self._refused or RequestError(400, "that is no HTTP request; nothing was done"))
             return
         if self._in_headers:
-            # A part of a header is not told before all of it is there.
+            # The parser reports a header only when it is complete.
             self._unparsed = self._unparsed + len(data) if began_before else 0
         if self._unparsed > self._limits.headers:
-            # Also in a trailer, or in the extensions of a chunk.
+            # This also limits trailers and the extensions of chunks.
             self._refuse(_too_large_headers(self._limits.headers))
 
     def eof_received(self) -> bool:
-        """Keep a connection open whose client will say no more, for as long as it waits for an answer."""
+        """Keep the connection open after the client's end of file while it waits for an answer."""
         exchange = self._running
         return exchange is not None and not (exchange.is_disconnected or self._in_headers or self._in_body)
 
@@ -169,7 +169,7 @@ class BoundedProtocol(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; what comes after a body in pieces (a trailer) is counted and thrown away."""
+        """Store a header; trailers after a chunked body are counted and dropped."""
         self._take_header(len(name) + len(value) + 4)
         if self._in_headers:
             name = name.lower()
@@ -178,7 +178,7 @@ class BoundedProtocol(asyncio.Protocol):
             self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """Start what answers the request, unless it is clear already that it cannot be meant."""
+        """Start the answer to the request, unless its headers are invalid already."""
         self._in_headers = False
         self._unparsed = 0
         headers = dict(self._headers)
@@ -196,18 +196,18 @@ class BoundedProtocol(asyncio.Protocol):
         if coding is not None and (
             coding.lower() != b"chunked" or b"content-length" in headers or version == "1.0"
         ):
-            # RFC 9112, section 6.1: what two readers could take for bodies of different length.
+            # RFC 9112, section 6.1: two parsers could read bodies of different length.
             self._stop(RequestError(400, "transfer-encoding is `chunked` alone here; nothing was done"))
         if not self._url.startswith(b"/"):
             self._stop(RequestError(400, "the path of a request begins with a slash; nothing was done"))
         if b"#" in self._url:
-            # RFC 9112, section 3.2: a fragment is never sent, and two readers could end the path in two places.
+            # RFC 9112, section 3.2: a fragment is never sent, and two parsers could end the path at different places.
             self._stop(RequestError(400, "the target of a request has no `#`; nothing was done"))
         length = headers.get(b"content-length")
         if length is not None and (len(length) > 18 or int(length) > self._limits.body):
             self._stop(self._too_large_body())
         if self._parser.should_upgrade() and (coding is not None or (length is not None and int(length))):
-            # The parser takes the body for the other protocol, and the request would be performed without it.
+            # The parser treats the body as data of the other protocol, so the request would be performed without it.
             self._stop(RequestError(400, "a request with a body cannot ask for an upgrade; nothing was done"))
         if len(self._pipeline) >= _MOST_PIPELINED:
             self._stop(RequestError(400, "too many requests were sent at once"))
@@ -235,11 +235,11 @@ class BoundedProtocol(asyncio.Protocol):
             self._flow,
             self._state.default_headers,
             self._begin_next,
-            # What follows a wish for an upgrade would be another protocol, and there is none here.
+            # After an upgrade request the client would speak another protocol, which is not supported.
             keep_alive=version != "1.0"
             and self._parser.should_keep_alive()
             and not self._parser.should_upgrade(),
-            # RFC 9110, section 10.1.1: a client of HTTP/1.0 does not know what 100 means.
+            # RFC 9110, section 10.1.1: a client of HTTP/1.0 does not understand the status 100.
             expects_continue=version != "1.0" and self._expects_continue,
         )
         self._in_body = True
@@ -250,7 +250,7 @@ class BoundedProtocol(asyncio.Protocol):
             self._answer(exchange)
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of a body."""
+        """Store a part of a body."""
         self._unparsed = 0
         self._body_bytes += len(body)
         if self._body_bytes > self._limits.body:
@@ -259,7 +259,7 @@ class BoundedProtocol(asyncio.Protocol):
             self._exchange.take_body(body)
 
     def on_message_complete(self) -> None:
-        """Note that the request is whole: from here on, its time is the service's own matter."""
+        """Mark the request as complete: from here on its time does not depend on the client."""
         self._in_body = False
         self._unparsed = 0
         exchange = self._running
@@ -267,7 +267,7 @@ class BoundedProtocol(asyncio.Protocol):
         if exchange is not None:
             exchange.end_body()
 
-    # What goes out
+    # Output.
 
     def _answer(self, exchange: HttpExchange) -> None:
         task = self._loop.create_task(exchange.run(self._state.app))
@@ -275,7 +275,7 @@ class BoundedProtocol(asyncio.Protocol):
         task.add_done_callback(self._state.tasks.discard)
 
     def _begin_next(self) -> None:
-        """Answer the next request that is there already, or wait a little for one."""
+        """Answer the next waiting request, or wait a limited time for one."""
         if self._transport.is_closing():
             self.deadline = monotonic() + _FLUSH
             return
@@ -288,7 +288,7 @@ class BoundedProtocol(asyncio.Protocol):
                 self.deadline = None
             self._answer(exchange)
         elif not self._in_body:
-            # A body that nobody waits for any more still has to come in its own time.
+            # Otherwise a body is still arriving, and its own deadline stays.
             self.deadline = monotonic() + (
                 self._limits.header_time if self._in_headers else self._limits.idle
             )
@@ -299,13 +299,13 @@ class BoundedProtocol(asyncio.Protocol):
         self.deadline = monotonic() + self._limits.time
 
     def resume_writing(self) -> None:
-        """Go on with one that has caught up."""
+        """Continue with a client that has caught up."""
         self._flow.resume_writing()
         if self._running is not None:
             self.deadline = None
 
     def shutdown(self) -> None:
-        """Close the connection, or let it close once the request that came last is answered."""
+        """Close the connection, at once if it is idle, otherwise after the answer to its latest request."""
         exchange = self._running
         if exchange is None:
             self._transport.close()
@@ -317,7 +317,7 @@ class BoundedProtocol(asyncio.Protocol):
         self._transport.abort()
 
     def end_if_late(self, now: float) -> None:
-        """End the connection if its deadline has passed: first in good order, and if that does not help, at once."""
+        """End the connection if its deadline has passed: with an answer if possible, by cutting it otherwise."""
         if self.deadline is None or now < self.deadline:
             return
         if self._lingers or self._transport.is_closing():
@@ -327,7 +327,7 @@ class BoundedProtocol(asyncio.Protocol):
         if late and not self._flow.is_full:
             self._refuse(RequestError(408, "the request did not arrive in time; nothing was done"))
         elif self._running is not None:
-            # It waits for a client that does not read.
+            # The answer waits for a client that does not read.
             self._metrics.count("malformed")
             self._transport.abort()
         else:
@@ -336,7 +336,7 @@ class BoundedProtocol(asyncio.Protocol):
 
     @property
     def _running(self) -> HttpExchange | None:
-        """The exchange that has begun last, unless its answer is complete."""
+        """The latest started exchange, unless its answer is complete."""
         return None if self._exchange is None or self._exchange.is_complete else self._exchange
 
     def _look_for_twins(self) -> None:
@@ -355,23 +355,23 @@ class BoundedProtocol(asyncio.Protocol):
         return RequestError(413, f"the body is larger than {self._limits.body} bytes; nothing was done")
 
     def _stop(self, error: RequestError) -> None:
-        """Leave the parser, which raises on in `data_received`."""
+        """Leave the parser, which raises the error again in `data_received`."""
         self._refused = error
         raise error
 
     def _refuse(self, error: RequestError) -> None:
-        """Answer a request that is not served with an error, in its turn, and end the connection after that."""
+        """Answer an invalid request with an error, after the answers to earlier requests, and close the connection."""
         self._metrics.count("malformed")
         self._lingers = True
         exchange = self._running
         own = self._in_body
-        """Whether the request has an exchange already: its headers were in order, and its body is not."""
+        """Whether the request has an exchange already: its headers were valid, and its body is not."""
         self._in_headers = self._in_body = False
         if own and self._pipeline:
-            # Its turn has not come.
+            # It waits for earlier answers.
             self._pipeline.popleft()
         elif own and exchange is None:
-            # It has its answer. A second one would be taken for that of the next request.
+            # It is answered already. The client would take a second answer for that of the next request.
             self._end()
             return
         elif own and exchange is not None:
@@ -388,7 +388,7 @@ class BoundedProtocol(asyncio.Protocol):
             self._answer_last(error)
 
     def _answer_last(self, error: RequestError) -> None:
-        """Say why a request is refused, and end the connection."""
+        """Send the error of a refused request, and close the connection."""
         self._last = None
         body = dumps(encode_error(error))
         self._transport.write(
@@ -404,7 +404,7 @@ class BoundedProtocol(asyncio.Protocol):
         self._end()
 
     def _end(self) -> None:
-        """End the connection; what is still under way to us is read and thrown away for a moment."""
+        """Close the connection; data that still arrives is read and dropped for a moment."""
         self.deadline = monotonic() + _LINGER
         self._flow.resume_reading()
         if self._transport.can_write_eof():

@@ -1,4 +1,4 @@
-"""The sockets on which the service listens."""
+"""Listening sockets of the service."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ def parse_bind(text: str) -> tuple[str, int]:
     if not colon:
         host = "127.0.0.1"
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    # Five digits keep `int` from long work.
+    # At most five digits, since `int` is slow for long texts.
     if not host or not (port.isascii() and port.isdigit() and len(port) <= 5) or int(port) > 65_535:
         raise UsageError(f"{quote(text, 200)} is no place to listen", "such as 127.0.0.1:8477 or [::1]:8477")
     return host, int(port)
 
 
 def listen(host: str, port: int, *, encrypted: bool) -> list[socket.socket]:
-    """Return the sockets of a host and a port, which listen already.
+    """Return listening sockets for a host and a port.
 
     Raises:
-        UsageError: others could listen in; or there is no such host.
-        StorageError: the port is somebody else's.
+        UsageError: without TLS the address is not loopback; or there is no such host, or it cannot be used.
+        StorageError: another process uses the port.
 
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        # What no name in the DNS can be is not even asked for.
+        # A text that cannot be a DNS name is not looked up.
         why = error.strerror if isinstance(error, OSError) else "no name of a host"
         raise UsageError(f"there is no address {quote(host, 200)}: {why}") from None
     addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
@@ -53,7 +53,7 @@ def listen(host: str, port: int, *, encrypted: bool) -> list[socket.socket]:
     try:
         for family, address in addresses:
             if port == 0 and sockets:
-                # All of them on the port that the first one was given.
+                # All sockets use the port that the first one got.
                 address = (address[0], sockets[0].getsockname()[1], *address[2:])
             sockets.append(_bound(family, address))
     except BaseException:
@@ -64,7 +64,7 @@ def listen(host: str, port: int, *, encrypted: bool) -> list[socket.socket]:
 
 
 def _is_loopback(address: str) -> bool:
-    # What stands after a percent sign is the interface.
+    # The interface follows the percent sign.
     return ip_address(address.partition("%")[0]).is_loopback
 
 
@@ -89,12 +89,12 @@ def _bound(family: int, address: tuple[object, ...]) -> socket.socket:
 
 
 def listen_at(path: str, mode: int) -> socket.socket:
-    """Return a Unix socket at a path, which listens already; one that nobody answers at is replaced.
+    """Return a listening Unix socket at a path; a socket without a listener is replaced.
 
     Raises:
-        UsageError: something else is there, or it cannot be made.
-        IntegrityError: others could put another one in its place.
-        StorageError: somebody answers there.
+        UsageError: another kind of file is there, or the socket cannot be created.
+        IntegrityError: other users could replace it.
+        StorageError: another process listens there.
 
     """
     folder = os.path.dirname(path) or "."
@@ -105,7 +105,7 @@ def listen_at(path: str, mode: int) -> socket.socket:
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         made.setblocking(False)
-        # Nobody connects before the mode is right: it listens only after that.
+        # The socket listens only after its mode is set, so no client connects before.
         before = os.umask(0o777 & ~mode)
         try:
             made.bind(path)
@@ -149,7 +149,7 @@ def _check_folder(folder: str) -> None:
 
 
 def _clear(path: str) -> None:
-    """Take away a socket that nobody listens on any more."""
+    """Delete a socket that has no listener any more."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:

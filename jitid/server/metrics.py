@@ -1,4 +1,4 @@
-"""Counters of all workers of one service, in memory that they share: each writes its own part, any adds them up."""
+"""Counters of all workers of one service in shared memory: each worker writes its own part, and each can sum them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Metrics:
     """The counters of one worker, and the sums over all of them."""
 
     def __init__(self, routes: Sequence[str], workers: int = 1) -> None:
-        """Make the memory; workers that are forked from here share it."""
+        """Allocate the memory; workers that are forked later share it."""
         self._routes = tuple(dict.fromkeys((*routes, "none")))
         self._route = {route: number for number, route in enumerate(self._routes)}
         self._histogram = len(self._routes) * (_OTHER + 1) + len(_NUMBER)
@@ -67,11 +67,11 @@ class Metrics:
         self._workers = workers
         self._memory = memoryview(mmap.mmap(-1, self._size * workers * _BYTES)).cast("d")
         self._base = 0
-        # Threads count too, and adding to a place in memory is no single step.
+        # Threads count too, and adding to a memory cell is not atomic.
         self._lock = threading.Lock()
 
     def take_part(self, worker: int) -> None:
-        """Count from now on as this worker, after one that may have ended; its counters go on from there."""
+        """Count as this worker from now on. Counters of its earlier process continue; gauges restart at 0."""
         self._base = worker * self._size
         for name in GAUGES:
             self.set(name, 0)
@@ -96,7 +96,7 @@ class Metrics:
         self._memory[first + len(BOUNDS) + 1] += seconds
 
     def text(self, *, ledger_up: bool, issues: bool) -> str:
-        """Return all of it in Prometheus' text exposition format 0.0.4."""
+        """Return all metrics in Prometheus' text exposition format 0.0.4."""
         return "".join(self._lines(ledger_up=ledger_up, issues=issues))
 
     def _place(self, name: str) -> int:

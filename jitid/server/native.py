@@ -1,4 +1,4 @@
-"""The native binding: every operation as a POST of its values, and the OpenAPI document that says so."""
+"""The native API: every operation as a POST of its values, and the OpenAPI document of them."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _NOT_KEPT = {"cache-control": "no-store"}
 
 
 def routes(service: Service) -> list[BaseRoute]:
-    """Return the routes of all operations, and of what tells of them."""
+    """Return the routes of all operations, of whoami, and of the OpenAPI document."""
     told: list[bytes] = []
     paths = dict(zip(codec.names(), operation_paths(), strict=True))
 
     async def perform(request: Request) -> Response:
         name = request.path_params["name"]
-        # What is wrong with the request is told to those alone who may ask at all.
+        # Decoding comes after authorization: only permitted callers learn about errors in the request.
         kind = operations()[name] if name in paths else None
         record_of(request.scope).route = paths.get(name, record_of(request.scope).route)
         read = await _operation(request, name)
@@ -72,7 +72,7 @@ def routes(service: Service) -> list[BaseRoute]:
 
 
 def operation_paths() -> list[str]:
-    """Return the path of each operation, as log and counters have it."""
+    """Return the path of each operation, as in the log and the counters."""
     return [f"{OPERATIONS}/{name}" for name in codec.names()]
 
 
@@ -81,12 +81,12 @@ def _document(text: bytes) -> Response:
 
 
 async def _operation(request: Request, name: str) -> Callable[[], Operation[object]]:
-    """Return what reads the operation out of the body, which is taken off the connection here."""
+    """Return a function that decodes the operation from the body; the body is received here."""
     said = request.headers.get("content-type", "")
     body = await request.body()
 
     def read() -> Operation[object]:
-        # JSON has no parameters (RFC 8259, section 11), and what some clients write there changes nothing.
+        # JSON has no media type parameters (RFC 8259, section 11), so parameters from clients are ignored.
         if said.partition(";")[0].strip().lower() != "application/json":
             raise RequestError(415, "the body is to be application/json; nothing was done")
         try:
@@ -103,7 +103,7 @@ async def _operation(request: Request, name: str) -> Callable[[], Operation[obje
 
 
 def _confinement(request: Request, caller: Caller, alone: Caller | None) -> Confinement:
-    """Return what the caller can do beyond its own credential; `alone` is who it is at the socket without any."""
+    """Return the caller's powers beyond its credential; `alone` is the caller at the socket without a credential."""
     peer = record_of(request.scope).peer
     if peer is not None and peer.uid in (0, os.geteuid()):
         return Confinement.KEY_READABLE
@@ -139,9 +139,9 @@ async def _in_pieces(
     kind: type[Operation[Any]],
     read: Callable[[], Operation[object]],
 ) -> Response:
-    """Return an answer that is sent while it is made, a line for each piece.
+    """Return a streamed answer, a line for each piece.
 
-    What fails before the first piece has a status of its own; later the last line tells it.
+    An error before the first piece has its own HTTP status; a later error is the last line.
     """
 
     def work(authority: Authority, _: Caller) -> Iterator[bytes]:

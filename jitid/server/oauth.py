@@ -71,7 +71,7 @@ def routes(service: Service) -> list[BaseRoute]:
         def work(authority: Authority, caller: Caller) -> None:
             client_auth.must_be_named(form, caller)
             _must_be_whole(broken)
-            # What sort of token it is, is told by itself (section 2.1: the hint may be ignored).
+            # The token itself shows its type (section 2.1: the hint may be ignored).
             operation = RevokeToken(token=Secret.single(form.need("token")), reason="revoked by its client")
             if (
                 authority.perform(operation) is None
@@ -79,7 +79,7 @@ def routes(service: Service) -> list[BaseRoute]:
                 and caller.credential is not None
                 and client_auth.shows(request, form, operation.token)
             ):
-                # The access that the client came with: whoever holds it may end it.
+                # This is the access credential of the client itself: its holder may revoke it.
                 authority.perform(RevokeAccess(ids=(caller.credential,), reason=operation.reason))
 
         await client_auth.call(service, request, form, work)
@@ -87,8 +87,8 @@ def routes(service: Service) -> list[BaseRoute]:
         return document({})
 
     async def authorize(_request: Request) -> Response:
-        # RFC 6749, section 4.1.2.1: no client has registered a redirection URI, so none is ever followed. Nothing of
-        # the request is read.
+        # RFC 6749, section 4.1.2.1: no client has registered a redirection URI, so the answer redirects nowhere. The
+        # request is not read.
         raise OAuthError(
             "unsupported_response_type",
             "this authority issues no authorization codes: a client posts a grant to the token endpoint",
@@ -105,9 +105,9 @@ def routes(service: Service) -> list[BaseRoute]:
 async def _form(
     service: Service, request: Request, repeatable: Collection[str] = ()
 ) -> tuple[OAuthForm, OAuthError | None]:
-    """Return the form of a request; where it cannot be read, what the client authenticates with, and the reason.
+    """Return the form of a request. If it is invalid, return its client credentials only, and the error.
 
-    The reason is for those clients alone that are authenticated.
+    The error is for authenticated clients only.
     """
     try:
         return await read_form(request, repeatable), None
@@ -126,7 +126,7 @@ def _must_be_whole(broken: OAuthError | None) -> None:
 
 
 def _endpoint(service: Service, endpoint: Endpoint, *, refused: int = 400) -> Endpoint:
-    """Return an endpoint that tells errors as OAuth does."""
+    """Return an endpoint that reports errors in the OAuth format."""
 
     @wraps(endpoint)
     async def answering(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Errors as OAuth tells them (RFC 6749, section 5.2), and which one each error of jitid is."""
+"""OAuth error responses (RFC 6749, section 5.2), and the OAuth code of each jitid error."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KEPT_NOWHERE = {"cache-control": "no-store", "pragma": "no-cache"}
-"""Of answers with credentials, and of those that were true for a moment (RFC 6749, section 5.1)."""
+"""Headers of answers with credentials, or about a moment (RFC 6749, section 5.1)."""
 
 _LONGEST = 1_000
-# RFC 6749, section 5.2: what an `error_description` cannot have.
+# RFC 6749, section 5.2: characters that an `error_description` must not contain.
 _PLAIN = str.maketrans({'"': "'", "\\": "/"})
 # RFC 6749, section 5.2; RFC 8707, section 2; RFC 9396, section 5.
 _TOO_MUCH = {
@@ -38,7 +38,7 @@ _TOO_MUCH = {
 
 
 class OAuthError(Exception):
-    """An error with the code and the status that a client expects of it."""
+    """An error with the code and the status that OAuth clients expect."""
 
     def __init__(
         self, code: str, description: str, status: int = 400, headers: Mapping[str, str] | None = None
@@ -50,36 +50,36 @@ class OAuthError(Exception):
         self.headers = dict(headers or {})
 
     def response(self) -> Response:
-        """Return the answer that tells it."""
+        """Return the HTTP answer for the error."""
         told = {"error": self.code, "error_description": plain(self.description)}
         return document(told, self.status, self.headers)
 
 
 def document(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a JSON document as an answer that nobody on the way may keep."""
+    """Return a JSON document as an answer that no cache may store."""
     return Response(dumps(value), status, {**KEPT_NOWHERE, **(headers or {})}, "application/json")
 
 
 def plain(text: str) -> str:
-    """Return a text in the characters that an `error_description` has, and no longer than people read."""
+    """Return a text with only the characters of an `error_description`, and of limited length."""
     shown = safe(text).translate(_PLAIN).encode("ascii", "replace").decode("ascii")
     return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
 
 
 def as_oauth(error: JitidError, *, refused: int = 400) -> OAuthError:
-    """Return how a client is told an error; `refused` is the status where it may not ask for what it asked."""
+    """Return the OAuth error for an error; `refused` is the status if the client lacks permission."""
     told = error.message if error.hint is None else f"{error.message}; {error.hint}"
     match error:
         case UnauthenticatedError():
-            # With the scheme that the client used, or could have used.
+            # With the authentication scheme that the client used or could use.
             return OAuthError("invalid_client", error.message, 401, _headers(error))
         case ApprovalNeededError():
-            # RFC 8628, section 3.5: the same request, made again, is granted as soon as others have approved of it.
+            # RFC 8628, section 3.5: the same request succeeds later, after its approval.
             return OAuthError("authorization_pending", told)
         case PolicyDeniedError(about=about):
             return OAuthError(_TOO_MUCH.get(about or "", "access_denied"), told)
         case ShownError():
-            # RFC 8693, section 2.2.2: a subject's or an actor's token that is not accepted.
+            # RFC 8693, section 2.2.2: the subject token or the actor token is not accepted.
             return OAuthError("invalid_request", told)
         case RefusedError():
             return OAuthError("unauthorized_client", told, refused)
@@ -87,7 +87,7 @@ def as_oauth(error: JitidError, *, refused: int = 400) -> OAuthError:
             # RFC 6749, section 5.2: it was issued to another client.
             return OAuthError("invalid_grant", told)
         case InvalidCredentialError():
-            # RFC 8693, section 2.2.2: so it is with a subject's or an actor's token that is not valid "for any reason".
+            # RFC 8693, section 2.2.2: the subject token or the actor token is not valid "for any reason".
             return OAuthError("invalid_request", told)
         case _:
             status = status_of(error)
@@ -96,7 +96,7 @@ def as_oauth(error: JitidError, *, refused: int = 400) -> OAuthError:
 
 
 def usage(code: str, error: UsageError) -> OAuthError:
-    """Return the error for a value of a parameter that cannot be meant."""
+    """Return the error for an invalid value of a parameter."""
     return OAuthError(code, error.message if error.hint is None else f"{error.message}; {error.hint}")
 
 

@@ -1,4 +1,4 @@
-"""Forms as OAuth sends them (RFC 6749, appendix B), read in one way only and within bounds."""
+"""OAuth form parsing (RFC 6749, appendix B): strict, in one way only, and with limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 MAX_FORM = 256 * 1024
-"""The longest form, in bytes: several tokens of the longest sort, percent signs and all."""
+"""Maximum bytes of a form: enough for several tokens of maximum length, percent-encoded."""
 
 MAX_PARAMETERS = 64
 
@@ -23,7 +23,7 @@ CREDENTIALS = frozenset({"client_id", "client_secret", "client_assertion", "clie
 
 
 def _spelt(name: str, *ways: bytes) -> bytes:
-    """Return a pattern for a name; each character of it may be written in any of these ways, by its number."""
+    """Return a pattern for a name in which each character may have any of these spellings, by its number."""
     return b"".join([b"(?:%s)" % b"|".join([way % each for way in ways]) for each in name.encode()])
 
 
@@ -32,7 +32,7 @@ _CREDENTIAL = re.compile(
     b"&(%s)(?:=([^&]*))?(?![^&])" % b"|".join([_spelt(name, b"%c", _ESCAPED) for name in sorted(CREDENTIALS)])
 )
 """A parameter by which a client authenticates, and its value."""
-# In small letters or capitals, as it is or as forms or JSON escape it, and in UTF-16 too.
+# Any case, plain or escaped as in forms or JSON, and in UTF-16 too.
 _LENIENT = (b"(?i:%c)\\0*", b"%%(?i:%02x)\\0*", b"\\\\u00(?i:%02x)\\0*")
 _CLIENT_S = b"|".join([_spelt(name, *_LENIENT) for name in ("id", "secret", "assertion")])
 _SHOWN = (
@@ -41,17 +41,17 @@ _SHOWN = (
 )
 _BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _TYPE = re.compile(rb'application/x-www-form-urlencoded(?:\s*;\s*charset\s*=\s*"?utf-8"?)?', re.IGNORECASE)
-# Neither tokens nor names nor scopes have any; what has is not shown or kept by mistake.
+# Tokens, names and scopes have no control characters. Rejecting them keeps them out of output and storage.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class OAuthForm:
-    """The parameters of a request. One without a value counts as left out (RFC 6749, section 3.2)."""
+    """The parameters of a request. A parameter without a value counts as omitted (RFC 6749, section 3.2)."""
 
     def __init__(self, values: dict[str, list[str]], *, doubtful: bool) -> None:
         self._values = values
         self.doubtful = doubtful
-        """Whether a credential may be meant that is not among the parameters: one without a value, or misspelt."""
+        """Whether the form may contain a credential outside the parameters: one without a value, or misspelt."""
 
     def names(self) -> Collection[str]:
         """Return the names of the parameters that have a value."""
@@ -63,25 +63,25 @@ class OAuthForm:
         return None if found is None else found[0]
 
     def need(self, name: str) -> str:
-        """Return the value of a parameter that must be there. Raises OAuthError."""
+        """Return the value of a required parameter. Raises OAuthError."""
         found = self.one(name)
         if found is None:
             raise OAuthError("invalid_request", f"the parameter {name} is missing")
         return found
 
     def many(self, name: str) -> tuple[str, ...]:
-        """Return the values of a parameter that may stand several times."""
+        """Return the values of a repeatable parameter."""
         return tuple(self._values.get(name, ()))
 
 
 async def read_form(request: Request, repeatable: Collection[str] = ()) -> OAuthForm:
     """Return the form in the body of a request.
 
-    Only the parameters `repeatable` may stand twice. Raises OAuthError for anything that two readers could read
+    Only parameters in `repeatable` may occur twice. Raises OAuthError for input that two parsers could read
     differently: parameters in the address, another content type, broken escapes, bytes that are not UTF-8.
     """
     if request.scope["query_string"]:
-        # A secret in an address is in every log on the way (RFC 6749, section 2.3.1).
+        # A secret in an address would be in the logs of all servers on the way (RFC 6749, section 2.3.1).
         _refuse("parameters belong into the body, not into the address")
     types = [value for name, value in request.scope["headers"] if name == b"content-type"]
     if len(types) != 1 or not _TYPE.fullmatch(types[0]):
@@ -91,7 +91,7 @@ async def read_form(request: Request, repeatable: Collection[str] = ()) -> OAuth
 
 
 def parse_form(body: bytes, repeatable: Collection[str] = ()) -> OAuthForm:
-    """Return the parameters of a form. Raises OAuthError as `read_form` does."""
+    """Return the parameters of a form. Raises OAuthError like `read_form`."""
     if len(body) > MAX_FORM:
         _refuse(f"the form is longer than {MAX_FORM} bytes", 413)
     if not body.isascii():
@@ -122,10 +122,10 @@ def parse_form(body: bytes, repeatable: Collection[str] = ()) -> OAuthForm:
 
 
 def credentials_of(body: bytes) -> OAuthForm:
-    """Return the parameters by which a client authenticates, of a form that cannot be read as a whole.
+    """Return the client authentication parameters of a form that is otherwise invalid.
 
-    Who the client is does not depend on a mistake elsewhere in it. Raises UnauthenticatedError where one of them stands
-    twice or cannot be read: what a client shows is never taken for nothing.
+    A mistake elsewhere in the form does not change the client. Raises UnauthenticatedError if a parameter occurs twice
+    or cannot be decoded: a credential in the request is never ignored.
     """
     body = b"&" + body
     found: dict[str, str] = {}
@@ -142,22 +142,22 @@ def credentials_of(body: bytes) -> OAuthForm:
                 "a parameter by which the client authenticates cannot be read; nothing was done"
             ) from None
     values = {name: [value] for name, value in found.items() if value}
-    # It may be no form at all: whatever else looks like one.
+    # The body may not be a form at all, so the rest is searched for credentials too.
     rest = _CREDENTIAL.sub(lambda one: b"&" if one[2] else one[0], body)
     return OAuthForm(values, doubtful=shows_credential(rest))
 
 
 def shows_credential(text: bytes) -> bool:
-    """Tell whether a text has the name of a parameter that shows a credential, wherever and in whatever spelling.
+    """Return whether a text contains the name of a credential parameter, at any place and in any spelling.
 
-    Besides those of clients it is the one of RFC 6750 (section 2.2), which is not read here.
+    Besides those of clients it is `access_token` of RFC 6750 (section 2.2), which is not read here.
     """
     return any(pattern.search(text) is not None for pattern in _SHOWN)
 
 
 def _decoded(text: str) -> str:
     if "%" not in text and "+" not in text:
-        # As a token is; a bare control character is none of a form's.
+        # A plain token needs no decoding, but must not contain a control character.
         if _CONTROL.search(text):
             _refuse("the form has a control character")
         return text

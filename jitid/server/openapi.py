@@ -1,4 +1,4 @@
-"""The OpenAPI document of our own operations, by the annotations of their types (OpenAPI 3.1)."""
+"""The OpenAPI 3.1 document of jitid's operations, derived from the annotations of their types."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _HEADERS = [
     {
         "name": "traceparent",
         "in": "header",
-        # One that is malformed is no error, but none at all (W3C Trace Context, section 3.2.2), so it has no pattern.
+        # A malformed value counts as missing and is not an error (W3C Trace Context, section 3.2.2): hence no pattern.
         "description": "What the request belongs to (W3C Trace Context); it is kept with the audit event.",
         "schema": {"type": "string"},
     },
@@ -70,7 +70,7 @@ _HEADERS = [
 
 
 def document(base_url: str) -> dict[str, Any]:
-    """Return the document; `base_url` is how clients reach the service."""
+    """Return the document; `base_url` is the address of the service for clients."""
     definitions: Definitions = {"Error": _ERROR}
     paths = {f"{OPERATIONS}/{name}": {"post": _operation(name, definitions)} for name in codec.names()}
     paths[WHOAMI] = {"get": _whoami(definitions)}

@@ -1,4 +1,4 @@
-"""The target of the request that a proxy holds, read in one way only: what it decides on is what is served."""
+"""Strict parsing of the original request target from a proxy: the path of the decision is the path that is served."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from urllib.parse import quote, unquote_to_bytes
 from jitid.errors import UsageError
 
 _KEPT = "/:@!$&'()*+,="
-"""The characters that stay unescaped besides letters, digits and `-._~` (RFC 3986, section 3.3), without `;`."""
+"""Characters that stay unescaped besides letters, digits and `-._~` (RFC 3986, section 3.3), without `;`."""
 
 _PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,=:@/-]|%[0-9A-Fa-f]{2})*", re.ASCII)
-# A fragment is never sent (RFC 9112, section 3.2). Nginx ends the path at `#`, and hands on all of it.
+# A fragment is never sent (RFC 9112, section 3.2). Nginx ends the path at `#`, but forwards all of it.
 _TARGET = re.compile(r"[^#\x00-\x20\x7f]*")
 _TWO_WAYS = {
     "an encoded separator": re.compile("%(?:2F|5C|3B)", re.IGNORECASE),
@@ -22,7 +22,7 @@ _TWO_WAYS = {
     "an encoded question mark or hash": re.compile("%(?:3F|23)", re.IGNORECASE),
     "an encoded control character": re.compile("%(?:[01][0-9A-F]|7F)", re.IGNORECASE),
 }
-"""What some servers decode late, and some twice. Separators are `/`, `\\` and `;`."""
+"""Escapes that some servers decode late, and some twice. Separators are `/`, `\\` and `;`."""
 
 
 def path_of(target: str) -> str:
@@ -39,8 +39,8 @@ def path_of(target: str) -> str:
         raise UsageError("the proxy names no path of the original request", "set the header X-Original-URI")
     path = target.partition("?")[0]
     if not _TARGET.fullmatch(target) or not _PATH.fullmatch(path):
-        # RFC 3986, section 3.3, and RFC 9110, section 4.1; some servers take a backslash for a slash, and drop what
-        # follows a semicolon.
+        # RFC 3986, section 3.3, and RFC 9110, section 4.1; some servers read a backslash as a slash, and drop the text
+        # after a semicolon.
         _refuse("a character that a path cannot have unencoded")
     for what, encoded in _TWO_WAYS.items():
         if encoded.search(path):
@@ -54,7 +54,7 @@ def path_of(target: str) -> str:
         # RFC 3986, section 5.2.4.
         _refuse("a segment `.` or `..`")
     if any(segment.endswith((b".", b" ")) for segment in segments):
-        # Some file systems drop what a name ends in.
+        # Some file systems drop these characters at the end of a name.
         _refuse("a segment that ends in a dot or a blank")
     if not decoded.isascii():
         _check_text(decoded)
@@ -67,7 +67,7 @@ def _check_text(path: bytes) -> None:
     except UnicodeDecodeError:
         _refuse("encoded bytes that are not UTF-8")
     if unicodedata.normalize("NFKC", text) != text:
-        # Some servers and file systems take it for the text that it is like, such as a slash of full width.
+        # Some servers and file systems read it as the similar plain text, such as a full-width slash as a slash.
         _refuse("text with a second spelling (Unicode Standard Annex 15: it is not in the form NFKC)")
     if any(not character.isascii() and unicodedata.category(character)[0] not in "LMN" for character in text):
         _refuse("a character outside of ASCII that is neither a letter nor a digit")

@@ -1,4 +1,4 @@
-"""How fast each client may ask: a leaky bucket for each, as a meter, in bounded memory."""
+"""Rate limits: a leaky bucket as a meter for each client, in bounded memory."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _MOST_CLIENTS = 10_000
 
 
 class RequestPace:
-    """Counts what each client asks for, and says when it is too much."""
+    """A rate limit for each client."""
 
     def __init__(self, rate: float, burst: float, most: int = _MOST_CLIENTS) -> None:
-        """`rate` is in requests a second, `burst` how many may come at once; `most` clients are remembered."""
+        """`rate` is in requests per second, `burst` the maximum at once; up to `most` clients are stored."""
         self._rate = rate
         self._burst = burst
         self._most = most
-        # Client -> when its bucket is empty again. One that is not here has an empty bucket: it may be forgotten.
+        # Client -> time at which its bucket is empty. Clients that are missing here have an empty bucket.
         self._empty_at: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.Lock()
 
     def take(self, client: str, now: float | None = None) -> int:
-        """Count one request; return 0 if it is in order, and otherwise after how many seconds the next one is.
+        """Count one request; return 0 if it is within the limit, otherwise the seconds until the next one is.
 
-        One that is not in order does not count.
+        A request beyond the limit does not count.
         """
         now = monotonic() if now is None else now
         with self._lock:
@@ -36,6 +36,6 @@ class RequestPace:
             self._empty_at[client] = empty_at + 1 / self._rate
             self._empty_at.move_to_end(client)
             if len(self._empty_at) > self._most:
-                # Whoever has not asked for the longest time; it has most probably an empty bucket by now.
+                # Delete the client with the oldest request: its bucket is most probably empty by now.
                 self._empty_at.popitem(last=False)
         return 0

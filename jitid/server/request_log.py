@@ -1,4 +1,4 @@
-"""The log of the service on standard error: one line a request, without anything that could be a secret."""
+"""The service log on standard error: one line per request, without possible secrets."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Line = Callable[[dict[str, Any]], str]
 
 
 class Log:
-    """Writes facts as lines, each in one write: several processes share the place they go to."""
+    """A log of one line per event, each in a single write, since several processes share the output."""
 
     def __init__(self, form: str = "json", descriptor: int = 2) -> None:
-        """`form`: `json`, `text`, or `none`, which keeps what goes wrong and drops requests that were served."""
+        """`form` is `json`, `text`, or `none`, which keeps errors and drops requests."""
         self.requests = form != "none"
         """Whether requests are logged."""
         self._line: Line = _text if form == "text" else _json
         self._descriptor = descriptor
 
     def tell(self, event: str, level: str = "info", **facts: object) -> None:
-        """Write what happened. A log that cannot be written does not keep anybody from being served."""
+        """Write an event. A failure to write does not affect the service."""
         now = time.time()
         at = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
         line = self._line({"time": at, "level": level, "event": event, **facts, "pid": os.getpid()})
@@ -34,7 +34,7 @@ class Log:
 
 
 def _json(facts: dict[str, Any]) -> str:
-    # ASCII alone: what acts on a terminal is an escape.
+    # ASCII only: control characters of terminals are escaped.
     return json.dumps(facts, separators=(",", ":"))
 
 

@@ -1,4 +1,4 @@
-"""What is known of one request while it is served, for its answer, its log line and its counters."""
+"""Facts about a request in progress, for its answer, its log line and its counters."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
 KEY = "jitid"
-"""Under which the scope of a request holds it."""
+"""The key of the record in the scope of a request."""
 
 
 class Peer(NamedTuple):
-    """The process at the other end of a Unix socket, as the kernel tells it (SO_PEERCRED, unix(7))."""
+    """The process at the other end of a Unix socket, as the kernel reports it (SO_PEERCRED, unix(7))."""
 
     pid: int
     uid: int
     gid: int
     groups: tuple[int, ...] = ()
-    """The others that it is in (SO_PEERGROUPS)."""
+    """The supplementary groups (SO_PEERGROUPS)."""
 
 
 class RequestRecord:
-    """One request."""
+    """The record of one request."""
 
     __slots__ = ("began", "caller", "error", "peer", "route", "status", "trace")
 
@@ -33,7 +33,7 @@ class RequestRecord:
         """Its `traceparent`."""
         self.peer = peer
         self.route = "none"
-        """The template of its path; never the path itself, which anybody could have put a secret into."""
+        """The template of the path; never the path itself, since a client may have put a secret into it."""
         self.caller: str | None = None
         self.status = 0
         self.error: str | None = None

@@ -1,4 +1,4 @@
-"""Telling systemd how the service is (sd_notify(3)): one datagram to a socket that it names."""
+"""Service state notifications to systemd (sd_notify(3)): one datagram to the socket in NOTIFY_SOCKET."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 
 
 def notify(state: str) -> None:
-    """Tell a state, such as `READY=1`, to whoever started this process, if it wants to know."""
+    """Send a state, such as `READY=1`, to the service manager, if it has set NOTIFY_SOCKET."""
     place = os.environ.get("NOTIFY_SOCKET", "")
     if place[:1] not in ("/", "@"):
         return

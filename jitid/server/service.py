@@ -1,4 +1,4 @@
-"""What every route of the service needs: who asks, and operations performed by threads, in time."""
+"""The shared base of all routes: authentication of callers, and operations in threads, with time limits."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Asks = type["Operation[Any]"]
-"""What a caller asks for, as far as it is known before its request is read."""
+"""The kind of operation, if it is known before the request is parsed."""
 
 _PIECES = 256
-"""So many pieces of an answer are sent together at most."""
+"""Maximum number of pieces of an answer that are sent together."""
 _LONGEST_BEARER = 16_384
 _LONGEST_KEY = 255
 _FAILURES_PER_SECOND = 10.0
 _FAILURES_AT_ONCE = 50.0
 _SILENCE = 10.0
-"""Seconds after which it is told again why the ledger is out of reach."""
+"""Seconds before the reason of an unavailable ledger is logged again."""
 
 
 class Service:
-    """The authority as the routes see it; stateless over its ledger, so that any number may serve the same one."""
+    """The authority for the routes. Its state is in the ledger, so several services can share one ledger."""
 
     def __init__(
         self,
@@ -71,19 +71,19 @@ class Service:
         metrics: Metrics,
         log: Log | None = None,
     ) -> None:
-        """Args are what the whole service shares; `base_url` is how clients reach it, without a slash at the end."""
+        """Store the shared parts; `base_url` is the address for clients, without a slash at the end."""
         self._log = log
         self._tell_at = 0.0
         self.config = config
         self.names = names
-        """As they were when the service began; `names_now` looks."""
+        """The names at the start of the service; `names_now` reads them again."""
         self.base_url = base_url
         self.limits = limits
         self.metrics = metrics
         self._peers = Peers(config)
         self._pace = RequestPace(limits.rate, 2.0 * limits.rate)
         self._failures = RequestPace(_FAILURES_PER_SECOND, _FAILURES_AT_ONCE)
-        # Whoever waits for the ledger gets its own error before the request is out of time.
+        # A wait for the ledger ends with its own error before the request times out.
         patience = max(1.0, limits.time * 0.8)
         self._tally = ReadTally()
 
@@ -97,26 +97,26 @@ class Service:
         self._settler = Settler(seat)
 
     def _out_of_reach(self, why: str) -> None:
-        """Log why the ledger is out of reach; what stays so is told every now and then."""
+        """Log why the ledger is unavailable, at most once per `_SILENCE` seconds."""
         now = monotonic()
         if self._log is not None and now >= self._tell_at:
             self._tell_at = now + _SILENCE
             self._log.tell("ledger", "error", error=why)
 
     def close(self, patience: float) -> None:
-        """Let the threads end, and release the ledger."""
+        """Stop the threads, and release the ledger."""
         for pool in (self._quick, self._long, self._probe, self._settler):
             pool.close(patience)
 
     async def perform(self, caller: Caller, operation: Operation[Result]) -> Result:
         """Perform an operation for a caller and return its answer.
 
-        For one whose answer is an iterator there is `stream`.
+        For an answer that is an iterator, use `stream`.
 
         Raises:
-            JitidError: as the operation itself does.
-            StorageError: it took too long; whether it was done is not known.
-            LimitedError: this caller asks too fast.
+            JitidError: the operation failed.
+            StorageError: it took too long; it may have been performed.
+            LimitedError: this caller exceeds its request rate.
 
         """
 
@@ -135,14 +135,14 @@ class Service:
         proof: Callable[[LocalAuthority], Caller] | None = None,
         asks: Asks | None = None,
     ) -> T:
-        """Let a thread do some work for whoever makes a request, with the authority as it serves them.
+        """Run work in a thread for the caller of a request, with the authority as it serves this caller.
 
-        Finding out who asks is part of it: one way to a thread and back, where `caller_of` and `perform` make two.
-        What proves it is `proof` if there is one; otherwise the header or the socket. Where work and proof only read,
-        `reads` does them together with those of others.
+        Authentication runs in the same thread: one trip to a thread, where `caller_of` and `perform` need two. `proof`
+        authenticates the caller if given; otherwise the header or the socket does. With `reads`, authentication and
+        work are read-only, and share a batch with other requests.
 
-        First the caller is authenticated; then it is refused if it may not ask for such an operation as it `asks` for;
-        only `work` looks at what is in the request. Raises as all of them do.
+        The caller is authenticated first. Then it is refused if it may not request the operation in `asks`; only
+        `work` parses the request. Raises the errors of all these steps.
         """
         who = self._asked_by(request, proof)
         if reads:
@@ -161,17 +161,17 @@ class Service:
         return await self.within(do, long=long)
 
     async def caller_of(self, request: Request) -> Caller:
-        """Return who makes a request: by the bearer in its header `Authorization` (RFC 6750), or by its socket.
+        """Return the caller of a request, by its access token (RFC 6750) or by its socket.
 
         Raises:
-            UnauthenticatedError: nobody knows.
-            RequestError: its headers cannot be meant.
+            UnauthenticatedError: the caller is not authenticated.
+            RequestError: the headers are invalid.
 
         """
         return await self.within(self._asked_by(request))
 
     async def within(self, work: Callable[[LocalAuthority], T], *, long: bool = False) -> T:
-        """Let a thread do some work with the authority itself, which serves nobody in particular: mind who asks."""
+        """Run work in a thread with the authority itself, which does not check any permissions."""
         pool, limit = (self._long, self.limits.long_time) if long else (self._quick, self.limits.time)
         self._settler.begin()
 
@@ -182,7 +182,7 @@ class Service:
         return await _in_time(pool.run(job), limit)
 
     async def names_now(self) -> Names:
-        """Return what the ledger is called now: somebody may have changed its issuer beside the service."""
+        """Return the current names of the ledger: its issuer may have been renamed on the ledger's machine."""
         return await self.within(lambda authority: authority.names_now())
 
     async def stream(
@@ -192,9 +192,9 @@ class Service:
         *,
         asks: Asks | None = None,
     ) -> AsyncIterator[bytes]:
-        """Yield what work for a request yields, several pieces together where they come fast.
+        """Yield the pieces of the work for a request; pieces that come fast are joined.
 
-        A thread makes them while others are sent, and waits where the client reads slowly. Raises as `call` does.
+        A thread produces pieces while earlier ones are sent, and waits for a slow client. Raises the errors of `call`.
         """
         who = self._asked_by(request)
         loop = asyncio.get_running_loop()
@@ -236,7 +236,7 @@ class Service:
                 pieces.get_nowait()
 
     async def ready(self, patience: float) -> JitidError | None:
-        """Check that the ledger answers, and return why nothing could be issued now, if that is so.
+        """Check that the ledger answers; return the error that prevents issuing, if there is one.
 
         Raises:
             JitidError: the ledger does not answer.
@@ -255,14 +255,14 @@ class Service:
         return await _in_time(self._probe.run(job), patience)
 
     async def tell_counts(self) -> None:
-        """Write to the audit log what was counted of reads and refusals, if it is time to."""
-        # What cannot be written now is counted on.
+        """Write the counts of reads and refusals to the audit log if they are due."""
+        # Counts that cannot be written now are kept.
         with suppress(JitidError):
             if self._tally.due:
                 await self.within(lambda authority: authority.tell_counts())
 
     def keep_pace(self, name: str) -> None:
-        """Count a request of somebody. Raises LimitedError if there are too many."""
+        """Count a request of a caller. Raises LimitedError if there are too many."""
         seconds = self._pace.take(name)
         if seconds:
             raise LimitedError(
@@ -274,9 +274,9 @@ class Service:
 
     @contextmanager
     def counting_failures(self, request: Request) -> Iterator[None]:
-        """Count a credential that proves to be none. Raises LimitedError where too many of them come from one client.
+        """Count a failed authentication. Raises LimitedError if one client has too many.
 
-        Counted after the check: the failures of one client must not keep out others at its address.
+        Counted after the check: the failures of one client must not lock out others at its address.
         """
         try:
             yield
@@ -294,7 +294,8 @@ class Service:
             ) from None
 
     def _serving(self, authority: LocalAuthority, caller: Caller, asks: Asks | None = None) -> Authority:
-        # Several agents may have one name, so each identity has its own pace. Every other name is one caller's.
+        # Several agents may have one name, so each identity has its own rate limit. Any other name belongs to one
+        # caller.
         self.keep_pace(caller.identity or caller.name)
         serving = authority.serving(caller)
         if asks is not None:
@@ -306,7 +307,7 @@ class Service:
         return Counting(self._settler.watch(serving, caller), self.metrics)
 
     async def without_credential(self, request: Request) -> Caller | None:
-        """Return whom a request would be served as by its socket alone; None for nobody, as over a network."""
+        """Return the caller that the socket alone identifies; None without a socket, or if the caller is refused."""
         peer = record_of(request.scope).peer
         if peer is None:
             return None
@@ -318,9 +319,9 @@ class Service:
     def _asked_by(
         self, request: Request, proof: Callable[[LocalAuthority], Caller] | None = None
     ) -> Callable[[LocalAuthority], Caller]:
-        """Return what finds out, in a thread, who makes a request."""
+        """Return a function that authenticates the caller of a request in a thread."""
         record = record_of(request.scope)
-        # What proves it otherwise has read the header itself.
+        # A `proof` reads the header itself.
         with self.counting_failures(request):
             bearer = _bearer(request) if proof is None else None
         peer = record.peer
@@ -340,7 +341,8 @@ class Service:
                         assert peer is not None
                         found = authority.admitted(self._peers.caller(peer))
                 except ClockError as error:
-                    # With such a clock the authority authenticates no caller, so none can accept the clock remotely.
+                    # With a wrong clock the authority authenticates no caller, so no caller can accept the clock
+                    # remotely.
                     error.hint = _CLOCK
                     raise
                 except UnauthenticatedError as error:
@@ -369,11 +371,11 @@ async def _in_time(future: asyncio.Future[T], seconds: float) -> T:
 
 
 def _bearer(request: Request) -> Secret | None:
-    """Return the access token of a request (RFC 6750, section 2.1); None where it has no `Authorization` header.
+    """Return the access token of a request (RFC 6750, section 2.1); None without an `Authorization` header.
 
     Raises:
-        UnauthenticatedError: the header is malformed, or has another scheme. A caller that shows a credential is never
-            taken for the user of its socket.
+        UnauthenticatedError: the header is malformed, or has another scheme. A caller with a credential is never
+            identified by the user of its socket.
 
     """
     said = request.headers.get("authorization")

@@ -1,4 +1,4 @@
-"""How much the service takes: of one request, of one client, and at once."""
+"""The limits of the service: for one request, for one client, and in total."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ _COUNTS = ("serve_body", "serve_connections", "serve_requests", "serve_rate", "s
 
 
 _LEAST_HUNG = 3
-"""Seconds: less would be no more than a busy machine may take to give every process its turn."""
+"""Minimum seconds: on a busy machine a process may wait that long for its turn."""
 
 
 class ServiceLimits(NamedTuple):
-    """The bounds of one worker process."""
+    """The limits of one worker process."""
 
     body: int = 1 << 20
     """Bytes of a request's body."""
     connections: int = 1_000
     requests: int = 256
-    """How many requests may be in work at once; further ones are told to come again."""
+    """Maximum number of concurrent requests; further requests get the status 503."""
     rate: int = 1_000
-    """Requests a second of one caller; twice as many may come at once."""
+    """Requests per second of one caller; twice as many are allowed at once."""
     threads: int = 8
-    """How many requests can be at the ledger at once."""
+    """Maximum number of requests that use the ledger at once."""
     long_threads: int = 2
-    """How many of those that may look at all of it."""
+    """The same for requests that may read the whole ledger."""
     time: float = 30.0
-    """Seconds for a request to arrive, and again for its answer to be found."""
+    """Seconds for a request to arrive, and again for its answer."""
     long_time: float = 900.0
-    """Seconds for an answer that may take a look at the whole ledger."""
+    """Seconds for an answer that may read the whole ledger."""
     headers: int = 16_384
     """Bytes of a request's line and headers."""
     header_time: float = 10.0
-    """Seconds for these to arrive."""
+    """Seconds for the request's line and headers to arrive."""
     idle: float = 5.0
-    """Seconds that a connection is kept for a next request."""
+    """Seconds that an idle connection stays open for the next request."""
     stop: float = 30.0
-    """Seconds for what is in work to finish when the service is stopped."""
+    """Seconds for requests in progress to finish when the service stops."""
     hung: float = 30.0
     """Seconds for which a worker may be silent before it is killed and replaced."""
 
 
 def limits_of(config: Config) -> ServiceLimits:
-    """Return the bounds that the configuration sets. Raises ConfigurationError for a bound of nothing."""
+    """Return the limits of the configuration. Raises ConfigurationError if a limit is too low."""
     for name in _COUNTS:
         if config.number(name) < 1:
             raise ConfigurationError(f"`{name}` is at least 1", f"jitid config set {name} NUMBER")

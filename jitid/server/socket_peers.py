@@ -1,4 +1,4 @@
-"""Who is at the other end of a Unix socket: the kernel says which user, the configuration what that user may do."""
+"""Callers over a Unix socket: the kernel reports the user, and the configuration gives that user's rights."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 _CREDENTIALS = struct.Struct("iII")
 _SO_PEERGROUPS = 59
-"""Since Linux 4.13; Python has no name for it."""
+"""Since Linux 4.13; Python has no constant for it."""
 _MOST_GROUPS = 256
-"""Python reads no more; who is in more groups has none of them, besides the first."""
+"""The most that Python reads; a user in more groups counts as a member of its primary group only."""
 
 
 def peer_of(connection: socket.socket) -> Peer:
-    """Return who connected, as it was when they did (SO_PEERCRED, unix(7)). Raises OSError."""
+    """Return the peer of a connection at the time of its connect call (SO_PEERCRED, unix(7)). Raises OSError."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, gid = _CREDENTIALS.unpack(raw)
     try:
@@ -39,20 +39,20 @@ def peer_of(connection: socket.socket) -> Peer:
 
 
 class Peers:
-    """Turns users of this machine into callers."""
+    """The mapping from users of this machine to callers."""
 
     def __init__(self, config: Config) -> None:
         self._delegators = config.socket_delegators
         self._roles = config.socket_roles
 
     def caller(self, peer: Peer) -> Caller:
-        """Return the caller that a peer is.
+        """Return the caller for a peer.
 
-        The user's own entries count before those of their groups. Without any, they delegate as themselves, by their
-        login, and have no role.
+        Entries of the user take precedence over those of its groups. Without entries, the user delegates under its
+        login, and has no role.
 
         Raises:
-            UnauthenticatedError: two groups of theirs delegate as different people.
+            UnauthenticatedError: two of its groups delegate as different people.
 
         """
         login = _login(peer.uid)
@@ -76,7 +76,7 @@ class Peers:
         try:
             return check_delegator(login)
         except JitidError:
-            # A login of a domain may hold what no name of ours does.
+            # A login of a domain may contain characters that jitid's names do not allow.
             return check_delegator(uid)
 
 

@@ -1,4 +1,4 @@
-"""What the service is started with: everything that its workers have in common."""
+"""The parameters of a service start, which all its workers share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class StartPlan(NamedTuple):
-    """Sockets that listen already, a ledger that was there, and how much is taken."""
+    """Listening sockets, an existing ledger, and the limits."""
 
     config: Config
     names: Names
@@ -28,7 +28,7 @@ class StartPlan(NamedTuple):
 
 
 class Tls(NamedTuple):
-    """The certificate of the service; read anew from its files when told so."""
+    """The certificate of the service; SIGHUP makes the workers read its files again."""
 
     context: ssl.SSLContext
     certificate: str

@@ -1,4 +1,4 @@
-"""The status lists that tokens name (draft-ietf-oauth-status-list, section 8), for whoever fetches one."""
+"""The status lists that tokens refer to (draft-ietf-oauth-status-list, section 8), as a public endpoint."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from jitid.server.service import Service
 
 _FRESH = 60
-"""For so many seconds a list is handed out as it is: making one may look at a day's tokens."""
+"""Seconds for which a list is cached: making it may read the tokens of a whole day."""
 _MOST = 32
-"""So many lists are kept at most."""
+"""Maximum number of cached lists."""
 
 
 class _KeptList(NamedTuple):
@@ -34,16 +34,16 @@ class _KeptList(NamedTuple):
 
 
 class _Lists:
-    """The lists as they were made not long ago."""
+    """A cache of recent lists."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._kept: dict[str, _KeptList] = {}
-        # However many ask for what is not there, one at a time is made.
+        # Only one list is made at a time, even if many requests need missing lists.
         self._making = asyncio.Lock()
 
     async def get(self, name: str) -> _KeptList:
-        """Return the list in a file of that name. Raises NotFoundError."""
+        """Return the list with that file name. Raises NotFoundError."""
         found = self._fresh(name)
         if found is not None:
             return found

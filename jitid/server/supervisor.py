@@ -1,4 +1,4 @@
-"""The process that watches over the workers: starts them, starts them again, and ends them."""
+"""The supervisor of the worker processes: starts, restarts and stops them."""
 
 from __future__ import annotations
 
@@ -22,43 +22,43 @@ if TYPE_CHECKING:
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 _HEARD = (*_ENDING, signal.SIGHUP)
 _YOUNG = 5.0
-"""Seconds: a worker that lives for less has something wrong with it, and the next one comes later."""
+"""Seconds: if a worker ends earlier, it has a problem, and its replacement starts later."""
 _LONGEST_PAUSE = 5.0
 _MOST_TRIES = 3
 _MADE_BETWEEN_LOOKS = 50_000
-"""So many more things than went away are made before the collector looks at them."""
+"""Garbage collector threshold: allocations minus deallocations before a collection."""
 _GRACE = 5.0
-"""Seconds for a worker to end once all that was in work is finished."""
+"""Seconds for a worker to exit after its last request."""
 _START = 120.0
 """Seconds for a worker to be ready."""
 _LOOK = 1.0
-"""Seconds between two looks at workers that have been silent for too long."""
+"""Seconds between two checks for silent workers."""
 _READY, _BEAT = b"1", b"."
-"""What a worker writes: once when it is ready, and each time that its event loop has had a turn."""
+"""Messages of a worker: once when it is ready, and regularly while its event loop runs."""
 
 
 class _SupervisedWorker:
-    """A worker process as this one sees it."""
+    """A worker process as the supervisor sees it."""
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.pid = 0
         self.pipe = -1
-        """It says here that it is ready, and that it is not hung; and its end shows here."""
+        """The worker reports here that it is ready and not hung; end of file means that it has exited."""
         self.heard_at = 0.0
-        """When it said something last, in seconds of the monotonic clock."""
+        """Time of its last message, in seconds of the monotonic clock."""
         self.since = 0.0
         self.start_at = 0.0
-        """When it is to be started, in seconds of the monotonic clock."""
+        """Time of its next start, in seconds of the monotonic clock."""
         self.ready = False
         self.failures = 0
 
 
 class Supervisor:
-    """Keeps as many workers alive as there are to be, until a signal says that it is enough."""
+    """The supervisor keeps the configured number of workers running until a signal stops it."""
 
     def __init__(self, plan: StartPlan, metrics: Metrics, told: Callable[[], None]) -> None:
-        """`told` is called once all workers are ready."""
+        """`told` is called once, when all workers are ready."""
         self._plan = plan
         self._metrics = metrics
         self._told = told
@@ -69,10 +69,10 @@ class Supervisor:
         self._looked_at = monotonic()
 
     def run(self) -> int:
-        """Serve until told to end; return 0 after what was in work is finished, 128 and a signal if it was cut.
+        """Serve until a signal; return 0 after all requests have finished, 128 plus the signal if some were cut.
 
         Raises:
-            JitidError: a worker ends again and again before it is ready.
+            JitidError: a worker repeatedly exits before it is ready.
 
         """
         signals, wakeup = os.pipe()
@@ -112,13 +112,13 @@ class Supervisor:
                 notify("READY=1")
 
     def _look(self, now: float) -> None:
-        """Kill each worker whose event loop has had no turn for too long; it is replaced once it is gone.
+        """Kill each worker whose event loop has been silent for too long; it is replaced once it has exited.
 
-        One that is busy with a long request has turns: such requests are in threads.
+        A long request does not silence the event loop: it runs in a thread.
         """
         late, self._looked_at = now - self._looked_at, now
         if late > 2 * _LOOK:
-            # This process has had no turn itself, as after the whole machine or group was stopped: count anew.
+            # The supervisor itself did not run, for example because the machine was suspended: extend all deadlines.
             for worker in self._workers:
                 worker.heard_at += late
             return
@@ -127,11 +127,11 @@ class Supervisor:
             if worker.pid and silent > (self._plan.limits.hung if worker.ready else _START):
                 self._plan.log.tell("worker hung", "error", worker=worker.pid, seconds=round(silent))
                 _send(worker, signal.SIGKILL)
-                # Its end may take a moment.
+                # Its exit may take a moment.
                 worker.heard_at = now
 
     def _obey(self, numbers: bytes) -> bool:
-        """Do what signals ask for; return whether they ask for the end."""
+        """Handle signals; return whether one of them stops the service."""
         for number in numbers:
             if number in _ENDING:
                 self._ended_by = number
@@ -142,7 +142,7 @@ class Supervisor:
 
     def _start(self, worker: _SupervisedWorker, signals: int) -> None:
         hears, says = os.pipe()
-        # A signal in between would be told to the wrong process.
+        # Until the child resets its handlers, it would report its signals to the supervisor's pipe.
         signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
         try:
             pid = os.fork()
@@ -159,23 +159,23 @@ class Supervisor:
         self._metrics.count("restarts")
 
     def _be(self, number: int, says: int) -> None:
-        """Be a worker; never returns."""
+        """Run as a worker; never returns."""
         status = 1
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
-            # From a terminal it comes to all of the group, and this process is told by the one above it.
+            # A terminal sends SIGINT to the whole process group; the supervisor stops its workers itself.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
             gc.freeze()
-            # What a request makes goes away with it, without a collector that looks for cycles every few requests.
+            # Reference counts free the objects of a request, so frequent collections of cycles are not needed.
             gc.set_threshold(_MADE_BETWEEN_LOOKS, 10, 10)
             gc.enable()
             from jitid.server import worker
 
             self._metrics.take_part(number)
-            # A parent that is stopped must not stop its workers.
+            # A stopped supervisor must not block its workers.
             os.set_blocking(says, False)
             worker.run(
                 self._plan,
@@ -211,12 +211,12 @@ class Supervisor:
 
     def _end(self, signals: int) -> int:
         notify("STOPPING=1")
-        # Whoever comes now is refused, and does not wait for an answer that nobody will give.
+        # New clients are refused, instead of waiting for an answer that no worker sends.
         for listening in (*self._plan.tcp, *filter(None, (self._plan.unix,))):
             listening.close()
         for worker in self._workers:
             _send(worker, signal.SIGTERM)
-        # Twice: for what is in work, and for the threads that are still at the ledger.
+        # Twice: for requests in progress, and for threads that still use the ledger.
         until = monotonic() + 2 * self._plan.limits.stop + _GRACE
         while any(worker.pid for worker in self._workers):
             pipes = {worker.pipe: worker for worker in self._workers if worker.pid}
@@ -250,11 +250,11 @@ class Supervisor:
 
 
 def _heard(_number: int, _frame: FrameType | None) -> None:
-    """Let the number of the signal be written to the pipe that is watched."""
+    """Do nothing: Python writes the number of the signal to the wakeup pipe."""
 
 
 def _say(pipe: int, what: bytes) -> None:
-    # The parent may be gone, which the worker learns in another way.
+    # The supervisor may be gone, which the worker notices through `life`.
     with suppress(BlockingIOError, BrokenPipeError):
         os.write(pipe, what)
 

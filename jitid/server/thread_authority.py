@@ -1,4 +1,4 @@
-"""What one thread of the service works with: an authority of its own over the ledger."""
+"""The authority of one thread of the service, over the shared ledger."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 _LOOK = 0.2
-"""Seconds after which another ledger, or a changed policy, is noticed at the latest."""
+"""Maximum seconds until a replaced ledger or a changed policy is noticed."""
 
 
 class Seat:
-    """Opens the authority when it is first needed, and anew where the ledger or the policy became another."""
+    """An authority that opens at its first use, and again after the ledger or the policy has changed."""
 
     def __init__(
         self, config: Config, place: str, patience: float, tally: ReadTally, told: Callable[[str], None]
     ) -> None:
-        """Take what all seats have in common.
+        """Store the parts that all seats share.
 
-        `place`: the address at which clients reach it; `patience`: for how many seconds an operation waits for other
-        writers; `tally`: what all seats count in; `told` is told why the ledger is out of reach.
+        `place` is the address of the service for clients. `patience` is the maximum seconds to wait for other writers.
+        `tally` has the counts of all seats. `told` receives the reason if the ledger is unavailable.
         """
         self._tally = tally
         self._told = told
@@ -44,11 +44,11 @@ class Seat:
 
     @contextmanager
     def authority(self) -> Iterator[LocalAuthority]:
-        """Yield the authority over the ledger that is there, under the policy that is in force.
+        """Yield an authority over the current ledger under the current policy.
 
         Raises:
-            StorageError: the ledger is out of reach.
-            IntegrityError: it is damaged, or open to others.
+            StorageError: the ledger is unavailable.
+            IntegrityError: the ledger is damaged, or open to others.
 
         """
         try:
@@ -64,10 +64,10 @@ class Seat:
                 ) from error
             raise
         except OAuthError:
-            # What a client asked for wrongly says nothing of the ledger.
+            # An invalid request of a client does not concern the ledger.
             raise
         except BaseException:
-            # Whatever a bug left behind, the next request does not meet it.
+            # After a bug the state is unknown, so the next request opens a new authority.
             self.close()
             raise
 
@@ -75,7 +75,7 @@ class Seat:
         """Release the ledger."""
         authority, self._authority = self._authority, None
         if authority is not None:
-            # What a broken connection says when it is closed is not about any request.
+            # An error from closing a broken connection does not concern any request.
             with suppress(Exception):
                 authority.close()
 
@@ -88,7 +88,7 @@ class Seat:
                 if self._check is not None:
                     self._check()
             except JitidError:
-                # Another one in its place is as good as this one was; what is wrong with it, opening it will say.
+                # The ledger may have been replaced by an intact one; opening it reports any error.
                 self.close()
         mark = policy_mark(self._config)
         if self._authority is None or mark != self._mark:

@@ -1,4 +1,4 @@
-"""Threads that do what waits for the ledger, so that the loop which talks to clients never does."""
+"""A thread pool for work that waits for the ledger, so that the event loop never blocks."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Answer = TypeVar("Answer")
 
 
 class ThreadPlace(Protocol):
-    """What one thread has for itself, such as a connection."""
+    """A resource of one thread, such as a connection."""
 
     def close(self) -> None:
-        """Release it; called by that thread."""
+        """Release the resource; called by its thread."""
 
 
 Own = TypeVar("Own", bound=ThreadPlace)
@@ -24,9 +24,9 @@ _Job = tuple[Callable[[Any], Any], "asyncio.Future[Any]"]
 
 
 class Pool(Generic[Own]):
-    """At most so many threads, each with a thing of its own; they are started as they are needed.
+    """A pool of at most `most` threads, each with its own resource, started on demand.
 
-    It belongs to one event loop: only that one's thread may call it.
+    It belongs to one event loop: only the thread of that loop may call it.
     """
 
     def __init__(self, most: int, name: str, make: Callable[[], Own]) -> None:
@@ -36,14 +36,14 @@ class Pool(Generic[Own]):
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self.busy = 0
-        """How many jobs were taken and are not finished."""
+        """Number of unfinished jobs."""
 
     def run(self, job: Callable[[Own], Answer]) -> asyncio.Future[Answer]:
-        """Let a thread do a job; one whose future is cancelled before it began is not done at all."""
+        """Run a job in a thread. A job is skipped if its future is cancelled before it begins."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.busy += 1
         if self.busy > len(self._threads) and len(self._threads) < self._most:
-            # A daemon: a thread that waits for a dead disk must not keep the process from ending.
+            # A daemon: a thread that hangs on storage must not keep the process from exiting.
             thread = threading.Thread(
                 target=self._work, args=(future.get_loop(),), name=self._name, daemon=True
             )
@@ -53,7 +53,7 @@ class Pool(Generic[Own]):
         return future
 
     def close(self, patience: float) -> None:
-        """Let the threads end after what they do now; wait for so many seconds in all."""
+        """Stop the threads after their current jobs; wait at most `patience` seconds in total."""
         from time import monotonic
 
         for _ in self._threads:
@@ -76,7 +76,7 @@ class Pool(Generic[Own]):
                 try:
                     loop.call_soon_threadsafe(self._finish, future, answer, error)
                 except RuntimeError:
-                    return  # the loop is closed: nobody waits any more
+                    return  # the loop is closed: no caller waits any more
                 del job, work, future, answer, error
         finally:
             own.close()

@@ -1,4 +1,4 @@
-"""TLS of the service: its certificate and key, new enough versions, and nothing else."""
+"""TLS of the service: its certificate, its key and its minimum version."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jitid.values.text import quote
 
 
 def server_context(certificate: str, key: str) -> ssl.SSLContext:
-    """Return the TLS side of the service: version 1.2 or later (RFC 9325), and nothing else.
+    """Return the TLS server context: version 1.2 or later only (RFC 9325).
 
     Raises:
         ConfigurationError: certificate or key cannot be used.
@@ -26,10 +26,10 @@ def server_context(certificate: str, key: str) -> ssl.SSLContext:
 
 
 def load_certificate(context: ssl.SSLContext, certificate: str, key: str) -> None:
-    """Read certificate and key anew. Raises as `server_context` does; the old ones are in force then."""
+    """Read certificate and key again. Raises the errors of `server_context`; then the old ones stay in use."""
     try:
         status = os.stat(key)
-        # A group of its own may read it, as certificate tools set it up.
+        # Its group may read it: certificate tools use a dedicated group.
         if status.st_mode & 0o037:
             raise IntegrityError(
                 f"the TLS key {quote(key, 200)} is open to others (mode {stat.S_IMODE(status.st_mode):03o})",
@@ -50,5 +50,5 @@ def load_certificate(context: ssl.SSLContext, certificate: str, key: str) -> Non
 
 
 def _no_password() -> str:
-    # Otherwise OpenSSL would ask for it on a terminal.
+    # Without this, OpenSSL would prompt for the password on a terminal.
     raise ValueError("the key has a password")

@@ -34,7 +34,7 @@ CLIENT_CREDENTIALS = "client_credentials"
 GRANTS = (EXCHANGE, CLIENT_CREDENTIALS)
 
 REPEATABLE = ("resource", "audience")
-"""What may be named several times (RFC 8693, section 2.1; RFC 8707, section 2)."""
+"""Parameters that may be repeated (RFC 8693, section 2.1; RFC 8707, section 2)."""
 
 _TYPE = "urn:ietf:params:oauth:token-type:"
 _SORTS: dict[str, Sort] = {
@@ -43,17 +43,17 @@ _SORTS: dict[str, Sort] = {
     f"{_TYPE}jwt": "jwt",
 }
 _MADE = (f"{_TYPE}access_token", f"{_TYPE}jwt")
-"""What an exchange can be asked for (RFC 8693, section 3)."""
+"""Token types that an exchange can issue (RFC 8693, section 3)."""
 
 _OURS = "jitid_"
 _OWN = frozenset(
     f"{_OURS}{name}" for name in ("task", "purpose", "sensitivity", "ttl", "kind", "agent", "allow_narrower")
 )
-"""Parameters of our own, with a prefix of ours (RFC 6749, section 8.2)."""
+"""jitid's own parameters, with its prefix (RFC 6749, section 8.2)."""
 
 
 class TokenRequest(NamedTuple):
-    """A request at the token endpoint, as far as it can be read without knowing who asks."""
+    """A request at the token endpoint, parsed as far as that does not depend on the client."""
 
     grant: str
     request: IssueRequest
@@ -66,7 +66,7 @@ class TokenRequest(NamedTuple):
 
 
 def must_be_served(caller: Caller, form: OAuthForm) -> None:
-    """Refuse a client that cannot have anything by the grant that a form names. Raises OAuthError."""
+    """Refuse a client that may not use the grant of a form. Raises OAuthError."""
     if form.one("grant_type") == CLIENT_CREDENTIALS and not (caller.delegator or "").startswith("system:"):
         raise OAuthError(
             "unauthorized_client",
@@ -75,7 +75,7 @@ def must_be_served(caller: Caller, form: OAuthForm) -> None:
 
 
 def wanted(form: OAuthForm) -> TokenRequest:
-    """Return what a form asks for. Raises OAuthError."""
+    """Return the parsed request of a form. Raises OAuthError."""
     grant = form.need("grant_type")
     if grant not in GRANTS:
         raise OAuthError("unsupported_grant_type", f"the grants are {' and '.join(GRANTS)}")
@@ -100,7 +100,7 @@ def wanted(form: OAuthForm) -> TokenRequest:
 
 
 def grant(authority: Authority, caller: Caller, wanted: TokenRequest) -> Issued:
-    """Issue what a client wants. Raises OAuthError where it cannot have it by that grant, and as issuing does."""
+    """Issue the requested token. Raises OAuthError if the grant does not allow it, and the errors of issuing."""
     request = wanted.request._replace(agent=wanted.agent or own_agent(caller))
     if wanted.subject is not None:
         return authority.perform(
@@ -150,7 +150,7 @@ def _request(form: OAuthForm) -> IssueRequest:
     if purpose is not None and len(purpose) > MAX_PURPOSE:
         raise OAuthError("invalid_request", f"the purpose is longer than {MAX_PURPOSE} characters")
     if kind not in TOKENS:
-        # RFC 6749, section 5.1: what is answered is a token, in one text. Other kinds are for the operation Issue.
+        # RFC 6749, section 5.1: the answer contains one token as text. The operation Issue makes other kinds.
         raise OAuthError("invalid_request", f"the kinds that are tokens are {', '.join(sorted(TOKENS))}")
     if narrower not in (None, "true", "false"):
         raise OAuthError("invalid_request", "jitid_allow_narrower is true or false")
@@ -180,14 +180,14 @@ def _scopes(text: str | None) -> tuple[Scope, ...]:
     if text is None:
         return ()
     try:
-        # RFC 6749, section 3.3: one space between two.
+        # RFC 6749, section 3.3: scopes are separated by one space.
         return tuple(parse_scope(one) for one in text.split(" "))
     except UsageError as error:
         raise usage("invalid_scope", error) from None
 
 
 def _audiences(form: OAuthForm) -> tuple[str, ...]:
-    """Return whom the token is for, who must be named (RFC 8707, section 2)."""
+    """Return the audiences of the token; at least one is required (RFC 8707, section 2)."""
     resources, audiences = form.many("resource"), form.many("audience")
     if not resources and not audiences:
         raise OAuthError(
@@ -222,7 +222,7 @@ def _details(text: str | None) -> tuple[str, ...]:
 
 
 def _token(form: OAuthForm, name: str, *, needed: bool = True) -> tuple[Secret | None, Sort]:
-    """Return a token of the form with its type; each needs the other (RFC 8693, section 2.1)."""
+    """Return a token of the form with its type; both are required together (RFC 8693, section 2.1)."""
     text = form.need(name) if needed else form.one(name)
     said = form.one(f"{name}_type")
     if text is None:

@@ -1,4 +1,4 @@
-"""Whether a token still works, told to whoever shows it: what a scanner asks about a string that it found."""
+"""The status of a token for its holder: a secret scanner checks whether a token that it found still works."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ PLACE = "/token-status"
 _REALM = 'Bearer realm="jitid"'
 
 _ANYBODY = Caller("system:token-status", frozenset({"verifier"}))
-"""As whom it is counted. Nobody needs a credential besides the token: whoever holds it could try it, and learns no
-more than that."""
+"""The caller under which requests are counted.
+
+No credential is required besides the token: its holder could try it anyway, and learns no more than that.
+"""
 
 
 def routes(service: Service) -> list[BaseRoute]:
-    """Return the route of the question."""
+    """Return the route of the status check."""
 
     async def ask(request: Request) -> Response:
         token = shown_token(request)
@@ -39,14 +41,14 @@ def routes(service: Service) -> list[BaseRoute]:
             return Response(status_code=401, headers={**KEPT_NOWHERE, "www-authenticate": _REALM})
         if token is not None and await service.within(lambda authority: _works(authority, token)):
             return document({"active": True})
-        # Scanners take this status for the answer that it is (RFC 6750, section 3.1), and the body says whose it is.
+        # Scanners interpret this status (RFC 6750, section 3.1), and the body shows that jitid sent it.
         return document({"active": False}, 401, {"www-authenticate": f'{_REALM}, error="invalid_token"'})
 
     return [Route(PLACE, ask, methods=["GET"])]
 
 
 def _works(authority: LocalAuthority, token: Secret) -> bool:
-    """Tell whether a token works anywhere: where it is meant to be shown, or as access to this authority."""
+    """Return whether a token works anywhere: at a service of its audience, or as access to this authority."""
     try:
         authority.serving(_ANYBODY).perform(Introspect(token=token))
     except InvalidCredentialError:

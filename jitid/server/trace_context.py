@@ -1,11 +1,11 @@
-"""Trace context: by what a request is known to those before it and after it (W3C Trace Context, section 3.2)."""
+"""Trace context: the ids that link a request to the requests before and after it (W3C Trace Context, section 3.2)."""
 
 from __future__ import annotations
 
 import os
 import re
 
-# Version 00 has nothing after the flags; a later one may (section 3.2.4), and is passed on as a 00.
+# Version 00 ends after the flags; a later version may continue (section 3.2.4), and is passed on as version 00.
 _PARENT = re.compile(
     rb"(?!ff)(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<parent>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})"
     rb"(?P<more>-[ -~]*)?"
@@ -14,7 +14,7 @@ _LONGEST = 512
 
 
 def traceparent(said: bytes | None) -> str:
-    """Return what a request says to belong to if it can be meant; a new one otherwise."""
+    """Return the `traceparent` of a request if it is valid; a new one otherwise."""
     if said is not None and len(said) <= _LONGEST:
         found = _PARENT.fullmatch(said)
         if (
@@ -29,5 +29,5 @@ def traceparent(said: bytes | None) -> str:
 
 
 def trace_id(parent: str) -> str:
-    """Return the part that all requests of one trace share."""
+    """Return the id that all requests of one trace share."""
     return parent[3:35]

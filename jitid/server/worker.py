@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from jitid.server.start_plan import StartPlan
 
 _TICK = 0.5
-"""Seconds between two looks at what is late."""
+"""Seconds between two checks for overdue connections."""
 _SWITCH = 0.001
-"""Seconds after which a thread gives way to another: the loop must not wait long for those that compute."""
+"""Seconds before a computing thread must yield: the event loop must not wait long."""
 
 
 _NEEDED = (
@@ -49,17 +49,17 @@ _NEEDED = (
     "jitid.issuers.jwt",
     "jwt.algorithms",
 )
-"""What most requests need: loaded before there are workers, all of them share it, and none has to wait for it."""
+"""Modules for most requests. Loaded before the workers are forked, they are shared, and no request waits for them."""
 
 
 def preload() -> None:
-    """Load what the workers will need."""
+    """Load the modules that the workers need."""
     for name in _NEEDED:
         import_module(name)
 
 
 def route_paths(plan: StartPlan) -> list[str]:
-    """Return the templates of all paths, which the counters are for."""
+    """Return the templates of all paths, which are labels of the counters."""
     probe = Service(plan.config, plan.names, plan.base_url, plan.limits, Metrics(()))
     return [*(str(getattr(route, "path", "")) for route in app.routes(probe)), *operation_paths()]
 
@@ -67,11 +67,11 @@ def route_paths(plan: StartPlan) -> list[str]:
 def run(
     plan: StartPlan, metrics: Metrics, ready: Callable[[], None], beat: Callable[[], None], life: int
 ) -> None:
-    """Serve until a TERM comes, or until the descriptor `life` says that no process watches over this one any more.
+    """Serve until SIGTERM, or until the descriptor `life` shows that the supervisor has exited.
 
-    `ready` is called once it listens, and `beat` as often as the event loop looks at what is late.
+    `ready` is called once the worker listens; `beat` is called with every check for overdue connections.
     """
-    # Its warnings quote what clients sent.
+    # The warnings of asyncio quote input of clients.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     sys.setswitchinterval(_SWITCH)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -128,7 +128,7 @@ class _WorkerProcess:
         self._state.default_headers = b"date: %b\r\nx-content-type-options: nosniff\r\n" % now
 
     async def _finish(self) -> None:
-        """Let what is in work come to its end, for as long as that may take; then cut it."""
+        """Let requests in progress finish within the time limit; then cut them."""
         until = monotonic() + self._plan.limits.stop
         while self._state.connections and monotonic() < until:
             for connection in list(self._state.connections):
@@ -154,5 +154,5 @@ class _WorkerProcess:
 
 
 def leave(status: int) -> None:
-    """End the process as it stands: what is left in it belongs to the one that it was forked from."""
+    """Exit without cleanup: the remaining state belongs to the process that forked this one."""
     os._exit(status)

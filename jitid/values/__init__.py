@@ -1,1 +1,1 @@
-"""Pure values and their laws: names, ids, scopes, times, texts, secrets."""
+"""Pure values and their rules: names, ids, scopes, times, texts, secrets."""

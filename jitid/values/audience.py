@@ -1,7 +1,7 @@
 """Audiences for which a holder may obtain tokens: origins with wildcards for labels of the host, and plain names.
 
-A `*` stands for exactly one whole label of a host; scheme, port and the number of labels are the same. Everything
-else, a URL with a path too, is a plain name and covers itself alone.
+A `*` stands for exactly one whole label of a host; scheme, port and the number of labels must be equal. Any other
+text, also a URL with a path, is a plain name and covers only itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LONGEST_PORT = 5
 
 
 def check_reach(text: str) -> str:
-    """Return an entry of `may_audience` unchanged. Raise UsageError for what is none."""
+    """Return an entry of `may_audience` unchanged. Raise UsageError for an invalid entry."""
     check_audience(text)
     if "*" in text and _origin(text) is None:
         raise UsageError(
@@ -42,12 +42,12 @@ def check_one(text: str) -> str:
 
 
 def has_wildcard(text: str) -> bool:
-    """Tell whether an audience stands for several: an origin with a `*` in its host."""
+    """Return whether an audience stands for several: an origin with a `*` in its host."""
     return "*" in text and _origin(text) is not None
 
 
 def covers(entry: str, other: str) -> bool:
-    """Tell whether each audience that `other` stands for is one that `entry` stands for: a partial order."""
+    """Return whether `entry` covers every audience that `other` covers: a partial order."""
     if entry == other:
         return True
     if "*" not in entry:
@@ -62,7 +62,7 @@ def covers(entry: str, other: str) -> bool:
 
 
 def uncovered(entries: Sequence[str], others: Iterable[str]) -> tuple[str, ...]:
-    """Return those of `others` that no entry covers."""
+    """Return the `others` that no entry covers."""
     held = frozenset(entries)
     left = [other for other in others if other not in held]
     patterns = [origin for entry in held if "*" in entry and (origin := _origin(entry)) is not None]
@@ -75,13 +75,13 @@ def uncovered(entries: Sequence[str], others: Iterable[str]) -> tuple[str, ...]:
 
 
 def _shape(origin: tuple[str, tuple[str, ...], str]) -> tuple[tuple[str, str, int], tuple[str, ...]]:
-    """Return what two origins must have in common for one to cover the other, and their labels."""
+    """Return the properties that must be equal for one origin to cover another, and the labels."""
     scheme, labels, port = origin
     return (scheme, port, len(labels)), labels
 
 
 def intersection(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
-    """Return entries that stand for just what both stand for; of two that overlap without one covering, nothing."""
+    """Return entries for the audiences that both stand for; entries that overlap without covering are left out."""
     beyond_second, beyond_first = set(uncovered(second, first)), set(uncovered(first, second))
     return tuple(
         dict.fromkeys(
@@ -94,7 +94,7 @@ def intersection(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]
 
 
 def is_named(audience: str, names: Iterable[str]) -> bool:
-    """Tell whether an audience is one of these names, or a place below one that is a URL."""
+    """Return whether an audience is one of the names, or a path below a name that is a URL."""
     return any(
         audience == name or ("://" in name and audience.startswith(f"{name.rstrip('/')}/")) for name in names
     )
@@ -102,7 +102,7 @@ def is_named(audience: str, names: Iterable[str]) -> bool:
 
 @lru_cache(maxsize=1024)
 def _origin(text: str) -> tuple[str, tuple[str, ...], str] | None:
-    """Return scheme, labels of the host, and port of an origin; None for what is none."""
+    """Return the scheme, labels of the host, and port of an origin; None for any other text."""
     scheme, mark, rest = text.partition("://")
     host, colon, port = rest.partition(":")
     if not mark or not scheme or not _SCHEME.issuperset(scheme):

@@ -1,4 +1,4 @@
-"""Identifiers of identities, credentials, approvals and access: UUIDv7 in texts whose order is that of time."""
+"""Identifiers of identities, credentials, approvals and access: UUIDv7 as text that sorts by time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
 _LENGTH = 26  # 128 bits in groups of five, the last with two spare bits
 
 IDENTITY = "jid_"
-"""How the id of an identity begins."""
+"""The prefix of the id of an identity."""
 
 _FIXED_BITS = (0xF << 76) | (0b11 << 62)
 _FREE_BITS = (1 << 80) - 1 ^ _FIXED_BITS
@@ -36,11 +36,11 @@ def new_uuid7(now_ms: int, random: bytes) -> bytes:
 
 
 def new_uuid7s(now_ms: int, random: bytes, count: int) -> list[bytes]:
-    """Return UUIDs of version 7 that follow one another, the first of them random (RFC 9562 section 6.2, method 2).
+    """Return consecutive UUIDs of version 7, the first of them random (RFC 9562 section 6.2, method 2).
 
     For `count` up to 2**61; the arguments are those of `new_uuid7`.
     """
-    # The highest bit of the random part is left to the counting, so that nothing carries into the variant.
+    # The highest bit of the random part is cleared, so that counting never carries into the variant.
     first = int.from_bytes(new_uuid7(now_ms, random)) & ~(1 << 61)
     return [(first + number).to_bytes(16) for number in range(count)]
 
@@ -79,7 +79,7 @@ def _base32(raw: bytes) -> str:
     )
 
 
-# Ids that are made together have the upper half in common.
+# Ids that are made together share the upper half.
 @lru_cache(maxsize=16)
 def _upper(high: int) -> str:
     pairs = _PAIRS
@@ -101,13 +101,13 @@ def parse_id(text: str) -> tuple[Literal["jid", "jti"], bytes]:
         kind = "jti"
     else:
         refuse_mark(text, "the id")
-        # Somebody may have pasted a token here; it is not shown.
+        # The text may be a token that was pasted by mistake, so it is not shown.
         raise UsageError("not an id of an identity (jid_…) or of a credential (jti_…)")
     return kind, _raw(text)
 
 
 def parse_approval_id(text: str) -> bytes:
-    """Return the 16 bytes of a request for approval; it has one spelling too. Raise UsageError for anything else."""
+    """Return the 16 bytes of a request for approval; the id has one spelling. Raise UsageError for any other text."""
     if not text.startswith("apr_"):
         refuse_mark(text, "the id")
         raise UsageError("not an id of a request for approval (apr_…)", "see: jitid approve list")
@@ -115,7 +115,7 @@ def parse_approval_id(text: str) -> bytes:
 
 
 def parse_access_id(text: str) -> bytes:
-    """Return the 16 bytes of an access credential; it has one spelling too. Raise UsageError for anything else."""
+    """Return the 16 bytes of an access credential; the id has one spelling. Raise UsageError for any other text."""
     if not text.startswith("acc_"):
         refuse_mark(text, "the id")
         raise UsageError("not an id of an access credential (acc_…)", "see: jitid access list")

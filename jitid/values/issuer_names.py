@@ -1,4 +1,4 @@
-"""The names that an issuer of ID tokens may prove: patterns, what they match, and whether two of them overlap."""
+"""The names that an issuer of ID tokens may prove: patterns, their matches, and the overlap of two patterns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_pattern(text: str) -> str:
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Return whether a pattern matches a name, which is not empty; `*` stands for any text, also for none."""
+    """Return whether a pattern matches a non-empty name; `*` stands for any text, also an empty one."""
     if pattern.endswith(STAR):
         return name.startswith(pattern[:-1])
     if pattern.startswith(STAR):
@@ -35,7 +35,7 @@ def matches(pattern: str, name: str) -> bool:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Return whether some name matches both patterns, however long it is."""
+    """Return whether there is a name, of any length, that matches both patterns."""
     if STAR not in one:
         return matches(other, one)
     if STAR not in other:
@@ -44,7 +44,7 @@ def overlap(one: str, other: str) -> bool:
         return one.startswith(other[:-1]) or other.startswith(one[:-1])
     if one.startswith(STAR) and other.startswith(STAR):
         return one.endswith(other[1:]) or other.endswith(one[1:])
-    # A start and an end: the one followed by the other matches both.
+    # A prefix pattern and a suffix pattern: the prefix followed by the suffix matches both.
     return True
 
 

@@ -1,4 +1,4 @@
-"""JSON texts read one element at a time, so that a long list costs little more memory than its text."""
+"""A reader of JSON texts that yields one element at a time: a long list needs little more memory than its text."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 
 
 class Elements:
-    """The elements of a list, or of the list that an object has under a name; or several values after one another.
+    """The elements of a list, or of the list under a name of an object; or several values in sequence.
 
-    Iterating yields the place of each element and its value, which is read as by `strict_json.loads`. The place is as a
-    program such as `jq` names it (`[3]`, `.Resources[3]`), or `line 3` for a value that is in no list.
+    Iteration yields the place of each element and its value, read as by `strict_json.loads`. The place is in the
+    notation of programs such as `jq` (`[3]`, `.Resources[3]`), or `line 3` for a value outside a list.
     """
 
     def __init__(self, text: str, what: str, member: str) -> None:
-        """`member` is the name of the list in an object, in lower case: letters of either case are alike."""
+        """`member` is the lower-case name of the list in an object; case does not matter in the text."""
         self._text = text
         self._what = what
         self._member = member
         self._line = 1
         self._counted = 0
-        """Up to where the lines are counted."""
+        """The position up to which lines are counted."""
         self.around: list[dict[str, Any]] = []
-        """The other members of each object that had the list, by their names in lower case."""
+        """The other members, by lower-case name, of each object that had the list."""
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Yield the place and the value of each element. Raises StrictJSONError."""
@@ -62,7 +62,7 @@ class Elements:
             at = self._skip(self._past(",", at))
 
     def _object(self, start: int) -> Generator[tuple[str, Any], None, int]:
-        """Yield the elements of the object's list, or itself if it has none; it is read member by member."""
+        """Yield the elements of the object's list, or the object itself if it has none; members are read one by one."""
         place = self._place(start)
         members: dict[str, Any] = {}
         listed: str | None = None
@@ -105,7 +105,7 @@ class Elements:
         return StrictJSONError(f"{self._what} does not parse at character {at + 1}")
 
     def _place(self, at: int) -> str:
-        # Each stretch is counted once, however many values there are.
+        # Each part of the text is counted only once, even with many values.
         self._line += self._text.count("\n", self._counted, at)
         self._counted = at
         return f"line {self._line}"

@@ -28,10 +28,10 @@ _DECODED = {code: chr(point) for point, code in _ENCODED.items()}
 def check_name(text: str, what: str) -> str:
     """Return a name unchanged: 1 to 128 ASCII letters, digits and `._@:/+-`.
 
-    `what` says in the error whose name it is ("task"). Raise UsageError for anything else, and for a token.
+    `what` is the kind of name ("task") for the error. Raise UsageError for any other text, and for a token.
     """
     _check_form(text, what)
-    # An opaque token has only characters of names, and a name is shown and kept everywhere.
+    # An opaque token has only characters that names can have, and names are shown and stored everywhere.
     refuse_token(text, f"the {what} name")
     return text
 
@@ -47,11 +47,11 @@ def _check_form(text: str, what: str) -> None:
 
 
 EPHEMERAL = "ephemeral"
-"""Stands, with a slash, before the names of unregistered agents where others read them: no agent has such a name."""
+"""The displayed prefix, with a slash, of the names of unregistered agents; no agent's own name begins with it."""
 
 
 def check_new_agent(name: str) -> str:
-    """Return the name of an agent that is to be registered or issued for. Raise UsageError for a reserved one."""
+    """Return the name of an agent for a new registration or issue. Raise UsageError for a reserved name."""
     if name.partition("/")[0] == EPHEMERAL:
         raise UsageError(
             f"the agent name {quote(name)} is reserved: so agents are called that are not registered; "
@@ -64,7 +64,7 @@ def check_new_agent(name: str) -> str:
 def check_delegator(text: str) -> str:
     """Return a delegator with its kind: `user:NAME`, `system:NAME`, `agent:NAME`; a bare name means `user:`.
 
-    Raise UsageError for another kind, or a name that is none.
+    Raise UsageError for another kind or an invalid name.
     """
     kind, colon, name = text.partition(":")
     if not colon:
@@ -78,9 +78,9 @@ def check_delegator(text: str) -> str:
 def spiffe_id(trust_domain: str, agent: str, task: str, identity_id: str, *, registered: bool) -> str:
     """Return the SPIFFE ID of an identity: `spiffe://TRUST-DOMAIN/agent/AGENT/TASK/ID`.
 
-    Where the agent is not registered, `ephemeral` stands for `agent`: whoever asked chose its name.
+    For an unregistered agent, `ephemeral` replaces `agent`, because the requester chose its name.
 
-    Trust domain and id are checked already; agent and task are encoded (SPIFFE-ID section 2).
+    The caller has checked trust domain and id; agent and task are encoded (SPIFFE-ID section 2).
     """
     place = "agent" if registered else "ephemeral"
     return f"spiffe://{trust_domain}/{place}/{encode_segment(agent)}/{encode_segment(task)}/{identity_id}"
@@ -89,22 +89,23 @@ def spiffe_id(trust_domain: str, agent: str, task: str, identity_id: str, *, reg
 def encode_segment(name: str) -> str:
     """Return a name in the characters of a SPIFFE path segment (SPIFFE-ID section 2.2), reversibly.
 
-    Letters, digits and `-` stay; each of the others is `_` and two upper-case hexadecimal digits, the full
-    stop too, since no segment may be `.` or `..`. Raise UsageError for what is no name.
+    Letters, digits and `-` stay; each other character becomes `_` and two upper-case hexadecimal digits. The full stop
+    is encoded too, since no segment may be `.` or `..`. Raise UsageError for an invalid name.
     """
-    # Not whether it is a token: what a ledger has as a name must be told, whatever is refused as one today.
+    # No check for tokens: a name that the ledger already has must be encodable, even if it is refused as a new name
+    # today.
     _check_form(name, "SPIFFE")
     return name.translate(_ENCODED)
 
 
 def decode_segment(segment: str) -> str:
-    """Return the name that `encode_segment` made the segment of; raise UsageError if there is none."""
+    """Return the name that `encode_segment` encoded as this segment; raise UsageError if there is no such name."""
     first, *encoded = segment.split("_")
     try:
         name = first + "".join([_DECODED["_" + part[:2]] + part[2:] for part in encoded])
     except KeyError:
         raise UsageError(f"{quote(segment)} is no encoded name") from None
-    # The other characters must have been written as themselves, and none but those.
+    # All other characters, and only those, must be unencoded.
     if not name or len(name) > MAX_NAME or encode_segment(name) != segment:
         raise UsageError(f"{quote(segment)} is no encoded name")
     return name
@@ -127,7 +128,7 @@ def check_trust_domain(text: str) -> str:
 def check_audience(text: str) -> str:
     """Return an audience unchanged: 1 to 255 printable ASCII characters.
 
-    None is a space, a quote (backquotes too), a backslash, `<` or `>`. Raise UsageError for anything else.
+    It must not have a space, a quote (backquotes too), a backslash, `<` or `>`. Raise UsageError for any other text.
     """
     printable = text.isascii() and text.isprintable() and " " not in text
     if not 1 <= len(text) <= MAX_URI or not printable or not _UNFIT_FOR_AUDIENCE.isdisjoint(text):
@@ -141,10 +142,10 @@ def check_audience(text: str) -> str:
 
 
 def may_reach(origin: str, audience: str) -> bool:
-    """Tell whether an entry of `may_audience` may stand for an audience; every doubt is a yes.
+    """Return whether an entry of `may_audience` may match an audience; in doubt, return True.
 
-    An entry is an origin, `https://*.example.com`: a `*` stands for one label of the host. An audience that has a path
-    is of the origin that it begins with.
+    An entry is an origin, `https://*.example.com`: a `*` stands for one label of the host. An audience with a path
+    belongs to the origin at its start.
     """
     if origin == audience:
         return True
@@ -163,7 +164,7 @@ _PORTS = {"http": "80", "https": "443"}
 
 
 def _origin(text: str) -> tuple[str, str, str] | None:
-    """Return scheme, host and port of a URL, as all spellings of the same have them; None if it is none."""
+    """Return the normalized scheme, host and port of a URL; None for any other text."""
     scheme, mark, rest = text.lower().partition("://")
     if not mark:
         return None
@@ -179,9 +180,8 @@ def _origin(text: str) -> tuple[str, str, str] | None:
 def check_issuer(text: str) -> str:
     """Return the URI of an issuer unchanged: `urn:`, `https:`, or `http:` on a loopback address.
 
-    At most 255 characters, without query, fragment and user (RFC 8414 section 2; RFC 3986, RFC 8141). Since
-    issuers are compared character by character, the scheme is in lower case. Raise UsageError for anything
-    else.
+    At most 255 characters, without query, fragment and user (RFC 8414 section 2; RFC 3986, RFC 8141). Since issuers
+    are compared character by character, the scheme is in lower case. Raise UsageError for any other text.
     """
     if len(text) > MAX_URI or text.strip(_URI) or not _is_issuer(text):
         raise UsageError(
@@ -192,7 +192,7 @@ def check_issuer(text: str) -> str:
 
 
 def _is_issuer(text: str) -> bool:
-    # Each percent sign begins the code of a byte.
+    # Each percent sign must precede two hexadecimal digits.
     if any(len(code) < 2 or code[:2].strip(_HEX) for code in text.split("%")[1:]):
         return False
     scheme, _, rest = text.partition(":")
@@ -220,7 +220,7 @@ def _is_urn(rest: str) -> bool:
 
 
 def _is_port(text: str) -> bool:
-    # The text is ASCII by now, so that `isdigit` means what it says; five digits keep `int` from long work.
+    # The text is ASCII here, so `isdigit` accepts only 0-9; the limit of five digits bounds the work of `int`.
     digits = text[1:]
     return not text or (text[0] == ":" and len(digits) <= 5 and digits.isdigit() and 0 < int(digits) < 65_536)
 

@@ -1,7 +1,7 @@
-"""Finds which of many patterns cover a text of several parts, in steps that grow with the text, not with the patterns.
+"""An index that finds the patterns covering a text of several parts, in steps that do not grow with the patterns.
 
-Comparing each pattern with each text would take as many steps as there are pairs. A request could hold the write lock
-of the ledger for seconds that way.
+The steps grow with the text only. Comparing each pattern with each text would take as many steps as there are pairs. A
+request could hold the write lock of the ledger for seconds that way.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from collections.abc import Hashable, Iterable, Sequence
 
 
 class Covering:
-    """Patterns of the same shape as the texts that they cover: of the same kind, with as many parts.
+    """Patterns of the same shape as the texts that they cover: the same kind, and the same number of parts.
 
-    A part of a pattern covers itself; one that is or ends in `*` covers all that begin with what stands before that.
-    Each pattern has a bit of its own. By place and part, a table holds the bits of the patterns with that part there.
+    A literal part of a pattern covers itself; a part that ends in `*` covers all texts that begin with the text before
+    the `*`. Each pattern has a separate bit. By place and part, a table holds the bits of the patterns with that part
+    there.
     """
 
     def __init__(self, patterns: Iterable[tuple[Hashable, Sequence[str]]]) -> None:

@@ -1,4 +1,4 @@
-"""Scopes, and the partial order "covers" by which a delegate never gains."""
+"""Scopes, and the partial order "covers", which ensures that a delegate never gains a right."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_LENGTH = 256
 MAX_SEGMENTS = 16
 
 ALIKE = 10
-"""So many scopes that differ in one segment alone are kept apart."""
+"""The maximum number of scopes that differ in a single segment before `gathered` merges them."""
 
 _CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@/+-:*"
 _SHAPE = "write SEGMENT:SEGMENT…, of letters, digits and ._@/+-; a segment may be or end in *"
@@ -50,16 +50,16 @@ def parse_scope(text: str) -> Scope:
 
 
 def has_wildcard(scope: Scope) -> bool:
-    """Say whether the scope stands for more than itself."""
+    """Return whether the scope has a wildcard."""
     return "*" in scope
 
 
 def covers(parent: Scope, child: Scope) -> bool:
-    """Say whether whatever the child scope permits, the parent scope permits too.
+    """Return whether the parent scope permits everything that the child scope permits.
 
-    Both have the same number of segments, and each of the parent's covers the child's: a literal covers
-    itself, `x*` every segment that begins with `x`, literal or pattern. This is a partial order: reflexive,
-    transitive and antisymmetric.
+    Both have the same number of segments, and each of the parent's covers the child's: a literal covers itself, `x*`
+    every segment that begins with `x`, literal or pattern. This is a partial order: reflexive, transitive and
+    antisymmetric.
     """
     if parent == child:
         return True
@@ -79,16 +79,16 @@ def covers(parent: Scope, child: Scope) -> bool:
 
 
 def overlap(first: Scope, second: Scope) -> bool:
-    """Tell whether some right is covered by both."""
+    """Return whether both scopes cover a common right."""
     return common(first, second) is not None
 
 
 def may_overlap(first: Scope, second: Scope) -> bool:
-    """Tell whether an action may be permitted by both scopes: whether they overlap in their leading segments.
+    """Return whether an action may be permitted by both scopes: whether they overlap in their leading segments.
 
     A scope permits more than scopes with as many segments. `authorize` matches a held scope against the action, and
     against the action followed by its resource; a service may cut off segments, or append some. So the shorter scope
-    is compared with as many segments of the longer one, and the remaining segments count for nothing.
+    is compared with as many segments of the longer one, and the remaining segments are ignored.
     """
     for one, other in zip(first.split(":"), second.split(":"), strict=False):
         if (
@@ -101,7 +101,7 @@ def may_overlap(first: Scope, second: Scope) -> bool:
 
 
 def common(first: Scope, second: Scope) -> Scope | None:
-    """Return the scope that covers just what both cover; None if that is nothing."""
+    """Return the scope of the rights that both scopes cover; None if there are none."""
     ours, theirs = first.split(":"), second.split(":")
     if len(ours) != len(theirs):
         return None
@@ -117,19 +117,19 @@ def common(first: Scope, second: Scope) -> Scope | None:
 
 
 def intersection(first: Sequence[str], second: Sequence[str]) -> tuple[Scope, ...]:
-    """Return scopes that permit just what both sets of scopes permit; none if that is nothing."""
+    """Return scopes for the rights that both sets of scopes permit; an empty tuple if there are none."""
     ours, theirs = [Scope(scope) for scope in first], [Scope(scope) for scope in second]
     if not uncovered(theirs, ours):
         return tuple(ours)
     if not uncovered(ours, theirs):
-        # A successor holds no more than its predecessor, so that no more than this is needed for what jitid issues.
+        # A successor holds no more than its predecessor, so this case suffices for credentials issued by jitid.
         return normalise(theirs)
     shared = [common(one, other) for one in ours for other in theirs]
     return normalise(scope for scope in shared if scope is not None)
 
 
 def normalise(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
-    """Return the scopes that no other one covers, each once, sorted by code point.
+    """Return the scopes that no other scope covers, without duplicates, sorted by code point.
 
     Two sets that cover each other have the same normal form, and it covers both.
     """
@@ -142,7 +142,7 @@ def normalise(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
 
 
 def uncovered(parent: Sequence[Scope], child: Iterable[Scope]) -> tuple[Scope, ...]:
-    """Return, in their order, those of the child's scopes that none of the parent's covers."""
+    """Return, in their order, the child's scopes that no scope of the parent covers."""
     held = frozenset(parent)
     left = [scope for scope in child if scope not in held]
     patterns = tuple([scope for scope in parent if "*" in scope])
@@ -152,10 +152,10 @@ def uncovered(parent: Sequence[Scope], child: Iterable[Scope]) -> tuple[Scope, .
     return tuple([scope for scope in left if not _over(covering, scope)])
 
 
-# The record of an agent may have a thousand scopes, and is asked about by each request for that agent.
+# The record of an agent may have a thousand scopes, and each request for that agent needs them.
 @lru_cache(maxsize=64)
 def _covering(patterns: tuple[Scope, ...]) -> Covering:
-    """Return what finds the patterns that cover a scope: of those with as many segments."""
+    """Return the index that finds the patterns which cover a scope; both have the same number of segments."""
     return Covering((scope.count(":"), scope.split(":")) for scope in patterns)
 
 
@@ -164,10 +164,10 @@ def _over(covering: Covering, scope: Scope) -> int:
 
 
 def gathered(scopes: Iterable[Scope], alike: int = ALIKE) -> tuple[Scope, ...]:
-    """Return scopes that cover all of these, in their normal form; those that name something of each task become one.
+    """Return scopes that cover all given ones, in normal form, with scopes that name each task merged into one.
 
-    More than `alike` that differ in one segment alone are put together: that segment becomes what all of them begin
-    with there, and `*`. So `tickets:INC-1:write`, `tickets:INC-2:write` and so on become `tickets:INC-*:write`.
+    More than `alike` scopes that differ in a single segment are merged: the segment becomes their common prefix there
+    and `*`. So `tickets:INC-1:write`, `tickets:INC-2:write` and so on become `tickets:INC-*:write`.
     """
     found = set(scopes)
     again = True
@@ -193,8 +193,8 @@ def _filled(rest: tuple[str, ...], place: int, part: str) -> Scope:
 
 
 def _beginning(parts: Sequence[str]) -> str:
-    """Return what all of these begin with, which are different: so that the `*` of a pattern is no part of it."""
-    # What the first and the last of a sorted list begin with, all between them do.
+    """Return the common prefix of distinct texts; since they differ, it never includes the `*` of a pattern."""
+    # The common prefix of the first and the last text in order is common to all.
     first, last = min(parts), max(parts)
     pairs = zip(first, last, strict=False)
     return first[: next((at for at, (one, other) in enumerate(pairs) if one != other), len(first))]

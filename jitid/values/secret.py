@@ -1,4 +1,4 @@
-"""Secrets: a type that prints as stars, the fingerprint that is kept instead, and opaque tokens."""
+"""Secrets: a type that prints as stars, the fingerprint that is stored instead, and opaque tokens."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import NoReturn
 
 from jitid.redaction.token_format import DIGITS, OPAQUE_PREFIX, RANDOM_LENGTH, checksum
 
-# 248 is the largest multiple of 62 in a byte. The eight values above are thrown away, for without that the
-# first eight digits would come up more often than the others.
+# 248 is the largest multiple of 62 in a byte. The eight values from it on are discarded: with them, the first eight
+# digits would be more frequent than the others.
 _BYTE_TO_DIGIT = (DIGITS * 5)[:256].encode()
 _BIASED = bytes(range(248, 256))
 DRAW = 40
-"""How many random bytes a token mostly takes: one in thirty-two is thrown away, and a second draw is rare."""
+"""The number of random bytes that usually suffice for a token: one in 32 is discarded, and a second draw is rare."""
 
 
 class Secret:
-    """What a holder must keep to themselves, in named parts; shown as stars, and never copied.
+    """A secret in named parts; shown as stars, and never copied.
 
     It cannot be pickled, copied, hashed, serialised or compared: compare fingerprints.
     """
@@ -34,14 +34,14 @@ class Secret:
         """Return a secret of one part, named `token`."""
         if not text:
             raise ValueError("a secret is not empty")
-        # Made a thousand at a time: without the copy and the checks that several parts need.
+        # A batch makes a thousand of these: avoid the copy and the checks that several parts need.
         secret = cls.__new__(cls)
         secret._parts = {"token": text}  # noqa: SLF001 - its own class
         return secret
 
     @classmethod
     def unmade(cls) -> Secret:
-        """Return what stands for a secret that is still to be made elsewhere: it has no part."""
+        """Return a placeholder without parts for a secret that a target has yet to make."""
         secret = cls.__new__(cls)
         secret._parts = {}  # noqa: SLF001 - its own class
         return secret
@@ -52,7 +52,7 @@ class Secret:
         return tuple(self._parts)
 
     def reveal(self, part: str = "token") -> str:
-        """Return the text of a part; the one way out. Raise KeyError for a part that it does not have."""
+        """Return the text of a part; there is no other access. Raise KeyError for an unknown part."""
         return self._parts[part]
 
     def fingerprints(self) -> dict[str, bytes]:
@@ -68,7 +68,8 @@ class Secret:
         return "Secret('****')"
 
     def __eq__(self, other: object) -> NoReturn:
-        # False for two equal secrets would be as wrong as a comparison whose time tells how much was right.
+        # A false "not equal" would be as wrong as a comparison that leaks the number of matching characters by its
+        # duration.
         raise TypeError("secrets are not compared: compare their fingerprints")
 
     __hash__ = None  # type: ignore[assignment]
@@ -78,9 +79,9 @@ class Secret:
 
 
 def fingerprint(text: str) -> bytes:
-    """Return the 32 bytes by which a secret text is known: SHA-256 of its UTF-8 bytes.
+    """Return the 32-byte fingerprint of a secret text: SHA-256 of its UTF-8 bytes.
 
-    Give it the canonical text of the token; lone surrogates, which no token has, are hashed as they stand.
+    The text must be the canonical text of the token. Lone surrogates, which no token has, are hashed unchanged.
     """
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
@@ -88,7 +89,7 @@ def fingerprint(text: str) -> bytes:
 def new_opaque(random: Callable[[int], bytes]) -> str:
     """Return a new opaque token: `jitid_`, 32 random base62 characters (190 bits), 6 of checksum.
 
-    `random` gives as many random bytes as it is asked for (`os.urandom`). All tokens are equally likely.
+    `random` returns the given number of random bytes (`os.urandom`). All tokens are equally likely.
     """
     digits = random(DRAW).translate(_BYTE_TO_DIGIT, _BIASED)
     while len(digits) < RANDOM_LENGTH:

@@ -1,4 +1,4 @@
-"""JSON as tokens and details need it: one reading of every text, and one spelling of every value."""
+"""Strict JSON for tokens and details: one interpretation of every text, and one spelling of every value."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from math import isfinite
 from typing import Any, NoReturn
 
 MAX_DEPTH = 64
-"""How many arrays and objects may stand inside one another; deeper ones are meant to hurt a reader."""
+"""The maximum nesting of arrays and objects; deeper texts are attacks on a reader."""
 
 MAX_DIGITS = 18
-"""The longest integer, in digits: all of them fit a signed 64-bit column, whoever reads them next."""
+"""The longest integer, in digits: every reader can store such a number in 64 bits with a sign."""
 
 
 class StrictJSONError(ValueError):
-    """The text is not JSON that every reader reads alike; the reason never repeats the text."""
+    """A text that is not JSON, or that readers may interpret differently; the reason never repeats the text."""
 
 
 def loads(data: bytes | str, what: str = "JSON") -> Any:  # noqa: ANN401 - JSON may be anything
-    """Read one JSON text (RFC 8259) as every careful reader would, or refuse it.
+    """Return the value of a JSON text (RFC 8259) if all readers interpret it alike.
 
-    `what` names the text in the reason. Refused, beyond what the grammar refuses: bytes that are not UTF-8, a
-    byte order mark, an object with two members of one name (RFC 7519, section 4), NaN and infinities (also as
+    `what` names the text in the reason of the error. Besides invalid grammar, these are refused: bytes that are not
+    UTF-8, a byte order mark, an object with two members of one name (RFC 7519, section 4), NaN and infinities (also as
     `1e999`), integers of more than 18 digits, lone surrogates, and more than 64 levels of nesting.
 
     Raises StrictJSONError.
@@ -38,7 +38,7 @@ def loads(data: bytes | str, what: str = "JSON") -> Any:  # noqa: ANN401 - JSON 
         raise StrictJSONError(f"{what} is not UTF-8 text") from None
     if text[:1] == "\ufeff":
         raise StrictJSONError(f"{what} starts with a byte order mark")
-    # Few texts have that many brackets at all: the others are spared the walk.
+    # Few texts have that many brackets at all; all others skip the exact count.
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise StrictJSONError(f"{what} is nested more than {MAX_DEPTH} levels deep")
     try:
@@ -48,7 +48,7 @@ def loads(data: bytes | str, what: str = "JSON") -> Any:  # noqa: ANN401 - JSON 
     except StrictJSONError as error:
         raise StrictJSONError(f"{what} {error}") from None
     except JSONDecodeError as error:
-        # The error carries the whole text; only the place goes on.
+        # The error contains the whole text; only the position is passed on.
         raise StrictJSONError(f"{what} does not parse at character {error.pos + 1}") from None
     except RecursionError:
         raise StrictJSONError(f"{what} is nested too deep") from None
@@ -56,7 +56,7 @@ def loads(data: bytes | str, what: str = "JSON") -> Any:  # noqa: ANN401 - JSON 
 
 
 def loads_at(text: str, at: int, what: str) -> tuple[Any, int]:
-    """Return the value that begins at a place of a text, as `loads` would read it, and where it ends.
+    """Return the value that begins at a position of a text, read like `loads`, and its end position.
 
     Raises StrictJSONError.
     """
@@ -79,9 +79,9 @@ def loads_at(text: str, at: int, what: str) -> tuple[Any, int]:
 
 
 def dumps(value: object) -> str:
-    """Write `value` in its one spelling: sorted members, no spaces, ASCII only.
+    """Return the canonical JSON of `value`: sorted members, no spaces, ASCII only.
 
-    Raises StrictJSONError for what has no JSON form, for NaN and infinities, and for half a surrogate pair.
+    Raises StrictJSONError for a value without a JSON form, for NaN and infinities, and for half a surrogate pair.
     """
     try:
         text = _ENCODER.encode(value)
@@ -117,8 +117,8 @@ def _constant(name: str) -> NoReturn:
 
 
 def _depth(text: str) -> int:
-    """Return the deepest nesting, exactly for what comes before the first error of grammar."""
-    # Without escaped backslashes and quotes, every second piece between quotes stands outside of strings.
+    """Return the deepest nesting; it is exact up to the first error of grammar."""
+    # Without escaped backslashes and quotes, every second piece between quotes is outside of strings.
     depth = deepest = 0
     for outside in text.replace("\\\\", "").replace('\\"', "").split('"')[::2]:
         for character in outside:
@@ -137,7 +137,7 @@ def _refuse_surrogates(value: object) -> None:
         raise StrictJSONError("has half of a surrogate pair") from None
 
 
-# Made once: making a decoder or an encoder costs as much as reading a small object.
+# Made only once: making a decoder or an encoder costs as much as reading a small object.
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_members, parse_int=_integer, parse_float=_float, parse_constant=_constant
 )

@@ -1,4 +1,4 @@
-"""Free text made harmless for people's eyes: terminals, logs and error messages."""
+"""Free text made safe for display: in terminals, logs and error messages."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from jitid.redaction.token_format import (
     names_token,
 )
 
-# `str.isprintable` already refuses control, format, surrogate, private and unassigned characters and every
-# separator but the space. These are printable to Unicode, and yet leave no mark: the grapheme joiner, the
+# `str.isprintable` already refuses control, format, surrogate, private and unassigned characters and every separator
+# but the space. Unicode calls the following ones printable, although they are invisible: the grapheme joiner, the
 # Hangul fillers, inherent Khmer vowels, Mongolian and general variation selectors, the blank Braille pattern, the
 # musical null notehead, the Egyptian blanks (printable since Unicode 15), the Khitan filler.
 _BLANK = frozenset(
@@ -36,16 +36,16 @@ _SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
 def mark_of(data: bytes) -> str | None:
-    """Return which byte order mark a file begins with, in words; None without one."""
+    """Return the name of the byte order mark that a file begins with; None without a mark."""
     if data.startswith(_UTF_16):
         return "the byte order mark of UTF-16"
     return "a byte order mark" if data.startswith(_UTF_8) else None
 
 
 def decoded(data: bytes, what: str) -> str:
-    """Return the text of a file that a user wrote: settings, a list, a key, but no secret.
+    """Return the text of a user's file: settings, a list or a key, but not a secret.
 
-    A byte order mark before it is skipped, since some editors write one. Raises UsageError for what is not UTF-8.
+    A byte order mark at its start is skipped, since some editors write one. Raises UsageError if it is not UTF-8.
     """
     if data.startswith(_UTF_16):
         raise UsageError(f"{what} is not UTF-8: it begins with {mark_of(data)}", "save it as UTF-8")
@@ -56,16 +56,16 @@ def decoded(data: bytes, what: str) -> str:
 
 
 def refuse_mark(text: str, what: str) -> None:
-    """Raise UsageError for a word of a user that holds a byte order mark, which no screen shows; it is not repeated."""
+    """Raise UsageError if a user's word has a byte order mark, which is invisible; the error does not show the word."""
     if MARK in text:
         raise UsageError(f"{what} holds a byte order mark (U+FEFF)", "type it again: a copy has the mark too")
 
 
 def check_text(text: str, what: str) -> str:
-    """Return free text unchanged if it can be stored and given back.
+    """Return free text unchanged if it can be stored and returned.
 
-    Raise UsageError for bytes that are no UTF-8, which Python hands on as lone surrogates and no JSON reader takes;
-    and for a token or a part of one, since the text is kept and shown.
+    Raise UsageError for bytes that are not UTF-8: Python represents them as lone surrogates, which JSON readers
+    refuse. Raise it also for a token or a part of one, since the text is stored and shown.
     """
     try:
         text.encode()
@@ -81,7 +81,7 @@ def check_text(text: str, what: str) -> str:
 
 
 def refuse_token(text: str, what: str) -> None:
-    """Raise UsageError if a token of ours stands in a name, a scope or an audience, which are kept and shown."""
+    """Raise UsageError if a jitid token is in a name, a scope or an audience, which are stored and shown."""
     if names_token(text):
         raise UsageError(
             f"a token was given as {what}", "a secret never belongs on a command line: revoke it"
@@ -89,14 +89,14 @@ def refuse_token(text: str, what: str) -> None:
 
 
 def given_away(text: str) -> str | None:
-    """Return what to do with a word of a command line that may be a token; None for any other word."""
+    """Return advice for a word of a command line that may be a token; None for any other word."""
     if names_token(text) or _may_be_a_token(text[: MAX_TOKEN + 1]):
         return "a token on a command line is in the shell's history: revoke it; give it on standard input or in a file"
     return None
 
 
 def operand(name: str) -> str:
-    """Return a name as the last word of a command that is told: one that begins as an option does goes after `--`."""
+    """Return a name as the last word of a suggested command; a name that begins like an option follows `--`."""
     return f"-- {name}" if name.startswith("-") else name
 
 
@@ -119,7 +119,7 @@ def safe(text: str) -> str:
 
 
 def _visible(character: str) -> str:
-    # Plane 14 holds tags and variation selectors, nothing to look at.
+    # Plane 14 has only tags and variation selectors, which are invisible.
     if character.isprintable() and character not in _BLANK and not "\U000e0000" <= character <= "\U000effff":
         return character
     if character in _SHORT:
@@ -133,29 +133,29 @@ def _visible(character: str) -> str:
 def quote(text: str, limit: int = 60) -> str:
     """Return the text for an error message: safe, in backquotes, at most `limit` characters and an ellipsis.
 
-    What could be a token comes back as stars, since a refused token is never echoed.
+    A possible token is replaced by stars, since an error must not repeat it.
     """
-    # The text is cut before it is made safe, for it may be a megabyte; and after, for escapes are longer. A token is
-    # known only as long as it is whole.
+    # The text is cut before it is made safe, because it may be a megabyte, and again afterwards, because escapes are
+    # longer. Only a complete token can be recognized.
     shown = text[: limit + MAX_TOKEN]
     return f"`{MASK}`" if _may_be_a_token(shown) else _quoted(masked(shown, wide=True), limit)
 
 
 def label(name: str, limit: int = 60) -> str:
-    """Return a name that jitid accepts for an error message, as `quote` does; a random one is shown too.
+    """Return a name that jitid accepts for an error message, like `quote`; a random name is shown as well.
 
-    Ids that other systems give are as random as their secrets, and a command that names one must be usable.
+    Ids of other systems are as random as secrets, and a command that contains one must be usable.
     """
     return _quoted(masked(name), limit)
 
 
 def foreign(said: object, limit: int | None = None) -> str:
-    """Return what another program or library says, at most `limit` characters of it: safe, with stars for secrets."""
+    """Return a message of another program or library, at most `limit` characters: safe, with stars for secrets."""
     return safe(starred(str(said))[:limit])
 
 
 def starred(said: str) -> str:
-    """Return what another program or library says with stars for secrets, also for those with line breaks in them."""
+    """Return a message of another program or library with stars for secrets, including secrets with line breaks."""
     joined = _joined(said)
     if joined != said and (known := masked(joined, wide=True)) != joined:
         return known
@@ -163,7 +163,7 @@ def starred(said: str) -> str:
 
 
 def _may_be_a_token(text: str) -> bool:
-    """Say whether a text that a user gave may be a token, whole or with line breaks or invisible characters in it."""
+    """Return whether a user's text may be a token, even with line breaks or invisible characters in it."""
     if len(text) < _TOKEN_LENGTH and is_unbroken(text):
         return False
     joined = _joined(text)
@@ -175,7 +175,7 @@ def _may_be_a_token(text: str) -> bool:
 
 
 def _joined(text: str) -> str:
-    """Return a text without line breaks, escapes and whatever else leaves no mark, but with its blanks."""
+    """Return a text without line breaks, escapes and other invisible characters; spaces remain."""
     return "".join([each for each in meant(text) if each.isprintable() and each not in _BLANK])
 
 

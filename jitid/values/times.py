@@ -1,4 +1,4 @@
-"""Durations and points in time as people write them, and the integer seconds that jitid reckons with."""
+"""Durations and points in time in human notation, and their conversion to integer seconds."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from jitid.errors import IntegrityError, UsageError
 from jitid.values.text import quote, refuse_mark
 
 MAX_DURATION = 100 * 31_557_600
-"""A hundred years of 365.25 days in seconds: the longest duration; what is longer is cut to it."""
+"""The longest duration: a hundred years of 365.25 days, in seconds. A longer duration is cut to it."""
 
 EARLIEST = -62_167_219_200
 LATEST = 253_402_300_799
-"""The first and the last second that four digits of year can name."""
+"""The first and the last second of the years 0000 to 9999."""
 
 _DAY = 86_400
 _UNITS = {"d": _DAY, "h": 3600, "m": 60, "s": 1}
@@ -51,7 +51,7 @@ def _seconds(text: str) -> int | None:
             number += character
         elif (
             number and character in units
-        ):  # asking an iterator uses it up: what came before cannot come again
+        ):  # `in` consumes the iterator, so each unit and all larger ones cannot occur again
             total += _clamped(number) * _UNITS[character]
             number = ""
         else:
@@ -69,12 +69,15 @@ ANOTHER = "nothing renews what has expired: issue another one with jitid issue"
 
 
 def over(at: int, then: str = ANOTHER) -> str:
-    """Return the hint for what has expired: until when it was valid, and what comes next."""
+    """Return the hint for an expired credential: until when it was valid, and the next step."""
     return f"it was valid until {format_time(at)}; {then}"
 
 
 def format_duration(seconds: int) -> str:
-    """Return a duration such as `1h30m`, as `parse_duration` reads it; or `0s`, or one after a `-`."""
+    """Return a duration in the notation of `parse_duration`, such as `1h30m`.
+
+    Zero is `0s`, and a negative duration begins with `-`.
+    """
     if seconds < 0:
         return "-" + format_duration(-seconds)
     parts = []
@@ -87,9 +90,9 @@ def format_duration(seconds: int) -> str:
 
 
 def brief_duration(seconds: int) -> str:
-    """Return a duration for people, who need no seconds of what took days: the largest unit and the next, as `29d4h`.
+    """Return a shortened duration for display: the largest unit and the next smaller one, as `29d4h`.
 
-    It is rounded down, and never to nothing but what is nothing.
+    A day or more is shown in days and hours, an hour or more in hours and minutes, rounded toward zero.
     """
     for size, below in ((_DAY, _UNITS["h"]), (_UNITS["h"], _UNITS["m"])):
         if abs(seconds) >= size:
@@ -100,9 +103,8 @@ def brief_duration(seconds: int) -> str:
 def parse_time(text: str) -> int:
     """Return the seconds since the epoch of a time of RFC 3339 (section 5.6), with `Z` or an offset.
 
-    A fraction of a second is dropped, so that nothing lasts longer than was written. A leap second is the
-    second after it, as in POSIX, and stands only at the end of a month of UTC. Raise UsageError for anything
-    else.
+    A fraction of a second is dropped, so that a limit is never later than stated. A leap second is the second after
+    it, as in POSIX, and is valid only at the end of a month of UTC. Raise UsageError for any other text.
     """
     seconds = _epoch(text)
     if seconds is None or not EARLIEST <= seconds <= LATEST:
@@ -112,9 +114,9 @@ def parse_time(text: str) -> int:
 
 
 def parse_moment(text: str, what: str, since: str) -> tuple[int | None, int | None]:
-    """Return a time, in seconds since the epoch, or a duration; the other one is None.
+    """Return a time, in seconds since the epoch, or a duration; the other value of the pair is unset.
 
-    Raise UsageError for what is neither; it says `what` it is, and since when a duration is counted.
+    Raise UsageError for any other text. The error names the value by `what`, and `since`, the start of a duration.
     """
     try:
         if "T" in text.upper()[8:11]:
@@ -133,7 +135,7 @@ def _epoch(text: str) -> int | None:
         return None
     stamp, zone = text[:19], text[19:]
     if zone[0] == ".":
-        # The fraction ends at the first character that is no digit, and has at least one.
+        # The fraction has at least one digit, and ends at the first other character.
         rest = zone[1:].lstrip("0123456789")
         if len(rest) == len(zone) - 1:
             return None
@@ -181,7 +183,7 @@ def _days(year: int, month: int, day: int) -> int:
 
 
 def check_times(*times: object) -> None:
-    """Raise IntegrityError if one of the ledger's times is neither a whole number nor none at all."""
+    """Raise IntegrityError if one of the ledger's times is neither an integer nor None."""
     for at in times:
         if at is not None and type(at) is not int:
             raise IntegrityError(
@@ -190,13 +192,13 @@ def check_times(*times: object) -> None:
             )
 
 
-# Many rows tell of the same few seconds.
+# Many rows have the same few times.
 @lru_cache(maxsize=4096)
 def format_time(seconds: int) -> str:
     """Return seconds since the epoch as a time of RFC 3339 in UTC, such as `2026-11-24T12:00:00Z`.
 
-    What lies outside the years 0000 to 9999 is shown as the nearest second inside.
+    A time outside the years 0000 to 9999 is shown as the nearest second inside.
     """
-    # A foreign token may name any number; showing it must not fail.
+    # A foreign token may contain any number; showing it must not fail.
     moment = time.gmtime(min(max(seconds, EARLIEST), LATEST))
     return "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z".format(*moment[:6])

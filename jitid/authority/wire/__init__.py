@@ -1,1 +1,1 @@
-"""How operations, answers and errors travel as JSON: what a field may hold, and the shape of each type."""
+"""The JSON form of operations, answers and errors: the schema of each type and the limits of each field."""

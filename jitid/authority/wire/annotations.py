@@ -1,4 +1,4 @@
-"""What the annotations of operations and records say, with the names that are imported for the type checker alone."""
+"""The types in the annotations of operations and records, also types that are imported for the type checker only."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def operations() -> Mapping[str, type[Operation[Any]]]:
         if isinstance(each, type)
         and issubclass(each, Operation)
         and each.__module__ == module.__name__
-        # What others are derived from is none itself.
+        # A base class of operations is not an operation.
         and not each.__subclasses__()
     }
 
@@ -68,7 +68,7 @@ def result_of(operation: type[Operation[Any]]) -> Any:  # noqa: ANN401 - types h
 
 
 class _Names(dict[str, Any]):
-    """The names of a module; what it imports for the type checker alone is loaded when it is asked for."""
+    """The names of a module. Imports for the type checker only are loaded when they are first looked up."""
 
     def __init__(self, module: str) -> None:
         super().__init__(vars(sys.modules[module]))
@@ -86,7 +86,7 @@ def _names_in(module: str) -> dict[str, Any]:
 
 
 def _typing_imports(path: str) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Yield what a file imports for the type checker alone: the name, and the module and name that it stands for."""
+    """Yield a file's imports for the type checker only: the name, and the module and name that it stands for."""
     with open(path, encoding="utf-8") as file:
         tree = ast.parse(file.read())
     for node in tree.body:

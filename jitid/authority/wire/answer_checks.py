@@ -1,4 +1,4 @@
-"""What an answer of an authority elsewhere must be besides of its type, before a command relies on it."""
+"""Checks of a remote authority's answers beyond their types, before a command relies on them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def fitting(operation: Operation[Result], result: Result) -> Result:
-    """Return an answer, which must be one to this operation; one that comes in pieces must have an end.
+    """Return the answer if it fits the operation. A streamed answer is checked while it is read, also for its end.
 
     Raises:
-        StorageError: it is not.
+        StorageError: the answer does not fit.
 
     """
     match operation:
@@ -60,7 +60,7 @@ def fitting(operation: Operation[Result], result: Result) -> Result:
 
 
 def _whole(operation: Operation[Any], issued: Issued) -> None:
-    """Refuse credentials without a part that those of their kind have; the key may be the client's own."""
+    """Refuse a credential that lacks a part of its kind. The key may be missing: the client may have its own."""
     needed = {"token"} if issued.kind in SHOWN else {*PARTS.get(issued.kind, ())} - {"key"}
     for one in issued.credentials:
         _must(needed <= set(one.secret.names), operation)
@@ -71,7 +71,7 @@ def _is_event(document: dict[str, Any]) -> bool:
 
 
 def _ended(operation: Operation[Any], pieces: Iterable[Any]) -> Iterator[Any]:
-    """Yield pieces of which the last one says that it is."""
+    """Yield pieces; the last one must be the end marker `Swept`."""
     from jitid.capabilities.sweep.finding import Swept
 
     last: Any = None
@@ -83,7 +83,7 @@ def _ended(operation: Operation[Any], pieces: Iterable[Any]) -> Iterator[Any]:
 
 
 def _begun(operation: Operation[Any], pieces: Iterable[Any]) -> Iterator[Any]:
-    """Yield pieces, of which there is one at least."""
+    """Yield pieces; there must be at least one."""
     begun = False
     for piece in pieces:
         yield piece
@@ -97,9 +97,9 @@ def _must(fits: bool, operation: Operation[Any]) -> None:
 
 
 def aftermath(operation: Operation[Any]) -> str | None:
-    """Return the command that shows what an operation has made, where its answer is of no use; None for no such one.
+    """Return the command that lists the results of an operation whose answer is unusable; None if it creates nothing.
 
-    The authority may have made it, and no caller holds it.
+    The authority may have created credentials that no caller holds.
     """
     match operation:
         case issue_operations.Issue(dry_run=True):
@@ -117,7 +117,7 @@ def aftermath(operation: Operation[Any]) -> str | None:
 
 
 def tell_aftermath(operation: Operation[Any], error: JitidError) -> None:
-    """Add to an error what may have been made though no caller holds it, and what shows it."""
+    """Add to an error that credentials may exist that no caller holds, and the command that lists them."""
     command = aftermath(operation) if error.unsure else None
     if command is not None:
         error.message += f"; what was made for it may be live: {command}"
@@ -129,6 +129,6 @@ def refuse(operation: Operation[Any], why: str = "it is not whole") -> NoReturn:
         f"the authority's answer to {type(operation).__name__} cannot be used: {why}",
         "is --remote the address of an authority of this version? see: jitid doctor",
     )
-    # The same answer would come again.
+    # A retry would give the same answer.
     error.retryable = False
     raise error

@@ -1,4 +1,4 @@
-"""What may stand in an answer of an authority elsewhere, where commands rely on more than its type."""
+"""The limits of fields in a remote authority's answer, where commands rely on more than the type."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BY_FIELD: Mapping[str, FieldForm] = {
     "Sensitive.sensitivity": SENSITIVITY,
     "Unfixed.rule": RULE,
 }
-"""The forms of fields, by their record; those of others are as their types say."""
+"""The forms of fields, by their record. For other fields the type is enough."""
 
 
 def _survey(value: Survey) -> Survey:
@@ -51,9 +51,9 @@ WHOLE: Mapping[str, FieldForm] = {
     "sprawl_report.Report": FieldForm(_report, {}),
     "survey.Survey": FieldForm(_survey, {}),
 }
-"""What is said of whole records."""
+"""The checks of whole records."""
 
 
 def form_of(owner: type, field: str) -> FieldForm | None:
-    """Return what may stand in a field of an answer; None where its type says all."""
+    """Return the form of a field of an answer; None if its type is enough."""
     return BY_FIELD.get(f"{owner.__name__}.{field}")

@@ -1,4 +1,4 @@
-"""Operations, their answers and errors as JSON, for those who ask over a network: all by the types' annotations."""
+"""The JSON encoding of operations, answers and errors for network clients, derived from type annotations."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ __all__ = [
 
 
 def names() -> Iterable[str]:
-    """Return the names of the operations that may be asked for from elsewhere."""
+    """Return the names of the operations that remote clients may request."""
     return [name for name in operations() if name not in field_table.LOCAL]
 
 
 def encode_operation(operation: Operation[Any]) -> dict[str, Any]:
-    """Return the values of an operation as JSON has them; what is as it is unless it is said is left out.
+    """Return the values of an operation as JSON, without fields equal to their default.
 
     Raises:
-        UsageError: it cannot be asked for from elsewhere.
+        UsageError: remote clients may not request it.
 
     """
     kind = type(operation)
@@ -50,11 +50,11 @@ def encode_operation(operation: Operation[Any]) -> dict[str, Any]:
 
 
 def decode_operation(name: str, values: object) -> Operation[Any]:
-    """Return the operation of that name with these values, each held to the form that its field demands.
+    """Return the operation with this name and these values, each checked against the form of its field.
 
     Raises:
-        UsageError: there is no such operation, a value is unknown, missing, or not as it has to be. The message
-            repeats no value, which may be a secret.
+        UsageError: there is no such operation, or a value is unknown, missing or invalid. The message contains no
+            value, since it may be a secret.
 
     """
     kind = operations().get(name)
@@ -67,12 +67,12 @@ def decode_operation(name: str, values: object) -> Operation[Any]:
 
 
 def streams(kind: type[Operation[Any]]) -> bool:
-    """Tell whether the answer to such operations comes piece by piece."""
+    """Return whether the answer to this kind of operation is streamed."""
     return item_of(result_of(kind)) is not None
 
 
 def encode_result(operation: Operation[Result], result: Result) -> Any:
-    """Return an answer as JSON has it; of one that comes piece by piece an iterator of the pieces."""
+    """Return an answer as JSON; for a streamed answer, an iterator of its pieces."""
     kind = result_of(type(operation))
     item = item_of(kind)
     if item is not None:
@@ -81,10 +81,10 @@ def encode_result(operation: Operation[Result], result: Result) -> Any:
 
 
 def decode_result(operation: Operation[Result], document: Any) -> Result:
-    """Return an answer out of what `encode_result` made of it; of pieces an iterator.
+    """Return the answer that `encode_result` encoded; for a streamed answer, an iterator of its pieces.
 
     Raises:
-        StorageError: it is not an answer to such an operation: the other side is of another version, or no authority.
+        StorageError: it is not an answer to this operation: the server has another version, or is not an authority.
 
     """
     kind = result_of(type(operation))
@@ -102,9 +102,9 @@ def _decoded(operation: Operation[Any], kind: Any, document: Any) -> Any:
 
 
 def schema_of(name: str, definitions: Definitions) -> tuple[Schema, Schema]:
-    """Return the JSON Schemas of an operation's request and of its answer, or of a piece of that.
+    """Return the JSON Schemas of an operation's request and of its answer, or of one piece of a streamed answer.
 
-    `definitions` takes the schemas of the records in them, which are referred to as OpenAPI 3.1 has it.
+    `definitions` receives the schemas of nested records, with references as in OpenAPI 3.1.
     """
     kind = operations()[name]
     answer = result_of(kind)
@@ -116,5 +116,5 @@ def schema_of(name: str, definitions: Definitions) -> tuple[Schema, Schema]:
 
 
 def described(name: str) -> str:
-    """Return what an operation does, in a sentence."""
+    """Return a one-sentence description of an operation."""
     return (operations()[name].__doc__ or "").partition("\n")[0]

@@ -1,4 +1,4 @@
-"""Errors as JSON: what a client needs to end as it would have ended beside the ledger."""
+"""Errors as JSON, complete enough for a remote client to exit like a local command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SORTS: Mapping[str, tuple[str, str]] = {
     "too_many": ("jitid.capabilities.identity.revocation", "TooManyError"),
     "unreadable_head": ("jitid.capabilities.audit.audit_log", "UnreadableHeadError"),
 }
-"""Errors that verbs tell apart though they share a code: module and class."""
+"""Error classes that share a code, but commands treat differently: module and class."""
 
 _CODES: Mapping[str, type[JitidError]] = {
     kind.code: kind
@@ -40,7 +40,7 @@ _CODES: Mapping[str, type[JitidError]] = {
 
 
 def encode_error(error: JitidError) -> dict[str, Any]:
-    """Return the document of an error: code, message, hint, whether trying again may help, and the exit status."""
+    """Return the document of an error: code, message, hint, whether a retry may help, and the exit status."""
     told: dict[str, Any] = {
         "code": error.code,
         "message": error.message,
@@ -68,7 +68,7 @@ def encode_error(error: JitidError) -> dict[str, Any]:
 
 
 def decode_error(document: object) -> JitidError:
-    """Return the error that a document tells; for one that tells none, that the authority cannot be understood."""
+    """Return the error in a document; for an invalid document, an error that the answer is not from jitid."""
     told = document.get("error") if isinstance(document, Mapping) else None
     if not isinstance(told, Mapping) or not isinstance(told.get("message"), str):
         return StorageError(
@@ -84,9 +84,9 @@ def decode_error(document: object) -> JitidError:
     if type(told.get("exit")) is int and told["exit"] in _STATUSES:
         error.exit_status = ExitStatus(told["exit"])
     if error.exit_status is ExitStatus.BUG:
-        # It is a bug of the other side, and this side cannot be had for now.
+        # A bug of the server is not a bug of the client: for the client the server is unavailable.
         error.exit_status = ExitStatus.STORAGE
-        # How far the other side came is unknown.
+        # The server may have performed a part of the operation.
         error.unsure = True
     if told.get("unsure") is True:
         error.unsure = True
@@ -109,7 +109,7 @@ _BY_STATUS: Mapping[int, type[JitidError]] = {
 }
 
 _STATUSES = frozenset(status for status in ExitStatus if status <= ExitStatus.INCOMPLETE and status != 0)
-"""What an operation can end with; what a process of its own says is not for another side to choose."""
+"""Exit statuses of operations. A server must not choose a status that describes the client's own process."""
 
 
 def _made(told: Mapping[str, Any], message: str, hint: str | None) -> JitidError:
@@ -133,7 +133,7 @@ def _made(told: Mapping[str, Any], message: str, hint: str | None) -> JitidError
         return kind(message, hint)
     if code == errors.PolicyDeniedError.code:
         return errors.PolicyDeniedError(message, hint, {"rules": _texts(told.get("rules"))})
-    # A code that is new here says by its status what sort of error it is.
+    # For an unknown code, the exit status selects the class of the error.
     status = told.get("exit")
     by_status = _BY_STATUS.get(status, JitidError) if type(status) is int else JitidError
     return (_CODES.get(code, by_status) if isinstance(code, str) else by_status)(message, hint)

@@ -1,7 +1,7 @@
-"""What may stand in the fields of a request that comes from elsewhere: the forms that a command line holds them to.
+"""The forms of the fields in a request from a remote client, the same as on a command line.
 
-A request in this process was put together by a verb, which has checked what it was given. One that comes over a
-network was put together by anybody.
+A command has already checked its arguments before a request in this process. A request from the network may contain
+anything.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ BY_NAME: Mapping[str, FieldForm] = {
     "trees": ID,
     "until": TIME,
 }
-"""The forms of fields that are called the same wherever they stand."""
+"""The forms of fields by name, for every record and operation."""
 
 _FILTERS = ("Filter", "LogFilter", "LeakFilter", "UseFilter", "ApprovalFilter")
 _FILTERED = {
@@ -141,7 +141,7 @@ _FILTERED = {
     "issued_since": TIME,
     "issued_until": TIME,
 }
-"""What is compared need not be well formed: it then matches nothing."""
+"""Filters need not be well formed: an invalid value matches nothing."""
 
 _LIMITS = (
     *(f"standing_{each}" for each in SENSITIVITIES),
@@ -308,7 +308,7 @@ BY_FIELD: Mapping[str, FieldForm] = {
     "ListAccess.name": DELEGATOR,
     "Selection.fingerprints": FINGERPRINT,
 }
-"""The forms of the others, by their record or operation; with its module where two records are called alike."""
+"""The forms of other fields, by their record or operation; with its module if two records have the same name."""
 
 MOST: Mapping[str, int] = {
     "AddLeaks.sightings": MOST_PLACES,
@@ -326,7 +326,7 @@ MOST: Mapping[str, int] = {
     "ReplayDecisions.old": 10_000,
     "ReplayDecisions.new": 10_000,
 }
-"""How many values lists have at most, where it is not `MOST_ITEMS`."""
+"""Maximum number of values of a list, if it is not `MOST_ITEMS`."""
 
 
 LEAST: Mapping[str, int] = {
@@ -338,7 +338,7 @@ LEAST: Mapping[str, int] = {
     "ProbeAdopted.names": 1,
     "SuggestReplacements.names": 1,
 }
-"""How many values lists have at least, where it is not none."""
+"""Minimum number of values of a list, if it is not 0."""
 
 
 def _request(value: IssueRequest) -> IssueRequest:
@@ -366,7 +366,7 @@ def _edit(value: Edit) -> Edit:
 
     if value.manager is not None and value.no_manager:
         raise UsageError("a manager and no manager contradict each other")
-    # An amendment may be of anything: what it is of says what its words have to be.
+    # The edit itself does not say which field its values are for: each field has its own check.
     return value._replace(
         entitlements=_amended(value.entitlements, roster_entry.entitlements),
         groups=_amended(value.groups, roster_entry.groups),
@@ -398,7 +398,7 @@ WHOLE: Mapping[str, FieldForm] = {
     "roster_entry.StatedDelegator": FieldForm(_person_stated, {}),
     "delegators.Edit": FieldForm(_edit, {}),
 }
-"""What is said of whole records, besides what is said of their fields."""
+"""The checks of whole records, in addition to those of their fields."""
 
 KEPT_BACK: Mapping[str, frozenset[str]] = {
     "request.IssueRequest": frozenset(
@@ -408,7 +408,7 @@ KEPT_BACK: Mapping[str, frozenset[str]] = {
     "operations.ListTasks": frozenset({"within"}),
     "approval_operations.ListApprovals": frozenset({"within"}),
 }
-"""Fields that this side alone fills: whom a token proves, and what is the caller's own."""
+"""Fields that only the authority sets: the result of a token check, and the caller's own objects."""
 
 LOCAL = frozenset(
     {
@@ -421,16 +421,16 @@ LOCAL = frozenset(
         "UseAssertion",
     }
 )
-"""Operations for the machine that the ledger is on: they tell of its files, or of who asks from elsewhere."""
+"""Operations for the ledger's machine only: they examine its files, or authenticate remote callers."""
 
 
 def owned(owner: type) -> str:
-    """Return how a record is called in these tables."""
+    """Return the name of a record in these tables."""
     return f"{owner.__module__.rpartition('.')[2]}.{owner.__name__}"
 
 
 def form_of(owner: type, field: str) -> FieldForm | None:
-    """Return what may stand in a field of a request; None for a field that nobody has thought about."""
+    """Return the form of a field of a request; None if none is declared."""
     for key in (f"{owned(owner)}.{field}", f"{owner.__name__}.{field}"):
         if key in BY_FIELD:
             return BY_FIELD[key]

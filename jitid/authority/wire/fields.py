@@ -1,4 +1,4 @@
-"""The forms that texts and numbers may have in a request that comes from elsewhere."""
+"""The forms of texts and numbers in a request from a remote client."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from jitid.values.text import check_text, refuse_token
 from jitid.values.times import MAX_DURATION
 
 MOST_ROWS = 10_000
-"""So many rows one answer has at most: what lists more asks again."""
+"""Maximum number of rows in one answer; longer lists are requested in pages."""
 
 MOST_ITEMS = 1_000
-"""So many values a list in a request has at most, unless something else is said of it."""
+"""Maximum number of values in a list of a request, unless the field has its own limit."""
 
 LAST = 253_402_300_799  # 9999-12-31T23:59:59Z
 _MOST = 1 << 53
-"""Above it not all readers of JSON tell whole numbers apart (RFC 8259, section 6)."""
+"""Above it some JSON parsers cannot tell integers apart (RFC 8259, section 6)."""
 
 LONG = 4_096
 FILE = 1 << 20
 
 
 class FieldForm(NamedTuple):
-    """What a text or a number has to be."""
+    """The form of a text or a number: a check and a schema."""
 
     check: Callable[[Any], Any]
-    """Returns it as it is kept. Raises UsageError."""
+    """Returns the value to store. Raises UsageError."""
     schema: Mapping[str, Any]
-    """What JSON Schema can say of it."""
+    """The part of the check that JSON Schema can express."""
 
 
 def text(most: int, what: str = "it") -> FieldForm:
-    """Return the form of a text that is only compared, or kept as it is."""
+    """Return the form of a text that is only compared, or stored unchanged."""
 
     def check(value: str) -> str:
         if len(value) > most:
@@ -55,7 +55,7 @@ def text(most: int, what: str = "it") -> FieldForm:
 
 
 def kept_text(most: int, what: str) -> FieldForm:
-    """Return the form of a text that is kept and shown: it may hold no token."""
+    """Return the form of a text that is stored and shown: it must not contain a token."""
     plain = text(most, what)
     return plain._replace(check=lambda value: check_text(plain.check(value), what))
 
@@ -72,7 +72,7 @@ def number(least: int, most: int = _MOST) -> FieldForm:
 
 
 def among(*allowed: str) -> FieldForm:
-    """Return the form of what is one of a few words."""
+    """Return the form of a value from a fixed set of words."""
 
     def check(value: str) -> str:
         if value not in allowed:
@@ -83,13 +83,13 @@ def among(*allowed: str) -> FieldForm:
 
 
 def name(what: str) -> FieldForm:
-    """Return the form of the name of something."""
+    """Return the form of a name; `what` describes its owner in messages."""
     schema = {"minLength": 1, "maxLength": MAX_NAME, "pattern": "^[A-Za-z0-9._@:/+-]+$"}
     return FieldForm(lambda value: check_name(value, what), schema)
 
 
 def pattern(shape: str, what: str) -> FieldForm:
-    """Return the form of what has few shapes."""
+    """Return the form of a text that matches a regular expression."""
     compiled = re.compile(shape)
 
     def check(value: str) -> str:
@@ -101,7 +101,7 @@ def pattern(shape: str, what: str) -> FieldForm:
 
 
 def seen_text(most: int) -> FieldForm:
-    """Return the form of a text of a sighting, of at most so many bytes."""
+    """Return the form of a text of a leak sighting, of at most `most` bytes."""
 
     def check(value: str) -> str:
         from jitid.capabilities.leak.places import is_kept

@@ -1,4 +1,4 @@
-"""Records and operations as JSON objects, and the few types of ours that are no records."""
+"""Records and operations as JSON objects, and jitid's few types that are not records."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 # ruff: noqa: ANN401
 
-# `Shape` says what each of the methods does.
+# `WireShape` documents the methods.
 # ruff: noqa: D102
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
-"""What may be the name of a member, and is shorter than any token."""
+"""Valid member names, which are shorter than any token."""
 
 _REQUIRED = object()
 _COUNT = {"type": "integer", "minimum": 0}
 
 
 class RecordShape:
-    """A record by the names of its fields.
+    """A record as an object with a member for each field.
 
-    A request leaves out what is as it is unless it is said, and may say nothing that the record does not have; in an
-    answer everything is told, and who reads it passes over what a newer authority tells besides.
+    A request omits fields equal to their default, and unknown members are an error. An answer contains every field,
+    and readers ignore unknown members, which a newer authority may add.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class RecordShape:
         tag: str | None = None,
         kept_back: frozenset[str] = frozenset(),
     ) -> None:
-        """Args: `tag` is what the member `type` says; `kept_back` are fields that nobody else may state."""
+        """`tag` is the value of the member `type`; `kept_back` are fields that only the authority may set."""
         self._name = name
         self._make = make
         self._suppliers = fields
@@ -53,7 +53,7 @@ class RecordShape:
         self._kept_back = kept_back
 
     def _fields(self) -> Mapping[str, WireShape]:
-        # Only when it is used: records stand in one another, and most are never met by a process.
+        # Lazy: records are nested, and a process uses few of them.
         if self._shapes is None:
             self._shapes = {
                 name: supply() for name, supply in self._suppliers.items() if name not in self._kept_back
@@ -90,7 +90,7 @@ class RecordShape:
 
     def schema(self, definitions: Definitions) -> Schema:
         if self._name not in definitions:
-            # Noted first: a record may hold others of its own sort.
+            # Registered first: a record type may contain itself.
             definitions[self._name] = {}
             fields = self._fields()
             properties = {name: shape.schema(definitions) for name, shape in fields.items()}
@@ -112,10 +112,10 @@ def _same(value: Any, default: Any) -> bool:
 
 
 class Tagged:
-    """A record of one of several sorts; its member `type` says of which."""
+    """A record of one of several types; its member `type` names the type."""
 
     def __init__(self, arms: Mapping[type, tuple[str, RecordShape]]) -> None:
-        """Args: by its class, the tag of each sort and how it travels."""
+        """`arms` maps each class to its tag and its shape."""
         self._arms = arms
         self._by_tag = dict(arms.values())
 
@@ -132,7 +132,7 @@ class Tagged:
 
 
 class FindsShape:
-    """What was found in a text: how often each string was met, in a list for each sort of them."""
+    """The strings found in a text, with their counts: one list for each kind of string."""
 
     _PRINTS = ("opaque", "prints", "secrets", "keys", "locked")
     _TEXTS = ("signed", "foreign", "cut", "ids", "guessed")
@@ -193,7 +193,7 @@ _TOKEN: Schema = {"type": "string", "maxLength": 16384}
 
 
 class KnownShape:
-    """Findings of a baseline: fingerprint, and how many credentials it was about."""
+    """Findings of a baseline: the fingerprint of each, and its number of credentials."""
 
     def encode(self, value: KnownFindings) -> list[Any]:
         return [[f"{fingerprint:016x}", credentials] for fingerprint, credentials in value]
@@ -264,7 +264,7 @@ def _text(raw: Any, name: str) -> str:
 
 
 def _is_whole(token: str) -> bool:
-    """Tell whether it begins as all tokens of ours do, which whoever looks it up counts on."""
+    """Return whether a string has the form of a jitid token, which lookups rely on."""
     from jitid.search.find import jti_of
 
     parts = token.split(".")

@@ -1,4 +1,4 @@
-"""How secrets travel: in bodies alone, a token as its text, what has several parts as a text for each."""
+"""The JSON form of secrets, in bodies only: a token as a text, a secret of several parts as an object of texts."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from jitid.authority.wire.shapes import Definitions, Schema, UnfitError
 if TYPE_CHECKING:
     from jitid.values.secret import Secret
 
-# What comes may be anything that JSON has.
+# The input may be any JSON value.
 # ruff: noqa: ANN401
 
-# `Shape` says what each of the methods does.
+# `WireShape` documents the methods.
 # ruff: noqa: D102
 
 _TOKEN = 32_768
-"""So many characters are taken as a token: more than any has, so that whoever parses one says what is wrong with it."""
+"""Maximum characters of a token. It is above the limit of valid tokens, so that the parser reports the error."""
 
 _PART = 262_144
-"""So many characters one of several parts has at most: a chain of certificates is far shorter."""
+"""Maximum characters of one of several parts; a certificate chain is far shorter."""
 
 _PARTS = 64
 
@@ -27,7 +27,7 @@ _NAME = 128
 
 
 class PresentedSecret:
-    """A token in a request: what is none, whoever looks at it says."""
+    """A token in a request. The operation reports a text that is not a token."""
 
     def encode(self, value: Secret) -> str:
         return value.reveal()
@@ -40,12 +40,12 @@ class PresentedSecret:
         return Secret.single(raw)
 
     def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
-        # The format tells tools to hide it (OpenAPI 3.1, section 4.4).
+        # The format makes tools hide it (OpenAPI 3.1, section 4.4).
         return {"type": "string", "format": "password", "minLength": 1, "maxLength": _TOKEN}
 
 
 class Given:
-    """A secret in an answer. It goes to somebody's terminal, so that it has only characters that no terminal obeys."""
+    """A secret in an answer. The client may print it to a terminal, so it must not contain control characters."""
 
     def encode(self, value: Secret) -> str | dict[str, str]:
         if value.names == ("token",) and _is_visible(value.reveal()):
@@ -96,6 +96,6 @@ def _is_part(part: Any) -> bool:
     return (
         type(part) is str
         and 0 < len(part) <= _PART
-        # PEM has lines.
+        # PEM consists of several lines.
         and all(character.isprintable() or character in "\r\n\t" for character in part)
     )

@@ -1,4 +1,4 @@
-"""From annotations to shapes: how the values of a type travel, for requests and for answers."""
+"""The JSON shape of each type, derived from annotations, for requests and for answers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _OURS: Mapping[tuple[str, str], Callable[[], WireShape]] = {
     ("jitid.capabilities.sweep.known_findings", "KnownFindings"): KnownShape,
     ("datetime", "tzinfo"): ZoneShape,
 }
-"""What is no record, by module and name: none of it is loaded before it is met."""
+"""Types that are not records, by module and name. Each module is loaded at its first use."""
 
 _ARRAYS: Mapping[Any, Callable[..., Any]] = {
     tuple: tuple,
@@ -51,12 +51,15 @@ _ARRAYS: Mapping[Any, Callable[..., Any]] = {
 
 @lru_cache(maxsize=1024)
 def shape_of(kind: Any, *, request: bool) -> WireShape:
-    """Return how the values of a type travel. Raises TypeError for a type of which nobody has said how."""
+    """Return the JSON shape of a type. Raises TypeError if none is declared."""
     return _shape(kind, request=request, owner=None, field="")
 
 
 def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> WireShape:
-    """Return the shape of the type of a field of `owner`; in a request each text and number has a form, else some."""
+    """Return the shape of the type of a field of `owner`.
+
+    In a request every text and number needs a declared form; in an answer the form is optional.
+    """
     origin, inside = get_origin(kind), get_args(kind)
     within = partial(_shape, request=request, owner=owner, field=field)
     if isinstance(kind, NewType):
@@ -105,7 +108,7 @@ def _union(arms: Sequence[Any], within: Callable[[Any], WireShape], *, request: 
     if len(records) > 1:
         tags = {arm: _tag(arm.__name__) for arm in records}
         return Tagged({arm: (tag, record_of(arm, request=request, tag=tag)) for arm, tag in tags.items()})
-    # What only says that nothing is said has one member, as `Keep` has.
+    # A sentinel for "not provided", such as `Keep`, is an enumeration with one member.
     absent = {
         arm: Absent() for arm in arms if isinstance(arm, type) and issubclass(arm, Enum) and len(arm) == 1
     }
@@ -124,7 +127,7 @@ def _tag(name: str) -> str:
 
 
 def record_of(kind: Any, *, request: bool, tag: str | None = None) -> Any:
-    """Return the shape of a record or an operation; in a request it may have a form of its own."""
+    """Return the shape of a record or an operation; a request may have a separate form."""
     return _record_of(kind, request, tag)
 
 
@@ -183,11 +186,11 @@ _SCHEMAS = {
     "use.RecordedUse": "UseUse",
     "withdrawal.WithdrawnAgent": "Withdrawn",
 }
-"""The schemas of records that are not named as their class is: clients know them by these names."""
+"""Names of schemas that differ from the names of their classes: clients use these names."""
 
 
 def _called(kind: type, *, request: bool, tagged: bool) -> str:
-    """Return the name of a record's schema: one that stands in requests has another than the same in answers."""
+    """Return the name of a record's schema; it differs between requests and answers."""
     name = _SCHEMAS.get(field_table.owned(kind), kind.__name__)
     if tagged:
         return f"{name}Piece"
@@ -195,5 +198,5 @@ def _called(kind: type, *, request: bool, tagged: bool) -> str:
 
 
 def item_of(kind: Any) -> Any | None:
-    """Return the type of what comes piece by piece, if a type is that of an iterator; otherwise None."""
+    """Return the type of the pieces if a type is that of an iterator; otherwise None."""
     return get_args(kind)[0] if get_origin(kind) is Iterator else None

@@ -1,4 +1,4 @@
-"""Values of each type as JSON and back: one class for each sort of type, none for each record."""
+"""Encoding and decoding of values as JSON: one class for each kind of type, not for each record."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from jitid.errors import UsageError
 if TYPE_CHECKING:
     from jitid.authority.wire.fields import FieldForm
 
-# What is encoded may be anything that its annotation says, and JSON may be anything.
+# Values of every annotated type are encoded, and JSON may be anything.
 # ruff: noqa: ANN401
 
-# `Shape` says what each of the methods does.
+# `WireShape` documents the methods.
 # ruff: noqa: D102
 
 Schema = dict[str, Any]
 Definitions = dict[str, Schema]
-"""The schemas of records by their names, each told once."""
+"""The schemas of records by their names, each only once."""
 
 
 class UnfitError(Exception):
-    """Something is not as its type says. The message repeats nothing of it, for it may be a secret."""
+    """A value does not fit its type. The message contains no part of the value, since it may be a secret."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
         self.path: list[str] = []
-        """From the inside to the outside."""
+        """Path from the inner to the outer value."""
         self.hint: str | None = None
 
     def within(self, name: str) -> UnfitError:
-        """Add where it stands, seen from one step further out."""
+        """Add the name of the enclosing member to the path of the error."""
         self.path.append(name)
         return self
 
@@ -44,16 +44,16 @@ class UnfitError(Exception):
 
 
 class WireShape(Protocol):
-    """How the values of one type travel."""
+    """The JSON form of the values of one type."""
 
     def encode(self, value: Any) -> Any:
-        """Return a value as what JSON has."""
+        """Return a value as JSON."""
 
     def decode(self, raw: Any) -> Any:
-        """Return the value that was encoded. Raises UnfitError for what no value of the type is encoded as."""
+        """Return the value from its JSON form. Raises UnfitError if no value of the type has this form."""
 
     def schema(self, definitions: Definitions) -> Schema:
-        """Return the JSON Schema (2020-12) of what it is encoded as."""
+        """Return the JSON Schema (2020-12) of the encoded form."""
 
 
 _CALLED = {str: "a text", int: "a whole number", bool: "true or false", type(None): "null"}
@@ -61,7 +61,7 @@ _NAMED = {str: "string", int: "integer", bool: "boolean", type(None): "null"}
 
 
 class Plain:
-    """Text, whole numbers, true and false, null: as JSON has them."""
+    """Texts, whole numbers, true and false, null: unchanged in JSON."""
 
     def __init__(self, kind: type) -> None:
         self._kind = kind
@@ -70,7 +70,7 @@ class Plain:
         return value
 
     def decode(self, raw: Any) -> Any:
-        # Not `isinstance`: true is no number.
+        # Not `isinstance`: JSON true is not a number.
         if type(raw) is not self._kind:
             raise UnfitError(f"{_CALLED[self._kind]} is wanted")
         return raw
@@ -80,7 +80,7 @@ class Plain:
 
 
 class Formed:
-    """What a request says, held to the form that its field demands."""
+    """A value that is checked against the form of its field."""
 
     def __init__(self, inner: WireShape, form: FieldForm) -> None:
         self._inner = inner
@@ -102,7 +102,7 @@ class Formed:
 
 
 class Anything:
-    """What is JSON already: audit events, JWKS, evidence."""
+    """A value that is JSON already: audit events, JWKS, evidence."""
 
     def encode(self, value: Any) -> Any:
         return value
@@ -156,7 +156,7 @@ def _value_of(member: Any) -> Any:
 
 
 class Absent:
-    """What says by its absence that nothing is said: it is the default of its field, and never sent."""
+    """A sentinel for "not provided": the default of its field, never serialized."""
 
     def encode(self, value: Any) -> Any:  # noqa: ARG002
         raise TypeError("what says nothing is left out")
@@ -208,7 +208,7 @@ class Array:
 
 
 class Row:
-    """So many values, each of its own type."""
+    """A fixed number of values, each with its own type."""
 
     def __init__(self, items: Sequence[WireShape]) -> None:
         self._items = items
@@ -227,7 +227,7 @@ class Row:
 
 
 class MappingShape:
-    """Values by names or by numbers; a number is written in decimal, since members of JSON have names."""
+    """Values by names or by numbers. Numbers are written in decimal, since JSON member names are texts."""
 
     def __init__(self, key: type, item: WireShape) -> None:
         self._key = key
@@ -254,10 +254,10 @@ class MappingShape:
 
 
 class OneOf:
-    """A value of one of several types that no JSON value can be mistaken for: null, texts, arrays, records."""
+    """A value of one of several types that differ in JSON: null, texts, arrays, records."""
 
     def __init__(self, arms: Mapping[type, WireShape]) -> None:
-        """Args: the arms by the types that their values have in Python."""
+        """`arms` maps the Python types of the values to their shapes."""
         self._arms = arms
 
     def encode(self, value: Any) -> Any:
@@ -275,7 +275,7 @@ class OneOf:
                 return shape.decode(raw)
             except UnfitError as error:
                 reasons.append(error)
-        # What got furthest was most likely meant.
+        # The arm that decoded furthest is most likely the intended one.
         raise max(reasons, key=lambda error: len(error.path), default=UnfitError("null is not wanted"))
 
     def schema(self, definitions: Definitions) -> Schema:

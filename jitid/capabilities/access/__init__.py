@@ -1,1 +1,1 @@
-"""Who may use an authority, and how callers prove who they are."""
+"""Access to an authority, and authentication of its callers."""

@@ -1,4 +1,4 @@
-"""What a client signs to prove itself (`private_key_jwt`, RFC 7523): read strictly, verified by its registered keys."""
+"""Client authentication by a signed assertion (`private_key_jwt`, RFC 7523), verified with the registered keys."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from jitid.values.times import over
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 ALGORITHMS = ("EdDSA", "ES256", "RS256", "PS256")
-"""What a client signs with; each of its keys is registered for one of them."""
+"""The signature algorithms for clients; each key is registered for one of them."""
 
 LONGEST = 300
-"""For so many seconds an assertion counts once it was signed, however much longer it says that it is good."""
+"""The maximum number of seconds that an assertion is valid after its signature, even if its `exp` is later."""
 
 CLOCK_LEEWAY = 60
-"""So many seconds may the client's clock be ahead of ours."""
+"""The number of seconds by which the client's clock may be ahead of jitid's."""
 
 _LONGEST_ID = 256
-# RFC 7523, and draft-ietf-oauth-rfc7523bis, which gives it a type of its own.
+# RFC 7523, and draft-ietf-oauth-rfc7523bis, which defines a separate type.
 _TYPES = ("JWT", "CLIENT-AUTHENTICATION+JWT")
-# RFC 9864, section 2.2: the same algorithm under the name that it has there.
+# RFC 9864, section 2.2, gives the same algorithm another name.
 _NAMES = {"Ed25519": "EdDSA"}
 
 
 class Assertion(NamedTuple):
-    """An assertion of the right form; nothing in it is believed before its signature is verified."""
+    """A well-formed assertion; its content must not be trusted before its signature is verified."""
 
     client: str
     jti: str
     ends_at: int
-    """From when on it does not count."""
+    """The time from which it is not valid."""
     claims: Mapping[str, Any]
     alg: str
     signing_input: bytes
@@ -42,7 +42,7 @@ class Assertion(NamedTuple):
 
 
 def parse(text: str) -> Assertion:
-    """Take an assertion apart. Raises InvalidCredentialError, which never repeats any of it."""
+    """Return the parts of an assertion. Raises InvalidCredentialError; the message never contains the assertion."""
     header_part, payload_part, signature_part = jws.split(text)
     _, header = jws.decode_object(header_part, "header")
     _, claims = jws.decode_object(payload_part, "payload")
@@ -64,7 +64,8 @@ def parse(text: str) -> Assertion:
     issued_at = claims.get("iat")
     if type(expires_at) is not int or not (issued_at is None or type(issued_at) is int):
         raise InvalidCredentialError("the assertion's `exp` is missing, or a time of it is no integer")
-    # Common clients sign for an hour what they use at once; for so long nobody has to remember that it was used.
+    # Common clients sign for an hour and use the assertion at once. With the shorter limit, the ledger need not
+    # remember used assertions for an hour.
     ends_at = expires_at if issued_at is None else min(expires_at, issued_at + LONGEST)
     signing_input = f"{header_part}.{payload_part}".encode("ascii")
     return Assertion(client, jti, ends_at, claims, alg, signing_input, signature)
@@ -73,13 +74,13 @@ def parse(text: str) -> Assertion:
 def check(
     assertion: Assertion, keys: Mapping[str, Mapping[str, Any]], audiences: Collection[str], now: int
 ) -> str:
-    """Return which of the client's registered `keys` (JWK, by id) has signed an assertion for one of `audiences`.
+    """Return the id of the client's registered key (JWK) that signed an assertion for one of `audiences`.
 
-    Its `aud` is one of them and nobody else: what was meant for another server too, that one could have passed on.
-    Whether it was used before is not known here.
+    `aud` must be one of them and nothing more: another audience could have passed the assertion on. This function does
+    not check whether the assertion was used before.
 
     Raises:
-        InvalidCredentialError: it proves nothing at `now`.
+        InvalidCredentialError: the assertion is not valid at `now`.
 
     """
     aud = assertion.claims.get("aud")
@@ -107,7 +108,7 @@ def check(
 
 def _signed_by(assertion: Assertion, jwk: Mapping[str, Any]) -> bool:
     try:
-        # Whatever the header says, a key is used for its own algorithm and for no other (RFC 8725, section 3.1).
+        # A key is used only for its own algorithm, regardless of the header (RFC 8725, section 3.1).
         key = oidc.choose_key([dict(jwk)], {"alg": assertion.alg}, ALGORITHMS, "the client's keys")
         oidc.check_signature(key, assertion.signing_input, assertion.signature)
     except (InvalidCredentialError, ConfigurationError):

@@ -1,4 +1,4 @@
-"""Who may ask an authority that serves others: granted, rotated and revoked, and known again by what they come with."""
+"""Access to an authority that serves others: grant, rotation, revocation, and authentication of callers."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ if TYPE_CHECKING:
     from jitid.model.ledger_rows import Names
 
 LIFETIME = 43_200
-"""Seconds that a bearer counts unless another lifetime is asked for: half a day."""
+"""The default lifetime of an access token in seconds: half a day."""
 LONGEST = 30 * 86_400
 KEY_LIFETIME = 30 * 86_400
-"""The same for a key, which never leaves the one whose it is."""
+"""The default lifetime of a registered key in seconds: longer, because the private key never leaves its holder."""
 LONGEST_KEY = 365 * 86_400
 BOOTSTRAP_LIFETIME = 3_600
 BOOTSTRAP = "bootstrap"
-"""What a bootstrap credential is asked with in place of a role: it grants the first administrator access, once."""
+"""The role of a bootstrap credential: it grants the first administrator access, once."""
 OWN_OVERLAP = 60
-"""Seconds for which the old bearer counts on when its holder rotates it: an answer that is lost is asked for again."""
+"""Seconds that an old token stays valid after its holder's rotation: if the answer is lost, the holder can retry."""
 LONGEST_OVERLAP = 86_400
 _GRANTS = ("access-grant", "access-rotate", "access-bootstrap")
 _NOT_VALID = "what you came with is not valid here: unknown, expired or ended; nothing was done"
@@ -60,47 +60,47 @@ _HINT = "get another from whoever has the role admin: jitid access grant"
 
 
 class Granted(NamedTuple):
-    """An access credential that was just made; the only place where its secret can be had."""
+    """A new access credential; its secret is available only here."""
 
     access: Access
     secret: Secret | None
-    """None where a key was registered."""
+    """None if a key was registered."""
 
 
 class AccessEnded(NamedTuple):
-    """What a revocation came to."""
+    """The outcome of a revocation."""
 
     ids: tuple[str, ...]
-    """Those that it ended."""
+    """The access credentials that it ended."""
     event: int | None
-    """None if all that was meant had ended."""
+    """None if all of them had ended before."""
 
 
 class AccessRequest(NamedTuple):
-    """What is asked for. Times are seconds."""
+    """A request for access. Times are seconds."""
 
     name: str
     roles: tuple[str, ...] = ()
     ttl: int | None = None
     key: str | None = None
-    """A public key as JWK (RFC 7517), in place of a bearer."""
+    """A public key as JWK (RFC 7517), instead of an access token."""
     audiences: tuple[str, ...] = ()
-    """The audiences that are its own: it is told about tokens for them alone, and may exchange those that let it."""
+    """The caller's own audiences. It sees only tokens for them, and may exchange a token for them that permits it."""
     all_audiences: bool = False
-    """Whether it is told about tokens for any audience."""
+    """Whether the caller sees tokens for all audiences."""
 
 
 def grant(
     transaction: Transaction, wanted: AccessRequest, caller: Caller | None, places: Sequence[str] = ()
 ) -> Granted:
-    """Let somebody ask; the secret counts as soon as the transaction is committed, and must not be shown before.
+    """Grant access to a caller. The secret is valid after the commit, and must not be shown before.
 
-    `places` are addresses of the authority, besides the names of its ledger: no service has them as its audience.
+    `places` are addresses of the authority, besides the names of its ledger: no service may have them as audience.
 
     Raises:
-        UsageError: it cannot be meant.
-        PolicyDeniedError: whoever it is for is disabled.
-        RefusedError: the caller's own access has ended meanwhile, or does not go so far.
+        UsageError: a value in the request is invalid.
+        PolicyDeniedError: the delegator who would get access is disabled.
+        RefusedError: the caller's bootstrap credential may grant only access with the role admin.
 
     """
     name = _named(transaction, wanted.name)
@@ -127,10 +127,10 @@ def grant(
 
 
 def bootstrap(transaction: Transaction, name: str) -> Granted:
-    """Make the credential that grants the first administrator access.
+    """Create the bootstrap credential, which grants the first administrator access.
 
     Raises:
-        UsageError: there is somebody who has the role admin.
+        UsageError: a caller has the role admin already.
 
     """
     admins = [one for one in _live(transaction) if "admin" in one.roles]
@@ -139,7 +139,7 @@ def bootstrap(transaction: Transaction, name: str) -> Granted:
             f"{quote(admins[0].name)} has the role admin already; nothing was changed",
             "they grant others access; or on the machine of the ledger: jitid access grant NAME --role admin",
         )
-    # The last one, if there is any, is of no use any longer.
+    # The new bootstrap credential replaces the previous one.
     last = next((one.id for one in _live(transaction) if one.bootstrap), None)
     if last is not None:
         AccessChanges(transaction).end([last], AccessState.SPENT)
@@ -157,15 +157,15 @@ def rotate(
     *,
     again: bool = False,
 ) -> Granted:
-    """Put another bearer in the place of one; whoever does that with their own gets no longer time by it.
+    """Replace an access token by a new one. The holder's own rotation does not extend the lifetime.
 
-    One credential has one successor: a second one would be a second life of the same access, unseen. `again` says that
-    the answer with the successor was lost; then that was ended in this transaction.
+    One credential has one successor: a second one would be duplicate access that goes unnoticed. `again` means that
+    the answer with the successor was lost, and that this transaction has ended that successor.
 
     Raises:
         NotFoundError: there is no such access credential.
-        UsageError: it has ended, or has no bearer; nothing was changed.
-        PolicyDeniedError: it was rotated already.
+        UsageError: the credential has ended, or has no access token; nothing was changed.
+        PolicyDeniedError: the credential was rotated already, or its holder is disabled.
 
     """
     found = find(transaction, id_)
@@ -211,14 +211,14 @@ def revoke(
     *,
     alone: bool = False,
 ) -> AccessEnded:
-    """End access credentials, by their ids or all of a name.
+    """Revoke access credentials, by their ids or all of a name.
 
-    An id revokes the whole line of rotations that the holders made themselves. `alone` revokes that one credential: for
-    a lost answer, and for a caller without a role, who may be a thief with the old access token.
+    An id revokes the whole line of rotations that the holders made themselves. `alone` revokes only that credential:
+    for a lost answer, and for a caller without a role: such a caller may be a thief with the old access token.
 
     Raises:
-        UsageError: nothing is named.
-        NotFoundError: one of them never was; nothing was changed.
+        UsageError: neither ids nor names are given.
+        NotFoundError: an id or a name is unknown; nothing was changed.
 
     """
     check_reason(reason)
@@ -246,10 +246,10 @@ def revoke(
 
 
 def must_hold(snapshot: View, caller: Caller) -> None:
-    """Refuse a caller whose credential has ended since they were let in, or who is disabled.
+    """Refuse a caller whose credential has ended since authentication, or a disabled delegator.
 
     Raises:
-        RefusedError: that is so; what they asked for must not be done.
+        RefusedError: the request must not be performed.
 
     """
     if caller.credential is None:
@@ -281,18 +281,18 @@ def find(snapshot: View, id_: str) -> Access:
 def authenticate(snapshot: View, names: Names, bearer: Secret, client: str | None = None) -> Caller:
     """Return the caller that a token authenticates: a caller with an access token, or an agent with an identity token.
 
-    `client` is the `client_id` that was stated with the token as its secret (RFC 6749, section 2.3.1). Such a secret is
-    an access token of that caller; the token of an agent is not.
+    `client` is the `client_id` that the request states with the token as its secret (RFC 6749, section 2.3.1). Such a
+    secret must be an access token of that caller; the token of an agent is refused.
 
     Raises:
-        IntegrityError: the ledger is sealed, and another one knows which callers have access.
-        UnauthenticatedError: the token does not count, or belongs to another caller than `client`.
+        IntegrityError: the ledger is sealed, and another ledger has the current access credentials.
+        UnauthenticatedError: the token is not valid, or belongs to another caller than `client`.
 
     """
     seal.must_not_be(snapshot)
     text = bearer.reveal()
     if is_opaque(text):
-        # Looked up by its fingerprint: how long that takes says nothing about the text.
+        # The lookup is by fingerprint: its duration reveals nothing about the text.
         presented = AccessStore(snapshot).presented(fingerprint(text))
         if presented is not None:
             caller = caller_of(snapshot, presented)
@@ -313,16 +313,16 @@ def authenticate(snapshot: View, names: Names, bearer: Secret, client: str | Non
 
 
 def holder(snapshot: View, names: Names, token: Secret) -> Caller:
-    """Return the agent that holds an identity token. The errors say what is wrong with the token.
+    """Return the agent that holds an identity token. An error says how the token is invalid.
 
     Raises:
-        IntegrityError: the ledger is sealed, and another one knows what is valid.
-        InvalidCredentialError: it is not valid; the message says why.
-        ShownError: it is valid, and for services.
+        IntegrityError: the ledger is sealed, and another ledger has the current credentials.
+        InvalidCredentialError: the token is not valid; the message gives the reason.
+        ShownError: the token is valid, but for services.
 
     """
     found = introspection.verify(snapshot, names, token.reveal(), None).credential
-    # An agent's credential counts where it was meant to be shown, and that must be this authority.
+    # An agent's credential authenticates it only to its audiences, and this authority must be among them.
     if not found.names_authority(names.accepted(snapshot.now)):
         raise reach.merely_shown(found)
     return Caller(
@@ -337,11 +337,11 @@ def holder(snapshot: View, names: Names, token: Secret) -> Caller:
 
 
 def caller_of(snapshot: View, presented: PresentedAccess) -> Caller:
-    """Return who has an access credential. Raises UnauthenticatedError if it does not count now."""
+    """Return the holder of an access credential. Raises UnauthenticatedError if it is not valid now."""
     found = presented.access
     state = found.state_at(snapshot.now)
     if state is AccessState.EXPIRED and not presented.departed:
-        # Its holder was told so when it was granted.
+        # The hint may contain the expiry: the grant has shown it to the holder.
         raise UnauthenticatedError(_NOT_VALID, over(found.expires_at, _HINT))
     if presented.departed or state is not AccessState.ACTIVE:
         raise UnauthenticatedError(_NOT_VALID, _HINT)
@@ -359,10 +359,10 @@ def caller_of(snapshot: View, presented: PresentedAccess) -> Caller:
     )
 
 
-# The same row and the same event say the same each time that somebody comes with it.
+# The result depends only on the row and the event, and each request of a caller repeats the check.
 @lru_cache(maxsize=1024)
 def must_be_told(access: Access, event: bytes | None) -> None:
-    """Refuse access of which the audit log knows nothing: a row is written fast. Raises IntegrityError."""
+    """Refuse access that its audit event does not record: a row alone is easily inserted. Raises IntegrityError."""
     document: Mapping[str, Any] = {} if event is None else strict_json.loads(event, "audit event")
     told = _told(access)
     if document.get("op") not in _GRANTS or any(document.get(name) != value for name, value in told.items()):
@@ -373,7 +373,7 @@ def must_be_told(access: Access, event: bytes | None) -> None:
 
 
 def _told(access: Access) -> dict[str, Any]:
-    """Return what the event says that grants it."""
+    """Return the facts about access that its grant event records."""
     key = access.public and sha256(access.public.encode()).hexdigest()
     return {
         "access": access.id,
@@ -403,7 +403,7 @@ def _rotated_twice(found: Access) -> PolicyDeniedError:
 
 
 def _was_taken_back(transaction: Transaction, id_: str) -> bool:
-    """Tell whether whatever took the place of one has ended, and nothing took the place of that."""
+    """Return whether every successor of an access credential has ended, and none of them has a successor."""
     return all(
         one.superseded_at is None and one.state_at(transaction.now) is not AccessState.ACTIVE
         for one in AccessChanges(transaction).all()
@@ -414,8 +414,8 @@ def _was_taken_back(transaction: Transaction, id_: str) -> bool:
 def _with_lines(snapshot: View, found: Sequence[Access]) -> list[Access]:
     """Return access credentials with their lines: predecessors and successors by rotations of the holders themselves.
 
-    A thief may have rotated the access token, and may have the previous one. A rotation by a role gave the new token to
-    another caller, so it does not link the two.
+    A thief may have rotated the access token, and may have the previous one. A rotation by a role gave the new token
+    to another caller, so it does not link the two.
     """
     if all(one.superseded_at is None and one.predecessor is None for one in found):
         return list(found)
@@ -436,7 +436,7 @@ def _with_lines(snapshot: View, found: Sequence[Access]) -> list[Access]:
 
 
 def _by_its_bearer(snapshot: View, successor: Access) -> bool:
-    """Tell whether the holder of the predecessor rotated it; true for events from before `by_role` was recorded."""
+    """Return whether the holder of the predecessor rotated it; true for events older than `by_role`."""
     event = snapshot.event(successor.event)
     return event is None or not event.document().get("by_role")
 
@@ -514,7 +514,7 @@ def _checked_audiences(
 ) -> tuple[str, ...] | None:
     """Return the audiences that a caller is granted; `own` are the authority's names.
 
-    Raises UsageError for a verifier of none, for a wildcard, and for the authority itself.
+    Raises UsageError for a verifier without audiences, for a wildcard, and for the authority itself.
     """
     if wanted.all_audiences:
         if wanted.audiences:

@@ -1,4 +1,4 @@
-"""Key sets of foreign issuers (RFC 7517): read from a file or fetched, bounded, and kept for a while."""
+"""Key sets of foreign issuers (RFC 7517): read from a file, or fetched with limits and cached."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ if TYPE_CHECKING:
     from jitid.system.authority_address import Address
 
 MAX_KEY_SET = 1024 * 1024
-"""The largest key set that is read, in bytes."""
+"""The maximum size of a key set in bytes."""
 
 FRESH = 300.0
-"""For so many seconds what was fetched is as good as new; for as long again it serves while a new one is fetched."""
+"""Seconds that a fetched key set is fresh. For as long again it is still used while a new one is fetched."""
 
 AGAIN = 30.0
-"""A key that is not among them makes us ask again, but not within so many seconds."""
+"""The minimum number of seconds between fetches because of an unknown key id."""
 
 PAUSE = 5.0
-"""So many seconds after a failure nothing is asked."""
+"""Seconds without a fetch after a failure."""
 
 LONGEST = 10.0
-"""A fetch takes so many seconds at most, whatever else may take longer."""
+"""The maximum duration of a fetch in seconds, even if the caller's timeout is longer."""
 
 WAITING = 1.0
-"""So many seconds after a fetch has begun others wait for it no longer."""
+"""Other threads wait for a fetch until this number of seconds after its beginning."""
 
 KeySet = list[dict[str, Any]]
 
 
 def key_set(place: str, timeout: float, kid: str | None = None) -> KeySet:
-    """Return the keys at an absolute path, or at an https address as they were fetched not long ago.
+    """Return the keys at an absolute path, or the cached keys of an https address.
 
-    A process that verifies many tokens asks an address once in five minutes, and once more for a `kid` that is not
-    among the keys: issuers publish a new key before they sign with it, or soon after. One request asks and others do
-    not wait for it as long as there are keys; whoever sends tokens with made-up keys can neither make us flood an
-    issuer nor hold up anybody else by one that hangs.
+    A process that verifies many tokens fetches an address once in five minutes, and once more for a `kid` that is not
+    among the keys: issuers publish a new key before they sign with it, or soon after. One thread fetches, and the
+    others use the cached keys meanwhile. So tokens with made-up key ids can neither flood an issuer with requests nor
+    block other callers while an issuer hangs.
 
-    Raises ConfigurationError when it is no key set or cannot be one, StorageError when it is out of reach.
+    Raises ConfigurationError if the place has no valid key set, and StorageError if it cannot be reached.
     """
     if place.startswith("/"):
         return read_key_set(place, timeout)
@@ -53,7 +53,7 @@ def key_set(place: str, timeout: float, kid: str | None = None) -> KeySet:
 
 
 class _FetchedAddress:
-    """What was fetched from one address."""
+    """The cached key set of one address."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -62,7 +62,7 @@ class _FetchedAddress:
         self._fetched_at = 0.0
         self._asked_at = 0.0
         self._began: float | None = None
-        """Since when a fetch is under way."""
+        """When the current fetch began; None without a fetch."""
         self._failure: JitidError | None = None
 
     def keys(self, timeout: float, kid: str | None) -> KeySet:
@@ -74,7 +74,8 @@ class _FetchedAddress:
         if not self._fetching.acquire(blocking=False):
             if keys is not None:
                 return keys
-            # One may wait for an issuer that hangs; if all did, nobody would be left for those who need none.
+            # A thread may wait for a hanging issuer. If all threads waited, none could serve requests that need no key
+            # set.
             rest = min(seconds, WAITING) - (0.0 if self._began is None else now - self._began)
             if not self._fetching.acquire(timeout=max(0.0, rest)):
                 raise StorageError(
@@ -99,7 +100,7 @@ class _FetchedAddress:
         )
 
     def _ask(self, patience: float, kid: str | None) -> KeySet:
-        # Whoever had the lock before may have fetched what is wanted, or may have failed just now.
+        # The previous holder of the lock may have fetched the key already, or may have failed just now.
         now = monotonic()
         keys = self._serving(now)
         if keys is not None and not self._is_due(keys, now, kid):
@@ -123,13 +124,13 @@ class _FetchedAddress:
 
 
 _PLACES: dict[str, _FetchedAddress] = {}
-"""By address; those are the configuration's, so that there are few."""
+"""The caches by address. All addresses are from the configuration, so there are few."""
 
 
 def read_key_set(place: str, timeout: float) -> KeySet:
-    """Return the keys of the JWK set (RFC 7517, section 5) at an absolute path or an https address, read now.
+    """Return the keys of the JWK set (RFC 7517, section 5) at an absolute path or an https address, without a cache.
 
-    Raises ConfigurationError when it is no key set or cannot be one, StorageError when it is out of reach.
+    Raises ConfigurationError if the place has no valid key set, and StorageError if it cannot be reached.
     """
     data = _read_file(place) if place.startswith("/") else _fetch(place, timeout)
     name = f"the key set {quote(place)}"
@@ -151,7 +152,7 @@ def read_key_set(place: str, timeout: float) -> KeySet:
 def _read_file(path: str) -> bytes:
     name = f"the key set {quote(path)}"
     try:
-        # Without O_NONBLOCK, a pipe at this place would keep us waiting for its writer.
+        # Without O_NONBLOCK, opening a pipe would block until a writer opens it.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no such path is possible"
@@ -161,7 +162,7 @@ def _read_file(path: str) -> bytes:
         if not stat.S_ISREG(mode):
             raise ConfigurationError(f"{name} is not a regular file")
         if mode & stat.S_IWOTH:
-            # Whoever can write here can be anybody.
+            # A user who can write the key set can sign tokens for any name.
             raise ConfigurationError(f"{name} can be written by every user", f"chmod o-w {safe(path)}")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read(MAX_KEY_SET + 1)
@@ -170,9 +171,9 @@ def _read_file(path: str) -> bytes:
 
 
 def check_address(address: str) -> bool:
-    """Return whether the address is on the loopback interface; an https one elsewhere is not.
+    """Return whether the address is on the loopback interface, rather than an https address elsewhere.
 
-    Raises ConfigurationError for one that is neither https nor on this machine.
+    Raises ConfigurationError for an address that is neither https nor on this machine.
     """
     from urllib.parse import urlsplit
 
@@ -191,10 +192,10 @@ def check_address(address: str) -> bool:
 
 
 def _fetch(address: str, timeout: float) -> bytes:
-    """Return what an address answers, cut behind the largest size of a key set.
+    """Return the response body of an address, truncated just above the maximum size of a key set.
 
-    Redirections are not followed: they could lead into a network that only this machine can reach (CWE-918), or to keys
-    that are not configured.
+    Redirections are not followed: they could lead into a network that only this machine can reach (CWE-918), or to
+    keys that are not configured.
     """
     from contextlib import closing
 
@@ -204,7 +205,7 @@ def _fetch(address: str, timeout: float) -> bytes:
     loopback = check_address(address)
     try:
         place, host, target = _parts(address)
-        # What goes to this machine goes through no proxy, where nothing but TLS would protect it.
+        # A request to this machine must not go through a proxy: without TLS, nothing would protect it there.
         proxy = None if loopback else proxy_for(place.scheme, host)
         headers = {"Host": host, "Accept": "application/json", "User-Agent": "jitid", "Connection": "close"}
         with closing(Channel(place, proxy=proxy)) as channel:
@@ -222,7 +223,7 @@ def _fetch(address: str, timeout: float) -> bytes:
 
 
 def _parts(address: str) -> tuple[Address, str, str]:
-    """Return where an address that was checked leads, its host and port as they are written, and what to ask for."""
+    """Return the place, the host with port as written, and the request target of a checked address."""
     from urllib.parse import urlsplit
 
     from jitid.system.authority_address import PORTS, Address
@@ -231,6 +232,6 @@ def _parts(address: str) -> tuple[Address, str, str]:
     name = parts.hostname or ""
     port = PORTS[parts.scheme] if parts.port is None else parts.port
     place = Address(parts.scheme, f"[{name}]" if ":" in name else name, port, "")
-    # As it is written: `urlsplit` removes line breaks, and such an address is refused.
+    # The target is cut from the original text: `urlsplit` removes line breaks, and such an address must be refused.
     target = address.partition("://")[2].partition("#")[0].removeprefix(parts.netloc)
     return place, parts.netloc, target if target.startswith("/") else f"/{target}"

@@ -1,4 +1,4 @@
-"""Tokens of configured issuers as proof of who asks: ID tokens (OpenID Connect Core 1.0), access tokens (RFC 9068)."""
+"""Verification of tokens from configured issuers: ID tokens (OpenID Connect Core 1.0), access tokens (RFC 9068)."""
 
 from __future__ import annotations
 
@@ -21,47 +21,47 @@ if TYPE_CHECKING:
 
 
 CLOCK_LEEWAY = 60
-"""So many seconds may the issuer's clock be ahead of ours."""
+"""The number of seconds by which the issuer's clock may be ahead of jitid's."""
 
 MAX_RSA_BITS = 8192
-"""A longer modulus buys no safety, only time for whoever sends tokens."""
+"""The largest RSA modulus: a longer one adds no security, and lets the sender of a token waste jitid's time."""
 
 MAX_KEY = 8192
-"""The longest text of a key that is read, in characters."""
+"""The maximum length of a registered key's text, in characters."""
 
 _PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
 
 _LONGEST = 100
 _TOLD = 5
-"""So many names are told in a sentence, and so many characters of each."""
+"""The maximum number of names in a message; `_LONGEST` is the maximum number of characters of each."""
 
 
 def verify_token(
     token: str | bytes, issuers: Sequence[OidcIssuer], now: int, *, timeout: float, sort: Sort = "id_token"
 ) -> Proof:
-    """Return whom a token of a configured issuer proves at `now`.
+    """Return the proof that a token of a configured issuer gives at `now`.
 
-    It is an ID token (OpenID Connect Core, section 3.1.3.7) or an access token (RFC 9068, section 4), told apart by
-    their types, so that none is taken for the other (RFC 8725, section 3.11). The audience must be the configured
-    one and no other: a token made for a second party too could have been passed on by it. Keys come from the
-    configured place alone, fetched within about `timeout` seconds; those that the header names (`jwk`, `jku`, `x5u`,
-    `x5c`) are never looked at.
+    The token is an ID token (OpenID Connect Core, section 3.1.3.7) or an access token (RFC 9068, section 4). Their
+    types tell them apart, so that neither is accepted as the other (RFC 8725, section 3.11). The audience must be the
+    configured audience and no other: a second audience could have passed the token on. Keys are read only from the
+    configured place, within about `timeout` seconds. Keys that the header names (`jwk`, `jku`, `x5u`, `x5c`) are never
+    used.
 
-    Raises InvalidCredentialError for the token, ConfigurationError for the settings or the keys, StorageError
-    when the keys are out of reach.
+    Raises InvalidCredentialError for the token, ConfigurationError for the settings or the keys, and StorageError if
+    the keys cannot be fetched.
     """
     try:
         return _verify(token, issuers, now, timeout, sort)
     except InvalidCredentialError as error:
         if sort == "id_token":
             raise
-        # What is wrong with an access token is wrong with an ID token too, and told in the same words.
+        # The checks of both types share their messages, which name an ID token.
         what = "the access token" if sort == "access_token" else "the token"
         raise InvalidCredentialError(error.message.replace("the ID token", what), error.hint) from None
 
 
 def verify_id_token(token: str | bytes, issuers: Sequence[OidcIssuer], now: int, *, timeout: float) -> Proof:
-    """Return whom an ID token of a configured issuer proves at `now`; raise as `verify_token` does."""
+    """Return the proof that an ID token of a configured issuer gives at `now`. Raises the errors of `verify_token`."""
     return verify_token(token, issuers, now, timeout=timeout)
 
 
@@ -86,10 +86,10 @@ def _verify(token: str | bytes, issuers: Sequence[OidcIssuer], now: int, timeout
         raise InvalidCredentialError("the ID token has no subject")
     delegator = _delegator(claims, issuer)
     for name in ("may_act", "cnf"):
-        # A member that is there and empty names no client, and must not pass for one that is absent.
+        # An empty member names no client. It must not be treated like an absent member.
         if not isinstance(claims.get(name, {}), dict):
             raise InvalidCredentialError(f"the ID token's `{name}` is not an object")
-    # The signature comes last, so that a token which is worth nothing does not make us ask the network.
+    # The signature is checked last: a worthless token must not make jitid fetch keys over the network.
     keys = key_sets.key_set(issuer.jwks, timeout, header.get("kid"))
     key = choose_key(keys, header, issuer.algorithms, issuer.jwks)
     check_signature(key, f"{header_part}.{payload_part}".encode("ascii"), signature)
@@ -108,16 +108,16 @@ def _verify(token: str | bytes, issuers: Sequence[OidcIssuer], now: int, timeout
 
 
 def _mark(claims: dict[str, Any], signed: str) -> bytes:
-    """Return what identifies a token: its issuer with its `jti`, or with what the issuer signed.
+    """Return a hash that identifies a token: of its issuer with its `jti`, or with the signed text.
 
-    The signature is left out: of an ECDSA signature anybody can make another one.
+    The signature is left out: another valid ECDSA signature can be derived from one.
     """
     told = {"iss": claims["iss"], **({"jti": claims["jti"]} if claims.get("jti") else {"signed": signed})}
     return sha256(strict_json.dumps(told).encode()).digest()
 
 
 def _clients(claims: dict[str, Any], issuer: OidcIssuer) -> tuple[str, ...]:
-    """Return the clients that a token was issued to; its audience is jitid's own login, which is not another client."""
+    """Return the clients that a token was issued to, without the audience, which is jitid's own login."""
     found = []
     for name in ("azp", "client_id"):
         if name in claims:
@@ -129,7 +129,10 @@ def _clients(claims: dict[str, Any], issuer: OidcIssuer) -> tuple[str, ...]:
 
 
 def _proved_at(claims: Mapping[str, Any]) -> int | None:
-    """Return as of when a token proves anything: a new token of an old session proves no more than the old login."""
+    """Return the time of a token's proof: a new token of an old session proves no more than the old login.
+
+    None without `iat`.
+    """
     times: list[int] = []
     for name in ("iat", "auth_time"):
         value = claims.get(name)
@@ -141,7 +144,7 @@ def _proved_at(claims: Mapping[str, Any]) -> int | None:
 
 
 def check_settings(issuer: OidcIssuer) -> OidcIssuer:
-    """Return the issuer if its settings can be meant. Raises ConfigurationError."""
+    """Return the issuer if its settings are valid. Raises ConfigurationError."""
     if not issuer.issuer:
         raise ConfigurationError("an OIDC issuer has no name", "it is what ID tokens have as `iss`")
     name = f"the OIDC issuer {quote(issuer.issuer)}"
@@ -159,7 +162,7 @@ def check_settings(issuer: OidcIssuer) -> OidcIssuer:
     if not issuer.jwks.startswith("/"):
         key_sets.check_address(issuer.jwks)
     if any(character.isspace() for character in issuer.issuer):
-        # `ISS SUB` names a subject in the directory, and must be read in one way.
+        # The directory names a subject as `ISS SUB`, which must be unambiguous.
         raise ConfigurationError(f"{name} has white space in its name")
     if issuer.names is not None and not issuer.names:
         raise ConfigurationError(f"{name} has an empty list `names`", "write patterns, such as *@example.com")
@@ -176,9 +179,9 @@ def check_settings(issuer: OidcIssuer) -> OidcIssuer:
 
 
 def check_names(issuer: OidcIssuer, issuers: Sequence[OidcIssuer]) -> OidcIssuer:
-    """Return an issuer if no other one may prove a name that it may prove.
+    """Return an issuer if no other issuer may prove a name that it may prove.
 
-    An issuer that cannot be used proves nobody, and does not count as another one. Raises ConfigurationError.
+    An issuer with invalid settings proves no delegator, and is ignored. Raises ConfigurationError.
     """
     for other in issuers:
         if other.issuer == issuer.issuer or other.kind != issuer.kind or not is_usable(other):
@@ -202,7 +205,7 @@ def check_names(issuer: OidcIssuer, issuers: Sequence[OidcIssuer]) -> OidcIssuer
 
 
 def is_usable(issuer: OidcIssuer) -> bool:
-    """Tell whether the settings of an issuer are complete and valid."""
+    """Return whether the settings of an issuer are complete and valid."""
     try:
         check_settings(issuer)
     except ConfigurationError:
@@ -210,7 +213,7 @@ def is_usable(issuer: OidcIssuer) -> bool:
     return True
 
 
-# RFC 9068, section 2.1; RFC 7515, section 4.1.9 lets `application/` be left out.
+# RFC 9068, section 2.1; RFC 7515, section 4.1.9 allows a type without `application/`.
 _ACCESS_TOKEN = frozenset({"AT+JWT", "APPLICATION/AT+JWT"})
 _TYPES: dict[Sort, tuple[frozenset[str], str]] = {
     "id_token": (frozenset({"JWT"}), "JWT"),
@@ -220,11 +223,12 @@ _TYPES: dict[Sort, tuple[frozenset[str], str]] = {
 
 
 def _check_header(header: dict[str, Any], sort: Sort) -> None:
-    # RFC 7515, section 4.1.11: an extension that must be understood is one that we do not understand.
+    # RFC 7515, section 4.1.11: a verifier must reject critical extensions that it does not support; jitid supports
+    # none.
     if "crit" in header or "b64" in header:
         raise InvalidCredentialError("the ID token asks for an extension")
     typ = header.get("typ", "JWT")
-    # Another type is another sort of token, such as an access token (RFC 8725, section 3.11).
+    # Another type is another kind of token, such as an access token (RFC 8725, section 3.11).
     types, named = _TYPES[sort]
     if type(typ) is not str or typ.upper() not in types:
         raise InvalidCredentialError(f"the ID token's type is not {named}")
@@ -236,7 +240,7 @@ def _configured(claims: dict[str, Any], issuers: Sequence[OidcIssuer]) -> OidcIs
     named = claims.get("iss")
     if type(named) is not str:
         raise InvalidCredentialError("the ID token names no issuer")
-    # An issuer that nothing can be done with must not stand in the way of the others.
+    # Only the named issuer is checked: an issuer with invalid settings must not block the others.
     known = [check_settings(one) for one in issuers if one.issuer == named]
     if not known:
         some = f"configured: {_some([one.issuer for one in issuers])}" if issuers else "none is configured"
@@ -257,7 +261,7 @@ def _configured(claims: dict[str, Any], issuers: Sequence[OidcIssuer]) -> OidcIs
 
 
 def _audience(stated: object) -> str:
-    """Return in words whom a token is for by its `aud`, which can be anything."""
+    """Return the audiences in a token's `aud` in words; `aud` may have any type."""
     named = stated if type(stated) is list else [stated]
     texts = [one for one in named if type(one) is str]
     return _some(texts) if texts and texts == named else "no audience"
@@ -269,7 +273,10 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _must_not_have_expired(claims: dict[str, Any], now: int) -> None:
-    """Refuse an ID token that has expired, and say whose it was and when; it may be one of several at hand."""
+    """Raise InvalidCredentialError for an expired ID token.
+
+    The message has the subject and the expiry, because the caller may have several tokens.
+    """
     expires_at, subject = claims.get("exp"), claims.get("sub")
     if type(expires_at) is int and expires_at <= now:
         whose = f" of {quote(subject)}" if type(subject) is str else ""
@@ -300,7 +307,7 @@ def _delegator(claims: dict[str, Any], issuer: OidcIssuer) -> str:
 
 
 class PublishedKey(NamedTuple):
-    """A published key with the one algorithm that it is for."""
+    """A published key with the only algorithm that it may be used with."""
 
     alg: str
     members: dict[str, Any]
@@ -309,9 +316,9 @@ class PublishedKey(NamedTuple):
 def choose_key(
     keys: Sequence[dict[str, Any]], header: dict[str, Any], algorithms: Sequence[str], place: str
 ) -> PublishedKey:
-    """Return the key that the header names by `kid`, or the only one that signs when it names none.
+    """Return the key that the header names by `kid`; without a `kid`, the only signing key.
 
-    `place` is where the keys are from. Raises InvalidCredentialError.
+    `place` is the source of the keys, for the message. Raises InvalidCredentialError.
     """
     kid = header.get("kid")
     signing = [(jwk.get("kid"), key) for jwk in keys if (key := _signing_key(jwk, algorithms))]
@@ -333,10 +340,10 @@ def choose_key(
 
 
 def _signing_key(jwk: dict[str, Any], algorithms: Sequence[str]) -> PublishedKey | None:
-    """Return a published key with its algorithm: the stated one, or the first of ours for a key of its form.
+    """Return a published key with its algorithm: the stated one, or the first supported one for its key type.
 
-    Of the members only those of the form go on: a private half published by mistake is not loaded, and a
-    symmetric key has no form.
+    Only the public members are copied: a private half that was published by mistake is not loaded. A symmetric key is
+    not supported.
     """
     operations = jwk.get("key_ops", ["verify"])
     if jwk.get("use", "sig") != "sig" or type(operations) is not list or "verify" not in operations:
@@ -349,12 +356,12 @@ def _signing_key(jwk: dict[str, Any], algorithms: Sequence[str]) -> PublishedKey
 
 
 def registered_key(text: str) -> dict[str, Any]:
-    """Return the members of a public key (RFC 7517) that somebody registers, with its algorithm.
+    """Return the members of a public key (RFC 7517) for registration, with its algorithm.
 
-    The text is a JWK, or a JWKS of one key; a key in PEM (SubjectPublicKeyInfo); or a line as OpenSSH writes it.
+    The text is a JWK, a JWKS with one key, a key in PEM (SubjectPublicKeyInfo), or a public key line of OpenSSH.
 
     Raises:
-        UsageError: it is none that can be used, or holds the private half too.
+        UsageError: the text is not a usable public key, or contains a private key.
 
     """
     again = "a public key is one JWK, PEM (PUBLIC KEY) or a line of OpenSSH"
@@ -391,7 +398,7 @@ def _private_key() -> UsageError:
 
 
 def _as_jwk(text: str, again: str) -> dict[str, Any] | None:
-    """Return a key in PEM or of OpenSSH as a JWK; None for what is meant to be JSON. Raises UsageError."""
+    """Return a PEM or OpenSSH key as a JWK; None for a text that may be JSON. Raises UsageError."""
     if text.lstrip().startswith(("{", "[")):
         return None
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -415,7 +422,7 @@ def _as_jwk(text: str, again: str) -> dict[str, Any] | None:
 
 
 def thumbprint(jwk: Mapping[str, Any]) -> str | None:
-    """Return the SHA-256 thumbprint of a public key in base64url (RFC 7638); None for a key of another form."""
+    """Return the SHA-256 thumbprint of a public key in base64url (RFC 7638); None for an unsupported key type."""
     for kty, crv, names in _FORMS.values():
         members = {name: jwk.get(name) for name in ("kty", "crv", *names) if name != "crv" or crv is not None}
         if (
@@ -428,16 +435,17 @@ def thumbprint(jwk: Mapping[str, Any]) -> str | None:
 
 
 def check_signature(key: PublishedKey, signing_input: bytes, signature: bytes) -> None:
-    """Refuse a signature that is not by `key`.
+    """Verify the signature with `key`.
 
-    Raises InvalidCredentialError; ConfigurationError when the key itself is no good.
+    Raises InvalidCredentialError, or ConfigurationError if the key is damaged or has a wrong size.
     """
     algorithm, public = _prepared(key.alg, strict_json.dumps(key.members))
     if not algorithm.verify(signing_input, public, signature):
         raise InvalidCredentialError("the ID token's signature does not verify")
 
 
-# Preparing a key costs more than most signatures; a set has few keys, and a key that was replaced is asked for no more.
+# Preparing a key costs more than verifying most signatures. A key set has few keys, and a replaced key is not used
+# again.
 @lru_cache(maxsize=64)
 def _prepared(alg: str, members: str) -> tuple[Algorithm, Any]:
     from jwt import PyJWTError

@@ -1,4 +1,4 @@
-"""Operations on who may ask an authority: what each takes, and the type of its answer."""
+"""Operations on access to an authority: their parameters and results."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class RotateAccess(Operation["Granted"]):
 
     id: str
     ttl: int | None = None
-    """Seconds; None for as long as the first was to count. Of one's own it is never longer than that one."""
+    """The new lifetime in seconds; None for the lifetime of the old token. A caller's own token is never extended."""
     overlap: int | None = None
-    """For so many seconds the old one counts on; None for none, of one's own for a minute."""
+    """Seconds that the old token stays valid; None for 0, or for 60 if callers rotate their own token."""
     accept_clock: bool = False
 
 
@@ -42,7 +42,7 @@ class RevokeAccess(Operation["AccessEnded"]):
 
     ids: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
-    """All that these have."""
+    """Names whose access credentials are all revoked."""
     reason: str | None = None
     accept_clock: bool = False
 
@@ -68,14 +68,14 @@ class Authenticate(Operation["Caller"]):
 
     bearer: Secret
     client: str | None = None
-    """The `client_id` whose secret it is (RFC 6749, section 2.3.1): then only an access token of that caller counts."""
+    """The `client_id` of that secret (RFC 6749, section 2.3.1): then it must be an access token of that caller."""
 
 
 class ClientKey(NamedTuple):
     """A key by which a client proves itself (RFC 7523)."""
 
     id: str
-    """Of the access credential that registers it."""
+    """The id of the access credential that registers the key."""
     jwk: str
     """The public key as JSON (RFC 7517), with its `alg`."""
 
@@ -84,19 +84,19 @@ class FindClientKeys(Operation["list[ClientKey]"]):
     """Return the keys of a client that count now; none where there is no such client."""
 
     client: str
-    """Its name, such as `system:ci`, or the id of its access credential."""
+    """The client's name, such as `system:ci`, or the id of its access credential."""
 
 
 class UseAssertion(Operation["Caller"]):
     """Find out who has proved themselves by what they signed; it counts once."""
 
     id: str
-    """Of the access credential whose key has verified it."""
+    """The id of the access credential whose key verified the assertion."""
     jti: str
-    """The assertion's id, as it says itself."""
+    """The id in the assertion."""
     expires_at: int
     issued_at: int | None = None
-    """When it was signed, as it says itself; None if it does not say."""
+    """The time of the signature, as stated in the assertion; None if it is not stated."""
 
 
 AnyOperation = (

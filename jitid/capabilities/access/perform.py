@@ -1,4 +1,4 @@
-"""Performs the operations on who may ask an authority."""
+"""Performs the operations on access to an authority."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 _BOOTSTRAPPED = "system:bootstrap"
 _LONGEST_ASSERTION_ID = 256
 _LONGEST_ASSERTION = 3_600
-"""Seconds: for longer nobody has to remember that one was used."""
+"""The maximum remaining lifetime of an assertion in seconds: the ledger need not remember its use for longer."""
 
 
 def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform one of them."""
+    """Perform an operation on access."""
     match operation:
         case ops.GrantAccess() | ops.RotateAccess() | ops.BootstrapAccess():
             return _make(context, operation)
@@ -68,7 +68,7 @@ def _make(
         uid = parse_access_id(granted.access.id)
         return uid, uid
 
-    # What the configuration says is read before the lock, and for nothing else.
+    # The configuration is read before the lock, and only if audiences must be checked.
     about_audiences = isinstance(operation, ops.GrantAccess) and operation.wanted.audiences
     places = context.terms().places if about_audiences else ()
     try:
@@ -119,13 +119,13 @@ def _use_assertion(context: Context, operation: ops.UseAssertion) -> Caller:
         if operation.expires_at > transaction.now + _LONGEST_ASSERTION:
             raise UnauthenticatedError("the client's assertion is to live too long; nothing was done")
         if operation.expires_at + ASSERTION_LEEWAY < transaction.now:
-            # The authority's clock is behind the ledger's, which has forgotten by now whether it was used.
+            # By the ledger's clock, which is ahead of the authority's, the mark of a use may be deleted already.
             raise UnauthenticatedError(
                 "the client's assertion has expired by the ledger's clock; nothing was done",
                 over(operation.expires_at, "set the authority's clock right"),
             )
         _must_follow(transaction, context.ledger.names, operation, caller)
-        # By the client and not by the key, which may be registered twice.
+        # The mark names the client, not the key: a key may be registered twice.
         if not AccessChanges(transaction).use_assertion(caller.name, operation.jti, operation.expires_at):
             raise UnauthenticatedError(
                 "the client's assertion was used before, and counts once; nothing was done"
@@ -138,14 +138,14 @@ def _use_assertion(context: Context, operation: ops.UseAssertion) -> Caller:
 
 
 def _must_follow(snapshot: View, names: Names, operation: ops.UseAssertion, caller: Caller) -> None:
-    """Refuse an assertion from before its client was last disabled, or the ledger was restored or its clock set back.
+    """Refuse an assertion older than the client's last disabling, a restore of the ledger, or a clock set back.
 
-    A restored ledger does not know which ones were used since the backup was made, and one whose clock was ahead has
-    forgotten those that had expired. Raises UnauthenticatedError.
+    A restored ledger lacks the marks of uses since the backup. A ledger whose clock was ahead has deleted the marks of
+    assertions that had expired by that clock. Raises UnauthenticatedError.
     """
     person = DirectoryStore(snapshot).find_delegator(caller.name)
     floors = [names.restored_at, None if person is None else person.disabled_last]
-    # One that does not say when it was signed counts from when on it could have been used (`assertion.check`).
+    # Without a signing time, the assertion counts from its earliest possible use (`assertion.check`).
     longest = LONGEST + CLOCK_LEEWAY
     signed_at = operation.expires_at - longest if operation.issued_at is None else operation.issued_at
     if any(floor is not None and signed_at <= floor for floor in floors):

@@ -1,4 +1,4 @@
-"""Foreign tokens that were presented: each counts for its first presenter, until it expires."""
+"""Marks of presented foreign tokens: until its expiry, each token is accepted only from its first presenter."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ REMEMBERED = 86_400
 """Seconds for which a mark is kept after its token has expired; a clock further behind needs --accept-clock."""
 
 MARK = b'"presented":['
-"""Stands in the events that record marks, and in no other: in a text the quotes would be escaped."""
+"""Bytes that every event with marks contains, and no other event: inside a text the quotes would be escaped."""
 
 
 class Presentation(NamedTuple):
     """One use of a foreign token by a caller."""
 
     token: bytes
-    """SHA-256 that identifies the token: of its issuer with its `jti`, or with what the issuer signed."""
+    """SHA-256 that identifies the token: of its issuer with its `jti`, or with the text that the issuer signed."""
     presenter: str
     until: int
     """When the token expires; seconds since the epoch."""
 
     @property
     def digest(self) -> str:
-        """The digest that the audit event of the first use carries."""
+        """The digest of the mark in the audit event of the first use."""
         told = [self.token.hex(), self.presenter, self.until]
         return sha256(strict_json.dumps(told).encode()).hexdigest()
 
 
 class PresentedStore:
-    """The marks of presented tokens in a ledger that speaks SQL."""
+    """The marks of presented tokens, in a view of a SQL ledger."""
 
     def __init__(self, view: View) -> None:
         self._view = view
         self._db = view.db
 
     def presenter(self, token: bytes) -> str | None:
-        """Return who presented a token first; None if it was not presented yet."""
+        """Return the first presenter of a token; None if it was not presented yet."""
         return self._view.once("presented", token, lambda: self._presenter(token))
 
     def _presenter(self, token: bytes) -> str | None:
@@ -54,7 +54,7 @@ class PresentedStore:
         return None if found is None else found[0]
 
     def all(self) -> Iterator[tuple[Presentation, int]]:
-        """Yield every mark with the number of the event that recorded it, in the order of these."""
+        """Yield every mark with the number of the event that recorded it, in the order of these numbers."""
         for *mark, event in self._db.execute(
             "SELECT token, presenter, until, event FROM presented ORDER BY event, token"
         ):
@@ -76,9 +76,9 @@ class PresentedChanges(PresentedStore):
         return presenter in (None, presentation.presenter)
 
     def _record(self, presentations: list[Presentation]) -> list[list[str | int]]:
-        """Write the marks of the tokens that the next event records; return what it says of them.
+        """Write the marks of the tokens that the next event records; return the event's content.
 
-        Raises ConflictError where another transaction has recorded one of them meanwhile.
+        Raises ConflictError if another transaction has recorded one of them meanwhile.
         """
         seq = self._transaction.next_seq()
         marks = {mark.token: mark for mark in presentations}.values()
@@ -107,16 +107,16 @@ class PresentedMembers:
     def __init__(self, presented: PresentedStore, now: int) -> None:
         self._presented = presented
         self._told: dict[int, dict[str, int]] = {}
-        """By event: the digests of its marks, with the times until which each counts."""
+        """By event: the digests of its marks, with the expiry of each token."""
         self._latest = now
-        """The latest time there ever was: a clock may have been set back."""
+        """The latest time that the ledger had: its clock may have been set back."""
 
     def clock(self, event: Mapping[str, Any]) -> None:
-        """Take an event that accepted a clock."""
+        """Update the latest time from an event that accepted a clock."""
         self._latest = max(self._latest, event["at"] - event["jump"])
 
     def check(self, seq: int, event: Mapping[str, Any]) -> None:
-        """Take an event that recorded marks."""
+        """Collect the marks of an event that recorded some."""
         try:
             self._told[seq] = {str(digest): int(until) for digest, until in event["presented"]}
         except ValueError as error:

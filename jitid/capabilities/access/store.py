@@ -1,4 +1,4 @@
-"""Who may ask an authority, in SQL that SQLite and PostgreSQL both take."""
+"""Access credentials of callers, in SQL for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LIVE = """a.ended_at IS NULL AND a.expires_at > :now
 
 
 class AccessStore:
-    """What a view of a ledger that speaks SQL answers about access."""
+    """Queries about access, on a view of a SQL ledger."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -48,7 +48,7 @@ class AccessStore:
         return None if row is None else _access(row)
 
     def presented(self, fingerprint: bytes) -> PresentedAccess | None:
-        """Return the access credential whose bearer has that fingerprint."""
+        """Return the access credential whose access token has that fingerprint."""
         return self._view.once("access", fingerprint, lambda: self._presented(fingerprint))
 
     def _presented(self, fingerprint: bytes) -> PresentedAccess | None:
@@ -57,7 +57,7 @@ class AccessStore:
         return None if row is None else _presented(row)
 
     def bearers(self, fingerprints: Iterable[bytes]) -> set[bytes]:
-        """Return which of these are fingerprints of bearers, alive or not."""
+        """Return which of these fingerprints belong to access tokens, valid or not."""
         select.give(self._db, (), fingerprints)
         rows = self._db.execute(
             "SELECT a.fingerprint FROM access a CROSS JOIN given_print g WHERE g.fingerprint = a.fingerprint"
@@ -65,7 +65,7 @@ class AccessStore:
         return {print_ for (print_,) in rows.fetchall()}
 
     def keys_of(self, name: str) -> list[PresentedAccess]:
-        """Return what has a key and that name, or that id, and has not ended."""
+        """Return the live access credentials with a key and that name, or that id."""
         which, value = ("a.uid", parse_access_id(name)) if name.startswith("acc_") else ("a.name", name)
         rows = self._db.execute(
             f"{_PRESENTED} WHERE {which} = :value AND a.public IS NOT NULL AND {_LIVE} ORDER BY a.uid",
@@ -74,7 +74,7 @@ class AccessStore:
         return [_presented(row) for row in rows]
 
     def some(self, *, live: bool, name: str | None, after: str | None, limit: int) -> list[Access]:
-        """Return access credentials, the newest first; those of a name if it is given."""
+        """Return access credentials, the newest first; with `name`, only of that name."""
         conditions = {_LIVE: live, "a.name = :name": name is not None, _BEFORE: after is not None}
         where = " AND ".join(["1 = 1", *(condition for condition, holds in conditions.items() if holds)])
         values = {
@@ -91,12 +91,12 @@ class AccessStore:
         return map(_access, self._db.execute(f"{_ACCESS} ORDER BY a.event"))
 
     def assertions(self) -> Iterator[tuple[str, str, int]]:
-        """Yield the marks of used assertions: client, id of the assertion, and when it expires."""
+        """Yield the marks of used assertions: client, id of the assertion, and its expiry."""
         yield from self._db.execute("SELECT client, jti, until FROM assertion")
 
 
 class AccessChanges(AccessStore):
-    """What a durable change of a ledger that speaks SQL does to access."""
+    """Changes to access in a transaction on a SQL ledger."""
 
     def __init__(self, transaction: Transaction) -> None:
         super().__init__(transaction)
@@ -126,7 +126,7 @@ class AccessChanges(AccessStore):
         )
 
     def supersede(self, id_: str, at: int) -> None:
-        """Let one end at `at`, as another takes its place."""
+        """Record that an access credential has a successor, and ends at `at`."""
         self._transaction.alone()
         self._db.execute(
             """UPDATE access SET superseded_at = :at
@@ -135,7 +135,7 @@ class AccessChanges(AccessStore):
         )
 
     def end(self, ids: Iterable[str], state: AccessState) -> int:
-        """End those that have not ended; return how many."""
+        """Record the end of the access credentials that have not ended; return their number."""
         self._transaction.alone()
         seq = self._transaction.next_seq()
         ended = 0
@@ -149,9 +149,9 @@ class AccessChanges(AccessStore):
         return ended
 
     def use_assertion(self, client: str, jti: str, until: int) -> bool:
-        """Remember that a client's assertion was used, until it expires; return False if it had been before."""
+        """Record until its expiry that a client's assertion was used; return False if it was used before."""
         self._transaction.alone()
-        # Whoever verifies assertions may take one a little after it has expired.
+        # The mark is kept for a leeway: a verifier may accept an assertion shortly after its expiry.
         self._db.execute("DELETE FROM assertion WHERE until < :past", {"past": self._now - ASSERTION_LEEWAY})
         done = self._db.execute(
             """INSERT INTO assertion (client, jti, until) VALUES (:client, :jti, :until)
@@ -185,5 +185,5 @@ def _access(row: Any) -> Access:
 
 
 def assertion_digest(client: str, jti: str, until: int) -> str:
-    """Return SHA-256 over what the mark of a used assertion says, as hex: a canonical JSON array."""
+    """Return SHA-256 over the mark of a used assertion, as hex: over a canonical JSON array."""
     return sha256(strict_json.dumps([client, jti, until]).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Whom an authority takes its caller for, and what the caller's user can do beyond that."""
+"""The identity under which an authority sees its caller, and the confinement of the caller's process."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from typing import NamedTuple
 
 
 class Confinement(StrEnum):
-    """What a process can do beyond its own credential, because of the user that it runs under."""
+    """The rights of a process beyond its own credential, because of the user that it runs under."""
 
     KEY_READABLE = "key-readable"
     """It can read the signing key or write the ledger: every right and every role."""
     PERSON_IMPERSONABLE = "person-impersonable"
     """It can act as a person or a service, with all their rights."""
     CONFINED = "confined"
-    """It has its own credential and nothing else."""
+    """It has only its own credential."""
 
 
 class WhoAmI(NamedTuple):
-    """What an authority says of its caller and of itself."""
+    """The authority's answer about its caller and itself."""
 
     caller: str
-    """The name that stands in the audit log."""
+    """The caller's name in the audit log."""
     roles: tuple[str, ...]
-    """Sorted; none for who may ask only about what is their own."""
+    """Sorted; empty for a caller who may see only their own records."""
     delegator: str | None
-    """Whom the caller delegates as."""
+    """The delegator that the caller is proved to be; None if the caller cannot delegate as a person or service."""
     proof: str | None
     agent: str | None
-    """The agent, if it is one's own credential that was shown."""
+    """The agent's name, if the caller authenticated with an agent's own credential."""
     issuer: str
     now: int
-    """The time there, in seconds since the epoch."""
+    """The authority's time, in seconds since the epoch."""
     version: str
     confinement: Confinement | None = None
-    """As far as the authority sees it: it cannot see which files the caller's user can read on another machine."""
+    """The confinement, as far as the authority knows: it cannot see the caller's files on another machine."""

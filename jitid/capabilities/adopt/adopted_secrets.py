@@ -1,4 +1,4 @@
-"""Adopted secrets as the ledger has them, and their end where they are kept."""
+"""Adopted secrets in the ledger, and the record of their end where they are kept."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ class AdoptedSecret(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """What came of saying that secrets have ended where they are kept."""
+    """The result of recording that secrets have ended where they are kept."""
 
     done: int
     already: int
-    """So many were known to have."""
+    """The number of secrets that were known to have ended there."""
     revoked: int
-    """So many lived in the ledger until then."""
+    """The number of secrets that were live in the ledger until then."""
     event: int | None
     unproved: str | None = None
-    """Why it could not be proved of what leaked that it is dead; none if that was done, or nothing had leaked."""
+    """Why leaked secrets could not be proved revoked; None if they were, or if none had leaked."""
 
 
 def find(snapshot: View, names: Sequence[str]) -> list[AdoptedSecret]:
-    """Return what was adopted under these names, the latest of each. Raises NotFoundError for one that is none's."""
+    """Return the adopted secrets of these names, the latest of each. Raises NotFoundError for an unknown name."""
     keys = AdoptedStore(snapshot).on_tasks(ADOPTED + name for name in names)
     for name in names:
         if ADOPTED + name not in keys:
@@ -62,22 +62,22 @@ def find(snapshot: View, names: Sequence[str]) -> list[AdoptedSecret]:
 
 
 def described(snapshot: View, keys: Sequence[int]) -> list[AdoptedSecret]:
-    """Return what there is of adopted credentials, in the order of their numbers in `keys`."""
+    """Return adopted credentials with their details, in the order of their numbers in `keys`."""
     credentials = CredentialStore(snapshot).credentials_numbered(keys)
     adopted, outside = AdoptedStore(snapshot).of(keys), OutsideStore(snapshot).of(keys)
     return [AdoptedSecret(credentials[key], adopted[key], outside[key]) for key in keys]
 
 
 def finish(transaction: Transaction, names: Sequence[str], proof: str) -> Finished:
-    """Record that somebody has seen to it that secrets work no longer where they are kept; end them here too.
+    """Record that an operator has ended secrets where they are kept, and end them here too.
 
     Args:
-        transaction: what it happens in.
-        names: which.
-        proof: what was done, in words, for the audit log.
+        transaction: the transaction.
+        names: the names of the secrets.
+        proof: the action of the operator, in words, for the audit log.
 
     Raises:
-        NotFoundError: nothing of that name was adopted.
+        NotFoundError: no secret of that name was adopted.
 
     """
     found = find(transaction, names)
@@ -87,7 +87,7 @@ def finish(transaction: Transaction, names: Sequence[str], proof: str) -> Finish
     live = [one.credential.jti for one in due if one.credential.ended_at is None]
     if live:
         revocation.revoke(transaction, Selection(ids=tuple(live)), proof, None)
-    # As they are now that they have ended.
+    # Read again: they have ended now.
     outsides = OutsideChanges(transaction).find([one.credential.jti for one in due])
     open_ = [one for one in outsides if one.settled_at is None]
     digest = OutsideChanges(transaction).settle(

@@ -1,7 +1,7 @@
-"""Adopting: standing secrets that exist already, recorded by their fingerprints with owner, place and purpose.
+"""Adopt standing secrets that exist already: record their fingerprints with owner, place and purpose.
 
-A standing secret is a credential of the ledger like any other, on a task of its own, so that what finds, reports and
-ends credentials does so with it. Nobody here has made it, and nothing that is presented counts as a token for it.
+An adopted secret is a credential of the ledger like any other, on its own task, so that search, reports and revocation
+include it. jitid did not make it, and no presented text counts as a token for it.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from jitid.values.text import label, operand, safe
 from jitid.values.times import format_time
 
 PROOF = "adopted"
-"""How an owner is proved: nobody has delegated anything, it was stated who answers for it."""
+"""The proof for an owner: there was no delegation, the adoption states the responsible delegator."""
 SHOWN = 1_000
-"""So many of the new ones are told one by one."""
+"""The maximum number of new secrets that an answer lists."""
 
 
 class Taken(NamedTuple):
-    """One that was adopted."""
+    """A secret that was adopted."""
 
     name: str
     id: str
@@ -48,23 +48,23 @@ class Taken(NamedTuple):
 
 
 class Adoption(NamedTuple):
-    """What adopting came to, or would come to."""
+    """The result of adopting secrets, or of a dry run."""
 
     taken: tuple[Taken, ...]
-    """The first of those that are new; none in a dry run."""
+    """The first `SHOWN` of the new secrets; empty in a dry run."""
     new: int
     already: int
-    """So many were adopted before, just so."""
+    """The number of secrets that were adopted before, with the same properties."""
     unverified: int
-    """Of so many new ones the directory does not know the owner."""
+    """The number of new secrets with an owner that the directory does not have."""
     event: int | None
-    """The audit event that tells of it; None if nothing was new."""
+    """The number of the audit event; None if no secret was new."""
     unseen: tuple[str, ...] = ()
-    """Those of which their targets could not tell whether they work, and why."""
+    """Secrets whose targets could not report whether they work, each with the reason."""
 
 
 def preview(snapshot: View, stated: Sequence[StandingSecret]) -> Adoption:
-    """Return what adopting would come to. Raises as `adopt`."""
+    """Return the result that `adopt` would have. Raises the errors of `adopt`."""
     new, already = _compared(snapshot, stated)
     return Adoption((), len(new), already, len(_unknown(snapshot, new)), None)
 
@@ -72,16 +72,16 @@ def preview(snapshot: View, stated: Sequence[StandingSecret]) -> Adoption:
 def adopt(
     transaction: Transaction, stated: Sequence[StandingSecret], kinds: dict[str, str], content: str | None
 ) -> Adoption:
-    """Record standing secrets, all or none; one event tells of all.
+    """Record standing secrets, all or none, with one event.
 
     Args:
-        transaction: what it happens in.
+        transaction: the transaction.
         stated: the secrets.
-        kinds: of each target that is named, which kind of credentials it makes.
-        content: SHA-256, as hex, of the file that they come from.
+        kinds: the kind of credentials that each named target makes.
+        content: SHA-256, as hex, of the file with the secrets.
 
     Raises:
-        UsageError: one cannot be meant, or is adopted otherwise already; nothing was changed.
+        UsageError: a secret is invalid, or is adopted already with other properties; nothing was changed.
 
     """
     new, already = _compared(transaction, stated)
@@ -133,7 +133,7 @@ def adopt(
 
 
 def _compared(snapshot: View, stated: Sequence[StandingSecret]) -> tuple[list[StandingSecret], int]:
-    """Return those that are new, with the owners' own names, and how many are there just so. Raises UsageError."""
+    """Return the new secrets, with the owners' own names, and the number of known ones. Raises UsageError."""
     _must_differ(stated)
     stated = [one._replace(owner=name) for one, name in zip(stated, owners_of(snapshot, stated), strict=True)]
     given = CredentialStore(snapshot).find_given((), {one.fingerprint for one in stated})
@@ -158,9 +158,9 @@ def _compared(snapshot: View, stated: Sequence[StandingSecret]) -> tuple[list[St
 
 
 def _tasks(snapshot: View, stated: Sequence[StandingSecret]) -> dict[str, Task]:
-    """Return the task on which each of these is or would be, by its name: of a name that was adopted before the same.
+    """Return the task of each secret by its name: the same as before if that name was adopted before.
 
-    Whatever else may be called so is somebody else's.
+    Otherwise only a task of the same owner counts, not another owner's task of that name.
     """
     latest = AdoptedStore(snapshot).on_tasks(ADOPTED + one.name for one in stated)
     adopted_on = TaskStore(snapshot).tasks_numbered(
@@ -188,7 +188,7 @@ def _must_differ(stated: Sequence[StandingSecret]) -> None:
 
 
 def owners_of(snapshot: View, stated: Sequence[StandingSecret]) -> Iterator[str]:
-    """Yield the own name of each owner. Raises UsageError for one who is disabled."""
+    """Yield the own name of each owner. Raises UsageError for a disabled owner."""
     known: dict[str, str] = {}
     for one in stated:
         if one.owner not in known:
@@ -204,7 +204,7 @@ def owners_of(snapshot: View, stated: Sequence[StandingSecret]) -> Iterator[str]
 
 
 def _must_be_alike(one: StandingSecret, same: Credential, there: dict[int, AdoptedSecret]) -> None:
-    """Check that a secret that is known is adopted just so. Raises UsageError."""
+    """Check that a known secret is adopted with the same properties. Raises UsageError."""
     before = there.get(same.key)
     if before is None:
         raise wrong(
@@ -316,7 +316,7 @@ def _credential(
 
 
 def row_of(one: StandingSecret, key: int, kinds: dict[str, str]) -> AdoptedRow:
-    """Return what the ledger keeps of a secret beside its credential, whose number is `key`."""
+    """Return the row of a secret that belongs to the credential with the number `key`."""
     parts = {} if one.access_key_id is None else {"access_key_id": fingerprint(one.access_key_id)}
     if one.target is None:
         ended = (

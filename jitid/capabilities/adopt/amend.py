@@ -1,4 +1,4 @@
-"""What is known of adopted secrets, changed: another owner, place, purpose or target."""
+"""Change recorded properties of adopted secrets: owner, place, purpose, agent, expiry or target."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from jitid.values.times import format_time
 
 
 class Amended(NamedTuple):
-    """What is to be known of adopted secrets from now on; None leaves it as it is."""
+    """New properties of adopted secrets; None leaves a property unchanged."""
 
     owner: str | None = None
-    """By any of their names."""
+    """The owner, by any of their names."""
     place: str | None = None
     purpose: str | None = None
     agent: str | None = None
@@ -34,13 +34,13 @@ class Amended(NamedTuple):
 def amend(
     transaction: Transaction, names: Sequence[str], amended: Amended, kind: str | None
 ) -> list[AdoptedSecret]:
-    """Change what is known of adopted secrets, and return them; what is so already stays, without an event.
+    """Change the properties of adopted secrets, and return them; without a difference there is no event.
 
-    `kind` is that of the target, if one is named.
+    `kind` is the kind of the target, if one is named.
 
     Raises:
-        NotFoundError: nothing of such a name was adopted.
-        UsageError: one of them has ended, or something cannot be meant; nothing was changed.
+        NotFoundError: no secret of that name was adopted.
+        UsageError: a secret has ended, or a value is invalid; nothing was changed.
 
     """
     found = adopted_secrets.find(transaction, names)
@@ -95,7 +95,7 @@ def amend(
 
 
 def _amended(one: AdoptedSecret, amended: Amended) -> StandingSecret:
-    """Return what is then stated of a secret. What it is by is no part of that, and stays."""
+    """Return the properties of a secret after the change. The secret itself stays the same."""
     credential, kept, outside = one
     target = None if outside.record.target == BY_HAND else outside.record.target
     return StandingSecret(

@@ -20,7 +20,7 @@ class Adopt(Operation["Adoption"]):
 
     secrets: tuple[StandingSecret, ...]
     content: str | None = None
-    """SHA-256, as hex, of the file that they come from."""
+    """SHA-256, as hex, of the file with the secrets."""
     dry_run: bool = False
     accept_clock: bool = False
 
@@ -38,7 +38,7 @@ class EndAdopted(Operation["Finished"]):
 
     names: tuple[str, ...]
     proof: str
-    """What was done, in words."""
+    """The action that ended them, in words."""
     accept_clock: bool = False
 
 
@@ -53,13 +53,13 @@ class ListAdopted(Operation["AdoptedPage"]):
     """List adopted secrets, the oldest first, a page at a time."""
 
     names: tuple[str, ...] = ()
-    """Only these, the latest of each name."""
+    """Only secrets of these names, the latest of each name."""
     owner: str | None = None
-    """By any of their names."""
+    """The owner, by any of their names."""
     live: bool = False
-    """Only what may still work: alive here, or not known to have ended where it is kept."""
+    """Only secrets that may still work: live here, or not known to have ended where they are kept."""
     after: int = 0
-    """The ledger's number of the last one that was seen."""
+    """The ledger's number of the last secret already seen."""
     limit: int
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform one of them."""
+    """Perform an operation and return its answer."""
     match operation:
         case ops.Adopt():
             return _adopt(context, operation)
@@ -72,13 +72,13 @@ def _adopt(context: Context, operation: ops.Adopt) -> Adoption:
 
 
 _MOST_ASKED = 20
-"""Of so many at targets it is asked whether they are there before they are adopted; of more a sweep tells."""
+"""The maximum number of secrets to look up at targets before they are adopted; a sweep checks larger numbers."""
 
 
 def _must_be_there(
     targets: Targets, kinds: dict[str, str], secrets: Sequence[StandingSecret]
 ) -> tuple[str, ...]:
-    """Ask targets for secrets; return of which they cannot tell. Raises UsageError for one that is not there."""
+    """Look up secrets at targets; return the secrets of unknown state. Raises UsageError if one does not work."""
     if len(secrets) > _MOST_ASKED:
         return ()
     unseen = []
@@ -97,7 +97,7 @@ def _must_be_there(
 
 
 def _foreseen(one: StandingSecret, kind: str) -> TargetRecord:
-    """Return what a target is asked about, before there is a credential of it."""
+    """Return the record for a look-up at a target, before the ledger has a credential for the secret."""
     assert one.target is not None
     name = one.reference or one.access_key_id or ""
     reference = reference_of(kind, name)
@@ -119,7 +119,7 @@ def _foreseen(one: StandingSecret, kind: str) -> TargetRecord:
 
 
 def _kinds(targets: Targets, secrets: Sequence[StandingSecret]) -> dict[str, str]:
-    """Return of each target that is named what kind of credentials it makes. Raises UsageError."""
+    """Return the kind of credentials that each named target makes. Raises UsageError."""
     kinds: dict[str, str] = {}
     for one in secrets:
         if one.target is None:
@@ -176,14 +176,14 @@ def _suggest(context: Context, names: Sequence[str]) -> list[SecretReplacement]:
         found = adopted_secrets.find(snapshot, names)
     targets, kinds = targets_of(context), {}
     for name in targets.names():
-        # One whose table cannot be meant makes nothing.
+        # A target with an invalid configuration makes no credentials.
         with suppress(JitidError):
             kinds[name] = targets.get(name).kind
     return [replacement.suggest(one, kinds) for one in found]
 
 
 def _probe(targets: Targets, one: AdoptedSecret) -> Probe:
-    """Return what the target of a secret says of it; whatever goes wrong is an answer."""
+    """Return the state of a secret at its target; after an error it is unknown."""
     record = one.outside.record
     if record.target == BY_HAND:
         return Probe(Life.UNKNOWN, f"nobody can be asked at {safe(one.adopted.place)}")
@@ -191,7 +191,7 @@ def _probe(targets: Targets, one: AdoptedSecret) -> Probe:
 
 
 def _asked(targets: Targets, kind: str, record: TargetRecord) -> Probe:
-    """Return what a target says of a secret; whatever goes wrong is an answer."""
+    """Return the state of a secret at a target; after an error it is unknown."""
     try:
         target = targets.get(record.target)
         if target.kind != kind:

@@ -1,4 +1,4 @@
-"""Standing secrets that are texts, keys or certificates: what is kept of each, and never the secret."""
+"""Standing secrets that are texts, keys or certificates: the recorded facts of each, never the secret."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from jitid.redaction.token_format import CERTIFICATE, SIGNED_MARK, bare, holds_t
 from jitid.values.text import quote
 
 _BITS = 56
-"""So many bits a secret has at least, reckoned by its length and by how many different characters it has."""
+"""The minimum number of bits of a secret, estimated from its length and its number of different characters."""
 _LONGEST_STATED = 32
-"""Characters of a prefix that somebody states."""
+"""The maximum number of characters of a stated prefix."""
 _PRIVATE = "PRIVATE KEY-----"
 _KNOWN = (
     "github_pat_",
@@ -47,27 +47,28 @@ _KNOWN = (
     "lin_api_",
     "dckr_pat_",
 )
-"""How the tokens of widely used services begin: that much of one tells what it is, and is no part of the secret."""
+"""Prefixes of the tokens of widely used services: a prefix names the kind of token, and is public."""
 
 
 class KeptSecret(NamedTuple):
-    """What is kept of a secret."""
+    """The facts of a secret that the ledger records."""
 
     fingerprint: bytes
     """SHA-256: of the text of a secret, of a certificate's DER, of the blob of an SSH key, of any other public key."""
     public: bytes | None
-    """SHA-256 of the SubjectPublicKeyInfo of a key, or of what a certificate is for."""
+    """SHA-256 of the SubjectPublicKeyInfo of a key, or of the key in a certificate."""
     prefix: str | None
     length: int | None
 
 
 def of_secret(text: str, prefix: str | None) -> KeptSecret:
-    """Return what is kept of a secret text; a line end after it is no part of it.
+    """Return the facts to record of a secret text, without a line end after it.
 
-    `prefix` is how it begins, as far as that is no secret; without it, what is known of widely used services.
+    `prefix` is its beginning, if that is public; by default, the prefix of a widely used service.
 
     Raises:
-        UsageError: it is empty, too long, could be guessed from its fingerprint, is no secret, or is one of our own.
+        UsageError: it is empty, too long, public, or a token of jitid; it could be guessed from its fingerprint; or it
+            does not have that prefix.
 
     """
     text = text.removesuffix("\n").removesuffix("\r")
@@ -101,7 +102,7 @@ def of_secret(text: str, prefix: str | None) -> KeptSecret:
 
 
 def of_public(text: str) -> KeptSecret:
-    """Return what is kept of a public key or a certificate: PEM, or a line of OpenSSH.
+    """Return the facts to record of a public key or a certificate: PEM, or a line of OpenSSH.
 
     Raises:
         UsageError: it is neither.
@@ -129,17 +130,17 @@ def of_public(text: str) -> KeptSecret:
     except UsageError:
         raise
     except Exception as error:
-        # Whatever the parsers make of it, it repeats nothing of what was given.
+        # An error of a parser could repeat the text.
         raise UsageError(
             "this is no public key and no certificate", "write PEM, or a line of OpenSSH"
         ) from error
 
 
 def of_fingerprint(text: str, prefix: str | None) -> KeptSecret:
-    """Return what is kept of a secret of which only the fingerprint is given.
+    """Return the facts to record of a secret from its fingerprint alone.
 
     Raises:
-        UsageError: it is none, or the secret itself was given as its prefix.
+        UsageError: the text is not a fingerprint, or the prefix is the secret itself.
 
     """
     raw = parse_fingerprint(text)
@@ -168,7 +169,7 @@ def _print(text: str) -> bytes:
 
 
 def _begins(text: str) -> str | None:
-    """Return what the first line of PEM, or the first word of a line of OpenSSH, says that it is."""
+    """Return the first line of PEM, or the first word of a line of OpenSSH, which names the type."""
     first = text.strip().partition("\n")[0].strip()
     first = first if first.startswith("-----BEGIN ") else first.partition(" ")[0]
     return first if 0 < len(first) <= LONGEST_PREFIX and first.isascii() and first.isprintable() else None
@@ -183,7 +184,7 @@ def _checked_prefix(text: str, prefix: str | None) -> str | None:
 
 
 def _well_formed(prefix: str) -> str:
-    """Return the beginning of secrets. Raises UsageError, which does not repeat it: it may be too much of one."""
+    """Return a prefix. Raises UsageError, which does not repeat it: it may contain too much of the secret."""
     if (
         not 0 < len(prefix) <= _LONGEST_STATED
         or not prefix.isascii()
@@ -204,7 +205,7 @@ def _of_certificate(text: str) -> KeptSecret:
 
 
 def _public_of_private(text: str) -> bytes | None:
-    """Return SHA-256 of the public key of a private one; None where a passphrase or a form of its own hides it."""
+    """Return SHA-256 of the public key of a private key; None if it has a passphrase or an unknown format."""
     from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
 
     load = load_ssh_private_key if "OPENSSH" in text else load_pem_private_key

@@ -1,4 +1,4 @@
-"""What can take the place of a standing secret: a kind that is made just in time, and what has to be set up for it."""
+"""Suggest a replacement for a standing secret: a kind that jitid makes just in time, and its setup."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from jitid.values.text import operand, safe
 from jitid.values.times import format_duration
 
 _TTL = {"low": 3_600, "moderate": 900, "high": 900, "critical": 300}
-"""Seconds that what takes its place lives at most, by the sensitivity of the secret."""
+"""Maximum lifetime of the replacement in seconds, by the sensitivity of the secret."""
 _LEAST_OF_AWS = 900
 _NEW = {Kind.POSTGRES_ROLE: "db", Kind.AWS_STS: "aws", Kind.OPENBAO_LEASE: "bao"}
-"""What a target is called that is not there yet."""
+"""The name of a new target, by kind."""
 _LONGEST_NAME = 40
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 class SecretReplacement(NamedTuple):
-    """What can take the place of one secret."""
+    """The suggested replacement for a secret."""
 
     name: str
     kind: str | None
-    """None where nothing that is made here can."""
+    """None if no kind can replace it."""
     why: str
     """Why this kind, or why none, in sentences."""
     table: str
-    """What the configuration needs, in TOML; empty for nothing."""
+    """The missing configuration, in TOML; empty if none is missing."""
     policy: str
-    """A policy that permits just that, in Cedar; empty without a kind."""
+    """A policy that permits exactly that, in Cedar; empty without a kind."""
     commands: tuple[str, ...]
-    """What is then used in its place, and what ends it."""
+    """The commands that set up and use the replacement, and that end the secret."""
 
 
 class _Fit(NamedTuple):
@@ -46,7 +46,7 @@ class _Fit(NamedTuple):
     setup: tuple[str, ...] = ()
     """Commands before the first use."""
     target: str = "service"
-    """What a new target would be called."""
+    """The name of a new target."""
 
 
 _PROGRAM = (
@@ -132,7 +132,7 @@ _NOTHING = _Fit(
 
 
 def suggest(one: AdoptedSecret, targets: Mapping[str, str]) -> SecretReplacement:
-    """Return what can take the place of a secret; `targets` are those of the configuration, with their kinds."""
+    """Return the suggested replacement for a secret; `targets` are the configured targets with their kinds."""
     fit, here = _fit(one), None
     if fit.kind is not None:
         here = _target(one, fit.kind, targets)
@@ -166,7 +166,7 @@ def _fit(one: AdoptedSecret) -> _Fit:
         re.findall(r"[a-z0-9_]+", f"{one.adopted.place} {one.credential.purpose or ''} {one.name}".lower())
     )
     if prefix.startswith(_PEM) and not said.isdisjoint(_OF_SSH):
-        # SSH takes keys of any form.
+        # SSH accepts keys of any format.
         prefix = "ssh-"
     for beginnings, fit in _BY_PREFIX:
         if prefix.startswith(beginnings):
@@ -178,7 +178,7 @@ def _fit(one: AdoptedSecret) -> _Fit:
 
 
 def _target(one: AdoptedSecret, kind: Kind, targets: Mapping[str, str]) -> str | None:
-    """Return the target that is there already: its own, or the only one of the kind."""
+    """Return the existing target: the secret's own, or the only target of the kind."""
     own = one.outside.record.target
     if own != BY_HAND:
         return own
@@ -187,7 +187,7 @@ def _target(one: AdoptedSecret, kind: Kind, targets: Mapping[str, str]) -> str |
 
 
 def _table(one: AdoptedSecret, kind: Kind, target: str, template: str, *, known: bool) -> Iterator[str]:
-    """Yield the lines of the configuration; what only its owner knows stands in it in capitals."""
+    """Yield the lines of the configuration; values that only its owner knows are in capitals."""
     if not known:
         yield f"[target.{_key(target)}]\nkind = {_text(kind.value)}\n"
         yield {
@@ -201,7 +201,7 @@ def _table(one: AdoptedSecret, kind: Kind, target: str, template: str, *, known:
     yield f"[target.{_key(target)}.template.{_key(template)}]\n"
     reference = None if one.outside.record.target == BY_HAND else one.outside.record.name
     yield {
-        # A role that is locked keeps its rights, and gives them to its members.
+        # A locked role keeps its rights, and its members get them.
         Kind.POSTGRES_ROLE: f"member_of = [{_text(reference or 'ROLE')}]\n",
         Kind.AWS_STS: f'role_arn = "arn:aws:iam::ACCOUNT:role/{template}"\n',
         Kind.OPENBAO_LEASE: f"policies = [{_text(template)}]\n",
@@ -250,13 +250,13 @@ def _end(one: AdoptedSecret, replacement: str) -> Iterator[str]:
 
 
 def _plain(name: str) -> str:
-    """Return a name as templates and rules may have it."""
+    """Return a name with the characters that templates and rules allow."""
     plain = _UNFIT.sub("-", name).strip("-")[:_LONGEST_NAME] or "adopted"
     return plain if is_target_name(plain) else f"t{plain}"
 
 
 def _variable(name: str) -> str:
-    """Return a name as `run` takes it for a secret: lower case letters, digits and underscores."""
+    """Return a name that `run` accepts for a secret: lower case letters, digits and underscores."""
     plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:32] or "secret"
     return plain if plain[0].isalpha() else f"s{plain}"
 

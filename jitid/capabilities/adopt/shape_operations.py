@@ -1,4 +1,4 @@
-"""The operation that each search of a long text asks for: what performs it is loaded in less time than the others."""
+"""The operation for each search of a long text; its code loads faster than that of the other operations."""
 
 from __future__ import annotations
 

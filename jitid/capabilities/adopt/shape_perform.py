@@ -1,4 +1,4 @@
-"""How the secrets look that the ledger knows and did not make."""
+"""The shapes of the secrets that the ledger knows and jitid did not make."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def perform(context: Context, operation: ops.AnyOperation) -> Shapes:
 
 
 def shapes(snapshot: View) -> Shapes:
-    """Return what a search needs to find adopted secrets, and whether there are secrets that it cannot find."""
+    """Return the data to search for adopted secrets, and whether the search can miss a secret."""
     adopted = AdoptedStore(snapshot)
     others = adopted.shapeless() or bool(OutsideStore(snapshot).targets_open())
     return Shapes(tuple(adopted.shapes()), adopted.prints(PRINT), others)

@@ -1,4 +1,4 @@
-"""Adopted secrets, in SQL that SQLite and PostgreSQL both take."""
+"""Queries and changes of adopted secrets, in SQL for both SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
     from jitid.model.task import Task
 
-# Whatever is missing is told as missing: then it is not what the event says.
+# A missing row must not hide a secret: the digest then differs from that of the event.
 _MEMBERS = """
     SELECT c.event, x.credential, c.jti, i.uid, t.name, t.purpose, a.text, d.text, i.proof, i.sensitivity, i.depth,
            c.kind, c.scopes, au.text, c.details, c.issued_at, c.expires_at, c.fingerprint, c.public, x.place, x.prefix,
@@ -38,18 +38,18 @@ _CHANGE = (
         WHERE credential = :key AND settled_at IS NULL""",
 )
 _MAY_WORK = "(c.ended_at IS NULL OR o.settled_at IS NULL OR o.settlement <> 'done')"
-"""Whether nothing proves that a secret has ended where it is kept."""
+"""Whether a secret may still work: its end, where it is kept, is not confirmed."""
 
 
 class AdoptedStore:
-    """What a view of a ledger that speaks SQL answers about adopted secrets."""
+    """Queries about adopted secrets on a view of the ledger."""
 
     def __init__(self, view: View) -> None:
         self._db = view.db
         self._now = view.now
 
     def of(self, keys: Iterable[int]) -> dict[int, Adopted]:
-        """Return what there is of credentials, by the ledger's own numbers."""
+        """Return the adopted secrets of credentials, by the ledger's own numbers."""
         rows = select.alike(
             self._db,
             "SELECT credential, place, prefix, length FROM adopted WHERE credential",
@@ -88,7 +88,7 @@ class AdoptedStore:
         return [key for (key,) in rows]
 
     def shapes(self) -> list[SecretShape]:
-        """Return how the secrets look that were ever adopted: of one that has ended it is to be known that it has."""
+        """Return the shapes of all secrets that were ever adopted: a search must recognise ended secrets too."""
         rows = self._db.execute(
             "SELECT DISTINCT prefix, length FROM adopted WHERE length IS NOT NULL"
         ).fetchall()
@@ -97,7 +97,7 @@ class AdoptedStore:
         )
 
     def shapeless(self) -> bool:
-        """Return whether a live adopted secret has no known length: a search by form does not find it."""
+        """Return whether a live adopted secret has no known length: a search by shape does not find it."""
         row = self._db.execute(
             """SELECT 1 FROM adopted x JOIN credential c ON c.id = x.credential
                 WHERE x.length IS NULL AND c.ended_at IS NULL LIMIT 1"""
@@ -105,7 +105,7 @@ class AdoptedStore:
         return row is not None
 
     def prints(self, size: int) -> bytes:
-        """Return the first `size` bytes of the fingerprint of each of those, one after the other."""
+        """Return the first `size` bytes of the fingerprint of each secret with a known length, concatenated."""
         rows = self._db.execute(
             """SELECT c.fingerprint FROM adopted x JOIN credential c ON c.id = x.credential
                 WHERE x.length IS NOT NULL AND c.fingerprint IS NOT NULL ORDER BY x.credential"""
@@ -113,12 +113,12 @@ class AdoptedStore:
         return b"".join(bytes(print_)[:size] for (print_,) in rows)
 
     def digest(self, event: int) -> str:
-        """Return the digest of what an event has adopted."""
+        """Return the digest of the secrets that an event adopted."""
         rows = self._db.execute(f"{_MEMBERS} WHERE c.event = :event ORDER BY x.credential", {"event": event})
         return digest_of(self._with_parts(rows.fetchall()))
 
     def digests(self) -> dict[int, str]:
-        """Return that of each event that has adopted anything."""
+        """Return the digest of each event that adopted secrets."""
         rows = self._db.execute(f"{_MEMBERS} ORDER BY c.event, x.credential").fetchall()
         return {
             event: digest_of(self._with_parts(list(members)))
@@ -138,10 +138,10 @@ class AdoptedStore:
 
 
 class AdoptedChanges(AdoptedStore):
-    """Changes to that."""
+    """Changes of adopted secrets in a transaction."""
 
     def change(self, changed: Changed) -> None:
-        """Record that something else is known of an adopted secret from now on."""
+        """Record new properties of an adopted secret."""
         row = changed.row
         values = {
             "key": row.credential,
@@ -162,7 +162,7 @@ class AdoptedChanges(AdoptedStore):
             self._db.execute(statement, values)
 
     def add(self, rows: Sequence[AdoptedRow]) -> None:
-        """Record what belongs to new credentials, whose rows are there already."""
+        """Record the rows that belong to new credentials, which have rows already."""
         dialect = dialect_of(self._db)
         dialect.insert(
             self._db,

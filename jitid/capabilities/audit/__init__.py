@@ -1,1 +1,1 @@
-"""The audit log as its readers use it."""
+"""Read, sign and cut the audit log."""

@@ -1,4 +1,4 @@
-"""The audit log as its readers use it: filtered, signed, verified against the ledger."""
+"""Read the audit log: filter it, sign its head, verify a head against the ledger."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ HEAD_TYPE = "jitid-audit-head+jws"
 
 
 class UnreadableHeadError(IntegrityError):
-    """What was kept as a signed head is none: it vouches for nothing, and accuses of nothing either."""
+    """A recorded head that cannot be parsed: it proves neither that the log is complete nor that it was changed."""
 
 
 class LogFilter(NamedTuple):
-    """Which events are shown; every given condition must hold."""
+    """A filter for events; every given condition must hold."""
 
     operation: str | None = None
     task: str | None = None
     agent: str | None = None
     delegator: str | None = None
     by: str | None = None
-    """The caller's name; or the id of an identity, for several agents may share a name."""
+    """The caller's name; or the id of an identity, since several agents may share a name."""
     rule: str | None = None
     sweep: str | None = None
-    """The name of a sweep, which its events say."""
+    """The name of a sweep, as in its events."""
     since: int | None = None
     """Seconds since the epoch."""
     until: int | None = None
@@ -55,9 +55,9 @@ def log(
     newest_first: bool = False,
     until: int | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the events that match, oldest first unless told otherwise: at most `limit`, with numbers up to `until`."""
+    """Yield the matching events, oldest first by default: at most `limit`, with numbers up to `until`."""
     count = 0
-    # One person is met under all their names.
+    # Events may name a person by any of their names.
     names = () if chosen.delegator is None else DirectoryStore(snapshot).names_of(chosen.delegator)
     for event in map(Event._make, snapshot.events(chosen.after, newest_first=newest_first)):
         if until is not None and event.seq > until:
@@ -109,7 +109,7 @@ def _matches(document: Mapping[str, Any], chosen: LogFilter, delegators: tuple[s
 
 
 def _is_on(document: Mapping[str, Any], stated: str) -> bool:
-    """Tell whether an event is about the task that `OWNER/NAME` names."""
+    """Return whether an event is about the task that `OWNER/NAME` names."""
     named = parse_task(stated)
     opener = document.get("opener", document.get("delegator"))
     return (document.get("task"), opener) == (named.name, named.opener) or stated in document.get(
@@ -118,14 +118,14 @@ def _is_on(document: Mapping[str, Any], stated: str) -> bool:
 
 
 def signed_head(snapshot: View, names: Names, signer: Signer) -> str:
-    """Return the last link of the chain as a compact JWS: kept elsewhere, it shows a cut tail or an old copy."""
+    """Return the signed last link of the chain as a compact JWS: a copy elsewhere reveals a cut or old ledger."""
     return sign_head(snapshot.head(), names, signer, snapshot.now)
 
 
 def sign_head(
     head: Head, names: Names, signer: Signer, now: int, facts: Mapping[str, str] = MappingProxyType({})
 ) -> str:
-    """Return a head as a compact JWS, signed at `now`; `facts` are what it vouches for besides."""
+    """Return a head as a compact JWS, signed at `now`, with `facts` as its other claims."""
     ends = {"chains": [[chain, length, hash_.hex()] for chain, length, hash_ in head.chains]}
     header = strict_json.dumps({"alg": signer.algorithm, "kid": signer.kid, "typ": HEAD_TYPE})
     claims = {
@@ -156,11 +156,11 @@ def signer_of(snapshot: View, keyring: Keyring) -> Signer:
 
 
 def read_head(text: str, names: Names, keys: Iterable[SigningKey]) -> Head:
-    """Return the link that a signed head tells of. Keys that were rotated or revoked since still vouch for it.
+    """Return the link that a signed head contains. Rotated and revoked keys still verify it.
 
     Raises:
-        UnreadableHeadError: it is no signed head, or was damaged.
-        IntegrityError: it is of another ledger, or not signed by a key of this one.
+        UnreadableHeadError: it is not a signed head, or it is damaged.
+        IntegrityError: it belongs to another ledger, or no key of this ledger signed it.
 
     """
     if not text:

@@ -1,4 +1,4 @@
-"""What was cut from the audit log: which events went, which of them stay since rows need them, in portable SQL."""
+"""The parts that were cut from the audit log, and their events that stay since rows need them, in portable SQL."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _NEEDING = (
     "SELECT ended_event FROM approval WHERE ended_event IS NOT NULL",
     "SELECT event FROM approval_group WHERE event IS NOT NULL",
     "SELECT event FROM presented",
-    # A task is opened by an event that its first credentials need; of one that is shared or was given away it counts
-    # for as long as there is the task.
+    # The first credentials of a task need the event that opened it. If the task is shared or was given away, the event
+    # is needed for as long as the task exists.
     "SELECT event FROM task WHERE given_event > 0 OR id IN (SELECT task FROM task_share)",
     "SELECT given_event FROM task WHERE given_event > 0",
     "SELECT event FROM task_share",
@@ -37,32 +37,32 @@ _NEEDING = (
     "SELECT event FROM prune",
     "SELECT event FROM segment",
 )
-"""The rows by which events are needed: each of these remembers the number of its own."""
+"""The rows that need events: each has the number of its event."""
 
 _DELETED = 20_000
 
 
 class Segment(NamedTuple):
-    """A part of the audit log that was exported and cut, as the ledger has it; an audit event tells the same."""
+    """A part of the audit log that was exported and cut, as recorded in the ledger and in an audit event."""
 
     event: int
-    """The number of the event that tells of it."""
+    """The number of the event that records it."""
     through: int
     """The number of its last event."""
     head: str
     """The signed head at its end."""
     file: str
-    """The name of the file that has it."""
+    """The name of the file that contains it."""
     sha256: str
-    """That of the file, as hex."""
+    """SHA-256 of the file, as hex."""
     kept: int
-    """How many events up to its end stay, of all segments."""
+    """The number of events up to its end that stay, over all segments."""
     digest: str
-    """Over these: SHA-256 of number (eight bytes), hash, length of the body (four bytes) and body of each, as hex."""
+    """SHA-256 over number (eight bytes), hash, length of the body (four bytes) and body of each of these, as hex."""
 
 
 class CutStore:
-    """What a view of a ledger that speaks SQL answers about what was cut, and, in a transaction, cuts."""
+    """Queries about the parts that were cut; in a transaction, also the cut itself."""
 
     def __init__(self, view: View) -> None:
         self._db = view.db
@@ -73,7 +73,7 @@ class CutStore:
         return [Segment(*row) for row in rows]
 
     def last(self) -> Segment | None:
-        """Return the last segment; None where nothing was cut."""
+        """Return the last segment; None if no part was cut."""
         row = self._db.execute(f"SELECT {_FIELDS} FROM segment ORDER BY through DESC LIMIT 1").fetchone()
         return None if row is None else Segment(*row)
 
@@ -88,7 +88,7 @@ class CutStore:
         return map(Event._make, rows)
 
     def needed(self, through: int) -> set[int]:
-        """Return the numbers of the events up to `through` that some row remembers."""
+        """Return the numbers of the events up to `through` that a row refers to."""
         found: set[int] = set()
         for query in _NEEDING:
             rows = dialect_of(self._db).stream(self._db, query.format(spared=spared("condemned")))
@@ -112,16 +112,16 @@ class CutStore:
         return {seq for seq, of in told if of in reused}
 
     def add(self, segment: Segment, kept: Sequence[int]) -> None:
-        """Record a segment, and which of its events stay; those of earlier ones that are needed no longer go too."""
+        """Record a segment; `kept` are the cut events that stay, over all segments, and replaces the former list."""
         dialect = dialect_of(self._db)
         self._db.execute("DELETE FROM kept_event")
         dialect.give(self._db, "kept_event", kept)
         self._db.execute("INSERT INTO segment VALUES (?, ?, ?, ?, ?, ?, ?)", segment)
 
     def delete(self, through: int, after: int) -> tuple[int, int | None]:
-        """Delete some of the events that were cut: those after one number, and up to another.
+        """Delete some of the events that were cut, with numbers above `after` and up to `through`.
 
-        Returns how many, and the number to go on after; None if there are no more.
+        Returns the number of deleted events, and the number to continue after; None if there are no more.
         """
         (last,) = self._db.execute(
             """SELECT max(seq) FROM (SELECT seq FROM audit_event WHERE seq > :after AND seq <= :through

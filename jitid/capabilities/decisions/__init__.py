@@ -1,1 +1,1 @@
-"""Policy decisions: explained, tried again with another policy, suggested."""
+"""Policy decisions: explanation, replay with another policy, and suggestion of policies."""

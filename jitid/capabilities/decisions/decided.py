@@ -1,4 +1,4 @@
-"""What a ledger answers about the requests that were decided, as far as policies can tell them apart."""
+"""Groups of decided requests that a policy cannot distinguish."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from jitid.policy.decision import PolicyLooks
 
 Zones = Mapping[str, Sequence[tuple[int, int]]]
-"""By zone: from which second since the epoch on it is ahead of UTC by how many seconds, the oldest first."""
+"""By zone: the offsets to UTC in seconds, each with the time since the epoch from which it holds; oldest first."""
 
 
 class Apart(NamedTuple):
-    """What tells requests apart."""
+    """The properties that distinguish requests."""
 
     looks: PolicyLooks
     zones: Zones
@@ -21,9 +21,9 @@ class Apart(NamedTuple):
 
 
 class DecidedAlike(NamedTuple):
-    """Requests that policies decide alike."""
+    """Requests that get the same decision."""
 
     first: int
-    """The first of them: its audit event, or the number of its credential."""
+    """The first request: the number of its audit event, or of its credential."""
     credentials: int
-    """How many were asked for, or are alive."""
+    """The number of requested, or of live, credentials."""

@@ -1,4 +1,4 @@
-"""Why something was decided: the stored decision, its inputs and its rules; and what would be decided now."""
+"""Explanation of a decision: its record, inputs and rules, and the decision that the same request would get now."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Files = Sequence[tuple[str, str]]
 
 
 class RuleText(NamedTuple):
-    """A rule that decided, as it was then."""
+    """A rule that decided, with its text at that time."""
 
     rule: str
     file: str
@@ -49,11 +49,11 @@ class RuleText(NamedTuple):
     sha256: str
     text: str
     now: str
-    """What today's policy has under that name: `same`, `changed` or `gone`; `unknown` if it cannot be read."""
+    """The rule's state in today's policy: `same`, `changed` or `gone`; `unknown` if the policy cannot be read."""
 
 
 class ChangedInput(NamedTuple):
-    """What is not as it was when it was decided, in words."""
+    """An input that has changed since the decision, in words."""
 
     what: str
     then: str
@@ -61,27 +61,27 @@ class ChangedInput(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """A decision with all that is known of it."""
+    """A decision with all known facts about it."""
 
     event: int
     document: Mapping[str, Any]
-    """What the audit event says."""
+    """The content of the audit event."""
     credential: Credential | None
-    """What it is about, if it was asked for by that."""
+    """The credential, if the caller named one."""
     request: PolicyRequest | None
-    """What was asked; None where the event does not tell, since it was refused before that was looked at."""
+    """The request; None if the event does not have it, because the refusal came earlier."""
     then: PolicyOutcome
-    """As it was recorded; its reason is blank where that was not recorded and the policy does not give it again."""
+    """The recorded outcome. The reason is blank if it was not recorded and cannot be reproduced with the policy."""
     lost: str | None
-    """Why the text of the policy that decided cannot be told, if one did and it cannot."""
+    """Why the text of the policy that decided is unavailable; None if it is available or no policy decided."""
     rules: tuple[RuleText, ...]
-    """Those that decided, of the issue and of its scopes, as far as they are of the policy."""
+    """The rules of the policy that decided on the issue and on its scopes."""
     now: PolicyOutcome | None
-    """What would be decided if the same were asked today, on a task that is open; None where that cannot be told."""
+    """The outcome of the same request today, on an open task; None if it cannot be determined."""
     trouble: str | None
-    """Why it cannot be told."""
+    """Why today's outcome cannot be determined."""
     nearest: str | None
-    """What would pass now, if that would not."""
+    """The nearest request that would be permitted now, if this one would be denied."""
     policy_now: str | None
     """The digest of today's policy."""
     differences: tuple[ChangedInput, ...]
@@ -96,12 +96,12 @@ def explain(
     token: Secret | None = None,
     event: int | None = None,
 ) -> Explanation:
-    """Explain the decision about a credential, named by an id or by itself, or that of an audit event.
+    """Explain the decision about a credential, named by an id or given as a token, or the decision of an audit event.
 
     Raises:
-        NotFoundError: there is none.
-        UsageError: the event tells of no decision.
-        InvalidCredentialError: the token is none of this ledger.
+        NotFoundError: there is no such credential or event.
+        UsageError: the event is not a decision.
+        InvalidCredentialError: the token is not from this ledger.
 
     """
     credential = None
@@ -156,9 +156,9 @@ def _document(snapshot: View, seq: int | None) -> dict[str, Any]:
 
 
 def _stored(snapshot: View, digest: str | None) -> tuple[list[tuple[str, str]], Policy | None, str | None]:
-    """Return the files of the policy that decided, as far as they are there and can still be read; and what is wrong.
+    """Return the files of the policy that decided, the parsed policy, and the error if one is missing or unreadable.
 
-    Where nothing was asked of a policy, nothing is.
+    All are empty if no policy was consulted.
     """
     if digest is None:
         return [], None, None
@@ -174,7 +174,7 @@ def _stored(snapshot: View, digest: str | None) -> tuple[list[tuple[str, str]], 
 
 
 def _agreed(terms: Callable[[], Terms]) -> tuple[Terms | None, str | None]:
-    """Return what is in force today, or why that cannot be used: the past can be explained all the same."""
+    """Return today's terms, or why they cannot be used: past decisions can be explained without them."""
     try:
         return terms(), None
     except (ConfigurationError, IntegrityError, StorageError) as error:
@@ -188,7 +188,7 @@ def _approved(document: Mapping[str, Any]) -> frozenset[str]:
 def _recorded(
     document: Mapping[str, Any], request: PolicyRequest | None, policy: Policy | None
 ) -> tuple[PolicyOutcome, PolicyOutcome | None]:
-    """Return a decision as the event tells it, and as its policy gives it once more, if that is the same."""
+    """Return the recorded outcome, and the outcome that the same policy gives again; None if that differs."""
     denied = document["op"] == "denial"
     rules = tuple(document.get("rules", ()))
     then = PolicyOutcome(
@@ -215,7 +215,7 @@ def _recorded(
 def _deciding(
     then: PolicyOutcome, document: Mapping[str, Any], request: PolicyRequest | None, policy: Policy | None
 ) -> list[str]:
-    """Return the rules that decided: those that are recorded, and those about the scopes of what was issued."""
+    """Return the rules that decided: the recorded rules, and the rules about scopes of an issued credential."""
     rules = list(then.rules)
     if policy is not None and request is not None and then.decision == "permit":
         approved = _approved(document)
@@ -249,7 +249,7 @@ def _decide_now(
     request: PolicyRequest,
     credential: Credential | None,
 ) -> tuple[PolicyOutcome, str | None, PolicyRequest]:
-    """Return what would come of the same request today, what would pass if that does not, and what would be asked."""
+    """Return today's outcome of the same request, the nearest permitted request, and the request as judged today."""
     notes: list[str] = []
     narrow = is_narrowed(document)
     scopes = tuple(Scope(scope) for scope in request.scopes)
@@ -276,7 +276,7 @@ def _decide_now(
     records = governance.records_of(DirectoryStore(snapshot), _delegating(above, credential))
     unlet = [] if credential is None else name_rights.lost(snapshot, entry.agent, credential, snapshot.now)
     unlet += governance.proved_as_another(DirectoryStore(snapshot), request.delegator, subject)
-    # The usual kinds that a record lacks are left out of a grant, and with `narrow` all are.
+    # A grant leaves out usual kinds that the record does not permit. With `narrow`, it leaves out all such kinds.
     stated = () if narrow else tuple(named_kind(*pair) for pair in request.may_kind)
     try:
         governance.must_not_object(
@@ -287,7 +287,7 @@ def _decide_now(
                 known_only=terms.known_delegators_only,
                 now=snapshot.now,
             )
-            # As if it took its own place.
+            # The explained credential counts as replaced, so the limit of live identities does not apply.
             + governance.beyond_limits(
                 entry.agent, (request.kind, *stated), request.audiences, usual, 0, 0, own=names.issuers
             )
@@ -329,14 +329,14 @@ def _decide_now(
 
 
 def _details(credential: Credential | None) -> list[str]:
-    """Return the `authorization_details` that were given; a denial tells of none."""
+    """Return the `authorization_details` of a credential; a denial does not record any."""
     return [] if credential is None else delegation.detail_texts(credential.details)
 
 
 def _above(
     snapshot: View, document: Mapping[str, Any], credential: Credential | None
 ) -> tuple[Credential, list[Ancestor]] | None:
-    """Return a credential with the identities above it: the one that is explained, or the parent of what was denied."""
+    """Return a credential with the identities above it: the explained credential, or the parent in a denial."""
     if credential is None and "parent" in document:
         credential = introspection.find(snapshot, document["parent"])
     if credential is None:
@@ -345,7 +345,7 @@ def _above(
 
 
 def _delegating(above: tuple[Credential, list[Ancestor]] | None, explained: Credential | None) -> list[str]:
-    """Return the agents through which it was delegated."""
+    """Return the agents in the delegation chain."""
     if above is None:
         return []
     credential, lineage = above

@@ -1,4 +1,4 @@
-"""The operations on policies and decisions: what each takes, and the type of its answer."""
+"""The operations on policies and decisions: their parameters, and the types of their results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class StoredPolicy(Operation["Files"]):
     slow = True
 
     digest: str
-    """Its digest in hexadecimal, or how that begins."""
+    """The digest in hexadecimal, or its beginning."""
 
 
 class ReplayDecisions(Operation["Replayed"]):
@@ -33,7 +33,7 @@ class ReplayDecisions(Operation["Replayed"]):
     old: Files
     new: Files
     since: int | None = None
-    """Only what was decided from then on, in seconds since the epoch."""
+    """Only decisions from then on, in seconds since the epoch."""
 
 
 class Explain(Operation["Explanation"]):
@@ -53,9 +53,9 @@ class SuggestPolicy(Operation["list[Suggestion]"]):
 
     agent: str | None = None
     task: str | None = None
-    """Only what was issued on this task."""
+    """Only credentials that were issued on this task."""
     days: int
-    """For how many days of UTC to look back, today included."""
+    """The number of UTC days to look back, today included."""
 
 
 AnyOperation = StoredPolicy | ReplayDecisions | Explain | SuggestPolicy

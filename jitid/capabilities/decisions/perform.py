@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jitid.operation.context import Context
 
 _LEAST = 4
-"""With fewer digits too many policies are meant."""
+"""The minimum number of digits: with fewer, several policies may match."""
 
 
 def perform(context: Context, operation: ops.AnyOperation) -> object:
@@ -31,7 +31,8 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
                 try:
                     policies = Policy(operation.old), Policy(operation.new)
                 except ConfigurationError as error:
-                    # Whoever asks has brought them along; they are none of this authority's.
+                    # The caller supplied these policies, so the error is in the request, not in the authority's
+                    # configuration.
                     raise UsageError(error.message, error.hint) from None
                 return replay.replay(snapshot, context.ledger.names.issuer, *policies, operation.since)
             case ops.Explain():

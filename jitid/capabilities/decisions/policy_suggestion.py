@@ -1,4 +1,4 @@
-"""The policy that permits an agent what it was permitted and, as far as is known, used; and nothing besides."""
+"""Suggestion of a policy that permits an agent only its past rights; if use is reported, only the used ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
 CREDENTIALS, DAYS = 5, 2
-"""From so many credentials on, on so many days, it is believed that the hours and weekdays are more than chance."""
+"""The minimum number of credentials, and of days, for conditions on hours and weekdays: fewer may be chance."""
 
 _LONGEST_NAME = 40
 _LINE = 100
@@ -34,34 +34,34 @@ _UNFIT = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class Suggestion(NamedTuple):
-    """What one agent needs, and the policy that permits it."""
+    """The needs of one agent, and the policy that permits them."""
 
     agent: str
     policy: str
-    """Cedar policies, whole lines."""
+    """Cedar policies, in whole lines."""
     rules: tuple[str, ...]
-    """Their names."""
+    """The names of the rules."""
     practice: Practice
     scopes: tuple[Scope, ...]
     max_ttl: int
-    """In seconds."""
+    """The maximum lifetime in seconds."""
 
 
 def suggest(
     snapshot: View, agent: str | None, task: str | None, days: int, *, zone: tzinfo | None, zone_name: str
 ) -> list[Suggestion]:
-    """Write the policy of an agent, of all agents of a task, or of an agent as it was on a task.
+    """Return a policy for an agent, for each agent of a task, or for an agent's practice on a task.
 
     Args:
         snapshot: one consistent view of the ledger.
-        agent: whose policy it is.
-        task: what is looked at; one of the two is needed.
-        days: for how many days of UTC to look back, today included.
-        zone: where the policy's hours and weekdays are told; None for UTC.
-        zone_name: its name.
+        agent: the agent; None for all agents of the task.
+        task: the task; None for all tasks of the agent. One of the two is required.
+        days: the number of UTC days to look back, today included.
+        zone: the time zone of the policy's hours and weekdays; None for UTC.
+        zone_name: the name of the zone.
 
     Raises:
-        NotFoundError: the task is unknown, or nothing was issued there in these days.
+        NotFoundError: the task is unknown, or no credential was issued there in these days.
         UsageError: neither is named.
 
     """
@@ -82,15 +82,15 @@ def suggest(
 
 
 class _Scopes(NamedTuple):
-    """What an agent needs: scopes as they were seen, and patterns in the place of many that are alike."""
+    """The scopes that an agent needs: recorded scopes, and a pattern instead of many similar scopes."""
 
     exact: tuple[Scope, ...]
-    """Each is meant letter by letter, those with a wildcard too: who was seen to ask for `*` may ask for `*`."""
+    """Scopes that must match literally, also those with a wildcard: an agent that used `*` may request `*`."""
     patterns: tuple[Scope, ...]
 
     @classmethod
     def of(cls, practice: Practice) -> Self:
-        """Return those of a practice."""
+        """Return the scopes of a practice."""
         seen = sorted(map(Scope, practice.scopes))
         together = gathered(scope for scope in seen if not has_wildcard(scope))
         exact = {*filter(has_wildcard, seen), *(scope for scope in together if not has_wildcard(scope))}
@@ -98,9 +98,9 @@ class _Scopes(NamedTuple):
 
     @property
     def condition(self) -> str:
-        """The condition that a scope is one of these.
+        """The condition that a requested scope is one of these.
 
-        Each `*` of a pattern is text within one segment: what is asked for has as many colons, and no wildcard.
+        Each `*` of a pattern is text within one segment: a matching scope has as many colons, and no wildcard.
         """
         conditions = []
         if self.exact:
@@ -115,7 +115,7 @@ class _Scopes(NamedTuple):
 
 
 def suggestion(practice: Practice, *, zone: tzinfo | None, zone_name: str) -> Suggestion:
-    """Write the policy that permits what an agent was seen to do."""
+    """Return the policy that permits the recorded practice of an agent."""
     scopes = _Scopes.of(practice)
     max_ttl = max(-(-practice.longest // 60), 1) * 60
     whom = f"context.delegator in {_listed(entity('Delegator', name) for name in practice.delegators)}"
@@ -152,7 +152,7 @@ def suggestion(practice: Practice, *, zone: tzinfo | None, zone_name: str) -> Su
 
 
 def _terms(practice: Practice) -> list[str]:
-    """Return the conditions on what is asked for besides scopes and times."""
+    """Return the conditions on a request besides its scopes and times."""
     most = most_sensitive(*practice.sensitivities)
     sensitivities = SENSITIVITIES[: SENSITIVITIES.index(most) + 1]
     return [
@@ -180,7 +180,7 @@ def _when(times: Iterable[datetime]) -> list[str]:
 
 
 def _too_few(practice: Practice, days: int) -> str:
-    """Say why no condition on the time is suggested."""
+    """Return why no condition on the time is suggested."""
     credentials = f"{practice.credentials} credential{'' if practice.credentials == 1 else 's'}"
     on = f"{days} day{'' if days == 1 else 's'}"
     return (
@@ -214,7 +214,7 @@ def _heading(practice: Practice, scopes: _Scopes, times: str) -> str:
 
 
 def _listed(terms: Iterable[str]) -> str:
-    """Return a set of terms, on a line or, if that would be a long one, on a line each."""
+    """Return a set of terms, on one line or, if that is too long, one term a line."""
     terms = sorted(terms)
     line = among(terms)
     between = f",{_INDENT}  "
@@ -222,7 +222,7 @@ def _listed(terms: Iterable[str]) -> str:
 
 
 def _name(agent: str) -> str:
-    """Return the beginning of the rules' names: the agent's, as far as those may have it."""
+    """Return the prefix of the rules' names: the agent's name, with invalid characters replaced."""
     fit = _UNFIT.sub("-", agent)[:_LONGEST_NAME]
-    # Two agents' names may become the same by that.
+    # Two agents' names may become the same after the replacement.
     return agent if fit == agent else f"{fit}-{sha256(agent.encode()).hexdigest()[:8]}"

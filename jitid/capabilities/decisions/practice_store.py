@@ -1,4 +1,4 @@
-"""What agents were permitted, and what of that they used, in SQL that SQLite and PostgreSQL both take."""
+"""The practice of agents: permitted and used rights, in SQL for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
 
 QUARTER = 900
-"""Seconds: every zone's hours begin with a quarter of an hour of UTC."""
+"""A quarter of an hour in seconds: in every time zone, hours begin at a quarter of an hour of UTC."""
 
 _TABLES = {
     "mined": "identity INTEGER PRIMARY KEY, began BIGINT, ended BIGINT",
@@ -23,12 +23,12 @@ _TABLES = {
 
 
 def practices(view: View, since: int, agent: str | None, task: str | None) -> list[Practice]:
-    """Return what an agent did since a time, what agents did on a task, or what one did on the other."""
+    """Return the practice since a time: of an agent, of all agents on a task, or of an agent on a task."""
     return list(_Mining(view.db, since).practices(agent, task))
 
 
 class _Mining:
-    """Its temporary tables, and the time from which on it counts."""
+    """The temporary tables and the start time of one call of `practices`."""
 
     def __init__(self, db: Any, since: int) -> None:
         self._db = db
@@ -80,7 +80,7 @@ class _Mining:
         ((used, uses),) = self._all("SELECT count(*), coalesce(sum(uses), 0) FROM reported")
         reported = bool(used)
         if reported:
-            # What nobody used proves no need.
+            # An unused identity does not prove a need.
             self._all("DELETE FROM mined WHERE identity NOT IN (SELECT identity FROM reported)")
             self._all(
                 "UPDATE mined SET ended = (SELECT last FROM reported WHERE reported.identity = mined.identity)"
@@ -109,7 +109,7 @@ class _Mining:
                  FROM mined m CROSS JOIN credential c ON c.identity = m.identity WHERE c.issued_at >= :since"""
         )[0]
         scopes = {scope for _, _, texts, _, _ in held for scope in texts.split()}
-        # What it may obtain, the policy judges as if that were issued.
+        # The policy judges kinds that the holder may obtain as if they were issued.
         made = {(kind, template or "") for kind, _, _, template, _ in held}
         made |= {pair for *_, may_kind in held for pair in judged_kinds(read_kinds(may_kind))}
         if reported:
@@ -140,7 +140,7 @@ class _Mining:
         )
 
     def _proofs(self, told: Iterable[str]) -> Iterator[str]:
-        """Yield how root delegators were proved; where old rows do not tell it, as their roots do."""
+        """Yield the proofs of root delegators; for old rows without a proof, those of their roots."""
         for proof in told:
             if proof != FORMER_PROOF:
                 yield proof

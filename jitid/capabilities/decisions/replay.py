@@ -1,4 +1,4 @@
-"""Decisions made again: what another policy would have said of what was asked, and of what is alive."""
+"""Replay of decisions: the outcome of past requests, and of live credentials, under another policy."""
 
 from __future__ import annotations
 
@@ -45,59 +45,59 @@ BEYOND_POLICY = frozenset(
         "detail-type",
     }
 )
-"""Rules that refuse and are no policy's: another policy would change nothing."""
+"""Rules outside the policy that refuse requests: another policy would not change the outcome."""
 
 DECISIONS = ("issue", "renew", "attach", "denial")
-"""The operations of events that tell of a decision."""
+"""The operations of events that record a decision."""
 TIMES = frozenset({"hour", "minute", "weekday"})
-"""The facts that a zone tells."""
+"""The facts that depend on a time zone."""
 _ASKED = {"agent", "delegator", "proof", "task", "sensitivity", "kind"}
 
 
 class DecisionChange(NamedTuple):
-    """Requests that two policies decide differently, and alike among themselves."""
+    """Requests that two policies decide differently; each policy gives all of them the same decision."""
 
     event: int
-    """The first of them in the audit log."""
+    """The number of the first request's audit event."""
     document: Mapping[str, Any]
-    """What that event says."""
+    """The content of that event."""
     credentials: int
-    """How many were asked for; of denials, how many denials there were."""
+    """The number of requested credentials; for denials, the number of denials."""
     old: PolicyOutcome
     new: PolicyOutcome
 
     @property
     def denied(self) -> bool:
-        """Whether they were denied when they were asked."""
+        """Whether the requests were denied originally."""
         return bool(self.document["op"] == "denial")
 
 
 class Replayed(NamedTuple):
-    """What came out of asking two policies about everything that was decided."""
+    """The result of replaying all decisions with two policies."""
 
     changes: list[DecisionChange]
-    """Those with the most credentials first."""
+    """The changes, those with the most credentials first."""
     requests: int
-    """How many requests there are that the policies can tell apart."""
+    """The number of requests that the policies distinguish."""
     credentials: int
     denials: int
 
 
 def is_whole(document: Mapping[str, Any]) -> bool:
-    """Tell whether the audit event of a decision tells all that was asked.
+    """Return whether the audit event of a decision contains the whole request.
 
-    A denial that does not is of something else, or of a token that is none.
+    Other denials are about other operations, or about an invalid token.
     """
     return document.keys() >= _ASKED
 
 
 def is_narrowed(document: Mapping[str, Any]) -> bool:
-    """Tell whether the policy left something out of what the event of an issue says was requested."""
+    """Return whether the policy left something out of the request that an issue event records."""
     return "refused" in document or "refused_kinds" in document
 
 
 def request_of(document: Mapping[str, Any], issuer: str) -> PolicyRequest:
-    """Return what the policy was asked, as the audit event of an issue, a renewal or a denial tells it."""
+    """Return the request to the policy, as the audit event of an issue, a renewal or a denial records it."""
     return PolicyRequest(
         document["agent"],
         document["delegator"],
@@ -120,16 +120,16 @@ def request_of(document: Mapping[str, Any], issuer: str) -> PolicyRequest:
 
 
 def _may_kind(document: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Return the kinds that the policy was asked about besides its own: what is attached inherits them unasked."""
+    """Return the other kinds that the policy judged; an attached credential inherits kinds without a decision."""
     if document.get("op") == "attach":
         return ()
     return judged_kinds((*(read_kinds(document.get("may_kind")) or ()), *document.get("refused_kinds", ())))
 
 
 def replay(snapshot: View, issuer: str, old: Policy, new: Policy, since: int | None = None) -> Replayed:
-    """Ask two policies about every issue, renewal and denial that the audit log tells of, each distinct request once.
+    """Decide every recorded issue, renewal and denial with two policies, each distinct request once.
 
-    The directory counts as the events say that it was; an approval, as it was given.
+    The directory's facts are taken from the event; a recorded approval counts as given.
     """
     decided, looks = RequestStore(snapshot), old.looks.with_(new.looks)
     groups, documents = _recorded(decided, looks, since, snapshot.now)
@@ -162,7 +162,7 @@ def replay(snapshot: View, issuer: str, old: Policy, new: Policy, since: int | N
 def _recorded(
     decided: RequestStore, looks: PolicyLooks, since: int | None, now: int
 ) -> tuple[list[DecidedAlike], dict[int, dict[str, Any]]]:
-    """Return what was asked, and what the first event of each that is alike says."""
+    """Return the groups of requests, and the documents of their first events."""
     hours = not looks.facts.isdisjoint(TIMES)
     latest = decided.latest_zone() if hours else None
     names = {latest} - {None}
@@ -173,7 +173,7 @@ def _recorded(
         others = {document.get("zone") for document in documents.values()} - zones.keys() - {None}
         if not hours or not others:
             return groups, documents
-        # Zones are changed hardly ever, and finding out which there were would cost as much as asking again.
+        # The zone hardly ever changes, and listing all zones first would cost as much as a second query.
         names |= others
 
 
@@ -181,25 +181,25 @@ _AT_ONCE = 5_000
 
 
 class Drifted(NamedTuple):
-    """Live credentials that a policy would not issue, and decides alike."""
+    """Live credentials that a policy would not issue, all with the same decision."""
 
     credential: Credential
-    """The first of them."""
+    """The first of these credentials."""
     credentials: int
     new: PolicyOutcome
 
 
 def drift(snapshot: View, policy: Policy, zone: tzinfo | None = None) -> Iterator[Drifted]:
-    """Yield what is alive and what a policy would not issue, each distinct request decided once.
+    """Yield the live credentials that a policy would not issue, each distinct request decided once.
 
-    It is asked for just what each credential holds, at the time at which it was issued, of the directory as it is now.
-    `zone` is where its hours are told. What was approved counts as approved by the same groups.
+    The request is for exactly the rights of the credential, at its time of issue, with the current directory. `zone`
+    is the time zone of its hours. An approved credential counts as approved by the same groups.
     """
     decided, looks = RequestStore(snapshot), policy.looks
     groups = [(first, count) for first, count in decided.living(*_today(policy, zone, snapshot.now))]
     approvals: Mapping[int, frozenset[str]] = decided.approved_living() if looks.approvals else {}
     groups += [(key, 1) for key in approvals]
-    # Of many distinct requests a few credentials are held at a time.
+    # Only some credentials are in memory at a time, even with many distinct requests.
     for start in range(0, len(groups), _AT_ONCE):
         some = groups[start : start + _AT_ONCE]
         credentials = CredentialStore(snapshot).credentials_numbered(first for first, _ in some)
@@ -212,19 +212,19 @@ def drift(snapshot: View, policy: Policy, zone: tzinfo | None = None) -> Iterato
 
 
 def drifted(snapshot: View, policy: Policy, zone: tzinfo | None, credentials: Iterable[int]) -> list[bytes]:
-    """Return the identities of all that `drift` has told by these credentials, each the first of those like it."""
+    """Return the identities of the credentials in the groups of `drift` that begin with these credentials."""
     return RequestStore(snapshot).living_as(*_today(policy, zone, snapshot.now), credentials)
 
 
 def _today(policy: Policy, zone: tzinfo | None, now: int) -> tuple[Apart, str | None]:
-    """Return what tells live credentials apart, and the zone in which their times of issue are told."""
+    """Return the properties that distinguish live credentials, and the time zone for their times of issue."""
     if zone is None or policy.looks.facts.isdisjoint(TIMES):
         return Apart(policy.looks, {}), None
     return Apart(policy.looks, {str(zone): offsets(zone, now)}), str(zone)
 
 
 def asks_directory(looks: PolicyLooks) -> bool:
-    """Tell whether a policy looks at something that the directory says."""
+    """Return whether a policy reads facts of the directory."""
     return looks.standing or not looks.facts.isdisjoint(_OF_DIRECTORY)
 
 
@@ -232,7 +232,7 @@ _OF_DIRECTORY = frozenset({"delegator_known", "agent_registered"})
 
 
 def _held(snapshot: View, one: Credential, zone: tzinfo | None, *, whole: bool) -> PolicyRequest:
-    """Return the request for what a credential holds; with what the directory says, if that is asked."""
+    """Return the request for the rights of a credential; with `whole`, including the directory's facts."""
     task = TaskStore(snapshot).task_numbered(one.task_key)
     given = task is not None and bool(task.given_event)
     above = (

@@ -1,4 +1,4 @@
-"""What was decided, grouped by what policies can tell apart, in SQL that SQLite and PostgreSQL both take."""
+"""Decided requests, grouped by the properties that policies distinguish, in SQL for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _APPROVED = "SELECT ended_event FROM approval WHERE ended_as = 'used'"
 
 
 class RequestStore:
-    """What a view of a ledger that speaks SQL answers about decided requests."""
+    """Queries about decided requests, on a view of a SQL ledger."""
 
     def __init__(self, view: View) -> None:
         self._db = view.db
@@ -31,7 +31,7 @@ class RequestStore:
         self._now = view.now
 
     def recorded(self, apart: Apart, since: int | None) -> list[DecidedAlike]:
-        """Return the events of the audit log; those whose requests are decided alike are joined."""
+        """Return the events of the audit log, grouped by requests that get the same decision."""
         values: dict[str, Any] = {"since": since}
         wanted = "1 = 1" if since is None else "at >= :since"
         asked = f"""SELECT {_asked(self._dialect, apart, values)} AS asked, coalesce(n, 1) AS n, seq
@@ -39,7 +39,7 @@ class RequestStore:
         return [DecidedAlike(first, int(n)) for first, n in self._dialect.joined(self._db, asked, values)]
 
     def latest_zone(self) -> str | None:
-        """Return the zone of the latest event that has one, among the last thousand."""
+        """Return the zone of the latest event with a zone, among the last thousand events."""
         zone = self._dialect.member("zone")
         row = self._db.execute(
             f"""SELECT {zone} FROM {self._dialect.told}
@@ -49,7 +49,7 @@ class RequestStore:
         return None if row is None else str(row[0])
 
     def living(self, apart: Apart, zone: str | None) -> list[DecidedAlike]:
-        """Return what is alive, by its credential; what was approved of is left out."""
+        """Return the groups of live credentials, without approved ones if the policy reads approvals."""
         values: dict[str, Any] = {"now": self._now}
         keys = ", ".join(_held(self._dialect, apart, zone, values))
         rows = self._db.execute(
@@ -58,7 +58,7 @@ class RequestStore:
         return [DecidedAlike(*row) for row in rows]
 
     def living_as(self, apart: Apart, zone: str | None, firsts: Iterable[int]) -> list[bytes]:
-        """Return the identities of what is alive and was told by these credentials, the first of those like them."""
+        """Return the identities of the live credentials in the groups that begin with these credentials."""
         select.give(self._db, (), (), credentials=firsts)
         values: dict[str, Any] = {"now": self._now}
         keys = ", ".join(_held(self._dialect, apart, zone, values))
@@ -73,7 +73,7 @@ class RequestStore:
         return [uid for (uid,) in rows]
 
     def documents(self, events: Iterable[int]) -> dict[int, dict[str, Any]]:
-        """Return what audit events say, by their numbers."""
+        """Return the contents of audit events, by their numbers."""
         found = {}
         for among, values in _in_chunks(events):
             for seq, body in self._db.execute(
@@ -83,7 +83,7 @@ class RequestStore:
         return found
 
     def approved_living(self) -> dict[int, frozenset[str]]:
-        """Return the live credentials that were approved of, each with the groups that did."""
+        """Return the live credentials that were approved, each with the groups that approved it."""
         groups: dict[int, set[str]] = {}
         for key, name in self._db.execute(
             f"""SELECT c.id, g.name FROM credential c JOIN approval a ON a.ended_event = c.event
@@ -95,7 +95,7 @@ class RequestStore:
         return {key: frozenset(names) for key, names in groups.items()}
 
     def policies(self, prefix: str) -> list[str]:
-        """Return the digests of stored policies that begin so."""
+        """Return the digests of stored policies that begin with `prefix`."""
         rows = self._db.execute(
             "SELECT digest FROM policy WHERE substr(digest, 1, CAST(:length AS INTEGER)) = :prefix ORDER BY digest",
             {"length": len(prefix), "prefix": prefix},
@@ -104,7 +104,7 @@ class RequestStore:
 
 
 def _requests(dialect: Dialect, apart: Apart, values: dict[str, Any]) -> str:
-    """Return the table of what events tell of requests: each member is read once, however often it is asked for."""
+    """Return the table of requests in events; each member is read once, even if several expressions use it."""
     facts, classes = apart.looks.facts, apart.looks.classes
     members = {
         "proof": "delegator_proof" in facts,
@@ -122,7 +122,7 @@ def _requests(dialect: Dialect, apart: Apart, values: dict[str, Any]) -> str:
     names += [name for name, needed in members.items() if needed]
     columns = {
         "rest": dialect.member(*names),
-        # What shortens a lifetime is compared too, so that the one asked for counts always.
+        # Policies may shorten the lifetime, so the requested lifetime (`ttl` in `rest`) always counts.
         "lifetime": f"CASE WHEN {dialect.member('ttl')} IS NULL THEN {dialect.member('lifetime')} ELSE '' END",
         "n": dialect.number("count"),
         "at": dialect.number("at"),
@@ -146,7 +146,7 @@ def _requests(dialect: Dialect, apart: Apart, values: dict[str, Any]) -> str:
 
 
 def _asked(dialect: Dialect, apart: Apart, values: dict[str, Any]) -> str:
-    """Return the expression that is equal for those of `_requests` that are decided alike."""
+    """Return an expression over `_requests` that is equal for requests that get the same decision."""
     parts = ["rest", "lifetime"]
     for name, told in _named(apart).items():
         parts += _names(dialect, name, told, values)
@@ -154,7 +154,7 @@ def _asked(dialect: Dialect, apart: Apart, values: dict[str, Any]) -> str:
         parts.append(_some_scopes("scopes"))
     parts += _times(apart, "at", "local")
     if not apart.looks.facts.isdisjoint(_TIMES):
-        # In a zone that is not among those that were given, nothing is told apart but that.
+        # In a zone without known offsets, requests are distinguished only by the zone.
         parts.append("CASE WHEN local IS NULL THEN zone ELSE '' END")
     if "has_purpose" in apart.looks.facts:
         parts.append(_some_purpose("purpose"))
@@ -162,20 +162,20 @@ def _asked(dialect: Dialect, apart: Apart, values: dict[str, Any]) -> str:
 
 
 def _named(apart: Apart) -> dict[str, ToldNames | None]:
-    """Return the names that count, each with what of it is told apart."""
+    """Return the names that count, each with the values that the policies distinguish."""
     looks, classes = apart.looks, apart.looks.classes
     named = {
         "agent": (looks.agent or "agent" in looks.facts, classes.agent),
         "delegator": (not looks.facts.isdisjoint(_ABOUT_DELEGATOR), classes.delegator),
         "task": (looks.task or "task" in looks.facts, classes.task),
-        # What is not read of it is told apart by nothing.
+        # If the policies distinguish no owner, the owner does not count.
         "task_owner": (classes.task_owner != ToldNames(), classes.task_owner),
     }
     return {name: told for name, (needed, told) in named.items() if needed}
 
 
 def _member(dialect: Dialect, name: str) -> str:
-    """Return the expression for a name that an event tells: a task is the delegator's own unless it says whose."""
+    """Return the expression for a name in an event; without `opener`, the delegator owns the task."""
     if name == "task_owner":
         return f"coalesce({dialect.member('opener')}, {dialect.member('delegator')})"
     return dialect.member(name)
@@ -183,12 +183,12 @@ def _member(dialect: Dialect, name: str) -> str:
 
 _ABOUT_DELEGATOR = ("delegator", "delegator_name", "delegator_kind")
 _ABOUT_DEPTH = ("depth", "delegated")
-# An old row does not tell its root's proof: each is told apart from the others.
+# An old row does not have its root's proof, so each such identity counts as distinct.
 _PROOF = f"CASE WHEN i.proof = '{FORMER_PROOF}' THEN CAST(i.id AS TEXT) ELSE i.proof END"
 
 
 def _standing(apart: Apart) -> set[str]:
-    """Return the members of what the directory says that count."""
+    """Return the members of the recorded directory facts that count."""
     found = set(apart.looks.classes.standing) if apart.looks.standing else set()
     return found | {
         name
@@ -198,13 +198,13 @@ def _standing(apart: Apart) -> set[str]:
 
 
 def _names(dialect: Dialect, name: str, told: ToldNames | None, values: dict[str, Any]) -> Iterator[str]:
-    """Yield expressions that are equal for names that are not told apart."""
+    """Yield expressions that are equal for names that the policies do not distinguish."""
     if told is None:
         yield name
         return
     if told.values:
         values[f"{name}_names"] = strict_json.dumps(sorted(told.values))
-        # It is read once, and found in as in an index.
+        # The list is parsed once, and searched like an index.
         yield f"CASE WHEN {name} IN ({dialect.listed(f'{name}_names')}) THEN {name} ELSE '' END"
     for number, beginning in enumerate(sorted(told.beginnings)):
         values[f"{name}_begins{number}"] = beginning
@@ -212,7 +212,7 @@ def _names(dialect: Dialect, name: str, told: ToldNames | None, values: dict[str
 
 
 def _held(dialect: Dialect, apart: Apart, zone: str | None, values: dict[str, Any]) -> list[str]:
-    """Return the expressions that are equal for live credentials whose requests would be decided alike."""
+    """Return the expressions that are equal for live credentials whose requests would get the same decision."""
     facts, purpose = apart.looks.facts, apart.looks.classes.purpose
     named = [_kept(dialect, name, told, apart, values) for name, told in _named(apart).items()]
     members = {
@@ -241,12 +241,12 @@ def _held(dialect: Dialect, apart: Apart, zone: str | None, values: dict[str, An
 def _kept(
     dialect: Dialect, name: str, told: ToldNames | None, apart: Apart, values: dict[str, Any]
 ) -> str | None:
-    """Return the expression for the number of an identity's name, equal for those that are not told apart; or None.
+    """Return the expression for the number of an identity's name, equal for names that are not distinguished; or None.
 
-    Where no two names are told apart there is none: a constant is no term of GROUP BY.
+    None if no two names are distinguished: a constant is not allowed in GROUP BY.
     """
     column = "t.opener" if name == "task_owner" else f"i.{name}"
-    # Whoever is asked about by what the directory says of them is told from others.
+    # If the policy reads the directory's facts about a name, each name counts as distinct.
     described = {"delegator": {"known", "groups", "manager"}, "agent": {"registered", "owner"}}.get(
         name, set()
     )
@@ -261,14 +261,18 @@ def _kept(
 
 
 def _living(apart: Apart) -> str:
-    """Return the tables and the condition for what is alive, without what was approved of or nobody decided on."""
+    """Return the tables and the condition for live credentials.
+
+    Adopted secrets are left out, because no policy decided about them. Approved credentials are left out if the
+    policies read approvals.
+    """
     approved = f"AND c.event NOT IN ({_APPROVED})" if apart.looks.approvals else ""
     return f"""credential c CROSS JOIN identity i CROSS JOIN task t {_directory(apart)}
                 WHERE i.id = c.identity AND t.id = i.task AND {select.LIVE} {approved} AND c.kind <> 'adopted'"""
 
 
 def _directory(apart: Apart) -> str:
-    """Return the joins for what the directory has of a live credential's delegator and agent."""
+    """Return the joins for the directory's facts about a live credential's delegator and agent."""
     joins = ""
     if "delegator_known" in apart.looks.facts:
         joins += " JOIN term d ON d.id = i.delegator LEFT JOIN delegator_name dn ON dn.name = d.text"
@@ -283,11 +287,11 @@ _TIMES = {
     "minute": "({} / 60 % 60)",
     "weekday": "(({} / 86400 + 3) % 7 + 1)",
 }
-"""How a fact follows from the seconds that a zone tells."""
+"""The SQL expressions of time facts, from a number of seconds in local time."""
 
 
 def _times(apart: Apart, at: str, local: str) -> Iterator[str]:
-    """Yield the expressions that are equal for times, and what a zone tells then, that are not told apart."""
+    """Yield the expressions that are equal for times, and local times, that the policies do not distinguish."""
     for name, bounds in apart.looks.classes.numbers.items():
         if name in apart.looks.facts:
             value = at if name == "now" else _TIMES[name].format(local)
@@ -301,23 +305,23 @@ def _classed(value: str, bounds: Iterable[int]) -> str:
 
 
 def _ahead(at: str, offsets: Sequence[tuple[int, int]]) -> str:
-    """Return the expression of how far a zone is ahead of UTC at a time; the latest change is asked for first."""
+    """Return the expression of a zone's offset to UTC at a time; the latest change is compared first."""
     cases = " ".join(f"WHEN {at} >= {since:d} THEN {offset:d}" for since, offset in reversed(offsets))
     return f"(CASE {cases} ELSE 0 END)" if cases else "0"
 
 
 def _some_scopes(scopes: str) -> str:
-    """Return the expression for scopes of which only those with a wildcard are told apart."""
+    """Return the expression for scopes, which distinguishes only scopes with a wildcard."""
     return f"CASE WHEN coalesce({scopes}, '') = '' THEN '' WHEN {scopes} LIKE '%*%' THEN {scopes} ELSE 'some' END"
 
 
 def _some_purpose(purpose: str) -> str:
-    """Return the expression for a purpose that is told apart only from none: what has a letter is one."""
+    """Return the expression for a purpose, which distinguishes only whether there is one: a text with a letter."""
     return f"CASE WHEN upper({purpose}) <> lower({purpose}) THEN 'some' ELSE coalesce({purpose}, '') END"
 
 
 def _in_chunks(keys: Iterable[int]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield placeholders and values for many numbers, some at a time."""
+    """Yield placeholders and values for many numbers, in chunks."""
     left = iter(keys)
     while chunk := list(islice(left, _AT_ONCE)):
         values: dict[str, Any] = {}

@@ -1,1 +1,1 @@
-"""Delegators and agents: who may delegate, and within which limits."""
+"""Directory of delegators and agents, and the limits of delegation."""

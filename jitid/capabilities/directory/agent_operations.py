@@ -21,7 +21,7 @@ class RegisterAgent(Operation["KeptAgent"]):
     stated: StatedAgent
     due: Due
     most: int | None = None
-    """How many live credentials may end that were issued under its name before; None for any number."""
+    """The maximum number of live credentials, issued under its name before, that may end; None for any number."""
     accept_clock: bool = False
 
 
@@ -54,9 +54,9 @@ class SuspendAgent(Operation["WithdrawnAgent"]):
     name: str
     reason: str | None = None
     keep_live: bool = False
-    """Let what it holds live on."""
+    """Keep the agent's live credentials valid."""
     most: int | None
-    """How many live credentials may end; None for any number."""
+    """The maximum number of live credentials that may end; None for any number."""
     dry_run: bool = False
     accept_clock: bool = False
 
@@ -77,7 +77,7 @@ class AgentDetails(NamedTuple):
 
     record: Described
     issues: list[Credential]
-    """What it was given last, the newest first."""
+    """The agent's latest credentials, newest first."""
     now: int
 
 
@@ -86,7 +86,7 @@ class ShowAgent(Operation["AgentDetails"]):
 
     name: str
     issues: int
-    """How many of the latest credentials are told."""
+    """The maximum number of the agent's latest credentials to return."""
 
 
 class AgentPage(NamedTuple):
@@ -100,7 +100,7 @@ class ListAgents(Operation["AgentPage"]):
     """List records of agents in the order of their names, a page at a time."""
 
     owner: str | None = None
-    """By any of their names."""
+    """Any name of the owner."""
     state: AgentState | None = None
     after: str | None = None
     limit: int
@@ -110,7 +110,7 @@ class ClassifyAgents(Operation["Classified"]):
     """Say for each agent's name whether it should have a record, from what the ledger remembers of it."""
 
     names: tuple[str, ...] = ()
-    """Empty: all of them."""
+    """Names of agents; empty for all."""
     rule: RecurrenceRule
     limit: int
 

@@ -1,4 +1,4 @@
-"""The operations on recurring agents: each in a view or a transaction of its own."""
+"""Performs the operations on recurring agents, each in its own view or transaction."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
 
 
 def _keep(context: Context, operation: _Keeping) -> KeptAgent:
-    """Keep a record; what the directory refuses is an event of its own."""
+    """Change the record of an agent. A denial by the directory is recorded in a separate event."""
     name = operation.name
     try:
         kept = _kept(context, operation, name)
@@ -106,7 +106,7 @@ def _show(snapshot: View, operation: ops.ShowAgent) -> ops.AgentDetails:
 def _list(snapshot: View, operation: ops.ListAgents) -> ops.AgentPage:
     from jitid.capabilities.directory import registry
 
-    # Whose name is unknown may own what was registered under it once.
+    # A name that the directory does not know now may still be the owner in an older record.
     owner = () if operation.owner is None else DirectoryStore(snapshot).names_of(operation.owner)
     if operation.after is not None and DirectoryStore(snapshot).find_agent(operation.after) is None:
         raise NotFoundError(f"there is no agent {quote(operation.after)} to continue after")

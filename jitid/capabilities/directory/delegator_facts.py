@@ -1,4 +1,4 @@
-"""What audit events say of delegators, and the digest of all of them."""
+"""The facts that audit events record about delegators, and the digest of the whole directory."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from jitid.model.delegator import Delegator
 from jitid.values import strict_json
 
 MARK = b'"op":"delegator-'
-"""What stands in each event about delegators, and in no other: in a text the quotes would be escaped."""
+"""Bytes that every event about delegators contains, and no other event: inside a text the quotes would be escaped."""
 
 
 TOLD = ("sensitivity", "entitlements", "groups", "manager", "aliases")
-"""What events tell of a delegator; the rest follows from the event, or stays."""
+"""The fields of a delegator that events record; the other fields follow from the event, or do not change."""
 
 
 FORM = 2
-"""What an import digests: with 2 also when each was last disabled, which the ledger did not know before."""
+"""Version of the digest in an import event. Version 2 includes `disabled_last`, which older ledgers did not record."""
 
 
 _PAGE = 5_000
 
 
 def told(delegator: Delegator) -> dict[str, Any]:
-    """Return what events tell of a delegator."""
+    """Return the facts about a delegator that events record."""
     return {
         field: list(value) if isinstance(value, tuple) else value
         for field, value in ((field, getattr(delegator, field)) for field in TOLD)
@@ -34,14 +34,14 @@ def told(delegator: Delegator) -> dict[str, Any]:
 
 
 def digest(snapshot: DirectoryStore) -> str:
-    r"""Return SHA-256 over all delegators in the order of their names, as hex: each as JSON, with `\n` behind it."""
+    r"""Return SHA-256, as hex, over all delegators in the order of their names: each as JSON, followed by `\n`."""
     return _digest(_everybody(snapshot))
 
 
 def _digest(people: Iterator[Delegator], form: int = FORM) -> str:
     found = sha256()
     for one in people:
-        # Numbers are the ledger's own, and say nothing of anybody.
+        # The key is a row number of this ledger, not a fact about the delegator.
         fields = one[1:] if form == FORM else one[1:-1]
         found.update(strict_json.dumps(fields).encode() + b"\n")
     return found.hexdigest()

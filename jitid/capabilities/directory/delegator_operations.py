@@ -33,10 +33,10 @@ class DisableDelegator(Operation["Disabled"]):
 
     name: str
     keep_live: bool = False
-    """Whether what descends from them lives on."""
+    """Keep the credentials valid that descend from the delegator."""
     reason: str | None = None
     most: int | None
-    """How many live credentials may end; None for any number."""
+    """The maximum number of live credentials that may end; None for any number."""
     dry_run: bool = False
     accept_clock: bool = False
 
@@ -71,10 +71,10 @@ class ImportDelegators(Operation["Reconciled"]):
     roster: Roster
     source: RosterSource
     full: bool = False
-    """Whether the list has everybody, so that whom an import has brought and it lacks is disabled."""
+    """Whether the list is complete: imported delegators that it lacks are then disabled."""
     reason: str | None = None
     most: int | None
-    """How many delegators may be disabled and how many live credentials may end; None for any number."""
+    """The maximum number of delegators disabled, and of live credentials ended; None for any number."""
     dry_run: bool = False
     accept_clock: bool = False
 

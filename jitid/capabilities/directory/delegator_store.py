@@ -1,4 +1,4 @@
-"""The delegators of a ledger's directory, in SQL that SQLite and PostgreSQL both take."""
+"""Queries and changes of the directory's delegators, in SQL for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WITHOUT_NAMES = """SELECT d.id, d.name, d.sensitivity, d.scopes, d.manager, d.imported, d.added_at, d.disabled_at,
            d.external, d.disabled_last
       FROM delegator d"""
-"""A delegator as `delegator` takes one, but for groups and aliases."""
+"""The columns of a delegator that the function `delegator` reads; groups and aliases are in other tables."""
 
 _AT_ONCE = 500
 
@@ -27,7 +27,7 @@ _AT_ONCE = 500
 def delegator(row: Any, groups: Iterable[str], aliases: Iterable[str]) -> Delegator:
     """Return a delegator from a row, their groups and their aliases.
 
-    Raises IntegrityError for one that no ledger writes.
+    Raises IntegrityError if no ledger writes such a row.
     """
     key, name, sensitivity, scopes, manager, imported, added_at, disabled_at, external, disabled_last = row
     groups, aliases = list(groups), list(aliases)
@@ -41,7 +41,7 @@ def delegator(row: Any, groups: Iterable[str], aliases: Iterable[str]) -> Delega
         raise IntegrityError(
             "a delegator in the ledger holds what no ledger writes", "run: jitid audit verify"
         )
-    # In the order of code points, whatever the database takes for order.
+    # Sorted by code point: the order of the database depends on its collation.
     return Delegator(
         key,
         name,
@@ -59,7 +59,7 @@ def delegator(row: Any, groups: Iterable[str], aliases: Iterable[str]) -> Delega
 
 
 class DelegatorStore:
-    """What a view of a ledger that speaks SQL answers about delegators."""
+    """Queries about delegators, on a view of a SQL ledger."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -67,7 +67,7 @@ class DelegatorStore:
         self._now = view.now
 
     def find_delegator(self, name: str) -> Delegator | None:
-        """Return the delegator who has that name or alias; whole, with their aliases."""
+        """Return the delegator with this name or alias, with groups and aliases."""
         rows = self._db.execute(
             f"{WITHOUT_NAMES} WHERE d.id = (SELECT delegator FROM delegator_name WHERE name = :name)",
             {"name": name},
@@ -75,7 +75,7 @@ class DelegatorStore:
         return next(iter(self._whole(rows)), None)
 
     def find_delegators(self, keys: Iterable[int]) -> Iterator[Delegator]:
-        """Yield the delegators with these keys, whole, in the order of their keys."""
+        """Yield the delegators with these keys, with groups and aliases, in the order of their keys."""
         wanted = iter(sorted(keys))
         while chunk := list(islice(wanted, _AT_ONCE)):
             values: dict[str, Any] = {}
@@ -86,7 +86,10 @@ class DelegatorStore:
             yield from self._whole(rows)
 
     def delegators_named(self, names: Iterable[str]) -> dict[str, Delegator]:
-        """Return who has each of these names or aliases, by that; without aliases, as in an entry."""
+        """Return the delegators with these names or aliases, by that name.
+
+        Their aliases are left out, as in `DirectoryEntry`.
+        """
         found = dict(select.alike(self._db, "SELECT name, delegator FROM delegator_name WHERE name", names))
         keys = set(found.values())
         groups: dict[int, list[str]] = {}
@@ -126,7 +129,7 @@ class DelegatorStore:
         return row is not None
 
     def own_name(self, name: str) -> str:
-        """Return the own name of the delegator who has that name or alias; an unknown one as it is."""
+        """Return the own name of the delegator with this name or alias; an unknown name is returned unchanged."""
         return self._view.once("own-name", name, lambda: self._own_name(name))
 
     def _own_name(self, name: str) -> str:
@@ -137,17 +140,17 @@ class DelegatorStore:
         return name if row is None else str(row[0])
 
     def names_of(self, name: str) -> tuple[str, ...]:
-        """Return every name of the delegator who has that one, the first of them their own; an unknown one's alone."""
+        """Return all names of the delegator with this name, their own name first; an unknown name alone."""
         own, *others = self.known_by(name)
         return (own, *(other for other in others if " " not in other))
 
     def known_by(self, name: str) -> tuple[str, ...]:
-        """Return the same with the subjects of ID tokens that prove them."""
+        """Return the names like `names_of`, and the subjects of ID tokens that prove the delegator."""
         found = self.find_delegator(name)
         return (name,) if found is None else (found.name, *found.aliases)
 
     def holders(self, names: Iterable[str]) -> dict[str, Holder]:
-        """Return who has each of these names or aliases that somebody has."""
+        """Return the delegators with these names or aliases, by that name; unknown names are left out."""
         select.give(self._db, (), (), names=names)
         rows = self._db.execute(
             """SELECT n.name, d.id, d.name FROM given_name g CROSS JOIN delegator_name n CROSS JOIN delegator d
@@ -156,7 +159,7 @@ class DelegatorStore:
         return {name: Holder(key, own) for name, key, own in rows}
 
     def known_outside(self, externals: Iterable[str]) -> dict[str, Holder]:
-        """Return who is called so by their source, for each of these ids that somebody has."""
+        """Return the delegators with these external ids, by id; unknown ids are left out."""
         select.give(self._db, (), (), names=externals)
         rows = self._db.execute(
             """SELECT d.external, d.id, d.name FROM given_name g CROSS JOIN delegator d
@@ -165,7 +168,7 @@ class DelegatorStore:
         return {external: Holder(key, own) for external, key, own in rows}
 
     def _whole(self, rows: Sequence[Any]) -> list[Delegator]:
-        """Return delegators with their groups and aliases, which are read for many at once."""
+        """Return delegators with their groups and aliases, which are read in batches."""
         groups: dict[int, list[str]] = {}
         aliases: dict[int, list[str]] = {}
         keys = iter([row[0] for row in rows])
@@ -188,10 +191,10 @@ class DelegatorStore:
 
 
 def put_delegators(db: Any, delegators: Iterable[Delegator], event: int) -> None:
-    """Record delegators as they are given, in the place of what was there under their key."""
+    """Record delegators; each replaces the row with its key."""
     given = list(delegators)
     known = [(one.key,) for one in given if one.key]
-    # All that was there goes first: a name may move from one to another.
+    # All old rows are deleted first: a name may move from one delegator to another.
     for table, column in (
         ("delegator_group", "delegator"),
         ("delegator_name", "delegator"),
@@ -221,7 +224,7 @@ def put_delegators(db: Any, delegators: Iterable[Delegator], event: int) -> None
                 one.added_at,
                 one.disabled_at,
                 event,
-                # Being disabled is remembered, whoever writes the row.
+                # The time of the last disabling is kept, regardless of which change writes the row.
                 one.disabled_last if one.disabled_at is None else one.disabled_at,
             )
             for key, one in numbered

@@ -1,4 +1,4 @@
-"""The directory's delegators, one at a time: added, changed, disabled, enabled, and looked at."""
+"""Changes and lookups of single delegators: add, change, disable, enable, show."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ _ALL = 1 << 31
 
 
 class Amendment(NamedTuple):
-    """How a list is changed: emptied or not, then added to, then taken from."""
+    """A change of a list: clear it if requested, then add values, then remove values."""
 
     clear: bool = False
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
 
     def applied(self, before: Iterable[str]) -> tuple[str, ...]:
-        """Return the list afterwards, each once and sorted."""
+        """Return the changed list, sorted and without duplicates."""
         return tuple(sorted(({*(() if self.clear else before), *self.add}) - {*self.remove}))
 
 
 class Edit(NamedTuple):
-    """What is to be changed of a delegator; None and an empty amendment leave something as it is."""
+    """The changes to a delegator. None and an empty amendment leave a field unchanged."""
 
     entitlements: Amendment = Amendment()
     policy_alone: bool = False
-    """Leave it to the policy alone what they may hand out."""
+    """Remove all entitlements: the policy alone decides which scopes they may hand out."""
     sensitivity: str | None = None
     groups: Amendment = Amendment()
     manager: str | None = None
@@ -51,56 +51,57 @@ class Edit(NamedTuple):
 
 
 class Edited(NamedTuple):
-    """What adding or changing a delegator came to."""
+    """The outcome of adding or changing a delegator."""
 
     delegator: Delegator
     changed: tuple[str, ...]
-    """Which fields; none if all was so already."""
+    """The changed fields; empty if the directory had these values already."""
     live: int
-    """How many live credentials descend from them, which keep what they hold."""
+    """The number of live credentials that descend from the delegator; the change leaves them valid."""
     event: int | None
 
 
 class Enabled(NamedTuple):
-    """What enabling a delegator came to."""
+    """The outcome of enabling a delegator."""
 
     delegator: Delegator
     suspended: tuple[str, ...]
-    """The agents of theirs that were suspended with them, and stay so."""
+    """The delegator's agents that were suspended when the delegator was disabled. They stay suspended."""
     event: int | None
     """None if they were not disabled."""
 
 
 class Disabled(NamedTuple):
-    """What disabling a delegator came to, or would come to."""
+    """The outcome of disabling a delegator, or its preview."""
 
     delegator: Delegator
-    """As they were before."""
+    """The delegator before the change."""
     departure: Departure
     event: int | None
-    """None in a dry run, and if nothing was left to be done."""
+    """None in a dry run, and if there was nothing to change."""
     unproved: str | None = None
-    """Why it could not be proved of what leaked that it is dead; none if that was done, or nothing had leaked."""
+    """Why the refusal of leaked credentials could not be proved; None if it was, or if none needed a proof."""
 
 
 class DelegatorDetails(NamedTuple):
-    """All about a delegator."""
+    """A delegator with agents and ties."""
 
     delegator: Delegator
     agents: tuple[Agent, ...]
-    """Those that they own and that are not unregistered."""
+    """The agents that the delegator owns, without unregistered ones."""
     ties: Ties
-    """What would end with them."""
+    """The records and credentials that would end if the delegator were disabled."""
 
 
 def add(transaction: Transaction, stated: StatedDelegator) -> Edited:
     """Add a delegator.
 
     Raises:
-        UsageError: they are in the directory, or one of the names is somebody's; nothing was changed.
+        UsageError: the delegator is in the directory, another delegator has one of the names, or the delegator is
+            stated as imported, as disabled, or with an external id; nothing was changed.
 
     """
-    # The event tells nothing of these, so that the audit would not account for them.
+    # The event does not record these fields, so the audit could not account for them.
     if (
         stated.imported
         or stated.disabled is True
@@ -123,7 +124,7 @@ def add(transaction: Transaction, stated: StatedDelegator) -> Edited:
         {
             "delegator": new.name,
             **facts,
-            # That there are no entitlements is told: without the fact the policy alone decides.
+            # Empty entitlements are recorded: without the fact, the policy alone decides.
             "groups": facts["groups"] or None,
             "aliases": facts["aliases"] or None,
         },
@@ -132,11 +133,12 @@ def add(transaction: Transaction, stated: StatedDelegator) -> Edited:
 
 
 def change(transaction: Transaction, name: str, edit: Edit) -> Edited:
-    """Change what the directory has of a delegator.
+    """Change the record of a delegator in the directory.
 
     Raises:
-        NotFoundError: there is none of that name.
-        UsageError: a name is somebody else's, or what is taken away would still be theirs; nothing was changed.
+        NotFoundError: the directory has no delegator of that name.
+        UsageError: another delegator has one of the names, or other entitlements still cover a removed scope; nothing
+            was changed.
 
     """
     before = must_find(transaction, name)
@@ -177,14 +179,15 @@ def _edited(before: Delegator, edit: Edit) -> Delegator:
 
 
 def _must_be_gone(before: Delegator, new: Delegator, removed: tuple[str, ...]) -> None:
-    """Refuse to take away scopes that something else lets somebody hand out all the same. Raises UsageError."""
+    """Raise UsageError if the delegator could still hand out one of the removed scopes."""
     for scope in removed:
         if new.entitlements is None:
             raise UsageError(
                 f"{label(new.name)} has no entitlements to take away: the policy alone decides; nothing was changed",
                 "say all that they may hand out: --entitlement SCOPE, or --no-entitlements",
             )
-        # Whoever takes away what somebody has may say what they keep of it; what they do not have is a mistake.
+        # An entitlement may be removed while parts of it are kept.
+        # Removing a scope that only overlaps an entitlement is a mistake.
         had = scope in (before.entitlements or ())
         for one in map(Scope, new.entitlements):
             if covers(one, Scope(scope)) or (not had and may_overlap(one, Scope(scope))):
@@ -195,7 +198,7 @@ def _must_be_gone(before: Delegator, new: Delegator, removed: tuple[str, ...]) -
 
 
 def normal(scopes: Iterable[str]) -> tuple[str, ...]:
-    """Return scopes in their normal form. Raises UsageError for what is none, and for too many."""
+    """Return scopes in their normal form. Raises UsageError for an invalid scope, and for too many scopes."""
     from jitid.capabilities.directory.roster.roster_entry import entitlements
 
     return entitlements(tuple(scopes))
@@ -204,13 +207,13 @@ def normal(scopes: Iterable[str]) -> tuple[str, ...]:
 def disable(
     transaction: Transaction, name: str, reason: str | None, most: int | None, *, keep_live: bool
 ) -> Disabled:
-    """Disable a delegator: nothing more is issued for them, and what hangs on them ends.
+    """Disable a delegator: no more credentials are issued for them.
 
-    Ended is what descends from any of their names, unless it is to be kept alive; the agents that they own are
-    suspended; their requests for approval, and what they approved and nobody has used yet, are withdrawn.
+    Credentials that descend from any of their names end, unless `keep_live`. The agents that they own are suspended.
+    Their requests for approval, and their unused approvals, are withdrawn. Their access to an authority ends.
 
     Raises:
-        NotFoundError: there is none of that name.
+        NotFoundError: the directory has no delegator of that name.
         TooManyError: more than `most` live credentials would end; nothing was changed.
 
     """
@@ -238,7 +241,7 @@ def disable(
 
 
 def preview_disable(snapshot: View, name: str, *, keep_live: bool) -> Disabled:
-    """Return what disabling a delegator would come to. Raises NotFoundError."""
+    """Return the outcome that disabling a delegator would have. Raises NotFoundError."""
     found = must_find(snapshot, name)
     return Disabled(
         found,
@@ -248,7 +251,7 @@ def preview_disable(snapshot: View, name: str, *, keep_live: bool) -> Disabled:
 
 
 def enable(transaction: Transaction, name: str, reason: str | None) -> Enabled:
-    """Let a delegator delegate again; their agents stay suspended. Raises NotFoundError."""
+    """Enable a delegator; their agents stay suspended. Raises NotFoundError."""
     check_reason(reason)
     found = must_find(transaction, name)
     suspended = tuple(
@@ -270,17 +273,17 @@ def enable(transaction: Transaction, name: str, reason: str | None) -> Enabled:
 
 
 def details(snapshot: View, name: str) -> DelegatorDetails:
-    """Return all about a delegator. Raises NotFoundError."""
+    """Return a delegator with agents and ties. Raises NotFoundError."""
     found = must_find(snapshot, name)
     ties = DirectoryStore(snapshot).ties(DirectoryStore(snapshot).known_by(found.name))
     return DelegatorDetails(found, tuple(_owned(snapshot, found)), ties)
 
 
 def must_find(snapshot: View, name: str) -> Delegator:
-    """Return the delegator who has that name or alias. Raises NotFoundError."""
+    """Return the delegator with this name or alias. Raises NotFoundError."""
     found = DirectoryStore(snapshot).find_delegator(name)
     if found is None:
-        # A subject of ID tokens is no name to add somebody by.
+        # `delegator add` does not accept the subject of an ID token as a name.
         to_add = "" if " " in name else f"; or add them: jitid delegator add {name}"
         raise NotFoundError(
             f"the directory has no delegator {label(name)}", f"see: jitid delegator list{to_add}"
@@ -302,7 +305,7 @@ def _live(snapshot: View, delegator: Delegator) -> int:
 
 
 def _resolved(snapshot: View, delegator: Delegator) -> Delegator:
-    """Return a delegator whose manager is called by their own name."""
+    """Return the delegator with the manager's own name in place of an alias."""
     manager = delegator.manager
     return (
         delegator
@@ -312,14 +315,14 @@ def _resolved(snapshot: View, delegator: Delegator) -> Delegator:
 
 
 def _must_be_free(snapshot: View, delegator: Delegator) -> None:
-    """Refuse names that somebody else has. Raises UsageError."""
+    """Raise UsageError if another delegator has one of the names."""
     for name, holder in DirectoryStore(snapshot).holders((delegator.name, *delegator.aliases)).items():
         if holder.key != delegator.key:
             raise taken(name, holder.own)
 
 
 def taken(name: str, own: str) -> UsageError:
-    """Return the error for a name that somebody else has, whose own is `own`."""
+    """Return the error for a name of another delegator; `own` is that delegator's own name."""
     if name == own:
         return UsageError(
             f"{label(name)} is in the directory as somebody of their own; nothing was changed",

@@ -1,4 +1,4 @@
-"""What becomes of what delegators leave behind, for any number of them at once."""
+"""SQL that disables delegators, and ends or counts their ties."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ DISABLED = "disabled"
 
 _ACTING = b'{"acting":"'
 _LONGEST = 200
-"""The number of bytes of a request that are certain to contain the actor."""
+"""The number of bytes at the beginning of a request that contain the actor for certain."""
 
 _GIVEN = "(SELECT name FROM given_name)"
 _OWNED = f"owner IN {_GIVEN} AND suspended_at IS NULL AND unregistered_at IS NULL"
 _WAITS = "ended_at IS NULL AND expires_at > :now"
 _ACCESS = f"""name IN {_GIVEN} AND ended_at IS NULL AND expires_at > :now
     AND (superseded_at IS NULL OR superseded_at > :now)"""
-# Who has refused something keeps it refused.
+# Only grants are withdrawn: a refusal stays in force after its approver has left.
 _GRANTED = f"""approver IN {_GIVEN} AND granted = 1
     AND approval IN (SELECT id FROM approval WHERE {_WAITS})"""
 
 
 def _asked(db: Any, names: Collection[str], now: int) -> str:
-    """Return the condition of the requests that somebody with one of these names has made, is asked for, or acts in."""
+    """Return the SQL condition for open requests whose requester, delegator or actor has one of these names."""
     given = {name.encode() for name in names}
-    # A request is canonical JSON, and may be long: `acting` is its first member.
+    # A request is canonical JSON, and may be long; `acting` is its first member.
     rows = db.execute(
         f"""SELECT id, substr(request, 1, {_LONGEST}) FROM approval
              WHERE {_WAITS} AND substr(request, 1, {len(_ACTING)}) = :acting""",
         {"now": now, "acting": _ACTING},
     ).fetchall()
     acting = [str(key) for key, head in rows if head[len(_ACTING) :].partition(b'"')[0] in given]
-    # Rows from before name a requester by the login alone.
+    # Old rows name a requester by the login alone.
     return f"""(delegator IN {_GIVEN} OR asked_by IN {_GIVEN} OR 'user:' || asked_by IN {_GIVEN}
         OR id IN ({", ".join(acting) or "NULL"})) AND {_WAITS}"""
 
 
 class DepartureStore:
-    """What a view of a ledger that speaks SQL answers about delegators who are to be disabled."""
+    """Queries about delegators before they are disabled, on a view of a SQL ledger."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -53,7 +53,7 @@ class DepartureStore:
         self._now = view.now
 
     def imported_besides(self, keys: Iterable[int]) -> list[Holder]:
-        """Return, by name, who came with an import, is not disabled, and has none of these keys."""
+        """Return the imported delegators that are not disabled and have none of these keys, ordered by name."""
         select.give(self._db, (), (), delegators=keys)
         rows = self._db.execute(
             """SELECT d.id, d.name FROM delegator d
@@ -64,14 +64,14 @@ class DepartureStore:
         return [Holder(*row) for row in rows]
 
     def lives_of(self, subjects: Collection[str]) -> dict[str, tuple[int, int]]:
-        """Return, by subject of ID tokens, how many live credentials descend from what they proved, and until when.
+        """Return, by `proved_subject`, the number of live credentials and their latest expiry.
 
-        Only of what was issued before the directory knew the subject, under whatever name the token gave.
+        Only credentials count that were issued under another name, before the directory knew the subject.
         """
         return select.of_subjects(self._db, subjects, self._now) if subjects else {}
 
     def all_names(self, keys: Iterable[int]) -> list[str]:
-        """Return every name and subject of the delegators with these keys."""
+        """Return all names and subjects of the delegators with these keys."""
         select.give(self._db, (), (), delegators=keys)
         rows = self._db.execute(
             """SELECT n.name FROM given_delegator g CROSS JOIN delegator_name n
@@ -80,7 +80,7 @@ class DepartureStore:
         return [name for (name,) in rows]
 
     def ties(self, names: Iterable[str]) -> Ties:
-        """Return what hangs on the delegators with these names and subjects, all of them together."""
+        """Return the total ties of the delegators with these names and subjects."""
         names = frozenset(names)
         select.give(self._db, (), (), names=names)
         values = {"now": self._now}
@@ -110,7 +110,7 @@ class DepartureStore:
 
 
 def disable(db: Any, keys: Iterable[int], names: Sequence[str], ties: Ties, *, now: int, event: int) -> None:
-    """Disable delegators, and suspend and withdraw what is theirs, as far as `ties` says that there is any of it."""
+    """Disable delegators, suspend their agents, and withdraw the grants, access and requests that `ties` counts."""
     select.give(db, (), (), names=names, delegators=keys)
     values = {"now": now, "event": event, "as": SUSPENDED_AS, "withdrawn": WITHDRAWN, "disabled": DISABLED}
     db.execute(

@@ -1,4 +1,4 @@
-"""What becomes of what delegators leave behind when they are disabled, one or many of them."""
+"""Disabling one or many delegators, with the credentials, agents, requests and access that depend on them."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from jitid.model.ledger_rows import Radius, Selection
 
 NOTHING = Radius(0, 0, 0, 0, 0, None, 0)
 _NAMED = 20
-"""So many names are told one by one in an event."""
+"""The maximum number of names that an event lists one by one."""
 
 
 class Departure(NamedTuple):
-    """What ends, or would end, with delegators."""
+    """The credentials and records that end, or would end, with delegators."""
 
     radius: Radius
-    """What descends from them, or nothing where it is to live on."""
+    """The credentials that descend from them; `NOTHING` if these stay valid."""
     ties: Ties
     digest: str | None = None
-    """Of the credentials that ended."""
+    """Digest of the credentials that ended."""
 
     @property
     def anything(self) -> bool:
-        """Whether there is anything at all."""
+        """Whether any credential, agent, request, grant or access ends."""
         return bool(self.radius.credentials) or self.ties._replace(live=0, others=0) != Ties(0, (), 0, 0, 0)
 
     def facts(self) -> dict[str, Any]:
-        """Return what audit events say of it."""
+        """Return the facts that audit events record about the departure."""
         ended = {} if self.digest is None else {**counts(self.radius), "ended": self.digest}
         return {
             "agents": named(self.ties.agents) if self.ties.agents else None,
@@ -47,7 +47,7 @@ class Departure(NamedTuple):
 
 
 def foresee(snapshot: View, names: Sequence[str], *, keep_live: bool = False) -> Departure:
-    """Return what would end with the delegators who have these names."""
+    """Return the departure that disabling the delegators with these names would cause."""
     ties = DirectoryStore(snapshot).ties(names)
     radius = NOTHING
     if ties.live and not keep_live:
@@ -58,7 +58,7 @@ def foresee(snapshot: View, names: Sequence[str], *, keep_live: bool = False) ->
 def depart(
     transaction: Transaction, keys: Sequence[int], names: Sequence[str], *, keep_live: bool = False
 ) -> Departure:
-    """Disable delegators, who have these names, with all that hangs on them; it points to the next event."""
+    """Disable the delegators with these keys and names, and end their ties; the rows point to the next event."""
     ties = DirectoryChanges(transaction).disable(keys, names)
     if keep_live or not ties.live:
         return Departure(NOTHING, ties)
@@ -67,12 +67,12 @@ def depart(
 
 
 def named(names: Sequence[str]) -> list[str] | dict[str, Any]:
-    """Return names for an event: all of them, or of many the first, the number and the digest."""
+    """Return names for an event: all of them, or if there are many the first ones, the number and the digest."""
     if len(names) <= _NAMED:
         return list(names)
     return {"first": list(names[:_NAMED]), "count": len(names), "digest": digest_of(names)}
 
 
 def digest_of(names: Sequence[str]) -> str:
-    r"""Return SHA-256 over names, each with `\n` behind it, as hex."""
+    r"""Return SHA-256 over names, each followed by `\n`, as hex."""
     return sha256("".join([f"{name}\n" for name in names]).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What the directory says of a request, besides the policy: who may delegate at all, and within which limits."""
+"""The directory's checks of a request, beside the policy: whether to delegate at all, and within which limits."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from jitid.values.text import label, operand, quote
 from jitid.values.times import format_time
 
 USERS = "agent-users"
-"""The rule that limits who may use the name of a registered agent."""
+"""The rule that limits the use of a registered agent's name."""
 _HINTS = 3
-"""So many objections are told with what to do about them; each is told."""
+"""The maximum number of hints in an error; it has the reasons of all objections."""
 
 
 class Objection(NamedTuple):
-    """Why the directory refuses something."""
+    """A rule of the directory that refuses a request, with the reason and a hint."""
 
     rule: str
     reason: str
@@ -34,7 +34,7 @@ class Objection(NamedTuple):
 
 
 def standing_of(entry: DirectoryEntry) -> Standing:
-    """Return what policies can ask about a delegator and an agent."""
+    """Return the facts about a delegator and an agent that policies can use."""
     delegator, agent = entry.delegator, entry.agent
     if delegator is None and agent is None:
         return STRANGERS
@@ -49,14 +49,14 @@ def standing_of(entry: DirectoryEntry) -> Standing:
 
 
 def known_as(snapshot: DirectoryStore, name: str, subject: str | None) -> str:
-    """Return the name by which the directory is asked: an ID token's subject before the name that it gives."""
+    """Return the name for directory lookups: the subject of an ID token if the directory has it, otherwise `name`."""
     return name if subject is None or not snapshot.is_delegator(subject) else subject
 
 
 def proved_as_another(snapshot: DirectoryStore, name: str, subject: str | None) -> list[Objection]:
-    """Return the objection to a root whose ID token does not prove the delegator who has its name by now.
+    """Return the objection if a root's ID token no longer proves the delegator who has its name.
 
-    `subject` is that of the token; the directory may have bound the name to another one since.
+    `subject` is the subject of that token. The directory may have bound the name to another subject since.
     """
     if subject is None or snapshot.is_delegator(subject):
         return []
@@ -65,10 +65,10 @@ def proved_as_another(snapshot: DirectoryStore, name: str, subject: str | None) 
 
 
 def foreign_subject(person: Delegator | None, subject: str | None, rule: str) -> Objection | None:
-    """Return why an ID token does not prove a delegator: the directory binds them to other subjects; None if it does.
+    """Return the objection if the directory binds a delegator to other subjects of ID tokens; otherwise None.
 
-    Otherwise an issuer could prove, by a name or an alias, a person whom the directory knows by another one's subject.
-    `person` has all aliases.
+    Without this check, an issuer could use a name or an alias to prove a person whose subject is from another issuer.
+    `person` must have all aliases.
     """
     bound = () if person is None else tuple(alias for alias in person.aliases if " " in alias)
     if person is None or subject is None or not bound or subject in bound:
@@ -83,7 +83,7 @@ def foreign_subject(person: Delegator | None, subject: str | None, rule: str) ->
 
 
 def told(standing: Standing) -> dict[str, Any] | None:
-    """Return a standing as audit events have it: what differs from that of strangers; None if nothing does."""
+    """Return a standing for an audit event: the fields that differ from `STRANGERS`; None if none differs."""
     if standing == STRANGERS:
         return None
     fields = standing._asdict()
@@ -92,7 +92,7 @@ def told(standing: Standing) -> dict[str, Any] | None:
 
 
 def read_standing(facts: Mapping[str, Any] | None) -> Standing:
-    """Return the standing that an audit event tells of."""
+    """Return the standing that an audit event records."""
     facts = facts or {}
     return STRANGERS._replace(**{**facts, "groups": tuple(facts.get("groups", ()))})
 
@@ -105,7 +105,7 @@ def objections(
     known_only: bool,
     now: int,
 ) -> list[Objection]:
-    """Return why nothing at all is issued for this delegator or to this agent now; none if something may be."""
+    """Return the objections to any issue for this delegator or to this agent now; empty if an issue is possible."""
     found = []
     person, agent = entry.delegator, entry.agent
     if person is None:
@@ -133,7 +133,7 @@ def objections(
 
 
 def disabled(person: Delegator, instead: str = "name another delegator") -> Objection:
-    """Return why nothing is done for a delegator who was disabled; `instead` says what else can be done."""
+    """Return the objection to a disabled delegator; `instead` begins the hint."""
     return Objection(
         "delegator-disabled",
         f"{label(person.name)} was disabled at {format_time(person.disabled_at or 0)}",
@@ -142,9 +142,9 @@ def disabled(person: Delegator, instead: str = "name another delegator") -> Obje
 
 
 def no_user(agent: Agent, asks: str) -> Objection:
-    """Return the objection for somebody who may not use the name of a registered agent.
+    """Return the objection to a caller without a right to the name of a registered agent.
 
-    The owner may use it, those whom the record lists, and identities that were issued under the record.
+    The owner may use the name, and so may the users in the record and identities that were issued under the record.
     """
     return Objection(
         USERS,
@@ -155,7 +155,7 @@ def no_user(agent: Agent, asks: str) -> Objection:
 
 
 def is_user(snapshot: DirectoryStore, agent: Agent, name: str) -> bool:
-    """Tell whether a delegator may use the name of an agent: its owner, and those whom its record lists."""
+    """Return whether a delegator may use the name of an agent: only its owner and the users in its record may."""
     person = snapshot.find_delegator(name)
     names = {name} if person is None else {name, person.name, *person.aliases}
     groups = () if person is None else person.groups
@@ -167,9 +167,9 @@ def is_user(snapshot: DirectoryStore, agent: Agent, name: str) -> bool:
 
 
 def proved_as(snapshot: DirectoryStore, name: str, subject: str, proved_at: int | None) -> str | None:
-    """Return the delegator that a foreign token proves now, by their own name.
+    """Return the own name of the delegator that a foreign token proves now.
 
-    None if the directory binds that delegator to other subjects.
+    None if the directory binds that delegator to other subjects. If the directory has no such delegator, `name`.
 
     Raises:
         InvalidCredentialError: the delegator is disabled, or was disabled after the token was issued.
@@ -185,23 +185,23 @@ def proved_as(snapshot: DirectoryStore, name: str, subject: str, proved_at: int 
 
 
 def must_be_newer(proved_at: int | None, person: Delegator | None) -> None:
-    """Refuse a proof of a person that is not newer than their last disabling, enabled again or not.
+    """Raise InvalidCredentialError if a proof is not newer than the person's last disabling, enabled again or not.
 
     Raises:
-        InvalidCredentialError: it is older, or does not say how old it is.
+        InvalidCredentialError: the proof is older, or its age is unknown.
 
     """
-    # Who is disabled now is refused by a rule of the directory.
+    # A rule of the directory refuses a delegator that is disabled now.
     if person is None or person.disabled_last is None or person.disabled_at is not None:
         return
     must_follow(proved_at, person.disabled_last, f"{label(person.name)} was disabled")
 
 
 def must_follow(proved_at: int | None, at: int, what: str) -> None:
-    """Refuse a proof that is not newer than something that happened: within one second nobody knows which came first.
+    """Refuse a proof that is not newer than an event at `at`: within one second, the order is unknown.
 
     Raises:
-        InvalidCredentialError: it is older, or does not say how old it is.
+        InvalidCredentialError: the proof is not newer, or its age is unknown.
 
     """
     if proved_at is None or proved_at <= at:
@@ -212,12 +212,12 @@ def must_follow(proved_at: int | None, at: int, what: str) -> None:
 
 
 def chain_objections(snapshot: DirectoryStore, agents: Iterable[str], now: int) -> list[Objection]:
-    """Return which of the agents that delegate, or through which it is delegated, are out of service."""
+    """Return the objections to delegating agents, and to agents in the chain, that are out of service."""
     return out_of_service(map(snapshot.find_agent, dict.fromkeys(agents)), now)
 
 
 def out_of_service(records: Iterable[Agent | None], now: int) -> list[Objection]:
-    """Return which of these agents, as far as they have records, must not act or delegate now."""
+    """Return the objections to records that must not act or delegate now; None stands for an agent without a record."""
     return [
         _out_of_service(record, now)
         for record in records
@@ -253,7 +253,7 @@ def _out_of_service(agent: Agent, now: int) -> Objection:
 
 
 def beyond_kinds(agent: Agent | None, kinds: Iterable[str]) -> dict[str, str]:
-    """Return the kinds, with or without templates, that the record of an agent does not have, each with the reason."""
+    """Return the kinds, with or without templates, that an agent's record does not permit, each with the reason."""
     if agent is None:
         return {}
     why = f"agent {label(agent.name)} is given {', '.join(agent.kinds)} only"
@@ -261,7 +261,7 @@ def beyond_kinds(agent: Agent | None, kinds: Iterable[str]) -> dict[str, str]:
 
 
 def records_of(snapshot: DirectoryStore, agents: Iterable[str]) -> list[Agent]:
-    """Return the records of these agents, as far as they have one."""
+    """Return the existing records of these agents."""
     return [one for one in map(snapshot.find_agent, dict.fromkeys(agents)) if one is not None]
 
 
@@ -274,7 +274,7 @@ def beyond_each(
     *,
     own: Sequence[str] = (),
 ) -> list[Objection]:
-    """Return what is beyond the records of agents as they are now, in what is passed on from them."""
+    """Return the objections to credentials that exceed the current records of the agents that pass rights on."""
     return [
         found
         for one in records
@@ -295,11 +295,11 @@ def beyond_limits(
     *,
     own: Sequence[str] = (),
 ) -> list[Objection]:
-    """Return what a registered agent may not be given: `more` identities beside `live` ones, for these audiences.
+    """Return the objections to `more` identities for these audiences, for a registered agent with `live` identities.
 
-    `kinds` are that of a credential itself, and those that its holder may obtain; `audiences` are meant in the same
-    way. `usual` are the audiences of an agent that has none of its own; `own` are the names of the authority, for which
-    each agent may have an identity token, but no JWT-SVID.
+    `kinds` are the kind of the credential, which is first, and the kinds that its holder may obtain. `audiences` are
+    the audiences of the credential and those its holder may obtain. `usual` are the audiences of an agent whose record
+    lists none. `own` are the names of the authority: each agent may have an identity token for them, but no JWT-SVID.
     """
     found: list[Objection] = []
     if agent is None:
@@ -326,7 +326,7 @@ def beyond_limits(
                 f"agent {name} is not given anything for {', '.join(map(quote, foreign[:5]))}",
                 f"ask for one of: {', '.join(agent.audiences)}"
                 if agent.audiences
-                # What is usual may be the authority alone, which nobody names as an audience.
+                # The usual audience may be the authority alone, and callers do not name it as an audience.
                 else "leave it out; or list it in the record: "
                 f"jitid agent change --audience {word(foreign[0])} {operand(agent.name)}",
             )
@@ -353,7 +353,7 @@ _TOO_MUCH = {
 
 
 def must_not_object(found: Sequence[Objection], facts: Mapping[str, Any]) -> None:
-    """Refuse what the directory objects to.
+    """Raise PolicyDeniedError if the directory has an objection.
 
     Raises:
         PolicyDeniedError: there is an objection.
@@ -363,7 +363,7 @@ def must_not_object(found: Sequence[Objection], facts: Mapping[str, Any]) -> Non
         return
     rules = [one.rule for one in found]
     reason = "; ".join(f"rule `{one.rule}`: {one.reason}" for one in found)
-    # What helps against one of them alone would lead to the next.
+    # A caller who follows the hint of one objection alone would run into the next.
     hint = "; and ".join(dict.fromkeys(one.hint for one in found[:_HINTS]))
     raise PolicyDeniedError(
         f"denied: {reason}",
@@ -374,7 +374,7 @@ def must_not_object(found: Sequence[Objection], facts: Mapping[str, Any]) -> Non
 
 
 def limits(person: Delegator | None, agent: Agent | None) -> list[tuple[str, Sequence[str], str]]:
-    """Return the limits to what is handed out: a rule, the scopes within which it is, and what lies beyond them."""
+    """Return the limits on scopes: each with its rule, the permitted scopes, and the reason against other scopes."""
     found: list[tuple[str, Sequence[str], str]] = []
     if person is not None and person.entitlements is not None:
         found.append(
@@ -397,7 +397,7 @@ def permitted_scopes(
     """Return the scopes that the delegator may hand out and the agent may hold.
 
     Raises:
-        PolicyDeniedError: one of them is beyond that; or all are, with `allow_narrower`.
+        PolicyDeniedError: a scope exceeds these limits; with `allow_narrower`, all scopes do.
 
     """
     for rule, held, why in limits(person, agent):
@@ -420,7 +420,7 @@ def permitted_scopes(
 
 
 def beyond_scopes(person: Delegator | None, agent: Agent | None, details: Sequence[str]) -> list[Objection]:
-    """Return why `authorization_details` (RFC 9396) are refused: who is limited to scopes is limited to them."""
+    """Return the objections to `authorization_details` (RFC 9396): limits are scopes, which do not bound details."""
     if not details:
         return []
     return [
@@ -434,7 +434,7 @@ def beyond_scopes(person: Delegator | None, agent: Agent | None, details: Sequen
 
 
 def beyond_types(types: Sequence[str], details: Sequence[str]) -> list[Objection]:
-    """Return why `authorization_details` are refused whose type is not one of `types` (RFC 9396, section 5).
+    """Return the objections to `authorization_details` whose type is not in `types` (RFC 9396, section 5).
 
     Without `types` any type is accepted.
     """
@@ -452,5 +452,5 @@ def beyond_types(types: Sequence[str], details: Sequence[str]) -> list[Objection
 
 
 def longest(agent: Agent | None) -> tuple[int, str] | None:
-    """Return the longest lifetime of a registered agent's credential, in seconds, and the words for it."""
+    """Return the longest lifetime of a registered agent's credential, in seconds, and the name of the limit."""
     return None if agent is None else (agent.max_ttl, f"the record of agent {label(agent.name)}")

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from jitid.operation.terms import Terms
 
 BY_ROLE = "issuer"
-"""What is recorded where the role issuer, or access to the ledger's key, gives the right to an agent's name."""
+"""The `named_by` value if the role issuer, or access to the ledger's key, gives the right to an agent's name."""
 LENDER = "the expiry of the credential that lends it the agent's name"
-"""What limits a lifetime where another credential lends the name."""
+"""The name of the lifetime limit if another credential lends the agent's name."""
 _LENT = "jti_"
 _LONGEST_RIGHT = 16
 """The maximum number of lenders, one after the other: each check follows all of them."""
@@ -33,16 +33,16 @@ class NameRight(NamedTuple):
     """A right to use the name of an agent."""
 
     by: str | None
-    """Who has the right: a delegator, the `jti` of the credential that lends the name, or `BY_ROLE`.
+    """The source of the right: a delegator, the `jti` of the credential that lends the name, or `BY_ROLE`.
 
-    Audit events record it as `named_by`. None if the name is not registered, or if the event is from before that.
+    Audit events record it as `named_by`. None if the name is not registered, or if the event is older than that field.
     """
     until: int | None = None
-    """When the credential that lends the name expires, since the epoch: the new one must not live longer."""
+    """When the lending credential expires, in seconds since the epoch. The new credential must not outlive it."""
 
 
 FREE = NameRight(None)
-"""The right to a name that is not registered: everybody's."""
+"""The right to a name that is not registered: every caller has it."""
 
 
 def not_let(
@@ -91,8 +91,8 @@ def objections_to_agents(
 ) -> list[governance.Objection]:
     """Return the objections to the calling agent and to the actor: out of service, or without a right to the name.
 
-    Otherwise such an agent would get the name back by the right of the person whom another token proves. The holder of
-    the parent is checked where delegation is.
+    Without this check, the right of a person that another token proves would give such an agent its name back.
+    The holder of the parent is checked with the delegation.
     """
     found: list[governance.Objection] = []
     for jti in dict.fromkeys((terms.bearer, request.proved_credential)):
@@ -101,7 +101,7 @@ def objections_to_agents(
             found += objections_to(snapshot, own, now)
     record = None if request.proved_actor is None else DirectoryStore(snapshot).find_agent(request.agent)
     if record is not None:
-        # The record may have another owner since the actor's token was looked at.
+        # The record may have a new owner since the actor's token was checked.
         owner = owner_of_actor(snapshot, request)
         if owner is None or record.owner != owner:
             found.append(governance.no_user(record, owner or record.owner))
@@ -154,7 +154,7 @@ def _named_by(
     for name in delegators:
         if _may_use(snapshot, agent, name):
             return NameRight(DirectoryStore(snapshot).own_name(name))
-    # The holder of a token that was merely shown lends nothing: the record must let the caller use the name.
+    # A token that a caller presents for exchange lends no name: the record must let the caller use the name.
     if parent is not None and not request.exchanged and _lends(snapshot, agent, parent, now):
         # No limit is needed: a child ends with its parent.
         return NameRight(parent.jti)
@@ -167,7 +167,7 @@ def _named_by(
 
 
 def _may_use(snapshot: View, agent: Agent, name: str) -> bool:
-    """Tell whether a delegator may use an agent's name now: who is disabled may not, whatever the record says."""
+    """Return whether a delegator may use an agent's name now: not if disabled, regardless of the record."""
     person = DirectoryStore(snapshot).find_delegator(name)
     return (person is None or person.disabled_at is None) and governance.is_user(
         DirectoryStore(snapshot), agent, name
@@ -175,7 +175,7 @@ def _may_use(snapshot: View, agent: Agent, name: str) -> bool:
 
 
 def _lives_until(snapshot: View, one: Credential) -> int | None:
-    """Return when a credential expires with all that it rests on; None if it is not valid now."""
+    """Return when a credential and all that it depends on expire; None if it is not valid now."""
     try:
         return introspection.until(introspection.judge(snapshot, one, None))
     except InvalidCredentialError:
@@ -187,20 +187,20 @@ def _is_listed(agent: Agent, name: str) -> bool:
 
 
 def _lends(snapshot: View, agent: Agent, one: Credential, now: int) -> bool:
-    """Tell whether an identity lets the name of an agent be used, by the record under which it was issued itself."""
+    """Return whether an identity may lend the name of an agent: its own agent must be listed and in service."""
     if one.recurring is None or not _is_listed(agent, one.agent):
         return False
     record = DirectoryStore(snapshot).find_agent(one.agent)
     return (
         record is not None
         and not governance.out_of_service([record], now)
-        # What is lent has one lender more.
+        # The new identity has one lender more than this one.
         and _right_of(snapshot, record, one.id, now, _LONGEST_RIGHT - 1) is not None
     )
 
 
 def _recorded(snapshot: View, identity: str) -> str | None:
-    """Return the `named_by` of an identity; None if its events are from before that was recorded.
+    """Return the `named_by` of an identity; None if its events are older than that field.
 
     Each renewal and attachment repeats it, so that the latest event is enough.
     """
@@ -214,7 +214,7 @@ def _right_of(
 ) -> NameRight | None:
     """Return the right by which an identity has the name of an agent; None if that right is gone.
 
-    What was lent ends with the line of the credential that lent it. An identity without `named_by` keeps its name.
+    A lent right ends with the lending credential and its successors. An identity without `named_by` keeps its name.
     `most` is the maximum number of lenders that are followed.
     """
     found: NameRight | None = None
@@ -237,7 +237,7 @@ def _right_of(
 
 
 def _gone(snapshot: View, agent: Agent, one: Credential) -> governance.Objection:
-    """Return why an identity has no right to the name of an agent any more."""
+    """Return the objection to an identity that has lost its right to the name of an agent."""
     by = _recorded(snapshot, one.id) or one.delegator
     lender = (
         CredentialStore(snapshot).find_credential("jti", parse_id(by)[1]) if by.startswith(_LENT) else None

@@ -1,4 +1,4 @@
-"""Whose tasks are whose: what a name means to somebody, and who may issue on a task of somebody else."""
+"""Ownership of tasks: which task a name means to a delegator, and which tasks of other delegators they may join."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from jitid.operation.terms import Terms
 
 GROUP = "group:"
-"""Before the name of a group with which a task is shared."""
+"""Prefix of a group's name among the names with which a task is shared."""
 _MOST_NAMED = 5
-"""How many tasks of one name an error lists."""
+"""The maximum number of tasks with the same name that an error lists."""
 
 
 class TaskOfRequest(NamedTuple):
@@ -32,11 +32,11 @@ class TaskOfRequest(NamedTuple):
 
     name: str
     task: Task | None
-    """None for one that the request opens."""
+    """None for a new task, which the request opens."""
     joined: bool
-    """Whether it was opened by somebody else, who may have chosen its sensitivity for themselves."""
+    """Whether another delegator opened the task, and may have chosen its sensitivity to suit themselves."""
     offered: tuple[str, ...] = ()
-    """Tasks of that name that others share with the delegator, who opens one of their own instead."""
+    """Tasks with this name that others share with the delegator; the request opens a new task instead."""
 
 
 def on_task(
@@ -49,14 +49,15 @@ def on_task(
 ) -> TaskOfRequest:
     """Return the task that a request is on.
 
-    A bare name means the delegator's own task, then one of another that they have joined. A task that is merely
-    shared is joined by its whole name, `OWNER/NAME`: else its owner chose on which task others are. An agent
-    delegates on its own task and on those below it, `TASK/NAME`; who exchanges a token, on the task of that token.
+    A bare name means the delegator's own task, then a task of another delegator that they have joined. To join a
+    shared task, the request must use its full name, `OWNER/NAME`: otherwise the owner would choose the task that
+    others issue on. An agent delegates on its own task and on tasks below it, `TASK/NAME`. A token is exchanged on its
+    own task.
 
     Raises:
-        NotFoundError: it names a task of another delegator that is not there, or not shared with this one.
-        PolicyDeniedError: it names a task that the parent may not delegate on.
-        UsageError: no task is named; or several are meant; or the name is none for a new task.
+        NotFoundError: the named task of another delegator does not exist, or is not shared with this delegator.
+        PolicyDeniedError: the parent may not delegate on the named task.
+        UsageError: no task is named, the name is ambiguous, or the name is invalid for a new task.
 
     """
     if parent is not None and (request.task is None or _is_parents(request.task, parent)):
@@ -90,9 +91,9 @@ def on_task(
 
 
 def is_below(snapshot: View, held: Credential, named: TaskName) -> bool:
-    """Tell whether a task is below that of a credential, and both belong to the delegator for whom it was issued.
+    """Return whether a task is below the task of a credential, and both tasks belong to the credential's delegator.
 
-    On a task of somebody else's there is nothing below: `NAME/...` of the delegator's own is below their own `NAME`.
+    A task of another delegator has no tasks below it: the delegator's own `NAME/...` is below their own `NAME`.
     """
     if not named.name.startswith(f"{held.task}/"):
         return False
@@ -101,9 +102,10 @@ def is_below(snapshot: View, held: Credential, named: TaskName) -> bool:
 
 
 def _must_be_below(snapshot: View, request: IssueRequest, named: TaskName, parent: Credential) -> None:
-    """Refuse a task that is neither the parent's nor below it.
+    """Raise PolicyDeniedError if a task is neither the parent's task nor below it.
 
-    Else an agent would read, lower and use up the names of its delegator, and end what they issue on such a task.
+    Otherwise an agent could read its delegator's tasks, lower their sensitivity, use up names for tasks, and end the
+    credentials that its delegator issues on such a task.
     """
     assert request.task is not None
     if not request.exchanged and is_below(snapshot, parent, named):
@@ -138,18 +140,18 @@ def _new(named: TaskName) -> str:
         raise UsageError(
             f"the task name {label(named.name)} begins as those of adopted secrets do", "name another task"
         )
-    # A bare name was read already, and begins like no owner.
+    # `parse_task` has checked a bare name, which does not begin with the name of an owner.
     return named.name if named.opener is None else check_new_task(named.name)
 
 
 def _own(snapshot: View, named: TaskName, text: str, delegator: str, *, known: bool) -> Task | None:
-    """Return the task of that name which belongs to a delegator, under whatever name of theirs."""
+    """Return the task with that name that belongs to a delegator, under any of the delegator's names."""
     if named.opener in (None, delegator):
         found = TaskStore(snapshot).find_task(named.name, delegator)
         if found is not None:
             return found
     if named.opener is not None:
-        # From before names had owners, a task may be called like one.
+        # The name of an old task, from before names had owners, may look like `OWNER/NAME`.
         found = TaskStore(snapshot).find_task(text, delegator)
     if found is None and known:
         for name in DirectoryStore(snapshot).names_of(delegator):
@@ -159,7 +161,7 @@ def _own(snapshot: View, named: TaskName, text: str, delegator: str, *, known: b
 
 
 def _of_another(snapshot: View, named: TaskName, delegator: str, entry: DirectoryEntry, terms: Terms) -> Task:
-    """Return the task of another delegator, if this one may join it. Raises NotFoundError."""
+    """Return the task of another delegator if `delegator` may join it. Raises NotFoundError."""
     assert named.opener is not None
     found = TaskStore(snapshot).find_task(named.name, named.opener)
     if found is None:
@@ -169,7 +171,7 @@ def _of_another(snapshot: View, named: TaskName, delegator: str, entry: Director
         terms.any_delegator or may_join(snapshot, found, _names(snapshot, delegator, entry))
     ):
         return found
-    # The same words whether it is there or not: that is nothing that a stranger has to learn.
+    # The message is the same whether the task exists or not: a stranger must not learn that.
     raise NotFoundError(
         f"there is no task {label(written_task(named.opener, named.name))} that is shared with {label(delegator)}; "
         "nothing was issued",
@@ -178,7 +180,7 @@ def _of_another(snapshot: View, named: TaskName, delegator: str, entry: Director
 
 
 def _names(snapshot: View, delegator: str, entry: DirectoryEntry) -> list[str]:
-    """Return the names by which a task may be shared with a delegator."""
+    """Return the names with which a task may be shared so that a delegator may join it."""
     if entry.delegator is None:
         return [delegator]
     return [
@@ -188,7 +190,7 @@ def _names(snapshot: View, delegator: str, entry: DirectoryEntry) -> list[str]:
 
 
 def names_of(snapshot: View, delegator: str) -> list[str]:
-    """Return the same for a delegator of whom nothing was read yet."""
+    """Return the names like `_names`, for a delegator whose entry has not been read yet."""
     person = DirectoryStore(snapshot).find_delegator(delegator)
     if person is None:
         return [delegator]
@@ -196,7 +198,7 @@ def names_of(snapshot: View, delegator: str) -> list[str]:
 
 
 def _shared(snapshot: View, name: str, names: Sequence[str]) -> Task | None:
-    """Return the open task of that name which is shared with one of these names. Raises UsageError for several."""
+    """Return the open task with that name that is shared with one of these names. Raises UsageError for several."""
     return _only(_shared_all(snapshot, name, names))
 
 
@@ -211,14 +213,17 @@ def _shared_all(snapshot: View, name: str, names: Sequence[str]) -> list[Task]:
 
 
 def may_join(snapshot: View, task: Task, names: Sequence[str]) -> bool:
-    """Tell whether a task is shared with one of these names, by somebody who may still share."""
+    """Return whether a task is shared with one of these names, and its owner is not disabled."""
     from jitid.capabilities.identity.share_store import ShareStore
 
     return ShareStore(snapshot).is_shared(task.key, names) and not has_left(snapshot, task.opener)
 
 
 def has_left(snapshot: View, opener: str) -> bool:
-    """Tell whether a delegator is disabled: what they shared waits until a responder gives it to another."""
+    """Return whether a delegator is disabled.
+
+    Their shares have no effect until a responder gives the task to another delegator.
+    """
     person = DirectoryStore(snapshot).find_delegator(opener)
     return person is not None and person.disabled_at is not None
 
@@ -238,7 +243,7 @@ def ambiguous(found: Sequence[Task]) -> UsageError:
 
 
 def _is_joined(snapshot: View, task: Task, delegator: str, entry: DirectoryEntry) -> bool:
-    """Tell whether another delegator chose how sensitive a task is."""
+    """Return whether another delegator may have chosen the sensitivity of a task."""
     if task.given_event:
         return True
     return task.opener != delegator and (
@@ -247,10 +252,11 @@ def _is_joined(snapshot: View, task: Task, delegator: str, entry: DirectoryEntry
 
 
 def told_owner(snapshot: View, task: Task, delegator: str, root: str | None) -> str:
-    """Return to whom a task belongs, as a policy is told of what a delegator has on it.
+    """Return the owner of a task, as the policy sees it for a delegator's credential on that task.
 
-    `root` is the root identity; None for one that is issued now. What others had on a task before it was given away
-    counts as on a task of their own: by giving, nobody makes what they hold count as somebody else's.
+    `root` is the id of the root identity; None for a new one. If that identity is older than the transfer of the task
+    to another owner, the policy sees the delegator as the owner. A transfer must not turn such credentials into
+    credentials on a task of another delegator.
     """
     if not task.given_event or root is None or task.opener in DirectoryStore(snapshot).names_of(delegator):
         return task.opener
@@ -260,23 +266,24 @@ def told_owner(snapshot: View, task: Task, delegator: str, root: str | None) -> 
 
 
 def judged_sensitivity(task: Task, request: IssueRequest, parent: Credential | None, terms: Terms) -> str:
-    """Return how sensitive a joined task is for the one who joins: at least as if they had opened it themselves."""
+    """Return the sensitivity of a joined task for a request: at least that of a task opened by the caller."""
     if parent is not None:
         return most_sensitive(task.sensitivity, parent.sensitivity, request.sensitivity or task.sensitivity)
     return most_sensitive(task.sensitivity, request.sensitivity or terms.sensitivity)
 
 
 def named(snapshot: View, text: str, own: str | None, *, all_: bool) -> Task | None:
-    """Return the task that a text means to somebody who looks at it; None where there is none.
+    """Return the task that a text means to a caller; None if there is no such task.
 
     Args:
         snapshot: a view of the ledger.
         text: `NAME`, or `OWNER/NAME`.
-        own: the delegator who looks; None for who is none.
-        all_: whether they may look at the tasks of others. If not, what is not theirs must be shared with them.
+        own: the caller's delegator; None if the caller is not a delegator.
+        all_: whether the caller may see the tasks of others. If not, these must be shared with the delegator or
+            joined.
 
     Raises:
-        UsageError: several tasks are meant.
+        UsageError: several tasks have that name.
 
     """
     task_name = parse_task(text)
@@ -287,7 +294,7 @@ def named(snapshot: View, text: str, own: str | None, *, all_: bool) -> Task | N
     if task_name.opener is not None:
         found = TaskStore(snapshot).find_task(task_name.name, task_name.opener)
         if found is None and all_:
-            # By another name of the owner; or one from before names had owners, that is called like one.
+            # The text may use another name of the owner. The name of an old task may look like `OWNER/NAME`.
             owner = DirectoryStore(snapshot).own_name(task_name.opener)
             found = TaskStore(snapshot).find_task(task_name.name, owner) or TaskStore(snapshot).find_task(
                 text
@@ -307,12 +314,12 @@ def _is_visible(snapshot: View, task: Task, own: str | None) -> bool:
 
 
 def has_joined(snapshot: View, task: Task, own: str) -> bool:
-    """Tell whether anything was issued on a task for a delegator, who may then read what it is for."""
+    """Return whether an identity was ever issued on a task for a delegator. They may then read its purpose."""
     from jitid.capabilities.identity.share_store import ShareStore
 
     return ShareStore(snapshot).is_joined(task.key, DirectoryStore(snapshot).names_of(own))
 
 
 def is_owner(snapshot: View, task: Task, own: str) -> bool:
-    """Tell whether a task belongs to a delegator, who is not disabled."""
+    """Return whether a task belongs to a delegator that is not disabled."""
     return task.opener in DirectoryStore(snapshot).names_of(own) and not has_left(snapshot, own)

@@ -1,4 +1,4 @@
-"""An import of delegators: the directory made to say what a list says, all of it or nothing."""
+"""Import of delegators: changes the directory to match a list, completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 
 _SHOWN = 20
-"""So many names of each sort are told one by one."""
+"""The maximum number of names of each group that a report lists one by one."""
 
 
 class RosterSource(NamedTuple):
-    """Where a list came from."""
+    """The origin of a list."""
 
     form: str
     """`csv`, `scim` or `jsonl`."""
@@ -28,54 +28,54 @@ class RosterSource(NamedTuple):
 
 
 class Sort(NamedTuple):
-    """Of how many delegators something is so, and the names of the first."""
+    """The number of delegators in a group, and the first of their names."""
 
     number: int
     first: tuple[str, ...]
 
 
 class Reconciled(NamedTuple):
-    """What an import came to, or would come to."""
+    """The outcome of an import, or its preview."""
 
     people: int
-    """How many the list has."""
+    """The number of delegators in the list."""
     added: Sort
     changed: Sort
-    """Those who were known and of whom anything is different now, but for the next two."""
+    """Known delegators that the import changes, except those in `enabled` and `disabled`."""
     enabled: Sort
     disabled: Sort
-    """Those whom the list says to be disabled."""
+    """Delegators that the list disables."""
     missing: Sort
-    """Those who came with an import once and are not in the list: disabled with a full one."""
+    """Imported delegators that are not in the list; an import with `full` disables them."""
     staying: Sort
-    """Those in the list who are disabled, of whom it does not say whether they are."""
+    """Disabled delegators whose state the list does not state; they stay disabled."""
     unresolved: int
-    """How many managers nobody knows by the id that stands for them."""
+    """The number of delegators in the list whose manager has an unknown id."""
     strangers: Sort
     """The managers who are neither in the directory nor in the list."""
     changes: tuple[DelegatorChange, ...]
-    """What is different of those who were known; of the first thousand."""
+    """The differences of known delegators, for the first thousand of them."""
     departure: Departure
     event: int | None = None
-    """None in a dry run, and if nothing was to be changed."""
+    """None in a dry run, and if there was nothing to change."""
     unproved: str | None = None
-    """Why it could not be proved of what leaked that it is dead; none if that was done, or nothing had leaked."""
+    """Why the refusal of leaked credentials could not be proved; None if it was, or if none needed a proof."""
 
     @property
     def anything(self) -> bool:
-        """Whether anything is different afterwards."""
+        """Whether the import changes any delegator."""
         return any(
             one.number for one in (self.added, self.changed, self.enabled, self.disabled, self.missing)
         )
 
     @property
     def leaving(self) -> int:
-        """How many who were not are disabled."""
+        """The number of enabled delegators that the import disables."""
         return self.disabled.number + self.missing.number
 
 
 def preview(snapshot: View, roster: Roster, *, full: bool) -> Reconciled:
-    """Return what an import would come to. Raises UsageError with the place of what cannot be meant."""
+    """Return the preview of an import. Raises UsageError with the place of an invalid value."""
     found = compare(snapshot, roster, full=full)
     return _told(roster, found, departures.foresee(snapshot, found.names))
 
@@ -89,18 +89,19 @@ def reconcile(
     *,
     full: bool,
 ) -> Reconciled:
-    """Make the directory say what a list says; with `full`, disable whom an import has brought and it lacks.
+    """Change the directory to match a list; with `full`, disable imported delegators that the list lacks.
 
     Args:
-        transaction: what it happens in.
+        transaction: the transaction of the import.
         roster: the list.
-        source: where it came from.
+        source: the origin of the list.
         reason: free text for the audit log.
-        most: how many live credentials may end, and how many delegators may be disabled; None for any number.
-        full: whether the list has everybody.
+        most: the maximum number of live credentials that may end, and of delegators that may be disabled; None for any
+            number.
+        full: whether the list is complete.
 
     Raises:
-        UsageError: something of the list cannot be meant.
+        UsageError: a value in the list is invalid.
         TooManyError: more than `most` would be disabled or end; nothing was changed.
 
     """
@@ -134,14 +135,14 @@ def reconcile(
 
 
 SORTS = ("added", "changed", "enabled", "disabled", "missing")
-"""The fields of `Reconciled` that tell who is different."""
+"""The fields of `Reconciled` that list changed delegators."""
 
 
 def guard(foreseen: Reconciled, most: int) -> None:
     """Refuse to disable more than `most` delegators, or to end more than `most` credentials.
 
     Raises:
-        TooManyError: more than that would be.
+        TooManyError: the import would disable or end more.
 
     """
     number = needed(foreseen)
@@ -153,12 +154,12 @@ def guard(foreseen: Reconciled, most: int) -> None:
 
 
 def needed(foreseen: Reconciled) -> int:
-    """Return what must be permitted at least."""
+    """Return the smallest `most` that permits the import."""
     return max(foreseen.leaving, foreseen.departure.radius.credentials)
 
 
 def losses(foreseen: Reconciled) -> str:
-    """Return in words who would be disabled, and what would end with them."""
+    """Return in words the number of delegators that would be disabled, and of credentials that would end with them."""
     people = f"{foreseen.leaving} delegator{'' if foreseen.leaving == 1 else 's'}"
     radius = foreseen.departure.radius
     return f"{people}, with {blast(radius)}" if radius.credentials else people

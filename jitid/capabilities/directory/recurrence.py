@@ -1,4 +1,4 @@
-"""Which agents recur, and should have a record; which do not, and need none; and which have one for nothing."""
+"""Classification of agents: which recur and need a record, which do not, and which no longer need their record."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ from jitid.values.text import label, operand, safe
 from jitid.values.times import format_duration
 
 DAYS = 90
-"""For how many days of UTC to look back unless it is said."""
+"""The default number of days (UTC) to look back."""
 MOST_DAYS = 3_660
 
 NAMELESS = "agent"
-"""The name of whoever is given none: many agents, and no one of them."""
+"""The default name of an agent: many different agents share it."""
 _DAY = 86_400
 _INTERVALS = 3
-"""So many of its longest intervals a name may be silent for."""
+"""A name may be silent for this number of its longest intervals."""
 _PATIENCE = 14
-"""Days that it may be silent for in any case."""
+"""Days that a name may be silent in any case."""
 _EVERY = 1 << 31
 
 
 class RecurrenceRule(NamedTuple):
-    """From when on a name recurs."""
+    """The thresholds from which a name counts as recurring; one of `tasks` and `on_days` is enough."""
 
     tasks: int
-    """With so many tasks."""
+    """The minimum number of tasks."""
     on_days: int
-    """Or with identities that were issued on so many days of UTC."""
+    """The minimum number of UTC days on which identities were issued."""
     days: int = DAYS
-    """What counts is what was issued in the last so many days, today included."""
+    """The number of UTC days to look back, today included; only identities issued since then count."""
 
 
 OPEN = "DELEGATOR"
-"""In the place of an owner who is still to be found."""
+"""Placeholder in a command for an owner that the operator must choose."""
 
 
 class Advice(StrEnum):
-    """What should become of an agent's name."""
+    """The recommended action for an agent's name."""
 
     REGISTER = "register"
     UNREGISTER = "unregister"
@@ -60,22 +60,22 @@ class Advice(StrEnum):
 
 
 class Need(NamedTuple):
-    """The least record that the past of a name needs."""
+    """The smallest record that permits the history of a name."""
 
     owner: str
-    """The delegator behind most of it; no more than a suggestion."""
+    """The delegator of most of its identities; only a suggestion."""
     purpose: str
     scopes: tuple[Scope, ...]
     reported: bool
-    """Whether they are those that were used, as enforcement points report; otherwise they are those granted."""
+    """Whether `scopes` were used, according to enforcement points; otherwise they were granted."""
     audiences: tuple[str, ...]
-    """None where the usual ones are enough."""
+    """Empty if the usual audiences are enough."""
     kinds: tuple[str, ...]
     max_ttl: int
     concurrency: int
 
     def command(self, name: str, owner: str | None = None) -> str:
-        """Return the command that registers the agent so, with another owner if need be."""
+        """Return the command that registers the agent with these limits; `owner` overrides the suggested owner."""
         dashed = name.startswith("-")
         words = ["jitid", "agent", "register", *([] if dashed else [name]), "--owner", owner or self.owner]
         words += ["--purpose", self.purpose]
@@ -93,47 +93,47 @@ class Need(NamedTuple):
 
 
 class RecurrenceVerdict(NamedTuple):
-    """What is said of one name, and why."""
+    """The recommendation for one name, with its reason."""
 
     agent: str
     advice: Advice
     why: str
     command: str | None
-    """What does it, where something is to be done."""
+    """The command that carries out the advice; None if there is no action."""
     state: AgentState | None
     """None without a record."""
     past: Past | None
-    """None if nothing was issued under it in these days."""
+    """None if nothing was issued under the name in these days."""
     need: Need | None
-    """The same."""
+    """None if nothing was issued under the name in these days."""
     last_issued_at: int | None
 
 
 class Classified(NamedTuple):
-    """What is said of the names: what is to be done first."""
+    """The verdicts about names, the most urgent advice first."""
 
     verdicts: list[RecurrenceVerdict]
     untold: int
-    """How many names there are besides."""
+    """The number of names that are left out."""
     untold_recurring: int
-    """How many of those recur."""
+    """The number of left-out names that recur."""
 
 
 def classify(
     snapshot: View, names: Sequence[str], rule: RecurrenceRule, most: int, *, usual: Sequence[str]
 ) -> Classified:
-    """Say what should become of these names, or of all that there are.
+    """Return the recommended action for these names, or for all names.
 
     Args:
         snapshot: one consistent view of the ledger.
-        names: whom to look at; none for all.
-        rule: from when on a name recurs.
-        most: how many names are told.
-        usual: the audiences of whoever has none of their own.
+        names: the names to classify; empty for all.
+        rule: the thresholds from which a name counts as recurring.
+        most: the maximum number of names in the result, if `names` is empty; agents with a record are added.
+        usual: the audiences of an agent whose record lists none.
 
     Raises:
         NotFoundError: one of the names is unknown.
-        UsageError: the rule cannot be meant.
+        UsageError: the number of days in the rule is out of range.
 
     """
     now = snapshot.now
@@ -158,7 +158,7 @@ def classify(
     verdicts = []
     for name, past in pasts.items():
         record = records.get(name)
-        # A name that ended is looked at only if somebody asks.
+        # An unregistered agent is classified only if the caller names it.
         if record is not None and record.unregistered_at is not None and not wanted:
             continue
         need = None if past is None else need_of(past, usual)
@@ -174,19 +174,19 @@ def classify(
 
 
 def midnight(now: int, days: int) -> int:
-    """Return when the first of so many days of UTC began, of which this is the last. Raises UsageError."""
+    """Return when a period of `days` UTC days began that ends today. Raises UsageError if `days` is out of range."""
     if not 1 <= days <= MOST_DAYS:
         raise UsageError(f"--days is from 1 to {MOST_DAYS}")
     return (now // _DAY - days + 1) * _DAY
 
 
 def recurs(past: Past, rule: RecurrenceRule) -> bool:
-    """Tell whether a name recurs."""
+    """Return whether a name recurs."""
     return past.tasks >= rule.tasks or past.days >= rule.on_days
 
 
 def need_of(past: Past, usual: Sequence[str]) -> Need:
-    """Return the least record under which all of a past could happen again; `usual` audiences need not be named."""
+    """Return the smallest record that permits a whole history again; `usual` audiences are left out."""
     reported = past.used is not None
     scopes = past.granted if past.used is None else past.used
     return Need(
@@ -197,15 +197,15 @@ def need_of(past: Past, usual: Sequence[str]) -> Need:
         () if past.audiences <= set(usual) else tuple(sorted(past.audiences)),
         tuple(sorted(past.kinds)),
         _whole_minutes(past.longest),
-        # With no more than that, the next run is refused while the last ones live.
+        # With a lower limit, the next run would be refused while the last identities are valid.
         max(past.concurrency, 1) + 1,
     )
 
 
 def _purpose(past: Past) -> str:
-    """Return what it is for, as its latest task says, or that it recurs.
+    """Return the purpose of the latest task, or a statement that the agent recurs.
 
-    It goes into a command that somebody looks at and pastes: what acts or hides in the task's is written visibly.
+    An operator reads and pastes the purpose as part of a command: control and hidden characters are made visible.
     """
     stated = safe(past.purpose or "").strip()[:MAX_PURPOSE]
     return stated or f"it recurs: {_number(past.tasks, 'task')} on {_days(past.days)}"
@@ -243,7 +243,7 @@ def _judged(
         return verdict(Advice.REGISTER, f"it recurs: {told}", need.command(name))
     if record.unregistered_at is not None:
         return verdict(Advice.STAY_UNREGISTERED, "it was unregistered, and is issued nothing")
-    # What was registered lately may not have had its turn yet.
+    # An agent that was registered lately may not have run yet.
     silent = (now - max(last or 0, record.registered_at)) // _DAY
     allowed, usual = rule.days, ""
     if past is not None and past.intervals.longest is not None:
@@ -262,9 +262,10 @@ def _judged(
 
 
 def _hindered(verdict: RecurrenceVerdict, need: Need, owner: Delegator | None) -> RecurrenceVerdict:
-    """Return a verdict with what keeps the suggested owner from registering the agent.
+    """Return a verdict with the obstacle that keeps the suggested owner from owning the agent.
 
-    Its command then leaves open who does: what is pasted must not fail for a reason that is known here.
+    If the owner is unsuitable, the command has a placeholder instead: a pasted command must not fail for a known
+    reason.
     """
     if owner is None:
         why = f"; its owner must be known first: jitid delegator add {need.owner}"

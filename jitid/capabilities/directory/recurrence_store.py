@@ -1,4 +1,4 @@
-"""The pasts of agents, name by name, in a few passes over the credentials, in SQL of both SQLite and PostgreSQL."""
+"""The history of agents by name, from a few passes over the credentials, in SQL for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ _DAY = 86_400
 _NO_SPREAD = Spread(0, None, None, None)
 
 _TABLES = {
-    # One row an identity, in the order in which all that follows asks for them, where a table can be kept in that.
+    # One row for each identity, in the order in which later queries read them, if the database keeps such an order.
     "life": """agent INTEGER, began BIGINT, identity INTEGER, ended BIGINT, longest BIGINT, task INTEGER,
         delegator INTEGER, PRIMARY KEY (agent, began, identity)){ordered}""",
-    # Identities with more than one credential, the only ones whose credentials have to be put together.
+    # Identities with several credentials: only for these must rows be grouped.
     "several": "identity INTEGER PRIMARY KEY)",
     "seen": """agent INTEGER PRIMARY KEY, identities BIGINT, tasks BIGINT, days BIGINT, first BIGINT, last BIGINT,
         longest BIGINT, live BIGINT, task INTEGER)""",
     "chosen": "agent INTEGER PRIMARY KEY)",
 }
 _LIVES = f"""SELECT i.agent, min(c.issued_at), i.id, max({DEATH}), max({GRANTED} - c.issued_at), i.task, i.delegator"""
-"""A successor's predecessor ends no identity: its end is that of its last credential."""
+"""The identities' lifetimes. An identity ends with its last credential, not when a credential is superseded."""
 
-# Whoever reads a page of names does not wait for what is told of the others.
+# A query for one page of names does not compute the details of the other names.
 _OF_CHOSEN = "chosen a CROSS JOIN life l ON l.agent = a.agent"
 
 
 def pasts(view: View, since: int, *, names: Sequence[str] = (), tasks: int, days: int, most: int) -> Pasts:
-    """Return the past of agents since a time: of these names, or of all that there are.
+    """Return the history of agents since a time: of these names, or of all names.
 
-    A name without identities since then has none.
+    A name without identities since then is left out.
     """
     return _PastQuestion(view.db, view.now, since).pasts(names, tasks, days, most)
 
 
 class _PastQuestion:
-    """One look: its temporary tables, and the times that all questions are about."""
+    """The temporary tables and the times of one call of `pasts`."""
 
     def __init__(self, db: Any, now: int, since: int) -> None:
         self._db = db
@@ -53,7 +53,7 @@ class _PastQuestion:
             db.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({columns.format(ordered=ordered)}")
 
     def pasts(self, names: Sequence[str], tasks: int, days: int, most: int) -> Pasts:
-        """Return the pasts, those first that matter most."""
+        """Return the histories, the most important first."""
         try:
             self._collect(names)
             values = {"tasks": tasks, "days": days, "most": most}
@@ -92,7 +92,8 @@ class _PastQuestion:
         )
 
     def _collect_all(self) -> None:
-        # In the order of the credentials: that of the identities, but for the few that have several.
+        # The passes read the credentials in order, which is the order of the identities except for the few with
+        # several credentials.
         self._all("INSERT INTO several SELECT identity FROM credential GROUP BY identity HAVING count(*) > 1")
         self._all(
             f"""INSERT INTO life
@@ -150,13 +151,13 @@ class _PastQuestion:
         return rows
 
     def _spreads(self, value: str, which: str) -> dict[int, Spread]:
-        """Return how a value of the chosen lives is spread, by agent and by nearest rank."""
+        """Return the distribution of a value over rows of `life`, by chosen agent, with nearest-rank percentiles."""
         return self._spread(
             f"SELECT l.agent, {value}, count(*) FROM {_OF_CHOSEN} WHERE {which} GROUP BY l.agent, {value}"
         )
 
     def _intervals(self) -> dict[int, Spread]:
-        """Return how many days lay between those on which something was issued."""
+        """Return the distribution of the number of days between two days with an issue, by chosen agent."""
         return self._spread(
             f"""SELECT agent, gap, count(*)
                   FROM (SELECT agent, day - lag(day) OVER (PARTITION BY agent ORDER BY day) AS gap
@@ -179,8 +180,8 @@ class _PastQuestion:
         }
 
     def _concurrency(self) -> dict[int, int]:
-        # Each agent's by itself: the lives of one are in the order of their beginning already. What begins as another
-        # ends comes after it; but whatever lived at all lived for a second.
+        # Agent by agent: the rows of one agent are already in the order of `began`. An identity that begins when
+        # another ends does not overlap it, but each identity counts for at least one second.
         return dict(
             self._all(
                 """SELECT a.agent, (
@@ -195,7 +196,7 @@ class _PastQuestion:
         )
 
     def _delegators(self) -> dict[int, tuple[int, str, int]]:
-        """Return how many delegators each agent had, and who was behind most identities, and how many."""
+        """Return, by agent, the number of its delegators, the delegator with most identities, and their number."""
         return {
             agent: (people, name, n)
             for agent, people, name, n in self._all(
@@ -235,7 +236,7 @@ class _PastQuestion:
         return found
 
     def _used(self) -> dict[int, frozenset[str]]:
-        """Return the scopes that each agent used of whom use was reported."""
+        """Return the scopes that each agent used; agents without a report of use are left out."""
         tables = (
             "chosen a CROSS JOIN identity i ON i.agent = a.agent CROSS JOIN used u ON u.identity = i.id"
             if self._few()
@@ -249,7 +250,7 @@ class _PastQuestion:
         return {agent: frozenset(scopes) for agent, scopes in found.items()}
 
     def _few(self) -> bool:
-        """Tell whether looking up each of the chosen lives costs less than a pass over all rows."""
+        """Return whether looking up each identity of the chosen agents costs less than a pass over all rows."""
         ((lives,),) = self._all(f"SELECT count(*) FROM (SELECT 1 FROM {_OF_CHOSEN} LIMIT {MANY}) AS few")
         return bool(lives < MANY)
 
@@ -257,4 +258,4 @@ class _PastQuestion:
 _RECURS = "s.tasks >= :tasks OR s.days >= :days"
 _RANK = f"""CASE WHEN r.id IS NOT NULL AND r.unregistered_at IS NULL THEN 0 WHEN {_RECURS} THEN 1 ELSE 2 END,
     s.identities DESC, t.text"""
-"""Names in the order in which they matter."""
+"""The order of names: registered ones first, then recurring ones, then by the number of identities."""

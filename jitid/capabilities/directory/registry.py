@@ -1,4 +1,4 @@
-"""The registry of recurring agents: who answers for each, within which limits, and until when it is to be reviewed."""
+"""The registry of recurring agents: the owner of each, its limits, and its review date."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from jitid.values.text import check_text, label, operand
 from jitid.values.times import format_time
 
 MAX_TTL = 3_600
-"""How long a credential of an agent lives at most unless it is said, in seconds."""
+"""The default maximum lifetime of an agent's credential, in seconds."""
 REVIEWED_EVERY = 90 * 86_400
-"""When an agent is to be reviewed unless it is said, in seconds from now."""
+"""The default time to the next review of an agent, in seconds from now."""
 
 
 class Due(NamedTuple):
-    """When something is due, as stated: at a time since the epoch, or so many seconds from now."""
+    """A due date as stated: a time in seconds since the epoch, or a number of seconds from now."""
 
     at: int | None = None
     after: int = REVIEWED_EVERY
 
     def time(self, now: int) -> int:
-        """Return the time. Raises UsageError for one that has passed."""
+        """Return the time. Raises UsageError if it has passed."""
         at = now + self.after if self.at is None else self.at
         if at <= now:
             raise UsageError(
@@ -47,10 +47,10 @@ class Due(NamedTuple):
 
 
 class StatedAgent(NamedTuple):
-    """What is said of an agent; None leaves it as it is, or as is usual."""
+    """The stated fields of an agent. None leaves a field unchanged, or gives a new record the default."""
 
     owner: str | None = None
-    """By any of their names."""
+    """Any name of the owner."""
     purpose: str | None = None
     scopes: tuple[Scope, ...] | None = None
     audiences: tuple[str, ...] | None = None
@@ -58,47 +58,47 @@ class StatedAgent(NamedTuple):
     max_ttl: int | None = None
     concurrency: int | None = None
     users: tuple[str, ...] | None = None
-    """Who may issue under its name besides the owner: delegators by any of their names, `group:NAME`, `agent:NAME`."""
+    """Users of the name besides the owner: any names of delegators, `group:NAME`, `agent:NAME`."""
     unlimited: bool = False
-    """Any number of its identities may live at the same time."""
+    """Whether any number of its identities may be valid at the same time."""
 
 
 class Described(NamedTuple):
-    """A record with what stands around it."""
+    """An agent's record with its owner, its live identities and its latest issue."""
 
     agent: Agent
     owner: Delegator | None
-    """As the directory has them now."""
+    """The owner's current entry in the directory; None if there is none."""
     live: int
-    """How many identities of it live."""
+    """The number of the agent's live identities."""
     last_issued_at: int | None
     beyond: tuple[str, ...]
-    """Those of its scopes that its owner may not hand out."""
+    """The agent's scopes that its owner may not hand out."""
 
     @property
     def owner_state(self) -> str:
-        """What the directory says of its owner: `known`, `disabled`, or `unverified` if it has no such one."""
+        """The owner's state in the directory: `known`, `disabled`, or `unverified` if it has no such delegator."""
         if self.owner is None:
             return "unverified"
         return "known" if self.owner.disabled_at is None else "disabled"
 
 
 class KeptAgent(NamedTuple):
-    """What keeping a record came to."""
+    """The outcome of a change to an agent's record."""
 
     agent: Agent
-    """As it is now."""
+    """The record after the change."""
     event: int | None
-    """The audit event that tells of it; None if it was so already."""
+    """The audit event that records the change; None if nothing changed."""
     live: int
-    """How many identities of it live."""
+    """The number of the agent's live identities."""
     now: int
     ended: int = 0
-    """How many live credentials ended that were issued under its name before this registration."""
+    """The number of live credentials ended by this registration, issued under the agent's name before it."""
 
 
 def described(snapshot: View, agents: Iterable[Agent]) -> list[Described]:
-    """Return records with what stands around them, in their order."""
+    """Return records with their owners and holdings, in the order of `agents`."""
     agents = list(agents)
     holdings = DirectoryStore(snapshot).holdings(agents)
     owners = {
@@ -111,10 +111,10 @@ def described(snapshot: View, agents: Iterable[Agent]) -> list[Described]:
 
 
 def record_of(snapshot: View, name: str) -> Agent:
-    """Return the record of an agent, also one that has ended.
+    """Return the record of an agent, also of an unregistered one.
 
     Raises:
-        NotFoundError: there never was one.
+        NotFoundError: the agent never had a record.
 
     """
     agent = DirectoryStore(snapshot).find_agent(name)
@@ -129,16 +129,16 @@ def record_of(snapshot: View, name: str) -> Agent:
 def register(
     transaction: Transaction, name: str, stated: StatedAgent, due: Due, most: int | None = None
 ) -> KeptAgent:
-    """Record an agent; one that was unregistered is registered anew, in the record that it had.
+    """Register an agent. An unregistered agent is registered again, in the same record.
 
-    What lives under its name already ends, with what descends from it. Only an identity that was issued under an
-    earlier registration goes on, if its root delegator may use the name by this one. At most `most` credentials end;
-    None for any number.
+    The live credentials that were issued under its name before end, with their descendants. An identity is kept only
+    if it was issued under an earlier registration, and its root delegator may use the name under this registration. At
+    most `most` credentials may end; None for any number.
 
     Raises:
-        TooManyError: more would end; nothing was changed.
-        UsageError: it is registered already, or something that is stated cannot be meant.
-        NotFoundError: the directory has no such owner.
+        TooManyError: more credentials would end; nothing was changed.
+        UsageError: the agent is registered already, or a stated value is invalid.
+        NotFoundError: the directory does not have the owner.
         PolicyDeniedError: the owner is disabled, or may not hand out one of the scopes.
 
     """
@@ -191,10 +191,10 @@ def register(
 
 
 def _end_earlier(transaction: Transaction, agent: Agent, most: int | None) -> tuple[Mapping[str, Any], int]:
-    """Revoke what lives under the name of an agent that is registered now, but for what its record permits.
+    """Revoke the live credentials under the name of a newly registered agent, except those its record permits.
 
-    Without a record anybody could have called an agent so. An earlier record may have been another owner's: what was
-    issued under that would count as issued under this one.
+    Before the registration, any caller could use the name for an agent. An earlier record may have had another owner:
+    credentials issued under it would count as issued under the new record.
     """
     name, held = agent.name, DirectoryStore(transaction).live_under(agent.name)
     users = {
@@ -217,7 +217,7 @@ def _end_earlier(transaction: Transaction, agent: Agent, most: int | None) -> tu
 
 
 def users_of(snapshot: View, stated: Iterable[str]) -> tuple[str, ...]:
-    """Return who may issue under the name of an agent, delegators by their own names."""
+    """Return the users of an agent's name; delegators are given by their own names."""
     return tuple(
         dict.fromkeys(
             one if one.startswith((GROUP, "agent:")) else DirectoryStore(snapshot).own_name(one)
@@ -227,11 +227,11 @@ def users_of(snapshot: View, stated: Iterable[str]) -> tuple[str, ...]:
 
 
 def change(transaction: Transaction, name: str, stated: StatedAgent) -> KeptAgent:
-    """Change what is stated of an agent; what it holds already stays as it was issued.
+    """Change stated fields of an agent; credentials that were issued already do not change.
 
     Raises:
-        UsageError: it was unregistered, nothing is stated, or something that is stated cannot be meant.
-        NotFoundError: there is no such agent, or the directory has no such owner.
+        UsageError: the agent was unregistered, nothing is stated, or a stated value is invalid.
+        NotFoundError: there is no such agent, or the directory does not have the owner.
         PolicyDeniedError: the owner is disabled, or may not hand out one of the scopes.
 
     """
@@ -268,10 +268,10 @@ def change(transaction: Transaction, name: str, stated: StatedAgent) -> KeptAgen
 
 
 def review(transaction: Transaction, name: str, due: Due) -> KeptAgent:
-    """Record that somebody has looked at what an agent holds and may hold, and when that is due again.
+    """Record a review of the credentials and limits of an agent, and the date of the next review.
 
     Raises:
-        UsageError: it was unregistered, or the date has passed.
+        UsageError: the agent was unregistered, or the date has passed.
         NotFoundError: there is no such agent.
 
     """
@@ -295,11 +295,11 @@ def review(transaction: Transaction, name: str, due: Due) -> KeptAgent:
 
 
 def resume(transaction: Transaction, name: str) -> KeptAgent:
-    """Let a suspended agent be issued to again; one that is in service is left as it is.
+    """Resume a suspended agent, so that identities can be issued to it; another agent is left unchanged.
 
     Raises:
-        UsageError: it was unregistered.
-        NotFoundError: there is no such agent, or the directory has no such owner any more.
+        UsageError: the agent was unregistered.
+        NotFoundError: there is no such agent, or the directory no longer has its owner.
         PolicyDeniedError: its owner is disabled.
 
     """
@@ -313,7 +313,7 @@ def resume(transaction: Transaction, name: str) -> KeptAgent:
 
 
 def in_service(snapshot: View, name: str) -> Agent:
-    """Return a record that was not ended. Raises NotFoundError, and UsageError for one that was."""
+    """Return the record of an agent. Raises NotFoundError, and UsageError if the agent was unregistered."""
     agent = record_of(snapshot, name)
     if agent.unregistered_at is not None:
         raise UsageError(
@@ -326,11 +326,11 @@ def in_service(snapshot: View, name: str) -> Agent:
 def _owner(
     snapshot: View, operation: str, name: str, owner: str, scopes: tuple[Scope, ...] | tuple[str, ...]
 ) -> Delegator:
-    """Return who is to answer for an agent.
+    """Return the delegator who shall own an agent.
 
     Raises:
-        NotFoundError: the directory has nobody of that name.
-        PolicyDeniedError: they are disabled, or may not hand out one of the scopes.
+        NotFoundError: the directory has no delegator of that name.
+        PolicyDeniedError: the delegator is disabled, or may not hand out one of the scopes.
 
     """
     person = DirectoryStore(snapshot).find_delegator(owner)
@@ -372,7 +372,7 @@ def _kept(transaction: Transaction, name: str, event: int | None) -> KeptAgent:
 
 
 def _limits(agent: Agent) -> dict[str, Any]:
-    """Return what an event says of a record: all that is stated of an agent."""
+    """Return the facts about a record that an event records: all stated fields of the agent."""
     return {
         "owner": agent.owner,
         "purpose": agent.purpose,

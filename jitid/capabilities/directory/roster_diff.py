@@ -1,4 +1,4 @@
-"""A list of delegators held against the directory: who is who, and of whom anything would be different."""
+"""Comparison of a list of delegators with the directory: matches each entry to a delegator, and finds the changes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from jitid.values.text import label
 _AT_ONCE = 5_000
 
 CHANGES = 1_000
-"""Of so many people it is told what is different."""
+"""The maximum number of delegators whose differences are listed."""
 
 
 class DelegatorChange(NamedTuple):
-    """What would be different of somebody who is known, by the names of the fields."""
+    """The changed fields of a known delegator, with the old and the new values."""
 
     name: str
     was: dict[str, Any]
@@ -32,42 +32,43 @@ class DelegatorChange(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What a list would change."""
+    """The changes that a list would make."""
 
     added: list[Delegator]
     changed: list[Delegator]
-    """Known ones of whom anything is different, but for the next two."""
+    """Known delegators that change, except those in `enabled` and `disabled`."""
     enabled: list[Delegator]
     disabled: list[Delegator]
-    """Those whom the list says to be disabled, and who were not."""
+    """Enabled delegators that the list disables."""
     missing: list[Holder]
-    """Those who came with an import once, are not disabled, and are not in the list; none if it is not full."""
+    """Imported delegators that are enabled and not in the list; empty if the list is not `full`."""
     staying: list[str]
-    """The names of those who are disabled, and of whom the list does not say whether they are."""
+    """The names of disabled delegators whose state the list does not state; they stay disabled."""
     names: list[str]
-    """All names and subjects by which whoever is to be disabled is known."""
+    """All names and subjects of the delegators that the import disables."""
     unresolved: int
-    """How many managers nobody knows by the id that stands for them."""
+    """The number of entries whose manager has an unknown id."""
     strangers: list[str]
     """The managers who are neither in the directory nor in the list."""
     changes: list[DelegatorChange]
-    """What would be different of the first of those who are changed, enabled or disabled."""
+    """The differences of the first delegators in `changed`, `enabled` and `disabled`."""
 
     @property
     def put(self) -> list[Delegator]:
-        """All who are to be recorded."""
+        """All delegators to record."""
         return [*self.added, *self.changed, *self.enabled, *self.disabled]
 
     def members(self) -> list[str]:
-        """Return the names of all of whom anything would be different, sorted."""
+        """Return the names of all delegators that change, sorted."""
         return sorted([one.name for one in self.put] + [one.own for one in self.missing])
 
 
 def compare(snapshot: View, roster: Roster, *, full: bool) -> Comparison:
-    """Return what a list would change.
+    """Return the changes that a list would make.
 
     Raises:
-        UsageError: two of the list are one, a name is somebody else's, or the list names nobody or cannot be all.
+        UsageError: two entries are the same delegator, another delegator has a name of an entry, the list is empty, or
+            with `full` the list is known to be partial.
 
     """
     if not roster.people:
@@ -80,20 +81,20 @@ def compare(snapshot: View, roster: Roster, *, full: bool) -> Comparison:
 
 
 class _Matching:
-    """The people of a list by their positions in it, with what the directory has of them."""
+    """The entries of a list by position, matched to the delegators of the directory."""
 
     def __init__(self, snapshot: View, people: Sequence[StatedDelegator]) -> None:
         self._snapshot = snapshot
         self._people = people
         self._known: list[Holder | None] = [None] * len(people)
-        """Who of the directory each of them is."""
+        """The known delegator of each entry; None for a new one."""
         self._claims: dict[str, int] = {}
-        """Who of the list has each name afterwards."""
+        """The position of the entry that has each name after the import."""
         self._fresh: dict[str, int] = {}
-        """Those of these names that were not theirs before."""
+        """The claimed names that the delegator of the entry did not have before, with its position."""
         self._leaving: set[int] = set()
         self._left: list[str] = []
-        """The names of the leaving, also those that they have no longer."""
+        """The old and new names of the delegators that the import disables."""
         self._match()
         for position, stated in enumerate(people):
             named = () if isinstance(stated.aliases, Keep) else stated.aliases
@@ -101,7 +102,7 @@ class _Matching:
                 self._claim(name, position)
 
     def compared(self, *, full: bool) -> Comparison:
-        """Return what is different."""
+        """Return the changes."""
         managers = _Managers(self._snapshot, self._people, self._claims, self._own, self._losing())
         found = Comparison([], [], [], [], [], [], [], managers.unresolved, managers.strangers, [])
         for position, before in self._paired():
@@ -124,7 +125,7 @@ class _Matching:
         keys = {holder.key for holder in self._known if holder is not None}
         if full:
             found.missing.extend(DirectoryStore(self._snapshot).imported_besides(keys))
-        # What has gone to somebody else is not ended with whoever had it.
+        # A name that moves to another delegator does not end with the delegator who had it.
         found.names.extend(
             name for name in dict.fromkeys(self._left) if self._claims.get(name, -1) in self._leaving | {-1}
         )
@@ -132,7 +133,7 @@ class _Matching:
         return found
 
     def _match(self) -> None:
-        """Find out who is known: by their id elsewhere, by their own name, or by an alias that nobody else claims."""
+        """Match entries to known delegators: by external id, by own name, or by an alias if no other entry matches."""
         by_alias: list[tuple[int, Holder]] = []
         taken_by: dict[int, int] = {}
         numbered = iter(enumerate(self._people))
@@ -167,7 +168,7 @@ class _Matching:
         self._known[position] = holder
 
     def _must_differ(self) -> None:
-        """Refuse one id for two people."""
+        """Raise UsageError if two entries have the same external id."""
         seen: dict[str, int] = {}
         for position, stated in enumerate(self._people):
             if isinstance(stated.external, str) and seen.setdefault(stated.external, position) != position:
@@ -175,7 +176,7 @@ class _Matching:
                 raise misplaced(stated.place, f"it has the same id as {label(first.name)} ({first.place})")
 
     def _losing(self) -> set[int]:
-        """Return the keys of those of whom the list tells all names: one that it lacks is theirs no longer."""
+        """Return the keys of the delegators whose aliases the list states: they lose each alias that it lacks."""
         return {
             holder.key
             for holder, stated in zip(self._known, self._people, strict=True)
@@ -190,7 +191,7 @@ class _Matching:
         other = self._claims.setdefault(name, position)
         if other == position:
             return
-        # Whoever keeps a name that the list does not tell of is not to blame.
+        # If an entry keeps a name that the list does not state, the error points to the other entry.
         later, first = (other, position) if kept or other > position else (position, other)
         one = self._people[first]
         raise misplaced(
@@ -200,7 +201,7 @@ class _Matching:
         )
 
     def _paired(self) -> Iterator[tuple[int, Delegator | None]]:
-        """Yield each position with what the directory has of them."""
+        """Yield each position with the known delegator of its entry, or None."""
         numbered = iter(enumerate(self._known))
         while chunk := list(islice(numbered, _AT_ONCE)):
             keys = [holder.key for _, holder in chunk if holder is not None]
@@ -209,7 +210,7 @@ class _Matching:
                 yield position, None if holder is None else found[holder.key]
 
     def _account(self, position: int, before: Delegator | None, new: Delegator) -> None:
-        """Note which names somebody has afterwards, and which they leave behind if they are disabled."""
+        """Record the names that a delegator has after the import, and all names of a delegator that it disables."""
         had = () if before is None else (before.name, *before.aliases)
         if new.aliases != had[1:] or before is None:
             for name in (new.name, *new.aliases):
@@ -224,7 +225,7 @@ class _Matching:
             self._left += [*had, new.name, *new.aliases]
 
     def _must_be_free(self) -> None:
-        """Refuse names of those who are not in the list."""
+        """Raise UsageError if a new name belongs to a delegator who is not in the list."""
         inside = {holder.key for holder in self._known if holder is not None}
         fresh = iter(self._fresh)
         while chunk := list(islice(fresh, _AT_ONCE)):
@@ -235,7 +236,7 @@ class _Matching:
 
 
 def _changes(before: Delegator, new: Delegator) -> Iterator[DelegatorChange]:
-    """Yield what is different of one, if anything is besides whether they are disabled."""
+    """Yield the change of a delegator, if any field differs besides the disabled state."""
     was, now = _fields(before), _fields(new)
     different = [field for field, value in was.items() if value != now[field]]
     if different:
@@ -249,7 +250,7 @@ def _fields(one: Delegator) -> dict[str, Any]:
 
 
 class _Managers:
-    """Who the managers of a list are, by their own names."""
+    """The managers that a list states, by their own names."""
 
     def __init__(
         self,
@@ -275,7 +276,7 @@ class _Managers:
         )
 
     def named(self, stated: StatedDelegator) -> StatedDelegator:
-        """Return what is stated with the own name of the manager; one whom nobody knows by their id is none."""
+        """Return an entry with the manager's own name; None replaces a manager with an unknown id."""
         if stated.manager_external is not None:
             return stated._replace(manager=self._ids.get(stated.manager_external))
         if isinstance(stated.manager, str) and stated.manager in self._owns:

@@ -1,4 +1,4 @@
-"""The directory of a ledger, in SQL that SQLite and PostgreSQL both take."""
+"""Queries and changes of a ledger's directory, in SQL for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _IN_STATE = {
     AgentState.SUSPENDED: "r.unregistered_at IS NULL AND r.suspended_at IS NOT NULL",
     AgentState.UNREGISTERED: "r.unregistered_at IS NOT NULL",
 }
-"""As `Agent.state_at` tells it."""
+"""The SQL conditions of the states, equal to `Agent.state_at`."""
 _AT_ONCE = 500
 
 
 def _agent(row: Any) -> Agent:
-    """Return an agent from a row. Raises IntegrityError for one that no ledger writes."""
+    """Return an agent from a row. Raises IntegrityError if no ledger writes such a row."""
     key, name, owner, purpose, scopes, audiences, kinds, max_ttl, concurrency, *rest = row
     review_at, registered_at, reviewed_at, suspended_at, suspended_as, unregistered_at, users = rest
     check_times(max_ttl, concurrency, review_at, registered_at, reviewed_at, suspended_at, unregistered_at)
@@ -52,15 +52,15 @@ def _agent(row: Any) -> Agent:
 
 
 def _is_stable(entry: DirectoryEntry) -> bool:
-    """Tell whether an entry stays as it is while identities are issued: how many of an agent's live does not."""
+    """Return whether an issue leaves an entry unchanged: the number of live identities, if limited, changes."""
     return entry.agent is None or entry.agent.concurrency is None
 
 
 class DirectoryStore(DelegatorStore, DepartureStore):
-    """What a view of a ledger that speaks SQL answers about delegators and agents."""
+    """Queries about delegators and agents, on a view of a SQL ledger."""
 
     def entry(self, delegator: str, agent: str) -> DirectoryEntry:
-        """Return what the directory has of a delegator, by any of their names, and of an agent."""
+        """Return the directory entry of a delegator, by any of their names, and of an agent."""
         return self._view.once(
             "entry", (delegator, agent), lambda: self._entry(delegator, agent), keep=_is_stable
         )
@@ -68,7 +68,7 @@ class DirectoryStore(DelegatorStore, DepartureStore):
     def _entry(self, delegator: str, agent: str) -> DirectoryEntry:
         record = self.find_agent(agent)
         if record is not None and record.concurrency is not None:
-            # Two transactions at once would each take the last place.
+            # Otherwise two concurrent transactions could both issue the last permitted identity.
             self._view.alone()
         row = self._db.execute(
             f"{WITHOUT_NAMES} WHERE d.id = (SELECT delegator FROM delegator_name WHERE name = :name)",
@@ -90,11 +90,11 @@ class DirectoryStore(DelegatorStore, DepartureStore):
         return DirectoryEntry(found, record, live)
 
     def agents_named(self, names: Iterable[str]) -> dict[str, Agent]:
-        """Return the records of the agents of these names, by name; also those that have ended."""
+        """Return the records of the agents with these names, by name; also of unregistered agents."""
         return {row[1]: _agent(row) for row in select.alike(self._db, f"{_AGENT} WHERE r.name", names)}
 
     def find_agent(self, name: str) -> Agent | None:
-        """Return the record of an agent, also one that has ended."""
+        """Return the record of an agent, also of an unregistered one."""
         return self._view.once("agent", name, lambda: self._find_agent(name))
 
     def _find_agent(self, name: str) -> Agent | None:
@@ -102,7 +102,7 @@ class DirectoryStore(DelegatorStore, DepartureStore):
         return None if row is None else _agent(row)
 
     def wrongly_named(self) -> str | None:
-        """Return a delegator's own name that stands for another, or a name or group of no delegator; or None."""
+        """Return a name that is assigned to a wrong delegator, or a name or group without a delegator; or None."""
         row = self._db.execute(
             """SELECT d.name FROM delegator d LEFT JOIN delegator_name n ON n.name = d.name
                 WHERE coalesce(n.delegator, 0) <> d.id
@@ -115,15 +115,17 @@ class DirectoryStore(DelegatorStore, DepartureStore):
         return None if row is None else str(row[0])
 
     def wrongly_held(self, registered: Mapping[str, int], ended: int, without: str = "") -> str | None:
-        """Return whose credentials are not counted to their agent's record, or are to another's; None for none's.
+        """Return an agent whose credentials are not counted to its own record, or None if all are right.
+
+        An agent without a record is wrong if any record counts its credentials.
 
         Args:
-            registered: the event that registered each agent first, by name.
-            ended: how many ended credentials are counted to a record; not what was adopted.
-            without: names a table of identities that are gone.
+            registered: the event of the first registration of each agent, by name.
+            ended: the number of ended credentials that a record counts, without adopted secrets.
+            without: the name of a table of pruned identities.
 
         """
-        # A temporary table costs more than it is filled with: SQLite then prepares each statement anew.
+        # A temporary table costs more than filling it: SQLite then prepares each statement again.
         counted, wrong = self._recorded(registered, without) if registered else (0, None)
         others = f"c.recurring IS NOT NULL AND c.kind <> 'adopted' AND {spared(without)}"
         (living,) = self._db.execute(
@@ -140,13 +142,13 @@ class DirectoryStore(DelegatorStore, DepartureStore):
         return None if wrong is None else str(wrong)
 
     def _recorded(self, registered: Mapping[str, int], without: str) -> tuple[int, str | None]:
-        """Return how much counts to the records of registered agents, and whose does not."""
+        """Return the number of credentials that count to registered agents, and an agent with a wrong one or None."""
         dialect = dialect_of(self._db)
         dialect.temporaries(self._db, {"registered": "name TEXT PRIMARY KEY, event INTEGER NOT NULL"})
         dialect.insert(self._db, "registered", ("name", "event"), registered.items())
         dialect.counted(self._db, "registered")
-        # A record counts what had not ended before it. Whatever registers or ends has the ledger alone, so that the
-        # numbers of such events are in their order.
+        # A record counts credentials that had not ended before its registration. Transactions that register or revoke
+        # exclude other writers, so that the numbers of their events are in order.
         count, wrong = self._db.execute(
             f"""SELECT count(*), min(CASE WHEN coalesce(c.recurring, 0) <> r.id THEN g.name END)
                   FROM registered g CROSS JOIN agent r CROSS JOIN term t CROSS JOIN identity i CROSS JOIN credential c
@@ -159,7 +161,7 @@ class DirectoryStore(DelegatorStore, DepartureStore):
     def agents(
         self, *, owner: Sequence[str], state: AgentState | None = None, after: str | None, limit: int
     ) -> list[Agent]:
-        """Return records of agents in the order of their names; of these owners if any are named."""
+        """Return records of agents in the order of their names; with `owner`, only of these owners."""
         values: dict[str, Any] = {"after": after, "limit": limit, "now": self._now}
         where = "" if after is None else " AND r.name > :after"
         if owner:
@@ -170,7 +172,7 @@ class DirectoryStore(DelegatorStore, DepartureStore):
         return [_agent(row) for row in rows]
 
     def live_under(self, name: str) -> list[LiveUnder]:
-        """Return the identities of an agent of which anything lives; not what was adopted."""
+        """Return the identities of an agent that have a live credential, without adopted secrets."""
         rows = self._db.execute(
             f"""SELECT DISTINCT i.uid, d.text, CASE WHEN c.recurring IS NULL THEN 0 ELSE 1 END
                   FROM term a CROSS JOIN identity i CROSS JOIN credential c CROSS JOIN term d
@@ -181,7 +183,7 @@ class DirectoryStore(DelegatorStore, DepartureStore):
         return [LiveUnder(uid, delegator, bool(recorded)) for uid, delegator, recorded in rows]
 
     def holdings(self, agents: Iterable[Agent]) -> dict[int, Holding]:
-        """Return what each of these agents has been given, by its number."""
+        """Return the live identities and the latest issue of each of these agents, by its key."""
         found: dict[int, Holding] = {}
         keys = iter([agent.key for agent in agents])
         while chunk := list(islice(keys, _AT_ONCE)):
@@ -206,7 +208,7 @@ class DirectoryStore(DelegatorStore, DepartureStore):
 
 
 class DirectoryChanges(DirectoryStore):
-    """Changes to the directory; each points to the next event."""
+    """Changes to the directory; each changed row points to the next event."""
 
     def __init__(self, transaction: Transaction) -> None:
         super().__init__(transaction)
@@ -214,12 +216,12 @@ class DirectoryChanges(DirectoryStore):
         transaction.alone()
 
     def put_delegators(self, delegators: Iterable[Delegator]) -> None:
-        """Record delegators as they are given: new where their key is 0, otherwise instead of what was there."""
+        """Record delegators: a new row if the key is 0, otherwise a replacement of the row with that key."""
         self._transaction.forget("entry")
         put_delegators(self._db, delegators, self._transaction.next_seq())
 
     def disable(self, keys: Iterable[int], names: Iterable[str]) -> Ties:
-        """Disable delegators who are not, suspend the agents they own, withdraw their requests and unused grants."""
+        """Disable enabled delegators, suspend their agents, and withdraw their requests, unused grants and access."""
         names = list(names)
         ties = self.ties(names)
         self._transaction.forget("entry")
@@ -227,20 +229,20 @@ class DirectoryChanges(DirectoryStore):
         return ties
 
     def put_agents(self, agents: Iterable[Agent]) -> None:
-        """Record agents as they are given: new where their key is 0, otherwise instead of what was there."""
+        """Record agents: a new row if the key is 0, otherwise a replacement of the row with that key."""
         self._transaction.forget("entry")
         _put_agents(self._db, agents, self._transaction.next_seq())
 
 
 def _put_agents(db: Any, agents: Iterable[Agent], event: int) -> None:
-    """Record agents as they are given, in the place of what was there under their key."""
+    """Record agents; each replaces the row with its key."""
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM agent").fetchone()
     for one in agents:
         if one.key:
             db.execute("DELETE FROM agent WHERE id = ?", (one.key,))
         else:
             last += 1
-            # What it was given before it was registered counts too.
+            # Live credentials from before the registration count to the record, too.
             db.execute(
                 """UPDATE credential SET recurring = :key
                     WHERE ended_at IS NULL AND identity IN (

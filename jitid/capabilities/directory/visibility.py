@@ -1,4 +1,4 @@
-"""What a caller without a role may see of tasks and events."""
+"""Visibility of tasks and events for a caller without a role."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def groups_of(snapshot: View, caller: Caller) -> tuple[str, ...]:
 
 
 def find(snapshot: View, text: str) -> Task | None:
-    """Return the task that an operation names, after its tasks were made out."""
+    """Return the task that an operation names; `own_tasks` has replaced the name by `OWNER/NAME`."""
     return ownership.named(snapshot, text, None, all_=True)
 
 
@@ -34,7 +34,10 @@ _SEEN = frozenset(
     {"seq", "op", "at", "by", "as", "reason", "state", "identity", "rules", "policy", "ttl", "lifetime"}
     | {"refused", "approval", "approvers", "asking"}
 )
-"""What an event tells those whom it concerns: not what else was ended, on whose tasks, or by which credential."""
+"""Members of an event that the people it concerns may read.
+
+Members about other ended credentials, their tasks, and the credential of the caller are not among them.
+"""
 
 
 def seen(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,7 +46,7 @@ def seen(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def reads_all(caller: Caller | None) -> bool:
-    """Return whether a caller may read the records of other people, too."""
+    """Return whether a caller may read the records of other people."""
     return caller is None or caller.roles is None or not {"responder", "auditor"}.isdisjoint(caller.roles)
 
 
@@ -53,12 +56,12 @@ def lists_approvals(caller: Caller | None) -> bool:
 
 
 def as_seen(snapshot: View, caller: Caller | None, task: Task) -> Task:
-    """Return a task without its purpose where that is kept from who looks."""
+    """Return a task, without its purpose if that is hidden from the caller."""
     return task._replace(purpose=None) if is_kept_from(snapshot, caller, task) else task
 
 
 def is_kept_from(snapshot: View, caller: Caller | None, task: Task) -> bool:
-    """Return whether the purpose of a task is hidden from a caller, who has not joined the task."""
+    """Return whether the purpose of a task is hidden from a caller, such as a delegator who has not joined it."""
     if caller is None or reads_all(caller):
         return False
     held = held_by(snapshot, caller)
@@ -73,7 +76,7 @@ def is_kept_from(snapshot: View, caller: Caller | None, task: Task) -> bool:
 
 
 def root_of(snapshot: View, caller: Caller) -> str | None:
-    """Return the delegator of a caller: the caller, or whom the calling agent acts for; None without a delegator."""
+    """Return the delegator of a caller: the caller, or the calling agent's delegator; None without a delegator."""
     if caller.delegator is not None:
         return DirectoryStore(snapshot).own_name(caller.delegator)
     held = held_by(snapshot, caller)

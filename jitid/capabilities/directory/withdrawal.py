@@ -1,4 +1,4 @@
-"""Agents taken out of service, for a while or for good, and what they hold ended with them."""
+"""Suspension and unregistration of agents, with the revocation of their credentials."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ if TYPE_CHECKING:
 
 
 class WithdrawnAgent(NamedTuple):
-    """What taking an agent out of service came to, or would come to."""
+    """The outcome of suspending or unregistering an agent, or its preview."""
 
     agent: Agent
     ended: Ended
     already: bool
-    """Whether it was out of service in this way before."""
+    """Whether the agent was suspended, or unregistered, before."""
     kept: int
-    """How many live credentials were left alive, because that was wished."""
+    """The number of live credentials that stay valid because of `keep_live`."""
     now: int
 
 
 def suspend(
     transaction: Transaction, name: str, reason: str | None, most: int | None, *, keep_live: bool
 ) -> WithdrawnAgent:
-    """Issue nothing more to an agent until it is resumed, and end what it holds unless that is to be kept.
+    """Suspend an agent: nothing is issued to it until it is resumed. Revoke its credentials, unless `keep_live`.
 
     Args:
-        transaction: what it happens in.
+        transaction: the transaction of the change.
         name: the agent.
         reason: free text, kept with the record and in the audit log.
-        most: how many live credentials may end; None for any number.
-        keep_live: let what it holds, and what descends from that, live on.
+        most: the maximum number of live credentials that may end; None for any number.
+        keep_live: keep the agent's credentials and their descendants valid.
 
     Raises:
-        UsageError: it was unregistered, or more than `most` would end; nothing was changed.
+        UsageError: the agent was unregistered, or more than `most` would end; nothing was changed.
         NotFoundError: there is no such agent.
 
     """
@@ -66,9 +66,9 @@ def suspend(
 def unregister(
     transaction: Transaction, name: str, reason: str | None, most: int | None, *, keep_live: bool
 ) -> WithdrawnAgent:
-    """End the record of an agent, and what it holds unless that is to be kept; its name is issued to no longer.
+    """Unregister an agent: nothing more is issued to its name. Revoke its credentials, unless `keep_live`.
 
-    Raises as `suspend`, but for one that was unregistered before.
+    Raises the errors of `suspend`, except that an agent may have been unregistered before.
     """
     revocation.check_reason(reason)
     agent = record_of(transaction, name)
@@ -84,10 +84,10 @@ def unregister(
 
 
 def foresee(snapshot: View, name: str, *, keep_live: bool, for_good: bool) -> WithdrawnAgent:
-    """Return what suspending an agent would come to, or unregistering it if it is `for_good`; nothing is changed.
+    """Return the preview of suspending an agent, or with `for_good` of unregistering it; nothing is changed.
 
     Raises:
-        UsageError: it was unregistered, and is to be suspended.
+        UsageError: the agent to suspend was unregistered.
         NotFoundError: there is no such agent.
 
     """
@@ -103,9 +103,9 @@ def foresee(snapshot: View, name: str, *, keep_live: bool, for_good: bool) -> Wi
 def _end_held(
     transaction: Transaction, name: str, most: int | None, *, keep_live: bool
 ) -> tuple[Mapping[str, Any], Radius, int]:
-    """End what an agent holds and all below; return what the event says of it, what it came to, and how many live on.
+    """Revoke the credentials of an agent and all below them; return the event facts, the radius, and the number kept.
 
-    Whatever has that name is meant: what was issued to it before it was registered is no other agent's.
+    All credentials under the agent's name are included, also those issued before its registration.
     """
     selection = Selection(agents=(name,))
     if keep_live:

@@ -1,1 +1,1 @@
-"""Credentials and tasks: verified, listed, revoked, retired."""
+"""Credentials and tasks: verification, queries, revocation and retirement."""

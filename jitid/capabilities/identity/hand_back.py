@@ -1,4 +1,4 @@
-"""Handing back: the holder of a credential ends its own identity, or one below it, and no other."""
+"""Handing back: the holder of a credential ends its own identity or one below it."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
 
 RULE = "own-subtree"
-"""What refuses to end an identity that is not below the holder's; it stands in the place of a rule's name."""
+"""The rule that refuses to end an identity that is not below the holder's."""
 
 
 class HandedBack(NamedTuple):
-    """What handing back came to."""
+    """The outcome of handing back."""
 
     id: str
-    """The identity, by whichever id it was named."""
+    """The id of the identity, even if the request named a credential."""
     ended: Ended
 
 
 def hand_back(
     transaction: Transaction, names: Names, token: str, named: str, reason: str | None
 ) -> HandedBack:
-    """End the identity that the id `named` stands for, with all below it, by the right of whoever holds `token`.
+    """End the identity that the id `named` means, with all below it, for the holder of `token`.
 
     Raises:
-        UsageError: it is no id.
+        UsageError: `named` is not an id.
         InvalidCredentialError: the token is not valid.
-        PolicyDeniedError: there is no such identity among the holder's own and those below it.
+        PolicyDeniedError: the identity is neither the holder's own nor below it, or does not exist.
 
     """
     parse_id(named)
     own = introspection.verify(transaction, names, token, None).credential
     found = _found(transaction, named)
     if found is None or not _is_below(transaction, found, own):
-        # Whether the ledger knows it is nothing that the holder has to learn.
+        # The refusal does not reveal whether the ledger has the identity.
         refused = f"rule `{RULE}`: {named} is neither {own.id} nor an identity that descends from it"
         raise PolicyDeniedError(
             f"denied: {refused}; nothing was changed",
@@ -69,7 +69,7 @@ def _found(snapshot: View, named: str) -> Credential | None:
 
 
 def _is_below(snapshot: View, found: Credential, own: Credential) -> bool:
-    """Tell whether an identity is `own` or hangs below it, dead or alive."""
+    """Return whether an identity is `own` or descends from it, live or ended."""
     return found.identity_key == own.identity_key or any(
         ancestor.id == own.id for ancestor in CredentialStore(snapshot).lineage(found.identity_key)
     )

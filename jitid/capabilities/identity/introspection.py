@@ -1,4 +1,4 @@
-"""What a presented token is, and whether it is valid: form, signature, ledger row, state, lineage."""
+"""Recognition and verification of a presented token: form, signature, ledger row, state, lineage."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
 
 UNKNOWN = "the ledger does not know this credential"
-"""Why a token is refused that is well made and none of this ledger's."""
+"""The refusal of a well-formed token that this ledger did not issue."""
 NOT_YET = "the credential is not valid yet"
-"""Why a credential is refused that was issued after now."""
+"""The refusal of a credential that was issued after now."""
 MISTYPED = "the opaque token is mistyped: its checksum does not fit"
 SHOWN = "a certificate is no secret, and proves nothing about who sends it"
-"""Why a certificate is refused where a token is a right."""
+"""The refusal of a certificate where a token must grant a right."""
 NO_RIGHT = "a JWT-SVID proves an identity, and carries no right"
-"""Why a JWT-SVID is refused where a token is a right."""
+"""The refusal of a JWT-SVID where a token must grant a right."""
 
 
 class Verified(NamedTuple):
-    """A credential that is valid now, with what it means: the rights that the head of its line has too."""
+    """A credential that is valid now, limited to the rights that the head of its line has too."""
 
     credential: Credential
     grounds: list[Ground]
@@ -60,12 +60,13 @@ class Verified(NamedTuple):
 
 
 def recognise(snapshot: View, names: Names, text: str, *, shown: bool = False) -> Credential:
-    """Return the credential that `text` is, dead or alive, if this ledger issued exactly this text.
+    """Return the credential of a token text, live or ended, if this ledger issued exactly this text.
 
-    A certificate is no secret: it counts only where it is merely `shown`, and what is told gives nobody a right.
+    A certificate is not a secret. It is accepted only with `shown`, and then the caller must not derive a right from
+    it.
 
     Raises:
-        InvalidCredentialError: it is malformed, forged, or unknown; the reason never echoes it.
+        InvalidCredentialError: the text is malformed, forged, or unknown; the reason never contains it.
 
     """
     if text.startswith("jitid_"):
@@ -85,13 +86,13 @@ def verify(
     *,
     shown: bool = False,
 ) -> Verified:
-    """Return the credential that `text` is if it is valid now for one of `audiences` (None: whoever it is meant for).
+    """Return the credential of a token text if it is valid now for one of `audiences` (None: for any audience).
 
-    A certificate or a JWT-SVID proves an identity: it counts only where it is merely `shown`, and gives no right.
+    A certificate or a JWT-SVID proves an identity. It is accepted only with `shown`, and grants no right.
 
     Raises:
-        IntegrityError: the ledger is sealed, and another one knows what is valid.
-        InvalidCredentialError: it is not; the message says why and never echoes the token.
+        IntegrityError: the ledger is sealed, and another ledger has the current state.
+        InvalidCredentialError: the token is not valid; the message gives the reason and never contains the token.
 
     """
     seal.must_not_be(snapshot)
@@ -124,21 +125,21 @@ def judge(snapshot: View, credential: Credential, audiences: Collection[str] | N
     """Return a credential of the ledger with its lineage if it is valid now.
 
     Raises:
-        InvalidCredentialError: it, its task or an identity above it has ended, it is meant for others, or it was
-            issued after now.
+        InvalidCredentialError: the credential, its task or a credential that it rests on has ended, it is for another
+            audience, or it was issued after now.
 
     """
     check_audience(credential, audiences)
     grounds = CredentialStore(snapshot).grounds(credential.key) if rests(credential) else []
     check(credential, grounds, snapshot.now)
     if snapshot.now < credential.issued_at:
-        # Only a clock that went back says so. By the same clock, what has expired meanwhile would be valid again.
+        # This happens only if the clock was set back. By that clock, expired credentials would be valid again.
         raise InvalidCredentialError(NOT_YET)
     return Verified(effective(credential, grounds), grounds)
 
 
 def is_still(snapshot: View, verified: Verified) -> bool:
-    """Tell whether a credential that was valid in another view is so in this one, and means the same."""
+    """Return whether a credential that was valid in another view is valid in this view with the same rights."""
     found = CredentialStore(snapshot).find_credential("jti", parse_id(verified.credential.jti)[1])
     try:
         return found is not None and judge(snapshot, found, None) == verified
@@ -147,13 +148,13 @@ def is_still(snapshot: View, verified: Verified) -> bool:
 
 
 def until(verified: Verified) -> int:
-    """Return until when something made from a valid credential may live: nothing outlives what it rests on."""
+    """Return the latest expiry of a credential made from a valid one: the earliest expiry in its chain."""
     expiries = [ground.expires_at for ground in verified.grounds if ground.expires_at is not None]
     return min([verified.credential.expires_at, *expiries])
 
 
 def rests(credential: Credential) -> bool:
-    """Tell whether a credential rests on others: on a successor, or on what it was delegated or attached from."""
+    """Return whether a credential rests on others: on a successor, or on its delegation or attachment source."""
     return (
         credential.superseded_at is not None
         or credential.source is not None
@@ -162,9 +163,10 @@ def rests(credential: Credential) -> bool:
 
 
 def effective(credential: Credential, grounds: Sequence[Ground]) -> Credential:
-    """Return a valid credential with what it means: for one that was renewed, only what the head of its line has too.
+    """Return a valid credential with its effective rights.
 
-    An empty intersection is no right: nothing is put in its place.
+    After a renewal, only rights count that the head of its line has too. An empty intersection means no right: no
+    default replaces it.
     """
     head = grounds[0] if grounds else None
     if head is None or head.how != "renewed" or head.expires_at is None:
@@ -194,10 +196,10 @@ _NEW_TASK = "the work goes on as a new task: jitid issue --task NAME"
 
 
 def check_audience(credential: Credential, audiences: Collection[str] | None) -> None:
-    """Refuse a credential that is meant for none of `audiences` (None: whoever it is meant for).
+    """Refuse a credential that is for none of `audiences` (None: any audience is accepted).
 
     Raises:
-        InvalidCredentialError: it is for others.
+        InvalidCredentialError: the credential is for another audience.
 
     """
     if not is_for(credential, audiences):
@@ -205,15 +207,16 @@ def check_audience(credential: Credential, audiences: Collection[str] | None) ->
 
 
 def is_for(credential: Credential, audiences: Collection[str] | None) -> bool:
-    """Tell whether a credential is meant for one of `audiences` (None: whoever it is meant for)."""
+    """Return whether a credential is for one of `audiences` (None: any audience is accepted)."""
     return audiences is None or not set(credential.audiences).isdisjoint(audiences)
 
 
 def check(credential: Credential, grounds: Sequence[Ground], now: int) -> None:
-    """Refuse a credential of the ledger that is not valid at `now`, whoever it is meant for.
+    """Refuse a credential of the ledger that is not valid at `now`, for any audience.
 
     Raises:
-        InvalidCredentialError: it, its task or a credential that it rests on has ended, or holds less by now.
+        InvalidCredentialError: the credential, its task or a credential that it rests on has ended, or a credential
+            that it rests on has fewer rights now.
 
     """
     _check_state(credential, now)
@@ -229,7 +232,8 @@ def objection(credential: Credential, grounds: Sequence[Ground], now: int) -> st
     """Return why a credential of the ledger is not valid at `now`; None if it is."""
     state = credential.state_at(now)
     if state is not State.ACTIVE:
-        # As `check` says it first: of a million that have ended, raising it would take longer than all else.
+        # This is the first check of `check`. For a million ended credentials, raising errors would take most of the
+        # time.
         return _not_active(credential, state)
     try:
         check(credential, grounds, now)
@@ -251,12 +255,12 @@ def _not_active(credential: Credential, state: State) -> str:
 
 
 def root_of(credential: Credential, lineage: Sequence[Ancestor]) -> str:
-    """Return the id of the root identity from which a credential descends; its own for one that has no parent."""
+    """Return the id of the root identity from which a credential descends; its own id without a parent."""
     return lineage[-1].id if lineage else credential.id
 
 
 def root_proof(credential: Credential, lineage: Sequence[Ancestor]) -> str:
-    """Return how the root delegator of a credential was proved; an old row of a delegated one does not tell it."""
+    """Return the proof of a credential's root delegator. For an old delegated row, the root's row has it."""
     if credential.delegator_proof != FORMER_PROOF or not lineage:
         return credential.delegator_proof
     return lineage[-1].proof
@@ -272,11 +276,11 @@ def _end(credential: Credential, state: State) -> str:
 
 
 def find(snapshot: View, text: str) -> Credential:
-    """Return the credential that an id names; an identity's latest one.
+    """Return the credential with an id; for the id of an identity, its latest credential.
 
     Raises:
-        NotFoundError: nothing of that id was ever issued.
-        UsageError: it is no id.
+        NotFoundError: the ledger has no such credential or identity.
+        UsageError: the text is not an id.
 
     """
     from jitid.ledger import pruned as prunings
@@ -302,7 +306,7 @@ def _recognise_opaque(snapshot: View, text: str) -> Credential:
         raise InvalidCredentialError(MISTYPED)
     credential = CredentialStore(snapshot).find_credential("fingerprint", fingerprint(text))
     if credential is not None and credential.kind not in UNSIGNED:
-        # What a target made may look like a token, and is none.
+        # A credential that a target made may look like a token of jitid.
         credential = None
     if credential is None:
         raise InvalidCredentialError(UNKNOWN)
@@ -319,7 +323,7 @@ def _must_be_shown(*, shown: bool) -> None:
 
 def _recognise_ssh_certificate(snapshot: View, text: str, *, shown: bool) -> Credential:
     _must_be_shown(shown=shown)
-    # Costs start-up, and few are shown.
+    # Imported here because it slows the start, and certificates are rare.
     from jitid.capabilities.identity import ssh_certificate
 
     return ssh_certificate.recognise(snapshot, text)
@@ -327,7 +331,7 @@ def _recognise_ssh_certificate(snapshot: View, text: str, *, shown: bool) -> Cre
 
 def _recognise_certificate(snapshot: View, text: str, *, shown: bool) -> Credential:
     _must_be_shown(shown=shown)
-    # Costs start-up, and few are shown.
+    # Imported here because it slows the start, and certificates are rare.
     from jitid.crypto.x509 import is_signed_by, parse
     from jitid.crypto.x509_form import TOLERANCE
 
@@ -355,7 +359,7 @@ def _recognise_certificate(snapshot: View, text: str, *, shown: bool) -> Credent
 
 
 def _check_key(key: SigningKey, credential: Credential, what: str) -> None:
-    # The end of a key ends what it signed, and the ledger says so; this holds even where that was put back.
+    # Revoking a key also ends its credentials in the ledger. This check holds even if their rows were edited back.
     if key.revoked_at is not None and credential.ended_at is None:
         raise InvalidCredentialError(f"the key that signed {what} was revoked")
 
@@ -367,7 +371,7 @@ def _recognise_signed(snapshot: View, names: Names, parsed: jws.Parsed) -> Crede
 
 
 def keys_of(snapshot: View) -> dict[str, SigningKey]:
-    """Return the keys that tokens may be signed by, by their ids; those of certificates sign no tokens."""
+    """Return the keys that may sign tokens, by their ids; keys for certificates are not among them."""
     return {key.kid: key for key in KeyStore(snapshot).signing_keys() if key.use == "jws"}
 
 
@@ -375,7 +379,7 @@ def jti_of_ours(parsed: jws.Parsed, names: Names, keys: Mapping[str, SigningKey]
     """Return the `jti` of a token that one of these keys signed for this ledger.
 
     Raises:
-        InvalidCredentialError: it is another issuer's, forged, or names no credential.
+        InvalidCredentialError: the token is from another issuer, forged, or names no credential.
 
     """
     if parsed.claims.get("iss") not in names.issuers:
@@ -390,15 +394,15 @@ def jti_of_ours(parsed: jws.Parsed, names: Names, keys: Mapping[str, SigningKey]
 def as_remembered(
     credential: Credential | None, parsed: jws.Parsed, keys: Mapping[str, SigningKey]
 ) -> Credential:
-    """Return the credential that the ledger has under the `jti` of a signed token, if it is the same in all.
+    """Return the ledger's credential with the `jti` of a signed token, if row and token match in everything.
 
     Raises:
-        InvalidCredentialError: there is none, or one of them was changed.
+        InvalidCredentialError: there is no such row, or row and token differ.
 
     """
     if credential is None:
         raise InvalidCredentialError(UNKNOWN)
-    # A stolen key can sign other claims under a known `jti`, and ES256 has two signatures for the same ones.
+    # A stolen key can sign other claims under a known `jti`, and every ES256 signature has a second valid form.
     same_claims = credential.claims_hash == sha256(parsed.payload).digest()
     if (
         not same_claims
@@ -414,7 +418,7 @@ def as_remembered(
 
 
 def _as_service_token(credential: Credential, claims: Mapping[str, Any]) -> bool:
-    """Tell whether the row is one of a service token; from before, a token that names the authority was of its type."""
+    """Return whether the row matches a service token; old tokens (`UNDIVIDED`) may also name the authority."""
     if credential.token_use != TokenUse.UNDIVIDED and (
         credential.token_use != TokenUse.SERVICE or claims.get("iss") in credential.audiences
     ):
@@ -425,7 +429,7 @@ def _as_service_token(credential: Credential, claims: Mapping[str, Any]) -> bool
 
 
 def _as_identity_token(credential: Credential, claims: Mapping[str, Any]) -> bool:
-    """Tell whether the row is one of an identity token: for the authority alone, with the same reach."""
+    """Return whether the row matches an identity token: for the authority only, with the same `may_audience`."""
     return (
         credential.token_use == TokenUse.IDENTITY
         and claims.get("aud") == claims.get("iss")
@@ -437,7 +441,7 @@ def _as_identity_token(credential: Credential, claims: Mapping[str, Any]) -> boo
 
 
 def _as_access_token(credential: Credential, claims: Mapping[str, Any]) -> bool:
-    """Tell whether the ledger's row still says what the claims do: whoever edits the one cannot sign the other."""
+    """Return whether the ledger's row matches the claims: an attacker who edits the row cannot sign other claims."""
     return (
         claims.get("sub") == credential.delegator
         and claims.get("client_id") == credential.agent
@@ -452,7 +456,7 @@ def _as_access_token(credential: Credential, claims: Mapping[str, Any]) -> bool:
 
 
 def _as_details(details: str | None, claimed: Any) -> bool:  # noqa: ANN401 - whatever JSON has
-    """Tell whether the row has the authorization details that were signed: children and introspection go by the row."""
+    """Return whether the row has the signed authorization details: delegation and introspection use the row."""
     return details is None if claimed is None else details == strict_json.dumps(claimed)
 
 
@@ -461,9 +465,9 @@ def _as_svid(credential: Credential, claims: Mapping[str, Any]) -> bool:
 
 
 def _names(credential: Credential, uri: str) -> bool:
-    """Tell whether a SPIFFE id is that of a credential's identity, in whatever trust domain.
+    """Return whether a SPIFFE id belongs to a credential's identity, in any trust domain.
 
-    One from before those of unregistered agents had a place of their own stands under `/agent/`.
+    An old identity of an unregistered agent may still be under `/agent/`.
     """
     domain = uri.removeprefix("spiffe://").partition("/")[0]
     forms = {True} if credential.recurring is not None else {credential.under_agent, False}
@@ -480,7 +484,7 @@ def _as_any(credential: Credential, claims: Mapping[str, Any]) -> bool:
 
 
 class _Signed(NamedTuple):
-    """Which kind of credential a token is by its type, and what tells whether its claims are the ledger's."""
+    """The kind of credential of a token type, and the function that compares its claims with the row."""
 
     kind: Kind
     agrees: Callable[[Credential, Mapping[str, Any]], bool]
@@ -543,9 +547,9 @@ def _check_ground(ground: Ground, below: Credential | Ground, depth: int, now: i
 
 
 def _kinds_beyond(ground: Ground, below: Credential | Ground) -> str | None:
-    """Return a kind that a credential is of, or permits, and that the one that it rests on does not permit."""
+    """Return a kind that `below` has or permits, and that its `ground` does not permit; None if there is none."""
     if ground.may_kind is None or below.may_kind is None:
-        # One of them is from before grants named kinds: it keeps what it was given.
+        # One of them is older than kinds in grants: it keeps its kinds.
         return None
     made = below.made if isinstance(below, Ground) else named_kind(below.kind, below.template)
     kinds = below.may_kind if made is None else (made, *below.may_kind)

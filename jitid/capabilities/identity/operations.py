@@ -1,4 +1,4 @@
-"""Operations on a credential by whoever has its token."""
+"""Operations on a credential by the holder of its token."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class HandBack(Operation["HandedBack"]):
     """End the identity of the token's holder, or an identity that descends from it."""
 
     token: Secret
-    """The holder's own credential, which is the right to do so."""
+    """The holder's own credential, which authorises the operation."""
     id: str
     reason: str | None = None
     accept_clock: bool = False
 
     def facts_if_denied(self) -> dict[str, object]:
-        """Return what was to be ended."""
+        """Return the id of the identity that the request would end."""
         return {"hand_back": self.id}
 
 

@@ -1,4 +1,4 @@
-"""Performs what somebody asks for who has the token of a credential."""
+"""Performs the operations on a credential for the holder of its token."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from jitid.operation.context import Context
 
 _MOST_LEFT = 1_000
-"""So many that had ended before are asked for again by whoever ends the rest."""
+"""The maximum number of credentials, ended before, that a revocation tries to end at their targets again."""
 
 
 def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform one of them."""
+    """Perform an operation on a credential."""
     match operation:
         case ops.Verify():
             return _verify(context, operation)
@@ -60,9 +60,10 @@ def _hand_back(context: Context, operation: ops.HandBack) -> HandedBack:
 
 
 def with_unsettled(transaction: Transaction, ended: Ended, selection: Selection | None = None) -> Ended:
-    """Return what ended with the number of those that are still to be ended at their targets.
+    """Return an outcome with the number of credentials that must still end at their targets.
 
-    Of a selection what had ended before counts too: whoever asks twice wants to see it done.
+    Credentials of the selection that had ended before count too: a caller who repeats a revocation expects its
+    completion.
     """
     from jitid.capabilities.targets.store import OutsideChanges
 

@@ -1,4 +1,4 @@
-"""A denial is an event of the audit log, so that somebody can be told why."""
+"""Recording of denials in the audit log, so that their reasons can be explained later."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def record_denial(
     *,
     accept_clock: bool,
 ) -> None:
-    """Record why something was denied: by the policy, or since a token is not valid.
+    """Record a denial: by a rule, or because a token is not valid.
 
     Args:
-        ledger: where it is recorded.
-        terms: supplies the policy that has decided.
-        denial: why; a denial of the policy is completed by advice, now that no other writer waits for the lock.
-        known: what is told of a request whose token is not valid.
-        accept_clock: as of a write transaction.
+        ledger: the ledger of the audit log.
+        terms: supplies the policy that decided.
+        denial: the error; its hint is computed here, where no other writer waits for the lock.
+        known: the facts of a request whose token is not valid.
+        accept_clock: like the argument of a write transaction.
 
     """
     if isinstance(denial, PolicyDeniedError):
@@ -45,7 +45,7 @@ def record_denial(
 
     def record(transaction: Transaction) -> None:
         if facts.get("policy") is not None:
-            # Whoever asks why must find the rules that said so.
+            # The text of the policy is kept, so that the decision can be explained with its rules.
             policies.keep(transaction, facts["policy"], terms().policy_text)
         if reused:
             from jitid.values.ids import parse_id

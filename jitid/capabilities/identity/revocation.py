@@ -1,4 +1,4 @@
-"""Revoking and retiring: what ends, with everything that descends from it."""
+"""Revocation of identities with all that descend from them, and its blast radius."""
 
 from __future__ import annotations
 
@@ -22,45 +22,45 @@ if TYPE_CHECKING:
 
 
 class TooManyError(UsageError):
-    """More would end than is permitted."""
+    """A revocation would end more credentials than permitted."""
 
 
 class Ended(NamedTuple):
-    """What a revocation came to, or would come to."""
+    """The outcome of a revocation, or its preview."""
 
     radius: Radius
-    """Before the change."""
+    """The blast radius before the change."""
     credentials: int
-    """How many were ended; 0 if all were dead before, or in a dry run."""
+    """The number of ended credentials; 0 if all had ended before, and in a dry run."""
     event: int | None
-    """The audit event that names them."""
+    """The audit event of the revocation; None if no credential ended."""
     task: str | None = None
-    """The task that was retired."""
+    """The retired task."""
     unsettled: int = 0
-    """Of so many that have ended it is still to be confirmed that nothing is left of them at their targets."""
+    """The number of ended credentials whose removal at their targets is not confirmed."""
     earlier: tuple[str, ...] = ()
-    """Their ids, where some of them had ended before."""
+    """The ids of the unsettled credentials, if some of them had ended before."""
     confirmed: int = 0
-    """Of so many that is confirmed by now."""
+    """The number of credentials whose removal at their targets is confirmed now."""
     unsupported: int = 0
-    """So many their targets cannot end."""
+    """The number of credentials that their targets cannot end."""
     left: tuple[Left, ...] = ()
-    """The first of those that are not confirmed, with what was seen of them."""
+    """The first unconfirmed credentials, with the state at their targets."""
     unsaid: str | None = None
-    """Why targets could not even be asked; none if they were."""
+    """Why the targets could not be called; None if they were."""
     unproved: str | None = None
-    """Why it could not be proved of what leaked that it is dead; none if that was done, or nothing had leaked."""
+    """Why the refusal of leaked credentials could not be proved; None if it was, or if none needed a proof."""
     settled_at: int | None = None
-    """When targets were asked the last time; none if they were not."""
+    """When the targets were last called; None if they were not."""
 
     @property
     def refused_since(self) -> int | None:
-        """Since when the ledger refuses all of it; None while any of it is live."""
+        """The time since when the ledger refuses all of it; None while any of it is live."""
         return self.radius.refused_since
 
     @property
     def accepted_until(self) -> int | None:
-        """The time from which no verifier and no target accepts any of it; None while nothing bounds that."""
+        """The time from which no verifier and no target accepts any of it; None while that time is unknown."""
         honoured = [one.honoured_until for one in self.left if one.settlement == Settlement.UNSUPPORTED]
         if self.unsettled or len(honoured) < self.unsupported or None in honoured:
             return None
@@ -73,10 +73,10 @@ class Ended(NamedTuple):
 
 
 def preview(snapshot: View, selection: Selection) -> Ended:
-    """Return what revoking that selection would come to.
+    """Return the outcome that revoking a selection would have.
 
     Raises:
-        NotFoundError: nothing of it was ever issued.
+        NotFoundError: the selection matches no identity that was ever issued.
         UsageError: the selection is empty.
 
     """
@@ -91,17 +91,17 @@ def revoke(
     most: int | None,
     facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> Ended:
-    """End the selected identities and everything below them.
+    """End the selected identities and all below them.
 
     Args:
-        transaction: what it happens in.
-        selection: which identities; never empty.
+        transaction: the transaction of the revocation.
+        selection: the identities; must not be empty.
         reason: free text for the audit log.
-        most: how many live credentials may be ended; None for any number.
-        facts: what else the audit event says.
+        most: the maximum number of live credentials that may end; None for any number.
+        facts: more facts for the audit event.
 
     Raises:
-        NotFoundError: nothing of it was ever issued.
+        NotFoundError: the selection matches no identity that was ever issued.
         UsageError: the selection is empty, or more than `most` would end; nothing was changed.
 
     """
@@ -124,7 +124,7 @@ def guard(radius: Radius, most: int) -> None:
     """Refuse to end more than `most` credentials.
 
     Raises:
-        TooManyError: more than that would end.
+        TooManyError: more would end.
 
     """
     if radius.credentials > most:
@@ -135,7 +135,7 @@ def guard(radius: Radius, most: int) -> None:
 
 
 def blast(radius: Radius, accepted_until: int | None = None, settled_at: int | None = None) -> str:
-    """Return the blast radius in words, with what `facts` says of it."""
+    """Return the blast radius in words, with the text of `facts`."""
     text = (
         f"{_number(radius.credentials, 'live credential')} of {_number(radius.identities, 'identity', 'identities')},"
         f" {_number(radius.tasks, 'task')} and {_number(radius.delegators, 'delegator')}"
@@ -148,9 +148,9 @@ def facts(radius: Radius, accepted_until: int | None = None, settled_at: int | N
     """Return in words since when the ledger refuses all of it, and until when verifiers and targets accept some.
 
     Args:
-        radius: what was measured.
-        accepted_until: from this time on, no verifier and no target accepts any of it; None where nothing bounds that.
-        settled_at: when targets were asked, if that was after the measurement.
+        radius: the measured blast radius.
+        accepted_until: the time from which no verifier and no target accepts any of it; None if that time is unknown.
+        settled_at: when the targets were called, if that was after the measurement.
 
     """
     since, until = radius.refused_since, radius.accepted_until
@@ -180,7 +180,7 @@ def _check(selection: Selection) -> None:
 
 
 def check_reason(reason: str | None) -> None:
-    """Raise UsageError for a reason that cannot be kept, or that holds a token."""
+    """Raise UsageError for a reason that cannot be stored, or that contains a token."""
     if reason is not None:
         check_text(reason, "the reason")
 
@@ -195,12 +195,12 @@ def _found(radius: Radius) -> Radius:
 
 
 def counts(radius: Radius) -> dict[str, Any]:
-    """Return what the event says that ends so much, besides the digest."""
+    """Return the numbers that the event of a revocation records, besides the digest."""
     return {"count": radius.credentials, "identities": radius.identities}
 
 
 def _facts(selection: Selection) -> dict[str, Any]:
-    """Return a selection for the audit log; long lists of ids by their number, since the members point back."""
+    """Return a selection for the audit log; a long list is shortened, since the ended rows point to the event."""
     facts: dict[str, Any] = {}
     for name, values in selection._asdict().items():
         if values:

@@ -1,4 +1,4 @@
-"""With whom tasks are shared, in SQL that SQLite and PostgreSQL both take."""
+"""Shares of tasks with delegators and groups, in SQL for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 
 class TaskShare(NamedTuple):
-    """A task as it is or was shared with somebody."""
+    """A present or former share of a task."""
 
     task: int
-    """The ledger's own number for it."""
+    """The ledger's number of the task."""
     name: str
-    """The delegator who may join it, or a group as `group:NAME`."""
+    """The delegator that may join it, or a group as `group:NAME`."""
     event: int
     """The audit event that shared it."""
     ended_event: int | None
-    """The audit event that took it back."""
+    """The audit event that ended the share; None for a present share."""
 
 
 class ShareStore:
-    """What a view of a ledger that speaks SQL answers about shared tasks."""
+    """Queries about shared tasks, on a view of a SQL ledger."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -34,7 +34,7 @@ class ShareStore:
         self._now = view.now
 
     def are_some(self) -> bool:
-        """Tell whether any task is shared now: where none is, no name has to be looked for."""
+        """Return whether any task is shared now; if not, lookups by name can be skipped."""
         found: bool = self._view.once("shared", None, self._any)
         return found
 
@@ -43,7 +43,7 @@ class ShareStore:
         return row is not None
 
     def of(self, task: int) -> list[str]:
-        """Return with whom a task is shared now, sorted."""
+        """Return the names that a task is shared with now, sorted."""
         rows = self._db.execute(
             "SELECT name FROM task_share WHERE task = :task AND ended_event IS NULL ORDER BY name",
             {"task": task},
@@ -51,7 +51,7 @@ class ShareStore:
         return [name for (name,) in rows]
 
     def is_shared(self, task: int, names: Sequence[str]) -> bool:
-        """Tell whether a task is shared now with one of these names."""
+        """Return whether a task is shared now with one of these names."""
         values: dict[str, Any] = {"task": task}
         among = select.placeholders("name", names, values)
         row = self._db.execute(
@@ -75,7 +75,7 @@ class ShareStore:
         return [key for (key,) in rows]
 
     def is_joined(self, task: int, delegators: Sequence[str]) -> bool:
-        """Tell whether anything was ever issued on a task for one of these root delegators."""
+        """Return whether an identity was ever issued on a task for one of these root delegators."""
         values: dict[str, Any] = {"task": task}
         among = select.placeholders("name", delegators, values)
         row = self._db.execute(
@@ -86,13 +86,13 @@ class ShareStore:
         return row is not None
 
     def all(self) -> Iterator[TaskShare]:
-        """Yield every share there ever was, in the order in which they were made."""
+        """Yield all shares, present and former, in the order in which they were made."""
         rows = self._db.execute("SELECT task, name, event, ended_event FROM task_share ORDER BY id")
         return map(TaskShare._make, rows)
 
 
 class ShareChanges(ShareStore):
-    """And what becomes of them; each change points to the next event."""
+    """Changes to shares; each changed row points to the next event."""
 
     def __init__(self, transaction: Transaction) -> None:
         super().__init__(transaction)
@@ -100,7 +100,7 @@ class ShareChanges(ShareStore):
         transaction.alone()
 
     def add(self, task: int, names: Iterable[str]) -> None:
-        """Record that a task is shared with these, with whom it is not."""
+        """Record that a task is shared with these names, which must not share it already."""
         self._transaction.forget("shared")
         seq = self._transaction.next_seq()
         (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM task_share").fetchone()
@@ -110,7 +110,7 @@ class ShareChanges(ShareStore):
         )
 
     def end(self, task: int, names: Iterable[str]) -> None:
-        """Record that a task is no longer shared with these."""
+        """Record that a task is no longer shared with these names."""
         self._transaction.forget("shared")
         seq = self._transaction.next_seq()
         self._db.executemany(
@@ -119,7 +119,7 @@ class ShareChanges(ShareStore):
         )
 
     def give(self, task: int, opener: int) -> None:
-        """Record that a task belongs to somebody else, by the number of their term."""
+        """Record the new owner of a task, by the number of the owner's term."""
         self._db.execute(
             "UPDATE task SET opener = :opener, given_event = :seq WHERE id = :task",
             {"opener": opener, "seq": self._transaction.next_seq(), "task": task},

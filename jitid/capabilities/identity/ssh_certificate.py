@@ -1,4 +1,4 @@
-"""Whether a text is an SSH certificate of this ledger. It is public: it tells whose it is, and authorises nothing."""
+"""Recognition of this ledger's SSH certificates. A certificate is public: it names its holder, but grants no right."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _UNKNOWN = "the ledger does not know this certificate"
 
 
 def recognise(snapshot: View, text: str) -> Credential:
-    """Return the credential that the line of a certificate is, dead or alive, if this ledger issued exactly this one.
+    """Return the credential of an SSH certificate line, live or ended, if this ledger issued exactly this certificate.
 
     Raises:
-        InvalidCredentialError: it is malformed, forged or unknown; the reason never echoes it.
+        InvalidCredentialError: the text is malformed, forged or unknown; the reason never contains it.
 
     """
     try:
@@ -79,7 +79,7 @@ def _raw(key_id: str) -> bytes:
 
 
 def _as_signed(credential: Credential, parsed: Certificate) -> bool:
-    """Tell whether the ledger's row still says what the certificate does."""
+    """Return whether the ledger's row matches the certificate."""
     return (
         credential.kind == Kind.SSH_CERT
         and parsed.sort == openssh.USER_CERTIFICATE

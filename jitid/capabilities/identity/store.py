@@ -1,4 +1,4 @@
-"""Credentials and identities: questions about them and changes to them."""
+"""Queries and changes of credentials and identities."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _CREDENTIAL_BY = {
         WHERE substr(c.fingerprint, 1, 8) = substr(:value, 1, 8) AND c.fingerprint = :value""",
 }
 
-# Depth bounds every walk: in a damaged ledger, edges may run in a circle.
+# `depth` bounds every walk: in a damaged ledger, edges may form a cycle.
 _BELOW = """
     WITH RECURSIVE below (id, depth) AS (
         SELECT id, depth FROM identity WHERE id = :identity
@@ -102,7 +102,7 @@ def _from_row(row: Any) -> Credential:
             *row[5:8],
             row[7] if parent_agent is None else f"agent:{parent_agent}",
             *row[9:15],
-            # Rows from before may have some, which nothing that was signed says.
+            # Old rows may have scopes. The signed form of these kinds has none.
             () if kind in PROOFS else _words(row[15]),
             audiences,
             *row[17:28],
@@ -118,7 +118,7 @@ def _from_row(row: Any) -> Credential:
     )
 
 
-# Asking a member of an Enum for its value costs more than all else here.
+# The `value` of an Enum member is read once here: reading it costs more than the rest of `_token_use`.
 _UNDIVIDED, _SERVICE, _IDENTITY = (
     use.value for use in (TokenUse.UNDIVIDED, TokenUse.SERVICE, TokenUse.IDENTITY)
 )
@@ -127,7 +127,7 @@ _UNDIVIDED, _SERVICE, _IDENTITY = (
 def _token_use(
     kind: str, audiences: tuple[str, ...], may_audience: tuple[str, ...], *, undivided: bool
 ) -> str | None:
-    """Return what a token is for: a service token may obtain tokens for its own audiences, and for no others."""
+    """Return the use of a token. A service token may obtain tokens only for its own audiences."""
     if kind not in TOKENS:
         return None
     if undivided:
@@ -141,7 +141,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 class CredentialStore:
-    """What a view of the ledger answers about credentials and identities."""
+    """Queries about credentials and identities, on a view of the ledger."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -152,7 +152,7 @@ class CredentialStore:
         return self._db.execute(sql, values).fetchone()
 
     def living(self) -> tuple[int, int]:
-        """Return how many credentials live, and when the last of them expires (0 if none does)."""
+        """Return the number of unexpired credentials that have not ended, and the last expiry (0 if there is none)."""
         count, latest = self._one(
             "SELECT count(*), max(expires_at) FROM credential WHERE ended_at IS NULL AND expires_at > :now",
             now=self._now,
@@ -160,7 +160,7 @@ class CredentialStore:
         return int(count), int(latest or 0)
 
     def reaches(self) -> Iterator[TokenReach]:
-        """Yield for what the live credentials are, and for what their holders and actors obtain tokens, each once."""
+        """Yield the distinct reaches of live credentials: their audiences, and those of the tokens they can obtain."""
         rows = self._db.execute(
             """SELECT DISTINCT c.kind, au.text, c.may_audience, c.may_act
                  FROM credential c JOIN term au ON au.id = c.audiences
@@ -175,7 +175,7 @@ class CredentialStore:
             yield TokenReach(audiences, may_audience, may_act, use)
 
     def latest_expiry_of_all(self) -> int | None:
-        """Return when the last of all credentials expires or has expired; None if there is none."""
+        """Return the latest expiry of all credentials, also a past one; None without credentials."""
         (found,) = self._one("SELECT max(expires_at) FROM credential")
         return None if found is None else int(found)
 
@@ -188,7 +188,7 @@ class CredentialStore:
         return None if row is None else _credential(row)
 
     def credentials_numbered(self, keys: Iterable[int]) -> dict[int, Credential]:
-        """Return credentials by the ledger's own numbers."""
+        """Return credentials by the ledger's numbers."""
         given = sorted(keys)
         found = {}
         for start in range(0, len(given), _AT_ONCE):
@@ -200,17 +200,17 @@ class CredentialStore:
         return found
 
     def head_of(self, jti: bytes) -> Credential | None:
-        """Return the head of the line of a credential, which may be that one; None where the line has none."""
+        """Return the head of the line of a credential, which may be that one; None if the line has no head."""
         row = self._one(f"SELECT {walking.HEAD} FROM credential b WHERE b.jti = :jti", jti=jti)
         key = None if row is None else row[0]
         return None if key is None else self.credentials_numbered([key])[key]
 
     def first_of(self, uid: bytes) -> Credential | None:
-        """Return the first credential of an identity: what it was issued as."""
+        """Return the first credential of an identity: the one it was issued with."""
         return self._one_of(uid, "ASC")
 
     def alive(self, uids: Iterable[bytes]) -> set[bytes]:
-        """Return those of these identities that have a live credential."""
+        """Return the identities among these that have a live credential."""
         live = select.LIVE.replace(":now", str(int(self._now)))
         question = f"""SELECT i.uid FROM identity i
                         WHERE EXISTS (SELECT 1 FROM credential c WHERE c.identity = i.id AND {live}) AND i.uid"""
@@ -222,7 +222,7 @@ class CredentialStore:
 
     def _one_of(self, uid: bytes, order: str) -> Credential | None:
         row = self._one(
-            # In this order the index on the identity serves; by the id alone, PostgreSQL may walk the whole table.
+            # This order uses the index on the identity. By the id alone, PostgreSQL may scan the whole table.
             f"""{_CREDENTIAL} WHERE c.id = (
                     SELECT l.id FROM identity own JOIN credential l ON l.identity = own.id WHERE own.uid = :uid
                      ORDER BY l.identity {order}, l.id {order} LIMIT 1)""",
@@ -231,9 +231,9 @@ class CredentialStore:
         return None if row is None else _credential(row)
 
     def makers_of(self, uid: bytes, most: int) -> tuple[set[Maker], int]:
-        """Return who had credentials of an identity made, as the events tell that made them, and the bytes of these.
+        """Return the callers that had the credentials of an identity made, and the size of these events in bytes.
 
-        Nobody where the events have more than `most` bytes.
+        The callers are empty if the events have more than `most` bytes.
         """
         made = """seq IN (SELECT l.event FROM identity own JOIN credential l ON l.identity = own.id
                           WHERE own.uid = :uid)"""
@@ -243,19 +243,19 @@ class CredentialStore:
         if size > most:
             return set(), size
         dialect = dialect_of(self._db)
-        # An event may be long: only these members are taken out of it.
+        # An event may be long: only these members are read.
         members = dialect.member(*Maker._fields)
         rows = self._db.execute(f"SELECT DISTINCT {members} FROM {dialect.told} WHERE {made}", {"uid": uid})
         return {Maker(*strict_json.loads(row[0], "members")) for row in rows}, size
 
     def first_issued_at(self, identity: int) -> int:
-        """Return when the first credential of an identity was issued."""
+        """Return the time of issue of an identity's first credential."""
         row = self._one("SELECT min(issued_at) FROM credential WHERE identity = :identity", identity=identity)
         first: int = row[0]
         return first
 
     def supersessions(self, jtis: Sequence[bytes]) -> list[tuple[bytes, int | None]]:
-        """Return for each of these credentials when it was or will be superseded."""
+        """Return for each of these credentials the time at which it was or will be superseded."""
         found = []
         for jti in jtis:
             row = self._one("SELECT superseded_at FROM credential WHERE jti = :jti", jti=jti)
@@ -263,7 +263,7 @@ class CredentialStore:
         return found
 
     def unknown_of(self, ids: Iterable[str]) -> str | None:
-        """Return the first of these ids that nothing was ever issued under; none if there is no such."""
+        """Return the first of these ids that was never issued; None if all were."""
         ids = list(ids)
         select.give(self._db, ids, ())
         unknown = {
@@ -285,22 +285,23 @@ class CredentialStore:
         return self._numbered(select.GIVEN)
 
     def credentials_of_leaks(self, numbers: Iterable[int]) -> list[Credential]:
-        """Return the credentials that leaked, by the numbers of the leaks. Oldest first."""
+        """Return the leaked credentials, by the numbers of the leaks. Oldest first."""
         select.give(self._db, (), (), leaks=numbers)
         return self._numbered("SELECT l.credential FROM given_leak g CROSS JOIN leak l WHERE l.id = g.leak")
 
     def _numbered(self, query: str) -> list[Credential]:
-        """Return the credentials whose numbers a query gives, in the order of issue."""
-        # Two steps: in one, PostgreSQL may join all credentials before it selects these.
+        """Return the credentials whose numbers a query selects, in the order of issue."""
+        # Two queries: in a single one, PostgreSQL may join all credentials before it selects these.
         with dialect_of(self._db).by_index(self._db):
             keys = {key for (key,) in self._db.execute(query) if key is not None}
         found = self.credentials_numbered(keys)
         return [found[key] for key in sorted(found)]
 
     def find_public(self, publics: Iterable[bytes]) -> list[tuple[bytes, Credential]]:
-        """Return the credentials that are for these keys, each with the hash of its key (SubjectPublicKeyInfo).
+        """Return the credentials for these public keys, each with the hash of its key (SubjectPublicKeyInfo).
 
-        They are those that have not run out, ended or not, and of each key the latest one. Oldest first.
+        Only credentials before their expiry are returned, ended or not, and only the latest one of each key. Oldest
+        first.
         """
         select.give(self._db, (), (), publics=publics)
         rows = self._db.execute(select.BY_PUBLIC, {"now": self._now}).fetchall()
@@ -312,21 +313,21 @@ class CredentialStore:
         return walking.lineage(self._db, identity)
 
     def lineages(self, identities: Iterable[int]) -> dict[int, list[Ancestor]]:
-        """Return the same for each of many that has any."""
+        """Return the lineage of each of these identities that has one."""
         select.give(self._db, (), (), identities)
         return walking.lineages(self._db)
 
     def grounds(self, credential: int) -> list[Ground]:
-        """Return the credentials that one rests on now, the nearest first."""
+        """Return the credentials that a credential rests on now, the nearest first."""
         return walking.grounds(self._db, credential, self._now)
 
     def grounds_of(self, credentials: Iterable[int]) -> dict[int, list[Ground]]:
-        """Return the same for each of many that rests on any."""
+        """Return the grounds of each of these credentials that has any."""
         select.give(self._db, (), (), credentials=credentials)
         return walking.grounds_of(self._db, self._now)
 
     def descendants(self, identity: int) -> tuple[int, int]:
-        """Return how many identities hang below `identity`, and how many of them hold a live credential."""
+        """Return the number of identities below `identity`, and of those with a live credential."""
         row = self._one(
             f"""{_BELOW} SELECT count(*) - 1, coalesce(sum(CASE WHEN below.id <> :identity AND EXISTS (
                     SELECT 1 FROM credential c WHERE c.identity = below.id AND {select.LIVE})
@@ -337,12 +338,12 @@ class CredentialStore:
         return row[0], row[1]
 
     def families(self, identities: Iterable[int]) -> dict[int, Family]:
-        """Return for each of these identities what ending it would come to."""
+        """Return for each of these identities whether it is live, and the number of its descendants."""
         select.give(self._db, (), (), identities)
         return walking.families(self._db, self._now)
 
     def offline_until(self, identities: Iterable[int]) -> dict[int, int]:
-        """Return until when offline verifiers may accept these identities, with the leeway, if any still may."""
+        """Return until when offline verifiers may accept these identities, with the leeway; others are left out."""
         from jitid.ledger.accepted_until import SIGNED
 
         select.give(self._db, (), (), identities)
@@ -359,20 +360,20 @@ class CredentialStore:
     def credentials(
         self, chosen: Filter, sort: str, *, descending: bool, after: str | None, limit: int
     ) -> list[Credential]:
-        """Return one page of credentials; a page that follows `after` does not move when rows are added."""
+        """Return a page of credentials. The page after `after` does not shift when rows are added."""
         if sort not in select.SORTS:
             raise UsageError(f"cannot sort by {quote(sort)}", f"sort by one of: {', '.join(select.SORTS)}")
         where, values, selective = select.conditions(chosen, self._now)
         order = _SORT_EXPRESSIONS[sort]
         if sort == "issued_at" and after is not None:
-            # In the order of issue: where the clock was set back, the times themselves are in no order.
+            # In the order of issue: if the clock was set back, the times are not in order.
             where.append(f"c.id {'<' if descending else '>'} :sort_key")
             values["sort_key"] = self._cursor(order, after)["sort_key"]
         elif after is not None:
             where.append(f"({order}, c.id) {'<' if descending else '>'} (:sort_value, :sort_key)")
             values |= self._cursor(order, after)
         direction = "DESC" if descending else "ASC"
-        # "+" keeps the planner from walking the whole table in order where an index finds the few rows asked for.
+        # "+" keeps the planner from scanning the whole table in order if an index finds the few rows.
         key = "+c.id" if selective else "c.id"
         ordering = f"{key} {direction}" if sort == "issued_at" else f"{order} {direction}, {key} {direction}"
         rows = self._db.execute(
@@ -422,25 +423,25 @@ class CredentialStore:
         return key
 
     def measure(self, selection: Selection) -> Radius:
-        """Return what ending that selection with all that descends from it would come to."""
+        """Return the blast radius of a selection with all that descend from it."""
         matched = select.select(self._db, selection)
         return select.radius(self._db, matched, self._now)
 
     def measure_together(self, selections: Iterable[Selection]) -> Radius:
-        """Return what ending each of many selections would come to; what they have in common counts once."""
+        """Return the joint blast radius of many selections; their overlap counts once."""
         return select.measure_together(self._db, selections, self._now)
 
     def is_agent(self, name: str) -> bool:
-        """Tell whether anything was ever issued to an agent of that name."""
+        """Return whether an identity was ever issued to an agent of that name."""
         row = self._one(
             "SELECT 1 FROM term t JOIN identity i ON i.agent = t.id WHERE t.text = :name LIMIT 1", name=name
         )
         return row is not None
 
     def approvers_of(self, identity: int) -> frozenset[str]:
-        """Return the groups that approved of the issue of an identity."""
+        """Return the groups that approved the issue of an identity."""
         rows = self._db.execute(
-            # By the event that issued it: several copies are approved of as one.
+            # By the event of the issue: several copies have one approval.
             """SELECT g.name FROM credential c CROSS JOIN approval p CROSS JOIN approval_group g
                 WHERE c.id = (SELECT min(id) FROM credential WHERE identity = :identity)
                   AND p.ended_event = c.event AND p.identity IS NOT NULL
@@ -450,7 +451,7 @@ class CredentialStore:
         return frozenset([name for (name,) in rows])
 
     def event_members(self, seq: int) -> tuple[list[str], list[str]]:
-        """Return the ids of the credentials that an event issued, and of those that it ended."""
+        """Return the ids of the credentials that an event issued, and of the credentials that it ended."""
         rows = self._db.execute(
             "SELECT jti, event = :seq FROM credential WHERE event = :seq OR ended_event = :seq ORDER BY id",
             {"seq": seq},
@@ -463,16 +464,16 @@ class CredentialStore:
 
 
 class CredentialChanges(CredentialStore):
-    """Changes to credentials; each points to the next event."""
+    """Changes to credentials; each changed row points to the next event."""
 
     def __init__(self, transaction: Transaction) -> None:
         super().__init__(transaction)
         self._transaction = transaction
 
     def end(self, selection: Selection, state: State) -> tuple[Radius, str]:
-        """End every live credential of the selection and of what descends from it, pointing to the next event.
+        """End every live credential of the selection and of its descendants; the rows point to the next event.
 
-        Returns what that came to, and the digest of the ended credentials.
+        Returns the blast radius, and the digest of the ended credentials.
         """
         self._transaction.alone()
         matched = select.select(self._db, selection)
@@ -489,7 +490,7 @@ class CredentialChanges(CredentialStore):
             for name in EVERY_LIVE:
                 self._db.execute(f"DROP INDEX {name}")
         else:
-            # Before they end: few are looked up one by one, and afterwards only a pass over all rows finds them.
+            # The digest comes first: few live rows are found by an index, but ended ones only by a pass over all rows.
             digest = self._digest(f"{select.doomed_credentials(radius.identities)} AND {select.LIVE}")
         # "+" keeps the planner from looking up each of many identities.
         self._db.execute(
@@ -507,10 +508,10 @@ class CredentialChanges(CredentialStore):
         return digest
 
     def _digest(self, members: str, **values: Any) -> str:
-        """Return the digest of credentials, in the order in which they were issued."""
+        """Return the digest of credentials, in the order of issue."""
         dialect = dialect_of(self._db)
         rows = dialect.fenced(f"SELECT c.jti, c.id FROM {members} ORDER BY c.id")
-        # Nothing but bytes is as great as no bytes: neither a number nor text that an editor left in their place.
+        # Only bytes compare as greater than empty bytes. An edited id that is a number or text does not.
         joined, count, whole = self._one(
             f"""SELECT {dialect.joined_bytes("jti", "id")}, count(*), count(CASE WHEN jti >= :none THEN 1 END)
                   FROM {rows}""",
@@ -525,7 +526,7 @@ class CredentialChanges(CredentialStore):
         return sha256(joined or b"").hexdigest()
 
     def end_one(self, key: int, state: State) -> str:
-        """End one credential alone, pointing to the next event; return the digest of what ended."""
+        """End one credential alone; the row points to the next event. Return the digest of the ended credential."""
         self._transaction.alone()
         jti, signed, expires_at = self._one(
             "SELECT jti, claims_hash IS NOT NULL, expires_at FROM credential WHERE id = :key", key=key
@@ -544,15 +545,15 @@ class CredentialChanges(CredentialStore):
         self._db.execute("INSERT INTO process VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (identity, *process))
 
     def renews_until(self, identity: int, at: int) -> None:
-        """Record that an identity's process, if it has one that renews, does so until `at` at most."""
+        """Record that an identity's process renews it until `at` at the latest, if the process renews at all."""
         self._db.execute(
             "UPDATE process SET renews_until = ? WHERE identity = ? AND renews_until > ?", (at, identity, at)
         )
 
     def supersede(self, key: int, at: int) -> int | None:
-        """Let a live credential that has no successor end at `at`, or at its expiry if that comes first.
+        """Let a live credential without a successor end at `at`, or at its expiry if that is earlier.
 
-        Returns when it ends; None if it has ended or has a successor.
+        Return the time of its end; None if the credential has ended or has a successor.
         """
         self._transaction.alone()
         row = self._one(
@@ -573,9 +574,13 @@ class CredentialChanges(CredentialStore):
         )
 
     def restore(self, jti: bytes, at: int, before: int | None) -> bool:
-        """Let what was to be superseded at `at` be so at `before`, or not at all; return False if it is too late."""
+        """Change the end of a credential that would be superseded at `at` to `before`; with None, remove it.
+
+        Return False if it has ended, or has been superseded, meanwhile.
+        """
         self._transaction.alone()
-        # `line` marks a renewed line: `dependents.on_lines` finds by it what was made from the abandoned successor.
+        # `line` marks a renewed line: `dependents.on_lines` uses it to find credentials made from the abandoned
+        # successor.
         changed = self._db.execute(
             f"""UPDATE credential SET superseded_at = :before{", line = coalesce(line, id)" if before is None else ""}
                 WHERE jti = :jti AND ended_at IS NULL AND superseded_at = :at AND superseded_at > :now""",

@@ -1,4 +1,4 @@
-"""Tasks: questions about them and changes to them."""
+"""Queries and changes of tasks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _task(row: Any) -> Task:
 
 
 class TaskStore:
-    """What a view of the ledger answers about tasks."""
+    """Queries about tasks, on a view of the ledger."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -59,14 +59,14 @@ class TaskStore:
         return None if row is None else _task(row)
 
     def tasks_named(self, name: str, most: int) -> list[Task]:
-        """Return the tasks of that name, whoever opened them, the oldest first."""
+        """Return the tasks of that name by any owner, the oldest first."""
         rows = self._db.execute(
             f"{_TASK} WHERE t.name = :name ORDER BY t.id LIMIT :most", {"name": name, "most": most}
         )
         return [_task(row) for row in rows]
 
     def task_numbered(self, key: int) -> Task | None:
-        """Return the task with that number of the ledger's."""
+        """Return the task with that number of the ledger."""
         return self._view.once("task", key, lambda: self._task_numbered(key))
 
     def _task_numbered(self, key: int) -> Task | None:
@@ -74,18 +74,19 @@ class TaskStore:
         return None if row is None else _task(row)
 
     def tasks_numbered(self, keys: Iterable[int]) -> dict[int, Task]:
-        """Return tasks by the ledger's own numbers."""
+        """Return tasks by the ledger's numbers."""
         return {row[0]: _task(row) for row in select.alike(self._db, f"{_TASK} WHERE t.id", keys)}
 
     def all_tasks(self) -> Iterator[Task]:
-        """Yield every task there ever was."""
-        # One that belongs to no name is to be seen too.
+        """Yield all tasks, open and ended."""
+        # The left join also finds a task whose owner is missing.
         return map(_task, dialect_of(self._db).stream(self._db, f"{_EVERY_TASK} ORDER BY t.id"))
 
     def wrongly_opened(self, pruned: bool) -> str | None:
-        """Return a task from before names had owners that does not belong to who was first; None for none.
+        """Return a task whose owner is not the delegator of its first credential; None if there is no such task.
 
-        Where credentials were pruned, the first one may be gone.
+        Only tasks from before names had owners are checked. If credentials were pruned, the first credential may be
+        missing: then the owner need only have some credential of the task.
         """
         held = "FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = t.id"
         wrong = (
@@ -100,7 +101,7 @@ class TaskStore:
         return None if row is None else str(row[0])
 
     def tasks_of(self, names: Iterable[str]) -> dict[tuple[str, str], Task]:
-        """Return the tasks of these names, whoever opened them, by name and owner."""
+        """Return the tasks of these names by any owner, by name and owner."""
         found = map(_task, select.alike(self._db, f"{_TASK} WHERE t.name", names))
         return {(task.name, task.opener): task for task in found}
 
@@ -109,7 +110,8 @@ class TaskStore:
     ) -> list[tuple[Task, int, int]]:
         """Return tasks, newest first, with the number of their credentials and of the live ones.
 
-        `within`: only those that belong to one of these, or are shared with one; `after` is the number of a task.
+        `within`: only tasks that one of these names owns, or that are shared with one. `after` is the number of a
+        task.
         """
         wanted = {
             None: "1 = 1",
@@ -136,7 +138,7 @@ class TaskStore:
         return [(_task(row[:_TASK_WIDTH]), *row[_TASK_WIDTH:]) for row in rows]
 
     def count_for_task(self, task: int) -> tuple[int, int]:
-        """Return how many credentials were issued for a task, and how many of them live."""
+        """Return the number of credentials that were issued for a task, and of the live ones."""
         row = self._one(
             f"""SELECT (SELECT count(*) FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = :task),
                       (SELECT count(*) FROM credential c WHERE c.task = :task AND {select.LIVE})""",
@@ -162,7 +164,7 @@ class TaskChanges(TaskStore):
         opener: str,
         event: int | None = None,
     ) -> Task:
-        """Record a task of an opener, who has no other of that name, as opened by an event; None: by the next one."""
+        """Record a new task, opened by `event` or the next event; the opener must have no other task of that name."""
         by, key = self._transaction.term(opener), self._transaction.next_number()
         seq = self._transaction.next_seq() if event is None else event
         row = (key, name, purpose, sensitivity, deadline, self._now, by, seq)
@@ -173,11 +175,11 @@ class TaskChanges(TaskStore):
         return Task(key, name, purpose, sensitivity, deadline, self._now, None, opener, seq)
 
     def opened_by(self, key: int, event: int) -> None:
-        """Record which event has opened a new task, where another one came before it."""
+        """Record the event that opened a new task, if another event was written before it."""
         self._db.execute("UPDATE task SET event = :event WHERE id = :key", {"event": event, "key": key})
 
     def end_task(self, key: int) -> None:
-        """Record that a task has ended now."""
+        """Record that a task ends now."""
         self._transaction.alone()
         self._db.execute(
             "UPDATE task SET ended_at = :now WHERE id = :key AND ended_at IS NULL",

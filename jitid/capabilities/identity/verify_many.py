@@ -1,4 +1,4 @@
-"""Many tokens at once: each judged by itself before any lock is taken, and by the ledger in set operations."""
+"""Verification of many tokens: signatures before any lock is taken, then the ledger's rows in set operations."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 
 
 class PresentedToken(NamedTuple):
-    """A token as far as it can be judged without its row in the ledger."""
+    """The result of checking a token without its row in the ledger."""
 
     hashed: bytes | None = None
-    """The fingerprint of an opaque one."""
+    """The fingerprint of an opaque token."""
     jti: str | None = None
-    """The id of a signed one, whose signature is right."""
+    """The id of a signed token with a valid signature."""
     parsed: jws.Parsed | None = None
     refusal: str | None = None
-    """Why it is no token of this ledger, whatever the ledger has."""
+    """Why it cannot be a valid token of this ledger, regardless of the rows."""
 
 
 class HeldToken(NamedTuple):
-    """What a token stands for."""
+    """A token with its credential, and its refusal if it is not valid."""
 
     credential: Credential | None
-    """Also one that is dead; None for what is none of this ledger's."""
+    """The credential, live or ended; None for an unknown token."""
     lineage: list[Ancestor]
     task: Task | None
     refusal: str | None
-    """Why it is not valid now; None if it is."""
+    """Why the token is not valid now; None if it is."""
 
 
 def keys_of(snapshot: View) -> dict[str, SigningKey]:
@@ -50,7 +50,7 @@ def keys_of(snapshot: View) -> dict[str, SigningKey]:
 
 
 def present(names: Names, keys: Mapping[str, SigningKey], texts: Iterable[str]) -> list[PresentedToken]:
-    """Judge tokens by themselves: form, issuer, signature. Of a refused one nothing is kept but why."""
+    """Check the form, issuer and signature of tokens. For a refused token only the reason is returned."""
     return [_present(names, keys, text) for text in texts]
 
 
@@ -73,7 +73,7 @@ def _present(names: Names, keys: Mapping[str, SigningKey], text: str) -> Present
 def hold(
     snapshot: View, presented: Sequence[PresentedToken], audiences: Collection[str] | None
 ) -> list[HeldToken]:
-    """Return what each token stands for now; it is valid by the same rules as `introspection.verify` has."""
+    """Return the credential of each token, and whether it is valid now by the rules of `introspection.verify`."""
     seal.must_not_be(snapshot)
     keys = keys_of(snapshot)
     found = CredentialStore(snapshot).find_given(
@@ -100,7 +100,7 @@ def hold(
         try:
             introspection.check_audience(credential, audiences)
             introspection.check(credential, grounds, snapshot.now)
-            # Claims that were hashed say what the row does: what `jws.check_claims` asks besides is this alone.
+            # The hash shows that row and claims match, so of the checks of `jws.check_claims` only this one is left.
             if snapshot.now < credential.issued_at:
                 raise InvalidCredentialError(introspection.NOT_YET)
         except InvalidCredentialError as error:

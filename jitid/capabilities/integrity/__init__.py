@@ -1,1 +1,1 @@
-"""The ledger checked against its audit log, exported, cut and pruned."""
+"""Check the ledger against its audit log; export, cut and prune it."""

@@ -1,4 +1,4 @@
-"""The audit log as lines that can be verified without their ledger."""
+"""The audit log as JSON lines that can be verified without the ledger."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from jitid.values.text import quote
 
 
 def export(snapshot: View, names: Names, signer: Signer) -> Iterator[str]:
-    """Yield the whole log, as far as it was not cut, as JSON lines: the ledger's name and keys, events, signed head."""
+    """Yield the log without its cut part, as JSON lines: names and keys of the ledger, events, signed head."""
     last = CutStore(snapshot).last()
     yield from lines(
         snapshot,
@@ -47,13 +47,13 @@ def lines(
     """Yield a part of the log as JSON lines.
 
     Args:
-        snapshot: has the events.
-        names: whose log it is.
-        head: the signed head at its end.
+        snapshot: the view with the events.
+        names: the names of the ledger.
+        head: the signed head at the end of the part.
         after: the signed head before its first event; None for the beginning of the log.
-        start: the number of the last event before it.
-        chains: the chains as they are at its end.
-        through: the number of its last event; None for the last there is.
+        start: the number of the last event before the part.
+        chains: the chains at the end of the part.
+        through: the number of its last event; None for the last event of the log.
 
     """
     keys = [
@@ -80,7 +80,7 @@ def lines(
 
 
 def _ends(snapshot: View, names: Names, after: str, chains: Sequence[Chain]) -> list[list[object]]:
-    """Return the ends of the chains of all epochs before the one that a head is of: later ones began with them."""
+    """Return the ends of the chains of all epochs before the epoch of a head, with which later epochs began."""
     begun = {each.chain for each in links(read_head(after, names, KeyStore(snapshot).signing_keys()))}
     epoch = max([chain.epoch for chain in chains if chain.id in begun], default=0)
     return [[chain.id, chain.length, chain.hash.hex()] for chain in chains if chain.epoch < epoch]
@@ -89,12 +89,12 @@ def _ends(snapshot: View, names: Names, after: str, chains: Sequence[Chain]) -> 
 def verify_export(lines: Iterable[str], expected: str | None) -> Verification:
     """Check an export without its ledger.
 
-    It proves that the file is whole and as its own keys signed it; `expected`, a head that was kept elsewhere,
-    proves that those are the ledger's keys.
+    This proves that the file is complete and signed by the keys in it. `expected`, a head that was kept elsewhere,
+    proves that these keys are the ledger's.
 
     Raises:
-        IntegrityError: it was edited or cut.
-        UsageError: it is no export.
+        IntegrityError: the export was edited or cut.
+        UsageError: the file is not an export.
 
     """
     reader = _Export(iter(lines))
@@ -122,7 +122,7 @@ class _Export:
         self._lines = enumerate(lines, start=1)
         self.head: str | None = None
         self.after: str | None = None
-        """The signed head that its first event follows; None if it begins with the first one there was."""
+        """The signed head before its first event; None if it begins with the first event of the log."""
 
     def _documents(self) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, line in self._lines:
@@ -135,7 +135,7 @@ class _Export:
             yield number, document
 
     def opening(self) -> tuple[Names, list[SigningKey], list[Chain]]:
-        """Return whose log it is, and the public keys and the chains that it names."""
+        """Return the names, the public keys and the chains of the ledger, from the first line."""
         _, first = next(self._documents(), (0, {}))
         if first.get("schema") != "jitid.audit-export/1":
             raise UsageError("the file is no audit export", "make one: jitid audit export")
@@ -165,7 +165,7 @@ class _Export:
             raise IntegrityError("the first line of the export is damaged") from error
 
     def events(self) -> Iterator[Event]:
-        """Yield the events; the signed head that follows them is kept in `head`."""
+        """Yield the events; keep the signed head that follows them in `head`."""
         for number, document in self._documents():
             try:
                 if document["type"] == "head":

@@ -1,4 +1,4 @@
-"""Rows of the ledger in the order of the events that account for them, taken event by event."""
+"""Rows of the ledger, event by event, in the order of the events that account for them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Row = TypeVar("Row")
 
 
 class EventRows(Generic[Row]):
-    """Takes the rows that belong to each event, where none is missing but of old events that were pruned.
+    """Reads the rows of each event; rows may be missing only for old events that were pruned.
 
     Args:
         rows: the rows in the order of their events.
-        event: tells whose a row is.
-        through: the number of the last event of which rows may be gone; 0 if of none.
+        event: returns the event of a row.
+        through: the number of the last event of which rows may be gone; 0 if no rows may be gone.
 
     """
 
@@ -24,10 +24,10 @@ class EventRows(Generic[Row]):
         self._event = event
         self._through = through
         self._ahead: list[Row] = []
-        """What was read and belongs to a later event: one row at most."""
+        """The row that was read ahead and belongs to a later event: at most one."""
 
     def take(self, seq: int, count: int) -> list[Row]:
-        """Return the next `count` rows, or fewer where there are no more; of an old event what is left of its own."""
+        """Return the next `count` rows, or fewer if there are no more; of an old event, its remaining rows."""
         if seq > self._through:
             if self._ahead and count:
                 return [self._ahead.pop(), *islice(self._rows, count - 1)]
@@ -41,7 +41,7 @@ class EventRows(Generic[Row]):
         return found
 
     def put_back(self, row: Row) -> None:
-        """Let a row be the next one that was read just now."""
+        """Put back the row that was read last, so that it is returned next."""
         self._ahead.append(row)
 
     def next(self) -> Row | None:

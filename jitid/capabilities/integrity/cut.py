@@ -1,7 +1,6 @@
-"""Cutting the audit log: old events are exported with a signed head, read again, and only then let go.
+"""Cut the audit log: old events are exported with a signed head, read again, and only then deleted.
 
-Events that some row remembers stay, and so do those that tell what the ledger is: who may do what, which keys there
-were, which tasks have ended.
+Events to which a row refers stay, and so do events about the state of the ledger: permissions, keys, ended tasks.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from jitid.values.text import quote
 from jitid.values.times import format_duration
 
 LEAST = 86_400
-"""Seconds for which events are kept at least: sweeps read on from heads that they have kept."""
+"""Minimum seconds for which events are kept: a sweep reads on from a head that it has kept."""
 
 _KEPT = (
     b'"op":"init"',
@@ -46,32 +45,32 @@ _KEPT = (
     b'"op":"leak-proof"',
     b'"op":"cut"',
 )
-"""What stands in events that stay whatever the rows: in a text the quotes would be escaped."""
+"""Bytes of events that stay even if no row refers to them: inside a text the quotes would be escaped."""
 
 
 class Cut(NamedTuple):
-    """What was cut, or would be."""
+    """The result of a cut, or of a dry run."""
 
     before: int
-    """Events from before this time, in seconds since the epoch."""
+    """The time before which events are cut, in seconds since the epoch."""
     through: int
-    """The number of the last one; 0 if there is none."""
+    """The number of the last of these events; 0 if there is none."""
     exported: int
-    """How many events the file has."""
+    """Number of events in the file."""
     kept: int
-    """How many of these and of those before stay all the same."""
+    """Number of these and earlier events that stay in the ledger."""
     event: int | None
-    """The audit event that tells of it; None if nothing was cut."""
+    """The audit event that records the cut; None if no event was cut."""
     file: str | None
-    """The file that has them."""
+    """The file with the exported events; None if no event was cut."""
 
 
 class _Part(NamedTuple):
-    """A part of the log that may be cut, as one view of the ledger has it."""
+    """A part of the log that may be cut, in one view of the ledger."""
 
     last: Segment | None
     chains: list[Chain]
-    """The chains up to its end."""
+    """The chains at the end of the part."""
     through: int
     events: int
     kept: list[int]
@@ -87,20 +86,21 @@ def cut(
     dry_run: bool,
     accept_clock: bool = False,
 ) -> Cut:
-    """Export events that are old enough into a file of a folder, and let go of those that nothing needs.
+    """Export events that are old enough to a file in a folder, and delete the events that are not needed.
 
     Args:
-        ledger: whose log it is.
-        keyring: has the key that signs the head at its end.
-        evidence_after: for how many seconds events are kept.
-        folder: where the file is put; made if it is not there.
-        dry_run: to write nothing, and tell what would be cut.
-        accept_clock: as of a write transaction.
+        ledger: the ledger.
+        keyring: has the key that signs the head at the end.
+        evidence_after: the seconds for which events are kept.
+        folder: the folder of the file; it is made if it is missing.
+        dry_run: whether to write nothing and only return the result.
+        accept_clock: as in a write transaction.
 
     Raises:
-        IntegrityError: the log does not hold, or the file does not have what was written; nothing was cut.
+        IntegrityError: the log is invalid, or the file differs from the written text; nothing was cut.
         OutputError: the file cannot be written; nothing was cut.
-        UsageError: events are to go too soon.
+        ConflictError: another process cut the log meanwhile; nothing was cut.
+        UsageError: `evidence_after` is too short.
 
     """
     if evidence_after < LEAST:
@@ -118,7 +118,7 @@ def cut(
             path, segment = _exported(snapshot, ledger, keyring, part, folder)
     if part is None or dry_run:
         if last is not None and not dry_run:
-            # Whoever cut it may have been interrupted.
+            # An earlier cut may have been interrupted before it deleted its events.
             _delete(ledger, last.through, accept_clock=accept_clock)
         told = (0, 0, 0) if part is None else (part.through, part.events, len(part.kept))
         return Cut(before, *told, None, None)
@@ -136,7 +136,7 @@ def cut(
 
 
 def _part(snapshot: View, ledger: Ledger, before: int) -> _Part | None:
-    """Return what may be cut now; None if there is nothing."""
+    """Return the part that may be cut now; None if there is no such part."""
     last = CutStore(snapshot).last()
     start = 0 if last is None else last.through
     begun = verify_log.begins_after(snapshot, ledger.names, last)
@@ -152,7 +152,7 @@ def _part(snapshot: View, ledger: Ledger, before: int) -> _Part | None:
 
 
 def _both(snapshot: View, start: int, through: int) -> Iterator[Event]:
-    """Yield what stays of the events up to `start`, and those after it up to `through`."""
+    """Yield the remaining events up to `start`, and all later events up to `through`."""
     yield from CutStore(snapshot).kept(start)
     for event in map(Event._make, snapshot.events(start)):
         if event.seq > through:
@@ -161,19 +161,19 @@ def _both(snapshot: View, start: int, through: int) -> Iterator[Event]:
 
 
 def _through(snapshot: View, start: int, before: int) -> int:
-    """Return the number of the last event before the first one that is not old enough, or may still get company."""
+    """Return the number up to which all events are old enough, and no event can be added."""
     settled = snapshot.settled()
     through = start
     for seq, body, _ in snapshot.events(start):
         if seq > settled or strict_json.loads(body, "audit event")["at"] >= before:
             break
         through = seq
-    # Something stays behind which the log goes on.
+    # At least one event must stay, so that the log continues after it.
     return min(through, settled - 1)
 
 
 def _ends(snapshot: View, uuid: str, through: int, begun: Head | None) -> list[Chain]:
-    """Return the chains as they were when `through` was the last event; those of later epochs were not there yet."""
+    """Return the chains at the time when `through` was the last event, without chains of later epochs."""
     before = {} if begun is None else {each.chain: each for each in links(begun)}
     chains = snapshot.chains()
     epoch = max([chain.epoch for chain in chains if chain.start <= through], default=0)
@@ -187,14 +187,14 @@ def _ends(snapshot: View, uuid: str, through: int, begun: Head | None) -> list[C
             hash_ = opening(uuid, chain, [each.end for each in found if each.epoch < chain.epoch])
         elif length != chain.length:
             event = snapshot.event(chain.number(length))
-            # Nothing may have been written to it since the last cut.
+            # The chain may have no event since the last cut.
             hash_ = before[chain.id].hash if event is None else event.hash
         found.append(chain._replace(length=length, hash=hash_))
     return found
 
 
 class _Wanted:
-    """Says which events stay."""
+    """The selection of the events that stay."""
 
     def __init__(self, snapshot: View, through: int) -> None:
         self._needed = CutStore(snapshot).needed(through)
@@ -202,7 +202,7 @@ class _Wanted:
         self._approvals = {one.id for one in ApprovalStore(snapshot).all()}
 
     def has(self, event: Event) -> bool:
-        """Tell whether an event stays: by what it is about, or since a row remembers it."""
+        """Return whether an event stays: because of its operation, or because a row refers to it."""
         seq, body, _ = event
         if seq in self._needed or any(mark in body for mark in _KEPT):
             return True
@@ -216,7 +216,7 @@ class _Wanted:
 def _exported(
     snapshot: View, ledger: Ledger, keyring: Keyring, part: _Part, folder: str
 ) -> tuple[str, Segment]:
-    """Write a part of the log into a file, and read it again. Raises IntegrityError if it does not have it."""
+    """Write a part of the log to a file, and read the file again. Raises IntegrityError if it differs."""
     head = head_of(part.chains)
     signer = audit_log.signer_of(snapshot, keyring)
     vouched = verify_log.cut_facts(part.through, part.digest)
@@ -242,7 +242,7 @@ def _exported(
     try:
         _must_hold(path, digest.hexdigest(), head)
     except JitidError:
-        # It would be in the way of the next attempt.
+        # The file would block the next attempt.
         with suppress(OSError):
             os.unlink(path)
         raise
@@ -250,9 +250,10 @@ def _exported(
 
 
 def _must_be_free(path: str, head: Head) -> None:
-    """Refuse to write where another log is: a ledger that was copied has the same name, and perhaps another history.
+    """Raise OutputError if the path has another file than this part of the log.
 
-    What an interrupted cut has left there is the same part of the same log. Raises OutputError.
+    A ledger that was copied has the same name, and perhaps another history. An interrupted cut leaves the same part of
+    the same log, which may be replaced.
     """
     check_output(path)
     if not os.path.lexists(path):
@@ -277,7 +278,7 @@ def _private_folder(path: str) -> str:
 
 
 def _must_hold(path: str, digest: str, head: Head) -> None:
-    """Read a file again. Raises IntegrityError if it is not what was written, or does not hold by itself."""
+    """Read a file again. Raises IntegrityError if it differs from the written text, or is not a valid export."""
     read = sha256()
 
     def lines() -> Iterator[str]:
@@ -297,7 +298,7 @@ def _must_hold(path: str, digest: str, head: Head) -> None:
 
 
 def _delete(ledger: Ledger, through: int, *, accept_clock: bool) -> None:
-    """Delete the events that were cut, some at a time."""
+    """Delete the events that were cut, in several transactions."""
     after: int | None = 0
     while after is not None:
         with ledger.write(accept_clock=accept_clock) as transaction:

@@ -1,4 +1,4 @@
-"""The ledger and its keys examined: each check is a function that says what it saw, and a line of the table below."""
+"""Checks of the ledger and its keys: each is a function that yields results, and an entry of `CHECKS`."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from jitid.model.ledger_rows import Names, SigningKey
 from jitid.values.times import format_duration, format_time
 
 OLD_KEY = 90 * 86_400
-"""So many seconds a key may sign before it should be replaced."""
+"""Seconds after which a signing key should be replaced."""
 ENDS_SOON = 30 * 86_400
-"""So many seconds before the end of an authority's certificate another one should be asked for."""
+"""Seconds before the end of an authority's certificate from which a new one should be requested."""
 
 TOLERANCE = 5
-"""So many seconds the ledger's time mark may be ahead of the clock: machines that share it differ that much."""
+"""Seconds that the time mark may be ahead of the clock: machines that share a ledger differ by up to this."""
 
 LEAST_ROOM = 64 << 20
-"""Bytes that should be free on the ledger's file system, whatever its size."""
+"""Minimum bytes that should be free on the ledger's file system, even for a small ledger."""
 
 RESTORE = "jitid ledger restore --replace BACKUP"
 
@@ -44,7 +44,7 @@ _DAY = 86_400
 
 
 def perform(checks: Named[Subject], subject: Subject) -> Iterator[Check]:
-    """Perform each check, whatever became of those before it."""
+    """Run each check, even if an earlier check failed."""
     for name, check in checks:
         try:
             yield from check(subject)
@@ -57,7 +57,7 @@ def perform(checks: Named[Subject], subject: Subject) -> Iterator[Check]:
 
 
 class _Subject:
-    """What the checks of a ledger ask."""
+    """The input of the checks of a ledger."""
 
     def __init__(
         self,
@@ -72,11 +72,11 @@ class _Subject:
         self.head = head
         self.condition = ledger.condition()
         self.met: JitidError | None = None
-        """What a check has met that the others will meet too."""
+        """The error that a check has met and that the other checks will meet too."""
 
     @contextmanager
     def read(self) -> Iterator[tuple[View, Names]]:
-        """Open a view. Raises UnexaminedError where there is none; other checks tell of that."""
+        """Open a view. Raises UnexaminedError if that fails; another check reports the error."""
         self.check_schema()
         with ExitStack() as stack:
             try:
@@ -108,16 +108,16 @@ def examine(
     stated: Mapping[str, str | None],
     head: tuple[str, str] | None = None,
 ) -> list[Check]:
-    """Return what all the checks of a ledger say.
+    """Return the results of all checks of a ledger.
 
-    `stated` is what the configuration says of its names, `head` a signed audit head that was kept, after its place.
+    `stated` are the names in the configuration. `head` is a signed audit head that was kept, after its place.
     """
     checks = [(name, partial(_once, check)) for name, check in CHECKS]
     return list(perform(checks, _Subject(ledger, keyring, stated, head)))
 
 
 def _once(check: Callable[[_Subject], Iterable[Check]], subject: _Subject) -> Iterator[Check]:
-    """Perform a check; that the ledger is damaged or out of reach is told by the first that meets it."""
+    """Run a check. Only the first check that meets a damaged or unreachable ledger reports that."""
     # Waiting for a busy ledger once is enough.
     if isinstance(subject.met, StorageError):
         raise UnexaminedError(subject.met.message)
@@ -237,7 +237,7 @@ def _keys(subject: _Subject) -> Iterator[Check]:
         except JitidError as error:
             yield failure("keys", error)
         except (TypeError, ValueError, AttributeError):
-            # Whoever edits the ledger may have left anything there.
+            # In an edited ledger, a key may have any value.
             yield failure("keys", IntegrityError("a key in the ledger is not as a ledger writes it", RESTORE))
     for name in there:
         if name in telling or name in [key.kid for key in held]:
@@ -252,7 +252,7 @@ def _keys(subject: _Subject) -> Iterator[Check]:
 def _key(keyring: Keyring, key: SigningKey, now: int) -> Check:
     signer = keyring.load(key.kid, key.algorithm, key.public)
     if signer.elsewhere is not None:
-        # What it signs is held to the public key.
+        # The signature is verified with the public key.
         signer.sign(b"jitid doctor")
     age = now - key.created_at
     which = key.algorithm if key.use == "jws" else f"{key.use} {key.algorithm}"
@@ -286,7 +286,7 @@ def _audit(subject: _Subject) -> Iterator[Check]:
                 if place:
                     expected = audit_log.read_head(text, names, KeyStore(snapshot).signing_keys())
             except audit_log.UnreadableHeadError as error:
-                # The log can be whole all the same.
+                # The log may be valid nevertheless.
                 error.message += f" ({place})"
                 error.hint = f"mv {word(place)} {word(f'{place}.unreadable')}"
                 unreadable = failure("audit", error)
@@ -296,7 +296,7 @@ def _audit(subject: _Subject) -> Iterator[Check]:
         raise
     yield ok("audit", f"the chain holds: {_number(held.events, 'event')}, and the ledger's rows agree")
     if held.cut is not None:
-        # No damage: what it vouches for lies in the file that was exported then.
+        # This is not damage: the event of the head is in the file that was exported when the log was cut.
         told = (
             f"the head in {place} tells of event {held.cut}, which was cut: it says nothing of what is here"
         )
@@ -325,4 +325,4 @@ CHECKS: Named[_Subject] = (
     ("keys", _keys),
     ("audit", _audit),
 )
-"""Damage comes first: what cannot be read for it is not told as many failures."""
+"""Damage comes first, so that data that is unreadable because of it is not reported as several failures."""

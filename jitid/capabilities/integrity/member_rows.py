@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
 
 _MANY = 10
-"""For fewer rows, asking about all of them at once costs more than reading each."""
+"""Number of rows from which one query for all is cheaper than reading each row."""
 _ISSUED_BY = itemgetter(3)
 
 
 class EndedRow(NamedTuple):
-    """An ended credential, and what its columns say of its end."""
+    """An ended credential, with the columns about its end."""
 
     event: int
     """The event that ended it."""
@@ -28,15 +28,15 @@ class EndedRow(NamedTuple):
     ended_at: int
     ended_as: str
     honoured_until: int | None
-    """When it would have expired, if it was signed and had not: until then verifiers may accept it."""
+    """The expiry of a signed credential that ended early: until then verifiers may accept it."""
     mistimed: int
     """1 if it did not expire at its expiry, or was superseded without a successor."""
     recorded: int
-    """1 if it is counted to the record of an agent."""
+    """1 if the record of an agent counts it."""
 
 
 class MemberRows:
-    """Rows in the order of the events that they belong to."""
+    """Rows in the order of their events."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class MemberRows:
         event: Callable[[tuple[Any, ...]], int],
         through: int,
     ) -> None:
-        """Args: `event` tells whose a row is; of events up to `through` rows may be gone."""
+        """Keep the query. `event` returns the event of a row; rows of events up to `through` may be gone."""
         self._rows = EventRows(iter(rows), event, through)
         self._what = what
         self._through = through
@@ -67,24 +67,24 @@ class MemberRows:
 
 
 class IssuedRows(MemberRows):
-    """The rows of what was issued. Many of one event may be passed over, if they were compared as a whole."""
+    """The rows of issued credentials. Many rows of one event may be skipped, if they were compared as a whole."""
 
     def __init__(self, snapshot: View, without: str, through: int) -> None:
-        """`without` names a table of identities that are gone."""
+        """Start the query; `without` names a table of identities that are gone."""
         super().__init__(RowStore(snapshot).issued_members(without), "issued", _ISSUED_BY, through)
         self._snapshot = snapshot
         self._without = without
         self._next = RowStore(snapshot).first_credential()
-        """The least number that the next row can have; None where rows are not in the order of their numbers."""
+        """The lowest number that the next row can have; None if rows are not in the order of their numbers."""
         self._passed = False
-        """Whether rows were passed over that the open query would still give."""
+        """Whether rows were skipped that the open query would still return."""
 
     def first_of(self, seq: int, count: int) -> int | None:
-        """Return the number of the first row of an event of which none may be gone, if it has many."""
+        """Return the number of the first row of an event, if the event has many rows and none may be gone."""
         return self._next if count >= _MANY and seq > self._through else None
 
     def pass_over(self, count: int) -> None:
-        """Go on after the next `count` rows, whose numbers have no gap."""
+        """Skip the next `count` rows; their numbers have no gap."""
         assert self._next is not None
         self._next += count
         self._passed = True
@@ -110,5 +110,5 @@ class IssuedRows(MemberRows):
 
 
 def not_as_told(seq: int, what: str) -> str:
-    """Return the message about an event whose credentials are not those that it tells of."""
+    """Return the message about an event that does not agree with its credentials."""
     return f"the credentials that event {seq} {what} are not in the ledger as it says"

@@ -74,17 +74,17 @@ _ENDED_AS = {
 }
 _EVERY = 1 << 31
 _CLOSING = frozenset({"expire", "supersede"})
-"""Events that record ends of which each had a time of its own."""
+"""Operations whose event ends credentials at different times."""
 
 
 _REUSED = b'"renewed-twice"'
 _ROWS = b'"rows":"'
 _ISSUED = b'"issued":"'
-"""What adopts credentials has this, and what issued them before `_ROWS` covered all of a row."""
+"""Bytes of events that adopt credentials, and of events that issued them before `_ROWS` covered a whole row."""
 
 
 class Members:
-    """Takes the rows that belong to each event, event by event, and says which are not as the event tells."""
+    """Compares the rows of each event with the event, one event after another."""
 
     def __init__(self, snapshot: View, issuer: str) -> None:
         self._snapshot = snapshot
@@ -99,7 +99,7 @@ class Members:
         self._mistimed: bytes | None = None
         """An ended credential that did not expire at its expiry, or was superseded without a successor."""
         self._recorded = 0
-        """How many ended credentials are counted to the record of an agent."""
+        """Number of ended credentials that the records of agents count."""
         self._leaks = verify_leaks.LeakMembers(LeakStore(snapshot), self._pruned)
         self._approvals = verify_approvals.ApprovalRows(ApprovalStore(snapshot), snapshot.now, self._pruned)
         self._access = verify_access.AccessMembers(AccessStore(snapshot), snapshot.now)
@@ -111,23 +111,23 @@ class Members:
         self._keys = verify_keys.KeyMembers()
         self._marks = verify_marks.MarkMembers(snapshot, self._pruned, self._names)
         self._policies: set[str] = set()
-        """Those by which credentials were issued."""
+        """The policies by which credentials were issued."""
         self._outside: OutsideMembers | None = None
         self._adopted: dict[int, str] = {}
-        """The digests of what events have adopted."""
+        """The digests of adopted secrets, by event."""
         self._reused: dict[bytes, int] = {}
-        """Credentials that a caller tried to renew a second time, with the time of the first such try."""
+        """Credentials that a caller tried to renew a second time, with the time of the first attempt."""
         self._lasting: dict[str, int] = {}
-        """Credentials whose rows do not say what the last event says of their being superseded, and that event."""
+        """Credentials for which the row disagrees with the last event about their succession, and that event."""
         self._restored_at: int | None = None
-        """When the ledger was last put back from a backup or to a lower clock: proof from before counts no more."""
+        """Time when the ledger was last restored from a backup, or its clock set back: earlier proof does not count."""
         self._partly: set[int] = set()
-        """Events of which rows are gone that they ended."""
+        """Events that ended rows of which some are gone."""
         self._seal: Seal | None = None
         self._publics = 0
-        """Of how many credentials an event vouches for the key that they are for."""
+        """Number of credentials for which an event vouches for the key."""
         self.count = 0
-        """How many rows were compared."""
+        """Number of rows that were compared."""
 
     def check(self, seq: int, body: bytes) -> None:
         """Compare the rows of one event.
@@ -139,18 +139,18 @@ class Members:
         try:
             self._check(seq, body)
         except (KeyError, AttributeError) as error:
-            # The chain is no secret: whoever can write the file may hash any event anew.
+            # The chain is not secret: an attacker with write access to the file can hash any event again.
             raise IntegrityError(f"event {seq} does not tell what an event of its sort tells") from error
         except TypeError as error:
-            # Whoever edits with a database's own functions may leave text where bytes were, or nothing at all.
+            # An editor that uses a database's own functions may leave text instead of bytes, or NULL.
             raise IntegrityError(f"a row of event {seq} holds what no ledger writes") from error
 
     def _check(self, seq: int, body: bytes) -> None:
-        # In a text the quotes would be escaped: these are members of the event itself.
+        # Inside a text the quotes would be escaped: these are members of the event itself.
         if any(mark in body for mark in verify_names.MARKS):
             self._names.take(seq, strict_json.loads(body, "audit event"))
         if presented_store.MARK in body:
-            # Besides what the event says itself.
+            # An event of any operation may have marks in addition.
             self._presented.check(seq, strict_json.loads(body, "audit event"))
         if verify_keys.KEY in body or verify_keys.RETIRED in body:
             self._keys.take(strict_json.loads(body, "audit event"))
@@ -173,7 +173,7 @@ class Members:
             event = strict_json.loads(body, "audit event")
             self._access.check(seq, event)
             if event["op"] == "accept-clock":
-                # Events from before do not say it, and then the ledger has not kept it.
+                # Events of earlier versions do not state it, and those versions did not store it.
                 self._restored_at = event.get("restored_at", self._restored_at)
                 self._presented.clock(event)
                 self._marks.clock(event)
@@ -207,17 +207,17 @@ class Members:
             case "ledger-seal":
                 self._seal = Seal(event["to"], event["since"], event["mark"], event.get("done", False))
             case "ledger-copy":
-                # It lives on here.
+                # This ledger is the copy, which is not sealed.
                 self._seal = None
             case _:
-                # Events from before do not say it, and then the ledger has not kept it.
+                # Events of earlier versions do not state it, and those versions did not store it.
                 self._restored_at = event.get("restored_at", self._restored_at)
 
     def must_be_done(self) -> None:
-        """Compare what stands for itself: keys, and rows that no event accounts for.
+        """Compare keys, and find rows that no event accounts for.
 
         Raises:
-            IntegrityError: there are such rows, or a key is not one that an event told of.
+            IntegrityError: there are such rows, or a key disagrees with its events.
 
         """
         try:
@@ -295,7 +295,7 @@ class Members:
             self._tasks.adopt(seq, event)
             self._at_targets().adopted(list(map(_JTI, rows)), event["at"])
         elif "target" in event:
-            # What a target makes has no fingerprint before it is confirmed.
+            # A credential at a target has no fingerprint before it is confirmed.
             self._at_targets().made(list(map(_JTI, rows)), event["target"], event["at"])
             rows = [(*row[:2], None, *row[3:]) for row in rows]
         self._pruned.issued(seq, rows, at_target="target" in event and event["op"] != "adopt")
@@ -334,12 +334,13 @@ class Members:
                 raise IntegrityError(f"what event {seq} adopted is not in the ledger as it says")
 
     def _check_replaced(self, seq: int, replaced: Mapping[str, int | None]) -> None:
-        # The last event that tells of a credential is the one that counts: another renewal may bring its end forward,
-        # and one that was abandoned puts it back.
+        # The last event about a credential counts: another renewal may bring its end forward, and an abandoned renewal
+        # restores it.
         told = [(parse_id(jti)[1], jti, at) for jti, at in replaced.items()]
         found = dict(CredentialStore(self._snapshot).supersessions([raw for raw, _, _ in told]))
         for raw, jti, at in told:
-            # What is gone went with all of its identity, and what is left of the events is without it.
+            # Pruned credentials went with their whole identity, and the digests of the remaining rows are without
+            # them.
             if found[raw] == at or (seq <= self._pruned.through and not self._pruned.there([raw])):
                 self._lasting.pop(jti, None)
             else:
@@ -366,7 +367,7 @@ class Members:
         if any(map(_MISTIMED, rows)):
             self._mistimed = self._mistimed or next(row[1] for row in rows if row[5])
         if event["op"] == "retire" and "of" not in event:
-            # From before names had owners.
+            # This event is from before names had owners.
             if all(
                 task.ended_at is None for task in TaskStore(self._snapshot).tasks_named(event["task"], _EVERY)
             ):

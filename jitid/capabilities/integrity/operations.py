@@ -30,11 +30,11 @@ class Prune(Operation["Pruning"]):
     slow = True
 
     rows_after: int | None
-    """Seconds for which rows of the dead are kept; None to go on with what has gone, and is not deleted yet."""
+    """Seconds for which rows of ended credentials are kept; None only continues an earlier pruning."""
     leaks_after: int | None = None
-    """Seconds for which what leaked is kept, once it is closed and proved refused; None for ever."""
+    """Seconds for which a leak is kept after it was closed and proved refused; None keeps it for ever."""
     seconds: int = 20
-    """After how long of deleting to answer, with what is left to be deleted."""
+    """Seconds of deletion after which the operation returns, with the number of identities that are left."""
     dry_run: bool = False
     accept_clock: bool = False
 
@@ -45,7 +45,7 @@ class CutLog(Operation["Cut"]):
     evidence_after: int
     """Seconds for which events are kept."""
     folder: str
-    """Where the file is put."""
+    """The folder of the file."""
     dry_run: bool = False
     accept_clock: bool = False
 
@@ -60,9 +60,9 @@ class Examine(Operation["list[Check]"]):
     """Examine the ledger and its keys, changing nothing."""
 
     stated: Mapping[str, str | None]
-    """What the configuration says of the ledger's own names, by `issuer` and `trust_domain`."""
+    """The ledger's names in the configuration, by `issuer` and `trust_domain`."""
     head: tuple[str, str] | None = None
-    """The signed audit head that a sweep has kept, after the name of its place."""
+    """A signed audit head that a sweep has kept, after the name of its place."""
 
 
 class ReadLog(Operation["list[dict[str, Any]]"]):
@@ -71,7 +71,7 @@ class ReadLog(Operation["list[dict[str, Any]]"]):
     chosen: LogFilter
     limit: int | None
     members: bool = False
-    """With the ids of the credentials that each event issued and ended."""
+    """Whether to add the ids of the credentials that each event issued and ended."""
 
 
 class LogPage(NamedTuple):
@@ -79,7 +79,7 @@ class LogPage(NamedTuple):
 
     events: list[dict[str, Any]]
     seen: int
-    """The number of the last event that was looked at, whether it matched or not."""
+    """The number of the last event that was read, even if it did not match."""
 
 
 class FollowLog(Operation["LogPage"]):
@@ -88,7 +88,7 @@ class FollowLog(Operation["LogPage"]):
     chosen: LogFilter
     limit: int
     last: bool = False
-    """The last `limit` that match, and not the first."""
+    """Whether to return the last `limit` matching events, and not the first."""
     members: bool = False
 
 

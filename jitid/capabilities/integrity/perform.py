@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform one of them."""
+    """Perform an operation on the ledger's own records."""
     ledger, keyring = context.ledger, context.keyring
     match operation:
         case ops.Examine():
@@ -91,7 +91,7 @@ def read_log(snapshot: View, operation: ops.ReadLog) -> list[dict[str, Any]]:
     """Read audit events, oldest first."""
     from jitid.capabilities.audit import audit_log
 
-    # Whoever goes on after the last number that was seen must not miss one that is committed later.
+    # A caller that continues after the last number it saw must not miss an event that is committed later.
     goes_on = operation.chosen.after > 0 and operation.chosen.event is None
     until = snapshot.settled() if goes_on else None
     documents = list(audit_log.log(snapshot, operation.chosen, operation.limit, until=until))
@@ -113,7 +113,7 @@ def _must_not_be_cut(snapshot: View, seq: int) -> None:
 
 
 def follow_log(snapshot: View, operation: ops.FollowLog) -> ops.LogPage:
-    """Read what the audit log has after a number."""
+    """Read the audit events after a number."""
     from jitid.capabilities.audit import audit_log
 
     chosen, limit = operation.chosen, operation.limit
@@ -140,7 +140,7 @@ def _add_members(snapshot: View, documents: list[dict[str, Any]]) -> None:
 
 
 def sign_head(snapshot: View, names: Names, keyring: Keyring) -> str:
-    """Sign the last link of the audit chain; of several the head over all."""
+    """Sign the last link of the audit chain; with several chains, sign the head over all."""
     from jitid.capabilities.audit import audit_log
 
     return audit_log.signed_head(snapshot, names, audit_log.signer_of(snapshot, keyring))

@@ -1,8 +1,8 @@
-"""Rows of the dead that need not be kept: which those are, and how they go, in SQL for SQLite and PostgreSQL.
+"""Selection and deletion of rows of ended credentials that need not be kept, in SQL for SQLite and PostgreSQL.
 
-They go in two steps. One transaction with an audit event condemns identities: from then on the log accounts for what is
-left without them. After it their rows are deleted, some at a time and in no hurry; whoever is interrupted in that goes
-on with it the next time.
+They are deleted in two steps. One transaction with an audit event condemns identities: from then on, the log accounts
+for the remaining rows without them. Later their rows are deleted, in small batches. A pruning that is interrupted
+continues with the next call.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ _TEMPORARY = {
 }
 _BATCH = {"going": "identity INTEGER PRIMARY KEY", "staying": "identity INTEGER PRIMARY KEY"}
 
-# What an identity is needed for: a credential that lives, or has not been dead and expired for long enough, or is not
-# settled at its target; one that was used in an event after the last of which rows may go; one that leaked, which is
-# evidence; one that was adopted, and may be found somewhere; one by which an answer that may have been lost knows what
-# it gave out; and the last number, so that none is given out twice.
+# An identity is needed if it has: a credential that is live, ended or expired too recently, or is not settled at its
+# target; a use in an event after the last event of which rows may go; a leak, which is evidence; an adopted secret,
+# which may be found somewhere; a credential by which a lost answer to a request can be repeated. The highest number is
+# needed too, so that no number is issued twice.
 _NEEDED = (
     """SELECT c.identity FROM credential c
         WHERE c.ended_at IS NULL OR c.ended_at >= :before OR c.expires_at >= :before
@@ -80,32 +80,32 @@ _APPROVALS = f"""
 
 _OF_CREDENTIALS = ("outside", "part", "status", "action")
 _ACCOUNTED = {"action": "r.event <= :through"}
-"""By the table, the condition on rows `r` that may get company after their credential has ended."""
+"""By table, the condition on rows `r` if rows may be added after their credential has ended."""
 _OF_IDENTITIES = ("process", "used")
 _LEAKS_OF = f"""SELECT l.id FROM {{table}} g CROSS JOIN credential c CROSS JOIN leak l
     WHERE c.identity = g.identity AND l.credential = c.id AND {OVER}"""
-"""The leaks that go with the identities of a table."""
+"""The leaks that are deleted with the identities of a table."""
 _NOBODYS = "credential IS NULL AND at < :before AND event <= :through"
 _OUTLIVED = {
-    # A verification compares these with the rows of their events, and expects those of later events to be there.
+    # A verification compares these rows with their events, and requires all rows of later events.
     "honoured": "expires_at < :before AND event <= :through",
-    # A verification expects these by the time alone.
+    # A verification requires these rows by time alone.
     "idempotency": "at < :known",
     "assertion": "until < :past",
     "presented": "until < :expired",
 }
-"""By the table, the condition on rows that belong to no identity and that a pruning deletes."""
+"""By table, the condition on rows without an identity that a pruning deletes."""
 
 
 class ChosenRows(NamedTuple):
-    """What is to go, by the ledger's own numbers. It outlives the view that it was found in."""
+    """The rows to delete, by the ledger's own numbers; they can be used after the view is closed."""
 
     identities: array[int]
     approvals: tuple[int, ...]
 
 
 class PruneStore:
-    """What a view of a ledger that speaks SQL answers about what may go, and what has gone."""
+    """Queries of a view of a SQL ledger about rows that may be pruned, or were pruned."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -113,16 +113,16 @@ class PruneStore:
         self._now = view.now
 
     def last(self) -> Pruned | None:
-        """Return what the last pruning left; None if there was none. Raises IntegrityError for several."""
+        """Return the record of the last pruning; None if there was none. Raises IntegrityError if there are several."""
         return pruned.last(self._view)
 
     def find(self, before: int, through: int, leaks: int) -> dict[str, int]:
-        """Fill temporary tables, for this view, with what may go; return how many rows those are, by their tables.
+        """Fill temporary tables of this view with the rows that may go; return the number of rows by table.
 
         Args:
-            before: what has not both ended and expired before this time stays; seconds since the epoch.
+            before: rows stay unless they ended and expired before this time; seconds since the epoch.
             through: the number of the last event of which rows may go.
-            leaks: what leaked stays unless that was closed and proved refused before this time.
+            leaks: a leak stays unless it was closed and proved refused before this time.
 
         """
         values = self._bounds(before, through, leaks)
@@ -170,7 +170,7 @@ class PruneStore:
         return found
 
     def chosen(self) -> ChosenRows:
-        """Return what `find` has found and was not chosen before."""
+        """Return the rows that `find` has found and that were not chosen before."""
         identities = dialect_of(self._db).stream(
             self._db, f"SELECT p.identity FROM prunable p WHERE {spared('condemned', 'p.identity')}"
         )
@@ -178,7 +178,7 @@ class PruneStore:
         return ChosenRows(array("q", chain.from_iterable(identities)), tuple(chain.from_iterable(approvals)))
 
     def remains(self, before: int, through: int, leaks: int) -> Mapping[str, str]:
-        """Return the digests of what is left of old events without what `find` has found."""
+        """Return the digests of the rows that remain of old events, without the rows that `find` has found."""
         snapshot, remains = self._view, Remains()
         for seq, rows in groupby(
             _until(RowStore(snapshot).issued_members("prunable"), through, 3), itemgetter(3)
@@ -218,7 +218,7 @@ class PruneStore:
                 remains.take("proofs", number, [jti])
 
     def gone(self) -> str:
-        """Return the digest of the credentials that `find` has found: SHA-256 over their jtis in the order of issue."""
+        """Return SHA-256 over the jtis of the credentials that `find` has found, in the order of issue."""
         rows = dialect_of(self._db).stream(
             self._db,
             "SELECT c.jti FROM credential c WHERE c.identity IN (SELECT identity FROM prunable) ORDER BY c.id",
@@ -229,19 +229,19 @@ class PruneStore:
         return told.hexdigest()
 
     def there(self, jtis: Iterable[bytes]) -> list[bytes]:
-        """Return which of these credentials the ledger has and nobody condemned."""
+        """Return which of these credentials are in the ledger and not condemned."""
         rows = select.alike(
             self._db, f"SELECT c.jti FROM credential c WHERE {spared('condemned')} AND c.jti", jtis
         )
         return [jti for (jti,) in rows]
 
     def condemned(self) -> int:
-        """Return how many identities have gone whose rows are still there."""
+        """Return the number of condemned identities, whose rows are not deleted yet."""
         return self._count("SELECT count(*) FROM condemned", {})
 
     def is_wrongly_gone(self) -> bool:
-        """Tell whether something that is said to have gone was alive when that was said."""
-        # Whoever writes the file might hide something there, since what has gone is compared with no event.
+        """Return whether a condemned credential was live, or ended too recently, at the last pruning."""
+        # An attacker with write access could hide a credential there, since no event is compared with condemned rows.
         found = self._db.execute(
             """SELECT 1 FROM condemned x CROSS JOIN credential c
                 WHERE c.identity = x.identity
@@ -271,13 +271,13 @@ class PruneStore:
 
 
 class PruneChanges(PruneStore):
-    """Changes to that."""
+    """The queries of a pruning, and its changes."""
 
     def condemn(self, last: Pruned | None, now: Pruned, chosen: ChosenRows) -> None:
-        """Let go what was chosen when `last` was the last pruning; the next event is to tell of it.
+        """Condemn the rows that were chosen when `last` was the last pruning; the next event must record it.
 
         Raises:
-            ConflictError: something happened since, so that it has to be chosen anew.
+            ConflictError: the ledger has changed since, so that the choice must be repeated.
 
         """
         if self.last() != last or now.before >= self._now:
@@ -304,19 +304,20 @@ class PruneChanges(PruneStore):
         self._db.execute("INSERT INTO prune VALUES (?, ?, ?, ?)", now)
 
     def remove(self, limit: int, after: int | None) -> tuple[int, int | None]:
-        """Delete the rows of some identities that were condemned.
+        """Delete the rows of some condemned identities.
 
         Args:
-            limit: of how many at most.
-            after: what the last call returned; None for the first one.
+            limit: the maximum number of identities.
+            after: the number that the last call returned; None for the first call.
 
         Returns:
-            Of how many rows were deleted, and the number to go on after; None if it was the last.
+            The number of identities whose rows were deleted, and the number to continue after; None if they were the
+            last.
 
         """
         dialect = dialect_of(self._db)
         dialect.temporaries(self._db, _BATCH)
-        # From the latest down: what descends from another came after it.
+        # From the highest number down: a descendant comes after its ancestor.
         self._run(
             f"""INSERT INTO going SELECT identity FROM condemned
                  WHERE {"1 = 1" if after is None else "identity < :after"}
@@ -378,7 +379,7 @@ class PruneChanges(PruneStore):
         return {"leaks": 0, "through": 0} if last is None else {"leaks": last.leaks, "through": last.through}
 
     def _remove_others(self, limit: int) -> int:
-        """Delete what belongs to no identity and counts no longer."""
+        """Delete rows that belong to no identity and no longer count."""
         last = self.last()
         bounds = self._bounds(0, 0, 0) if last is None else self._bounds(*last[1:])
         removed = self._run(
@@ -396,7 +397,7 @@ def _safely(query: str) -> str:
 
 
 def _until(rows: Iterable[Any], through: int, column: int) -> Iterable[Any]:
-    """Return the rows of events up to a number."""
+    """Return the rows of events up to the number `through`."""
     return (row for row in rows if row[column] is not None and row[column] <= through)
 
 

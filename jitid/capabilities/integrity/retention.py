@@ -1,4 +1,4 @@
-"""Letting go of what is over: rows of the dead that nobody can need any more."""
+"""Pruning: delete rows of ended credentials that are no longer needed."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from jitid.ledger.pruned import Pruned
 from jitid.values.times import format_duration
 
 LEAST = 3_600
-"""Seconds for which rows of the dead are kept at least: clocks differ, and what just ended is what is asked about."""
+"""Minimum seconds for which rows of ended credentials are kept: clocks differ, and recent ends are queried most."""
 
 _AT_ONCE = 20_000
-"""So many identities go in one transaction: other writers wait for no longer than it takes."""
+"""Number of identities that one transaction deletes: other writers wait for at most that time."""
 _TRIES = 3
 
 
 class Pruning(NamedTuple):
-    """What went, or would go."""
+    """The result of a pruning, or of a dry run."""
 
     before: int
-    """What had ended, and had expired, before this time; seconds since the epoch."""
+    """The time before which pruned rows had ended and expired, in seconds since the epoch."""
     rows: Mapping[str, int]
-    """How many rows, by their tables."""
+    """Number of rows, by table."""
     event: int | None
-    """The audit event that tells of it; None if nothing went."""
+    """The audit event that records the pruning; None if no row was pruned."""
     left: int
-    """Of how many identities that have gone the rows are still to be deleted."""
+    """Number of condemned identities, whose rows are not deleted yet."""
 
 
 class _Prunable(NamedTuple):
-    """What may go, as one view of the ledger has it."""
+    """The rows that may go, in one view of the ledger."""
 
     last: Pruned | None
     before: int
@@ -43,9 +43,9 @@ class _Prunable(NamedTuple):
     leaks: int
     rows: Mapping[str, int]
     chosen: ChosenRows | None
-    """Those that have not gone yet; None if there are none, or nothing is to be changed."""
+    """The rows that are not condemned yet; None if there are none, or in a dry run."""
     facts: Mapping[str, Any]
-    """What the audit event says."""
+    """The facts of the audit event."""
 
 
 def prune(
@@ -57,23 +57,23 @@ def prune(
     dry_run: bool,
     accept_clock: bool = False,
 ) -> Pruning:
-    """Let go of the rows of whatever has been dead and expired for long enough, with all that descends from it.
+    """Delete the rows of credentials that ended and expired long enough ago, with all their descendants.
 
-    The log is checked before: what was changed behind the ledger's back must not go unseen because of this. What goes
-    is told by one audit event; its rows are deleted after that, a few at a time, for at most so many `seconds`. What is
-    left then goes with the next call.
+    The log is verified first: a pruning must not hide changes that were made outside of jitid. One audit event records
+    the pruned rows. They are deleted after that, in batches, for at most `seconds`. The next call deletes the rest.
 
     Args:
-        ledger: what is pruned.
-        rows_after: for how many seconds rows of the dead are kept; None to go on with what has gone already.
-        leaks_after: what leaked goes too, once its leaks were closed and proved refused for this long; None: never.
-        seconds: after how many seconds of deleting to return.
-        dry_run: to change nothing, and tell what would go.
-        accept_clock: as of a write transaction.
+        ledger: the ledger.
+        rows_after: the seconds for which rows of ended credentials are kept; None only continues an earlier pruning.
+        leaks_after: leaks go too, once they were closed and proved refused for this number of seconds; None: never.
+        seconds: the seconds of deletion after which the call returns.
+        dry_run: whether to change nothing and only return the result.
+        accept_clock: as in a write transaction.
 
     Raises:
-        IntegrityError: the log does not hold, or the rows are not as it says; nothing was changed.
-        UsageError: rows are to go too soon.
+        IntegrityError: the log is invalid, or rows disagree with it; nothing was changed.
+        ConflictError: other processes changed the rows in each of several attempts; nothing was changed.
+        UsageError: `rows_after` or `leaks_after` is too short.
 
     """
     if rows_after is None:
@@ -109,7 +109,7 @@ def _go_on(ledger: Ledger, seconds: int, *, accept_clock: bool) -> Pruning:
 
 
 def _find(ledger: Ledger, rows_after: int, leaks_after: int | None, *, dry_run: bool) -> _Prunable:
-    """Find what may go."""
+    """Find the rows that may go."""
     with ledger.read() as snapshot:
         if not dry_run:
             verify_log.verify(snapshot, ledger.names, None)
@@ -119,7 +119,7 @@ def _find(ledger: Ledger, rows_after: int, leaks_after: int | None, *, dry_run: 
         before = snapshot.now - rows_after
         leaks = 0 if leaks_after is None else snapshot.now - leaks_after
         if last is not None:
-            # What has gone does not come back because rows are kept for longer now.
+            # A longer retention period now does not bring condemned rows back.
             before, leaks = max(before, last.before), max(leaks, last.leaks)
             through = max(through, last.through)
         rows = retention.find(before, through, leaks)
@@ -146,7 +146,7 @@ def _condemn(ledger: Ledger, found: _Prunable, chosen: ChosenRows, *, accept_clo
 
 
 def _delete(ledger: Ledger, until: float, *, accept_clock: bool) -> int:
-    """Delete rows of what has gone until that time of the monotonic clock; return of how many they are left."""
+    """Delete condemned rows until that time of the monotonic clock; return the number of identities left."""
     removed, after = 0, None
     while True:
         with ledger.write(accept_clock=accept_clock) as transaction:
@@ -155,7 +155,7 @@ def _delete(ledger: Ledger, until: float, *, accept_clock: bool) -> int:
         if after is None:
             with ledger.read() as snapshot:
                 left = PruneStore(snapshot).condemned()
-            # Where others write side by side, what descends from something may have come before it.
+            # With several writers, a descendant may have a lower number than its ancestor: another round is needed.
             if not left or not removed or time.monotonic() >= until:
                 return left
             removed = 0

@@ -1,4 +1,4 @@
-"""Credentials of one event that lie side by side: what they have in common, and what each has, in few statements."""
+"""Credentials of one event with consecutive numbers: their common values and separate values, in few queries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OF_CREDENTIAL = (
     *("signed_by", "task", "delegator", "audiences", "proved_subject", "source"),
 )
 OF_IDENTITY = ("task", "delegator", "agent", "depth", "proof", "sensitivity", "parent", "source")
-"""The columns in which all credentials of one event, and their identities, have the same."""
+"""The columns that are equal in all credentials of one event, and in their identities."""
 
 # Outer joins from the credential: SQLite then looks up each number in the table that it numbers.
 _ALIKE = f"""SELECT {", ".join(f"c.{column}" for column in OF_CREDENTIAL)},
@@ -36,7 +36,7 @@ _ALIKE = f"""SELECT {", ".join(f"c.{column}" for column in OF_CREDENTIAL)},
               WHERE c.id = :key"""
 _ALL_ALIKE = """FROM credential c CROSS JOIN identity i
     WHERE c.id BETWEEN ? AND ? AND c.event = ? AND i.id = c.identity + 0 AND coalesce(c.line, c.id) = c.id"""
-# Nothing but bytes is as great as no bytes: neither NULL nor text that an editor left in their place.
+# Only bytes are greater than or equal to empty bytes: NULL, or text that an editor left, is not.
 _PLAIN = """c.jti >= ? AND length(c.jti) = 16 AND c.fingerprint >= ? AND length(c.fingerprint) = 32
     AND i.uid >= ? AND length(i.uid) = 16
     AND (c.claims_hash IS NULL OR c.claims_hash >= ? AND length(c.claims_hash) = 32)"""
@@ -45,7 +45,7 @@ _NO_BYTES = (b"",) * 4
 
 @lru_cache(maxsize=64)
 def _equal(absent: tuple[bool, ...]) -> str:
-    """Return the condition that the columns that are alike have certain values, or none."""
+    """Return the condition that the common columns have certain values, or NULL."""
     columns = [*(f"c.{column}" for column in OF_CREDENTIAL), *(f"i.{column}" for column in OF_IDENTITY)]
     return " AND ".join(
         f"{column} IS NULL" if none else f"{column} = ?" for column, none in zip(columns, absent, strict=True)
@@ -53,27 +53,27 @@ def _equal(absent: tuple[bool, ...]) -> str:
 
 
 class Run(NamedTuple):
-    """Credentials of one event that are alike; the bytes of all of them in the order of their numbers."""
+    """Credentials of one event that are alike; the values of all are joined in the order of their numbers."""
 
     length: int
     jtis: bytes | None
-    """None where there is no credential."""
+    """None if there is no credential."""
     prints: bytes | None
     """The fingerprints."""
     uids: bytes | None
     """The raw ids of the identities."""
     claims: bytes | None
-    """The hashes of the signed claims of those that have one."""
+    """The hashes of the signed claims, for credentials that have one."""
 
 
 def one(db: Any, key: int) -> tuple[Any, ...] | None:
-    """Return the members of `Alike` of a credential; None if there is none of that number."""
+    """Return the members of `AlikeRows` for a credential; None if none has that number."""
     row = db.execute(_ALIKE, {"key": key}).fetchone()
     return None if row is None else tuple(row)
 
 
 def count(db: Any, first: int, last: int, event: int, alike: Sequence[Any], spared: str) -> int:
-    """Return how many credentials are alike, as `RowStore.count_alike` does; `spared` is a condition on each."""
+    """Return the number of credentials that are alike, for `RowStore.count_alike`; `spared` is a condition on each."""
     values = [value for value in alike if value is not None]
     row = db.execute(
         f"SELECT count(*) {_ALL_ALIKE} AND {_equal(_absent(alike))} AND {spared}",
@@ -83,7 +83,7 @@ def count(db: Any, first: int, last: int, event: int, alike: Sequence[Any], spar
 
 
 def whole(db: Any, first: int, last: int, event: int, alike: Sequence[Any], spared: str) -> Run:
-    """Return them as a whole, without those that lack what each of a plain event has."""
+    """Return these credentials as a whole, without rows that lack bytes or have bytes of another length."""
     joined = dialect_of(db).joined_bytes
     values = [value for value in alike if value is not None]
     row = db.execute(

@@ -1,4 +1,4 @@
-"""Rows of the ledger as the check of the audit log reads them."""
+"""Queries for the rows of the ledger that the check of the audit log reads."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
 
 _HERE = "o.credential IS NULL OR c.kind = 'adopted'"
-"""What no target made: its event tells all of it, and no later one confirms it."""
+"""The condition that no target made a credential: its event has all its facts, and no later event confirms it."""
 
-# Successors older than lines have no line.
+# Successors from before lines existed have no line.
 _UNSUCCEEDED = """c.superseded_at IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM credential q
      WHERE q.identity = c.identity AND q.id > c.id
        AND coalesce(q.line, CASE WHEN q.source IS NULL THEN coalesce(c.line, c.id) END) = coalesce(c.line, c.id))"""
-"""Whether a credential `c` is said to be superseded without a successor."""
+"""The condition that a credential `c` is marked as superseded but has no successor."""
 
 
 class RowStore:
-    """What a view of the ledger answers about its rows, in the order of their events."""
+    """Queries of a view of the ledger for its rows, in the order of their events."""
 
     def __init__(self, view: View) -> None:
         self._db = view.db
@@ -33,13 +33,13 @@ class RowStore:
         return self._db.execute(sql, values).fetchone()
 
     def _stream(self, sql: str, **values: Any) -> Iterator[Any]:
-        """Return rows of which there may be more than fit into memory."""
+        """Return rows that may not fit into memory together."""
         return dialect_of(self._db).stream(self._db, sql, values)
 
     def issued_members(self, without: str = "", after: int | None = None) -> Iterator[tuple[Any, ...]]:
         """Yield the members of `IssuedRow` of every credential, ordered by the event that issued it.
 
-        `after` is the number of the last one that is passed over; None passes over none.
+        `after` is the number of the last credential to skip; None skips none.
         """
         listed = self.has_status_places()
         here = f"CASE WHEN {_HERE} THEN c.fingerprint END, c.event, CASE WHEN {_HERE} THEN c.public END"
@@ -56,13 +56,13 @@ class RowStore:
         return rows
 
     def alike(self, key: int) -> tuple[Any, ...] | None:
-        """Return the members of `Alike` of a credential; None if there is none of that number."""
+        """Return the members of `AlikeRows` for a credential; None if none has that number."""
         from jitid.capabilities.integrity import runs_store
 
         return runs_store.one(self._db, key)
 
     def count_alike(self, first: int, last: int, event: int, alike: Sequence[Any], without: str = "") -> int:
-        """Return how many credentials with keys from `first` to `last` an event issued that begin lines like this one.
+        """Return the number of credentials of an event, from key `first` to `last`, that begin lines and are alike.
 
         `alike` has the values of `OF_CREDENTIAL` and `OF_IDENTITY`.
         """
@@ -71,13 +71,13 @@ class RowStore:
         return runs_store.count(self._db, first, last, event, alike, spared(without))
 
     def run_alike(self, first: int, last: int, event: int, alike: Sequence[Any], without: str = "") -> Run:
-        """Return the same credentials as a whole, without those that lack what each of a plain event has."""
+        """Return the same credentials as a whole, without rows that lack bytes or have bytes of another length."""
         from jitid.capabilities.integrity import runs_store
 
         return runs_store.whole(self._db, first, last, event, alike, spared(without))
 
     def has_status_places(self) -> bool:
-        """Tell whether any credential has a place in a status list."""
+        """Return whether any credential has a place in a status list."""
         return self._one("SELECT 1 FROM status LIMIT 1") is not None
 
     def status_places(self, first: int, last: int) -> list[tuple[int, int]]:
@@ -96,7 +96,7 @@ class RowStore:
         return None if first is None else int(first)
 
     def processes(self, without: str = "") -> int:
-        """Return how many identities have a process."""
+        """Return the number of identities that have a process."""
         (count,) = self._one(f"SELECT count(*) FROM process c WHERE {spared(without)}")
         return int(count)
 
@@ -120,7 +120,7 @@ class RowStore:
         return list(rows.fetchall())
 
     def count_publics(self, without: str = "") -> int:
-        """Return how many credentials say which key they are for."""
+        """Return the number of credentials for which the ledger has the key."""
         (count,) = self._one(
             f"SELECT count(*) FROM credential c WHERE c.public IS NOT NULL AND {spared(without)}"
         )
@@ -141,7 +141,7 @@ class RowStore:
         ]
 
     def wrongly_superseded(self, without: str = "") -> bytes | None:
-        """Return a credential without a successor that is said to have one and has not ended; or None."""
+        """Return a credential that is marked as superseded but has no successor and has not ended, or None."""
         row = self._one(
             f"""SELECT c.jti FROM credential c
                  WHERE c.ended_at IS NULL AND {_UNSUCCEEDED} AND {spared(without)} LIMIT 1"""
@@ -149,7 +149,7 @@ class RowStore:
         return None if row is None else bytes(row[0])
 
     def honoured(self) -> list[tuple[int, int, int, int]]:
-        """Return (event, credentials, ended_at, expires_at) for each event that ended what verifiers still took."""
+        """Return (event, credentials, ended_at, expires_at) of each event that ended unexpired credentials."""
         rows = self._db.execute("SELECT event, credentials, ended_at, expires_at FROM honoured")
         return list(rows.fetchall())
 

@@ -24,7 +24,7 @@ class Inspection(NamedTuple):
     credential: Credential
     active: bool
     reason: str | None
-    """Why it is not active."""
+    """Why the credential is not active; None if it is."""
     lineage: list[Ancestor]
     task: Task
     issuer: str
@@ -32,12 +32,12 @@ class Inspection(NamedTuple):
     descendants: int
     live_descendants: int
     event: Mapping[str, Any] | None
-    """The audit event that issued it: what was asked, and which rules decided."""
+    """The audit event that issued it, with the request and the rules that decided."""
     ended_event: Mapping[str, Any] | None
     used: Sequence[Used]
-    """What its identity was used for, by scope, as far as use is reported."""
+    """The uses of its identity by scope, as far as enforcement points reported them."""
     outside: Outside | None = None
-    """What there is of it at a target, and what came of ending it there; None for what is made here."""
+    """The credential at its target and the outcome of ending it there; None if jitid itself made the credential."""
 
 
 class Inspect(Operation["Inspection"]):
@@ -75,9 +75,9 @@ class ShowTree(Operation["Page"]):
     task: str | None = None
     limit: int
     delegator: str | None = None
-    """Only what descends from this root delegator."""
+    """Only descendants of this root delegator."""
     under: str | None = None
-    """The id of an identity: only that one and what descends from it."""
+    """The id of an identity: only that identity and its descendants."""
 
 
 class Revoke(Operation["Ended"]):
@@ -87,10 +87,10 @@ class Revoke(Operation["Ended"]):
 
     selection: Selection
     tokens: tuple[Secret, ...] = ()
-    """Tokens whose identities are meant as well."""
+    """Tokens whose identities are revoked as well."""
     reason: str | None = None
     most: int | None
-    """How many live credentials may end; None for any number."""
+    """The maximum number of live credentials that may end; None for any number."""
     dry_run: bool = False
     accept_clock: bool = False
 
@@ -114,7 +114,7 @@ class TaskRow(NamedTuple):
     live: int
     now: int
     shared: tuple[str, ...] = ()
-    """With whom it is shared: delegators, and groups as `group:NAME`."""
+    """The delegators that the task is shared with, and groups as `group:NAME`."""
 
 
 class ListTasks(Operation["list[TaskRow]"]):
@@ -126,7 +126,7 @@ class ListTasks(Operation["list[TaskRow]"]):
     after: str | None
     limit: int
     within: tuple[str, ...] = ()
-    """Only those that belong to one of these, or are shared with one; none: all."""
+    """Only tasks that one of these names owns, or that are shared with one of them; empty for all."""
 
 
 class ShowTask(Operation["TaskRow"]):

@@ -1,4 +1,4 @@
-"""What is a caller's own: the tasks that they mean, and what they may look at and end without a role."""
+"""A caller's own records: the tasks that a name means, and the records that need no role to read or end."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 def with_tasks(
     snapshot: View, operation: ops.Operation[Any], caller: Caller | None, *, all_: bool
 ) -> ops.Operation[Any]:
-    """Return an operation with each task that it names as `OWNER/NAME`, which nobody else's has.
+    """Return an operation that names each task as `OWNER/NAME`, which is unique.
 
-    `all_`: the caller may look at the tasks of others. A name that means nothing is left as it is to those alone.
+    `all_`: the caller may see the tasks of others. Only then an unknown name is left unchanged.
 
     Raises:
-        NotFoundError: it means no task of the caller, nor one that is shared with them.
-        UsageError: it means several.
+        NotFoundError: the name is not that of a task of the caller, or one shared with the caller.
+        UsageError: several tasks have the name.
 
     """
     own = None if caller is None else root_of(snapshot, caller)
@@ -64,10 +64,11 @@ def _replaced(operation: ops.Operation[Any], full: Callable[[str], str]) -> ops.
 
 
 def narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> ops.Operation[Any] | None:
-    """Return an operation as far as it is about what is the caller's own; None if that cannot be said of it.
+    """Return an operation narrowed to the caller's own records; None if it cannot be narrowed.
 
-    A delegator's own is whatever descends from them, an agent's its identity and what descends from that. Whose task
-    it is does not matter: on a shared one others do not see what is issued for one another.
+    A delegator's own records are all that descend from the delegator. An agent's own records are its identity and all
+    that descend from it. The owner of the task does not matter: on a shared task, delegators do not see each other's
+    credentials.
     """
     held = held_by(snapshot, caller)
     match operation:
@@ -84,7 +85,7 @@ def narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> o
                 return operation.replace(under=held.id, delegator=None)
             if caller.delegator is None:
                 return None
-            # What the caller states itself is overwritten: else it would see the tree of another.
+            # The stated values are overwritten: otherwise a caller could see the tree of another.
             return operation.replace(under=None, delegator=caller.delegator)
         case inventory_operations.ListTasks():
             if caller.delegator is None:
@@ -113,7 +114,7 @@ def _is_self(snapshot: View, own: str, stated: str | None) -> bool:
 
 
 def is_under(snapshot: View, caller: Caller, id_: str) -> bool:
-    """Tell whether an identity or a credential descends from the caller, or is the caller's own."""
+    """Return whether an identity or a credential belongs to the caller, or descends from the caller."""
     found = _identity(snapshot, id_)
     if found is None:
         return False
@@ -134,7 +135,7 @@ def _identity(snapshot: View, id_: str) -> Credential | None:
 
 
 def owns(snapshot: View, caller: Caller, text: str) -> bool:
-    """Tell whether a task is a delegator's, who asks. Those of adopted secrets are in the care of the admins."""
+    """Return whether the calling delegator owns a task. Tasks of adopted secrets belong to the admins."""
     task = find(snapshot, text)
     if task is None or caller.delegator is None or task.name.startswith(ADOPTED):
         return False
@@ -142,9 +143,10 @@ def owns(snapshot: View, caller: Caller, text: str) -> bool:
 
 
 def may_retire(snapshot: View, caller: Caller, text: str) -> bool:
-    """Tell whether a task is the caller's to end: they own it, or are an agent that had it opened.
+    """Return whether a caller may retire a task: as its owner, or as the agent whose request opened it.
 
-    An agent ends no more by that than what descends from its own identity, and nothing after it was given away.
+    An agent may do so only if all live credentials of the task descend from its own identity, and the task was never
+    given away.
     """
     if owns(snapshot, caller, text):
         return True
@@ -160,14 +162,14 @@ def may_retire(snapshot: View, caller: Caller, text: str) -> bool:
 
 
 def asked_by(snapshot: View, caller: Caller, seq: int) -> bool:
-    """Tell whether an event came of what the caller asked for."""
+    """Return whether a request of the caller caused an event."""
     event = snapshot.event(seq)
     told = {} if event is None else event.document()
     if told.get("by") != caller.name:
         return False
     if caller.agent is None:
         return True
-    # Several agents may share a name, and each has one credential after the other: what counts is the identity.
+    # Agents may share a name, and an agent's credential changes with each renewal. The identity decides.
     held, bearer = held_by(snapshot, caller), told.get("bearer")
     if held is None or bearer is None:
         return False
@@ -178,7 +180,7 @@ def asked_by(snapshot: View, caller: Caller, seq: int) -> bool:
 
 
 def resolved(look: Look, operation: ops.Operation[ops.Result]) -> ops.Operation[ops.Result]:
-    """Return an operation of whoever has the ledger itself with each task that it names as `OWNER/NAME`."""
+    """Return an operation that names each task as `OWNER/NAME`, for a caller with direct access to the ledger."""
     if not operation.names_task():
         return operation
     with look() as snapshot:
@@ -186,5 +188,5 @@ def resolved(look: Look, operation: ops.Operation[ops.Result]) -> ops.Operation[
 
 
 def gives_freely(caller: Caller | None) -> bool:
-    """Tell whether somebody may give a task to whoever they like: a responder, and whoever has the ledger itself."""
+    """Return whether a caller may give a task to any delegator: a responder, or a caller with direct access."""
     return caller is None or caller.roles is None or "responder" in caller.roles

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform one of them."""
+    """Perform an operation on credentials or tasks."""
     match operation:
         case ops.Revoke():
             return _revoke(context, operation)
@@ -122,7 +122,7 @@ def _share(context: Context, operation: ops.ShareTask | ops.GiveTask) -> ops.Tas
 
 
 def inspect(snapshot: View, names: Names, operation: ops.Inspect, caller: Caller | None) -> ops.Inspection:
-    """Tell everything about a credential, named by its id or by itself."""
+    """Return all facts about a credential, named by its id or given as a token."""
     if operation.token is not None:
         credential = introspection.recognise(snapshot, names, operation.token.reveal(), shown=True)
     elif operation.id is not None:
@@ -133,7 +133,7 @@ def inspect(snapshot: View, names: Names, operation: ops.Inspect, caller: Caller
     try:
         seal = find_seal(snapshot)
         if seal is not None:
-            # What it was when the ledger was sealed can be read; what it is now, the other ledger knows.
+            # A sealed ledger has only the state at the time of sealing; the other ledger has the current one.
             raise InvalidCredentialError(sealed(seal).message)
         introspection.judge(snapshot, credential, None)
     except InvalidCredentialError as error:
@@ -164,7 +164,7 @@ def inspect(snapshot: View, names: Names, operation: ops.Inspect, caller: Caller
 
 
 def _told(snapshot: View, seq: int, caller: Caller | None) -> dict[str, Any] | None:
-    """Return an audit event as somebody may read it whom it concerns."""
+    """Return an audit event with the members that the caller may read."""
     event = snapshot.event(seq)
     if event is None:
         return None
@@ -172,7 +172,7 @@ def _told(snapshot: View, seq: int, caller: Caller | None) -> dict[str, Any] | N
 
 
 def list_credentials(snapshot: View, operation: ops.ListCredentials) -> ops.Page:
-    """List credentials, a page at a time."""
+    """Return a page of credentials."""
     rows = CredentialStore(snapshot).credentials(
         operation.chosen,
         operation.sort,
@@ -184,7 +184,7 @@ def list_credentials(snapshot: View, operation: ops.ListCredentials) -> ops.Page
 
 
 def show_tree(snapshot: View, operation: ops.ShowTree) -> ops.Page:
-    """Show who delegated to whom, from the root of an id's tree or of all a task's trees down."""
+    """Return delegation trees: from the root of an id's tree, or of all trees of a task, downwards."""
     tops: dict[int, None] = {}
     under = None if operation.under is None else introspection.find(snapshot, operation.under).identity_key
 
@@ -210,7 +210,7 @@ def show_tree(snapshot: View, operation: ops.ShowTree) -> ops.Page:
 
 
 def list_tasks(snapshot: View, caller: Caller | None, operation: ops.ListTasks) -> list[ops.TaskRow]:
-    """List tasks, newest first."""
+    """Return tasks, newest first."""
     after = None
     if operation.after is not None:
         after = visibility.find(snapshot, operation.after)
@@ -228,7 +228,7 @@ def list_tasks(snapshot: View, caller: Caller | None, operation: ops.ListTasks) 
 
 
 def show_task(snapshot: View, caller: Caller | None, operation: ops.ShowTask) -> ops.TaskRow:
-    """Show one task."""
+    """Return one task with its counts and shares."""
     task = visibility.find(snapshot, operation.name)
     if task is None:
         raise NotFoundError(f"there never was a task {label(operation.name)}", "see: jitid task list")
@@ -236,7 +236,7 @@ def show_task(snapshot: View, caller: Caller | None, operation: ops.ShowTask) ->
 
 
 def row_of(snapshot: View, caller: Caller | None, task: Task) -> ops.TaskRow:
-    """Return a task with what was issued for it, and with whom it is shared."""
+    """Return a task with the number of its credentials, and the names that it is shared with."""
     count, live = TaskStore(snapshot).count_for_task(task.key)
     shared = tuple(ShareStore(snapshot).of(task.key))
     return ops.TaskRow(visibility.as_seen(snapshot, caller, task), count, live, snapshot.now, shared)

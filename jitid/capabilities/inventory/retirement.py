@@ -1,4 +1,4 @@
-"""Retiring tasks: a task ends with all that was issued for it."""
+"""Retirement of tasks: a task ends with all credentials that were issued for it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def retire(transaction: Transaction, name: str, reason: str | None) -> Ended:
-    """End a task: every identity and credential of it, and everything that descends from them.
+    """End a task, with every identity and credential of it, and all that descend from them.
 
-    It is named as `NAME`, or as `OWNER/NAME`.
+    The name is `NAME` or `OWNER/NAME`.
 
     Raises:
         NotFoundError: there never was such a task.
-        UsageError: several tasks are called so.
+        UsageError: several tasks have that name.
 
     """
     check_reason(reason)
@@ -50,11 +50,11 @@ def retire(transaction: Transaction, name: str, reason: str | None) -> Ended:
 
 
 def preview_retire(snapshot: View, name: str) -> Ended:
-    """Return what retiring that task would come to.
+    """Return the outcome that retiring a task would have.
 
     Raises:
         NotFoundError: there never was such a task.
-        UsageError: several tasks are called so.
+        UsageError: several tasks have that name.
 
     """
     task = _found_task(snapshot, name)

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from jitid.model.task import Task
 
 MOST_SHARES = 100
-"""With how many delegators and groups a task is shared at most."""
+"""The maximum number of delegators and groups that a task is shared with."""
 GIVEN = "task-give"
 SHARED = "task-share"
 UNSHARED = "task-unshare"
 
 
 def check_shared(text: str) -> str:
-    """Return with whom a task is shared: `group:NAME`, or a delegator with its kind. Raises UsageError."""
+    """Return a name for sharing: `group:NAME`, or a delegator with its kind. Raises UsageError."""
     if text.startswith(ownership.GROUP):
         check_name(text.removeprefix(ownership.GROUP), "group")
         return text
@@ -36,11 +36,11 @@ def check_shared(text: str) -> str:
 
 
 def share(transaction: Transaction, name: str, stated: Sequence[str]) -> Task:
-    """Let delegators and groups join a task: they issue on it, and cannot end it. Doing so twice is no error.
+    """Let delegators and groups join a task: they may issue on it, but not end it. Repeating this is not an error.
 
     Raises:
         NotFoundError: there is no such task.
-        UsageError: it has ended, or would be shared with too many.
+        UsageError: no name is given, the task has ended or is that of an adopted secret, or too many would share it.
 
     """
     task = _open_task(transaction, name)
@@ -59,10 +59,11 @@ def share(transaction: Transaction, name: str, stated: Sequence[str]) -> Task:
 
 
 def unshare(transaction: Transaction, name: str, stated: Sequence[str]) -> Task:
-    """Let delegators and groups join a task no longer. Whoever has joined keeps what they were given.
+    """Stop sharing a task with delegators and groups. Credentials that were issued to them stay valid.
 
     Raises:
         NotFoundError: there is no such task.
+        UsageError: no name is given, or the task is that of an adopted secret.
 
     """
     task = _found(transaction, name)
@@ -75,14 +76,14 @@ def unshare(transaction: Transaction, name: str, stated: Sequence[str]) -> Task:
 
 
 def give(transaction: Transaction, name: str, to: str, *, freely: bool) -> Task:
-    """Let a task belong to another delegator. Unless `freely`, that is somebody who has joined it.
+    """Give a task to another delegator. Unless `freely`, the delegator must have joined it.
 
-    Else a name could be used up for somebody who knows nothing of it.
+    Otherwise the name could be used up for a delegator who does not know of the task.
 
     Raises:
         NotFoundError: there is no such task.
-        PolicyDeniedError: they have not joined it.
-        UsageError: it has ended, or they have a task of that name.
+        PolicyDeniedError: the delegator has not joined the task.
+        UsageError: the task has ended, or the delegator has a task of that name.
 
     """
     task = _open_task(transaction, name)
@@ -103,7 +104,7 @@ def give(transaction: Transaction, name: str, to: str, *, freely: bool) -> Task:
             f"{label(owner)} has a task {label(task.name)} already; nothing was changed",
             "a name belongs to one task of each owner, also after that has ended",
         )
-    # The new owner says with whom it is shared, and nobody else said so for them.
+    # Only the new owner may decide to share the task, so earlier shares end.
     shared = ShareChanges(transaction).of(task.key)
     if shared:
         ShareChanges(transaction).end(task.key, shared)
@@ -114,7 +115,7 @@ def give(transaction: Transaction, name: str, to: str, *, freely: bool) -> Task:
 
 
 def _about(task: Task) -> dict[str, Any]:
-    """Return what an event says of a task: its number is that of the event that opened it."""
+    """Return the facts about a task that an event records; `of` is the number of the event that opened it."""
     return {"task": task.name, "opener": task.opener, "of": task.event}
 
 

@@ -1,4 +1,4 @@
-"""Who acts when something is issued by a token that proves for whom, and whether that token lets them."""
+"""The actor of an issue by a token that proves the delegator, and whether `may_act` of that token allows the actor."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ _OTHERS = ("user:", "system:", "agent:")
 
 
 class Actor(NamedTuple):
-    """Who acts, and by what it is known: what `may_act` (RFC 8693, section 4.4) is held against."""
+    """The acting party with its proved names; `may_act` (RFC 8693, section 4.4) is compared with them."""
 
     agent: str
     names: frozenset[str]
     """Its names at this authority: those of a caller, of a registered agent, and the SPIFFE id of an identity."""
     issuer: str
-    """The issuer whose names these are: this ledger's."""
+    """The issuer of these names: this ledger."""
     foreign: tuple[str, str] | None = None
     """The `iss` and `sub` of the token of another issuer that proves the actor."""
     task: str | None = None
-    """What it works on already."""
+    """The task of the actor's own credential."""
     presented: Presentation | None = None
-    """The use of that token, which is recorded with what is issued."""
+    """The use of that token; it is recorded in the transaction that issues."""
     proved: ProvedActor | None = None
-    """Whom that token proves: the owner of the agent."""
+    """The owner of the agent, as that token proves it."""
     credential: str | None = None
     """The `jti` of its token, if this ledger issued it."""
 
 
 def own_agent(caller: Caller) -> str:
-    """Return the name of the agent that a caller is: without its kind, `system:ci` acts as `ci`."""
+    """Return a caller's name as an agent: without its kind, so that `system:ci` acts as `ci`."""
     return caller.agent or caller.name.partition(":")[2] or caller.name
 
 
@@ -54,7 +54,7 @@ def is_owner(caller: Caller | None) -> bool:
 
 
 def names_of_agent(snapshot: DirectoryStore, agent: str) -> frozenset[str]:
-    """Return the names of an agent that a record binds to it: none for an agent that is not registered."""
+    """Return the names of an agent that its record binds to it; none if the agent is not registered."""
     record = snapshot.find_agent(agent)
     if record is None or record.unregistered_at is not None:
         return frozenset()
@@ -64,14 +64,14 @@ def names_of_agent(snapshot: DirectoryStore, agent: str) -> frozenset[str]:
 
 
 def names_of_identity(snapshot: View, held: Credential) -> frozenset[str]:
-    """Return the names of the agent that a credential was issued to, as long as it may go on under them."""
+    """Return the names of a credential's agent; none if the agent is not registered or may not use its name now."""
     if held.recurring is None or objections_to(snapshot, held, snapshot.now):
         return frozenset()
     return names_of_agent(DirectoryStore(snapshot), held.agent)
 
 
 def names_of(snapshot: View, caller: Caller) -> frozenset[str]:
-    """Return the names of a caller that are not merely claims: an unregistered agent has none."""
+    """Return the proved names of a caller; an unregistered agent has none."""
     if caller.agent is None:
         return frozenset({caller.name, caller.delegator or caller.name})
     raw = None if caller.credential is None else parse_id(caller.credential)[1]
@@ -82,10 +82,10 @@ def names_of(snapshot: View, caller: Caller) -> frozenset[str]:
 def client_actor(
     snapshot: View, caller: Caller | None, agent: str, issuer: str, *, exactly: bool = False
 ) -> Actor:
-    """Return the actor where no other one is proved: the caller, who acts under the name of an agent.
+    """Return the actor where no token proves one: the caller, under the name of an agent.
 
-    Whoever has the ledger itself is believed about the agent, and the role issuer about a registered one. Of others
-    only proved names count, and with `exactly` they act under no other name.
+    A caller that has the ledger itself may name any agent, and a caller with the role issuer any registered agent. For
+    other callers only proved names count, and with `exactly` they act under no other name.
 
     Raises:
         RefusedError: the caller names another agent.
@@ -108,12 +108,12 @@ def client_actor(
 
 
 def must_be_let(proof: Proof, actor: Actor) -> None:
-    """Refuse an actor whom the subject's token does not let act (RFC 8693, section 4.4).
+    """Refuse an actor that the subject's token does not permit to act (RFC 8693, section 4.4).
 
-    Every member counts: an actor has only what is proved of it.
+    The actor must match every member of `may_act`, by its proved names only.
 
     Raises:
-        PresenterError: it lets another one act.
+        PresenterError: `may_act` names another actor.
 
     """
     may_act = proof.may_act or {}
@@ -129,14 +129,14 @@ def must_be_let(proof: Proof, actor: Actor) -> None:
 
 
 def _is_named(proof: Proof, actor: Actor, name: str, value: object) -> bool:
-    """Return whether a member of `may_act` is the actor's; a name belongs to the issuer that `may_act` states."""
+    """Return whether a member of `may_act` names the actor; a name belongs to the issuer in `may_act`."""
     if type(value) is not str:
         return False
     stated = (proof.may_act or {}).get("iss")
     if name == "sub" and actor.foreign == (proof.issuer if stated is None else stated, value):
         return True
     if stated == proof.issuer:
-        # In its own names it knows callers by the configured `clients` alone.
+        # That issuer's names for callers are bound to callers by the configured `clients` alone.
         return value in proof.callers and proof.caller(value) in actor.names
     return (
         stated in (None, actor.issuer) and (proof.caller(value) if stated is None else value) in actor.names

@@ -1,4 +1,4 @@
-"""The operations on approvals: what each takes, and the type of its answer."""
+"""Operations on approvals: their parameters and the types of their answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ListApprovals(Operation["ApprovalPage"]):
     chosen: ApprovalFilter
     limit: int
     within: tuple[str, ...] = ()
-    """Only those that one of these groups has to approve; none: all."""
+    """Only requests that one of these groups must approve; empty for all requests."""
 
 
 class FindApprovals(Operation["ApprovalPage"]):
@@ -43,14 +43,14 @@ class ApprovalDetails(NamedTuple):
     approval: Approval
     now: int
     delegator: Delegator | None
-    """The one for whom it is asked, if the directory knows them."""
+    """The delegator that the request is for, if the directory has it."""
     task: Task | None
-    """None if what is asked for would open it."""
+    """None if the request would open the task."""
     event: Mapping[str, Any]
-    """The audit event that tells of it."""
+    """The audit event of the request."""
     ended_event: Mapping[str, Any] | None
     rules: list[tuple[str, str, str]]
-    """Name, file and text of each rule that asks for the approval, as it was when it did."""
+    """Name, file and text of each rule that required the approval, from the policy at that time."""
 
 
 class ShowApproval(Operation["ApprovalDetails"]):
@@ -65,7 +65,7 @@ class Decided(NamedTuple):
     approval: Approval
     now: int
     event: int | None
-    """The audit event; None if it was so already."""
+    """The number of the audit event; None if the request had this state already."""
 
 
 class GrantApproval(Operation["Decided"]):
@@ -73,12 +73,12 @@ class GrantApproval(Operation["Decided"]):
 
     id: str
     group: str | None = None
-    """None for all of its groups that the approver belongs to."""
+    """None for each of its groups that the approver belongs to."""
     lifetime: int | None = None
-    """For how many seconds it may be used; None for as long as the configuration allows."""
+    """Seconds that the approval may be used; None for the configured maximum."""
     reason: str | None = None
     approver_token: Secret | None = None
-    """An ID token of a configured issuer that proves the approver; without one it is the login that does."""
+    """An ID token of a configured issuer that proves the approver; None if the login proves it."""
     accept_clock: bool = False
 
 

@@ -52,7 +52,7 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
 
 
 def _decide(context: Context, operation: ops.GrantApproval | ops.DenyApproval) -> ops.Decided:
-    """Let an approver speak; a refusal to listen is recorded as every denial is."""
+    """Record the decision of an approver; a refusal is recorded as a denial."""
     parse_approval_id(operation.id)
     terms = context.terms()
     try:
@@ -86,10 +86,10 @@ def _decide(context: Context, operation: ops.GrantApproval | ops.DenyApproval) -
 def _approver(
     context: Context, operation: ops.GrantApproval | ops.DenyApproval, terms: Terms
 ) -> tuple[Approver, Presentation | None]:
-    """Return who speaks, as an ID token or else the caller's own proof says, and the use of the token to record.
+    """Return the approver, as an ID token or the caller's own proof shows, and the use of that token to record.
 
-    A name that the caller merely states proves nothing. Beside the ledger no presenter is recorded: several people may
-    share the login.
+    A name that the caller merely states proves nothing. No presenter is recorded for a caller that has the ledger
+    itself: several people may share the login.
     """
     if operation.approver_token is None:
         if terms.own_name is None or terms.caller_proof is None:
@@ -105,11 +105,11 @@ def _approver(
 
 
 def _details(snapshot: View, found: Approval, caller: Caller | None) -> ops.ApprovalDetails:
-    """Return a request with what an approver needs to know; the requester gets the part that they may read."""
+    """Return a request with its details; a caller who cannot decide gets the readable part only."""
     found = _seen(snapshot, found, caller)
     task = _task(snapshot, found)
     event, ended = _event(snapshot, found.event) or {}, _event(snapshot, found.ended_event)
-    # What an approver reads must be what asks them.
+    # An approver must read the rules that required the approval: the current policy may differ.
     files = kept(snapshot, event.get("policy", "")) or []
     rules = []
     for name in event.get("asking", ()):
@@ -130,9 +130,9 @@ def _details(snapshot: View, found: Approval, caller: Caller | None) -> ops.Appr
 
 
 def _seen(snapshot: View, found: Approval, caller: Caller | None) -> Approval:
-    """Return a request without what its task is for, where that is kept from who looks."""
+    """Return a request, without the purpose of its task if the caller may not read that."""
     request, task = approval_request.requested(found), _task(snapshot, found)
-    # A task of another delegator may have been given on since, and is not found by the owner that it had.
+    # A task of another delegator may have a new owner since, and is then not found under its former owner.
     own = task is None and "opener" not in request
     if own or _decides(snapshot, found, caller):
         return found
@@ -143,7 +143,7 @@ def _seen(snapshot: View, found: Approval, caller: Caller | None) -> Approval:
 
 
 def _decides(snapshot: View, found: Approval, caller: Caller | None) -> bool:
-    """Tell whether a caller is in a group that must approve, or has a role that lists all requests."""
+    """Return whether a caller is in a group that must approve, or has a role that lists all requests."""
     if caller is None or visibility.lists_approvals(caller):
         return True
     groups = visibility.groups_of(snapshot, caller)

@@ -1,4 +1,4 @@
-"""Step-up approval: what exactly has to be approved, by whom, and whether it was."""
+"""Step-up approval: the exact request to approve, the groups that must approve it, and whether they did."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ from jitid.values.text import label, quote
 _MOST_OPEN = 1_000
 """The maximum number of open requests for one delegator: for agents, and separately for all other requesters."""
 _MOST_IDENTITIES = 32
-"""The maximum number of identities that are followed to find who stands behind a party."""
+"""The maximum number of identities that are followed to find the parties behind a party."""
 _MOST_BYTES = 1 << 22
-"""The maximum number of bytes of audit events that are read for that: each poll for an approval reads them."""
+"""The maximum number of bytes of audit events that are read for this: each poll for an approval reads them."""
 
 _WALKED: WeakKeyDictionary[View, dict[str, set[str] | None]] = WeakKeyDictionary()
 """The names behind each party, by view: many requests of one batch have the same parties."""
@@ -56,15 +56,15 @@ def exact(
     within: Reach,
     acting: str | None = None,
 ) -> bytes:
-    """Return the exact request as canonical JSON: an approval of it is an approval of nothing else.
+    """Return the exact request as canonical JSON: an approval permits this request only.
 
-    It holds every dimension of the grant, and no field that is left at its default, so that a field which is added
-    later leaves the digest of other requests as it is.
+    It holds every dimension of the grant. It leaves out fields at their default, so that a field that is added later
+    does not change the digest of other requests.
 
-    `within` is what it is for and what its holder may obtain; `parent` is the id of the identity that delegates;
-    `chain` are the agents above, the nearest first; `acting` is the actor whose own token was presented. The task's
-    deadline counts from its opening unless a time was stated: the same command a minute later is the same request, also
-    if somebody else has opened the task meanwhile with the same values.
+    `within` holds the audiences of the request and the audiences that its holder may obtain; `parent` is the id of the
+    identity that delegates; `chain` holds the agents above, the nearest first; `acting` is the actor whose own token
+    was presented. The task's deadline counts from its opening unless a time was stated: the same command a minute
+    later is the same request, also if another caller has opened the task meanwhile with the same values.
     """
     stated = request.deadline is not None
     told = {
@@ -91,14 +91,14 @@ def exact(
         "narrower": request.allow_narrower or None,
         "opener": None if asked.task_owner == asked.delegator else asked.task_owner,
         "parent": parent,
-        # Another run of the same command is another process; what counts is whether the identity ends with it.
+        # Each run of the same command is another process; only whether the identity ends with the process counts.
         "process": None if request.process is None else "kept" if request.process.kept else "ends",
         "proof": asked.delegator_proof,
         "public_key": None if request.public_key is None else request.public_key.strip(),
         "purpose": asked.purpose,
         "scopes": list(asked.scopes) or None,
         "sensitivity": asked.sensitivity,
-        # Whoever the directory does not know yet may turn out to be the approver.
+        # A delegator that the directory does not know yet may turn out to be the approver.
         "subject": None if asked.standing.known else request.proved_subject,
         "task": asked.task,
         # Scopes may raise the sensitivity of the credential above that of the task that it opens.
@@ -120,11 +120,11 @@ def decide(
     *,
     narrow: bool,
 ) -> tuple[Approval, Decision]:
-    """Return the approval of exactly this request, which `decision` says it needs, and what the policy says with it.
+    """Return the approval that `decision` requires for exactly this request, and the policy's decision with it.
 
     Raises:
-        ApprovalNeededError: there is none that can be used now.
-        IntegrityError: a row says that somebody has granted it, and no audit event does.
+        ApprovalNeededError: no approval can be used now.
+        IntegrityError: a row contains a request or a grant that no audit event confirms.
 
     """
     groups = frozenset(decision.needs)
@@ -149,7 +149,7 @@ def decide(
 
 
 def _alike(snapshot: View, exactly: bytes, groups: Iterable[str], requester: str) -> list[Approval]:
-    """Return the requests of exactly this by a requester that need the approval of these groups, the newest first.
+    """Return a requester's live requests of exactly this that need these groups, the newest first.
 
     An approval is for its requester alone: the same request by another caller neither uses nor shares it.
     """
@@ -161,23 +161,23 @@ def _alike(snapshot: View, exactly: bytes, groups: Iterable[str], requester: str
 
 
 def is_requester(snapshot: View, approval: Approval, requester: str) -> bool:
-    """Tell whether a requester, as `Terms.requester` names it, is the one that made a request.
+    """Return whether a requester, named like `Terms.requester`, made a request.
 
     Raises:
-        IntegrityError: the row names a requester that the audit event of the request does not.
+        IntegrityError: the row names another requester than the audit event of the request.
 
     """
     made_by = _requester(snapshot, approval)
     return made_by == requester or (
         not _is_identity(made_by)
         and not _is_identity(requester)
-        # A person is the same one under each name that the directory has of them.
+        # The directory may have several names of one person.
         and DirectoryStore(snapshot).own_name(made_by) == DirectoryStore(snapshot).own_name(requester)
     )
 
 
 def _requester(snapshot: View, approval: Approval) -> str:
-    """Return who made a request: the id of an identity, or a name with its kind. Raises IntegrityError."""
+    """Return the requester: the id of an identity, or a name with its kind. Raises IntegrityError."""
     event = snapshot.event(approval.event)
     document = {} if event is None else event.document()
     if (
@@ -193,7 +193,7 @@ def _requester(snapshot: View, approval: Approval) -> str:
     if _is_identity(approval.asked_by):
         return approval.asked_by
     if approval.asked_by.startswith("agent:"):
-        # A row from before names the agent; agents of one name are many, and the event tells which of them it was.
+        # An old row names the agent. Several agents may share a name; the event identifies the credential.
         bearer = document.get("bearer")
         made = (
             None if bearer is None else CredentialStore(snapshot).find_credential("jti", parse_id(bearer)[1])
@@ -209,7 +209,7 @@ def _is_identity(requester: str) -> bool:
 def ask(
     transaction: Transaction, denial: ApprovalNeededError, terms: Terms
 ) -> ApprovalNeededError | PolicyDeniedError:
-    """Record a denial, and the requests for what it lacks; one that is open already is not recorded twice.
+    """Record a denial and the approval requests that it needs; a request that is open already is not recorded twice.
 
     Return the denial with the ids of its requests and a hint; or, if too many requests are open, a denial without any.
     The limit is needed because each poll, grant and disabling reads all open requests.
@@ -228,10 +228,10 @@ def ask(
             )
     ids = []
     for one, found in zip(asked, known, strict=True):
-        # The same request may be in the list twice.
+        # A list may contain the same request twice.
         found = found or _alike(transaction, one.exact, one.groups, terms.requester)
         if found:
-            # None is missing if the last one has spoken since the denial.
+            # No group is missing if the last approver has decided since the denial.
             one.missing = _missing(transaction, found[0], terms.requester) or one.groups
         ids.append(found[0].id if found else _record(transaction, one, terms))
     ids = list(dict.fromkeys(ids))
@@ -249,7 +249,7 @@ def ask(
 
 
 def _waiting(transaction: Transaction, delegator: str, requester: str, more: int) -> int:
-    """Return how many open requests count against the limit: for an agent those of agents, else all others.
+    """Return the number of open requests that count against the limit: for an agent those of agents, else all others.
 
     Without the separate limit, one agent could use up the limit of its delegator. If `more` requests exceed the limit,
     the requests of agents without a live credential are withdrawn first: revoking an agent frees its share.
@@ -267,7 +267,7 @@ def _waiting(transaction: Transaction, delegator: str, requester: str, more: int
 
 
 def _missing(snapshot: View, approval: Approval, requester: str) -> tuple[str, ...]:
-    """Return the groups of whom nobody has granted a request so that it counts now."""
+    """Return the groups whose approval is missing: they have no grant that counts now."""
     return tuple([word.group for word in approval.words if not _counts(snapshot, approval, word, requester)])
 
 
@@ -296,7 +296,7 @@ def find(snapshot: View, id_: str) -> Approval:
     """Return a request by its id.
 
     Raises:
-        UsageError: it is no such id.
+        UsageError: the id is not that of a request.
         NotFoundError: there is no such request.
 
     """
@@ -307,18 +307,18 @@ def find(snapshot: View, id_: str) -> Approval:
 
 
 def requested(approval: Approval) -> dict[str, Any]:
-    """Return the exact request by its names, as `exact` has them. Raises IntegrityError for what is none."""
+    """Return the exact request as a dictionary with the names of `exact`. Raises IntegrityError if it is malformed."""
     return _read(approval.request)
 
 
 def objections(
     snapshot: View, approval: Approval, person: Delegator, *requesters: str, presenter: str | None = None
 ) -> list[Objection]:
-    """Return why a delegator cannot grant a request at all: who requests something does not approve of it.
+    """Return the reasons why a delegator cannot grant a request: no party to a request may approve it.
 
-    Nor does anybody who stands behind it (`_behind`), by any of their names: behind the requester, the `requesters`
-    that would use the approval, the actor whose own token was presented, or the parent. None of them may present the
-    token that proves the approver, either.
+    Parties are the delegator and the agents that it is for, the requester, the `requesters` that would use the
+    approval, the actor whose own token was presented, the parent, and all parties behind these (`_behind`), each by
+    any of its names. Neither a party nor an agent may present the token that proves the approver.
     """
     request = requested(approval)
     itself = {person.name, *person.aliases}
@@ -378,10 +378,11 @@ def _presented(person: Delegator, presenter: str) -> Objection:
 
 
 def _behind(snapshot: View, party: str) -> set[str] | None:
-    """Return the names, each with its kind, of a party to a request and of everybody who stands behind it.
+    """Return the names, each with its kind, of a party to a request and of all parties behind it.
 
-    Behind an identity stand its delegator, its agent, the agents above it, and the callers that issued or renewed one
-    of its credentials: they may have kept the token. If such a caller or actor is an identity, those behind it count.
+    Behind an identity are its delegator, its agent, the agents above it, and the callers that issued or renewed one
+    of its credentials: they may have kept the token. If such a caller or actor is an identity, the parties behind it
+    count too.
 
     None if a limit is exceeded, or if rows that are needed were pruned.
     """
@@ -432,18 +433,18 @@ def _made_by(snapshot: View, maker: Maker) -> set[str | None] | None:
 
 
 def _counts(snapshot: View, approval: Approval, word: Word, requester: str) -> bool:
-    """Tell whether what was granted for a group counts now."""
+    """Return whether the grant for a group counts now."""
     if not word.holds_at(snapshot.now):
         return False
     assert word.approver is not None
     presenter = _told(snapshot, approval, word).get("presenter")
     person = DirectoryStore(snapshot).find_delegator(word.approver)
-    # They may have got a name since that is the requester's.
+    # Since the grant, the approver may have got a name of the requester.
     return person is not None and not objections(snapshot, approval, person, requester, presenter=presenter)
 
 
 def _told(snapshot: View, approval: Approval, word: Word) -> dict[str, Any]:
-    """Return what the audit log tells of a grant. Raises IntegrityError if it tells nothing: a row is written fast."""
+    """Return the audit event of a grant. Raises IntegrityError if no event matches: the row alone proves no grant."""
     event = None if word.event is None else snapshot.event(word.event)
     document: dict[str, Any] = {} if event is None else event.document()
     if (
@@ -461,7 +462,7 @@ def _told(snapshot: View, approval: Approval, word: Word) -> dict[str, Any]:
 
 
 def about(id_: str, request: bytes) -> dict[str, Any]:
-    """Return what each event about a request says of it."""
+    """Return the members that every event about a request has."""
     asked = _read(request)
     return {
         "approval": id_,

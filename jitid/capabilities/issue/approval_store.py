@@ -1,4 +1,4 @@
-"""Requests for approval, in SQL that SQLite and PostgreSQL both take."""
+"""Queries and changes of approval requests, in SQL for both SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _AT_ONCE = 500
 
 
 class ApprovalStore:
-    """What a view of a ledger that speaks SQL answers about requests for approval."""
+    """Queries about approval requests on a view of the ledger."""
 
     def __init__(self, view: View) -> None:
         self._db = view.db
         self._now = view.now
-        # Two that count on one approval at the same time would each use it.
+        # Two transactions that rely on one approval at the same time would both use it.
         view.alone()
 
     def find(self, uid: bytes) -> Approval | None:
@@ -44,11 +44,12 @@ class ApprovalStore:
         return next(self._approvals("p.uid = :uid", {"uid": uid}), None)
 
     def alike(self, digest: bytes, requester: str) -> list[Approval]:
-        """Return those of exactly that request which have neither ended nor run out, the newest first.
+        """Return the live requests with that digest, the newest first.
 
-        Those of other identities are left out, and for an identity those of persons: they may be thousands.
+        For an identity, only its own requests and old rows, which name an agent; for other requesters, the requests of
+        all persons and services. The requests that are left out may be thousands.
         """
-        # A row from before names an agent, not its identity.
+        # An old row names an agent, not its identity.
         own = "p.asked_by = :requester OR substr(p.asked_by, 1, 6) = 'agent:'"
         whose = own if requester.startswith(IDENTITY) else "substr(p.asked_by, 1, 4) <> 'jid_'"
         values = {"digest": digest} | ({"requester": requester} if whose is own else {})
@@ -57,9 +58,9 @@ class ApprovalStore:
         )
 
     def open_for(self, delegator: str, *, agents: bool) -> dict[str, int]:
-        """Return how many requests for a delegator have neither ended nor run out, by who made them.
+        """Return the number of live requests for a delegator, by requester.
 
-        Those of agents, or those of all others.
+        Only requests of agents, or only all other requests.
         """
         rows = self._db.execute(
             f"""SELECT p.asked_by, count(*) FROM approval p
@@ -70,7 +71,7 @@ class ApprovalStore:
         return dict(rows.fetchall())
 
     def some(self, chosen: ApprovalFilter, limit: int, within: Sequence[str] = ()) -> list[Approval]:
-        """Return requests, the newest first; where groups are given, those that one of them approves."""
+        """Return requests, the newest first; if groups are given, only requests that one of them must approve."""
         values: dict[str, Any] = {"group": chosen.group, "before": chosen.before, "limit": limit}
         among = select.placeholders("within", within, values)
         of_group = "g.name = :group" if chosen.group is not None else "1 = 1"
@@ -94,7 +95,7 @@ class ApprovalStore:
         return self._approvals("1 = 1 ORDER BY p.id", {})
 
     def has_strays(self) -> bool:
-        """Tell whether a group is said to have to approve a request that is not there."""
+        """Return whether a row names a group for a request that does not exist."""
         row = self._db.execute(
             """SELECT 1 FROM approval_group g
                 WHERE NOT EXISTS (SELECT 1 FROM approval p WHERE p.id = g.approval) LIMIT 1"""
@@ -116,7 +117,7 @@ class ApprovalStore:
 
 
 class ApprovalChanges(ApprovalStore):
-    """What a durable change of a ledger that speaks SQL does to requests for approval."""
+    """Changes of approval requests in a transaction."""
 
     def __init__(self, transaction: Transaction) -> None:
         super().__init__(transaction)
@@ -155,7 +156,7 @@ class ApprovalChanges(ApprovalStore):
     def speak(
         self, key: int, groups: Sequence[str], approver: str, proof: str, expires_at: int | None
     ) -> None:
-        """Record what somebody says for these groups of a request: a grant until then, or no for ever."""
+        """Record a decision for these groups of a request: a grant until `expires_at`, or with None a final denial."""
         seq = self._transaction.next_seq()
         self._db.executemany(
             """UPDATE approval_group SET approver = ?, proof = ?, granted = ?, decided_at = ?, expires_at = ?, event = ?
@@ -169,7 +170,7 @@ class ApprovalChanges(ApprovalStore):
             self._end(key, ApprovalState.DENIED, None, seq)
 
     def use(self, key: int, identity: int, event: int) -> None:
-        """Record that a request was used for an identity, which that event issues."""
+        """Record that the next event uses a request to issue an identity."""
         self._end(key, ApprovalState.USED, identity, event)
 
     def _end(self, key: int, state: ApprovalState, identity: int | None, event: int) -> None:
@@ -181,7 +182,7 @@ class ApprovalChanges(ApprovalStore):
         assert done.rowcount == 1, "what has ended ends once"
 
     def withdraw(self) -> int:
-        """Record of every request that is open that it was withdrawn, and what was granted with it; return how many."""
+        """Withdraw every open request, granted ones included; return the number of requests."""
         done: int = self._db.execute(
             """UPDATE approval SET ended_at = :now, ended_as = :state, ended_event = :event
                 WHERE ended_at IS NULL""",
@@ -216,7 +217,7 @@ def _approval(row: Any, words: Sequence[Word]) -> Approval:
         if ended_as is not None:
             ApprovalState(ended_as)
         if sha256(request).digest() != digest:
-            # What an approver is shown must be what is asked for.
+            # The request that an approver sees must be the request that was made.
             raise IntegrityError(
                 f"the request {approval_id(uid)} was changed in the ledger", "run: jitid audit verify"
             )

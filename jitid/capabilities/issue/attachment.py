@@ -1,4 +1,4 @@
-"""Attaching: a further credential of an identity, of another kind or for another use, by the right of one it has."""
+"""Attach a further credential to an identity, of another kind or for another use, by a credential that it has."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def attach(
 ) -> Issued:
     """Record a further credential of the identity whose token is presented, and make it unless a target does.
 
-    Policy, task, parent and floors are asked as they are now. It replaces nothing; it holds no more than the presented
-    one does, expires no later, and ends with it and its successors.
+    The current policy, task, parent and sensitivity floors apply. The new credential replaces no other one. It holds
+    no more than the presented credential, expires no later, and ends with it and its successors.
 
     Raises:
-        InvalidCredentialError: the token is not valid now, or its lineage is dead.
+        InvalidCredentialError: the token is not valid now, or its lineage has ended.
         PolicyDeniedError: it would not be issued now, or would hold more.
         UsageError: there is no such target or template.
 

@@ -1,4 +1,4 @@
-"""The word of an approver, who grants a request or denies it."""
+"""Decisions of approvers: grant or deny an approval request."""
 
 from __future__ import annotations
 
@@ -21,19 +21,21 @@ from jitid.values.times import format_duration, format_time
 
 
 class Approver(NamedTuple):
-    """Who wants to approve or to deny, as was proved."""
+    """A delegator that grants or denies a request, as proved."""
 
     name: str
-    """With the kind: `user:bob`."""
+    """The name with its kind: `user:bob`."""
     proof: str
     """`os-user`, `credential` or `oidc`."""
     subject: str | None
-    """Of an ID token: its `iss` and `sub` with a space between."""
+    """The `iss` and `sub` of the ID token, with a space between."""
     proved_at: int | None = None
-    """Of an ID token: when it was issued, or its holder logged in."""
+    """When the ID token was issued, or its holder logged in."""
     presenter: str | None = None
-    """Who presented that token at an authority, as `Terms.requester` names a caller; None for who approves in person,
-    and beside the ledger."""
+    """The caller that presented that token at an authority, named like `Terms.requester`.
+
+    None for an approver without an ID token, and if the caller has the ledger itself.
+    """
 
 
 def grant(
@@ -46,14 +48,14 @@ def grant(
     lifetime: int | None = None,
     reason: str | None = None,
 ) -> tuple[Approval, int | None]:
-    """Let somebody grant a request for the groups that they belong to and that have not granted it yet, or for one.
+    """Grant a request for the approver's groups that have not granted it yet, or for `group` alone.
 
-    Returns the request as it is then, and the number of the audit event; None if it was granted so already.
+    Returns the updated request, and the number of the audit event; None if it was granted already.
 
     Raises:
         NotFoundError: there is no such request.
         UsageError: it has ended, or cannot be granted like that; nothing was changed.
-        PolicyDeniedError: this one may not grant it.
+        PolicyDeniedError: this approver may not grant it.
 
     """
     longest = terms.approval_lifetime
@@ -95,10 +97,10 @@ def deny(
     group: str | None = None,
     reason: str | None = None,
 ) -> tuple[Approval, int | None]:
-    """Let somebody end a request that a group of theirs has to approve, also after it was granted.
+    """Deny a request that one of the approver's groups must approve, also after it was granted.
 
-    Returns the request as it is then, and the number of the audit event; None if it was denied already. Raises what
-    `grant` raises.
+    Returns the updated request, and the number of the audit event; None if it was denied already. Raises the errors of
+    `grant`.
     """
     approval, person, groups = _speaking(transaction, id_, approver, group, reason, also=ApprovalState.DENIED)
     if approval.state_at(transaction.now) is ApprovalState.DENIED:
@@ -128,15 +130,15 @@ def _speaking(
     *,
     also: ApprovalState | None = None,
 ) -> tuple[Approval, Delegator, list[str]]:
-    """Return the request that somebody wants to speak about, who that is, and for which groups.
+    """Return the request of a decision, the approver's entry in the directory, and the groups of the decision.
 
-    It has not ended, or is in the state `also`.
+    The request has not ended, or is in the state `also`.
 
     Raises:
         InvalidCredentialError: the ID token is older than the last disabling of the approver.
         NotFoundError: there is no such request.
-        UsageError: it has ended, or the reason is none.
-        PolicyDeniedError: nobody knows who it is, or has no say in it.
+        UsageError: it has ended, does not need that group, or the reason is not valid text.
+        PolicyDeniedError: the approver is unknown or disabled, has another subject, or is in none of the groups.
 
     """
     if reason is not None:
@@ -203,7 +205,7 @@ def _must_not_object(found: Sequence[Objection], approval: Approval, approver: A
 
 
 def _must_be_open(approval: Approval, now: int) -> None:
-    """Refuse to speak about what has ended. Raises UsageError."""
+    """Refuse a decision about a request that has ended. Raises UsageError."""
     state = approval.state_at(now)
     hint = "the same request, made again, gets a new id"
     match state:

@@ -54,20 +54,20 @@ _QUICK_COPIES = 10
 
 
 class IssuedCredential(NamedTuple):
-    """One credential that was just made; the only place where its secret can be had."""
+    """A credential that was just made; no other object holds its secret."""
 
     id: str
     jti: str
     secret: Secret
     facts: Mapping[str, Any] = {}
-    """What else its maker tells of it, to be shown: never a secret."""
+    """Further facts from its issuer or target, to be shown; never a secret."""
 
 
 class Issued(NamedTuple):
-    """What one request came to. Times are seconds since the epoch."""
+    """The result of one request. Times are seconds since the epoch."""
 
     credentials: tuple[IssuedCredential, ...]
-    """None in a dry run."""
+    """Empty in a dry run."""
     task: str
     agent: str
     delegator: str
@@ -84,21 +84,21 @@ class Issued(NamedTuple):
     expires_at: int
     decision: Decision
     notes: tuple[str, ...]
-    """What was narrowed or raised, and by what, in sentences."""
+    """Sentences about each value that was narrowed or raised, with the reason."""
     maximum: int
-    """Until when it may be renewed at most, as far as policy and task go."""
+    """The latest time until which policy and task permit renewals."""
     template: str | None = None
-    """What it was made from, as `TARGET/TEMPLATE`."""
+    """The template that it was made from, as `TARGET/TEMPLATE`."""
     may_audience: tuple[str, ...] = ()
     """The audiences for which its holder may obtain tokens."""
     may_act: str | None = None
-    """Who may exchange it (RFC 8693, section 4.4), as canonical JSON."""
+    """The callers that may exchange it (RFC 8693, section 4.4), as canonical JSON."""
 
 
 def preview(
     snapshot: View, names: Names, request: IssueRequest, terms: Terms, as_of: int | None = None
 ) -> Issued:
-    """Return what `issue` would do now, or if the policy were asked at the time `as_of`, changing nothing.
+    """Return the result that `issue` would have now, without a change; with `as_of`, the policy decides for that time.
 
     Raises:
         PolicyDeniedError: it would be refused.
@@ -118,18 +118,18 @@ def is_quick(requests: Sequence[IssueRequest], terms: Terms, keyring: Keyring) -
 
 
 class Ahead(NamedTuple):
-    """One request that was planned, and its secrets, which were made."""
+    """A planned request with its secrets, which are made already."""
 
     settled: GrantedRequest
     minted: list[Minted]
 
 
 class ForeseenIssues(NamedTuple):
-    """What requests came to in a snapshot, made ahead so that the lock is held for little more than recording it."""
+    """Requests planned in a snapshot, with their secrets: under the lock, little more than recording is left."""
 
     now: int
     seq: int
-    """The number of the last event then."""
+    """The number of the last event at that time."""
     changed_at: int | None
     """`View.changed_at`."""
     each: list[Ahead | None]
@@ -153,7 +153,7 @@ class _Supposing:
         ask: Callable[[], Found],
         keep: Callable[[Found], bool] | None = None,
     ) -> Found:
-        """Return what a store asks for: of tasks also one that the list will open, which has no number yet."""
+        """Return the answer of a store, or a task that the list will open; such a task has no number yet."""
         supposed: Any = self._tasks.get(key) if kind == "task" else None
         return self._snapshot.once(kind, key, ask, keep) if supposed is None else supposed
 
@@ -176,10 +176,10 @@ class _Supposing:
 def foresee(
     snapshot: View, names: Names, requests: Sequence[IssueRequest], terms: Terms, keyring: Keyring
 ) -> ForeseenIssues:
-    """Plan requests and make their secrets before the lock is taken, as far as they need not wait for the lock.
+    """Plan requests and make their secrets before the lock is taken, unless a request must wait for the lock.
 
-    Nothing works of what is made before its row is committed. What would be refused is left to be refused under the
-    lock; the policy remembers its answers until then.
+    No secret works before its row is committed. A request that would be refused is left to be refused under the lock;
+    the policy remembers its answers until then.
     """
     planned: dict[str, int] = {}
     drawn: set[tuple[int, int]] = set()
@@ -203,12 +203,12 @@ def foresee(
         raw, beside = list(islice(ids, request.copies)), planned.get(request.agent, 0)
         planned[request.agent] = beside + request.copies
         one = None
-        # What a target makes is made after the transaction.
+        # A target makes its credentials after the transaction.
         if not is_outside(request.kind):
             with suppress(JitidError, _NotNowError):
                 one = _settle(cast("View", supposing), names, request, terms, mint_for, raw, beside, drawn)
                 supposing.open(one.plan)
-        # Whether an approval can still be used, only the transaction that uses it can tell.
+        # Only the transaction that uses an approval can know whether it is still usable.
         found.append(one if one is None or one.plan.approval is None else None)
     made = iter(make([one for one in found if one is not None]))
     each = [None if one is None else Ahead(one, next(made)) for one in found]
@@ -242,7 +242,7 @@ def _still_holds(
     terms: Terms,
     keyring: Keyring,
 ) -> bool:
-    """Tell whether a plan made in a snapshot is the one that would be made now."""
+    """Return whether a plan made in a snapshot equals the plan that would be made now."""
     request, plan = settled.request, settled.plan
     draft = plan.draft
     key = settled.mint.key
@@ -272,7 +272,7 @@ def _still_holds(
 
 
 def _nothing_happened(transaction: Transaction, foreseen: ForeseenIssues) -> bool:
-    """Return whether the ledger is as it was: every change has its event."""
+    """Return whether the ledger is unchanged: every change has its event."""
     return not transaction.closed and transaction.next_seq() == foreseen.seq + 1
 
 
@@ -290,14 +290,14 @@ def _rests_on_nothing_new(transaction: Transaction, foreseen: ForeseenIssues, pl
 
 
 def _has_own_task(plan: IssuePlan) -> bool:
-    """Return whether no other task can have got the name: a delegator's own one comes before one that they joined."""
+    """Return whether no other task can have got the name: a delegator's own task precedes a joined task."""
     return plan.task is not None and plan.task.opener == plan.draft.delegator
 
 
 def _rests_on_the_same(
     transaction: Transaction, foreseen: ForeseenIssues, settled: GrantedRequest, terms: Terms
 ) -> bool:
-    """Return whether others who issue, renew and use have changed nothing for a plan below a parent or for an actor.
+    """Return whether other issues, renewals and uses have changed nothing for a plan below a parent or for an actor.
 
     The parent, the lines that it rests on and the credential of an actor can have been renewed, or have expired.
     """
@@ -319,7 +319,7 @@ def _rests_on_the_same(
             and not name_rights.objections_to_agents(transaction, request, terms, parent, foreseen.now)
         )
     except JitidError:
-        # The plan that is made instead says why.
+        # The plan that replaces it states the reason.
         return False
 
 
@@ -331,15 +331,15 @@ def issue(
     keyring: Keyring,
     foreseen: ForeseenIssues | None = None,
 ) -> list[Issued]:
-    """Decide each request and record what it comes to; one audit event a request.
+    """Decide each request and record its credentials; one audit event a request.
 
-    The secrets work as soon as the transaction is committed, and must not be shown before. What was `foreseen` of a
-    request is taken if it still holds.
+    The secrets work as soon as the transaction is committed, and must not be shown before. A result in `foreseen` is
+    used if it still holds.
 
     Raises:
         PolicyDeniedError: a request is refused; the transaction must not be committed.
         InvalidCredentialError: a parent's token is not valid.
-        UsageError: a request cannot be meant.
+        UsageError: a request is invalid.
 
     """
     settled, ready = _settled(transaction, names, requests, terms, keyring, foreseen)
@@ -369,7 +369,7 @@ def _settled(
     keyring: Keyring,
     foreseen: ForeseenIssues | None,
 ) -> tuple[list[GrantedRequest], list[list[Minted] | None]]:
-    """Return what each request comes to, and its secrets where these were made before and the plan holds."""
+    """Return each granted request, and its secrets if these were made before and the plan still holds."""
     mints: dict[tuple[str, str], Mint] = {}
 
     def mint_for(kind: Kind, algorithm: str) -> Mint:
@@ -394,7 +394,7 @@ def _settled(
     opened: dict[tuple[str, str], Task] = {}
     opened_names: set[str] = set()
     unapproved: list[ApprovalNeededError] = []
-    # Each request has an event of its own, in this order.
+    # Each request has its own event, in this order.
     numbers = transaction.next_seqs(len(requests))
     # In order over all requests, so that each goes to the end of its index.
     ids = iter(new_ids(sum([one.copies for one, ahead in zip(requests, each, strict=True) if ahead is None])))
@@ -421,7 +421,8 @@ def _settled(
                 opened_names.add(task.name)
             planned[request.agent] = beside + request.copies
         except ApprovalNeededError as error:
-            # What else of it lacks an approval is asked for together with it.
+            # The other requests that lack an approval are reported with it, so that all approvals are requested
+            # together.
             error.position = position
             unapproved.append(error)
         except JitidError as error:
@@ -447,7 +448,7 @@ def _must_be_used_once(one: GrantedRequest, settled: Sequence[GrantedRequest]) -
 
 
 def _opened(transaction: Transaction, one: GrantedRequest, event: int) -> GrantedRequest:
-    """Open the task of a granted request if it is new, by the event of that: the next request may be on it."""
+    """Open the task of a granted request if it is new, by the request's event: the next request may use the task."""
     if one.plan.task is not None:
         return one
     draft = one.plan.draft
@@ -497,7 +498,7 @@ def _record(
         draft = one.plan.draft
         assert one.plan.task is not None
         if "opened" in one.plan.facts and one.plan.task.event != numbers[len(events)]:
-            # A signing key was made meanwhile, which has an event of its own.
+            # A signing key was made meanwhile, and its own event took the number.
             TaskChanges(transaction).opened_by(one.plan.task.key, numbers[len(events)])
         delegator, agent, audiences = map(
             transaction.term, (draft.delegator, draft.agent, " ".join(draft.audiences))
@@ -593,7 +594,7 @@ def _record(
 
 
 def record_at_target(transaction: Transaction, key: int, jti: str, chosen: ChosenTarget) -> None:
-    """Record that a target is about to make a credential, of which there is a row already."""
+    """Record that a target is about to make a credential whose row exists already."""
     from jitid.capabilities.targets.store import OutsideChanges
     from jitid.model.target import name_at
 

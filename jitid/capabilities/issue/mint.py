@@ -1,4 +1,4 @@
-"""Making the secrets of what was granted: which issuer, which key, which ids."""
+"""Make the secrets of granted requests: choose their issuer, key and ids."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 class Mint(NamedTuple):
-    """What makes the credentials of one kind, and the key that signs them."""
+    """The issuer of one kind of credential, and the key that signs them."""
 
     issuer: Issuer | None
-    """None where a target makes them, once they are recorded."""
+    """None if a target makes the credentials, after they are recorded."""
     key: SigningKey | None
 
 
 class GrantedRequest(NamedTuple):
-    """A request that is granted; what remains is to make and to record its credentials."""
+    """A request that is granted; its credentials must still be made and recorded."""
 
     request: IssueRequest
     plan: IssuePlan
@@ -44,7 +44,7 @@ class GrantedRequest(NamedTuple):
 
 def make(settled: Sequence[GrantedRequest]) -> list[list[Minted]]:
     """Make the credentials of each request; those of one kind together, so that many are signed at once."""
-    # What a target makes is made once it is recorded.
+    # A target makes its credentials after they are recorded.
     minted: list[list[Minted]] = [
         [Minted(Secret.unmade(), None, None)] * len(one.names) if one.mint.issuer is None else []
         for one in settled
@@ -97,9 +97,10 @@ def names_of(
     url: str | None,
     drawn: set[tuple[int, int]],
 ) -> list[Ids]:
-    """Return the names of credentials that expire at a time, by their raw ids, with their places in a status list.
+    """Return the names of credentials that expire at `expires_at`, from raw ids, with their places in a status list.
 
-    `url` is where such lists are published, if they are; `drawn` are the places that others of this change have.
+    `url` is where status lists are published, if they are; `drawn` are the places that other credentials of this
+    change have.
     """
     if url is None or mint.key is None or kind not in SIGNED:
         return [Ids(identity_id(uid), credential_id(jti)) for uid, jti in raw]
@@ -113,7 +114,7 @@ def names_of(
 
 
 def are_free(transaction: Transaction, names: Sequence[Ids]) -> bool:
-    """Tell whether no other token has got the places of these, which are all in one list."""
+    """Return whether the places of these names, which are all in one list, are still free."""
     places = [place for _, _, place in names if place is not None]
     if not places:
         return True
@@ -123,15 +124,15 @@ def are_free(transaction: Transaction, names: Sequence[Ids]) -> bool:
 
 
 def placed(names: Sequence[Ids], first: int) -> list[tuple[int, int, int]]:
-    """Return the places that credentials have, whose numbers in the ledger begin with `first`, with those."""
+    """Return the list and place of each credential, with its number in the ledger; the numbers begin with `first`."""
     return [
         (place.list, place.place, first + at) for at, (_, _, place) in enumerate(names) if place is not None
     ]
 
 
 def new_ids(count: int) -> list[tuple[bytes, bytes]]:
-    """Return the raw ids of so many identities, each with that of its credential."""
-    # The clock only orders the ids; all that is judged by time uses the transaction's own.
+    """Return the raw ids of `count` identities, each with the id of its credential."""
+    # The clock only orders the ids; all decisions use the time of the transaction.
     now_ms = time.time_ns() // 1_000_000
     # In order, so that each goes to the end of its index.
     uids = new_uuid7s(now_ms, os.urandom(10), count)

@@ -1,4 +1,4 @@
-"""Narrowing a request: by floors of sensitivity, by what the parent holds, by the least of all limits of time."""
+"""Narrow a request: by floors of sensitivity, by the parent's grant, by the shortest limit of time."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from jitid.values.times import format_duration
 
 
 class Judged(NamedTuple):
-    """How sensitive an issue is."""
+    """The sensitivity of an issue."""
 
     own: str
     """By its task, and by the floors of its scopes and audiences."""
     why: str
-    """What has the floor that raised it above its task, with a verb; empty if nothing did."""
+    """The scope or audience whose floor raised it above its task, with a verb; empty if none did."""
     chain: str | None
     """By the most sensitive identity or task of the chain above it; None for the root of a chain."""
 
     @property
     def level(self) -> str:
-        """The higher one of both: what the policy sees, and what an identity keeps."""
+        """The higher of both levels: the policy sees it, and an identity keeps it."""
         return self.own if self.chain is None else most_sensitive(self.own, self.chain)
 
     @property
     def exceeds(self) -> bool:
-        """Whether it is more sensitive than the chain above it, which nothing delegated is."""
+        """Whether it is more sensitive than the chain above it; a delegated identity must not be."""
         return self.chain is not None and self.level != self.chain
 
 
@@ -53,9 +53,9 @@ def sensitivity(
     *,
     may_audience: Iterable[str] = (),
 ) -> Judged:
-    """Return how sensitive an issue is on a task of a sensitivity, below a `chain` of another.
+    """Return how sensitive an issue is, on a task with the sensitivity `task`, below a chain with `chain`.
 
-    `may_audience` are the audiences that may be asked for later: origins, also with wildcards for labels of the host.
+    `may_audience` are the audiences that may be requested later: origins, also with wildcards for labels of the host.
     """
     least, why = task, ""
     if terms.scope_floors:
@@ -82,7 +82,7 @@ def sensitivity_of(parent: Credential, lineage: Iterable[Ancestor]) -> str:
 
 
 def note_raised(judged: Judged, task: str, above: str, notes: list[str]) -> None:
-    """Note why an issue is judged as more sensitive than its task; `above` names what is above it in its chain."""
+    """Note why an issue is more sensitive than its task; `above` names the chain above it."""
     if judged.level == task:
         return
     why = judged.why if judged.level == judged.own else f"{above} is"
@@ -93,7 +93,7 @@ def must_not_exceed(judged: Judged, task: Task, parent: str, facts: Mapping[str,
     """Refuse a child that is more sensitive than the identity `parent`.
 
     Raises:
-        PolicyDeniedError: it is.
+        PolicyDeniedError: the child is more sensitive.
 
     """
     if not judged.exceeds:
@@ -132,9 +132,9 @@ def attenuated(
     allow_narrower: bool,
     kinds: Sequence[str] = (),
 ) -> tuple[Scope, ...]:
-    """Return the scopes that may be delegated by the identity `parent`, which holds what it `holds`.
+    """Return the scopes that the identity `parent` may delegate; it holds the grant `holds`.
 
-    `kinds` are that of the child itself and those that its holder may obtain.
+    `kinds` are the kind of the child itself and the kinds that its holder may obtain.
 
     Raises:
         PolicyDeniedError: the child would hold more than its parent.
@@ -179,12 +179,12 @@ def attenuated(
 
 
 def carried(kind: str, scopes: Iterable[Scope], *, narrower: bool = False) -> tuple[Scope, ...]:
-    """Return the scopes that a credential of a kind is asked to carry, each once.
+    """Return the requested scopes of a credential of that kind, each once.
 
-    With `narrower`, one that another one covers stays: it may be permitted where the wider one is not.
+    With `narrower`, a scope that another scope covers stays: it may be permitted where the wider scope is not.
 
     Raises:
-        UsageError: it proves an identity, and carries none.
+        UsageError: the kind proves an identity, and carries no scope.
 
     """
     found = tuple(sorted(set(scopes))) if narrower else normalise(scopes)
@@ -198,10 +198,10 @@ def carried(kind: str, scopes: Iterable[Scope], *, narrower: bool = False) -> tu
 def few_enough(
     scopes: tuple[Scope, ...], holder: str, notes: list[str], *, allow_narrower: bool
 ) -> tuple[Scope, ...]:
-    """Return the scopes that a new credential takes over from `holder`, whose row may be from before the limit.
+    """Return the scopes that a new credential takes over from `holder`; that row may be older than the limit.
 
     Raises:
-        UsageError: there are more than a credential has, and the request does not take fewer.
+        UsageError: there are more scopes than the limit, and the request does not allow fewer.
 
     """
     if len(scopes) <= MOST_SCOPES:
@@ -220,8 +220,8 @@ def obtainable(
 ) -> tuple[str, ...]:
     """Return the kinds that the holder of a new credential may obtain, with the templates that they are made from.
 
-    A request that names none gets the usual ones, as far as the parent may obtain them, and the records of the agent
-    and of those above it have them.
+    A request that names no kinds gets the usual kinds, if the parent and the records of the agent and of the agents
+    above it allow them.
 
     Raises:
         UsageError: a kind or a template is unknown, or there are too many.
@@ -247,10 +247,10 @@ def obtainable(
 def inherited(
     records: Sequence[Agent], kinds: Sequence[str] | None, notes: list[str], *, allow_narrower: bool
 ) -> tuple[str, ...] | None:
-    """Return the kinds of a grant that is passed on, without those that the record of an agent lacks by now.
+    """Return the kinds of a grant that is passed on, without kinds that the record of an agent no longer allows.
 
-    The usual ones are left out in any case: no request need have stated them. Others stay to be refused, unless
-    the request says `allow_narrower`.
+    Usual kinds are left out in any case: no request need have stated them. Other kinds stay and are refused later,
+    unless the request has `allow_narrower`.
     """
     if kinds is None:
         return None
@@ -269,7 +269,7 @@ def _spelled(text: str, terms: Terms) -> str:
 
 
 def permitted_kinds(kinds: Sequence[str], decision: Decision) -> tuple[str, ...]:
-    """Return the kinds of a grant without those that a decision leaves out."""
+    """Return the kinds of a grant without the kinds that a decision refuses."""
     if not decision.refused_kinds:
         return kinds if isinstance(kinds, tuple) else tuple(kinds)
     refused = {refusal.scope for refusal in decision.refused_kinds}
@@ -277,9 +277,10 @@ def permitted_kinds(kinds: Sequence[str], decision: Decision) -> tuple[str, ...]
 
 
 def held_by(parent: Credential, *, exchanged: bool = False) -> Grant:
-    """Return what a credential lets its holder delegate; or what one that was `exchanged` lets the actor obtain.
+    """Return the grant that a credential's holder may delegate; with `exchanged`, the grant of a caller in `may_act`.
 
-    Whoever was shown it obtains tokens, for the audiences that they name. Other kinds go without an audience.
+    The token was shown to that caller, which obtains tokens only, for the audiences in `may_act`. Other kinds have no
+    audience.
     """
     kinds = parent.may_kind
     if exchanged:
@@ -306,11 +307,12 @@ def lifetime(
     others: Sequence[tuple[int, str]] = (),
     renews: int | None = None,
 ) -> tuple[int, str | None]:
-    """Return the least of what was asked, what the policy allows, and what task and parent leave; and what limits it.
+    """Return the shortest of the requested lifetime and all limits, in seconds, and the words for the limit.
 
-    `others` are further limits, each with its words, such as what the agent's record allows. What the policy allows is
-    counted from the first issue of the identity, which has `lived` for so many seconds. What is renewed lives no longer
-    than its predecessor was given to live (`renews`), unless the policy says `@renew_ttl`.
+    The limits are those of the policy, the task and the parent. `others` are further limits, each with its words, such
+    as the limit in the agent's record. The policy's limit counts from the first issue of the identity, `lived` seconds
+    ago. A renewed credential gets at most the lifetime of its predecessor (`renews`), or `@renew_ttl` of the policy if
+    that is longer.
     """
     limits = [(until_deadline, "the task's deadline")]
     if decision.max_ttl is not None:
@@ -326,7 +328,7 @@ def lifetime(
     least = max(least, 0)
     if least >= ttl:
         return ttl, None
-    # Who stated no lifetime takes the parent's rest for granted.
+    # A request without a lifetime expects the limit of the parent's expiry.
     if stated or why != "the parent's expiry":
         notes.append(
             f"the lifetime is {format_duration(least)} instead of {format_duration(ttl)}: limited by {why}"

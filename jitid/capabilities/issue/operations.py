@@ -18,12 +18,12 @@ class Issue(Operation["list[Issued]"]):
 
     requests: tuple[IssueRequest, ...]
     delegator_token: Secret | None = None
-    """A token of a configured issuer that proves who delegates."""
+    """A token of a configured issuer that proves the delegator."""
     delegator_token_sort: Sort = "id_token"  # noqa: S105 - no secret, but what sort of one
     """An ID token (OpenID Connect Core, section 2), an access token (RFC 9068), or a `jwt`: either of them."""
     dry_run: bool = False
     as_of: int | None = None
-    """With a dry run: the time, since the epoch, about which the policy is asked; None for now."""
+    """With a dry run: the time, since the epoch, for which the policy decides; None for now."""
     accept_clock: bool = False
 
     def facts_if_denied(self) -> dict[str, object]:

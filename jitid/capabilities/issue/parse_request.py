@@ -1,4 +1,4 @@
-"""A request, from what a command line or an agent states as text."""
+"""Build a request from the text values of a command line or an agent."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def request_from(stated: dict[str, Any], parent: Secret | None) -> IssueRequest:
-    """Return a request from what was stated as text.
+    """Return a request from values that were stated as text.
 
     Raises:
-        UsageError: a value cannot be meant.
+        UsageError: a value is invalid.
 
     """
     deadline = deadline_after = None
@@ -75,7 +75,7 @@ def _detail(text: str) -> str:
 
 
 def parse_may_act(text: str) -> MayAct:
-    """Return a caller that may exchange a token, from WHO[=AUDIENCE,...]. Raises UsageError."""
+    """Return a caller that may exchange a token; `text` is `WHO[=AUDIENCE,...]`. Raises UsageError."""
     caller, equals, audiences = text.partition("=")
     named = tuple(check_reach(one) for one in audiences.split(",")) if equals else ()
     return MayAct(check_delegator(caller), named)

@@ -1,4 +1,4 @@
-"""Performs the operations that issue, renew and attach credentials, and take back what was not handed out."""
+"""Performs the operations that issue, renew and attach credentials, and that take back undelivered credentials."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform one of them."""
+    """Perform an operation and return its answer."""
     match operation:
         case ops.Issue():
             return issue(context, operation)
@@ -40,16 +40,16 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
 
 
 def issue(context: Context, operation: ops.Issue, actor: Actor | None = None) -> list[Issued]:
-    """Issue what is requested; `actor` is who acts if a token has shown that already.
+    """Issue the requested credentials; `actor` is the actor if a token has proved it already.
 
-    Raises `PolicyDeniedError`, `ApprovalNeededError` and `InvalidCredentialError` after recording why; and as
-    `issuance.issue` does.
+    Raises `PolicyDeniedError`, `ApprovalNeededError` and `InvalidCredentialError` after recording why, and the other
+    errors of `issuance.issue`.
     """
-    # Before the lock, and before anything is looked up.
+    # Sizes are checked before the lock is taken, and before any query.
     check_sizes(operation.requests)
     if operation.dry_run:
         return _preview(context, operation, actor)
-    # What is slow and needs no lock comes before it.
+    # Slow work that needs no lock is done before the lock is taken.
     terms, accept_clock = context.terms(), operation.accept_clock
     try:
         requests, uses = _proved(context, operation, actor)
@@ -102,7 +102,7 @@ def _issue(
     uses: Sequence[Presentation],
     terms: Terms,
 ) -> list[Issued]:
-    """Issue in one transaction what was planned before it, if that still holds."""
+    """Issue in one transaction; a plan that was made before it is used if it still holds."""
     from jitid.capabilities.issue import issuance
 
     def make(transaction: Transaction) -> list[Issued]:
@@ -111,9 +111,9 @@ def _issue(
         _record(transaction, uses)
         return issuance.issue(transaction, transaction.names, requests, terms, context.keyring, foreseen)
 
-    # A single event; those after it need not follow one another.
+    # A shared transaction may write a single event only.
     shared = len(requests) == 1 and not is_outside(requests[0].kind)
-    # Planning a list takes long enough for the second to pass, and with it the plan.
+    # A plan holds within its second only, and planning a list may take longer.
     repeats = 2 if len(requests) > 1 else 0
     while True:
         foreseen = _foreseen(context, operation, requests, terms)
@@ -124,7 +124,7 @@ def _issue(
 
 
 class _OutdatedError(Exception):
-    """The plan of a list is of an earlier second: it is made again before the lock is taken again."""
+    """The plan of a list is from an earlier second: plan again before the lock is taken again."""
 
 
 def _made(
@@ -140,11 +140,14 @@ def _made(
 def _foreseen(
     context: Context, operation: ops.Issue, requests: Sequence[IssueRequest], terms: Terms
 ) -> ForeseenIssues | None:
-    """Return what requests come to so far; what would be refused is left for the transaction to refuse."""
+    """Return requests planned in a snapshot; requests that would be refused are left for the transaction to refuse.
+
+    None if planning before the transaction is not possible or saves no time.
+    """
     from jitid.capabilities.issue import issuance
 
     ledger, keyring = context.ledger, context.keyring
-    # With a clock that is to be accepted, the snapshot's time is not the transaction's.
+    # With `accept_clock`, the snapshot's time is not the transaction's.
     if operation.accept_clock:
         return None
     if not ledger.foresees(quick=lambda: issuance.is_quick(requests, terms, keyring)):
@@ -159,9 +162,9 @@ def _foreseen(
 def _proved(
     context: Context, operation: ops.Issue, actor: Actor | None
 ) -> tuple[Sequence[IssueRequest], Sequence[Presentation]]:
-    """Return the requests with the delegator that a token proves, and the uses of tokens that are to be recorded.
+    """Return the requests with the delegator that a token proves, and the uses of tokens to record.
 
-    Asking an issuer takes no lock.
+    No lock is held while an issuer is queried.
     """
     used = () if actor is None or actor.presented is None else (actor.presented,)
     if operation.delegator_token is None:
@@ -191,7 +194,7 @@ def _record(transaction: Transaction, uses: Sequence[Presentation]) -> None:
 
 
 def _ids(issued: Sequence[Issued]) -> tuple[bytes, bytes]:
-    """Return the first and the last `jti` of what was issued, 16 bytes each."""
+    """Return the first and the last `jti` of issued credentials, 16 bytes each."""
     from jitid.values.ids import parse_id
 
     first, last = issued[0].credentials[0].jti, issued[-1].credentials[-1].jti
@@ -238,7 +241,7 @@ def _attach(context: Context, operation: ops.Attach) -> Issued:
 
 
 def _provided(context: Context, issued: Sequence[Issued]) -> list[Issued]:
-    """Return what was recorded with the secrets that its targets have made. Raises as `provision` does."""
+    """Return recorded credentials with the secrets that their targets have made. Raises the errors of `provision`."""
     from jitid.capabilities.issue import provision
     from jitid.capabilities.targets.perform import targets_of
 

@@ -1,4 +1,4 @@
-"""What an issue would come to: who delegates, on which task, what the policy says, what remains after narrowing."""
+"""Plan an issue: find the delegator and the task, get the policy's decision, and narrow the grant."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class Who(NamedTuple):
-    """Who delegates, by their own name, and what the directory has of them and of the agent."""
+    """The delegator by their own name, and the entry of delegator and agent in the directory."""
 
     delegator: str
     proof: str
@@ -46,11 +46,11 @@ class Who(NamedTuple):
 
 
 class IssuePlan(NamedTuple):
-    """What will be recorded."""
+    """The plan of an issue, with all values to record."""
 
     draft: Draft
     entry: DirectoryEntry
-    """What the directory said."""
+    """The entry of delegator and agent in the directory."""
     task: Task | None
     """None if the task is opened by this issue."""
     task_sensitivity: str
@@ -59,24 +59,24 @@ class IssuePlan(NamedTuple):
     decision: Decision
     policy_text: str
     facts: Mapping[str, Any]
-    """What the audit event says."""
+    """The members of the audit event."""
     notes: tuple[str, ...]
     maximum: int
-    """Until when it may be renewed at most, as far as policy and task go."""
+    """The latest time until which policy and task permit renewals."""
     approval: Approval | None
-    """What it needs, and uses up; what was planned with one is to be done in the same transaction."""
+    """The approval that it needs and uses up; the transaction that planned with it must also carry out the plan."""
     chosen: ChosenTarget | None = None
-    """What it is made from, if that is a target or a template of one."""
+    """The target, or its template, that it is made from; None if jitid makes it without a template."""
     right: name_rights.NameRight = name_rights.FREE
-    """By whose right it has the agent's name."""
+    """The right by which it has the agent's name."""
     proved_subject: str | None = None
     """The subject of the ID token that proved the root delegator, if the directory did not know it at that time."""
     above: introspection.Verified | None = None
-    """The parent with what it rests on."""
+    """The parent with the credentials that it rests on."""
 
     @property
     def recurring(self) -> int | None:
-        """The record of the agent, if it is registered."""
+        """The number of the agent's record, if the agent is registered."""
         return None if self.entry.agent is None else self.entry.agent.key
 
 
@@ -88,15 +88,15 @@ def plan(
     beside: int = 0,
     as_of: int | None = None,
 ) -> IssuePlan:
-    """Return what a request comes to at the time of the snapshot.
+    """Return the plan for a request at the time of the snapshot.
 
-    `beside` are the identities that the same transaction gives to the same agent, and that are not recorded yet.
-    `as_of` is the time, since the epoch, that the policy is told instead; nothing is to be recorded of such a plan.
+    `beside` is the number of identities that the same transaction gives to the same agent and that are not recorded
+    yet. `as_of` is the time, since the epoch, that the policy uses instead; such a plan must not be recorded.
 
     Raises:
         PolicyDeniedError: the policy, the parent's grant or the end of the task refuses it.
         InvalidCredentialError: the parent's token is not valid.
-        UsageError: the request cannot be meant.
+        UsageError: the request is invalid.
 
     """
     now = snapshot.now
@@ -166,7 +166,7 @@ def plan(
     facts["acting"] = acting
     subject = None if parent is None else parent.proved_subject
     if above is None and not standing.known:
-        # Once the directory knows them by it, what they delegate now is theirs.
+        # Once the directory has this subject, it attributes this delegation to the right delegator.
         facts["subject"] = subject = request.proved_subject
     if task is not None:
         must_be_open(task, now, facts)
@@ -326,7 +326,7 @@ def _beyond_those_above(
 
 
 def name_limits(agent: Agent | None, right: name_rights.NameRight, now: int) -> list[tuple[int, str]]:
-    """Return what limits a lifetime because of the agent's name, in seconds and with its words."""
+    """Return the limits of a lifetime because of the agent's name: each in seconds, with its words."""
     longest = governance.longest(agent)
     found = [] if longest is None else [longest]
     if right.until is not None:
@@ -335,10 +335,10 @@ def name_limits(agent: Agent | None, right: name_rights.NameRight, now: int) -> 
 
 
 def must_not_rest_on_too_many(held: introspection.Verified, facts: Mapping[str, Any]) -> None:
-    """Refuse to make something from a credential that rests on many others: each verification walks them all.
+    """Refuse to make a credential from another that rests on too many others: each verification walks them all.
 
     Raises:
-        PolicyDeniedError: what is made would rest on more than `introspection.MAX_GROUNDS` credentials.
+        PolicyDeniedError: the new credential would rest on more than `introspection.MAX_GROUNDS` credentials.
 
     """
     if len(held.grounds) < introspection.MAX_GROUNDS:
@@ -356,7 +356,7 @@ def must_not_rest_on_too_many(held: introspection.Verified, facts: Mapping[str, 
 def _delegable(
     request: IssueRequest, parent: Credential | None, scopes: tuple[Scope, ...]
 ) -> tuple[Scope, ...]:
-    """Return the scopes that count for the sensitivity: without those that are left out since the parent lacks them."""
+    """Return the scopes that count for the sensitivity, without scopes that are left out for lack in the parent."""
     if parent is None or not request.allow_narrower:
         return scopes
     wider = frozenset(uncovered([Scope(scope) for scope in parent.scopes], scopes))
@@ -364,7 +364,7 @@ def _delegable(
 
 
 def target_of(chosen: ChosenTarget | None, kind: str) -> str | None:
-    """Return the target that is to make a credential; None for one that is made here."""
+    """Return the target that must make a credential; None if jitid makes it."""
     return (
         chosen.target.name if chosen is not None and chosen.target is not None and is_outside(kind) else None
     )
@@ -378,14 +378,16 @@ def _check_values(request: IssueRequest, ttl: int) -> None:
         check_text(request.purpose, "the purpose")
     if request.details:
         try:
-            # They are read again, as one list, whenever somebody delegates from them.
+            # Each delegation from these details parses them again, as one list.
             strict_json.loads(f"[{','.join(request.details)}]", "the list of details")
         except strict_json.StrictJSONError as error:
             raise UsageError(str(error)) from error
 
 
 def who_acts(snapshot: View, request: IssueRequest) -> str | None:
-    """Return who acts by a token of their own: the id of an identity, or the delegator whom another issuer proves.
+    """Return the actor that a separate token proves: the id of an identity, or the delegator of a foreign token.
+
+    None without such a token.
 
     Raises:
         InvalidCredentialError: the token was valid when it was presented, and has ended while the request waited.
@@ -416,13 +418,13 @@ def _parent(snapshot: View, names: Names, request: IssueRequest) -> introspectio
 def who_delegates(
     snapshot: View, request: IssueRequest, above: introspection.Verified | None, terms: Terms
 ) -> Who:
-    """Return who delegates as the directory is now, under whatever name they were stated or proved.
+    """Return the delegator as the directory has it now, found by any name that was stated or proved.
 
     Raises:
-        InvalidCredentialError: the ID token is older than the last disabling of whom it proves.
-        UsageError: nobody is named, or somebody whom the parent or the ID token does not prove.
-        RefusedError: somebody is named who is not the caller, and this caller names nobody else.
-        PolicyDeniedError: the directory binds them to subjects of ID tokens, and the token has another one.
+        InvalidCredentialError: the ID token is older than the last disabling of the delegator.
+        UsageError: no delegator is named, or the parent or the ID token proves another one.
+        RefusedError: the named delegator is not the caller, and this caller may name no other.
+        PolicyDeniedError: the directory binds the delegator to subjects of ID tokens, and the token has another one.
 
     """
     delegator, proof = _delegator(request, above, terms)
@@ -458,7 +460,7 @@ def who_delegates(
 
 
 def _delegator(request: IssueRequest, above: introspection.Verified | None, terms: Terms) -> tuple[str, str]:
-    """Return who delegates and how that was proved."""
+    """Return the delegator and how that was proved."""
     if above is not None:
         if request.delegator or request.proved_delegator:
             raise UsageError(
@@ -470,7 +472,7 @@ def _delegator(request: IssueRequest, above: introspection.Verified | None, term
     own = terms.own_name
     stated = request.delegator
     if stated is None and ":" in terms.caller and own is not None:
-        # Who is served is known by a proof already.
+        # The authority has already authenticated this caller.
         stated = own
     if stated is None:
         raise UsageError("no delegator is named", "say for whom the agent acts, such as --delegator alice")
@@ -487,7 +489,7 @@ def _chain(above: introspection.Verified | None) -> list[str]:
 def _resolved(
     snapshot: View, entry: DirectoryEntry, request: IssueRequest, delegator: str, proof: str, terms: Terms
 ) -> Who:
-    """Return a delegator by their own name, by whatever name they were stated, and how they were proved."""
+    """Return a delegator by their own name, whichever name was stated, and how they were proved."""
     stated = request.delegator
     name = delegator if entry.delegator is None else entry.delegator.name
     if (
@@ -520,12 +522,12 @@ def _task(
     *,
     joined: bool,
 ) -> Task:
-    """Return the task as it is, or as this issue would open it."""
+    """Return the existing task, or the task that this issue would open."""
     if task is None:
         purpose, sensitivity = request.purpose or terms.purpose, request.sensitivity or terms.sensitivity
         if parent is not None:
             purpose = request.purpose or parent.purpose
-            # Else its agent would choose how what its delegator issues on the task is judged.
+            # Otherwise its agent would choose the sensitivity for all that its delegator issues on the task.
             sensitivity = most_sensitive(
                 request.sensitivity or parent.sensitivity, chain or parent.sensitivity
             )
@@ -540,7 +542,7 @@ def _task(
     if request.deadline_after is not None:
         stated = task.opened_at + request.deadline_after
     if request.purpose not in (None, task.purpose):
-        # What it is for, only those learn who have joined.
+        # Only delegators who have joined already may read the purpose, so the error must not contain it.
         fixed = "another one" if joined else task.purpose
         _refuse_change(task, "purpose", fixed, str(request.purpose))
     if not joined and request.sensitivity not in (None, task.sensitivity):
@@ -561,7 +563,7 @@ def _refuse_change(task: Task, what: str, fixed: str | None, wanted: str) -> NoR
 
 
 def granted(asked: Mapping[str, Any], decision: Decision, ttl: int, lifetime: int) -> dict[str, Any]:
-    """Return what the audit event says of a grant, besides what was asked."""
+    """Return the members of an audit event about a grant, without the members about the request."""
     return {
         "rules": list(decision.rules),
         "lifetime": lifetime,
@@ -604,14 +606,14 @@ def _advice(decision: Decision) -> str | None:
 
 
 def _only_scopes(decision: Decision) -> bool:
-    """Tell whether a denial is of scopes and not of the issue itself: then the rules are those that refused them."""
+    """Return whether a denial refuses only scopes: then its rules are exactly the rules that refused the scopes."""
     return bool(decision.refused) and {rule for refusal in decision.refused for rule in refusal.rules} == set(
         decision.rules
     )
 
 
 def must_be_open(task: Task, now: int, facts: Mapping[str, Any]) -> None:
-    """Refuse to issue for a task that is over.
+    """Refuse to issue for a task that is not open.
 
     Raises:
         PolicyDeniedError: the task has ended, or reached its deadline.

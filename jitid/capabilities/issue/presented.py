@@ -31,7 +31,7 @@ class PresentedProof(NamedTuple):
 
     proof: Proof
     use: Presentation | None
-    """What the transaction that uses the token has to record; None where the token names its client."""
+    """The use that the transaction must record; None if the token names its client, its key or its actor."""
 
 
 def present(
@@ -40,17 +40,17 @@ def present(
     sort: Sort = "id_token",
     actors: Callable[[View], Iterable[Actor]] | None = None,
 ) -> PresentedProof:
-    """Return whom a token of a configured issuer proves, if it counts for the caller who presents it.
+    """Return the proof of a token of a configured issuer, if the token counts for the caller who presents it.
 
     Args:
         context: the authority.
         token: the token.
-        sort: the type of token that it is said to be.
-        actors: returns the actors whom the token's `may_act` must let act; by default the caller.
+        sort: the expected type of the token.
+        actors: returns the actors that the token's `may_act` must permit; by default the caller.
 
     Raises:
-        InvalidCredentialError: it proves nobody.
-        PresenterError: it names another client, or a key that the caller does not prove to hold.
+        InvalidCredentialError: the token is not valid.
+        PresenterError: it names another client or actor, or a key that the caller does not prove to hold.
 
     """
     proof, caller = prove_by(context, token, sort), context.caller
@@ -63,7 +63,7 @@ def present(
                 for actor in _actors(context, snapshot) if actors is None else actors(snapshot):
                     must_be_let(proof, actor)
             if caller is not None and caller.agent is not None:
-                # Agents of one name are many.
+                # Several agents may share a name.
                 presenter = f"{presenter} {_identity(snapshot, caller)}"
     return PresentedProof(proof, None if named else Presentation(proof.mark, presenter, proof.expires_at))
 
@@ -76,7 +76,7 @@ def must_be_first(transaction: Transaction, uses: Iterable[Presentation]) -> Non
 
 
 def must_stay_first(snapshot: View, uses: Iterable[Presentation]) -> None:
-    """Check the same without a change. Raises PresenterError if another caller presented a token before."""
+    """Check the first presenter without a change. Raises PresenterError if another caller presented a token before."""
     for use in uses:
         if PresentedStore(snapshot).presenter(use.token) not in (None, use.presenter):
             raise _not_first()
@@ -135,7 +135,7 @@ def _holds(snapshot: View, caller: Caller | None, cnf: Mapping[str, Any]) -> boo
 
 
 def _identity(snapshot: View, caller: Caller) -> str:
-    """Return the identity of an agent that calls, which its renewals share."""
+    """Return the identity of the calling agent; its renewed credentials have the same."""
     found = None
     if caller.credential is not None:
         found = CredentialStore(snapshot).find_credential("jti", parse_id(caller.credential)[1])
@@ -143,13 +143,14 @@ def _identity(snapshot: View, caller: Caller) -> str:
 
 
 def prove_by(context: Context, token: Secret, sort: Sort = "id_token") -> Proof:
-    """Return whom a token of a configured issuer proves; asking its issuer takes no lock.
+    """Return the proof of a token of a configured issuer; no lock is held while the issuer is queried.
 
-    Whether it is newer than the last disabling of that person is for the caller to check, in its transaction.
+    The calling function must check in its transaction whether the token is newer than the last disabling of that
+    person.
 
     Raises:
-        InvalidCredentialError: the token is not valid, or was issued before the ledger was restored or its
-            clock set back.
+        InvalidCredentialError: the token is not valid, or was issued before the ledger was restored or its clock set
+            back.
 
     """
     from jitid.capabilities.access import oidc
@@ -160,7 +161,7 @@ def prove_by(context: Context, token: Secret, sort: Sort = "id_token") -> Proof:
     proof = oidc.verify_token(token.reveal(), context.oidc(), now, timeout=context.timeout, sort=sort)
     restored_at = context.ledger.names.restored_at
     if restored_at is not None:
-        # The ledger does not know who was disabled after the backup was made, or which tokens were presented.
+        # After a restore, the ledger lacks later disablings of delegators and later presentations of tokens.
         governance.must_follow(
             proof.proved_at, restored_at, "the ledger was restored or its clock was set back"
         )

@@ -1,7 +1,7 @@
-"""Record, mint, confirm: credentials that a target outside makes.
+"""Record, mint, confirm: credentials that a target makes.
 
-The row is durable before the target is asked, and the fingerprint before the secret is handed out. What goes wrong in
-between leaves a row that has ended and is not settled, and so is ended at its target until that is confirmed.
+The row is durable before the target is called, and the fingerprint before the secret is handed out. A failure in
+between leaves a row that has ended and is not settled: jitid tries to revoke it at its target until that is confirmed.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from jitid.values.text import safe
 
 
 def provision(ledger: Ledger, targets: Targets, issued: Sequence[Issued]) -> list[Issued]:
-    """Make what was recorded at its targets and confirm it; return it with its secrets.
+    """Make recorded credentials at their targets and confirm them; return them with their secrets.
 
-    All of it is made or nothing: if a target fails, all that was recorded ends, and targets are asked at once to end
-    what there may be of it.
+    Either all are made or none: if a target fails, all recorded credentials end, and the targets are called at once to
+    revoke any that exist there.
 
     Raises:
         StorageError: a target was out of reach, or gave no clear answer.
-        RefusedError: it refuses.
-        ConfigurationError: its table cannot be meant.
+        RefusedError: a target refuses.
+        ConfigurationError: the configuration of a target is invalid.
 
     """
     try:
@@ -50,7 +50,7 @@ def provision(ledger: Ledger, targets: Targets, issued: Sequence[Issued]) -> lis
             for one in issued
         ]
     except BaseException as error:
-        # Also what is no error of ours, and an interruption: whatever was recorded, nobody will be given it.
+        # Also for other errors and an interruption: none of the recorded credentials will be handed out.
         _give_up(ledger, targets, issued, error)
         raise
 
@@ -58,7 +58,7 @@ def provision(ledger: Ledger, targets: Targets, issued: Sequence[Issued]) -> lis
 def _made(ledger: Ledger, targets: Targets, credential: IssuedCredential) -> IssuedCredential:
     outside = _find(ledger, credential.jti)
     if outside.dead:
-        # Those before it in a batch may have taken long; what is dead may be settled by the time that it was made.
+        # Earlier credentials of the batch may take long: this one may end and be settled before its target makes it.
         raise InvalidCredentialError(f"{credential.jti} ended before it was made")
     issuer = targets.open(targets.get(outside.record.target))
     try:
@@ -67,13 +67,13 @@ def _made(ledger: Ledger, targets: Targets, credential: IssuedCredential) -> Iss
         try:
             confirmed = change(ledger, _confirmation(outside, made))
         except BaseException:
-            # A ledger that cannot be written now cannot be told either that it has ended.
+            # A ledger that cannot be written now cannot record the end of the credential either.
             time_limit.take_back()
             with suppress(Exception):
                 issuer.revoke([there])
             raise
         if not confirmed:
-            # Somebody who was quicker than the target may have settled it already, and then nothing waits in the queue.
+            # Another process may have settled it before the target made it, and then no work waits in the queue.
             time_limit.take_back()
             (outcome,) = issuer.revoke([there])
             raise InvalidCredentialError(
@@ -86,7 +86,7 @@ def _made(ledger: Ledger, targets: Targets, credential: IssuedCredential) -> Iss
 
 
 def remember(ledger: Ledger, outside: Outside, reference: str) -> None:
-    """Keep durably what a target calls a credential, so that it can be ended though nothing more is heard of it."""
+    """Record durably the target's name for a credential: jitid can then revoke it even without any further answer."""
 
     def keep(transaction: Transaction) -> None:
         OutsideChanges(transaction).remember(outside.key, reference)
@@ -109,7 +109,7 @@ def _find(ledger: Ledger, jti: str) -> Outside:
 
 
 def _owner(snapshot: View, jti: str) -> str:
-    """Return to whom the task belongs, as policies are told: a target may permit something by that."""
+    """Return the task's owner, as policies see it: a target may grant rights by owner."""
     credential = introspection.find(snapshot, jti)
     task = TaskStore(snapshot).task_numbered(credential.task_key)
     root = introspection.root_of(credential, CredentialStore(snapshot).lineage(credential.identity_key))
@@ -143,7 +143,7 @@ def _confirmation(outside: Outside, made: MadeCredential) -> Callable[[Transacti
 
 
 def _give_up(ledger: Ledger, targets: Targets, issued: Sequence[Issued], error: BaseException) -> None:
-    """End all that was recorded, and ask the targets to end what there may be; say in the error what is left."""
+    """End all recorded credentials and revoke any that exist at targets; add to the error which ones are left."""
     jtis = [each.jti for one in issued for each in one.credentials]
     reason = error.message if isinstance(error, JitidError) else type(error).__name__
 
@@ -154,7 +154,7 @@ def _give_up(ledger: Ledger, targets: Targets, issued: Sequence[Issued], error: 
             if credential is None or credential.ended_at is not None:
                 continue
             outside = at_targets.get(credential.key)
-            # Alone: the identity may hold others.
+            # The identity may hold other credentials, which stay.
             digest = CredentialChanges(transaction).end_one(credential.key, State.REVOKED)
             transaction.append(
                 "mint-failure",

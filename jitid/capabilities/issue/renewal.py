@@ -1,4 +1,4 @@
-"""Renewing: a successor credential of the same identity, decided anew, while what descends from it lives on."""
+"""Renew: issue a successor credential of the same identity by a new decision; its descendants stay valid."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ RENEWED_TWICE = "renewed-twice"
 
 
 class Renewal(NamedTuple):
-    """What a renewal comes to."""
+    """The outcome of planning a renewal or an attachment."""
 
     draft: Draft
     decision: Decision
@@ -67,23 +67,23 @@ class Renewal(NamedTuple):
     notes: tuple[str, ...]
     maximum: int
     recurring: int | None
-    """The record of the agent, if it is registered."""
+    """The number of the agent's record, if the agent is registered."""
     chosen: ChosenTarget | None = None
-    """What a further credential is made from, if that is a target or a template of one."""
+    """The target, or its template, that an attached credential is made from."""
 
 
 def renew(
     transaction: Transaction, names: Names, request: RenewRequest, terms: Terms, keyring: Keyring
 ) -> Issued:
-    """Make the one successor of the credential whose token is presented, which itself is valid for a short overlap.
+    """Make the only successor of the presented credential, which itself stays valid for a short overlap.
 
-    No other credential of the identity is touched. Policy, task, parent and floors are asked as they are now. Nothing
-    outlives the hard maximum, which is counted from the first issue of the identity, and a successor lives no longer
-    than its predecessor was given to live, unless the policy says `@renew_ttl`.
+    No other credential of the identity changes. The current policy, task, parent and sensitivity floors apply. No
+    credential outlasts the hard maximum, which counts from the first issue of the identity. A successor gets at most
+    the lifetime of its predecessor, unless the policy has `@renew_ttl`.
 
     Raises:
-        InvalidCredentialError: the token is not valid now, or its lineage is dead.
-        PolicyDeniedError: it would not be issued now, or has nothing left to live.
+        InvalidCredentialError: the token is not valid now, or its lineage has ended.
+        PolicyDeniedError: it would not be issued now, or no lifetime remains.
 
     """
     try:
@@ -103,7 +103,7 @@ def renew(
     mint = mint_of(kind, keyring, key)
     raw = [(parse_id(predecessor.id)[1], jti)]
     (ids,) = names_of(transaction, mint, predecessor.kind, draft.expires_at, raw, terms.publish_url, set())
-    # What a target makes is no token that could be presented for its renewal.
+    # A credential that a target makes is not a token that can be presented for renewal.
     assert mint.issuer is not None
     (minted,) = mint.issuer.mint([Order(draft, [ids])])
     superseded_at = CredentialChanges(transaction).supersede(predecessor.key, draft.issued_at + terms.overlap)
@@ -188,7 +188,7 @@ def renew(
 
 
 def _must_not_be_late(snapshot: View, names: Names, text: str) -> None:
-    """Refuse a second renewal as such after the overlap too, while the line lives: a thief may wait for that long."""
+    """Refuse a second renewal explicitly after the overlap too, while the line is live: a thief may wait that long."""
     try:
         found = introspection.recognise(snapshot, names, text)
     except InvalidCredentialError:
@@ -201,7 +201,7 @@ def _must_not_be_late(snapshot: View, names: Names, text: str) -> None:
 
 
 def _must_have_no_successor(predecessor: Credential) -> None:
-    """Refuse a second renewal: two successors would be two lives of one right (RFC 9700, section 4.14.2)."""
+    """Refuse a second renewal: two successors would be two copies of one right (RFC 9700, section 4.14.2)."""
     if predecessor.superseded_at is None:
         return
     reason = (
@@ -224,11 +224,11 @@ def _must_have_no_successor(predecessor: Credential) -> None:
 
 
 def abandon_held(transaction: Transaction, names: Names, token: str) -> None:
-    """End the successor that `token` is: it alone is the right to that, since its predecessor takes its place again.
+    """End the successor that `token` is. Only its own token gives this right: its predecessor becomes current.
 
     Raises:
-        InvalidCredentialError: it is no token of this ledger.
-        NotFoundError: it was issued, and is the successor of none.
+        InvalidCredentialError: this ledger did not issue the token.
+        NotFoundError: the token was issued, and is not a successor.
 
     """
     abandon(transaction, introspection.recognise(transaction, names, token).jti, {"renew": "renewal"})
@@ -242,15 +242,15 @@ def abandon(
     jti: str,
     made_by: Mapping[str, str] = {"renew": "renewal", **ATTACHMENT},
 ) -> None:
-    """End a successor that could not be handed out; its predecessor stands as it did before.
+    """End a successor that could not be handed out; its predecessor is restored.
 
-    If it has a successor itself by now, that one stands for both. What was attached to an identity has replaced
-    nothing, and ends alone.
+    If the successor has a successor itself by now, that one replaces both. An attached credential has replaced no
+    other, and ends alone.
 
-    `made_by` are the operations one of which must have made it, each with the word for what it makes.
+    `made_by` are the permitted operations, each with the word for its product.
 
     Raises:
-        NotFoundError: none of these has made it.
+        NotFoundError: none of these operations made it.
 
     """
     found = CredentialStore(transaction).find_credential("jti", parse_id(jti)[1])
@@ -264,7 +264,7 @@ def abandon(
     if found.state_at(transaction.now) is not State.ACTIVE:
         return
     digest = CredentialChanges(transaction).end_one(found.key, State.REVOKED)
-    # Only renewals from before a line had a single head say when something else was to end.
+    # Only old renewals, from before a line had a single head, record earlier ends of replaced credentials.
     earlier = told.get("before", {})
     restored = {
         text: earlier.get(text)
@@ -295,9 +295,9 @@ def plan(
     request: RenewRequest | AttachRequest,
     terms: Terms,
 ) -> Renewal:
-    """Return what a successor of a credential comes to, or a further one of its identity.
+    """Return the outcome for a successor of a credential, or for a further credential of its identity.
 
-    Raises as `renew` does.
+    Raises the errors of `renew`.
     """
     now = transaction.now
     predecessor, lineage = verified.credential, verified.lineage
@@ -317,7 +317,7 @@ def plan(
         raise UsageError("a lifetime is at least one second", "such as --ttl 15m")
     notes: list[str] = []
     scopes = normalise(tuple(Scope(scope) for scope in predecessor.scopes))
-    # A row from before permits any kind until its line ends; what is attached from it is a new row.
+    # An old row permits any kind until its line ends; an attached credential has a new row.
     kinds = predecessor.may_kind
     if attached is None:
         within = reach.renewed(predecessor, names)
@@ -341,7 +341,7 @@ def plan(
         governance.known_as(DirectoryStore(transaction), predecessor.delegator, subject), predecessor.agent
     )
     standing = governance.standing_of(entry)
-    # No request for an attachment states what it passes on.
+    # A request for an attachment does not state which kinds it passes on.
     narrower = attached is not None or request.allow_narrower
     records = governance.records_of(DirectoryStore(transaction), [one.agent for one in lineage])
     own_records = records if entry.agent is None else [entry.agent, *records]
@@ -370,7 +370,7 @@ def plan(
         "zone": terms.zone_name,
         "may_kind": None if attached is not None else told_kinds(kinds),
     }
-    # Of a root alone: all below it ends with it.
+    # Only the root has it: all credentials below end with the root.
     facts["subject"] = None if lineage else subject
     right, unlet = name_rights.going_on(transaction, entry.agent, predecessor, terms, now)
     facts["named_by"] = right.by
@@ -380,7 +380,7 @@ def plan(
             entry, predecessor.delegator, judged, known_only=terms.known_delegators_only, now=now
         )
         + governance.proved_as_another(DirectoryStore(transaction), predecessor.delegator, subject)
-        # It takes the place of one that lives.
+        # The number of live identities does not grow.
         + governance.beyond_limits(entry.agent, (kind, *(kinds or ())), within.limited(kind), usual, 0, 0)
         + governance.beyond_scopes(entry.delegator, entry.agent, details)
         + governance.beyond_types(terms.detail_types, details)
@@ -429,7 +429,7 @@ def plan(
         standing,
         terms.zone,
         template=template or "",
-        # What is inherited was judged when it was granted, and is again when it is used.
+        # Inherited kinds were judged when they were granted, and are judged again when they are used.
         may_kind=() if attached is not None else judged_kinds(kinds),
     )
     decide = partial(
@@ -460,8 +460,8 @@ def plan(
         others=planning.name_limits(entry.agent, right, now),
         renews=None if attached is not None else given,
     )
-    # A short one that was requested is issued; otherwise a successor that expires no later is of no use. In the second
-    # of the issue, one that lives as long as its predecessor expires with it.
+    # A shorter lifetime that was requested is issued; otherwise a successor that expires no later is useless. A
+    # successor that is made in the second of the issue, with the same lifetime, expires with its predecessor.
     earliest = predecessor.expires_at + (0 if lifetime >= given else 1)
     used_up = attached is None and limit is not None and now + lifetime < earliest
     if lifetime <= 0 or used_up:
@@ -500,7 +500,10 @@ def plan(
 
 
 def _held_by(verified: Verified, *, attached: bool) -> list[tuple[str, Grant]]:
-    """Return what holds more than the new credential may: by whose right it is attached, and what it rests on."""
+    """Return the grants that limit the new credential, with their ids.
+
+    The presented credential limits an attachment; the credential that it was attached or delegated from limits both.
+    """
     predecessor = verified.credential
     found = []
     if attached:
@@ -526,7 +529,7 @@ def _held_by(verified: Verified, *, attached: bool) -> list[tuple[str, Grant]]:
 
 
 def _until(verified: Verified, *, attached: bool, now: int) -> int | None:
-    """Return for how long, in seconds, the new credential may live by what it rests on; None without a limit."""
+    """Return the seconds until the credentials expire that the new credential rests on; None without a limit."""
     if attached:
         return introspection.until(verified) - now
     below = [
@@ -536,10 +539,10 @@ def _until(verified: Verified, *, attached: bool, now: int) -> int | None:
 
 
 def _approved(snapshot: View, held: Credential) -> frozenset[str]:
-    """Return the groups that approved of a credential, and so of all that may be attached to it while it lives.
+    """Return the groups that approved a credential, and so all attachments to it while it is valid.
 
-    What an approval was given for says which kinds and audiences these are. A renewed credential was not approved of,
-    nor was one that is attached itself.
+    The approved request states the kinds and audiences of these. A renewed credential was not approved, nor was an
+    attached credential.
     """
     first = CredentialStore(snapshot).first_of(parse_id(held.id)[1])
     if first is None or first.event != held.event:

@@ -1,4 +1,4 @@
-"""Operations of the standard protocols on tokens: what each takes, and the type of its answer."""
+"""Operations of the standard protocols on tokens: their parameters and the types of their answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Exchange(Operation["Issued"]):
     """
 
     request: IssueRequest
-    """What is asked for; who delegates is left out. Its agent acts, unless there is an `actor`."""
+    """The request, without a delegator. Its agent acts, unless there is an `actor`."""
     subject: Secret
     subject_sort: Sort = "jwt"
     actor: Secret | None = None

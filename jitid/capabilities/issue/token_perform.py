@@ -41,7 +41,7 @@ _RANDOM = 10
 
 
 def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform one of them."""
+    """Perform an operation and return its answer."""
     match operation:
         case ops.Exchange():
             return _exchange(context, operation)
@@ -54,9 +54,9 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
 
 
 def new_task(agent: str, caller: Caller | None) -> str:
-    """Return a name for a task that nobody has named: a client that knows no tasks has one for each token.
+    """Return a name for a task if the request names none: a client without tasks gets a new task for each token.
 
-    Of a request that is made again, under the same key, it is the same one.
+    A repeated request with the same idempotency key gets the same name.
     """
     if caller is None or caller.key is None:
         raw = os.urandom(_RANDOM)
@@ -82,7 +82,8 @@ def _exchange(context: Context, operation: ops.Exchange) -> Issued:
     )
     if ours:
         if context.caller is not None and context.caller.roles is not None and _is_shown(context, operation):
-            # Who may do so was found out before: the child is the caller's, whatever agent it names.
+            # `token_rights` has checked that the caller may exchange it: the child is the caller's, whichever agent is
+            # named.
             agent = own_agent(context.caller)
             request = request._replace(agent=agent, proved_actor=None, proved_credential=None, exchanged=True)
             with context.ledger.read() as snapshot:
@@ -135,10 +136,10 @@ def _actor(context: Context, operation: ops.Exchange) -> Actor:
 
 
 def _must_be_bound(snapshot: View, agent: str, name: str, owner: str | None) -> None:
-    """Refuse to take the name that another issuer proves for an agent's, unless the agent's record binds them.
+    """Refuse a name that another issuer proves as an agent's name, unless the agent's record binds it.
 
     Raises:
-        RefusedError: no record does.
+        RefusedError: no record binds it.
 
     """
     record = DirectoryStore(snapshot).find_agent(agent)
@@ -151,7 +152,7 @@ def _must_be_bound(snapshot: View, agent: str, name: str, owner: str | None) -> 
 
 
 def _is_shown(context: Context, operation: ops.Exchange) -> bool:
-    """Tell whether the subject's token is one for services, which its holder has shown to the caller."""
+    """Return whether the subject's token is meant for services: its holder has shown it to the caller."""
     with context.ledger.read() as snapshot:
         names = snapshot.names
         found = introspection.recognise(snapshot, names, operation.subject.reveal())
@@ -159,10 +160,10 @@ def _is_shown(context: Context, operation: ops.Exchange) -> bool:
 
 
 def _is_ours(context: Context, token: Secret, sort: Sort, what: str) -> bool:
-    """Tell whether a token says that this ledger issued it; nothing is believed of it yet.
+    """Return whether a token names this ledger as its issuer; its claims are not verified yet.
 
     Raises:
-        InvalidCredentialError: it is no token, or cannot be of the sort that it is said to be.
+        InvalidCredentialError: the text is not a token, or cannot be of the type `sort`.
 
     """
     text = token.reveal()
@@ -188,7 +189,7 @@ def _introspect(context: Context, operation: ops.Introspect) -> ops.Introspected
         found = introspection.verify(snapshot, names, text, own)
     issuer = names.issuer
     if len(names.issuers) > 1 and found.credential.claims_hash is not None:
-        # It may have been issued before the ledger moved, and says so itself.
+        # A token from before the ledger moved names the former issuer.
         issuer = str(jws.decode_object(jws.split(text)[1], "payload")[1]["iss"])
     return ops.Introspected(found.credential, found.lineage, issuer, names.trust_domain)
 
@@ -201,7 +202,7 @@ def _revoke(context: Context, operation: ops.RevokeToken) -> Ended | None:
             found = introspection.recognise(snapshot, ledger.names, operation.token.reveal())
             must_be_own(snapshot, context.caller, found)
     except InvalidCredentialError:
-        # RFC 7009, section 2.2: what does not work needs no end.
+        # RFC 7009, section 2.2: an invalid token needs no revocation.
         return None
     with ledger.write() as transaction:
         ended = revocation.revoke(transaction, Selection(ids=(found.jti,)), operation.reason, None)
@@ -212,9 +213,9 @@ def _revoke(context: Context, operation: ops.RevokeToken) -> Ended | None:
 
 
 def is_own(snapshot: View, caller: Caller, found: Credential) -> bool:
-    """Tell whether a caller holds a credential, had it issued, or is whom it acts for."""
+    """Return whether a caller holds a credential, had it issued, or is its delegator."""
     if caller.agent is not None:
-        # Agents of one name are many; what counts is the credential that the caller came with.
+        # Several agents may share a name: only the credential of the caller identifies it.
         return caller.credential is not None and _holds(snapshot, caller.credential, found)
     event = snapshot.event(found.event)
     if event is not None and event.document().get("by") == caller.name:
@@ -223,10 +224,10 @@ def is_own(snapshot: View, caller: Caller, found: Credential) -> bool:
 
 
 def must_be_own(snapshot: View, caller: Caller | None, found: Credential) -> None:
-    """Refuse a caller who may not end a credential.
+    """Refuse a caller who may not revoke a credential.
 
     Raises:
-        RefusedError: they neither hold it nor had it issued, nor does it act for them; and are no responder.
+        RefusedError: the caller neither holds it nor had it issued, and is neither its delegator nor a responder.
 
     """
     if (
@@ -244,7 +245,7 @@ def must_be_own(snapshot: View, caller: Caller | None, found: Credential) -> Non
 
 
 def _holds(snapshot: View, bearer: str, found: Credential) -> bool:
-    """Tell whether the identity of a bearer is that of a credential, or above it."""
+    """Return whether the identity of the caller's credential is that of another credential, or above it."""
     held = {one.id for one in CredentialStore(snapshot).find_given([bearer], [])}
     if found.id in held:
         return True

@@ -1,1 +1,1 @@
-"""Leaks: strings traced to credentials, reported, followed until closed."""
+"""Leaks: trace strings to credentials, report them, and follow each leak until it is closed."""

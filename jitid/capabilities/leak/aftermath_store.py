@@ -1,4 +1,4 @@
-"""What became of what leaked, in SQL that SQLite and PostgreSQL both take."""
+"""The aftermath of a leak: descendants, uses and ends, in SQL for both SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jitid.model.aftermath import Acted, Aftermath, AtTarget, MadeAfterLeak, Ove
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.times import check_times
 
-# Depth bounds the walk: in a damaged ledger, edges may run in a circle.
+# The comparison of depths bounds the walk: in a damaged ledger, parents may form a circle.
 _BELOW = """
     WITH RECURSIVE below (id, depth, hop) AS (
         SELECT i.id, i.depth, 0 FROM identity i WHERE i.id = :identity
@@ -50,7 +50,7 @@ _AT_TARGETS = f"""{_BELOW}
 
 
 def of(db: Any, now: int, identity: int, credential: int, reported_at: int, limit: int) -> Aftermath:
-    """Return what became of an identity by whose credential leaked, and of all below it."""
+    """Return the aftermath for an identity with a leaked credential, and for all its descendants."""
     values = {
         "identity": identity,
         "credential": credential,

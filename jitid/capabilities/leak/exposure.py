@@ -1,4 +1,4 @@
-"""What leaked, as the ledger tells it now: whether it works, for how long it did, and who did what."""
+"""Leaks as the ledger has them now: whether the credential works, how long it was exposed, and its audit events."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from jitid.model.leak import Leak, LeakFilter, LeakPlaces, SeenPlace
 from jitid.model.ledger_rows import Ancestor
 
 PAGE = 5_000
-"""So many leaks are looked at together."""
+"""The maximum number of leaks that are examined together."""
 _ALL = 1 << 62
 
 
 class Leaked(NamedTuple):
-    """A leak, with what the ledger says of its credential."""
+    """A leak with its credential."""
 
     leak: Leak
     credential: Credential
     reason: str | None
-    """Why what verifies by the ledger refuses the credential; none if it takes it."""
+    """Why verification by the ledger refuses the credential; None if it accepts it."""
     now: int
     places: LeakPlaces | None = None
-    """Where it was seen, in short; none if nobody said."""
+    """A summary of the places where it was seen; None if no report states any."""
 
     @property
     def state(self) -> str:
@@ -44,7 +44,7 @@ class Leaked(NamedTuple):
 
     @property
     def exposure_verifiers(self) -> int | None:
-        """Seconds from the report to the time from which no verifier accepts it; None while nothing bounds that."""
+        """Seconds from the report to the time from which no verifier accepts it; None while that has no bound."""
         until = self.leak.accepted_until
         return None if until is None else max(until - self.leak.reported_at, 0)
 
@@ -56,20 +56,20 @@ class Leaked(NamedTuple):
 
 
 class LeakPage(NamedTuple):
-    """Leaks, the newest first, and from where to go on."""
+    """Leaks, the newest first, with the cursor of the next page."""
 
     leaks: list[Leaked]
     before: int | None
-    """The number of the last one that was looked at; none if there are no more."""
+    """The number of the last leak that was examined; None if there are no more."""
 
 
 class LeakDetails(NamedTuple):
-    """All that there is to say of a leak."""
+    """All facts about a leak."""
 
     leaked: Leaked
     lineage: list[Ancestor]
     seen: list[SeenPlace]
-    """The places where it was seen, as far as they are kept."""
+    """The recorded places where it was seen."""
     event: Mapping[str, Any]
     """The audit events that recorded it, closed it, and ended the credential; empty where there is none."""
     closed_event: Mapping[str, Any]
@@ -77,7 +77,7 @@ class LeakDetails(NamedTuple):
 
 
 def page(snapshot: View, chosen: LeakFilter, limit: int, *, valid: bool = False) -> LeakPage:
-    """Return leaks, the newest first; with `valid` those alone whose credential verifies."""
+    """Return leaks, the newest first; with `valid`, only leaks whose credential verifies."""
     size = min(limit, PAGE)
     found = LeakStore(snapshot).leaks(chosen._replace(live=chosen.live or valid), size)
     told = described(snapshot, found)
@@ -86,7 +86,7 @@ def page(snapshot: View, chosen: LeakFilter, limit: int, *, valid: bool = False)
 
 
 def details(snapshot: View, chosen: LeakFilter) -> list[LeakDetails]:
-    """Return all about some leaks, the newest first.
+    """Return all facts about some leaks, the newest first.
 
     Raises:
         NotFoundError: there is no such leak.
@@ -114,11 +114,11 @@ def details(snapshot: View, chosen: LeakFilter) -> list[LeakDetails]:
 
 
 def find(snapshot: View, chosen: LeakFilter) -> list[Leak]:
-    """Return the leaks that are named by their numbers or by what leaked, the newest first.
+    """Return the leaks with the given numbers, and the leaks of the given credentials, the newest first.
 
     Raises:
-        NotFoundError: one of them names none.
-        UsageError: none is named, and that never means all.
+        NotFoundError: there is no leak with a given number or of a given credential.
+        UsageError: no leak is named; that never means all leaks.
 
     """
     if not chosen.numbers and not chosen.jtis:
@@ -135,9 +135,9 @@ def find(snapshot: View, chosen: LeakFilter) -> list[Leak]:
 
 
 def described(snapshot: View, found: Sequence[Leak]) -> list[Leaked]:
-    """Return leaks with what the ledger says of their credentials, in the same order."""
+    """Return leaks with their credentials and the reasons for a refusal, in the same order."""
     credentials = credentials_of(snapshot, found)
-    # What is dead is refused for that, whatever stands above it.
+    # An ended credential is refused for its end; the credentials above it do not matter.
     alive = [credentials[leak.jti] for leak in found if leak.dead_at is None]
     grounds_of = CredentialStore(snapshot).grounds_of(one.key for one in alive if introspection.rests(one))
     places = LeakStore(snapshot).places(leak.key for leak in found)
@@ -150,7 +150,7 @@ def described(snapshot: View, found: Sequence[Leak]) -> list[Leaked]:
 
 
 def credentials_of(snapshot: View, found: Iterable[Leak]) -> dict[str, Credential]:
-    """Return what leaked by its jti. Raises IntegrityError if the ledger lacks it."""
+    """Return the leaked credentials by their jtis. Raises IntegrityError if the ledger lacks one."""
     jtis = {leak.jti for leak in found}
     credentials = {
         one.jti: one for one in CredentialStore(snapshot).credentials_of_leaks(leak.key for leak in found)

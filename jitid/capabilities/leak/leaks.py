@@ -1,4 +1,4 @@
-"""What leaked: reported, proved refused, and closed."""
+"""Report leaked credentials, prove that they are refused, and close leaks."""
 
 from __future__ import annotations
 
@@ -26,74 +26,74 @@ from jitid.values.text import check_text
 from jitid.values.times import format_time
 
 LONGEST_SOURCE = 200
-"""How many characters a source has at most."""
+"""The maximum number of characters of a source."""
 
 PAGE = 250_000
-"""So many leaks are proved together, at most."""
+"""The maximum number of leaks that are proved together."""
 
 _NOWHERE = NewPlaces({}, {})
 _NOTHING = Noted(0, "")
 _MOST_MET = 1_000_000_000
-"""Above it nobody counts how often something was met."""
+"""The maximum number of occurrences that is recorded."""
 _NAMED = 20
-"""So many credentials are named in an event; the rows that point to it name them all."""
+"""The maximum number of credentials that an event names; the rows that refer to it name all of them."""
 
 
 class LeakReport(NamedTuple):
-    """Where something was found, and when that was reported."""
+    """Where strings were found, and when that was reported."""
 
     source: str
     reported_at: int | None
     """None for now."""
     unproved: bool = False
-    """Whether to believe what neither a signature nor a fingerprint proves."""
+    """Whether to record credentials that neither a signature nor a fingerprint proves."""
 
 
 class ReportedLeaks(NamedTuple):
-    """What came of a report."""
+    """The outcome of a report."""
 
     credentials: dict[int, str]
-    """Number and jti of each credential that an open report says leaked there, this one or an earlier one."""
+    """Number and jti of each credential in an open report from that source: from this one or an earlier one."""
     unproved: dict[int, str]
-    """The same of those that were not recorded, since nothing proves that they were there."""
+    """The same for credentials that were not recorded: there is no proof that they were there."""
     new: set[int]
-    """Those that were in no open report from there."""
+    """The credentials that were in no open report from that source."""
     moved: int
-    """How many of those credentials were issued only after the time of the report, and count from their issue on."""
+    """How many of these were issued after the reported time; their reports count from their issue."""
     later: int
-    """How many were recorded before, as reported later than this report says; that stands."""
+    """How many have an open report with a later time than this one; that report stays unchanged."""
     event: int | None
-    """The audit event that tells of what is new."""
+    """The audit event that records the new leaks and places."""
     ids: int
-    """How many ids stood in the text: no secret leaks with one."""
+    """The number of ids in the text: an id is not secret."""
     unknown: int
-    """How many strings of ours the ledger does not know."""
+    """The number of strings in jitid's form that the ledger does not know."""
     strays: list[Stray]
-    """The first of them."""
+    """The first of these strings."""
     places: int = 0
-    """How many places are new where credentials were seen, of what is new and of what was known."""
+    """The number of new places where credentials were seen, for new and for known leaks."""
     alive: int = 0
-    """How many of those credentials were alive when it was recorded."""
+    """How many of these credentials were live when the report was recorded."""
     marks: tuple[str, ...] = ()
-    """Of those strings whose places were told, the marks of those that are of credentials, proved or not."""
+    """The marks of the strings with stated places that belong to credentials, proved or not."""
 
 
 class ClosedLeaks(NamedTuple):
-    """What closing came to."""
+    """The outcome of closing leaks."""
 
     closed: int
-    """How many were closed."""
+    """The number of leaks that were closed."""
     already: int
-    """How many had been closed before."""
+    """The number of leaks that had been closed before."""
     valid: int
-    """How many were closed although their credential works."""
+    """The number of closed leaks whose credential works."""
     living: int
-    """How many were closed although their credential's identity, or something below it, lives on without it."""
+    """The number of closed leaks whose credential has ended while its identity or a descendant is live."""
     event: int | None
 
 
 def check_source(text: str) -> str:
-    """Return where something was found. Raises UsageError for a token, what is no text, or a document."""
+    """Return a source. Raises UsageError for a token, and unless it is a short text."""
     check_text(text, "the source")
     if not text.strip():
         raise UsageError("the source is blank", "say where it was found: --source TEXT")
@@ -113,13 +113,13 @@ def add(
     dry_run: bool = False,
     accept_clock: bool = False,
 ) -> ReportedLeaks:
-    """Record that what was found has leaked: credentials of this ledger, and nothing of the strings themselves.
+    """Record that the found credentials of this ledger have leaked; the strings themselves are not recorded.
 
-    `sightings` are the places where strings were seen, by their marks in hexadecimal. Where what had been reported
-    from there before was seen in more places, those are added to it.
+    `sightings` are the places where strings were seen, by their marks in hexadecimal. Further places of a leak that
+    was reported from that source before are added to it.
 
     Raises:
-        UsageError: the report is of the future, or its source is none; nothing was recorded.
+        UsageError: the time of the report is in the future, or its source is invalid; nothing was recorded.
 
     """
     source = check_source(report.source)
@@ -136,12 +136,12 @@ def add(
 
 
 class _Recognised(NamedTuple):
-    """What strings are to the ledger."""
+    """The credentials that the ledger recognises in found strings."""
 
     told: ReportedLeaks
     """As if all of it were new; nothing of it is recorded yet."""
     weak: Mapping[int, str]
-    """Number and jti of the credentials that nothing proves to have been there."""
+    """Number and jti of the credentials without a proof that they were there."""
     places: NewPlaces
 
 
@@ -155,7 +155,7 @@ def _recognise(
     looked_at = match.match(snapshot, _secrets(finds), strings=bool(sightings))
     seen = trace_strings.recognise(snapshot, names, looked_at.left)
     others = [(one, evidence) for one, evidence in seen.found if one.key not in looked_at.credentials]
-    # What anybody could have written proves no leak.
+    # A string that can be written without the token proves no leak.
     weak = {one.key: one.jti for one, evidence in others if evidence.proof is None}
     sure = {one.key: one.jti for one, _ in seen.found if report.unproved or one.key not in weak}
     sure |= looked_at.credentials
@@ -177,7 +177,7 @@ def _recognise(
 
 
 def _record(transaction: Transaction, found: _Recognised, source: str, at: int) -> ReportedLeaks:
-    """Record what is new of it: leaks and places, each with the event that tells of it."""
+    """Record new leaks and new places, each with the event that reports it."""
     changes = LeakChanges(transaction)
     recorded = changes.add_leaks(found.told.credentials, source, at)
     noted = changes.add_places(source, found.places) if found.places.sightings else _NOTHING
@@ -204,7 +204,7 @@ def _record(transaction: Transaction, found: _Recognised, source: str, at: int) 
 
 
 _Strings = Mapping[int, Sequence[tuple[str, bytes | str]]]
-"""Of credentials, by the ledger's numbers, the strings that were found: their sorts, and what is kept of them."""
+"""The strings that were found for each credential, by its number: for each string its type and its stored form."""
 
 
 def _together(one: _Strings, other: _Strings) -> _Strings:
@@ -218,7 +218,7 @@ def _marks_of(found: _Strings) -> set[str]:
 def _places_of(
     found: _Strings, sure: Mapping[int, str], finds: Finds, sightings: Mapping[str, Sequence[Sighting]]
 ) -> NewPlaces:
-    """Return where each of these credentials was seen, by the strings that were found of it."""
+    """Return where each of these credentials was seen, from the places of its strings."""
     told: dict[int, list[Sighting]] = {}
     met: dict[int, int] = {}
     for key in sure:
@@ -234,11 +234,11 @@ def _places_of(
 def close(
     ledger: Ledger, chosen: LeakFilter, reason: str, *, valid_too: bool = False, accept_clock: bool = False
 ) -> ClosedLeaks:
-    """Close leaks: somebody is done with them.
+    """Close leaks.
 
     Raises:
         NotFoundError: there is no such leak; nothing was closed.
-        UsageError: the credential of one works, and `valid_too` was not given; nothing was closed.
+        UsageError: the credential of a leak works, and `valid_too` is not set; nothing was closed.
 
     """
     check_text(reason, "the reason")
@@ -273,15 +273,14 @@ def close(
 
 
 def prove(ledger: Ledger, *, accept_clock: bool = False) -> int:
-    """Prove of each leaked credential that is dead, and not proved so yet, that what verifies refuses it.
+    """Prove that verification refuses each leaked credential that has ended; skip leaks that are proved already.
 
-    As long as its identity lives on, or anything below that, it is not proved: whoever had the string may have renewed
-    it, or delegated from it. It is asked what the judge asks that `verify` asks (`refused_store` says why that is the
-    same), in a view of what has been committed; so whoever ends something and then calls this has proof of what the
-    disk says, not of what it meant to do. Doing it twice proves nothing twice.
-    Page after page is proved, each with an event of its own; an error leaves those that came before it proved.
+    A leak whose identity or a descendant is live is not proved: the holder of the string may have renewed it, or
+    delegated from it. The check equals that of `verify` (`refused_store` says why), in a view of committed data. So a
+    caller who ends a credential and then calls this function has a proof from the disk. A second call proves no leak
+    twice. Each page of leaks has its own event; after an error, earlier pages stay proved.
 
-    Returns how many this call proved.
+    Returns the number of leaks that this call proved.
     """
     count = after = 0
     while True:
@@ -296,7 +295,7 @@ def prove(ledger: Ledger, *, accept_clock: bool = False) -> int:
 
 
 def _judged(snapshot: View, numbers: list[int]) -> list[int]:
-    """Return which of these leaks the judge refuses, who is asked about each."""
+    """Return the leaks whose credential the judge refuses."""
     if not numbers:
         return []
     found = LeakStore(snapshot).leaks(LeakFilter(numbers=tuple(numbers)), len(numbers))
@@ -305,7 +304,7 @@ def _judged(snapshot: View, numbers: list[int]) -> list[int]:
 
 
 def _prove_page(ledger: Ledger, refused: list[int], *, accept_clock: bool) -> int:
-    """Record that these leaks are proved, but for those that somebody else has proved meanwhile."""
+    """Record the proof of these leaks, except those proved by another process meanwhile; return the number."""
     with ledger.write(accept_clock=accept_clock) as transaction:
         proved = LeakChanges(transaction).prove_leaks(refused)
         if not proved:
@@ -317,7 +316,7 @@ def _prove_page(ledger: Ledger, refused: list[int], *, accept_clock: bool) -> in
                 "count": len(jtis),
                 "jtis": _named(jtis),
                 "proved": ended_digest(jtis),
-                # Of several events of one second these say which has which leaks.
+                # Several events may have the same second: the bounds assign each leak to its event.
                 "first": proved[0][0],
                 "last": proved[-1][0],
             },
@@ -326,7 +325,7 @@ def _prove_page(ledger: Ledger, refused: list[int], *, accept_clock: bool) -> in
 
 
 def _secrets(finds: Finds) -> Finds:
-    """Return what was found without the ids: an id is no secret, and stands in every log."""
+    """Return the found strings without the ids: an id is not secret, and every log contains ids."""
     own = finds.copy()
     own.ids, own.guessed = {}, {}
     return own
@@ -337,7 +336,7 @@ def _lives(credential: Credential, now: int) -> bool:
 
 
 def _check_time(report: LeakReport, now: int) -> int:
-    """Return when it was reported. Raises UsageError for the future."""
+    """Return the time of the report. Raises UsageError for the future."""
     if report.reported_at is None:
         return now
     if report.reported_at > now:

@@ -1,4 +1,4 @@
-"""What the fingerprints of very many strings say at once, without looking at each of them."""
+"""Match the fingerprints of very many strings with the ledger at once, without a look-up for each string."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ _String = tuple[str, bytes | str]
 
 
 class Matched(NamedTuple):
-    """What is known by its fingerprint alone, and what is left to be looked at."""
+    """Strings that their fingerprint alone identifies, and the strings that are left to examine."""
 
     credentials: dict[int, str]
     """Number and jti of each credential that is proved to have been there."""
     alive: int
-    """How many of them are alive."""
+    """How many of them are live."""
     strings: dict[int, list[_String]]
-    """Of each of those the strings of it, as `Recognised` has them; nothing unless they are wanted."""
+    """The strings of each of these credentials, in the form of `Recognised`; empty unless requested."""
     left: Finds
-    """Everything else, but for what is known to be nothing."""
+    """The strings to examine: all others, without strings that no record has."""
     unknown: int
-    """How many of the strings that are not left nothing has."""
+    """The number of opaque tokens and fingerprints that no record has; they are not in `left`."""
 
 
 def match(snapshot: View, finds: Finds, *, strings: bool) -> Matched:
-    """Tell of opaque tokens, whole signed ones and fingerprints which credentials they are.
+    """Match opaque tokens, whole signed tokens and fingerprints with credentials.
 
-    It says the same of them as `trace_strings.recognise`: a token whose fingerprint a credential has is the very one
-    that was handed out. What something else has, and tokens that nothing has, whose signature must be verified, are
-    left.
+    The result is that of `trace_strings.recognise`: a token with the fingerprint of a credential is exactly the token
+    that was handed out. Left to examine are strings that another record has, and signed tokens that no record has:
+    their signature must be verified.
     """
     signed = {fingerprint(token): token for token in finds.signed}
     found = LeakStore(snapshot).printed({*finds.opaque, *finds.prints, *signed})

@@ -31,7 +31,7 @@ class AddLeaks(Operation["ReportedLeaks"]):
     finds: Finds
     report: LeakReport
     sightings: Mapping[str, tuple[Sighting, ...]] = MappingProxyType({})
-    """Where strings were seen, by their marks (`find.mark`) in hexadecimal: as `places.parts` makes it."""
+    """Where strings were seen, by their marks (`find.mark`) in hexadecimal; `places.parts` returns this form."""
     dry_run: bool = False
     accept_clock: bool = False
 
@@ -43,7 +43,7 @@ class ListLeaks(Operation["LeakPage"]):
 
     chosen: LeakFilter
     valid: bool = False
-    """Only what verifies."""
+    """Only leaks whose credential verifies."""
     limit: int
 
 
@@ -70,7 +70,7 @@ class CloseLeaks(Operation["ClosedLeaks"]):
     jtis: tuple[str, ...] = ()
     reason: str
     valid_too: bool = False
-    """Also those whose credential still works."""
+    """Also leaks whose credential still works."""
     accept_clock: bool = False
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform one of them."""
+    """Perform an operation and return its answer."""
     match operation:
         case ops.AddLeaks() | ops.CloseLeaks() | ops.ProveLeaks():
             return _change(context, operation)

@@ -1,4 +1,4 @@
-"""The places where strings were seen, as they may be kept and sent."""
+"""The places where strings were seen, in the form that is stored and sent."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from jitid.search.find import Finds, mark
 _LAST = 253_402_300_799  # 9999-12-31T23:59:59Z
 _LAST_LINE = 1 << 53
 _BESIDES = 100
-"""How much a place takes in a request besides its texts."""
+"""The number of characters of a place in a request besides its texts."""
 
 
 def kept(seen: Sighting) -> Sighting:
-    r"""Return a sighting as it may be kept, whatever somebody called a file or wrote into a report.
+    r"""Return a sighting in a form that may be stored, for any file name and any text in a report.
 
-    Bytes that are no UTF-8 are spelled as `\xff`, of what is too long the end counts of a place and the beginning of
-    the rest, and stars stand for what could be a token: a path may well hold what leaked.
+    Bytes that are not UTF-8 are written as `\xff`. Of a text that is too long, a place keeps the end and other texts
+    keep the beginning. Stars replace words that could be a token: a path may contain a leaked token.
     """
     line, found_at = seen.line, seen.found_at
     return Sighting(
@@ -35,10 +35,11 @@ def kept(seen: Sighting) -> Sighting:
 def parts(
     finds: Finds, places: Mapping[bytes, Sequence[Sighting]], room: int | None
 ) -> Iterator[tuple[Finds, dict[str, tuple[Sighting, ...]]]]:
-    """Yield what was found with where each string was seen, by its mark in hexadecimal, in parts for a request each.
+    """Yield the found strings in parts, each for one request, with the places of each string by its mark.
 
-    `room` is how many characters whoever is asked about a part takes at once; None for any number. Of each string at
-    most `MOST_PLACES` places are told: how often it was met says how many more there were.
+    The mark is in hexadecimal. `room` is the maximum number of characters that the receiver of a part accepts; None
+    for any number. Of each string at most `MOST_PLACES` places are sent: its number of occurrences shows how many more
+    there were.
     """
     part, told, left = Finds(), dict[str, tuple[Sighting, ...]](), room
     for sort, key, count in finds.strings():
@@ -59,7 +60,7 @@ def parts(
 
 
 def distinct(seen: Iterable[Sighting]) -> list[Sighting]:
-    """Return each place once, as the first says that names it: who finds it again finds it in the same place."""
+    """Return each place once, with the facts of its first sighting: another finder may report the same place."""
     first: dict[tuple[str, int | None, str | None], Sighting] = {}
     for one in seen:
         first.setdefault((one.place, one.line, one.revision), one)
@@ -67,22 +68,22 @@ def distinct(seen: Iterable[Sighting]) -> list[Sighting]:
 
 
 def is_kept(text: str, most: int) -> bool:
-    """Tell whether a text of a sighting, of at most so many bytes, is as `kept` returns it."""
+    """Return whether a text of a sighting, of at most `most` bytes, has the form that `kept` returns."""
     return bool(text) and _text(text, most) == text
 
 
 def _size(seen: Sighting) -> int:
-    """Return how many characters a sighting takes in a request, where a control character takes six."""
+    """Return the number of characters of a sighting in a request, where a control character takes six."""
     texts = (seen.place, seen.revision or "", seen.finder or "")
     return _BESIDES + sum(
         len(text) if text.isascii() and text.isprintable() else 6 * len(text.encode()) for text in texts
     )
 
 
-# One file is named by all that was found in it.
+# All strings in a file have the same place.
 @lru_cache(maxsize=1024)
 def _text(text: str, most: int, *, at_end: bool = False) -> str:
-    # As much more of it as a token has room in: one that is cut in two would not be known again.
+    # Keep room for one more token: a token that is cut in two would not be recognised.
     room = most + MAX_TOKEN
     text = text[-room:] if at_end else text[:room]
     if not (text.isascii() and text.isprintable()):
@@ -94,16 +95,16 @@ def _text(text: str, most: int, *, at_end: bool = False) -> str:
     text = starred(text)
     raw = text.encode()
     if len(raw) > most:
-        # A letter that is cut in two is left out.
+        # A character that is cut in two is left out.
         text = (raw[-most:] if at_end else raw[:most]).decode("utf-8", "ignore")
     return text
 
 
 def starred(text: str) -> str:
-    """Return a text with stars for each word of it that could be a token: a path may well hold what leaked."""
+    """Return a text with stars for each word that could be a token: a path may contain a leaked token."""
     if not names_token(text):
         return text
-    import re  # what searches takes its time to load, and hardly any place holds a token
+    import re  # loading this takes time, and hardly any place contains a token
 
     shown = re.sub(
         r"[\w.%-]+", lambda word: "****" if names_token(word[0]) else word[0], text, flags=re.ASCII

@@ -1,13 +1,12 @@
-"""Which leaked credentials are refused by whatever verifies, asked of a million of them in one question.
+"""Find the leaked credentials that every verification refuses: one query examines up to a million of them.
 
-The judge (`introspection.judge`) refuses what is not active before it looks at anything else: at its task, at what
-stands above it, at whom it is meant for. What is not active has ended in one of the ways that there are, or has been
-superseded by now, or has expired by now; and these are columns of its row. So for a row of which one of them holds
-the question here has the judge's answer. Of a row that is dead in no such way, as only somebody who edits the file
-leaves it, the judge is asked.
+The judge (`introspection.judge`) refuses an inactive credential before any other check: of its task, of the
+credentials above it, of its audience. An inactive credential has ended with a known state, has been superseded by now,
+or has expired by now; all of these are columns of its row. So if one of them applies, the query gives the judge's
+answer. If a row is inactive in no such way, which only an edit of the file can cause, the judge decides.
 
-What a target has made, or what was adopted, may work for others than those who verify: it is dead once it is settled
-that nothing of it is left there.
+A credential that a target made, or that was adopted, may work elsewhere: it counts as ended once the ledger has
+settled that it no longer works there.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ _TAKEN = """EXISTS (SELECT 1 FROM outside o WHERE o.credential = c.id
 
 
 def refused(db: Any, after: int, limit: int, now: int) -> RefusedLeaks:
-    """Return which leaks above a number, `limit` of them at most, are dead with all that came of them.
+    """Return the leaks above the number `after`, at most `limit`, without any live credential left.
 
-    Their credential is dead, and so is every other one of its identity and of what descends from that; none of them is
-    proved yet.
+    Their credential has ended, and so has every other credential of its identity and of the descendants; none of these
+    leaks is proved yet.
     """
     dialect = dialect_of(db)
     dialect.temporaries(db, {"unproved": _COLUMNS})

@@ -1,4 +1,4 @@
-"""Where what leaked was seen: questions and changes in SQL that SQLite and PostgreSQL both take."""
+"""The places where leaked credentials were seen: queries and changes in SQL for both SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DIGESTED = "s.leak, s.place, s.line, s.revision, s.found_at, s.finder, s.more"
 
 
 def places(db: Any, numbers: Iterable[int]) -> dict[int, LeakPlaces]:
-    """Return in short where each of these leaks was seen that was seen anywhere."""
+    """Return a summary of the places of each of these leaks that was seen anywhere."""
     select.give(db, (), (), leaks=numbers)
     rows = db.execute(
         """SELECT n.leak, n.places, n.kept, f.place, f.line, f.revision, f.found_at, f.finder, f.event
@@ -53,7 +53,7 @@ def all_of(db: Any, numbers: Iterable[int]) -> dict[int, list[SeenPlace]]:
 
 
 def rows(db: Any, without: Gone = KEPT) -> Iterator[tuple[int, tuple[object, ...]]]:
-    """Yield the event of every sighting and what its digest is over, in order."""
+    """Yield the event of every sighting and the members that its digest covers, in order."""
     joined = "LEFT JOIN leak l ON l.id = s.leak LEFT JOIN credential c ON c.id = l.credential"
     found = dialect_of(db).stream(
         db,
@@ -67,7 +67,7 @@ def rows(db: Any, without: Gone = KEPT) -> Iterator[tuple[int, tuple[object, ...
 def add(db: Any, source: str, given: NewPlaces, *, event: int) -> Noted:
     """Record where credentials in open reports from a source were seen, as far as there is room for more places.
 
-    Of those for which there is none it is counted how many they are, once however often they are reported.
+    Further places are only counted; a repeated report does not count them again.
     """
     dialect = dialect_of(db)
     dialect.temporaries(db, _TEMPORARY)
@@ -100,7 +100,7 @@ def add(db: Any, source: str, given: NewPlaces, *, event: int) -> Noted:
         {**told, "last": last},
     )
     (placed,) = db.execute("SELECT coalesce(max(id), 0) FROM sighting").fetchone()
-    # What was met is more than the places that are told only where those are as many as can be told.
+    # Occurrences exceed the reported places only if the maximum number of places is reported.
     db.execute(
         f"""INSERT INTO sighting (id, leak, more, event)
             SELECT :placed + row_number() OVER (ORDER BY leak), leak, beyond - before, :event

@@ -1,4 +1,4 @@
-"""Questions about leaks and changes to them, in SQL that SQLite and PostgreSQL both take."""
+"""Queries and changes of leaks, in SQL for both SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _MEMBERS = {
     "leak-sighting": "l.id IN (SELECT s.leak FROM sighting s WHERE s.event = :seq)",
     "leak-proof": "l.proved_at = :at AND l.id BETWEEN :first AND :last",
 }
-"""By the operation of an event, which leaks it tells of."""
+"""The condition for the leaks of an event, by the operation of the event."""
 
 
 _KIN = f"""
@@ -58,7 +58,7 @@ _KIN = f"""
 
 
 class LeakStore:
-    """What a view of a ledger that speaks SQL answers about leaks."""
+    """Queries about leaks on a view of the ledger."""
 
     def __init__(self, view: View) -> None:
         self._db = view.db
@@ -87,7 +87,7 @@ class LeakStore:
         return self._leaks(rows.fetchall())
 
     def printed(self, fingerprints: Iterable[bytes]) -> Printed:
-        """Return what has these fingerprints, of which there may be very many."""
+        """Return the records that have these fingerprints; there may be very many fingerprints."""
         from jitid.model.leak import Printed
 
         select.give(self._db, (), sorted(fingerprints))
@@ -106,7 +106,7 @@ class LeakStore:
         return Printed(found, {print_ for (print_,) in others})
 
     def reported(self, credentials: Iterable[int], source: str) -> set[int]:
-        """Return which of these credentials are in an open report from that source."""
+        """Return the given credentials that are in an open report from that source."""
         select.give(self._db, (), (), credentials=credentials)
         rows = self._db.execute(
             """SELECT l.credential FROM given_credential g CROSS JOIN leak l
@@ -116,9 +116,9 @@ class LeakStore:
         return {key for (key,) in rows.fetchall()}
 
     def unproved_leaks(self, after: int, limit: int) -> list[Leak]:
-        """Return those with numbers above `after` whose credential is dead, with no proof yet, in order.
+        """Return the leaks above the number `after` whose credential has ended, without a proof yet, in order.
 
-        One that may work at its target, or where it was kept before it was adopted, is not dead.
+        A credential that may work at its target, or where it was kept before its adoption, has not ended.
         """
         rows = self._db.execute(
             f"""{_LEAK} AND l.proved_at IS NULL AND l.id > :after AND NOT ({select.LIVE})
@@ -131,7 +131,7 @@ class LeakStore:
         return self._leaks(rows.fetchall())
 
     def refused_leaks(self, after: int, limit: int) -> RefusedLeaks:
-        """Return which of those, at most so many of them, are dead with all that came of them."""
+        """Return such leaks without any live credential left, at most `limit`."""
         from jitid.capabilities.leak import refused_store
 
         return refused_store.refused(self._db, after, limit, self._now)
@@ -156,7 +156,7 @@ class LeakStore:
         return found
 
     def leak_members(self, event: Mapping[str, Any]) -> list[str]:
-        """Return the ids of the credentials that an event about leaks tells of."""
+        """Return the ids of the credentials in an event about leaks."""
         rows = self._db.execute(
             f"""SELECT c.jti FROM leak l CROSS JOIN credential c
                  WHERE c.id = l.credential AND {_MEMBERS[event["op"]]} ORDER BY l.id""",
@@ -165,7 +165,7 @@ class LeakStore:
         return [credential_id(jti) for (jti,) in rows]
 
     def places(self, numbers: Iterable[int]) -> dict[int, LeakPlaces]:
-        """Return in short where each of these leaks was seen that was seen anywhere."""
+        """Return a summary of the places of each of these leaks that was seen anywhere."""
         from jitid.capabilities.leak import sighting_store
 
         return sighting_store.places(self._db, numbers)
@@ -177,13 +177,13 @@ class LeakStore:
         return sighting_store.all_of(self._db, numbers)
 
     def aftermath(self, identity: int, credential: int, reported_at: int, limit: int) -> Aftermath:
-        """Return what became of an identity by whose credential leaked, and of all below it."""
+        """Return the aftermath for an identity with a leaked credential, and for all its descendants."""
         from jitid.capabilities.leak import aftermath_store
 
         return aftermath_store.of(self._db, self._now, identity, credential, reported_at, limit)
 
     def sighting_rows(self, without: Gone = KEPT) -> Iterator[tuple[int, tuple[object, ...]]]:
-        """Yield the event of every sighting and what its digest is over, in order."""
+        """Yield the event of every sighting and the members that its digest covers, in order."""
         from jitid.capabilities.leak import sighting_store
 
         return sighting_store.rows(self._db, without)
@@ -220,7 +220,7 @@ class LeakStore:
 
 
 class LeakChanges(LeakStore):
-    """Changes to leaks; each points to the next event."""
+    """Changes of leaks in a transaction; each refers to the next event."""
 
     def __init__(self, transaction: Transaction) -> None:
         super().__init__(transaction)
@@ -228,7 +228,7 @@ class LeakChanges(LeakStore):
         transaction.alone()
 
     def add_leaks(self, credentials: Iterable[int], source: str, reported_at: int) -> RecordedLeaks:
-        """Record that these credentials leaked; open reports from that source stay."""
+        """Record that these credentials leaked; an open report from that source stays unchanged."""
         return _add(
             self._db, credentials, source, reported_at, now=self._now, event=self._transaction.next_seq()
         )
@@ -240,11 +240,11 @@ class LeakChanges(LeakStore):
         return sighting_store.add(self._db, source, places, event=self._transaction.next_seq())
 
     def prove_leaks(self, numbers: Iterable[int]) -> list[tuple[int, bytes]]:
-        """Record now as the time of the proof where there is none yet; return number and jti of each that got it."""
+        """Record the current time as the time of proof if there is none yet; return number and jti of these leaks."""
         return _change(self._db, numbers, "proved_at IS NULL", "proved_at = :now", {"now": self._now})
 
     def close_leaks(self, numbers: Iterable[int]) -> list[tuple[int, bytes]]:
-        """Close leaks that are open; return number and jti of each that was."""
+        """Close the open leaks; return number and jti of each."""
         values = {"now": self._now, "event": self._transaction.next_seq()}
         return _change(
             self._db, numbers, "closed_at IS NULL", "closed_at = :now, closed_event = :event", values
@@ -254,14 +254,14 @@ class LeakChanges(LeakStore):
 def _add(
     db: Any, credentials: Iterable[int], source: str, reported_at: int, *, now: int, event: int
 ) -> RecordedLeaks:
-    """Record that credentials leaked; those in an open report from that source stay as they are."""
+    """Record that credentials leaked; an open report from that source stays unchanged."""
     from jitid.model.leak import RecordedLeaks
 
     select.give(db, (), (), credentials=sorted(credentials))
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM leak").fetchone()
     told = {"source": source, "reported": reported_at, "now": now, "event": event, "last": last}
-    # Nothing leaks before it is there: of a whole repository that was reported once, the later tokens count from
-    # their own issue on.
+    # A credential cannot leak before it exists: if one report covers a whole repository, later tokens count from their
+    # own issue.
     db.execute(
         """INSERT INTO leak (id, credential, source, reported_at, added_at, event)
            SELECT :last + row_number() OVER (ORDER BY c.id), c.id, :source,

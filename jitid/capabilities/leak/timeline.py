@@ -1,4 +1,4 @@
-"""What became of a leak, from the issue of the credential to the close, in the order of time."""
+"""The timeline of a leak: all steps from the issue of the credential to the close, in the order of time."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from jitid.model.leak import Leak, LeakFilter
 from jitid.model.task import Task
 
 MOST = 100
-"""So many leaks are told of at once."""
+"""The maximum number of leaks in one answer."""
 SHOWN = 50
-"""So many of each sort are told one by one."""
+"""The maximum number of steps of each type that are listed."""
 _BY_ITSELF = frozenset({"expired", "superseded"})
-"""How something ends without anybody: whoever came by then only recorded it."""
+"""States that the clock alone causes: the caller of the event only happened to record them."""
 _PATIENCE = 60
-"""Seconds by which the times of events may be out of order, where clocks differ."""
+"""Seconds by which the times of events may be out of order, if clocks differ."""
 
 
 class Step(NamedTuple):
-    """Something that happened, and how that is known."""
+    """A step of the timeline, with its source."""
 
     at: int
     """Seconds since the epoch."""
@@ -35,15 +35,15 @@ class Step(NamedTuple):
     """`issued`, `made`, `seen`, `used`, `refused`, `reported`, `recorded`, `ended`, `settled`, `proved`, `lapsed` or
     `closed`."""
     by: str | None
-    """Who did that; none where nobody did, or nobody knows."""
+    """The caller, agent or finder; None if there is none, or if it is unknown."""
     event: int | None
-    """The audit event that tells of it; none of what nothing has recorded yet."""
+    """The audit event that records it; None if no event records it yet."""
     facts: Mapping[str, Any]
-    """What else is to be said, by name."""
+    """Further facts, by name."""
 
 
 class Account(NamedTuple):
-    """All that is known of a leak."""
+    """All facts about a leak, with its timeline."""
 
     details: LeakDetails
     task: Task
@@ -53,7 +53,7 @@ class Account(NamedTuple):
     steps: list[Step]
     """In the order of time."""
     proof: int | None
-    """The audit event that proved it dead."""
+    """The audit event that proved that it is refused."""
 
     @property
     def leak(self) -> Leak:
@@ -69,18 +69,18 @@ class Account(NamedTuple):
 
     @property
     def first_seen_at(self) -> int | None:
-        """When a finder saw it first, as far as finders say; what a commit says cannot be before the issue."""
+        """The time when a finder saw it first, if known; not before the issue, since a commit's date may be wrong."""
         times = [one.sighting.found_at for one in self.details.seen]
         first = min([at for at in times if at is not None], default=None)
         return None if first is None else max(first, self.details.leaked.credential.issued_at)
 
 
 def tell(snapshot: View, chosen: LeakFilter) -> list[Account]:
-    """Tell what became of leaks that are named, in the order of their numbers.
+    """Return the accounts of the given leaks, in the order of their numbers.
 
     Raises:
         NotFoundError: there is no such leak.
-        UsageError: more than `MOST` of them are meant.
+        UsageError: there are more than `MOST` leaks.
 
     """
     found = exposure.details(snapshot, chosen)
@@ -114,7 +114,8 @@ def _account(snapshot: View, details: LeakDetails, proofs: Mapping[int, Mapping[
         *_over(snapshot, details, aftermath),
         *_end(details, proof),
     ]
-    # Of one second the order of the audit log; what has no event comes last, and nobody reports what was not seen.
+    # Within a second, the audit log gives the order; steps without an event are last, and a sighting precedes its
+    # report.
     steps.sort(key=lambda one: (one.at, one.event is None, one.event or 0, one.what != "seen"))
     return Account(details, task, issue, aftermath, steps, None if proof is None else proof["seq"])
 
@@ -129,7 +130,7 @@ def _beginning(details: LeakDetails, issue: Mapping[str, Any]) -> Iterator[Step]
 
 
 def _seen(snapshot: View, details: LeakDetails) -> Iterator[Step]:
-    """Yield when it was seen first by each finder, and what was heard of it later."""
+    """Yield when each finder saw it first, and later reports of further places."""
     first: dict[str | None, Step] = {}
     later: dict[int, int] = {}
     for one in details.seen:
@@ -171,7 +172,7 @@ def _acted(aftermath: Aftermath) -> Iterator[Step]:
 def _over(snapshot: View, details: LeakDetails, aftermath: Aftermath) -> Iterator[Step]:
     leak = details.leaked.leak
     if leak.dead_at is not None and details.leaked.credential.ended_event is None:
-        # Nobody has recorded yet what is so by the clock.
+        # By the clock it has ended, and no event records that yet.
         state = details.leaked.state
         yield Step(
             leak.dead_at,
@@ -204,7 +205,7 @@ def _end(details: LeakDetails, proof: Mapping[str, Any] | None) -> Iterator[Step
         yield Step(leak.proved_at, "proved", by, seq, {})
     until = leak.accepted_until
     if until is not None and (leak.refused_since or 0) < until <= details.leaked.now:
-        # No event tells of it: the clock alone does.
+        # No event records this: the clock alone causes it.
         yield Step(until, "lapsed", None, None, {})
     if leak.closed_at is not None:
         closed = details.closed_event
@@ -213,7 +214,7 @@ def _end(details: LeakDetails, proof: Mapping[str, Any] | None) -> Iterator[Step
 
 
 def _proofs(snapshot: View, leaks: Sequence[Leak]) -> dict[int, Mapping[str, Any]]:
-    """Return for each leak that is proved refused the event that tells of that, which its row does not name."""
+    """Return the event that proves each proved leak; the row of a leak does not name it."""
     wanted = {leak.key: leak for leak in leaks if leak.proved_at is not None}
     if not wanted:
         return {}

@@ -1,4 +1,4 @@
-"""What tracing tells: the credentials of which something was found, and what is nothing that the ledger knows."""
+"""The result of a trace: the credentials that were found, and the strings that the ledger does not know."""
 
 from __future__ import annotations
 
@@ -11,73 +11,72 @@ from jitid.model.ledger_rows import Ancestor, Family
 from jitid.model.task import Task
 
 MATCHES = ("opaque", "jwt", "private-key", "secret", "fingerprint", "truncated-jwt", "forged-jwt", "id")
-"""What a string can be, the best evidence first; a forged one is whole, and no key of ours signed it."""
+"""The types of match, the best evidence first; a forged token is complete, but no key of jitid signed it."""
 
 
 MISTYPED = "cut or mistyped: the checksum does not fit"
 SHOWN = 20
-"""So many strings that the ledger does not know are told one by one."""
+"""The maximum number of unknown strings that are listed."""
 
 
 class Evidence(NamedTuple):
-    """The strings of one credential."""
+    """The evidence for one credential."""
 
     match: str
-    """One of `MATCHES`: the best of what was found."""
+    """One of `MATCHES`: the best evidence that was found."""
     proof: str | None
-    """`fingerprint` or `signature`; none if anybody could have written what was found."""
+    """`fingerprint` or `signature`; None if the strings can be written without the secret."""
     strings: int
-    """How many distinct ones there are."""
+    """The number of distinct strings."""
     occurrences: int
 
 
 class Match(NamedTuple):
-    """A credential of this ledger of which something was found."""
+    """A credential of this ledger with evidence that it was found."""
 
     credential: Credential
     evidence: Evidence
     reason: str | None
-    """Why it is not valid; none if it is."""
+    """Why it is not valid; None if it is valid."""
     lineage: list[Ancestor]
     task: Task
     family: Family
     ended_event: Mapping[str, Any] | None
     offline_until: int | None
-    """Until when offline verifiers may accept a signed credential of its identity, the leeway included; none if none
-    may any more."""
+    """Until when offline verifiers may accept a signed credential of its identity, with leeway; None if none may."""
     at_target: bool = False
-    """Whether its target may take it: it lives, or nothing is known of its end there."""
+    """Whether its target may accept it: it is live, or its end there is not confirmed."""
     marks: tuple[bytes, ...] = ()
-    """Of which strings it was seen, as `find.mark` has it: whoever knows where those stood knows where it did."""
+    """The marks of its strings (`find.mark`): the places of these strings are its places."""
 
     @property
     def endable(self) -> bool:
-        """Tell whether revoking it would end something."""
+        """Return whether a revocation would end any credential."""
         return self.family.live or self.family.live_below > 0
 
 
 class Stray(NamedTuple):
-    """A string that looks like ours, and is nothing that this ledger knows."""
+    """A string in jitid's form that is not a credential of this ledger."""
 
     match: str
     name: str | None
-    """The id, where it has one."""
+    """Its id, if it has one."""
     reason: str
     occurrences: int
     signed_by: str | None = None
-    """The key of ours that signed it all the same: somebody else has that key."""
+    """The key of jitid that signed it nevertheless: an attacker has that key."""
     access: str | None = None
-    """The access credential whose bearer it is: whoever has it asks the authority by it."""
+    """The id of the access credential whose access token it is: its holder can authenticate to the authority."""
     whose: str | None = None
-    """Who was granted that."""
+    """The caller of that access credential."""
     state: str | None = None
-    """What has become of it."""
+    """The state of that access credential."""
     marks: tuple[bytes, ...] = ()
-    """Of which strings it was seen, as a match has them."""
+    """The marks of its strings, as in `Match`."""
 
     @property
     def known(self) -> bool:
-        """Tell whether it is something all the same: what a key of ours signed, or somebody's bearer."""
+        """Return whether it is dangerous all the same: a key of jitid signed it, or it is an access token."""
         return self.signed_by is not None or self.access is not None
 
     @property
@@ -87,41 +86,41 @@ class Stray(NamedTuple):
 
     @property
     def mistyped(self) -> bool:
-        """Tell whether it cannot even be looked up."""
+        """Return whether it is too damaged to look up."""
         return self.reason == MISTYPED
 
 
 class Traced(NamedTuple):
-    """What was found."""
+    """The result of a trace."""
 
     matches: list[Match]
     strays: list[Stray]
-    """The first of them, those that are signed before the others."""
+    """The first of the strays, with `known` ones before the others."""
     unknown: int
-    """How many there are of them in all."""
+    """The number of all strings that the ledger does not know."""
     words: list[Stray]
-    """The first words that could be fingerprints and are none here; many texts hold some, of other things."""
+    """The first words that could be fingerprints but match no record; many texts contain other fingerprints."""
     now: int
     others: tuple[bytes, ...] = ()
-    """The marks of those strays that are not told one by one."""
+    """The marks of the strays that are not listed."""
 
 
 class Recognised(NamedTuple):
-    """What was found, without what the ledger tells of it."""
+    """The credentials that were found, without further facts from the ledger."""
 
     found: list[tuple[Credential, Evidence]]
     strays: list[Stray]
     unknown: int
     words: list[Stray]
     unknown_words: int
-    """How many of those there are in all."""
+    """The number of all such words."""
     now: int
     strings: Mapping[int, Sequence[tuple[str, bytes | str]]]
-    """Of each credential, by its key, the strings of it: their sorts, and what is kept of them."""
+    """The strings of each credential, by its key: for each string its type and its stored form."""
 
 
 def together(parts: Iterable[Traced]) -> Traced:
-    """Return what was found in several parts of a text."""
+    """Return the results for several parts of a text as one result."""
     matches: dict[int, Match] = {}
     strays: list[Stray] = []
     words: list[Stray] = []
@@ -143,9 +142,9 @@ def together(parts: Iterable[Traced]) -> Traced:
 
 
 def honour(match: Match) -> tuple[str, int | None]:
-    """Return who may still honour the identity of a credential, and until when.
+    """Return the parties that may still accept the identity of a credential, and until when.
 
-    One that was superseded may expire after its successor, and only the ledger knows that it was.
+    A superseded credential may expire after its successor, and only the ledger knows that it was superseded.
     """
     credential = match.credential
     if match.reason is None and credential.claims_hash is not None:
@@ -164,18 +163,18 @@ def honour(match: Match) -> tuple[str, int | None]:
 
 
 def joined(one: Evidence, other: Evidence) -> Evidence:
-    """Return the evidence of one credential that two parts of a text have."""
+    """Return the combined evidence for one credential from two parts of a text."""
     best = min(one, other, key=lambda each: (each.proof is None, MATCHES.index(each.match)))
     return Evidence(best.match, best.proof, one.strings + other.strings, one.occurrences + other.occurrences)
 
 
 def first_of(strays: list[Stray]) -> list[Stray]:
-    """Return those that are told one by one: what a key of ours signed, and what is known, before the others."""
+    """Return the strays to list: `known` ones before the others."""
     return sorted(strays, key=lambda stray: not stray.known)[:SHOWN]
 
 
 def parted(strays: list[Stray]) -> tuple[list[Stray], list[Stray]]:
-    """Return those that are told one by one, which are all that are known and the first of the others, and the rest."""
+    """Return the strays to list and the rest: all `known` ones are listed, and the first of the others."""
     known = [stray for stray in strays if stray.known]
     others = [stray for stray in strays if not stray.known]
     room = max(0, SHOWN - len(known))

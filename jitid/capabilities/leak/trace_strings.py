@@ -1,4 +1,4 @@
-"""What strings that were found somewhere are in this ledger: whose credentials, alive or not, proved or not."""
+"""Trace found strings to the credentials of this ledger: live or ended, proved or not."""
 
 from __future__ import annotations
 
@@ -50,26 +50,26 @@ _PUBLIC = frozenset(
         "username",
     }
 )
-"""Parts of a secret that are none by themselves: who knows one may have it from a log."""
+"""Parts of a secret that are not secret themselves: a log may contain them."""
 _KEY_PART = "key"
 """The part of a secret that is the private key of a certificate."""
 _SIGNED = {"jws": "tokens", "x509": "certificates", "ssh": "SSH certificates"}
 _String = tuple[str, bytes | str]
-"""The sort of a string, and what is kept of it."""
+"""The type of a string, and its stored form."""
 
 
 def recognise(snapshot: View, names: Names, finds: Finds) -> Recognised:
-    """Tell which credentials were found, each once, and how that is proved."""
+    """Return the credentials that were found, each once, with the proof."""
     return _Trace(snapshot, names, finds).recognised()
 
 
 def trace(snapshot: View, names: Names, finds: Finds) -> Traced:
-    """Tell what was found: each credential once, whatever of it was there."""
+    """Return the result of a trace: each credential once, with all evidence for it."""
     return _Trace(snapshot, names, finds).traced()
 
 
 class _Trace:
-    """One look at the ledger."""
+    """A trace in one snapshot of the ledger."""
 
     def __init__(self, snapshot: View, names: Names, finds: Finds) -> None:
         self._snapshot = snapshot
@@ -77,9 +77,9 @@ class _Trace:
         self._finds = finds
         self._evidence: dict[int, Evidence] = {}
         self._strings: dict[int, list[_String]] = {}
-        """Of each credential, by its key, what was found of it."""
+        """The strings that were found for each credential, by its key."""
         self._here: _String = ("", "")
-        """The string that is looked at."""
+        """The string that is examined now."""
         self._strays: list[Stray] = []
         self._keys = {key.kid: key for key in KeyStore(snapshot).signing_keys()}
         ids = {*finds.ids, *finds.cut, *finds.guessed, *map(jti_of_token, finds.signed)}
@@ -89,7 +89,7 @@ class _Trace:
         self._by_jti = {one.jti: one for one in found}
         self._by_print = {one.fingerprint: one for one in found}
         self._signing: dict[bytes, SigningKey] = {}
-        """The ledger's own keys by their fingerprints, where any key was found."""
+        """The ledger's own keys by their fingerprints; empty if no key was found."""
         self._by_public: dict[bytes, list[Credential]] = {}
         self._keyed: set[int] = set()
         """The credentials whose private keys were found."""
@@ -100,7 +100,7 @@ class _Trace:
                 self._by_public.setdefault(raw, []).append(one)
                 self._by_key.setdefault(one.key, one)
         self._parts: dict[bytes, str] = {}
-        """The names of those parts of secrets that were found."""
+        """The names of the parts of secrets that were found, by their fingerprints."""
         for raw, name, key in OutsideStore(snapshot).parts_of(prints) if prints else ():
             self._parts[raw] = name
             self._by_print.setdefault(raw, self._by_key[key])
@@ -110,17 +110,17 @@ class _Trace:
 
         unknown = {*finds.opaque, *finds.prints} - self._by_print.keys()
         self._bearers = AccessStore(snapshot).bearers(unknown) if unknown else frozenset[bytes]()
-        """The fingerprints of those who may ask the authority that were found."""
+        """The fingerprints of the access tokens that were found."""
 
     def traced(self) -> Traced:
-        """Return what was found, with all that the ledger tells of it."""
+        """Return the result of the trace, with all further facts from the ledger."""
         seen = self.recognised()
         told, rest = parted(self._strays)
         others = tuple(mark for stray in rest for mark in stray.marks)
         return Traced(self._matches(), told, seen.unknown, seen.words, seen.now, others)
 
     def recognised(self) -> Recognised:
-        """Return what was found."""
+        """Return the credentials and strays that were found."""
         finds, words = self._finds, []
         for raw, count in finds.opaque.items():
             self._here = "opaque", raw
@@ -155,7 +155,8 @@ class _Trace:
             self._here = "foreign", token
             self._take_foreign(token, count)
         told = {stray.name for stray in self._strays[ours:]}
-        # Of an identity's credentials an id means the one that was found beside it: hence ids come last.
+        # The id of an identity means its credential that another string has shown, or else the newest: hence ids are
+        # last.
         for match, sort, counts in (
             ("truncated-jwt", "cut", finds.cut),
             ("id", "ids", finds.ids),
@@ -165,7 +166,7 @@ class _Trace:
                 self._here = sort, text
                 if self._take(match, None, self._named(text), count) or counts is finds.guessed:
                     continue
-                # Behind a header that is not as ours are, the payload alone was found too.
+                # If a header is not in jitid's form, its payload was also found alone.
                 if counts is not finds.cut or text not in told:
                     self._astray(Stray(match, text, _UNKNOWN, count))
         unknown = sum(not stray.ours for stray in self._strays) + finds.mistyped
@@ -182,7 +183,7 @@ class _Trace:
         )
 
     def _bearer(self, match: str, raw: bytes, count: int) -> Stray | None:
-        """Return what tells of the bearer with that fingerprint, by which somebody asks the authority."""
+        """Return the stray for the access token with that fingerprint; None if it is not an access token."""
         found = AccessStore(self._snapshot).presented(raw) if raw in self._bearers else None
         if found is None:
             return None
@@ -203,7 +204,7 @@ class _Trace:
         return True
 
     def _astray(self, stray: Stray) -> None:
-        """Keep what the string is that is looked at, which is no credential's."""
+        """Keep a stray with the mark of the examined string, which belongs to no credential."""
         self._strays.append(stray._replace(marks=(mark(*self._here),)))
 
     def _take_key(self, raw: bytes, count: int) -> None:
@@ -225,11 +226,11 @@ class _Trace:
     def _take_secret(self, raw: bytes, count: int) -> None:
         """Keep a word if it is the secret of a credential, or a part of it; most words are not."""
         credential = self._by_print.get(raw)
-        # Our own tokens are found by what they look like.
+        # jitid's own tokens are found by their form.
         if credential is None or credential.kind in _OF_A_FORM:
             return
         if credential.key in self._keyed and self._parts.get(raw) == _KEY_PART:
-            # The same string, which is known already for what it is.
+            # The same string, which is recognised as a private key already.
             return
         public = self._parts.get(raw) in _PUBLIC
         self._take("id" if public else "secret", None if public else "fingerprint", credential, count)
@@ -238,7 +239,7 @@ class _Trace:
         jti = jti_of_token(token)
         credential = self._by_jti.get(jti)
         if credential is not None and credential.fingerprint == fingerprint(token):
-            # The very token that was handed out: more than a signature proves, and nothing to reckon.
+            # Exactly the token that was handed out: this proves more than a signature, and costs no verification.
             self._take("jwt", "fingerprint", credential, count)
             return
         try:
@@ -248,7 +249,7 @@ class _Trace:
                 self._astray(Stray("jwt", jti, error.message, count))
             return
         if credential is not None and credential.claims_hash == sha256(parsed.payload).digest():
-            # Another signature over the same claims, as ES256 has.
+            # Another signature over the same claims, as is possible with ES256.
             self._take("jwt", "signature", credential, count)
             return
         if credential is None and self._may_be_pruned(parsed):
@@ -261,7 +262,7 @@ class _Trace:
         self._tell_stolen(key, jti, known=credential is not None, count=count)
 
     def _may_be_pruned(self, parsed: jws.Parsed) -> bool:
-        """Tell whether the ledger need not know a token of ours any more; whoever forges one as old gains nothing."""
+        """Return whether the ledger may have pruned a token; a forger gains nothing by an old expiry."""
         pruned = prunings.last(self._snapshot)
         expires = parsed.claims.get("exp")
         return pruned is not None and type(expires) is int and expires < pruned.before
@@ -273,7 +274,7 @@ class _Trace:
         self._astray(Stray("jwt", jti, reason, count, leaked))
 
     def _take_foreign(self, token: str, count: int) -> None:
-        """Tell of a token in which not all is as we write it, if a key of ours or our issuer stands in it."""
+        """Keep a signed token that is not in jitid's form, if it names a key or an issuer of jitid."""
         try:
             parsed = jws.parse_any(token)
         except InvalidCredentialError:
@@ -288,17 +289,17 @@ class _Trace:
         try:
             if key is None:
                 raise InvalidCredentialError(_UNKNOWN_KEY)
-            # A thief may write any algorithm; the key has but one.
+            # A thief may write any algorithm; the key has only one.
             jws.verify_signature(parsed._replace(alg=key.algorithm), key.algorithm, key.public)
         except InvalidCredentialError as error:
             self._astray(Stray("jwt", name, error.message, count))
             return
-        # We sign these too, and they may stand anywhere.
+        # jitid signs heads of the audit log too, and they may be published.
         if parsed.typ != HEAD_TYPE:
             self._tell_stolen(key, name, known=name in self._by_jti, count=count)
 
     def _verified(self, token: str) -> tuple[SigningKey, jws.Parsed]:
-        """Return the key of ours that signed a token, and the token. Raises InvalidCredentialError."""
+        """Return the key of jitid that signed a token, and the token. Raises InvalidCredentialError."""
         parsed = jws.parse(token, types=jws.TOKENS)
         if parsed.claims.get("iss") not in self._names.issuers:
             raise InvalidCredentialError("the token is from another issuer")

@@ -1,1 +1,1 @@
-"""Running a command that holds a credential: where it finds its token, how it starts, who watches it."""
+"""Run a command with a credential: deliver its token, start it, supervise it."""

@@ -1,4 +1,4 @@
-"""The command itself: found, started so that it dies with this process, signalled, and waited for."""
+"""The command as a child process: started so that it ends with this process, signalled, and waited for."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Child:
         """The signal that ended it."""
 
     def send(self, number: int) -> bool:
-        """Send it a signal; return False if that may not be done, since it is another user now.
+        """Send it a signal; return False if the system forbids that, since the process has another user now.
 
-        It is there until it has been waited for, so that its number is its own.
+        The process number stays its own until this process has waited for it.
         """
         try:
             os.kill(self.pid, number)
@@ -34,9 +34,9 @@ class Child:
         return True
 
     def ended(self) -> int | None:
-        """Return its exit status if it has ended (128+n: by signal n); None while it goes on."""
+        """Return its exit status if it has ended (128+n: by signal n); None while it runs."""
         while True:
-            # As the first process of a container this one has to bury what others leave behind.
+            # As the first process of a container, this one must also reap orphaned processes.
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 return None
@@ -51,7 +51,7 @@ class Child:
 def start(
     place: str, command: Sequence[str], environ: Mapping[str, str], mask: set[int | signal.Signals]
 ) -> Child:
-    """Start a command, which is at `place`, with the signal mask that this process had; it dies when this thread does.
+    """Start the command at the path `place`, with the signal mask `mask`; on Linux it is killed when this thread ends.
 
     Raises:
         NotRunError: the system does not execute it.
@@ -75,7 +75,7 @@ def start(
 
 
 def dies_with_parent() -> bool:
-    """Tell whether this system ends a child when its parent is killed."""
+    """Return whether this system ends a child when its parent is killed."""
     return sys.platform.startswith("linux")
 
 
@@ -89,8 +89,8 @@ def _become(
     die_with_parent: Callable[[], None],
 ) -> None:
     try:
-        # Python ignores these two for itself; a command expects them as they come. And what is handled here must not
-        # be handled there in the moment before it begins.
+        # Python ignores two of these signals for itself; a command expects their defaults. The handlers of this
+        # process must not run in the child before the command begins.
         handled = {number for number in signal.valid_signals() if callable(signal.getsignal(number))}
         for number in {*handled, signal.SIGPIPE, signal.SIGXFSZ}:
             signal.signal(number, signal.SIG_DFL)
@@ -104,7 +104,7 @@ def _become(
         except OSError as error:
             if error.errno != errno.ENOEXEC:
                 raise
-            # A script that does not say by what it is read is read by the shell, as execvp(3) does it.
+            # The shell reads a script without an interpreter line, as with execvp(3).
             os.execve("/bin/sh", ["sh", place, *command[1:]], environ)  # noqa: S606 - as above
     except OSError as error:
         os.write(tell, str(error.errno or errno.ENOEXEC).encode())
@@ -113,7 +113,7 @@ def _become(
 
 
 def _death_signal() -> Callable[[], None]:
-    """Return what asks the kernel to kill the calling process when its parent ends (prctl(2))."""
+    """Return a function that has the kernel kill the calling process when its parent ends (prctl(2))."""
     if not dies_with_parent():
         return lambda: None
     import ctypes  # before the fork, and only for this

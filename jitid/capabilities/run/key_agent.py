@@ -1,4 +1,4 @@
-"""The ssh-agent of a run: it holds keys in memory for the command, and dies with the run."""
+"""The ssh-agent of a run: it holds keys in memory for the command, and ends with the run."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _LONGEST_PATH = 100
 """A socket's path has less than 108 bytes on Linux and 104 elsewhere (unix(7))."""
 _PATIENCE = 10.0
 
-# The agent is the child of a shell that waits for the end of its standard input, a pipe which this process alone holds
-# open: whatever ends this process, a KILL too, closes it, and the shell ends the agent. Asking the kernel for a signal
-# at the parent's death would be less, since it forgets that for programs with a group of their own (setgid), as
-# ssh-agent is one. Should the shell be killed, the agent notices within 10 seconds by itself.
+# The agent is the child of a shell that waits for the end of its standard input, a pipe that this process alone holds
+# open. Any end of this process, also by KILL, closes the pipe, and the shell ends the agent. A signal from the kernel
+# at the parent's death would be weaker: the kernel clears that setting for setgid programs, such as ssh-agent. If the
+# shell is killed, the agent notices that within 10 seconds by itself.
 _SCRIPT = 'echo "$SSH_AGENT_PID"; exec >/dev/null; read -r end; kill "$SSH_AGENT_PID"'
 
 
@@ -26,7 +26,7 @@ class SshAgent:
     """An agent of OpenSSH at a socket in a private folder."""
 
     def __init__(self, folder: str) -> None:
-        """Start it; the folder is one that only this user can enter.
+        """Start it; only this user may be able to enter the folder.
 
         Raises:
             StorageError: it does not start.
@@ -36,7 +36,7 @@ class SshAgent:
         import subprocess  # for this kind alone
 
         self.path = os.path.join(folder, _SOCKET)
-        """What SSH_AUTH_SOCK is to say."""
+        """The value for SSH_AUTH_SOCK."""
         if len(os.fsencode(self.path)) > _LONGEST_PATH:
             raise UsageError(
                 f"the path of the ssh-agent's socket would have more than {_LONGEST_PATH} bytes",
@@ -45,13 +45,13 @@ class SshAgent:
         try:
             program = programs.find("ssh-agent", os.environ.get("PATH", os.defpath))
         except NotRunError:
-            # It would have the status of a command that is not there, and the command is.
+            # NotRunError has the exit status for a missing command, but the command exists.
             raise UsageError(
                 "there is no ssh-agent in PATH, which would keep the key of a certificate for hosts",
                 "install OpenSSH's client, which has it",
             ) from None
         self._held: dict[str, bytes] = {}
-        # Nothing else of the environment: whatever it holds is none of an agent's business.
+        # The agent needs no other variable of the environment, and some contain secrets.
         self._process = subprocess.Popen(  # noqa: S603 - no shell but the line above
             [program, "-a", self.path, "/bin/sh", "-c", _SCRIPT],
             stdin=subprocess.PIPE,
@@ -61,7 +61,7 @@ class SshAgent:
             start_new_session=True,
         )
         assert self._process.stdout is not None
-        # The shell runs when the agent listens.
+        # The agent starts the shell once it listens.
         started = self._process.stdout.readline()
         self._process.stdout.close()
         if not started.strip().isdigit():
@@ -69,11 +69,11 @@ class SshAgent:
             raise StorageError("the ssh-agent did not start", "try: ssh-agent -D")
 
     def put(self, key: str, certificate: str, expires_at: int, name: str = "") -> None:
-        """Let the agent have a key with its certificate until that expires, instead of an earlier one of that name.
+        """Add a key with its certificate to the agent until that expires, instead of an earlier one of that name.
 
         Raises:
             StorageError: the agent is gone, or the certificate has expired.
-            RefusedError: it does not take it.
+            RefusedError: the agent does not accept it.
 
         """
         lifetime = expires_at - int(time.time())
@@ -84,14 +84,14 @@ class SshAgent:
             )
         with ssh_agent.connected(self.path, _PATIENCE) as agent:
             blob = agent.add(key, certificate, lifetime, certificate.rpartition(" ")[2])
-            # The new one first: at no time is there none.
+            # The new key comes first, so that there is a key at any time.
             earlier = self._held.pop(name, None)
             self._held[name] = blob
             if earlier is not None:
                 agent.remove(earlier)
 
     def close(self) -> None:
-        """End the agent, and with it what it holds."""
+        """End the agent, and so remove the keys that it holds."""
         import subprocess
 
         assert self._process.stdin is not None

@@ -1,4 +1,4 @@
-"""Watching a command: signals are passed on, what is due is done, and past its last moment it is ended."""
+"""Supervise a command: pass on signals, do due work, and end the command at its time limit."""
 
 from __future__ import annotations
 
@@ -29,72 +29,72 @@ _OWN = frozenset(
     )
     if hasattr(signal, f"SIG{name}")
 )
-"""What is about this process itself, or stops it as a job; everything else is passed on."""
+"""Signals about this process itself, or that stop it as a job; all other signals are passed on."""
 
 _TYPED = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH})
-"""What a terminal sends to everything in the foreground, the command included."""
+"""Signals that a terminal sends to all processes in the foreground, the command included."""
 
 _BY_KERNEL = 0x80
-"""`si_code` of a signal that the kernel made (SI_KERNEL): for a key, a timer that rings, a line that is hung up."""
+"""`si_code` of a signal from the kernel (SI_KERNEL): for a key, a timer that fires, a line that hangs up."""
 
 _LONGEST = 60.0
-"""Seconds between two looks at the clock: it may be set, and a machine may have slept."""
+"""Maximum seconds between two checks of the clock: it may be set, and a machine may have slept."""
 
 _SOONEST = 0.001
-"""A timer of no time at all would never ring."""
+"""Minimum seconds of a timer: a timer with zero would never fire."""
 
 _LOOK = 0.1
-"""The same where the system cannot wait for a signal with a limit of time."""
+"""Maximum seconds between two checks if the system cannot wait for a signal with a time limit."""
 
 
 class Clock:
-    """The seconds since the epoch as the ledger counts them, which go on whatever is done to the machine's clock."""
+    """The ledger's time in seconds since the epoch; setting the machine's clock back does not stop it."""
 
     def __init__(self, now: float) -> None:
         self.set(now)
 
     def set(self, now: float) -> None:
-        """Begin again with the time that the ledger has just told."""
+        """Restart with the time that the ledger has just reported."""
         self._start = now
         self._wall = time.time()
         self._up = _uptime()
 
     def __call__(self) -> float:
-        """Return the time: set ahead, the machine's clock counts; set back, it does not."""
+        """Return the time. It follows the machine's clock if that is set ahead, but not if it is set back."""
         return self._start + max(time.time() - self._wall, _uptime() - self._up)
 
 
 def _uptime() -> float:
-    # What was slept counts too.
+    # The time that the machine slept counts too.
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Signals:
-    """Signals kept back from the moment that this is made, to be taken one by one."""
+    """Signals that are blocked from now on, and taken one by one."""
 
     def __init__(self) -> None:
-        # What this process was told to ignore (`nohup`), the command ignores as well.
+        # The command also ignores the signals that this process ignores (`nohup`).
         passed_on = {
             number
             for number in signal.valid_signals() - _OWN
             if signal.getsignal(number) is not signal.SIG_IGN
         }
-        # Without a handler of its own the end of a child might be forgotten while it is kept back.
+        # Without a handler, the system might discard SIGCHLD while it is blocked.
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._awaited = {*passed_on, signal.SIGCHLD, signal.SIGALRM}
         self.before = signal.pthread_sigmask(signal.SIG_BLOCK, self._awaited)
         """The signal mask that this process had."""
 
     def next(self, seconds: float) -> int | None:
-        """Wait for a signal at most so long; return it if it is to be passed on."""
+        """Wait at most `seconds` for a signal; return it if it must be passed on."""
         if not hasattr(signal, "sigwaitinfo"):
             return self._poll(seconds)
-        # Not sigtimedwait: continued after its time was over, Python 3.11 to 3.13 return what happens to be in memory.
+        # Not sigtimedwait: continued after its time limit, Python 3.11 to 3.13 return uninitialised memory.
         signal.setitimer(signal.ITIMER_REAL, max(seconds, _SOONEST))
         info = signal.sigwaitinfo(self._awaited)
         signal.setitimer(signal.ITIMER_REAL, 0)
         if signal.SIGALRM in signal.sigpending():
-            # It rang just now; left waiting, it would end somebody else's waiting, as for the ledger's lock.
+            # The timer fired just now; a pending alarm would interrupt another wait, such as for the ledger's lock.
             signal.sigwait({signal.SIGALRM})
         number = info.si_signo
         if number == signal.SIGCHLD or (
@@ -116,7 +116,7 @@ class Signals:
 
 
 def _typed(number: int) -> bool:
-    """Guess whether a signal came from a key at the terminal, which reaches the command by itself."""
+    """Guess whether a signal came from a key at the terminal: then the command gets it without jitid."""
     try:
         return number in (signal.SIGINT, signal.SIGQUIT) and os.tcgetpgrp(0) == os.getpgrp()
     except OSError:
@@ -137,12 +137,12 @@ def watch(
 
     Args:
         child: the command.
-        signals: what is passed on to it.
-        clock: tells the seconds since the epoch.
-        until: when it has to end; then it gets a TERM, and after `grace` seconds a KILL, and its status is TIMED_OUT.
-        grace: as said.
-        due: does what is due at a time, and returns when there is something to do again.
-        tell: takes a sentence for whoever looks.
+        signals: the signals to pass on to it.
+        clock: returns the seconds since the epoch.
+        until: the time limit; then the command gets a TERM, after `grace` seconds a KILL, and its status is TIMED_OUT.
+        grace: the seconds between TERM and KILL.
+        due: does the work that is due at a time, and returns when there is work again.
+        tell: reports a sentence to the user.
 
     """
     told = False
@@ -163,7 +163,7 @@ def watch(
         if kill_at is None and now >= until:
             kill_at = now + grace
             send(signal.SIGTERM)
-            # One that was stopped would not hear it.
+            # A stopped process would not receive it.
             send(signal.SIGCONT)
         elif kill_at is not None and now >= kill_at:
             send(signal.SIGKILL)

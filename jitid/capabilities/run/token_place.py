@@ -1,4 +1,4 @@
-"""Where a command finds its token: always whole, always at the same path, though the token changes."""
+"""The path where a command finds its token: always complete, and the same path when the token changes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from jitid.values.text import quote
 
 _FILE = "token"
 IDENTITY = "identity"
-"""The file of an identity token that stands beside tokens for services."""
+"""The file name of an identity token that is delivered with tokens for services."""
 STARTED_BY = "JITID_STARTED_BY"
-"""Names the user, by number, whose own access to an authority elsewhere the outermost `jitid run` used."""
+"""The variable with the number of the user whose own access to a remote authority the outermost `jitid run` used."""
 RUN_TOKEN = "JITID_PARENT_FILE"  # noqa: S105 - a variable, which names a file
-"""The variable by which jitid within `run` finds the identity token of that."""
+"""The variable by which a jitid inside `run` finds the identity token of that run."""
 RUN_SERVICE = "JITID_TOKEN_FILE"
-"""The variable by which a command within `run` finds the token that it shows to a service."""
+"""The variable by which a command inside `run` finds the token that it shows to a service."""
 
 
 def unreadable_hint(path: str, error: OSError) -> str | None:
-    """Return what to do where the token that `run` keeps in memory is another user's; None for any other file."""
+    """Return a hint if the file is a token that `run` keeps in memory for another user; None for any other file."""
     if not isinstance(error, PermissionError) or not re.fullmatch(r"/proc/[0-9]+/fd/[0-9]+", path):
         return None
     return (
@@ -37,28 +37,28 @@ def unreadable_hint(path: str, error: OSError) -> str | None:
 
 
 class TokenPlace(Protocol):
-    """A path at which a token can be read, and replaced at once."""
+    """A path at which a token can be read, and replaced atomically."""
 
     path: str
 
     def put(self, token: str) -> None:
-        """Let the path give `token` from now on. Raises OutputError and StorageError; it then gives the old one."""
+        """Write `token` to the path. Raises OutputError and StorageError; the old token then stays."""
 
     def beside(self, name: str) -> TokenPlace:
-        """Return a further place of that name, in the same folder if this one is in a folder; close it before."""
+        """Return a further place of that name, in the same folder if there is one; close it before this place."""
 
     def close(self, *, keep: bool = False) -> None:
-        """Take the token away; `keep` leaves what can stay without this process."""
+        """Delete the token; with `keep`, keep a token that can stay without this process."""
 
 
 def open_place(folder: str | None, name: str = _FILE) -> TokenPlace:
-    """Return where the token is to be found: in `folder` if one is named, in memory where the system can do that.
+    """Return the place for the token: in `folder` if one is named, otherwise in memory if the system supports that.
 
-    `name` is that of the file.
+    `name` is the name of the file.
 
     Raises:
         UsageError: the folder cannot be used, or another command's token is there.
-        IntegrityError: others may write to it.
+        IntegrityError: other users may write to the folder.
         StorageError: there is no place for a private file.
 
     """
@@ -68,19 +68,20 @@ def open_place(folder: str | None, name: str = _FILE) -> TokenPlace:
 
 
 def _has_memory_files() -> bool:
-    """Tell whether this process has files in memory which its children can open by name."""
+    """Return whether this process has files in memory that its children can open by name."""
     try:
-        # Where /proc is that of another PID namespace, this number is somebody else's there.
+        # If /proc belongs to another PID namespace, this number is another process there.
         return hasattr(os, "memfd_create") and os.readlink("/proc/self") == str(os.getpid())
     except OSError:
         return False
 
 
 class _Memory:
-    """A sealed file in memory, reached through this process's own descriptor: nothing of it is on a disk.
+    """A sealed file in memory, reached through this process's own descriptor: it is never on a disk.
 
-    It is opened by name, so that a command that closes what it inherits, or a child of its own, reads it as well.
-    Only the same user in the same PID namespace can. To replace the token, another file takes the descriptor.
+    It is opened by name, so that a command that closes its inherited descriptors, or a child of the command, can read
+    it as well. Only the same user in the same PID namespace can. To replace the token, another file takes the
+    descriptor.
     """
 
     def __init__(self) -> None:
@@ -88,7 +89,7 @@ class _Memory:
         self.path = f"/proc/{os.getpid()}/fd/{self._descriptor}"
 
     def put(self, token: str) -> None:
-        """Let the path give `token` from now on."""
+        """Write `token` to the path."""
         try:
             new = os.memfd_create("jitid-token", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         except OSError as error:
@@ -96,7 +97,7 @@ class _Memory:
         try:
             os.fchmod(new, 0o400)
             os.write(new, f"{token}\n".encode())
-            # Whoever may read it may open it for writing too: a seal is what keeps it as it is.
+            # A process that may read the file may also open it for writing: a seal keeps it unchanged.
             fcntl.fcntl(
                 new,
                 fcntl.F_ADD_SEALS,
@@ -111,7 +112,7 @@ class _Memory:
         return _Memory()
 
     def close(self, *, keep: bool = False) -> None:  # noqa: ARG002 - there is no choice here
-        """Take the token away; it cannot stay without this process."""
+        """Delete the token; it cannot stay without this process."""
         os.close(self._descriptor)
 
 
@@ -121,16 +122,16 @@ class _Folder:
     def __init__(self, folder: str, name: str, *, ours: bool = False) -> None:
         self._folder = folder
         self._ours = ours
-        """The folder goes when the token goes."""
+        """Whether to delete the folder with the token."""
         self._written = False
-        """What stands there is this run's; a token that an earlier one was to keep is not."""
+        """Whether this run wrote the file; a file from before may be a token that an earlier run kept."""
         self._held = _hold(folder)
         _tidy(folder)
         self.path = os.path.join(os.path.abspath(folder), name)
         check_output(self.path)
 
     def put(self, token: str) -> None:
-        """Let the path give `token` from now on."""
+        """Write `token` to the path."""
         write_private(self.path, f"{token}\n".encode())
         self._written = True
 
@@ -139,14 +140,14 @@ class _Folder:
         return _File(os.path.join(os.path.abspath(self._folder), name))
 
     def close(self, *, keep: bool = False) -> None:
-        """Take the token away, unless it is to be kept."""
+        """Delete the token, unless `keep` is set."""
         try:
             if self._written and not keep:
                 os.unlink(self.path)
             if self._ours and not keep:
                 os.rmdir(self._folder)
         except OSError:
-            pass  # somebody has tidied up already, and the token is dead anyway
+            pass  # another process has deleted it already, and the token is no longer valid
         os.close(self._held)
 
 
@@ -159,7 +160,7 @@ class _File:
         self._written = False
 
     def put(self, token: str) -> None:
-        """Let the path give `token` from now on."""
+        """Write `token` to the path."""
         write_private(self.path, f"{token}\n".encode())
         self._written = True
 
@@ -168,14 +169,14 @@ class _File:
         return _File(os.path.join(os.path.dirname(self.path), name))
 
     def close(self, *, keep: bool = False) -> None:
-        """Take the token away, unless it is to be kept."""
+        """Delete the token, unless `keep` is set."""
         if self._written and not keep:
             with suppress(OSError):
                 os.unlink(self.path)
 
 
 def _hold(folder: str) -> int:
-    """Return a descriptor that keeps other runs out of the folder, which is made if it is not there."""
+    """Return a descriptor that locks the folder against other runs; create the folder if it does not exist."""
     try:
         if not os.path.isdir(folder):
             os.mkdir(folder, 0o700)
@@ -202,7 +203,7 @@ def _hold(folder: str) -> int:
 
 
 def _tidy(folder: str) -> None:
-    """Remove what a run that was killed in the middle of writing has left there."""
+    """Delete the temporary files of a run that was killed while it wrote."""
     for name in os.listdir(folder):
         if name.startswith((f".{_FILE}.", f".{_FILE}-", f".{IDENTITY}.")):
             os.unlink(os.path.join(folder, name))
@@ -211,8 +212,8 @@ def _tidy(folder: str) -> None:
 def private_folder(longest: int | None = None) -> str:
     """Return a new folder that only this user can enter, in memory if the system has such a place.
 
-    `longest` is how many bytes its path may have: a socket's has to be short. Raises StorageError where there is no
-    such place.
+    `longest` is the maximum number of bytes of its path: a socket needs a short path. Raises StorageError if there is
+    no such place.
     """
     for parent in (os.environ.get("XDG_RUNTIME_DIR"), os.environ.get("TMPDIR"), "/tmp"):  # noqa: S108 - 0700 and new
         if not parent or not parent.startswith("/"):

@@ -1,1 +1,1 @@
-"""Looking for strings of ours in files, archives and histories: what is there, where, and in several processes."""
+"""Search for jitid's strings in files, archives and git histories, with their places, in several processes."""

@@ -1,4 +1,4 @@
-"""What is compressed: gzip as a stream, the members of zip files; taken apart within bounds."""
+"""Search of compressed data within limits: gzip streams and the members of zip files."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _BEGINNING = 64
 
 DEEPEST = 2
-"""So many archives inside one another are opened."""
+"""Maximum nesting of archives that are opened."""
 FREE = 1 << 28
-"""So many bytes come out of any archive, however small it is."""
+"""Bytes of output that any archive may have, however small it is."""
 MOST_RATIO = 200
-"""More than this many bytes for each one that is compressed do not."""
+"""Maximum bytes of output per compressed byte, beyond `FREE`."""
 MOST_OUT = 1 << 36
 MOST_MEMBERS = 100_000
 _MOST_DIRECTORY = 1 << 24
-"""Bytes of a zip file's directory."""
+"""Maximum bytes of a zip file's directory."""
 _MOST_HELD = 1 << 26
-"""Bytes of a zip file inside of something: it is held in memory."""
+"""Maximum bytes of a zip file inside another archive: it is held in memory."""
 _PIECE = 1 << 16
 _EMPTY = 2
-"""So many bytes nothing has when it is deflated."""
+"""Bytes of an empty file when it is deflated."""
 _METHODS = (0, 8)
 """Stored and deflated (APPNOTE 6.3.10, section 4.4.5): other methods may take any amount of memory."""
 
@@ -50,7 +50,7 @@ OTHERS = (
     b"\x04\x22\x4d\x18",
     b"\x1f\x9d",
 )
-"""How what bzip2, xz, zstd, 7-Zip, RAR, lz4 and compress write begins."""
+"""First bytes of the files of bzip2, xz, zstd, 7-Zip, RAR, lz4 and compress."""
 
 BOMB = "archives that become too large when they are unpacked"
 DAMAGED = "archives that are damaged"
@@ -61,23 +61,23 @@ OTHER = "what is compressed in another way than gzip and zip"
 UNSEEKABLE = "zip files on standard input"
 
 Read = Callable[[int], bytes]
-"""Returns at most so many bytes, none at the end."""
+"""A function that reads at most the given number of bytes; it returns no bytes at the end."""
 
 
 def is_archive(beginning: bytes) -> bool:
-    """Tell by its beginning whether something is an archive that is opened."""
+    """Return whether data with this beginning is an archive that jitid opens."""
     return beginning.startswith((GZIP, *ZIP))
 
 
 def is_other(beginning: bytes) -> bool:
-    """Tell by its beginning whether something is compressed in a way that is not opened."""
+    """Return whether data with this beginning is compressed in a format that jitid does not open."""
     return beginning.startswith(OTHERS)
 
 
 def search(searcher: Searcher, descriptor: int, item: Item, beginning: bytes) -> Iterator[None]:
-    """Search an archive, of which the beginning was read already; what is not searched is told to the tally.
+    """Search an archive whose beginning was read already; report skipped parts to the tally.
 
-    What stands in it besides its members, or in a part that is damaged or left over, is found as in any other file.
+    Strings between its members, or in damaged or leftover parts, are found as in any other file.
     """
     searcher.note()
     try:
@@ -103,14 +103,17 @@ def _opened(searcher: Searcher, descriptor: int, item: Item, beginning: bytes) -
 
 
 def _as_it_is(searcher: Searcher, descriptor: int, item: Item) -> Iterator[None]:
-    """Search the bytes of an archive, in which its members may stand as they are, for what was not found in those."""
+    """Search the raw bytes of an archive, which may hold uncompressed members.
+
+    Strings that were found in the members are not kept again.
+    """
     try:
         os.lseek(descriptor, 0, os.SEEK_SET)
     except OSError:
         return
     searcher.leave_noted()
     searcher.begin(item)
-    # It is one file or object, and was counted, if anything of it could be opened.
+    # The archive is one file or object, which was already counted if any part of it could be opened.
     searcher.tally.items -= 1
     try:
         hole = hole_after if is_sparse(descriptor) else None
@@ -129,17 +132,17 @@ def _as_it_is(searcher: Searcher, descriptor: int, item: Item) -> Iterator[None]
 
 
 class _Bounded(io.BufferedReader):
-    """A file of which nobody reads more at once than the directory of an archive may have."""
+    """A file that refuses to read more bytes at once than an archive's directory may have."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return what is read. Raises ValueError for too much."""
+        """Return the bytes that were read. Raises ValueError if `size` is too large."""
         if size is not None and size > _MOST_DIRECTORY:
             raise ValueError("the directory is too large")
         return super().read(size)
 
 
 class _Allowance:
-    """How much may still come out of one archive, with all that is inside of it."""
+    """The remaining output that one archive may have, with all archives inside it."""
 
     def __init__(self, searcher: Searcher, item: Item) -> None:
         self._searcher = searcher
@@ -148,11 +151,11 @@ class _Allowance:
         self.spent = False
 
     def read(self, count: int) -> None:
-        """Count what was read of the archive."""
+        """Count bytes that were read from the archive."""
         self._in += count
 
     def take(self, count: int) -> bool:
-        """Count what came out; return False, and say so once, if that was too much."""
+        """Count bytes of output. Return False, and report it once, if they exceed the limit."""
         self._out += count
         if self._out > min(max(FREE, MOST_RATIO * self._in), MOST_OUT) and not self.spent:
             self.spent = True
@@ -160,13 +163,13 @@ class _Allowance:
         return not self.spent
 
     def miss(self, reason: str, inside: str | None = None) -> None:
-        """Say that something was not searched."""
+        """Report that a part of the archive was not searched."""
         place = self._item.place if inside is None else f"{self._item.place} ({inside})"
         self._searcher.tally.miss(reason, place)
 
 
 class _Behind:
-    """What was read already, and then the rest."""
+    """A reader for bytes that were read already, followed by the rest."""
 
     def __init__(self, beginning: bytes, read: Read) -> None:
         self._beginning = beginning
@@ -178,13 +181,13 @@ class _Behind:
 
 
 def _text(searcher: Searcher, read: Read, item: Item, allowance: _Allowance, depth: int) -> Iterator[None]:
-    """Search what came out of an archive: a text, or another archive."""
+    """Search the decompressed contents: a text, or another archive."""
     beginning = b""
     try:
         while len(beginning) < _BEGINNING and (piece := read(_PIECE)):
             beginning += piece
     except _damage():
-        # What came before the damage is searched.
+        # Search the part before the damage.
         if beginning:
             searcher.begin(item)
             searcher.feed(beginning)
@@ -224,7 +227,7 @@ def _text(searcher: Searcher, read: Read, item: Item, allowance: _Allowance, dep
 
 def _gzip(searcher: Searcher, read: Read, item: Item, allowance: _Allowance, depth: int) -> Iterator[None]:
     """Search a gzip file, which may have several members (RFC 1952, section 2.2)."""
-    # What came out of something else is no reason to let more come out.
+    # The output of an outer archive does not count as input: it must not raise the limit.
     stream = _Gzip(read, allowance, counts=depth == 1)
     try:
         yield from _text(searcher, stream.read, item, allowance, depth)
@@ -233,7 +236,7 @@ def _gzip(searcher: Searcher, read: Read, item: Item, allowance: _Allowance, dep
 
 
 class _Gzip:
-    """Takes a gzip file apart, piece by piece."""
+    """A gzip file that is decompressed piece by piece."""
 
     def __init__(self, read: Read, allowance: _Allowance, *, counts: bool) -> None:
         self._source = read
@@ -244,9 +247,9 @@ class _Gzip:
         self._begun = False
 
     def read(self, size: int) -> bytes:
-        """Return some of what comes out; nothing at the end, or when it is too much.
+        """Return some bytes of output; no bytes at the end, or when the limit is exceeded.
 
-        Raises zlib.error or EOFError for damage.
+        Raises zlib.error or EOFError if the file is damaged.
         """
         while True:
             if self._allowance.spent:
@@ -260,7 +263,7 @@ class _Gzip:
                         raise EOFError
                     return b""
             if not self._begun:
-                # Between members, and after the last one, some writers leave zeros.
+                # Some writers add zeros between members and after the last one.
                 self._left = self._left.lstrip(b"\0")
                 if not self._left:
                     continue
@@ -276,7 +279,7 @@ class _Gzip:
 
 
 def _zip(searcher: Searcher, file: BinaryIO, item: Item, allowance: _Allowance, depth: int) -> Iterator[None]:
-    import zipfile  # takes its time to load
+    import zipfile  # slow to load
 
     try:
         members, size = _directory(file)
@@ -288,11 +291,11 @@ def _zip(searcher: Searcher, file: BinaryIO, item: Item, allowance: _Allowance, 
             allowance.read(file.seek(0, os.SEEK_END))
         with zipfile.ZipFile(file) as archive:
             if len(archive.filelist) > MOST_MEMBERS:
-                # It said otherwise.
+                # The end record stated a smaller number.
                 allowance.miss(MANY, item.inside)
                 return
             if len(archive.filelist) < members:
-                # A directory that is cut hides the others.
+                # A truncated directory hides the other members.
                 allowance.miss(DAMAGED, item.inside)
             for info in archive.filelist:
                 if info.filename.endswith("/") and max(info.file_size, info.compress_size) <= _EMPTY:
@@ -303,7 +306,7 @@ def _zip(searcher: Searcher, file: BinaryIO, item: Item, allowance: _Allowance, 
     except _damage():
         allowance.miss(DAMAGED, item.inside)
     except OSError as error:
-        # It says that a member stands before its beginning.
+        # The directory places a member before the beginning of the file.
         if error.errno != errno.EINVAL:
             raise
         allowance.miss(DAMAGED, item.inside)
@@ -322,14 +325,14 @@ def _member(
         allowance.miss(LOCKED, inside)
         return
     try:
-        # Whatever the directory says: of what is longer the rest would not be read, and no sum be checked.
+        # zipfile would stop at the size that the directory states, without reading the rest or checking its CRC.
         info.file_size = MOST_OUT
         opened = archive.open(info)
     except (RuntimeError, NotImplementedError):
         allowance.miss(LOCKED, inside)
         return
     except _damage():
-        # The others may be whole.
+        # The other members may be intact.
         allowance.miss(DAMAGED, inside)
         return
 
@@ -345,7 +348,7 @@ def _member(
 
 
 def _damage() -> tuple[type[Exception], ...]:
-    """Return what the standard library raises for zip files that are none, or not whole."""
+    """Return the errors that the standard library raises for files that are damaged or not zip files."""
     import zipfile
 
     return (
@@ -361,9 +364,9 @@ def _damage() -> tuple[type[Exception], ...]:
 
 
 def _directory(file: BinaryIO) -> tuple[int, int]:
-    """Return how many members a zip file says that it has, and the size of its directory: 0 if it says nothing.
+    """Return the number of members and the size of the directory that a zip file states; 0 without an end record.
 
-    APPNOTE 6.3.10, sections 4.3.14 to 4.3.16: it stands at the end, before a comment of up to 64 KiB.
+    APPNOTE 6.3.10, sections 4.3.14 to 4.3.16: the record is at the end, before a comment of up to 64 KiB.
     """
     end = file.seek(0, os.SEEK_END)
     start = max(0, end - (1 << 16) - 22 - 20)

@@ -1,4 +1,4 @@
-"""The objects of a git repository, searched as `git cat-file` gives them: each once, several processes taking turns."""
+"""The objects of a git repository, read from `git cat-file`: each is searched once, in several processes."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from jitid.errors import StorageError
 from jitid.search.strings import is_wide
 
 _LONG = CHUNK // 4
-"""From how many bytes on an object is searched by itself."""
+"""Maximum bytes of an object that is searched together with others."""
 _LONGEST_HEADER = 256
 _BEGINNING = 64
-"""By so many bytes of an object its encoding is told."""
+"""Bytes at the beginning of an object that show its encoding."""
 _MOST_ENDS = 1_000
-"""So often git is started again over a share of the objects, when one that is damaged has ended it."""
+"""Maximum number of damaged objects that may end git in one share; after each, git is started again."""
 _PIPE = 1 << 20
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _LONGEST_POINTER = 1_024
-"""Git LFS keeps a file elsewhere, and in the repository what has less bytes than this (git-lfs spec.md)."""
+"""Size in bytes that a Git LFS pointer stays below; it replaces a file that is stored elsewhere (git-lfs spec.md)."""
 
 ELSEWHERE = "files that Git LFS keeps elsewhere"
 
 
 class Blobs:
-    """What a repository has, as a source of items for `Searcher`."""
+    """The objects of a repository, as a source of items for `Searcher`."""
 
     locates = True
     unit = "object"
@@ -50,22 +50,22 @@ class Blobs:
     processes: int | None = None
 
     def __init__(self, repository: Repository, selection: ObjectSelection) -> None:
-        """Nothing is listed before `prepare`."""
+        """Keep the selection; `prepare` lists the objects."""
         self._repository = repository
         self._selection = selection
         self._listing: ObjectListing | None = None
         self._turns = -1
         self.tally = ScanTally()
-        """What is not there to be searched."""
+        """Gaps that the listing found, such as missing objects."""
 
     @property
     def size(self) -> int:
-        """How many bytes there are to search."""
+        """The number of bytes to search."""
         return 0 if self._listing is None else self._listing.size
 
     def prepare(self, processes: int) -> None:
-        """List the objects. Raises StorageError if there is no room for the list."""
-        del processes  # there are shares enough, and each is searched by whoever comes for it
+        """List the objects. Raises StorageError if the list cannot be written to a temporary file."""
+        del processes  # any number of processes can take turns at the shares
         self.close()
         self.tally = ScanTally()
         try:
@@ -76,28 +76,28 @@ class Blobs:
                 f"the objects of the repository cannot be listed in a temporary file: {why}"
             ) from error
         self._turns, turn = os.pipe()
-        # Whoever takes a byte out of the pipe has that share; there are less of them than any pipe holds.
+        # A process takes a share by reading its byte from the pipe. Any pipe can hold all of these bytes.
         os.write(turn, bytes(range(len(self._listing.shares))))
         os.close(turn)
 
     def close(self) -> None:
-        """Forget what was listed."""
+        """Close the list of objects."""
         if self._listing is not None:
             self._listing.close()
             os.close(self._turns)
             self._listing = None
 
     def search(self, searcher: Searcher) -> Iterator[None]:
-        """Search a part of them, as `Source` has it."""
+        """Search shares until none is left, as `Source` requires."""
         assert self._listing is not None
         while turn := os.read(self._turns, 1):
             if turn[0] == 0:
-                # There is one, even if nothing is in it.
+                # Share 0 always exists, even without objects: only its process adds the gaps of the listing.
                 searcher.tally.add(self.tally)
             yield from BlobReading(self._repository, self._listing.shares[turn[0]], searcher).all()
 
     def located(self, hits: list[Hit]) -> list[Hit]:
-        """Return hits with path, line and commit: of the versions of one file that have a string, the oldest."""
+        """Return hits with path, line and commit; among versions of one file with the same string, the oldest."""
         assert self._listing is not None
         wanted = frozenset(hit.revision for hit in hits if hit.revision is not None)
         where = locate(self._repository, self._selection, self._listing, wanted) if wanted else {}
@@ -120,7 +120,7 @@ def _oldest(versions: Sequence[tuple[Appearance, Hit]]) -> Hit:
 
 
 class BlobReading:
-    """One share of the objects of a repository, read from one git after another, should one be ended."""
+    """One share of a repository's objects. If git ends too early, another git process reads the rest."""
 
     def __init__(self, repository: Repository, share: ObjectShare, searcher: Searcher) -> None:
         self._repository = repository
@@ -129,17 +129,17 @@ class BlobReading:
         self._step = repository.width + 1
         self._searcher = searcher
         self._done = 0
-        """How many objects were answered."""
+        """The number of objects that were answered."""
         self._window = bytearray(2 * CHUNK)
         self._size = 0
         self._starts: list[int] = []
         self._numbers: list[int] = []
-        """Which objects stand whole in the window, and where."""
+        """The numbers of the objects that the window holds completely; `_starts` has their positions."""
         self._bytes = 0
-        """How many bytes those have."""
+        """The size of these objects in bytes."""
 
     def all(self) -> Iterator[None]:
-        """Search all of them, and yield now and then."""
+        """Search all objects of the share, and yield now and then."""
         ends, before = 0, -1
         while self._done < self._count:
             os.lseek(self._ids, self._done * self._step, os.SEEK_SET)
@@ -154,7 +154,7 @@ class BlobReading:
             if self._done == self._count:
                 return
             ends += 1
-            # Somebody ended it, perhaps for want of memory, and not for the object: that has another chance.
+            # A signal ended git, perhaps for lack of memory. The object may be fine: try it once more.
             if status < 0 and before != self._done:
                 before = self._done
                 continue
@@ -166,7 +166,7 @@ class BlobReading:
                 return
 
     def _answers(self, process: Popen[bytes]) -> Iterator[None]:
-        """Search what one git answers, until it has answered all or ends."""
+        """Search the answers of one git process until all are read or it ends."""
         assert process.stdout is not None
         pipe = process.stdout.fileno()
         with suppress(OSError, AttributeError):
@@ -195,7 +195,10 @@ class BlobReading:
         return True
 
     def _parse(self, pipe: int) -> Generator[None, None, int]:
-        """Search what the window shows whole; return where it ends, or -1 if git ended within an object."""
+        """Search the objects that the window holds completely.
+
+        Return their end, or -1 if git ended within an object.
+        """
         window, view = self._window, memoryview(self._window)
         at = 0
         while self._done < self._count:
@@ -209,7 +212,7 @@ class BlobReading:
                 at = eol + 1
                 continue
             begin, length = eol + 1, int(rest[0])
-            # Behind an object stands a line break.
+            # git writes a line break after each object.
             end = begin + length + 1
             if length <= _LONG:
                 if end > self._size:
@@ -238,12 +241,12 @@ class BlobReading:
         return at
 
     def _search(self, end: int) -> None:
-        """Search the objects that stand whole in the window, up to there."""
+        """Search the objects that the window holds completely, up to `end`."""
         if self._numbers:
             behind = self._window[end : end + 1]
             self._searcher.whole(self._window, end, self._starts, self._numbers, self._item)
             self._window[end : end + 1] = behind
-            # What stands between two of them is none of theirs.
+            # Headers and line breaks between objects are not counted.
             self._searcher.tally.bytes += self._bytes - end
         self._forget()
 
@@ -253,9 +256,9 @@ class BlobReading:
         self._bytes = 0
 
     def _alone(self, pipe: int, held: memoryview, length: int) -> Generator[None, None, bool]:
-        """Search an object that is long, compressed or no plain text; return whether git gave all of it.
+        """Search an object that is long, compressed or not plain text; return whether git sent all of it.
 
-        The window holds its beginning, and the line break behind it if that is all.
+        The window holds its beginning. If that is the whole object, the line break after it is included.
         """
         item = self._item(self._done)
         beginning = bytes(held[: min(length, _BEGINNING)])
@@ -277,7 +280,7 @@ class BlobReading:
             searcher.tally.pass_over(archives.OTHER)
         searcher.begin(item)
         searcher.feed(held)
-        # With the line break behind it.
+        # The line break after the object was counted.
         searcher.tally.bytes -= 1
         left = length + 1 - len(held)
         while left:
@@ -299,7 +302,7 @@ class BlobReading:
 
 
 def _pieces(pipe: int, left: int) -> Iterator[bytes]:
-    """Yield what a pipe has, up to so many bytes."""
+    """Yield the contents of a pipe, at most `left` bytes."""
     while left:
         piece = os.read(pipe, min(left, _PIPE))
         if not piece:
@@ -309,5 +312,5 @@ def _pieces(pipe: int, left: int) -> Iterator[bytes]:
 
 
 def _is_special(beginning: bytes) -> bool:
-    """Tell by its beginning whether an object is compressed or UTF-16."""
+    """Return whether an object with this beginning is compressed or UTF-16."""
     return archives.is_archive(beginning) or archives.is_other(beginning) or is_wide(beginning)

@@ -18,18 +18,18 @@ from jitid.errors import UsageError
 from jitid.values.text import given_away, quote
 
 _MOST_RULES = 4_000
-"""So many folders' rules are remembered."""
+"""Maximum number of folders whose ignore rules are cached."""
 _MOST_ENTRIES = 10_000
-"""So many entries of a folder are looked at together."""
+"""Number of entries of a folder that are handled together."""
 _MOST_WORK = 4_000
-"""So many pieces of work are noted; what comes on top is done at once."""
+"""Maximum number of pieces of work in the list; files beyond it are searched at once."""
 DEEPEST = 4_000
-"""So many folders inside one another are entered; a path that the system takes has at most half as many."""
+"""Maximum nesting of folders that are entered; a path that the system accepts has at most half as many."""
 _MOST_NAMES = 256
-"""So many files of one folder are one piece of work."""
+"""Maximum number of files of one folder in a piece of work."""
 
 _BARE = frozenset({"HEAD", "objects", "refs"})
-"""What each folder has that is a repository by itself (gitrepository-layout(5))."""
+"""Entries of every bare repository (gitrepository-layout(5))."""
 
 LINKS = "links"
 TOO_DEEP = f"folders below more than {DEEPEST:,} others"
@@ -38,7 +38,7 @@ OWN = "the ledger's own folder"
 
 
 class FileSource:
-    """The files that paths mean, and those below the folders among them."""
+    """The files that paths name, and the files below the folders among them."""
 
     locates = False
     unit = "file"
@@ -54,9 +54,10 @@ class FileSource:
         one_file_system: bool = False,
         spared: frozenset[tuple[int, int]] = frozenset(),
     ) -> None:
-        """Args are the paths, whether git's rules of what is ignored count, and whether other file systems do not.
+        """Keep the paths and the options of the scan.
 
-        `spared` are folders that are passed over, by device and inode.
+        `ignore` applies git's ignore rules. `one_file_system` skips other file systems. `spared` are folders to skip,
+        by device and inode.
         """
         self._paths = paths
         self._ignore = ignore
@@ -65,18 +66,18 @@ class FileSource:
         self._sharing = Sharing(1)
         self._trees: dict[int, Tree] = {}
         self._rules: dict[tuple[int, tuple[str, ...]], Rules] = {}
-        """What is ignored in folders that were met."""
+        """Ignore rules of visited folders, by the number of the path and the names below it."""
         self._above: dict[int, str] = {}
-        """The repositories that named folders are a part of, by the number of the path: each repository once."""
+        """The repositories that contain named folders, by the number of the path: each repository once."""
 
     def prepare(self, processes: int) -> None:
-        """Make what the processes share, and look whether everything is there. Raises UsageError."""
+        """Create the shared work list, and check that each path can be read. Raises UsageError."""
         self._sharing.close()
         self._sharing = Sharing(processes)
         for number, path in enumerate(self._paths):
             is_folder = path != STDIN and is_readable_folder(path)
             self._sharing.work.append((number, (), None) if is_folder else (number, None, None))
-        # The last one is done first.
+        # The last piece is done first.
         self._sharing.work.reverse()
         self._above = _repositories_above(self._paths)
 
@@ -86,7 +87,7 @@ class FileSource:
         try:
             for piece in self._sharing.pieces():
                 if piece is None:
-                    # Whoever waits should not sit on what it has read.
+                    # A process that waits must not hold back files that it has read.
                     reading.flush()
                     yield
                     continue
@@ -103,11 +104,11 @@ class FileSource:
             self._sharing.close()
 
     def located(self, hits: list[Hit]) -> list[Hit]:
-        """Return hits as they are: files stand where they were met."""
+        """Return the hits unchanged: files have their final place already."""
         return hits
 
     def close(self) -> None:
-        """Let go of what the processes shared."""
+        """Close the shared work list."""
         self._sharing.close()
 
     def _folder(
@@ -140,7 +141,7 @@ class FileSource:
         shown: str,
         listed: Iterator[os.DirEntry[str]],
     ) -> Iterator[None]:
-        """Search the files of a folder, and note its folders as work; a part of it at a time, for it may be large."""
+        """Search the files of a folder, and note its folders as work. A large folder is handled in parts."""
         rules: Rules | None = None if self._ignore else NOTHING
         work = self._sharing.work
         while entries := list(islice(listed, _MOST_ENTRIES)):
@@ -151,7 +152,7 @@ class FileSource:
             if REPOSITORY not in names and present >= _BARE:
                 reading.searcher.tally.meet(self._place(number, names))
             files = self._kept(reading.searcher.tally, rules, number, names, entries)
-            # Somebody else may want a part of them.
+            # Other processes may take some of the files.
             while len(files) > _MOST_NAMES and len(work) < _MOST_WORK:
                 work.append((number, names, files[-_MOST_NAMES:]))
                 del files[-_MOST_NAMES:]
@@ -179,7 +180,7 @@ class FileSource:
         names: tuple[str, ...],
         entries: Sequence[os.DirEntry[str]],
     ) -> list[str]:
-        """Return the files among these entries of a folder that are to be searched, and note the folders as work."""
+        """Return the files to search among these entries of a folder, and note its folders as work."""
         files, work = [], self._sharing.work
         for entry in entries:
             name = entry.name
@@ -211,7 +212,7 @@ class FileSource:
     def _rules_in(
         self, tree: Tree, number: int, names: tuple[str, ...], entries: AbstractSet[str] | None
     ) -> Rules:
-        """Return what is ignored in a folder of these entries; most often that of the folder above it is known."""
+        """Return the ignore rules of a folder with these entries. The rules of its parent are usually cached."""
         known = self._rules
         depth = len(names)
         rules: Rules | None = None
@@ -230,14 +231,14 @@ class FileSource:
 
 
 def _prefix(path: str) -> str:
-    """Return what stands before the names of what is below a folder."""
+    """Return the prefix for the names of entries below a folder."""
     if path == ".":
         return ""
     return path if path.endswith("/") else f"{path}/"
 
 
 def is_readable_folder(path: str) -> bool:
-    """Tell whether a path means a folder. Raises UsageError for what cannot be read."""
+    """Return whether a path names a folder. Raises UsageError if it cannot be read."""
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
@@ -248,12 +249,12 @@ def is_readable_folder(path: str) -> bool:
 
 
 def _repositories_above(paths: Sequence[str]) -> dict[int, str]:
-    """Return the repositories that folders are a part of, by the number of the folder; none that is searched itself."""
+    """Return the repositories that contain folders, by the number of the folder; none that is searched itself."""
     folders = {number: os.path.realpath(path) for number, path in enumerate(paths) if os.path.isdir(path)}
     found: dict[str, int] = {}
     for number, folder in folders.items():
         above = _repository_above(folder)
-        # What is a named folder, or below one, is met when its entries are listed.
+        # A repository that is a named folder, or below one, is counted when its entries are listed.
         if above is not None and not any(_is_within(above, each) for each in folders.values()):
             found.setdefault(above, number)
     return {

@@ -1,4 +1,4 @@
-"""Git, asked about a repository that may be anybody's: nothing that it configures is run, and nothing in it changed."""
+"""Read access to a git repository, also an untrusted one: git runs none of its programs and changes no file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from jitid.errors import NotRunError, RefusedError, StorageError, UsageError
 from jitid.system.programs import find
 from jitid.values.text import quote, safe
 
-# What would make git run a program, or believe what only speeds it up: a repository's own configuration comes before
-# a user's, and after this.
+# These settings replace values that make git run a program, or trust files that only speed it up. A repository's own
+# configuration overrides a user's, and these override both.
 _OVERRIDES = {
     "advice.graftFileDeprecated": "false",
     "core.fsmonitor": "false",
@@ -22,19 +22,19 @@ _OVERRIDES = {
     "core.pager": "cat",
     "core.commitGraph": "false",
     "core.multiPackIndex": "false",
-    # Of what is larger, git shows a piece at a time where it is no delta, and keeps none of it.
+    # git shows a larger file piece by piece, unless it is a delta, and keeps none of it in memory.
     "core.bigFileThreshold": "16m",
     "log.showSignature": "false",
     "protocol.allow": "never",
 }
 _PATIENCE = 60.0
-"""Seconds for a short question."""
+"""Time limit of a short command, in seconds."""
 _MOST_MEMORY = 2 << 30
-"""How much memory a git process may take for itself: a delta of a few bytes may spell gigabytes."""
+"""Memory limit of a git process, in bytes: a delta of a few bytes can expand to gigabytes."""
 _MOST_ANSWER = 1 << 20
 
 _KEPT = ("PATH", "HOME", "XDG_CONFIG_HOME", "SUDO_UID", "TMPDIR", "USER", "LOGNAME")
-"""What git needs of the environment: where it is, and where the user's own configuration says what is trusted."""
+"""Environment variables that git needs: to be found, and to find the user's configuration of trusted folders."""
 _NAMING = (
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -45,40 +45,40 @@ _NAMING = (
     "GIT_QUARANTINE_PATH",
     "GIT_CEILING_DIRECTORIES",
 )
-"""What git itself tells its hooks about the repository; it counts where no other one is named."""
+"""Environment variables by which git names the repository to its hooks; they count if no path is named."""
 _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 EMPTY_TREES = {
     40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
     64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
 }
-"""The id of a tree without an entry, which git knows without an object, by the length of ids."""
+"""The id of the empty tree, by the length of ids; git knows this tree without an object."""
 
 
 class GitAnswer(NamedTuple):
-    """What git said to a short question."""
+    """The answer of git to a short command."""
 
     status: int
     output: bytes
     error: str
-    """What it complained of, in English."""
+    """The error output, in English."""
 
 
 class Repository:
-    """A git repository, and the one way to ask git about it."""
+    """A git repository; all git commands about it run through this class."""
 
     def __init__(self, path: str | None = None) -> None:
-        """Find the one that the folder `path` is in; without a path the one that git tells a hook of, or that is here.
+        """Find the repository of the folder `path`; without a path, of the hook that runs or of the current folder.
 
         Raises:
-            UsageError: there is no git, or no repository.
-            RefusedError: git does not trust whoever owns it.
+            UsageError: git is missing or too old, there is no repository, or its path contains a line break.
+            RefusedError: git does not trust the owner of the repository.
             StorageError: git failed, or did not answer.
 
         """
         self.name = path or "."
-        """As it is shown."""
+        """The name that messages show."""
         self.place = path or "."
-        """From where on git looks for it."""
+        """The folder in which git runs and from which it looks for the repository."""
         self._environment = _environment(naming=path is None)
         if not os.path.isdir(self.place):
             raise UsageError(f"{quote(self.name, 200)} is no folder, and so no git repository")
@@ -102,26 +102,26 @@ class Repository:
             raise self._no_repository(answer)
         lines = answer.output.split(b"\n")
         if lines[0].startswith(b"--"):
-            # It gives back what it does not know.
+            # An older git prints an option back that it does not know.
             raise UsageError(f"{quote(self._program, 200)} is too old", "git 2.31 or a later one is needed")
         if len(lines) != 6:
             raise UsageError(f"the path of the repository {quote(self.name, 200)} has a line break in it")
         self.folder = os.fsdecode(lines[0])
-        """Where its data is; of a worktree what is its own."""
+        """The folder of the repository's data; for a worktree, of the data that only this worktree has."""
         self.common = os.fsdecode(lines[1])
-        """Where the data of all its worktrees is."""
+        """The folder of the data that all its worktrees share."""
         self.bare = lines[2] == b"true"
         self.shallow = lines[3] == b"true"
         self.width = 64 if lines[4] == b"sha256" else 40
-        """How many characters an id has."""
+        """Number of characters of an id."""
 
     def ask(
         self, *arguments: str, given: bytes = b"", most: int = _MOST_ANSWER, config: Sequence[str] = ()
     ) -> GitAnswer:
-        """Return what git answers to a short question; `config` is as `running` has it.
+        """Return git's answer to a short command; `config` has the same meaning as in `running`.
 
         Raises:
-            StorageError: it did not answer in time, or answered more than `most` bytes.
+            StorageError: git did not answer in time, or answered more than `most` bytes.
 
         """
         with self.running(
@@ -147,10 +147,10 @@ class Repository:
         config: Sequence[str] = (),
         memory: int = _MOST_MEMORY,
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """Let git run, and end it when that is left.
+        """Run git, and kill it when the context ends.
 
-        `config` names settings that are left to the repository, for whoever only wants to know them; `memory` is how
-        many bytes it may take for itself.
+        `config` names settings that keep the repository's value, for callers that only read them. `memory` limits the
+        memory of the process, in bytes.
         """
         overrides = [f"{name}={value}" for name, value in _OVERRIDES.items() if name not in config]
         process = subprocess.Popen(  # noqa: S603 - its path is absolute, and no shell reads the arguments
@@ -182,10 +182,10 @@ class Repository:
             process.wait()
 
     def resolved(self, words: Iterable[str]) -> list[str]:
-        """Return the ids of the commits that ranges mean (gitrevisions(7)), with `^` before those that are left out.
+        """Return the commit ids of ranges (gitrevisions(7)), with `^` before excluded commits.
 
         Raises:
-            UsageError: one names what is not there.
+            UsageError: a range names a commit that does not exist.
 
         """
         ids = []
@@ -243,14 +243,17 @@ def _environment(*, naming: bool) -> dict[str, str]:
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_GRAFT_FILE": os.devnull,
-        # What is missing stays missing: a clone's origin may be a program (gitremote-helpers(7)).
+        # git must not fetch missing objects: a clone's origin may be a program (gitremote-helpers(7)).
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_ALLOW_PROTOCOL": "none",
     }
 
 
 def _limit(pid: int, memory: int) -> None:
-    """Bound the memory of a process where that can be done; it has read nothing of the repository that counts yet."""
+    """Limit the memory of a process, if the system can.
+
+    The process has just started and has read no significant part of the repository yet.
+    """
     try:
         from resource import RLIMIT_DATA, prlimit
     except ImportError:

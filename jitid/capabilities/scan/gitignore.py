@@ -1,4 +1,4 @@
-"""What git would leave out: the patterns of `.gitignore` and `.git/info/exclude` (gitignore(5)), folder by folder."""
+"""Ignore rules of git: patterns of `.gitignore` and `.git/info/exclude` (gitignore(5)), folder by folder."""
 
 from __future__ import annotations
 
@@ -12,32 +12,38 @@ from typing import NamedTuple
 from jitid.capabilities.scan.globs import is_plain, translated, unescaped
 
 MOST_PATTERNS = 1 << 18
-"""A file of more bytes names nothing: git has no limit, but of a part of one the exceptions may be missing."""
+"""Maximum bytes of a pattern file; a larger file ignores no entry.
+
+git has no limit, but a part of a file might lack its exceptions.
+"""
 MOST_GLOBS = 2_000
-"""Nor does a file of more lines than these that are neither plain nor `*` with an ending: each takes its time."""
+"""Maximum number of patterns in a file that are neither plain names nor `*` with an ending.
+
+A file with more ignores no entry: each such pattern takes time.
+"""
 
 NAME = ".gitignore"
 REPOSITORY = ".git"
 
 
 class _Pattern(NamedTuple):
-    """One line of a file of patterns."""
+    """One line of a pattern file."""
 
     matches: Callable[[str], object]
     whole: bool
-    """Whether it is held against the path below the file's folder, and not the name alone."""
+    """Whether it is matched against the path below the file's folder, and not only the name."""
     folders: bool
-    """Whether it means folders alone."""
+    """Whether it matches only folders."""
     negated: bool
 
 
 class _Suffix(NamedTuple):
-    """What a name ends with."""
+    """An ending of names."""
 
     text: str
 
     def ends(self, name: str) -> bool:
-        """Tell whether a name does."""
+        """Return whether a name has this ending."""
         return name.endswith(self.text)
 
 
@@ -45,7 +51,7 @@ class Patterns:
     """The patterns of one file."""
 
     def __init__(self, text: bytes) -> None:
-        """Args: what the file says."""
+        """Parse the contents of a pattern file."""
         self._patterns: list[_Pattern] = []
         names: set[str] = set()
         paths: set[str] = set()
@@ -67,7 +73,7 @@ class Patterns:
             else:
                 expression = translated(glob, whole=whole)
                 if expression is None:
-                    # It matches nothing, as it does for git.
+                    # Like in git, an invalid glob matches no name.
                     continue
                 others.append(expression if whole else f"(?:.*/)?{expression}")
                 if len(others) > MOST_GLOBS:
@@ -83,11 +89,11 @@ class Patterns:
         return len(self._patterns)
 
     def verdict(self, path: str, name: str, *, is_folder: bool) -> bool | None:
-        """Tell whether the last pattern that matches ignores it; None if none matches.
+        """Return whether the last matching pattern ignores an entry; None if no pattern matches.
 
-        Args: the path below the folder of the file, and its last step.
+        `path` is relative to the folder of the pattern file, and `name` is its last part.
         """
-        # Most names match nothing, and that is told by a few looks.
+        # Most names match no pattern, and a few quick checks show that.
         if (
             name not in self._names
             and path not in self._paths
@@ -101,19 +107,19 @@ class Patterns:
         return None
 
 
-# A hostile tree may have one large file of them in each of its folders.
+# A hostile tree may repeat one large pattern file in each of its folders.
 @lru_cache(maxsize=64)
 def _patterns(text: bytes) -> Patterns:
     return Patterns(text)
 
 
 class Rules:
-    """What holds in one folder: the patterns of its own file and of those above it, up to the top of the repository."""
+    """Ignore rules of one folder: its patterns and those of its parents, up to the top of the repository."""
 
     def __init__(self, levels: tuple[tuple[str, Patterns], ...] = (), *, within: bool = False) -> None:
-        """Args: the patterns, those that count first at first, each with the path from its folder to this one.
+        """Keep the patterns, highest precedence first, each with the path from its folder to this one.
 
-        `within` says whether the folder belongs to a repository.
+        `within` is whether the folder belongs to a repository.
         """
         self._levels = levels
         self.within = within
@@ -122,7 +128,7 @@ class Rules:
         return bool(self._levels)
 
     def ignores(self, name: str, *, is_folder: bool) -> bool:
-        """Tell whether something in this folder is ignored."""
+        """Return whether an entry of this folder is ignored."""
         plain = _octets(name)
         for below, patterns in self._levels:
             verdict = patterns.verdict(below + plain, plain, is_folder=is_folder)
@@ -131,25 +137,25 @@ class Rules:
         return False
 
     def below(self, name: str) -> Rules:
-        """Return what holds in a folder of this one, before its own file is read."""
+        """Return the rules of a subfolder, before its own file is read."""
         if not self._levels:
             return self
         step = f"{_octets(name)}/"
         return Rules(tuple((below + step, patterns) for below, patterns in self._levels), within=self.within)
 
     def added(self, patterns: Patterns) -> Rules:
-        """Return what holds with the patterns of this folder's own file."""
+        """Return these rules with the patterns of the folder's own file added."""
         return Rules((("", patterns), *self._levels), within=self.within) if patterns else self
 
 
 NOTHING = Rules()
-"""Outside of a repository nothing is ignored."""
+"""The rules outside of a repository: no entry is ignored."""
 
 
 def rules_in(descriptor: int, above: Rules, entries: Container[str] | None) -> Rules:
-    """Return what holds in a folder, given what the one above it hands down; a repository begins anew.
+    """Return the rules of a folder; `above` are those of its parent, which the top of a repository does not inherit.
 
-    `entries` are the names in it, if they are known: then what is not there is not looked for.
+    `entries` are the names in the folder, or None if they are not known. Files that they lack are not opened.
     """
     rules = above
     excluded = _exclude(descriptor) if entries is None or REPOSITORY in entries else None
@@ -162,10 +168,10 @@ def rules_in(descriptor: int, above: Rules, entries: Container[str] | None) -> R
 
 
 def rules_above(path: str) -> Rules:
-    """Return what a folder inherits from those above it in its repository, for the folder that a path means."""
+    """Return the rules that the folder at `path` inherits from its parents in the same repository."""
     steps: list[str] = []
     here = os.path.realpath(path)
-    # A repository's own top inherits nothing.
+    # The top of a repository inherits no rules.
     while not _is_top(here):
         above, name = os.path.split(here)
         if above == here:
@@ -195,7 +201,7 @@ def _is_top(path: str) -> bool:
 
 
 def _exclude(descriptor: int) -> bytes | None:
-    """Return what a repository that begins in a folder excludes for itself; None if none begins there."""
+    """Return the contents of `.git/info/exclude`; None if the folder is not the top of a repository."""
     try:
         os.stat(REPOSITORY, dir_fd=descriptor, follow_symlinks=False)
     except OSError:
@@ -204,7 +210,7 @@ def _exclude(descriptor: int) -> bytes | None:
 
 
 def _read(name: str, folder: int) -> bytes | None:
-    """Return what a file of patterns says; None if there is none. A link is none (gitignore(5))."""
+    """Return the contents of a pattern file; None if there is none. A link does not count (gitignore(5))."""
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
     except OSError:
@@ -219,17 +225,20 @@ def _read(name: str, folder: int) -> bytes | None:
 
 
 def _octets(name: str) -> str:
-    """Return a name as a text of one character a byte, which is what git's patterns are about."""
+    """Return a name as a text with one character per byte, since git's patterns match bytes."""
     return name if name.isascii() else os.fsencode(name).decode("latin-1")
 
 
 def _parsed(line: bytes) -> tuple[str, bool, bool, bool] | None:
-    """Return the glob of a line, if it is for whole paths, for folders alone, and negated; None if it says nothing."""
+    """Return the glob of a line, and whether it is for whole paths, for folders only, and negated.
+
+    None if the line has no pattern.
+    """
     text = line.decode("latin-1")
     if text.startswith("#"):
         return None
     text = text.removesuffix("\r") if text.endswith("\r") else text
-    # Spaces at the end count only behind a backslash.
+    # Trailing spaces count only after a backslash.
     stripped = text.rstrip(" ")
     if len(stripped) < len(text) and (len(stripped) - len(stripped.rstrip("\\"))) % 2:
         stripped += " "

@@ -1,4 +1,4 @@
-"""Globs as git's wildmatch has them (gitignore(5), glob(7)), as regular expressions."""
+"""Translation of globs into regular expressions, by the rules of git's wildmatch (gitignore(5), glob(7))."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ _CLASSES = {
 
 
 def translated(glob: str, *, whole: bool) -> str | None:
-    """Return a regular expression for a glob as git's wildmatch has it; None if it matches nothing.
+    """Return a regular expression for a glob of git's wildmatch; None if it matches no name.
 
-    What stands between two stars is matched where it stands first, and never again elsewhere (an atomic group):
-    the star behind it takes what is left. So a glob of many stars takes no longer than its length and that of a name
-    tell, whoever wrote it.
+    The text between two stars matches at its first occurrence and never later (an atomic group); the next star takes
+    the rest. So even for a hostile glob with many stars, the time depends only on its length and that of the name.
     """
     pieces = list(_pieces(glob, whole=whole))
     if None in pieces:
@@ -41,13 +40,13 @@ def translated(glob: str, *, whole: bool) -> str | None:
             stars = 1
         else:
             text += piece or ""
-    # The last ones end where the name does.
+    # The last groups end at the end of the name.
     return f"{text}\\Z{')' * (stars + folders)}"
 
 
 _STAR = "[^/]*?"
 _FOLDERS = "(?:[^/]*/)*?"
-"""What `**/` stands for: any number of folders, also none."""
+"""The expression for `**/`: any number of folders, or no folder."""
 
 
 def _pieces(glob: str, *, whole: bool) -> Iterator[str | None]:
@@ -90,7 +89,7 @@ def _pieces(glob: str, *, whole: bool) -> Iterator[str | None]:
 
 
 def _bracket(glob: str, at: int) -> tuple[str, int] | None:
-    """Return the expression for the bracket that begins there, and where it ends; None if it does not."""
+    """Return the expression for the bracket that begins at `at`, and its end; None if it is invalid."""
     at += 1
     negated = glob[at : at + 1] in ("!", "^")
     at += negated
@@ -136,7 +135,7 @@ def _member(glob: str, at: int) -> tuple[str | None, int]:
 
 
 def is_plain(glob: str) -> bool:
-    """Tell whether a glob matches one name alone."""
+    """Return whether a glob matches exactly one name."""
     return not any(each in glob for each in "*?[") and not glob.endswith("\\")
 
 

@@ -1,4 +1,4 @@
-"""What a git repository has: its objects, each once, listed in files that several processes share."""
+"""Lists of the objects of a git repository, each once, in files that several processes share."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from jitid.values.text import safe
 _SHARES = 16
 _WORTH_SHARING = 4 << 20
 _WORTH_MORE = 64 << 20
-"""From how many bytes of objects on two processes share them, and more take turns."""
+"""Bytes of objects from which there are `_SHARES` shares; from `_WORTH_SHARING` on there are two."""
 _PIECE = 1 << 16
 _COMPLAINTS = 20
 _MOST_MEMORY = 8 << 30
-"""How many bytes git may take to remember what it has seen: less than a hundred for each object."""
+"""Memory limit of git, in bytes: it remembers each object, with less than a hundred bytes."""
 _MOST_ENDS = 1_000
 _LONGEST_PATH = 4_096
-"""Of a path that has more bytes the end is kept, which names the file."""
+"""Maximum bytes of a path; of a longer path the end is kept, which names the file."""
 _MOST_PATHS = 1 << 30
-"""So many bytes of paths are kept in a file; names of folders may be long, and made of nothing."""
+"""Maximum bytes of paths in a file: a hostile repository can have long folder names at almost no cost."""
 _KINDS = frozenset({b"blob", b"commit", b"tag"})
 _FORM = "--batch-check=%(objecttype) %(objectname) %(objectsize) %(rest)"
 
@@ -43,41 +43,41 @@ class ObjectShare(NamedTuple):
     """A part of the objects, for one process."""
 
     ids: IO[bytes]
-    """A file with their ids, a line each, all of one width."""
+    """A file with their ids, one per line, all of one width."""
     number: int
-    """How many there are."""
+    """The number of objects."""
 
 
 class ObjectListing(NamedTuple):
-    """The objects that are to be searched."""
+    """The objects to search."""
 
     shares: Sequence[ObjectShare]
     paths: IO[bytes]
-    """A file with a line for each: its id, its type, and the first path that leads to it, if one does."""
+    """A file with a line for each object: its id, its type, and the first path that leads to it, if any."""
     number: int
-    """How many there are."""
+    """The number of objects."""
     size: int
-    """How many bytes they have in all."""
+    """The size of all objects in bytes."""
 
     def close(self) -> None:
-        """Let the files go."""
+        """Close the files."""
         for file in (self.paths, *(share.ids for share in self.shares)):
             file.close()
 
 
 class ObjectSelection(NamedTuple):
-    """Which objects of a repository are meant."""
+    """A selection of a repository's objects."""
 
     ids: Sequence[str] = ()
-    """The ends of ranges, as `Repository.resolved` has them; nothing for all that any ref leads to."""
+    """The ends of ranges, from `Repository.resolved`; empty for all objects that any ref leads to."""
     unreachable: bool = False
-    """Those too that no ref leads to."""
+    """Whether to include objects that no ref leads to."""
 
 
 def list_objects(repository: Repository, selection: ObjectSelection, tally: ScanTally) -> ObjectListing:
-    """List the blobs, commits and annotated tags, each once; what is missing is told to the tally.
+    """List the blobs, commits and annotated tags, each once; report missing objects to the tally.
 
-    Versions of one file are in one share: git keeps them as differences from each other.
+    Versions of one file are in one share: git stores them as differences from each other.
     """
     buckets = [_file() for _ in range(_SHARES)]
     counts = [0] * _SHARES
@@ -89,7 +89,7 @@ def list_objects(repository: Repository, selection: ObjectSelection, tally: Scan
         if kind == b"tree":
             continue
         if kind not in _KINDS:
-            # The id, and that it is missing: a path may well say that too, but behind a type.
+            # The line is an id and `missing`. A path may contain that word too, but only after a type.
             oid = kind.removeprefix(b"?")
             tally.miss(MISSING if oid.strip(b"0") else BROKEN_REF, oid.decode("ascii", "replace"))
             continue
@@ -111,7 +111,7 @@ def list_objects(repository: Repository, selection: ObjectSelection, tally: Scan
 
 
 def _file() -> IO[bytes]:
-    """Return a file without a name, which is gone when nobody has it open any more."""
+    """Return a file without a name, which the system deletes when no process has it open."""
     return tempfile.TemporaryFile()
 
 
@@ -127,7 +127,7 @@ def _joined(files: Sequence[IO[bytes]], counts: Sequence[int]) -> ObjectShare:
 
 
 def _shallow(repository: Repository) -> frozenset[bytes]:
-    """Return the commits whose parents are left out of the clone."""
+    """Return the commits whose parents the shallow clone does not have."""
     if not repository.shallow:
         return frozenset()
     try:
@@ -147,19 +147,18 @@ def _listed(repository: Repository, selection: ObjectSelection, tally: ScanTally
         return
     status = yield from _checked(repository, selection, tally)
     if status > 0 and not selection.ids:
-        # Git gives up where a tree or a commit is damaged. What hangs behind it is found among all that there is, with
-        # what was listed before once more.
+        # git stops at a damaged tree or commit. List all objects that exist, which repeats the earlier ones.
         yield from _checked(repository, selection, tally, every=True)
 
 
 def _checked(
     repository: Repository, selection: ObjectSelection, tally: ScanTally, *, every: bool = False
 ) -> Generator[bytes, None, int]:
-    """Yield the lines of one walk, and return the status of git that went it."""
+    """Yield the lines of one walk, and return the exit status of the git process that walked."""
     answered = 0
     with _walk(repository, selection, PIPE, tally, every=every) as walk:
         with repository.running("cat-file", _FORM, "--buffer", stdin=output(walk)) as check:
-            # Nobody but that reads it: should it end, the other one must notice.
+            # Only `check` may read this pipe: if it ends, the walk must notice.
             output(walk).close()
             for line in lines(output(check)):
                 answered += 1
@@ -175,7 +174,7 @@ def _checked(
 def _after_damage(
     repository: Repository, selection: ObjectSelection, tally: ScanTally, answered: int, *, every: bool
 ) -> Generator[bytes, None, int]:
-    """Yield what is left when git has ended at an object that it cannot even name the type of."""
+    """Yield the remaining lines after git ended at an object whose type it cannot read."""
     with _file() as names:
         with _walk(repository, selection, names, tally, every=every) as walk:
             walk.wait()
@@ -200,7 +199,10 @@ def _after_damage(
 
 
 def _behind(file: IO[bytes], at: int, number: int) -> int:
-    """Return where so many lines of a file end. What is read elsewhere moves it for whoever else has it open."""
+    """Return the offset at which `number` lines after `at` end.
+
+    Reading with `pread` leaves the file position alone, which other processes share.
+    """
     while number and (piece := os.pread(file.fileno(), _PIECE, at)):
         there = piece.count(b"\n")
         if there < number:
@@ -223,9 +225,9 @@ def _walk(
     *,
     every: bool = False,
 ) -> Iterator[Popen[bytes]]:
-    """Let git name objects: what refs lead to, or `every` one that there is. What it complains of is told."""
+    """Run git to list ids: of objects that refs lead to, or of `every` object. Report its errors to the tally."""
     with ends(repository, selection) as given, _file() as complaints:
-        # The index belongs to no range. What git cannot find it tells with a question mark, and goes on.
+        # The index belongs to no range. git marks an object that it cannot find with a question mark, and continues.
         start = () if selection.ids else ("--all", *_index(repository, tally))
         words: tuple[str, ...] = ("rev-list", "--objects", "--missing=print", *start, "--stdin")
         if every:
@@ -242,7 +244,7 @@ def _walk(
             yield process
             status = process.poll()
         if status is None or status < 0:
-            # It was of no use to the end.
+            # The caller did not need the rest of the output, or a signal ended git.
             return
         complaints.seek(0)
         said = complaints.read(_PIECE).decode("utf-8", "replace").strip()
@@ -254,7 +256,7 @@ def _walk(
 
 
 def _index(repository: Repository, tally: ScanTally) -> Sequence[str]:
-    """Return the words for what is staged; one that is damaged would hide all the rest."""
+    """Return the arguments for staged objects. A damaged index is left out: it would hide all other objects."""
     if repository.bare:
         return ()
     answer = repository.ask("ls-files", "--", "jitid reads the index")
@@ -266,7 +268,7 @@ def _index(repository: Repository, tally: ScanTally) -> Sequence[str]:
 
 
 def ends(repository: Repository, selection: ObjectSelection) -> IO[bytes]:
-    """Return a file for the standard input of `git rev-list`: where it is to begin, besides the refs, and to end."""
+    """Return a file for the standard input of `git rev-list`: its starting points besides the refs, and its ends."""
     given = _file()
     given.write("".join(f"{one}\n" for one in selection.ids or _stashed(repository)).encode("ascii"))
     given.seek(0)
@@ -274,19 +276,19 @@ def ends(repository: Repository, selection: ObjectSelection) -> IO[bytes]:
 
 
 def _stashed(repository: Repository) -> list[str]:
-    """Return what is stashed: all but the last of it only a log remembers."""
+    """Return the ids of stashed commits: only the reflog has all but the newest one."""
     answer = repository.ask("rev-list", "--walk-reflogs", "--ignore-missing", "refs/stash", "--")
     return answer.output.decode("ascii", "replace").split() if not answer.status else []
 
 
 def output(process: Popen[bytes]) -> IO[bytes]:
-    """Return where a git process writes."""
+    """Return the standard output of a git process."""
     assert process.stdout is not None
     return process.stdout
 
 
 def lines(stream: IO[bytes]) -> Iterator[bytes]:
-    """Yield the lines of a stream without their ends; of a long one the beginning."""
+    """Yield the lines of a stream without their line ends; a long line is cut."""
     while line := stream.readline(_PIECE):
         whole = line.endswith(b"\n")
         yield line[:-1] if whole else line
@@ -295,7 +297,7 @@ def lines(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def records(stream: IO[bytes]) -> Iterator[bytes]:
-    """Yield what a stream has before each of its NULs; of what is long the beginning."""
+    """Yield the NUL-terminated records of a stream; a long record is cut."""
     rest = b""
     while piece := stream.read1(_PIECE):  # type: ignore[attr-defined]
         *whole, rest = (rest + piece).split(b"\0")

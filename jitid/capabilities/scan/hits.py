@@ -1,4 +1,4 @@
-"""Strings of ours with the places where they stand, in items of any size that are searched in one reused buffer."""
+"""Search for jitid's strings and their places, in items of any size, with one reused buffer."""
 
 from __future__ import annotations
 
@@ -17,58 +17,58 @@ from jitid.search.secret_shapes import SecretSearch
 from jitid.search.strings import PEM, is_wide
 
 CHUNK = 1 << 19
-"""How much is searched at once: what fits into the cache of one processor."""
+"""Bytes that are searched at once: they fit into the cache of one processor."""
 MOST_PLACES = 100
-"""So many places of one string are kept; the others are counted."""
+"""Maximum number of places kept for one string; the others are only counted."""
 MOST_VERSIONS = 20_000
-"""So many are of what stands in a history, where most are versions of one file."""
+"""The same limit in a history, where most places are versions of one file."""
 _MOST_STRINGS = 100_000
 _MOST_HITS = 200_000
 _MOST_TEXT = 1 << 24
-"""So many distinct strings, places and characters of tokens are held at a time."""
+"""Limit for characters of tokens held at a time; the two before it limit distinct strings and places."""
 
 SORTS = frozenset({"opaque", "signed", "foreign", "cut", "prints", "keys", "locked", "secrets"})
-"""The sorts of strings that a scan looks for: what is a secret, or vouches for one. Ids stand in every log."""
+"""Kinds of strings that a scan looks for: secrets, and evidence of one. Ids are left out: each log has them."""
 
 _Any = TypeVar("_Any")
 
 _SEQUENCE = b"0\x82"
 _BARE = b"0"
-"""How keys and certificates begin that are not written as text (DER, X.690); and a few texts."""
+"""First byte of keys and certificates that are not written as text (DER, X.690), and of a few texts."""
 _END = 2 << 16
-"""How far from the beginning of a text its encoding shows."""
+"""Bytes from the beginning of a text that show its encoding."""
 
 
 class Hit(NamedTuple):
     """One place of one string."""
 
     mark: bytes
-    """What stands for the string (`find.mark`)."""
+    """The hash that represents the string (`find.mark`)."""
     sort: str
     """The name of its map in `Finds`."""
     place: str
-    """The path as it is shown; bytes that are no UTF-8 stand in it as surrogates."""
+    """The displayed path; bytes that are not UTF-8 become surrogates."""
     line: int | None
     """Counted from 1."""
     revision: str | None
-    """The commit that has it there."""
+    """The commit that has the string there."""
     offset: int
-    """Where in the text it begins, in bytes; of UTF-16 without its NULs."""
+    """Byte offset of the string in the text; in UTF-16, without its NULs."""
     inside: str | None
-    """Which member of the archive at that place it is in."""
+    """The member of the archive at that place that contains the string."""
     origin: Origin | None = None
-    """More of that for what stands in a history."""
+    """Details of a place in a history."""
 
 
 class Batch(NamedTuple):
-    """What was found since the batch before."""
+    """The results since the batch before."""
 
     hits: list[Hit]
     """The first places of each string."""
     finds: Finds
-    """The strings, and how often each was met."""
+    """The strings, and the number of times that each was found."""
     tally: ScanTally
-    """How much was searched for them."""
+    """The amount that was searched for them."""
 
     def pack(self) -> tuple[Any, ...]:
         """Return it as plain values, for another process."""
@@ -76,53 +76,52 @@ class Batch(NamedTuple):
 
     @classmethod
     def unpack(cls, values: tuple[Any, ...]) -> Batch:
-        """Return what `pack` packed."""
+        """Return the batch that `pack` packed."""
         hits, finds, tally = values
         return cls([Hit(*hit) for hit in hits], Finds.unpack(finds), ScanTally.unpack(tally))
 
 
 class Searcher:
-    """Searches items, and keeps what it found until it is taken.
+    """Searches items, and keeps the results until the caller takes them.
 
-    An item that is long comes in pieces: `begin`, then `feed` as often as there is something, or `room` and `filled`
-    for whoever reads into the buffer itself, then `end`. Many short ones that stand in one buffer are searched
-    together by `whole`.
+    A long item comes in pieces: `begin`, `feed` for each piece, then `end`. A caller that reads into the buffer itself
+    uses `room` and `filled` instead of `feed`. `whole` searches many short items in one buffer together.
     """
 
     def __init__(self, sorts: frozenset[str] = SORTS, looks: SecretSearch | None = None) -> None:
-        """Args: `sorts` are those of the strings that are looked for; `looks` finds secrets that were adopted."""
+        """Search for strings of the kinds `sorts`; `looks` finds adopted secrets."""
         self._sorts = sorts
         self._strings = HiddenSearch(sorts, looks)
         self.tally = ScanTally()
         self._hits: list[Hit] = []
         self._finds = Finds()
         self._places: dict[bytes, int] = {}
-        """How many places of a string are kept."""
+        """The number of places kept for each string."""
         self._window = bytearray(BEFORE + CHUNK + AFTER)
         self._item = Item("")
         self._size = self._first = 0
-        """How much of the window is text, and from where on it is still to be searched."""
+        """The length of the text in the window, and the position from which it is still to search."""
         self._offset = 0
-        """Where in the item the window begins."""
+        """The offset of the window in the item."""
         self._line = 1
-        """In which line it does."""
+        """The line of the item in which the window begins."""
         self._wide: bool | None = None
-        """Whether the item is UTF-16, of which the NULs are left out; None until that is known."""
+        """Whether the item is UTF-16: then its NULs are left out. None until that is known."""
         self._noted: set[bytes] | None = None
         """The strings of an archive, while its members are searched."""
         self._left: AbstractSet[bytes] = frozenset()
-        """Strings that are not to be kept."""
+        """The strings that are not kept."""
 
     def note(self) -> None:
         """Remember which strings are found from now on."""
         self._noted = set()
 
     def leave_noted(self) -> None:
-        """Keep no more of the strings that were found since `note`."""
+        """Keep no more places of the strings that were found since `note`."""
         self._left, self._noted = self._noted or frozenset(), None
 
     def unnote(self) -> None:
-        """Keep all that is found again."""
+        """Keep all strings again."""
         self._left, self._noted = frozenset(), None
 
     def begin(self, item: Item) -> None:
@@ -134,13 +133,13 @@ class Searcher:
         self.tally.items += 1
 
     def room(self) -> memoryview:
-        """Return where the next piece of the item may be read into; there is always some."""
+        """Return the free part of the buffer, never empty, for the next piece of the item."""
         if self._size == len(self._window):
             self._advance()
         return memoryview(self._window)[self._size :]
 
     def filled(self, count: int) -> None:
-        """Take so many bytes that were read into the room."""
+        """Accept `count` bytes that the caller read into the room."""
         self.tally.bytes += count
         end = self._size + count
         if self._wide is None:
@@ -148,7 +147,7 @@ class Searcher:
         self._size = self._narrow(self._size, end) if self._wide else end
 
     def feed(self, piece: bytes | bytearray | memoryview) -> None:
-        """Take the next piece of the item, of any size."""
+        """Accept the next piece of the item, of any size."""
         view = memoryview(piece)
         while view:
             room = self.room()
@@ -158,18 +157,18 @@ class Searcher:
             view = view[count:]
 
     def skip(self, count: int) -> None:
-        """Take so many bytes that are known to be NUL, as the holes of a file are."""
+        """Accept `count` bytes that are known to be NUL, such as a hole of a file."""
         if count <= len(self._window):
             self.feed(bytes(count))
             return
-        # No string of ours goes on beyond a NUL.
+        # No string of jitid continues after a NUL.
         self._search(self._size)
         self._forget(self._size)
         self._offset += count
         self.tally.bytes += count
 
     def end(self) -> None:
-        """Search what is left of the item."""
+        """Search the rest of the item."""
         self._search(self._size)
         self._size = self._first = 0
 
@@ -181,13 +180,13 @@ class Searcher:
         items: Sequence[_Any],
         made: Callable[[_Any], Item],
     ) -> None:
-        """Search items that stand in `window[:size]` one after the other, each from its start to before the next one.
+        """Search consecutive items in `window[:size]`, each from its start to the start of the next one.
 
-        Between two of them stands a NUL or a line break at least. Most hold nothing: what stands for an item is made
-        one by `made` only where something is found.
+        At least a NUL or a line break separates two items. Most contain no string: `made` makes an item from its value
+        only where a string is found.
         """
         if size < len(window):
-            # What stood there before is no part of the last one.
+            # Earlier bytes after the last item are not part of it.
             window[size] = 0
         self.tally.items += len(items)
         self.tally.bytes += size
@@ -209,11 +208,11 @@ class Searcher:
 
     @staticmethod
     def may_be_alone(size: int, beginning: bytes) -> bool:
-        """Tell by its size and beginning whether an item may be nothing but a key or a certificate."""
+        """Return whether an item with this size and beginning may be only a key or a certificate."""
         return size == SEED or (beginning.startswith(_BARE) and size <= LONGEST_ALONE)
 
     def alone(self, item: Item, content: bytes) -> None:
-        """Look whether an item is nothing but a key as a keyring has it, or a key or certificate in DER (X.690)."""
+        """Check whether an item is only a key in a keyring's format, or a key or certificate in DER (X.690)."""
         if not self._sorts & PEM or len(content) > LONGEST_ALONE:
             return
         from jitid.crypto.private_key import bare_key, of_seed
@@ -231,26 +230,29 @@ class Searcher:
 
     @property
     def full(self) -> bool:
-        """Tell whether what was found should be taken before more is searched."""
+        """Return whether the results should be taken before the search continues."""
         finds = self._finds
         return len(self._hits) >= _MOST_HITS or len(finds) >= _MOST_STRINGS or finds.text_size() >= _MOST_TEXT
 
     def take(self) -> Batch:
-        """Return what was found since the last time."""
+        """Return the results since the last call."""
         batch = Batch(self._hits, self._finds, self.tally)
         self._hits, self._finds, self.tally = [], Finds(), ScanTally()
         self._places = {}
         return batch
 
     def _advance(self) -> None:
-        """Search all of the full window but its end, which only the next piece shows whole, and move that forward."""
+        """Search the full window except its end, and move that end to the front.
+
+        A string in the end may be complete only with the next piece.
+        """
         last = self._size - AFTER
         self._search(last)
         self._first = last
         self._forget(last - BEFORE)
 
     def _forget(self, count: int) -> None:
-        """Leave so much of the window out at its beginning."""
+        """Drop the first `count` bytes of the window."""
         window = self._window
         self._line += window.count(b"\n", 0, count)
         self._offset += count
@@ -261,10 +263,10 @@ class Searcher:
         self._first = max(0, self._first - count)
 
     def _search(self, last: int) -> None:
-        """Search for what begins before `last`."""
+        """Search for strings that begin before `last`."""
         window = self._window
         if self._size < len(window):
-            # A match must not go on into what stood there before.
+            # A match must not continue into earlier bytes after the text.
             rest = min(LONGEST_ALONE, len(window) - self._size)
             window[self._size : self._size + rest] = bytes(rest)
         position, line = 0, self._line

@@ -1,4 +1,4 @@
-"""The pre-commit hook of a git repository: where it belongs, what it says, and how it gets there."""
+"""The pre-commit hook of a git repository: its folder, its text, and its installation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SETTING = "core.hooksPath"
 _MARK = "# Made by `jitid scan --install-hook`, which writes it anew."
 _LONGEST = 1 << 16
 _OF_REPOSITORY = (b"local", b"worktree")
-"""The scopes of settings (git-config(1)) that whoever made the repository has written."""
+"""The scopes of settings (git-config(1)) that the author of the repository may have written."""
 
 _TEXT = """\
 #!/bin/sh
@@ -49,15 +49,15 @@ exit 1
 
 
 class Hooks(NamedTuple):
-    """Where git looks for hooks."""
+    """The folder in which git looks for hooks."""
 
     folder: str
     own: bool
-    """Whether they are of this repository alone, and not of others too."""
+    """Whether only this repository uses the folder."""
 
 
 class InstalledHook(NamedTuple):
-    """What became of a hook."""
+    """The result of an installation."""
 
     path: str
     state: str
@@ -66,11 +66,12 @@ class InstalledHook(NamedTuple):
 
 
 def install(repository: Repository, program: Sequence[str]) -> InstalledHook:
-    """Write the hook where git looks for it; `program` are the words that start jitid.
+    """Write the hook where git looks for it; `program` is the command that starts jitid.
 
     Raises:
-        UsageError: another hook is there, or hooks are wanted outside of the repository by itself; nothing was changed.
-        OutputError: it cannot be written.
+        UsageError: another hook is there, the repository is bare, or it sets a hooks folder outside of itself; nothing
+            was changed.
+        OutputError: the hook cannot be written.
 
     """
     hooks = hooks_of(repository)
@@ -94,7 +95,7 @@ def install(repository: Repository, program: Sequence[str]) -> InstalledHook:
 
 
 def text_of(program: Sequence[str]) -> str:
-    """Return the hook for the words that start jitid."""
+    """Return the text of the hook for the command that starts jitid."""
     return _TEXT.format(mark=_MARK, program=shlex.quote(program[0]), command=shlex.join(program))
 
 
@@ -127,7 +128,7 @@ def hooks_of(repository: Repository) -> Hooks:
 
 
 def _top(place: str) -> str:
-    """Return the folder of the work tree that a place is in, whatever the repository's core.worktree says."""
+    """Return the top of the work tree that contains a folder; the repository's core.worktree does not count."""
     folder = os.path.realpath(place)
     while not os.path.lexists(os.path.join(folder, ".git")) and folder != os.path.dirname(folder):
         folder = os.path.dirname(folder)
@@ -140,7 +141,7 @@ def _is_in(folder: str, place: str) -> bool:
 
 
 def _read(path: str) -> str | None:
-    """Return what a regular file says; None if there is none, or it is no text."""
+    """Return the contents of a file; None if it is missing, a link or unreadable. Invalid UTF-8 becomes U+FFFD."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
@@ -154,7 +155,10 @@ def _read(path: str) -> str | None:
 
 
 def _write(path: str, text: str, *, replaces: bool) -> None:
-    """Write an executable file, whole or not at all; one that came there meanwhile stays."""
+    """Write an executable file, completely or not at all.
+
+    Without `replaces`, raise FileExistsError for a file that another process made meanwhile; that file stays.
+    """
     aside = f"{path}.{secrets.token_hex(8)}"
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o755)
     try:

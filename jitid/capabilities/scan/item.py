@@ -1,33 +1,33 @@
-"""What is scanned: a text with its place, and counts of such."""
+"""Items of a scan, each a text with its place, and counts of items."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 MOST_NAMED = 100
-"""So many of those that were not examined are named, for each reason; the others are counted."""
+"""Maximum number of unexamined items that are named for each reason; the others are counted."""
 
 
 MOST_REPOSITORIES = 3
-"""So many repositories are named of which the history was not searched; the others are counted."""
+"""Maximum number of repositories without a searched history that are named; the others are counted."""
 
 
 _PACKED = ("items", "bytes", "passed", "missed", "named", "histories", "repositories")
 
 
 class Item(NamedTuple):
-    """One text that is searched: a file, a member of an archive, a version of a file."""
+    """A text that is searched: a file, a member of an archive, or a version of a file."""
 
     place: str
-    """The path as it is shown; bytes that are no UTF-8 stand in it as surrogates (PEP 383)."""
+    """The displayed path; bytes that are not UTF-8 become surrogates (PEP 383)."""
     revision: str | None = None
     """The commit that has it."""
     inside: str | None = None
-    """Which member of the archive at that place it is."""
+    """The member of the archive at that place."""
 
 
 class ScanTally:
-    """How much was searched, and what was not."""
+    """Counts of items that were searched, skipped or missed."""
 
     __slots__ = ("bytes", "histories", "items", "missed", "named", "passed", "repositories")
 
@@ -35,15 +35,15 @@ class ScanTally:
         self.items = 0
         self.bytes = 0
         self.passed: dict[str, int] = {}
-        """What is not to be searched, and was passed over: reason -> how many."""
+        """Number of items that were skipped on purpose, by reason."""
         self.missed: dict[str, int] = {}
-        """What was to be searched and was not: reason -> how many."""
+        """Number of items that were not searched, or not completely, by reason."""
         self.named: dict[str, list[str]] = {}
-        """The first places of those."""
+        """The first places of missed items, by reason."""
         self.histories = 0
-        """How many repositories were met of which the files were searched, and the history was not."""
+        """Number of repositories whose files were searched, but not their history."""
         self.repositories: list[str] = []
-        """The first of those."""
+        """The first of these repositories."""
 
     def meet(self, repository: str) -> None:
         """Count a repository of which only the files are searched."""
@@ -52,18 +52,18 @@ class ScanTally:
             self.repositories.append(repository)
 
     def pass_over(self, reason: str, count: int = 1) -> None:
-        """Count what is not to be searched."""
+        """Count items that are skipped on purpose."""
         self.passed[reason] = self.passed.get(reason, 0) + count
 
     def miss(self, reason: str, place: str) -> None:
-        """Count what could not be searched, or not completely."""
+        """Count an item that could not be searched, or not completely."""
         self.missed[reason] = self.missed.get(reason, 0) + 1
         named = self.named.setdefault(reason, [])
         if len(named) < MOST_NAMED:
             named.append(place)
 
     def add(self, other: ScanTally) -> None:
-        """Add what was searched elsewhere."""
+        """Add the counts of another tally."""
         self.items += other.items
         self.bytes += other.bytes
         for mine, its in ((self.passed, other.passed), (self.missed, other.missed)):
@@ -81,7 +81,7 @@ class ScanTally:
 
     @classmethod
     def unpack(cls, values: tuple[object, ...]) -> ScanTally:
-        """Return what `pack` packed."""
+        """Return the tally that `pack` packed."""
         tally = cls()
         for name, value in zip(_PACKED, values, strict=True):
             setattr(tally, name, value)
@@ -89,13 +89,13 @@ class ScanTally:
 
 
 class Origin(NamedTuple):
-    """Where something in a history comes from, beyond its first place."""
+    """The origin of a string in a history, in addition to its first place."""
 
     time: int | None
-    """When the author made the commit that brought it, says the commit, in seconds since the epoch."""
+    """Author time of the commit that added it, according to the commit, in seconds since the epoch."""
     in_head: bool | None
-    """Whether what is checked out still has it there; None if that is not known."""
+    """Whether the commit that is checked out still has it there; None if unknown."""
     others: int
-    """How many other paths of that commit have the same text."""
+    """Number of other paths of that commit that have the same text."""
     versions: int
-    """How many versions of the file have it."""
+    """Number of versions of the file that have it."""

@@ -1,4 +1,4 @@
-"""Where an object of a git repository comes from: which commit brought it, and whether it is still there."""
+"""Origins of objects of a git repository: the commit that added an object, and whether it is still there."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from jitid.capabilities.scan.git_repository import Repository
 from jitid.capabilities.scan.history import ObjectListing, ObjectSelection, ends, output, records
 
 _MOST_RECORDS = 10_000_000
-"""So many changes of files are looked at: trees may be made to have no end."""
+"""Maximum number of file changes that are read: a hostile repository can have endless trees."""
 _MOST_MEMORY = 256 << 20
-"""How many bytes git may take for the changes of one commit, which are 600,000 files and more."""
+"""Memory limit of git for the changes of one commit, in bytes: enough for 600,000 files and more."""
 _MOST_PATHS = 1_000
 _LAST = 1 << 62
-"""The order of what no commit has brought."""
+"""The order of an object that no commit added."""
 _DIGITS = 12
-"""A time of more digits is none that any calendar has."""
+"""Number of digits from which a time is beyond any calendar."""
 
 MESSAGE = "(commit message)"
 TAG = "(annotation of a tag)"
 
 
 class Appearance(NamedTuple):
-    """Where an object stands in the history."""
+    """The place of an object in the history."""
 
     place: str
-    """A path; of a commit or a tag what it is."""
+    """A path; for a commit or a tag, a description."""
     commit: str | None
-    """The oldest one that has it there; none if no commit of the selection has brought it."""
+    """The oldest commit that has it there; None if no commit of the selection added it."""
     time: int | None
-    """When its author made that commit, says the commit, in seconds since the epoch."""
+    """Author time of that commit, according to the commit, in seconds since the epoch."""
     in_head: bool | None
-    """Whether the newest commit of the branch that is checked out still has it; None if that is not known."""
+    """Whether the commit that is checked out still has it; None if unknown."""
     others: int
-    """How many other paths it has in that commit."""
+    """Number of other paths that it has in that commit."""
     order: int
-    """The older the commit, the less."""
+    """Position in the history: lower for an older commit."""
     is_text: bool = True
-    """Whether it is a version of a file; the lines of a commit or a tag are not those of its message."""
+    """Whether it is a version of a file. Line numbers of a commit or a tag do not match those of its message."""
 
 
 class _BlobChange(NamedTuple):
-    """That a commit brought a blob."""
+    """A change in which a commit added a blob."""
 
     commit: str | None
     path: str
@@ -54,7 +54,7 @@ class _BlobChange(NamedTuple):
 def locate(
     repository: Repository, selection: ObjectSelection, listing: ObjectListing, wanted: frozenset[str]
 ) -> Mapping[str, Appearance]:
-    """Return where objects stand: which commit brought them, and under which name."""
+    """Return the places of the objects `wanted`: the commit that added each, and its path there."""
     found: dict[str, Appearance] = {}
     blobs: dict[str, str] = {}
     for oid, kind, path in _named(listing, wanted):
@@ -71,7 +71,7 @@ def locate(
         left = set(blobs)
         brought = _brought(repository, selection, left)
         if left:
-            # Trees without an end, or one that is missing: along the paths that are known there may be less to see.
+            # Endless or missing trees may have stopped the walk. Along the known paths there may be less to read.
             paths = dict.fromkeys(blobs[oid] for oid in sorted(left) if blobs[oid])
             brought |= _brought(repository, selection, left, tuple(paths)[:_MOST_PATHS])
         for oid, path in blobs.items():
@@ -83,7 +83,7 @@ def locate(
 
 
 def _named(listing: ObjectListing, wanted: frozenset[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield id, type and path of what is wanted."""
+    """Yield id, type and path of the objects `wanted`."""
     listing.paths.seek(0)
     for line in listing.paths:
         oid, kind, path = line[:-1].split(b" ", 2)
@@ -92,7 +92,7 @@ def _named(listing: ObjectListing, wanted: frozenset[str]) -> Iterator[tuple[str
 
 
 def _in_head(repository: Repository, blobs: Collection[str]) -> set[str] | None:
-    """Return which blobs the commit that is checked out has; None if that would take too long to know."""
+    """Return the given blobs that the commit checked out has; None if its tree is too large or unreadable."""
     there = repository.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     if there.status:
         return set()
@@ -110,16 +110,16 @@ def _in_head(repository: Repository, blobs: Collection[str]) -> set[str] | None:
 def _brought(
     repository: Repository, selection: ObjectSelection, left: set[str], paths: Sequence[str] = ()
 ) -> dict[str, _BlobChange]:
-    """Return for each of some blobs the oldest commit that brought it, and take it out of those; `paths` are looked at.
+    """Return for each blob in `left` the oldest commit that added it, and remove the blob from `left`.
 
-    Nothing means all paths.
+    Only changes of `paths` count; without paths, all changes.
     """
     found: dict[str, _BlobChange] = {}
     commit = ""
     with (
         ends(repository, selection) as given,
         repository.running(
-            # A ref that leads to nothing ends the walk of none of the others.
+            # A ref that leads to no object must not end the walk of the others.
             *("rev-list", "--reverse", "--topo-order", "--missing=allow-any"),
             *(*(() if selection.ids else ("--all",)), "--stdin"),
             stdin=given,
@@ -141,7 +141,8 @@ def _brought(
                 if not left:
                     break
                 continue
-            # Modes and ids of each parent, and then its own; of a merge what differs from all of them.
+            # A record has modes and ids of each parent, then the commit's own. For a merge, git lists only files that
+            # differ from all parents.
             parents = len(record) - len(record.lstrip(b":"))
             oid = record.split(b" ", 2 * parents + 2)[2 * parents + 1].decode("ascii", "replace")
             _, path = next(changes, (0, b""))
@@ -154,7 +155,7 @@ def _brought(
 
 
 def _times(repository: Repository, commits: set[str]) -> dict[str, int]:
-    """Return when the authors of commits made them."""
+    """Return the author times of commits, in seconds since the epoch."""
     times = {}
     given = "".join(f"{one}\n" for one in sorted(commits)).encode("ascii")
     if not given:
@@ -170,7 +171,7 @@ def _times(repository: Repository, commits: set[str]) -> dict[str, int]:
     )
     for line in answer.output.decode("ascii", "replace").split("\n"):
         oid, _, time = line.partition(" ")
-        # A commit may say anything.
+        # The time in a commit may be invalid.
         if oid in commits and time.isdigit() and len(time) < _DIGITS:
             times[oid] = int(time)
     return times

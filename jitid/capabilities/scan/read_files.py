@@ -1,4 +1,4 @@
-"""Files that are read into one buffer and searched there, many small ones together and long ones by themselves."""
+"""Search of files: many small files together in one buffer, long files separately."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from jitid.search.strings import is_wide
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _WINDOW = 1 << 20
-"""So many bytes of small files are searched together."""
+"""Bytes of small files that are searched together."""
 _ROOM = 1 << 17
-"""So much of the buffer is free when a file is read into it."""
+"""Bytes that must be free in the buffer before a file is read into it."""
 _BEGINNING = 64
-"""By so many bytes of a text its encoding is told."""
+"""Bytes at the beginning of a text that show its encoding."""
 _SMALL = MAX_TOKEN
-"""A key or certificate that is a file of its own has so many bytes at most."""
+"""Maximum bytes of a file that is only a key or certificate."""
 _FIRST = frozenset(
     each[0] for each in (archives.GZIP, *archives.ZIP, *archives.OTHERS, b"\xff\xfe", b"\xfe\xff")
 )
-"""How files begin that are no plain text."""
+"""First bytes of files that may be compressed or UTF-16."""
 _BARE = b"0"[0]
 STDIN = "-"
 SPECIAL = "FIFOs, sockets and devices"
 
 
 def why(error: OSError) -> str:
-    """Return why something could not be read, in a few words."""
+    """Return the reason why a file could not be read, in a few words."""
     return (error.strerror or "it cannot be read").lower()
 
 
 class FileReading:
-    """Reads files into one buffer, and has them searched when it is full."""
+    """Reads files into one buffer, which is searched when it is full."""
 
     def __init__(self, searcher: Searcher) -> None:
         self.searcher = searcher
@@ -49,21 +49,21 @@ class FileReading:
         self._items: list[tuple[str, str]] = []
 
     def flush(self) -> None:
-        """Search what was read."""
+        """Search the files that were read."""
         if self._items:
             self.searcher.whole(self._window, self._end, self._starts, self._items, _item)
-            # Between two of them stands a NUL that is none of theirs.
+            # The NUL after each file was counted.
             self.searcher.tally.bytes -= len(self._items)
         self._end = 0
         self._starts.clear()
         self._items.clear()
 
     def root(self, path: str) -> Iterator[None]:
-        """Search a file that was named, whatever sort of file it is."""
+        """Search a file that the caller named, of any type."""
         place = "stdin" if path == STDIN else path
         descriptor = -1
         try:
-            # Whoever names a FIFO waits for who writes into it.
+            # Opening a FIFO waits until another process opens it for writing.
             descriptor = 0 if path == STDIN else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             beginning = b""
             while len(beginning) <= _SMALL and (piece := os.read(descriptor, _ROOM)):
@@ -89,7 +89,7 @@ class FileReading:
             try:
                 descriptor = os.open(name, _FILE, dir_fd=folder)
                 count = os.readv(descriptor, [view[start:_WINDOW]])
-                # The usual case first: a text, as its beginning tells.
+                # The usual case first: plain text, according to its beginning.
                 usual = window[start] not in _FIRST and window.find(b"\0", start, start + _BEGINNING) < 0
                 if count < _WINDOW - start and (
                     usual or not _is_special(bytes(view[start : start + min(count, _BEGINNING)]))
@@ -101,7 +101,7 @@ class FileReading:
                     window[start + count] = 0
                     self._end = start + count + 1
                     continue
-                # Nobody else may have put something else there meanwhile.
+                # Another process may have replaced the file after the folder was listed.
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                     self.searcher.tally.pass_over(SPECIAL)
                     continue
@@ -113,7 +113,7 @@ class FileReading:
                     os.close(descriptor)
 
     def _long(self, descriptor: int, item: Item, beginning: bytes) -> Iterator[None]:
-        """Search a file that is long, compressed or no plain text, of which some was read already."""
+        """Search a file that is long, compressed or not plain text; its `beginning` was read already."""
         if archives.is_archive(beginning):
             yield from archives.search(self.searcher, descriptor, item, beginning)
             return
@@ -141,5 +141,5 @@ def _item(names: tuple[str, str]) -> Item:
 
 
 def _is_special(beginning: bytes) -> bool:
-    """Tell by its beginning whether a file is compressed or UTF-16."""
+    """Return whether a file with this beginning is compressed or UTF-16."""
     return archives.is_archive(beginning) or archives.is_other(beginning) or is_wide(beginning)

@@ -1,4 +1,4 @@
-"""Work that several processes share: whoever has some gives of it to whoever has none left."""
+"""Work that several processes share: a busy process gives pieces to a process without work."""
 
 from __future__ import annotations
 
@@ -14,27 +14,29 @@ from typing import Any
 from jitid.capabilities.scan.wait import readable
 
 MOST_TOGETHER = 32
-"""So many pieces of work are given at once."""
+"""Maximum number of pieces of work that are given at once."""
 
 _LONGEST = 1 << 16
-"""Bytes of one message; longer work stays with whoever has it."""
+"""Maximum bytes of a message; a larger piece of work stays with its process."""
 _PATIENCE = 0.05
-"""Seconds that whoever waits is silent."""
+"""Seconds after which a process that waits for work yields None."""
 
 
 class Sharing:
-    """Pieces of work in a list of each process; what is given away goes through a socket that all of them hold.
+    """A list of work in each process, and a socket of all processes through which they give work away.
 
-    A process that waits is counted in memory that all of them see; when all wait, nothing is left to do. A piece is
-    what `marshal` takes.
+    Processes that wait are counted in shared memory; when all wait, no work is left. A piece of work is a value that
+    `marshal` accepts.
     """
 
     def __init__(self, processes: int) -> None:
-        """Make what is shared, before the processes part."""
+        """Create the shared socket, counter and lock, before the processes are forked."""
         self._processes = processes
         self._owner = os.getpid()
         self.work: list[Any] = []
-        """What this process has still to do; what stands in it before they part is the first one's."""
+        """The work left for this process. The first process keeps the work that was noted before the others were
+        forked.
+        """
         if processes < 2:
             return
         self._giving, self._taking = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -44,7 +46,7 @@ class Sharing:
         self._lock = os.memfd_create("jitid")
 
     def close(self) -> None:
-        """Close what this process holds of it."""
+        """Close the shared socket, counter and lock in this process."""
         if self._processes > 1:
             self._giving.close()
             self._taking.close()
@@ -53,7 +55,7 @@ class Sharing:
         self._processes = 0
 
     def pieces(self) -> Iterator[Any]:
-        """Yield each piece that this process is to do, the last one first; None now and then while it waits."""
+        """Yield each piece of work for this process, the last one first; None now and then while it waits."""
         work = self.work
         if os.getpid() != self._owner:
             work.clear()
@@ -79,7 +81,7 @@ class Sharing:
         try:
             if not self._waiting[0]:
                 return
-            # What was found first stands highest in the tree, and has most below it.
+            # The first folders in the list are the highest in the tree, with the most work below them.
             count = min(len(work) // 2, MOST_TOGETHER)
             text = marshal.dumps(work[:count])
             if len(text) > _LONGEST:
@@ -93,19 +95,19 @@ class Sharing:
             fcntl.lockf(self._lock, fcntl.LOCK_UN)
 
     def _wait(self) -> Iterator[list[Any] | None]:
-        """Yield None while there is no work, and then some; nothing of it when all is done."""
+        """Yield None while there is no work, then a list of work; an empty list when all work is done."""
         fcntl.lockf(self._lock, fcntl.LOCK_EX)
         try:
             self._waiting[0] += 1
             if self._waiting[0] == self._processes:
-                # Everybody waits, and nothing is on its way: all is done.
+                # All processes wait, and no message is in transit: all work is done.
                 for _ in range(self._processes):
                     self._giving.send(marshal.dumps([]))
         finally:
             fcntl.lockf(self._lock, fcntl.LOCK_UN)
         while True:
             if readable([self._taking.fileno()], _PATIENCE):
-                # Somebody else may have been faster.
+                # Another process may have read the message first.
                 with suppress(BlockingIOError):
                     yield marshal.loads(self._taking.recv(_LONGEST + 1))  # noqa: S302 - from a process of ours
                     return

@@ -1,4 +1,4 @@
-"""What can be scanned: items, each a text with a place, and what yields them."""
+"""The interface of sources for a scan, which yield items: texts with a place."""
 
 from __future__ import annotations
 
@@ -10,33 +10,36 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol):
-    """What yields items to a searcher; several processes may share it."""
+    """A source of items for a searcher; several processes may share it."""
 
     locates: bool
-    """Whether only `located` tells where something stands, when all that counts is known."""
+    """Whether only `located`, called with all hits that count, returns their places."""
     unit: str
-    """What an item is called."""
+    """The word for an item."""
     listing: str
-    """The command that lists everything that is found."""
+    """The command that lists all hits."""
     root: str
-    """What the paths of items are relative to, in a sentence."""
+    """A sentence that names the folder to which the paths of items are relative."""
     processes: int | None
-    """How many processes are worth it; None for as many as there are processors."""
+    """Number of processes that should search; None for one per processor, up to `MOST_PROCESSES`."""
 
     def prepare(self, processes: int) -> None:
-        """Make what the processes share; it is called once, before they part. Raises UsageError."""
+        """Prepare the data that the processes share, before they are forked. Raises UsageError.
+
+        If a process cannot be forked, it is called again for one process.
+        """
 
     def search(self, searcher: Searcher) -> Iterator[None]:
-        """Search a share of the items; yield now and then, so that what was found can be taken.
+        """Search a share of the items; yield now and then, so that the caller can take results.
 
-        Every process calls it once, and each item is searched by one of them. What cannot be read is told to the
-        searcher's tally, and no error.
+        Each process calls it once, and each item is searched by one process. An item that cannot be read is counted in
+        the searcher's tally and raises no error.
         """
         ...
 
     def located(self, hits: list[Hit]) -> list[Hit]:
-        """Return hits with where they stand, each place of a string once. Raises StorageError."""
+        """Return the hits with their final places, each place of a string once. Raises StorageError."""
         ...
 
     def close(self) -> None:
-        """Let go of what the search needed."""
+        """Close the files and sockets of the search."""

@@ -1,4 +1,4 @@
-"""What is about to be committed: the staged versions of files, as a source of items."""
+"""The staged versions of files, which the next commit will contain, as a source of items."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from jitid.errors import StorageError, UsageError
 from jitid.values.text import quote
 
 _MOST_NAMES = 1 << 28
-"""Bytes of the names of files that are staged at once."""
+"""Maximum bytes of the names of all staged files."""
 _SUBMODULE = b"160000"
 
 
 class Staged:
-    """The staged versions of files, and what of them is new."""
+    """The staged versions of files; only strings that are new in them count."""
 
     locates = True
     unit = "staged file"
@@ -27,7 +27,7 @@ class Staged:
     processes: int | None = 1
 
     def __init__(self, repository: Repository) -> None:
-        """Nothing is looked up before `prepare`. Raises UsageError for a repository without a work tree."""
+        """Keep the repository; `prepare` lists the files. Raises UsageError if the repository has no work tree."""
         if repository.bare:
             raise UsageError(
                 f"the git repository {quote(repository.name, 200)} is bare, and nothing is staged in it",
@@ -35,14 +35,14 @@ class Staged:
             )
         self._repository = repository
         self._paths: dict[str, list[str]] = {}
-        """By the id of what is staged, the paths that have it."""
+        """The paths of each staged object, by its id."""
         self._before: dict[str, None] = {}
-        """The ids of what HEAD has in their place."""
+        """The ids of the objects that HEAD has at these paths."""
         self._searcher: Searcher | None = None
 
     def prepare(self, processes: int) -> None:
-        """List what is staged. Raises StorageError if git cannot."""
-        del processes  # one has it
+        """List the staged files. Raises StorageError if git fails or their names are too long."""
+        del processes  # one process searches all files
         git = self._repository
         head = git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         base = EMPTY_TREES[git.width] if head.status else head.output.decode("ascii").strip()
@@ -70,7 +70,7 @@ class Staged:
                 raise StorageError("git cannot tell what is staged", "see: git status; git fsck")
 
     def _take(self, words: list[bytes], path: str) -> None:
-        """Note a file that changes: its modes and ids before and after."""
+        """Note a changed file from its modes and ids, before and after the change."""
         before, after, old, new = words[:4]
         if old.strip(b"0") and before != _SUBMODULE:
             self._before[old.decode("ascii")] = None
@@ -78,12 +78,12 @@ class Staged:
             self._paths.setdefault(new.decode("ascii"), []).append(path)
 
     def search(self, searcher: Searcher) -> Iterator[None]:
-        """Search what is staged."""
+        """Search the staged objects."""
         self._searcher = searcher
         yield from self._read(searcher, self._paths)
 
     def located(self, hits: list[Hit]) -> list[Hit]:
-        """Return hits with their paths, without what HEAD has already in one of the files that change."""
+        """Return hits with their paths, without strings that HEAD already has in one of the changed files."""
         if not hits or self._searcher is None:
             return []
         for _ in self._read(self._searcher, self._before):
@@ -97,7 +97,7 @@ class Staged:
         ]
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Do nothing: there is no file to close."""
 
     def _read(self, searcher: Searcher, ids: dict[str, list[str]] | dict[str, None]) -> Iterator[None]:
         if not ids:

@@ -1,4 +1,4 @@
-"""Waiting for what other processes tell."""
+"""Waiting for messages of other processes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 
 def readable(descriptors: Iterable[int], patience: float | None) -> list[int]:
-    """Return those descriptors that can be read, or have come to their end; wait for one for so many seconds.
+    """Return the descriptors that can be read, or are at their end; wait for one up to `patience` seconds.
 
-    None is for as long as it takes. Descriptors may be of any number: `select` takes no more than 1,024.
+    None waits without a limit. Descriptors may have any number: `select` fails from 1,024 on.
     """
     waiting = select.poll()
     for descriptor in descriptors:

@@ -1,4 +1,4 @@
-"""Folders that are walked from their root down and never left: no link is followed, no long path is opened."""
+"""A walk of folders that never leaves their root: it follows no link and opens no long path."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _MOST_OPEN = 64
-"""So many folders above the current one stay open; whoever comes back to others opens them again."""
+"""Maximum number of folders that stay open on the way to the current one; others are opened again."""
 
 KERNEL = frozenset(
     {
@@ -33,24 +33,24 @@ KERNEL = frozenset(
         "tracefs",
     }
 )
-"""File systems that hold no files: what they show is made when it is read, and may have no end."""
+"""File systems without stored files: their contents are made on reading, and may be endless."""
 
 
 class Tree:
-    """Opens folders below a root, each by one step from the one above it."""
+    """A tree of folders below a root, each opened by one step from its parent."""
 
     def __init__(self, root: str, *, one_file_system: bool) -> None:
-        """Open the root, which may be reached by links. Raises OSError."""
+        """Open the root; its path may contain links. Raises OSError."""
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._device = os.fstat(self._root).st_dev
         self._known = -1
-        """The file system that was last found to be in order."""
+        """The device of the file system that was last accepted."""
         self._one = one_file_system
         self._kernel: frozenset[int] | None = None
         self._open: list[tuple[str, int]] = []
-        """The folders on the way to the current one, that are open: the last `_MOST_OPEN` of them."""
+        """The open folders on the way to the current one: the last `_MOST_OPEN` of them."""
         self._path: list[str] = []
-        """The steps to the current one."""
+        """The names of the folders from the root to the current one."""
 
     def close(self) -> None:
         """Close all folders."""
@@ -62,7 +62,7 @@ class Tree:
         self._root = -1
 
     def enter(self, names: tuple[str, ...]) -> int:
-        """Return a descriptor of a folder, which stays the tree's own. Raises OSError where it is none any more."""
+        """Return the descriptor of a folder, which the tree closes. Raises OSError if it is no longer a folder."""
         path = self._path
         common = 0
         for mine, wanted in zip(path, names, strict=False):
@@ -74,7 +74,7 @@ class Tree:
             if self._open:
                 os.close(self._open.pop()[1])
         if path and not self._open:
-            # Too far up: from the root again.
+            # The parent is closed: start from the root again.
             path.clear()
         for name in names[len(path) :]:
             above = self._open[-1][1] if self._open else self._root
@@ -85,7 +85,7 @@ class Tree:
         return self._open[-1][1] if self._open else self._root
 
     def beyond(self, descriptor: int) -> str | None:
-        """Return why a folder is not to be walked, since it is on another file system; None if it is."""
+        """Return why the file system of a folder is skipped; None if the folder is walked."""
         device = os.fstat(descriptor).st_dev
         if device == self._known:
             return None

@@ -1,4 +1,4 @@
-"""A source that is searched by several processes: what each of them finds, batch by batch."""
+"""Search of a source by several processes, with results in batches."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from jitid.errors import StorageError
 from jitid.search.secret_shapes import SecretSearch
 
 MOST_PROCESSES = 4
-# What is sent between processes of ours has no common type.
+# Messages between the processes have no common type.
 # ruff: noqa: ANN401
 
 _LENGTH = struct.Struct("=Q")
 _OFTEN = 0.1
-"""Seconds after which a helper tells how far it is, found or not."""
+"""Seconds after which a helper process reports its progress, also without results."""
 
 
 class Search:
-    """Searches a source from the moment on that it is entered, so that other work is done meanwhile."""
+    """A search that starts when it is entered, so that the caller can do other work meanwhile."""
 
     def __init__(
         self,
@@ -36,9 +36,9 @@ class Search:
         processes: int | None = None,
         looks: SecretSearch | None = None,
     ) -> None:
-        """Args: the source, the sorts of strings that are looked for, and how many processes are to search.
+        """Search `source` for strings of the kinds `sorts`, in `processes` processes; `looks` finds adopted secrets.
 
-        `looks` finds secrets that were adopted.
+        By default there is one process per processor, up to `MOST_PROCESSES`.
         """
         self._source = source
         self._sorts = sorts
@@ -46,16 +46,16 @@ class Search:
         self._processes = min(_processors(), MOST_PROCESSES) if processes is None else processes
         self._parent = os.getpid()
         self._helpers: dict[int, int] = {}
-        """Who searches as well: by the descriptor of what it tells, the process."""
+        """The helper processes, by the descriptor of their messages."""
 
     def __enter__(self) -> Self:
-        """Let the others begin. Raises UsageError."""
+        """Start the helper processes. Raises UsageError."""
         self._source.prepare(self._processes)
         try:
             for _ in range(1, self._processes):
                 self._start()
         except OSError:
-            # There may be no more processes: then one does it all.
+            # The system may refuse more processes: then this process searches alone.
             self.close()
             self._source.prepare(1)
         return self
@@ -66,7 +66,7 @@ class Search:
         self.close()
 
     def close(self) -> None:
-        """Stop whoever still searches."""
+        """Stop the helpers that still search."""
         for descriptor, pid in self._helpers.items():
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
@@ -74,10 +74,10 @@ class Search:
         self._helpers.clear()
 
     def batches(self) -> Iterator[Batch]:
-        """Search with the others, and yield what was found; some batches tell only how far it is.
+        """Search together with the helpers, and yield the results; some batches only report progress.
 
         Raises:
-            StorageError: a process that searched a part was ended from outside.
+            StorageError: a helper was killed from outside.
 
         """
         searcher = Searcher(self._sorts, self._looks)
@@ -93,7 +93,7 @@ class Search:
             yield from self._told(None)
 
     def _told(self, patience: float | None) -> Iterator[Batch]:
-        """Yield what the others have told by now, or a bit later."""
+        """Yield the batches that helpers have sent; wait for one up to `patience` seconds."""
         if not self._helpers:
             return
         for descriptor in readable(self._helpers, patience):
@@ -125,7 +125,7 @@ class Search:
                 os.close(descriptor)
             self._search(tell)
         finally:
-            # Whatever happened: the parent's work is not done twice.
+            # Even after an error, the helper must not continue with the parent's work.
             os._exit(0)
 
     def _search(self, tell: int) -> None:
@@ -133,7 +133,7 @@ class Search:
         told = time.monotonic()
         for _ in self._source.search(searcher):
             if os.getppid() != self._parent:
-                # The parent was killed, and nobody wants to know.
+                # The parent was killed: no process reads the results.
                 return
             now = time.monotonic()
             if searcher.full or now - told >= _OFTEN:
@@ -151,7 +151,7 @@ def _send(descriptor: int, value: Any) -> None:
 
 
 def _received(descriptor: int) -> Any:
-    """Return what a helper sent. Raises StorageError if it was ended."""
+    """Return the value that a helper sent. Raises StorageError if the helper was killed."""
     (length,) = _LENGTH.unpack(_read(descriptor, _LENGTH.size))
     return marshal.loads(_read(descriptor, length))  # noqa: S302 - from a child of this process
 
@@ -168,7 +168,7 @@ def _read(descriptor: int, size: int) -> bytes:
 
 
 def _processors() -> int:
-    """Return on how many processors processes of ours can share work."""
+    """Return the number of processors that can share the work; 1 if the system lacks the functions for it."""
     if not hasattr(os, "memfd_create") or not hasattr(os, "sched_getaffinity"):
         return 1
     return len(os.sched_getaffinity(0))

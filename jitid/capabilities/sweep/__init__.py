@@ -1,1 +1,1 @@
-"""What should not be alive: observed, judged by rules of one file each, ended where a remedy can, and reported."""
+"""Sweeps: find credentials that should not be live by rules (one per module), report them, and revoke them."""

@@ -1,4 +1,4 @@
-"""Flies canaries: for each kind a credential without rights is made, seen to work, ended, and seen to be dead."""
+"""Canaries: test credentials without rights, one per kind, that prove whether revocation works."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ if TYPE_CHECKING:
 
 DELEGATOR = "system:jitid"
 AGENT = "jitid-canary"
-"""How the names of their agents and of their tasks begin; what follows is new each time."""
+"""Prefix of the canaries' agents and tasks; a random suffix follows."""
 LIFETIME = 300
-"""Seconds after which one is dead even if nothing else worked."""
+"""Seconds after which a canary expires even if its revocation failed."""
 _PAUSE = 0.2
-"""Seconds between two looks: some targets take a moment until all of them knows."""
+"""Seconds between two probes: some targets need a moment until all their servers know of a revocation."""
 
 
 def fly(context: Context, targets: Targets, chosen: tuple[str, ...], limit: int) -> Iterator[Canary]:
-    """Yield what each canary has shown: of the kinds that are made here, and of the targets.
+    """Yield the result of each canary, for jitid's own kinds and for targets.
 
     Args:
         context: the authority.
-        targets: those that the configuration has.
-        chosen: only these targets; none: all, and the kinds that are made here.
-        limit: seconds that a target has to end one, and to be seen to have done so.
+        targets: the targets of the configuration.
+        chosen: only these targets; if empty, all targets and jitid's own kinds.
+        limit: seconds that a target has to end a canary, and to refuse it.
 
-    Each is told by an audit event. Raises UsageError for a target that there is not.
+    An audit event records each result. Raises UsageError for a target that does not exist.
 
     """
     for name in chosen:
@@ -87,7 +87,7 @@ def _at(context: Context, targets: Targets, name: str, limit: int) -> Canary:
 
 
 class _Flight:
-    """One canary, from its making to its death."""
+    """One canary, from its issue to its end."""
 
     def __init__(
         self, context: Context, targets: Targets, place: str, kind: str, template: str | None, limit: int
@@ -102,7 +102,7 @@ class _Flight:
         self._task = f"{AGENT}-{os.urandom(8).hex()}"
 
     def fly(self) -> Canary:
-        """Return what it has shown. Whatever happens, it is ended as far as that can be done."""
+        """Return the result. After any failure, the canary is revoked as far as possible."""
         began = monotonic()
         try:
             issued = self._make()
@@ -131,7 +131,7 @@ class _Flight:
             sensitivity="low",
             deadline_after=LIFETIME,
         )
-        # It is for no caller, but for the authority itself.
+        # The authority issues it for itself, and not for a caller.
         terms = self._inside.terms()._replace(any_delegator=True, caller_proof=None)
 
         def issue(transaction: Transaction) -> list[Issued]:
@@ -142,7 +142,7 @@ class _Flight:
         return issued
 
     def _clear(self) -> None:
-        """End the task of one that could not be made, if it was opened."""
+        """Retire the task of a canary that could not be made, if it was opened."""
 
         def close(transaction: Transaction) -> None:
             task = TaskStore(transaction).find_task(self._task, DELEGATOR)
@@ -152,7 +152,7 @@ class _Flight:
         change(self._ledger, close)
 
     def _end(self, issued: Issued) -> str | None:
-        """End it as `revoke` does, and its task; return why its target has not confirmed that, if it has not."""
+        """Revoke it like `revoke` does, and retire its task; return why its target did not confirm that, else None."""
         (credential,) = issued.credentials
         selection = Selection(ids=(credential.id,))
         change(self._ledger, lambda transaction: revocation.revoke(transaction, selection, None, None))
@@ -184,7 +184,7 @@ class _Flight:
             issuer.close()
 
     def _presented(self, snapshot: View, secret: Secret) -> Probe:
-        """Put a credential that is made here before the judge of `verify`."""
+        """Check a credential that jitid made, like `verify` does."""
         part = "token" if "token" in secret.names else "certificate"
         try:
             introspection.verify(snapshot, self._ledger.names, secret.reveal(part), None)
@@ -211,7 +211,7 @@ class _Flight:
 
 
 def _judged(alive: Probe, dead: Probe, left: str | None) -> tuple[Fate, str]:
-    """Return what two looks at it have shown; an answer without the other proves nothing."""
+    """Return the outcome of the probes before and after revocation; only both together are a proof."""
     if dead.life is Life.LIVE:
         return Fate.SURVIVED, f"{dead.seen}; {left}" if left else dead.seen
     if alive.life is not Life.LIVE:
@@ -224,9 +224,9 @@ def _judged(alive: Probe, dead: Probe, left: str | None) -> tuple[Fate, str]:
 
 
 def _without(secret: Secret, text: str, name: str = "") -> str:
-    """Return what a target says of a secret that it was shown, without that: the audit log keeps it.
+    """Return a target's message without the secret that it was shown, since the audit log keeps the message.
 
-    A part that is the credential's name is no secret.
+    A part that is the credential's name is not secret.
     """
     for part in secret.names:
         if secret.reveal(part) != name:

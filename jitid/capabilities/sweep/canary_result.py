@@ -1,4 +1,4 @@
-"""What came of a canary: a credential without rights that was made, seen to work, ended, and seen to be dead."""
+"""Result of a canary: a credential without rights that is issued, probed, revoked and probed again."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from typing import NamedTuple
 
 
 class Fate(StrEnum):
-    """What a canary has shown."""
+    """The outcome of a canary."""
 
     PROVED = "proved"
-    """It worked, and once it was ended it did not: the probe can tell, and revocation works."""
+    """It worked before its revocation and not afterwards: the probe is reliable, and revocation works."""
     BLIND = "blind"
-    """It was not seen to work, so that its death proves nothing."""
+    """It did not work before its revocation, so that its refusal afterwards proves nothing."""
     SURVIVED = "survived"
-    """It was ended, and works all the same."""
+    """It was revoked and still works."""
     UNPROVED = "unproved"
-    """It was ended, and whether it works could not be told."""
+    """It was revoked, and the second probe could not find out whether it works."""
     GROUNDED = "grounded"
-    """None could be made: nothing is proved, and nothing was left."""
+    """It could not be made: no proof, and no credential is left."""
 
 
 class Canary(NamedTuple):
     """One canary. Durations are milliseconds."""
 
     place: str
-    """The target, or the kind where it is made here."""
+    """The target, or the kind if jitid itself makes it."""
     kind: str
     fate: Fate
     why: str
-    """What was seen, in a few words."""
+    """The observation, in a few words."""
     jti: str | None = None
     made_in: int | None = None
-    """From the wish to the secret."""
+    """Time from the request to the secret."""
     dead_in: int | None = None
-    """From the wish to end it until it was seen to be dead."""
+    """Time from the revocation until a probe was refused."""

@@ -1,4 +1,4 @@
-"""What a sweep reports: findings, and what was examined for them."""
+"""Results of a sweep: findings, and the coverage of each rule."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jitid.model.ledger_rows import Selection
 
 
 class Severity(StrEnum):
-    """How grave a finding is, from the least to the gravest."""
+    """The severity of a finding, from the lowest to the highest."""
 
     INFO = "info"
     LOW = "low"
@@ -21,7 +21,7 @@ class Severity(StrEnum):
 
     @property
     def rank(self) -> int:
-        """The place in the order: 0 for `info`."""
+        """The position in this order: 0 for `info`."""
         return SEVERITIES.index(self)
 
 
@@ -29,94 +29,95 @@ SEVERITIES = tuple(Severity)
 
 
 class Finding(NamedTuple):
-    """One thing that a sweep reports."""
+    """A problem that a sweep reports."""
 
     rule: str
     severity: Severity
     subject: str
-    """What it is about: the name of a task or a delegator, an id, a key, or `ledger`."""
+    """The subject: the name of a task or a delegator, an id, a key, or `ledger`."""
     summary: str
-    """What is wrong, in one sentence without its end."""
+    """The problem, in one sentence without a period."""
     since: int | None
-    """Since when it has been so; seconds since the epoch."""
+    """The time when the problem began, in seconds since the epoch."""
     credentials: int
-    """How many credentials it is about."""
+    """Number of credentials that it is about."""
     evidence: Mapping[str, Any]
-    """What was seen, by name, never a secret; times are seconds since the epoch and end in `_at` or `_until`,
-    durations in `_seconds`."""
+    """Observed facts by name, never a secret. Names of times end in `_at` or `_until` (seconds since the epoch), names
+    of durations in `_seconds`.
+    """
     remedy: str | None
-    """The command that ends it, as `jitid revoke --task T`; none where there is nothing to do but wait."""
+    """The command that fixes it, such as `jitid revoke --task T`; None if an operator can only wait."""
     ends: Selection | None = None
-    """What `--fix` revokes; none for what no revocation mends."""
+    """The selection that `--fix` revokes; None if no revocation fixes it, or the rule's `pick` must find it."""
     picked_by: tuple[str, ...] = ()
-    """What a rule that cannot say it without asking the ledger asks by, as the ledger has it."""
+    """Values by which the rule's `pick` queries the ledger for the selection to revoke."""
     revokes: int = 0
-    """How many live credentials the remedy revokes, as far as that is foreseen; 0 if it revokes none."""
+    """Number of live credentials that the remedy revokes, as far as that is foreseen; 0 if it revokes none."""
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that stay the same from sweep to sweep, as long as it is equally grave."""
+        """Sixteen hexadecimal digits that stay the same from sweep to sweep, while the severity is the same."""
         text = "\0".join((self.rule, self.severity, self.subject))
-        # Names of files may have bytes in them that are no text.
+        # File names may contain bytes that are not UTF-8.
         return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class Coverage(NamedTuple):
-    """What one rule has examined, and what not."""
+    """The coverage of one rule: the examined part, and the missed parts."""
 
     rule: str
     examined: str
-    """In words: `450,000 live credentials`."""
+    """A description, such as `450,000 live credentials`."""
     missed: tuple[str, ...]
-    """What could not be examined, and why; nothing if all was."""
+    """Descriptions of parts that could not be examined, with reasons; empty if the rule examined everything."""
     unknown: str | None = None
-    """What the ledger is not told, and nobody can know from it: neither clean, nor for lack of looking."""
+    """Facts that no event reports to the ledger, such as use: the rule is then neither clean nor incomplete."""
 
     @property
     def complete(self) -> bool:
-        """Tell whether everything was examined."""
+        """Return whether the rule examined everything."""
         return not self.missed
 
 
 class Remedied(NamedTuple):
-    """What `--fix` has ended in one transaction."""
+    """The credentials that `--fix` has ended in one transaction."""
 
     sweep: str
     """The sweep that did it, a UUID; the audit event names it too."""
     rule: str
     findings: tuple[Finding, ...]
-    """Those that it ended."""
+    """The findings that it fixed."""
     credentials: int
-    """How many live credentials that came to, with all that descended from them."""
+    """Number of live credentials that it ended, with all their descendants."""
     event: int
-    """The audit event that names each of them."""
+    """The audit event that names each credential."""
     at: int
     accepted: int | None
-    """How many of them a verifier that asks this ledger still took afterwards: 0, if all is well.
+    """Number of these credentials that a verifier with this ledger still accepted afterwards; 0 is right.
 
-    None where that could not be told.
+    None if that could not be checked.
     """
     offline_until: int | None
-    """The latest expiry of those that are signed."""
+    """The latest expiry of the signed credentials among them."""
 
 
 class Unfixed(NamedTuple):
-    """What `--fix` has found and could not end."""
+    """Findings that `--fix` could not end."""
 
     rule: str
     findings: int
-    """How many; 0 where that is not known."""
+    """Number of findings; 0 if unknown."""
     why: str
 
 
 class Swept(NamedTuple):
-    """What comes last: what is true of the sweep as a whole."""
+    """The last part of the results: facts about the sweep as a whole."""
 
     at: int
-    """The time that was judged by."""
+    """The time that the rules used as now."""
     live: int
-    """How many credentials were alive."""
+    """Number of live credentials."""
     head: str | None
-    """The signed audit head, if the chain was examined and holds up to it."""
+    """The signed audit head, if the sweep verified the chain up to it."""
     unsigned: str | None
-    """Why it could not be signed."""
+    """The reason why it could not be signed."""

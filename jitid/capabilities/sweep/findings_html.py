@@ -1,4 +1,4 @@
-"""A sweep's result as one page that needs nothing else: what `findings.html` shows, for any screen and for paper."""
+"""A sweep's result as one self-contained HTML page (`findings.html`), for any screen and for paper."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOST = 200
 def text(
     rows: SweptRows, rules: Sequence[RuleInfo], command: Command = as_it_is, wording: Wording = SWEEP
 ) -> Iterator[str]:
-    """Yield the page; `command` gives commands the flags they need."""
+    """Yield the page; `command` adds the flags that commands need."""
 
     def found() -> tuple[list[FindingGroup | Closing], FindingGroup | Closing]:
         *groups, closing = grouped(rows, MOST, wording)
@@ -45,7 +45,7 @@ def text(
 
 
 def _facts(row: FindingRow) -> Iterator[tuple[str, object]]:
-    """Yield the facts of a finding by names as people write them, without empty ones."""
+    """Yield the facts of a finding with readable names, without empty facts."""
     facts: dict[str, object] = {
         "credentials ended" if row["state"] == "ended" else "credentials": row["credentials"] or None,
         "since": row["since"],

@@ -11,11 +11,9 @@ from jitid.values.times import parse_time
 
 
 def text(rows: SweptRows, rules: Sequence[RuleInfo], wording: Wording = SWEEP) -> Iterator[str]:
-    """Yield the metrics of a sweep: numbers alone, since a label for each subject would be a series for each.
+    """Yield the metrics of a sweep: only counts, since a label for each subject would make a series for each.
 
-    Of a scan there are those that it has something to say by.
-
-    A rule that has found nothing is 0 and not absent, so that an alert on it can tell the two apart.
+    A scan has fewer metrics. A rule without findings is 0 and not absent, so that an alert can distinguish the two.
     """
     findings: Counter[tuple[str, str, str]] = Counter(
         {(rule.name, rule.severity.value, state): 0 for rule in rules for state in STATES}
@@ -32,7 +30,7 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo], wording: Wording = SWEEP) -
             if row["state"] != "ended":
                 credentials[row["rule"]] += row["credentials"]
             elif row["event"] != event:
-                # One event may have ended what many findings are about.
+                # One event may have ended the credentials of many findings.
                 event = row["event"]
                 ended[row["rule"]] += row["ended_credentials"] or 0
         elif "coverage" in row:

@@ -24,12 +24,12 @@ from jitid.values.text import safe
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 _LEVELS = {"info": "note", "low": "note", "medium": "warning", "high": "error", "critical": "error"}
-# What GitHub shows as critical begins above 9.0, high at 7.0, medium at 4.0.
+# GitHub shows scores above 9.0 as critical, from 7.0 as high, from 4.0 as medium.
 _SCORES = {"info": "0.0", "low": "2.0", "medium": "5.5", "high": "8.0", "critical": "9.5"}
 
 
 def text(rows: SweptRows, rules: Sequence[RuleInfo], wording: Wording = SWEEP) -> Iterator[str]:
-    """Yield the document; results are written as they come, and what needs the end of them follows them."""
+    """Yield the document. Results are written one by one, and the parts that need all of them come last."""
     places = {rule.name: place for place, rule in enumerate(rules)}
     driver = {
         "name": "jitid",
@@ -54,7 +54,7 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo], wording: Wording = SWEEP) -
             summary = row["summary"]
     yield f'], "invocations": {dumps([_invocation(coverage, summary, places)])}'
     if summary is not None:
-        # Section 3.17: what stands after the last slash tells one run from the others.
+        # Section 3.17: the part after the last slash distinguishes the runs.
         details = {"id": f"jitid {wording.verb}/{summary['sweep']}"}
         yield f', "automationDetails": {dumps(details)}'
     yield "}]}\n"
@@ -94,13 +94,13 @@ def _result(row: FindingRow, places: Mapping[str, int], wording: Wording) -> dic
     }
     result: dict[str, Any] = {
         "ruleId": row["rule"],
-        # Section 3.27.10: a level other than `none` belongs to what failed.
+        # Section 3.27.10: only a failed result has a level other than `none`.
         "kind": "pass" if ended else "fail",
         "level": "none" if ended else _LEVELS[row["severity"]],
         "message": _message(said),
         "locations": [_location(row, wording)],
         "partialFingerprints": {"jitid/v1": row["fingerprint"]},
-        # Section 3.27.23: if one result of a run has it, all have.
+        # Section 3.27.23: if one result of a run has suppressions, all results must have them.
         "suppressions": known if row["state"] == "known" else [],
         "properties": properties,
     }
@@ -113,17 +113,17 @@ def _location(row: FindingRow, wording: Wording) -> dict[str, Any]:
     path = row["evidence"].get("path") if wording is not SWEEP else None
     if path is not None:
         return _place(str(path), row)
-    # The equals sign keeps a subject such as `..` from being a step in a path, and a colon from ending a scheme.
+    # With the equals sign, a subject such as `..` is not a step in a path, and a colon does not end a scheme.
     uri = f"{quote(row['rule'], safe='')}={quote(row['subject'], safe='')}"
     return {
         "logicalLocations": [{"name": row["subject"], "fullyQualifiedName": row["subject"]}],
-        # A viewer that lists results by their file shows none that has no file.
+        # A viewer that lists results by their file hides results without a file.
         "physicalLocation": {"artifactLocation": {"uri": uri, "uriBaseId": wording.base}},
     }
 
 
 def _place(path: str, row: FindingRow) -> dict[str, Any]:
-    """Return where in a file something stands; bytes of its name that are no UTF-8 are percent-encoded as they are."""
+    """Return the location of a finding in a file. Bytes of its name that are not UTF-8 are percent-encoded."""
     uri = quote(path.encode("utf-8", "surrogateescape"), safe="/")
     # A colon in the first step of a relative path would end a scheme (RFC 3986, section 4.2): it is encoded.
     below = {"uri": uri, "uriBaseId": SCAN.base}
@@ -153,7 +153,7 @@ def _invocation(
         for reason in each["missed"]
     ]
     invocation: dict[str, Any] = {
-        # Rows that break off are those of a sweep that did.
+        # Without a summary, the sweep broke off.
         "executionSuccessful": summary is not None and summary["complete"],
         "toolExecutionNotifications": missed,
         "properties": {"examined": {each["rule"]: covered(each) for each in coverage}},

@@ -1,4 +1,4 @@
-"""A sweep's result for eyes at a terminal: what it ended, what it found and how to end that, what it examined."""
+"""A sweep's result for a terminal: ended credentials, findings with their remedies, and coverage."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from jitid.formats.figures import counted
 from jitid.formats.table import terminal_width
 
 MOST = 10
-"""How many findings of a rule are shown."""
+"""Maximum number of findings of a rule that are shown."""
 
 _SGR = {"info": "2", "low": "36", "medium": "33", "high": "31", "critical": "1;31"}
 _ENDED = "32"
 _FAILURE = "1;31"
 _WIDEST = 100
-"""Wider sentences cannot be read."""
+"""Maximum columns of a sentence: wider text is hard to read."""
 
 
 def text(
@@ -40,9 +40,9 @@ def text(
     verbose: bool = False,
     wording: Wording = SWEEP,
 ) -> Iterator[str]:
-    """Yield the result, a rule as soon as its last finding is known; `command` gives commands the flags they need.
+    """Yield the result, each rule after its last finding; `command` adds the flags that commands need.
 
-    What was examined is told of each rule if it is to be `verbose`, and otherwise where it was not all.
+    With `verbose`, the coverage of each rule is shown; otherwise a summary and the rules that are incomplete.
     """
     page = _FindingsPage(colour, command, wording, verbose=verbose)
     titles = {rule.name: rule.title for rule in rules}
@@ -151,7 +151,7 @@ class _FindingsPage:
             yield from self._wrapped(f"offline verifiers accept some until {until}", 4)
 
     def _subject(self, row: FindingRow, facts: list[str]) -> Iterator[str]:
-        # A name stands whole, alone if need be: the terminal may fold it.
+        # A name is never folded, but moved to a separate line if necessary: the terminal may fold it.
         name = cell(row["subject"])
         told = f" ({', '.join(facts)})" if facts else ""
         shown = f"\x1b[1m{name}\x1b[0m" if self._colour else name
@@ -162,7 +162,7 @@ class _FindingsPage:
             yield from self._wrapped(", ".join(facts), 4)
 
     def _command(self, command: str) -> str:
-        # Whole and on one line, so that it can be copied: the terminal may fold it.
+        # A command is on one line so that it can be copied; the terminal may fold it.
         return f"    {self._in('1', cell(command))}\n"
 
     def _wrapped(self, words: str, indent: int, hang: int = 0) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""What the formats of a sweep's result are given: rows as they come, and what they need to know of each rule.
+"""Rows of a sweep's result, and descriptions of its rules, for the output formats.
 
-First come the findings that the sweep has ended, then for each rule its findings and after them its coverage, and at
-the very end the summary. There may be a million rows: a format keeps no more of them than it has said.
+First come the findings that the sweep has ended. Then follow, for each rule, its findings and its coverage, and last
+the summary. There may be a million rows: a format must not keep them all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jitid.model import acceptance
 from jitid.values.times import format_time, parse_time
 
 FindingState = Literal["open", "known", "ended"]
-"""`known`: the baseline has it; `ended`: this sweep has ended it."""
+"""`known`: the baseline contains it; `ended`: this sweep has ended it."""
 
 STATES: tuple[FindingState, ...] = ("open", "known", "ended")
 
@@ -29,46 +29,46 @@ class FindingRow(TypedDict):
     subject: str
     since: str | None
     credentials: int
-    """How many credentials it is about."""
+    """Number of credentials that it is about."""
     summary: str
     remedy: str | None
-    """The command that ends it."""
+    """The command that fixes it."""
     evidence: Mapping[str, Any]
     fingerprint: str
     """Sixteen hexadecimal digits, the same from sweep to sweep."""
     sweep: str | None
     """The sweep that ended it, a UUID."""
     event: int | None
-    """The audit event that names what was ended."""
+    """The audit event that names the ended credentials."""
     ended_at: str | None
     ended_credentials: int | None
-    """How many credentials that event ended: those of all findings that end with it, and what descended from them."""
+    """Number of credentials that the event ended: for all of its findings, with all descendants."""
     proof: str | None
-    """How it is known to have ended."""
+    """The evidence that the credentials have ended."""
     offline_until: str | None
-    """The latest expiry of what was ended and is signed."""
+    """The latest expiry of the ended credentials that are signed."""
 
 
 def accepted_until(row: FindingRow) -> str | None:
-    """Return the time from which no offline verifier accepts what was ended; None if nothing of it is signed."""
+    """Return the time from which no offline verifier accepts the ended credentials; None if none is signed."""
     expiry = row["offline_until"]
     return None if expiry is None else format_time(acceptance.accepted_until(parse_time(expiry)))
 
 
 class Examined(TypedDict):
-    """What one rule has examined, and what not."""
+    """The coverage of one rule: the examined part, and the missed parts."""
 
     rule: str
     examined: str
     complete: bool
     missed: Sequence[str]
-    """What could not be examined, and why."""
+    """Parts that could not be examined, with reasons."""
     unknown: str | None
-    """What the ledger is not told: neither clean, nor for lack of looking."""
+    """Facts that the ledger does not have: the rule is then neither clean nor incomplete."""
 
 
 def covered(examined: Examined) -> str:
-    """Return what was examined, with what nobody can know of it."""
+    """Return the description of the examined part, followed by the unknown facts."""
     unknown = examined["unknown"]
     return examined["examined"] if unknown is None else f"{examined['examined']}; not known: {unknown}"
 
@@ -81,26 +81,26 @@ class CoverageRow(TypedDict):
 
 
 class Summary(TypedDict):
-    """The result as a whole."""
+    """A summary of the whole result."""
 
     sweep: str
     at: str
-    """When it looked, RFC 3339."""
+    """The time of the sweep, RFC 3339."""
     live: int
-    """How many credentials were alive."""
+    """Number of live credentials."""
     open: int
     known: int
     ended: int
     ended_credentials: int
-    """How many credentials ended with those, and with all that descended from them."""
+    """Number of credentials that the sweep ended, with all their descendants."""
     worst: str | None
-    """The gravest severity among the open findings."""
+    """The highest severity among the open findings."""
     complete: bool
 
 
 @final
 class SummaryRow(TypedDict):
-    """The end of the rows."""
+    """The last row."""
 
     summary: Summary
 
@@ -110,37 +110,37 @@ SweptRows = Iterable[SweptRow]
 
 
 class RuleInfo(NamedTuple):
-    """A rule as it is told to people."""
+    """The description of a rule for users."""
 
     name: str
     severity: Severity
     owasp: tuple[str, ...]
-    """Numbers of the OWASP Non-Human Identities Top 10 (2025), as `NHI1:2025`."""
+    """Numbers of the OWASP Non-Human Identities Top 10 (2025), such as `NHI1:2025`."""
     title: str
-    """What it finds, in a few words."""
+    """The problem that it finds, in a few words."""
     reports: str
-    """What it reports, in a sentence without its end."""
+    """The findings that it reports, in a sentence without a period."""
     spares: str
-    """The nearest that it does not report, in a sentence without its end."""
+    """The nearest cases that it does not report, in a sentence without a period."""
     examines: str
-    """What it looks at."""
+    """The objects that it examines."""
 
 
 class Wording(NamedTuple):
-    """How a verb that finds something speaks of itself."""
+    """The texts of a command that reports findings."""
 
     verb: str
-    """The verb, and what one run of it is called."""
+    """The command, which is also the word for one run."""
     title: str
-    """What the page says at its top."""
+    """The title of the page."""
     listing: str
     """The command that lists all findings of a rule, with `{rule}` in it."""
     broken: str
-    """What is said where the rows break off."""
+    """The message for rows that break off."""
     base: str
-    """What the subjects are, as SARIF calls the base of their addresses."""
+    """The name in SARIF for the base of the subjects' addresses."""
     about: str
-    """The same in a sentence."""
+    """A description of that base, in a sentence."""
 
 
 SWEEP = Wording(
@@ -161,9 +161,9 @@ SCAN = Wording(
 )
 
 Command = Callable[[str], str]
-"""From a command of jitid to the same with the flags by which this one found its ledger."""
+"""A function that adds the flags of the current ledger to a jitid command."""
 
 
 def as_it_is(command: str) -> str:
-    """Return the command for whoever needs no other flags."""
+    """Return the command unchanged, for callers that need no flags."""
     return command

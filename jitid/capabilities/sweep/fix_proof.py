@@ -1,4 +1,4 @@
-"""Looks again at what `--fix` has ended: whether a verifier that asks this ledger takes any of it."""
+"""Check after `--fix`: whether a verifier with this ledger still accepts any ended credential."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from jitid.ledger.view import View
 from jitid.values.ids import credential_id
 
 _ASKED = 100
-"""So many of what one event has ended are put before the judge of `verify` one by one."""
+"""Maximum number of credentials of one event that are checked one by one, like `verify` does."""
 
 
 def accepted(ledger: Ledger, done: Remedied) -> int:
-    """Return how many of what an event has ended a verifier still takes that asks this ledger.
+    """Return the number of credentials that an event ended and that a verifier with this ledger still accepts.
 
-    All are counted that the ledger does not hold for dead, and the first of them are put before the judge of `verify`.
+    All that the ledger does not record as ended are counted. The first credentials are also checked like `verify`
+    does.
     """
     with ledger.read() as snapshot:
         rows = snapshot.ask(
@@ -32,7 +33,7 @@ def accepted(ledger: Ledger, done: Remedied) -> int:
             alive += lives
             if len(named) < _ASKED:
                 named.append(credential_id(jti))
-        # A row that no longer says which event ended it was put back by somebody.
+        # Rows that no longer name the event that ended them were changed outside of jitid.
         missing = max(done.credentials - count, 0)
         return max(alive + missing, sum(_is_accepted(snapshot, jti) for jti in named))
 
@@ -42,6 +43,6 @@ def _is_accepted(snapshot: View, jti: str) -> bool:
         (credential,) = CredentialStore(snapshot).find_given([jti], ())
         introspection.judge(snapshot, credential, None)
     except (InvalidCredentialError, IntegrityError):
-        # A row that nobody can read is refused as well.
+        # A verifier refuses an unreadable row as well.
         return False
     return True

@@ -1,4 +1,4 @@
-"""What `--fix` does about findings at targets: it has them end there what they take, and says what they have not."""
+"""Remedies of `--fix` at targets: end credentials there that the target still accepts, and report failures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _AT_ONCE = 200
 
 
 class _Wrong(NamedTuple):
-    """What a target takes, and what is to be ended there for it."""
+    """A finding at a target, and the record of the credential to end there."""
 
     finding: Finding
     record: TargetRecord
@@ -38,10 +38,10 @@ def mend(
     sweep: str,
     limit: float,
 ) -> Iterator[Remedied | Unfixed]:
-    """End at their targets what a rule has found there, and yield what came of it, target by target.
+    """End the findings of a rule at their targets, and yield the results, target by target.
 
-    What is still in the queue is tried at once, whenever that was due; what was settled, or never in the ledger, is
-    ended again, and an event names it.
+    Revocations in the queue are tried at once, even before they are due. A credential whose end was confirmed, or that
+    the ledger never had, is ended again, and an audit event records it.
     """
     known = _known(ledger, [each for each in findings if "jti" not in each.evidence])
     waiting = [
@@ -74,7 +74,7 @@ def _known(ledger: Ledger, findings: Iterable[Finding]) -> Mapping[str, Outside]
 
 
 def _unknown(finding: Finding, targets: Targets) -> TargetRecord | None:
-    """Return the record that something with a name of ours would have, if that name is all that its end takes."""
+    """Return a record for an unknown credential with a jitid name; None if the name alone cannot end it."""
     told = finding.evidence
     if told["jti"] is None:
         return None
@@ -113,7 +113,7 @@ def _settled(
     sweep: str,
     limit: float,
 ) -> Iterator[Remedied | Unfixed]:
-    """Try again what is in the queue."""
+    """Try the revocations in the queue again."""
     jtis = [each.subject for each in findings]
     done = settle.settle(ledger, targets, ids=jtis, waiting=True, limit=limit)
     with ledger.read() as snapshot:
@@ -130,7 +130,7 @@ def _settled(
 def _ended(
     ledger: Ledger, targets: Targets, rule: Rule, target: str, wrong: Sequence[_Wrong], sweep: str
 ) -> Iterator[Remedied | Unfixed]:
-    """End again what the ledger has nothing more to say of."""
+    """End credentials at a target again that have no open revocation in the ledger."""
     try:
         issuer = targets.open(targets.get(target))
         try:

@@ -1,4 +1,4 @@
-"""A sweep's rows by rule and state, counted, for formats that show the first of each and the number of the rest."""
+"""A sweep's rows grouped by rule and state, for formats that show the first rows and count the rest."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from jitid.capabilities.sweep.findings_view import (
 
 
 class FindingGroup:
-    """The findings of one rule: those that are shown, and how many there are."""
+    """The findings of one rule: the first ones, and their number."""
 
     def __init__(self, rule: str, most: int, *, ended: bool, wording: Wording = SWEEP) -> None:
         self._wording = wording
         self.rule = rule
         self.ended = ended
-        """They are those that the sweep has ended."""
+        """Whether the sweep has ended these findings."""
         self.shown: list[FindingRow] = []
-        """The first ones; of those that the baseline knows, none."""
+        """The first findings, without those in the baseline."""
         self.count = 0
-        """How many were found, without those that the baseline knows."""
+        """Number of findings, without those in the baseline."""
         self.known = 0
         self.credentials = 0
         self._events: dict[int, None] = {}
-        """The audit events that name what was ended, the first few."""
+        """The audit events that name the ended credentials, only the first few."""
         self._sweep = ""
         self._event: int | None = None
         self._worst = Severity.INFO
         self._most = most
 
     def add(self, row: FindingRow) -> None:
-        """Count one more."""
+        """Count another finding."""
         if row["state"] == "known":
             self.known += 1
             return
@@ -47,7 +47,7 @@ class FindingGroup:
         if row["state"] != "ended":
             self.credentials += row["credentials"]
         elif row["event"] != self._event:
-            # One event may have ended what many findings are about.
+            # One event may have ended the credentials of many findings.
             self._event = row["event"]
             self.credentials += row["ended_credentials"] or 0
         severity = Severity(row["severity"])
@@ -61,17 +61,17 @@ class FindingGroup:
 
     @property
     def worst(self) -> Severity:
-        """The gravest severity among those that the baseline does not know."""
+        """The highest severity of the findings that are not in the baseline."""
         return self._worst
 
     @property
     def left(self) -> int:
-        """How many are not shown."""
+        """Number of findings that are not shown."""
         return self.count - len(self.shown)
 
     @property
     def listing(self) -> str:
-        """The command that lists them all."""
+        """The command that lists all these findings."""
         if not self.ended:
             return self._wording.listing.format(rule=self.rule)
         if len(self._events) == 1:
@@ -80,14 +80,14 @@ class FindingGroup:
 
 
 class Closing(NamedTuple):
-    """What stands at the end: what was examined, and the result as a whole; none of it if the rows broke off."""
+    """The coverage of the rules, and the summary, which is missing if the rows broke off."""
 
     coverage: list[Examined]
     summary: Summary | None
 
 
 def grouped(rows: SweptRows, most: int, wording: Wording = SWEEP) -> Iterator[FindingGroup | Closing]:
-    """Yield a group as soon as another begins, with the first `most` findings of it, and at the end the closing."""
+    """Yield each group with its first `most` findings when the next one begins, and the closing at the end."""
     coverage: list[Examined] = []
     summary: Summary | None = None
     group: FindingGroup | None = None

@@ -1,4 +1,4 @@
-"""Findings that somebody knows of, so that they are no news and are left alone."""
+"""Findings of a baseline: they are known, so that a sweep does not report them as new and leaves them alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class KnownFindings:
 
     def __contains__(self, finding: object) -> bool:
         assert isinstance(finding, Finding)
-        # What cannot wait is never old news, whoever wrote it into the file.
+        # A critical finding always counts as new, even if the baseline contains it.
         if finding.severity is Severity.CRITICAL:
             return False
         return finding.credentials <= self.number(int(finding.fingerprint, 16))
@@ -34,7 +34,7 @@ class KnownFindings:
         return zip(self._prints, self._numbers, strict=True)
 
     def number(self, fingerprint: int) -> int:
-        """Return the greatest number of credentials that a finding with that fingerprint was about; -1 for none."""
+        """Return the largest number of credentials of a finding with that fingerprint; -1 if there is none."""
         place = bisect_left(self._prints, fingerprint)
         most = -1
         while place < len(self._prints) and self._prints[place] == fingerprint:

@@ -1,4 +1,4 @@
-"""Asks targets outside what exists there, all at the same time, each within its limit."""
+"""Query targets for the credentials that exist there, all targets in parallel, each with a time limit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jitid.system import time_limit
 from jitid.values.text import safe
 
 LIMIT = 60
-"""Seconds that a target may take to tell what exists there, unless it is said."""
+"""Default number of seconds that a target has to list its credentials."""
 
 
 class _ToldByTarget(NamedTuple):
@@ -28,12 +28,13 @@ class _ToldByTarget(NamedTuple):
 
 
 def observe(ledger: Ledger, targets: Targets, named: Sequence[str], limit: float) -> Observed:
-    """Ask targets what exists there; what one does not tell within `limit` seconds is missed, and the rest goes on.
+    """Query targets; a target that does not answer within `limit` seconds counts as missed.
 
-    With `named` those alone are asked; otherwise all that the configuration has or the ledger knows something of.
+    With `named`, only these targets are queried. Otherwise all targets of the configuration are, and all where the
+    ledger has open rows.
 
     Raises:
-        UsageError: the configuration has none of that name.
+        UsageError: the configuration has no target of that name.
 
     """
     for name in named:
@@ -42,11 +43,11 @@ def observe(ledger: Ledger, targets: Targets, named: Sequence[str], limit: float
         now = snapshot.now
         wanted = tuple(dict.fromkeys(named or (*targets.names(), *OutsideStore(snapshot).targets_open())))
         open_there = {name: OutsideStore(snapshot).open_at(name) for name in wanted}
-    # Read here, since what signs may be the ledger's, and a ledger belongs to one thread.
+    # The credential of a target may be signed by the ledger's key, and a ledger belongs to one thread.
     targets.prepare(wanted)
     answers: Queue[_ToldByTarget] = Queue()
     for name in wanted:
-        # A daemon: a target that hangs keeps no process from ending.
+        # A daemon thread: a target that hangs does not keep the process from ending.
         Thread(target=_ask, args=(targets, name, open_there[name], now, answers), daemon=True).start()
     limit = time_limit.left(limit)
     waited, deadline = set(wanted), monotonic() + limit
@@ -77,7 +78,7 @@ def _ask(
     now: int,
     answers: Queue[_ToldByTarget],
 ) -> None:
-    """Ask one target; whatever goes wrong is an answer."""
+    """Query one target; any error becomes its answer."""
     try:
         answers.put(_ToldByTarget(name, _seen(targets, name, there, now), None))
     except JitidError as error:

@@ -26,17 +26,17 @@ class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):
     heads: tuple[tuple[str, str], ...] = ()
     """Signed audit heads that were kept, each after the name of its place."""
     reread: bool = False
-    """Whether the audit log is read from its beginning, whatever the heads vouch for."""
+    """Whether the audit log is read from its beginning, even if the heads vouch for a part."""
     most: int | None = None
-    """Of remedies that end more than this it is measured how many; None for none."""
+    """Remedies that revoke more credentials than this are measured exactly; None measures no remedy."""
     canaries: tuple[Canary, ...] = ()
-    """What those have shown that were flown for it."""
+    """Results of the canaries of this sweep."""
     targets: tuple[str, ...] = ()
-    """The targets outside that are asked; none: all."""
+    """The targets to query; empty for all."""
     target_timeout: int = 60
-    """Seconds that each of them has."""
+    """Seconds that each target has to answer."""
     dry_run: bool = False
-    """Whether to record nothing: without it, a sweep records what has expired before it looks."""
+    """Whether to record nothing. Otherwise a sweep records expired credentials before it examines the ledger."""
     accept_clock: bool = False
 
 
@@ -48,9 +48,9 @@ class ForeseeFix(Operation["ForeseenFix"]):
     rules: tuple[str, ...]
     limits: Thresholds
     since: int | None = None
-    """Only what has been so since then, in seconds since the epoch."""
+    """Limit to findings that began at this time or later, in seconds since the epoch; None for all."""
     known: KnownFindings | None = None
-    """Findings that are left alone."""
+    """Findings of the baseline, which are left alone."""
     accept_clock: bool = False
 
 
@@ -66,7 +66,7 @@ class Fix(Operation["Iterator[Remedied | Unfixed]"]):
     since: int | None = None
     known: KnownFindings | None = None
     most: int | None
-    """How many live credentials may end; None for any number."""
+    """Maximum number of live credentials to revoke; None for any number."""
     targets: tuple[str, ...] = ()
     target_timeout: int = 60
     accept_clock: bool = False
@@ -78,9 +78,9 @@ class FlyCanaries(Operation["list[Canary]"]):
     slow = True
 
     targets: tuple[str, ...] = ()
-    """Only these; none: all, and the kinds that are made here."""
+    """The targets to try; empty for all, and for jitid's own kinds."""
     limit: int = 60
-    """Seconds that each target has to end one."""
+    """Seconds that each target has to end a canary."""
 
 
 AnyOperation = Sweep | ForeseeFix | Fix | FlyCanaries

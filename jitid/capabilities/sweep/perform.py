@@ -1,4 +1,4 @@
-"""The operations of a sweep: what the rules see is put together here."""
+"""Perform the operations of a sweep, and collect the input of its rules."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _foresee(context: Context, operation: ops.ForeseeFix, rules: Sequence[Rule])
     with ledger.read() as snapshot:
         sight = _look(ledger, operation.limits, context.terms, snapshot, accept_clock=operation.accept_clock)
         foreseen = remedies.foresee(sight, _here(rules), partial(_wanted, operation))
-        # What is due to be recorded is dead, and so is what targets still take: it counts for nothing.
+        # Credentials to be recorded as ended have expired, and those at targets are revoked: they do not count.
         closing = tuple(rule.name for rule in rules if rule.closes or rule.abroad)
         return foreseen._replace(rules=(*foreseen.rules, *closing))
 
@@ -63,7 +63,7 @@ def _sweep(
 ) -> Iterator[Finding | Coverage | Swept]:
     ledger = context.ledger
     unrecorded = _record_expiry(context, operation)
-    # Before the ledger: whatever is made meanwhile is then known to it.
+    # Query targets first: the ledger, which is read later, then has all credentials that they list.
     observed = _observed(context, operation, rules)
     with ledger.read() as snapshot:
         keys, names = KeyStore(snapshot).signing_keys(), snapshot.names
@@ -91,7 +91,7 @@ def _sweep(
 
 
 def _record_expiry(context: Context, operation: ops.Sweep) -> str | None:
-    """Record what has expired, unless the sweep is only tried; return why that was not possible, or None."""
+    """Record expired credentials, except in a dry run; return the reason if that failed, else None."""
     if operation.dry_run:
         return None
     clock = context.ledger.condition().clock()
@@ -99,14 +99,14 @@ def _record_expiry(context: Context, operation: ops.Sweep) -> str | None:
         check_clock(clock)
     try:
         if operation.accept_clock and clock.jump < 0:
-            # Also where nothing is due: this is the command that an error about the clock names.
+            # Even if no credential is due: an error about the clock names this command.
             with context.ledger.write(accept_clock=True):
                 pass
         remedies.record_expiry(context.ledger, clock.mark, accept_clock=operation.accept_clock)
     except ClockError:
         raise
     except JitidError as error:
-        # A sealed or read-only ledger is examined all the same.
+        # A sealed or read-only ledger is examined nevertheless.
         return error.message.removesuffix("; nothing was changed")
     return None
 
@@ -119,7 +119,7 @@ def _fix(context: Context, operation: ops.Fix, rules: Sequence[Rule]) -> Iterato
             due: list[Finding] = []
             with ledger.read() as snapshot:
                 sight = _look(ledger, operation.limits, terms, snapshot, accept_clock=accept_clock)
-                # If it cannot be asked, the sweep that follows tells so.
+                # If the rule fails, the sweep that follows reports it.
                 with suppress(IntegrityError):
                     due = [finding for finding in found(rule, sight) if _wanted(operation, finding)]
             for finding in due:
@@ -138,12 +138,12 @@ def _fix(context: Context, operation: ops.Fix, rules: Sequence[Rule]) -> Iterato
 
 
 def _here(rules: Sequence[Rule]) -> list[Rule]:
-    """Return the rules that are about the ledger's own."""
+    """Return the rules about the ledger, without those about targets."""
     return [rule for rule in rules if not rule.abroad]
 
 
 def _observed(context: Context, operation: ops.Sweep | ops.Fix, rules: Sequence[Rule]) -> Observed | None:
-    """Return what targets tell; None where no rule is about that. Raises UsageError for one that there is not."""
+    """Return the answers of targets; None if no rule needs them. Raises UsageError for an unknown target."""
     if not any(rule.abroad for rule in rules):
         return None
     from jitid.capabilities.sweep.observe import observe
@@ -153,7 +153,7 @@ def _observed(context: Context, operation: ops.Sweep | ops.Fix, rules: Sequence[
 
 
 def _mend(context: Context, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied | Unfixed]:
-    """Have targets end what they take and should not: what was revoked just now is among that."""
+    """Have targets end credentials that they should not accept, including credentials revoked just now."""
     from jitid.capabilities.sweep.fix_targets import mend
     from jitid.capabilities.targets.perform import targets_of
 
@@ -169,7 +169,7 @@ def _mend(context: Context, operation: ops.Fix, rules: Sequence[Rule]) -> Iterat
                 accept_clock=operation.accept_clock,
                 observed=observed,
             )
-            # If it cannot be asked, the sweep that follows tells so.
+            # If the rule fails, the sweep that follows reports it.
             wrong: list[Finding] = []
             with suppress(IntegrityError):
                 wrong = [finding for finding in found(rule, sight) if _wanted(operation, finding)]
@@ -203,7 +203,7 @@ def _look(
     observed: Observed | None = None,
     unrecorded: str | None = None,
 ) -> Sight:
-    """Return what rules see. Raises ClockError for a clock that has jumped ahead."""
+    """Return the input of the rules. Raises ClockError if the clock has jumped ahead."""
     clock = ledger.condition().clock()
     if not accept_clock:
         check_clock(clock)

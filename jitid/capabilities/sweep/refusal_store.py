@@ -1,4 +1,4 @@
-"""What is alive, and what the directory would refuse today: counted by delegator and by agent, each case once."""
+"""Live credentials that the directory would refuse today, by delegator and by agent, each case once."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from jitid.values.scope import uncovered
 from jitid.values.text import quote
 
 OTHERS = ("delegator-disabled", "agent-overdue")
-"""What other rules report."""
+"""Objections that other rules of the sweep report."""
 
-# Only those whose record limits anything.
+# Only delegators whose record limits credentials.
 _OF_DELEGATORS = f"""
       FROM delegator r CROSS JOIN delegator_name n CROSS JOIN term d CROSS JOIN credential c CROSS JOIN identity i
      WHERE (r.sensitivity <> 'critical' OR r.scopes IS NOT NULL) AND n.delegator = r.id AND d.text = n.name
@@ -28,7 +28,7 @@ _OF_DELEGATORS = f"""
 _OF_AGENTS = f"""
       FROM agent r CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term au
      WHERE c.recurring = r.id AND {LIVE} AND i.id = c.identity AND au.id = c.audiences"""
-# Whether there are authorization details is what counts of them.
+# Of authorization details, only their presence matters.
 _HAS_DETAILS = "CASE WHEN c.details IS NULL THEN '' ELSE 'some' END"
 _CASES = {
     "delegator": (
@@ -46,11 +46,11 @@ _CASES = {
         },
     ),
 }
-"""Where the live credentials of a sort of record are, and what of them it limits."""
+"""For each kind of record: the query for its live credentials, and their properties that it limits."""
 
 
 class RefusedToday(NamedTuple):
-    """What is alive of one delegator or agent, and would be refused."""
+    """Live credentials of one delegator or agent that would be refused."""
 
     sort: str
     """`delegator` or `agent`."""
@@ -59,11 +59,11 @@ class RefusedToday(NamedTuple):
     """Each reason once."""
     credentials: int
     cases: tuple[Mapping[str, str], ...]
-    """What the refused have, by what the record limits."""
+    """The distinct properties of the refused credentials, as far as the record limits them."""
 
 
 def find(sight: Sight, usual: Sequence[str], sort: str, name: str | None = None) -> Iterator[RefusedToday]:
-    """Yield what a sort of record would refuse; of that name alone if one is given.
+    """Yield the credentials that each record of a kind would refuse; only for `name` if it is given.
 
     `usual` are the audiences of an agent whose record has none.
     """
@@ -90,7 +90,7 @@ def find(sight: Sight, usual: Sequence[str], sort: str, name: str | None = None)
 
 
 def identities(sight: Sight, refused: RefusedToday) -> Iterator[bytes]:
-    """Yield the identities of what would be refused."""
+    """Yield the identities of the credentials that would be refused."""
     source, limited = _CASES[refused.sort]
     same = " AND ".join(f"{column} = :{name}" for name, column in limited.items())
     for case in refused.cases:
@@ -114,7 +114,7 @@ def _objections(
     found = governance.objections(entry, "", case.get("sensitivity", "low"), known_only=False, now=sight.now)
     if agent is not None:
         audiences, own = case["audiences"].split(), sight.names.issuers
-        # A renewal leaves out the usual ones that the record lacks, and is refused for others.
+        # A renewal drops usual kinds that the record lacks, and is refused because of other kinds.
         may = [kind for kind in read_kinds(case["may_kind"]) or () if kind not in USUAL_KINDS]
         found += governance.beyond_limits(agent, (case["kind"], *may), audiences, usual, 0, 0, own=own)
     found += governance.beyond_scopes(person, agent, [case["details"]] if case["details"] else [])

@@ -1,4 +1,4 @@
-"""What `--fix` does about findings: it revokes, batch by batch, and looks whether that has worked."""
+"""Remedies of `--fix` in the ledger: revoke findings in batches, and check the result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from jitid.ledger.view import View
 from jitid.model.ledger_rows import Radius, Selection
 
 BATCH = 1_000
-"""So many findings are ended in one transaction: enough to be quick, too few to keep others waiting."""
+"""Number of findings that one transaction ends: enough to be quick, too few to make other processes wait."""
 
 
 _UNNAMED = "what the ledger says of it contradicts itself (run: jitid audit verify)"
@@ -42,28 +42,28 @@ Ending = tuple[Finding, Selection]
 
 
 class ForeseenFix(NamedTuple):
-    """What `--fix` would come to."""
+    """The effect that `--fix` would have."""
 
     rules: tuple[str, ...]
-    """Those that have found something."""
+    """The rules with findings."""
     radius: Radius
-    """Of all of them; what several findings have in common counts once."""
+    """The extent of all their findings; a credential in several findings counts once."""
 
 
 class _Outcome(NamedTuple):
-    """What one transaction has done about a rule's findings."""
+    """The result of one transaction for the findings of a rule."""
 
     told: tuple[Remedied | Unfixed, ...]
     tried: frozenset[int]
-    """The fingerprints of the findings that it was about."""
+    """The fingerprints of the findings that it tried to end."""
     more: bool
-    """Whether the rule may find others."""
+    """Whether the rule may have more findings."""
 
 
 def foresee(sight: Sight, rules: Sequence[Rule], wanted: Wanted) -> ForeseenFix:
-    """Return what ending all that these rules find and that is wanted would come to.
+    """Return the effect of ending the findings of these rules for which `wanted` returns true.
 
-    A rule that cannot be asked has nothing to end; that it could not be asked is for the sweep to tell.
+    A rule that fails has no findings here; the sweep reports its failure.
     """
     finding: list[str] = []
 
@@ -91,24 +91,24 @@ def fix(
     *,
     accept_clock: bool,
 ) -> Iterator[Remedied | Unfixed]:
-    """End what these rules find, and yield what was ended once it is durable and was looked at again.
+    """End the findings of these rules, and yield the results once they are durable and checked.
 
-    What is found is found inside the transaction that ends it: what another sweep has ended is not ended again, and
-    what a sweep that was killed has left is. Each finding is tried once; what could not be ended keeps nothing else
-    from its end, and is told.
+    Each transaction runs the rule again. So it does not end again credentials that another sweep has ended, and it
+    ends the credentials that a killed sweep has left. Each finding is tried once. A finding that cannot be ended is
+    reported and does not block the others.
 
     Args:
-        ledger: where.
-        look: makes what the rules see out of a view.
-        rules: those whose findings end.
-        wanted: which of them.
+        ledger: the ledger.
+        look: returns the input of the rules for a view.
+        rules: the rules whose findings end.
+        `wanted`: returns whether a finding ends.
         sweep: the name of this sweep, for the audit log.
-        most: how many live credentials may end; None for any number.
-        accept_clock: whether a clock that has jumped is believed.
+        most: the maximum number of live credentials to revoke; None for any number.
+        accept_clock: whether a clock that has jumped is accepted.
 
     Raises:
-        JitidError: nothing can be ended, of whatever rule, or more than is permitted would; nothing was changed.
-        PartialError: that came to be so meanwhile; what was yielded has ended.
+        JitidError: the ledger cannot be written, or more than `most` credentials would end; nothing was changed.
+        PartialError: the same error occurred after earlier findings had ended; these were yielded.
 
     """
     left, ended = most, 0
@@ -131,7 +131,7 @@ def fix(
             except (StorageError, ClockError, TooManyError) as error:
                 if not ended:
                     if type(error) is StorageError:
-                        # Where a commit is in doubt, what it was about is named by this alone.
+                        # If the outcome of a commit is unknown, only the name of the sweep leads to its credentials.
                         error.hint = f"what ended nevertheless: jitid audit log --members --sweep {sweep}"
                     raise
                 raise PartialError(
@@ -140,30 +140,30 @@ def fix(
                     f"what has ended: jitid audit log --members --sweep {sweep}",
                 ) from error
             except JitidError as error:
-                # Something is wrong with the rows of one rule; the others are not to wait for it.
+                # The rows of one rule are invalid; the other rules must not wait.
                 yield Unfixed(rule.name, 0, error.message.removesuffix("; nothing was changed"))
                 break
 
 
 def record_expiry(ledger: Ledger, mark: int, *, accept_clock: bool) -> None:
-    """Record everything that has expired, so that a clock which is set back later revives none of it.
+    """Record all expired credentials, so that a clock which is set back later does not make them valid again.
 
-    A ledger judges by a time mark that only events raise. While nobody writes, the mark stays where it is, and a
-    credential that expired meanwhile is valid again for a machine that starts with an earlier clock.
+    A ledger judges by a time mark that only events raise. While no process writes, the mark does not change. A
+    credential that expired meanwhile is valid again on a machine that starts with an earlier clock.
 
     Args:
-        ledger: where.
-        mark: the ledger's time mark, in seconds since the epoch: what expired before it is recorded as expired.
+        ledger: the ledger.
+        mark: the ledger's time mark in seconds since the epoch; deadlines of tasks up to it need no new event.
         accept_clock: whether a clock that has jumped is accepted.
 
     Raises:
-        JitidError: the ledger cannot be read or written; what was recorded stays recorded.
+        JitidError: the ledger cannot be read or written; earlier records stay.
 
     """
     with ledger.read() as snapshot:
         ((credentials, others),) = snapshot.ask(DUE, {"mark": mark})
     while credentials:
-        # A transaction closes some by itself, before it begins.
+        # A transaction itself closes some due credentials before it begins.
         with ledger.write(accept_clock=accept_clock) as transaction:
             expiry.close_due(transaction, BATCH)
             credentials = transaction.closed
@@ -177,13 +177,13 @@ def record_expiry(ledger: Ledger, mark: int, *, accept_clock: bool) -> None:
 
 
 def close_due(ledger: Ledger, sweep: str, finding: Finding, *, accept_clock: bool) -> Iterator[Remedied]:
-    """Record the end of what has expired or was superseded, as `finding` says; yield each event, once it is durable.
+    """Record due credentials (expired or superseded) as ended; yield a result for each event once it is durable.
 
-    What another process has recorded meanwhile is not told: its events are not this sweep's.
+    Events that another process has recorded meanwhile are not yielded: they are not part of this sweep.
     """
     facts = {"sweep": sweep, "finding": finding.rule}
     while True:
-        # A transaction closes some by itself, before it begins.
+        # A transaction itself closes some due credentials before it begins.
         with ledger.write(accept_clock=accept_clock, facts=facts) as transaction:
             expiry.close_due(transaction, BATCH, facts)
             at, closed = transaction.now, tuple(transaction.closed)
@@ -195,7 +195,10 @@ def close_due(ledger: Ledger, sweep: str, finding: Finding, *, accept_clock: boo
 
 
 def _looked_at_again(ledger: Ledger, done: Remedied) -> Iterator[Remedied]:
-    """Yield what was ended with how much of it is taken all the same; what cannot be told is told first."""
+    """Yield the result with the number of credentials that are still accepted.
+
+    If the check fails, yield the result without that number, and raise the error.
+    """
     try:
         with reading_rows():
             accepted = fix_proof.accepted(ledger, done)
@@ -254,7 +257,7 @@ def _end(
         credentials = done.credentials
     ended, left = list(findings), 0
     if credentials < sum(finding.credentials for finding in findings):
-        # In a ledger that was edited, what a rule finds need not be what its selection names: it is asked again.
+        # In an edited ledger, a finding and its selection may disagree: run the rule again.
         alive = _found_again(rule, look(transaction), findings)
         ended = [each for each in findings if alive.get(each.fingerprint, 0) < each.credentials]
         left = len(findings) - len(ended)
@@ -272,7 +275,7 @@ def _end(
 
 
 def _found_again(rule: Rule, sight: Sight, findings: Sequence[Finding]) -> dict[str, int]:
-    """Return how many credentials those of the findings are about that a rule finds still, by their fingerprints."""
+    """Return the number of credentials of each finding that the rule still has, by its fingerprint."""
     asked = {finding.fingerprint for finding in findings}
     alive: dict[str, int] = {}
     with suppress(IntegrityError), closing(found(rule, sight)) as again:
@@ -293,8 +296,7 @@ def _endable(rule: Rule, sight: Sight, wanted: Wanted) -> Generator[Ending, None
 def _first(ending: Iterable[Ending]) -> tuple[list[Ending], bool]:
     """Return the first findings to end, and whether there may be more.
 
-    What was found before a row that cannot be read stands for itself; that the rule could not be asked of all is for
-    the sweep that follows to tell.
+    Findings before an unreadable row are kept; the sweep that follows reports that the rule failed.
     """
     batch: list[Ending] = []
     try:
@@ -310,11 +312,14 @@ def _key(finding: Finding) -> int:
 
 
 def _together(batch: Sequence[Ending]) -> list[tuple[Selection, list[Finding]]]:
-    """Return what findings end as few selections: those by one sort of name are joined, those without one left out."""
+    """Return the findings joined into few selections, one for each kind of name.
+
+    Findings with an empty selection are left out.
+    """
     joined: dict[str, list[Ending]] = {}
     for finding, selection in batch:
         if any(selection):
-            # Sorts narrow one another: two of them could not be joined with others.
+            # Kinds of names narrow one another: a selection with two kinds could not be joined with others.
             (sort,) = [name for name, values in selection._asdict().items() if values]
             joined.setdefault(sort, []).append((finding, selection))
     return [

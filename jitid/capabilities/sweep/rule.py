@@ -1,4 +1,4 @@
-"""What a rule is, and what it sees."""
+"""Rules of a sweep, and the input that they read."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 
 class RuleGroup(StrEnum):
-    """What sort of thing a rule reports."""
+    """The group of problems to which a rule belongs."""
 
     ORPHAN = "orphan"
-    """Alive, and nobody is there to whom it belongs."""
+    """Live credentials whose task, delegator, parent or process is gone."""
     VALID = "valid"
-    """Taken somewhere, and it should not be."""
+    """Credentials that some verifier accepts but should not."""
     SPRAWL = "sprawl"
-    """More, or for longer, than anybody needs."""
+    """More credentials, or longer lifetimes, than necessary."""
     GOVERNANCE = "governance"
-    """Not, or no longer, what the directory and the policy say."""
+    """Differences from the directory and the policy."""
     HEALTH = "health"
-    """The ledger itself."""
+    """Problems of the ledger itself."""
 
 
 def scopes_of(text: str) -> tuple[Scope, ...]:
-    """Return the scopes that a row of the ledger has. Raises ValueError for what is none."""
+    """Return the scopes in a row of the ledger. Raises ValueError for an invalid scope."""
     try:
         return tuple(map(parse_scope, text.split()))
     except UsageError as error:
@@ -54,44 +54,44 @@ def _no_values(_: Thresholds) -> Mapping[str, Any]:
 
 
 class Rule(NamedTuple):
-    """One question to a ledger; each is a file of `sweep/rules/`."""
+    """A rule that searches the ledger for one problem; each is a module of `sweep/rules/`."""
 
     name: str
     severity: Severity
     group: RuleGroup
     owasp: tuple[str, ...]
-    """Numbers of the OWASP Non-Human Identities Top 10 (2025); empty where none of them fits."""
+    """Numbers of the OWASP Non-Human Identities Top 10 (2025); empty if none fits."""
     title: str
-    """What is wrong, in a few words."""
+    """The problem, in a few words."""
     reports: str
-    """What it reports, in a sentence."""
+    """The findings that it reports, in a sentence."""
     spares: str
-    """The nearest to that which it does not report."""
+    """The nearest cases that it does not report."""
     examines: str
-    """What it looks at."""
+    """The objects that it examines."""
     find: Callable[[Sight], Iterator[Finding]]
     suspect: str | None = None
-    """Which live credentials `c` of an identity `i` may be what it reports: a condition in portable SQL.
+    """Condition in portable SQL for suspects: live credentials `c` of an identity `i` that it may report.
 
-    All credentials are looked at once for all rules that have one; the rule then asks about those alone.
+    All live credentials are read once for all rules with a condition; each rule then queries only its suspects.
     """
     values: Callable[[Thresholds], Mapping[str, Any]] = _no_values
-    """What the condition compares with, by names that no other rule uses."""
+    """The parameters of the condition, by names that no other rule uses."""
     pick: Callable[[Sight, Finding], Selection] | None = None
-    """Returns what `--fix` revokes of a finding whose `ends` cannot say it without asking the ledger."""
+    """A function that queries the ledger for the selection that `--fix` revokes, for findings without `ends`."""
     picks_among_all: bool = False
-    """For `pick` all that lives has to be looked at."""
+    """Whether `pick` reads all live credentials."""
     mended: bool = False
-    """`--fix` ends what it reports without being told the rule's name."""
+    """Whether `--fix` ends its findings even if the command does not name the rule."""
     clears: bool = False
-    """`--fix` has targets end what it reports."""
+    """Whether `--fix` has targets end the credentials of its findings."""
     abroad: bool = False
-    """It is about targets outside, which are asked before the ledger is."""
+    """Whether it is about targets, which are queried before the ledger is read."""
     closes: bool = False
-    """What it reports is dead and only to be recorded so: `--fix` does that, and no revocation ends it."""
+    """Whether its credentials have expired and only need a record: `--fix` writes it and revokes no credential."""
 
     def ends(self, sight: Sight, finding: Finding) -> Selection | None:
-        """Return what `--fix` revokes of a finding; none for what no revocation mends."""
+        """Return the selection that `--fix` revokes for a finding; None if no revocation fixes it."""
         return finding.ends if self.pick is None else self.pick(sight, finding)
 
     def finding(self, subject: str, summary: str, **more: Any) -> Finding:  # noqa: ANN401 - fields of Finding
@@ -122,11 +122,11 @@ _DOUBTS = (
         "have a time that is none",
     ),
 )
-"""What no ledger writes: of such a row no question can be sure. The condition, and what is said of one and of many."""
+"""Conditions for rows that no ledger writes, and that queries may miss; with a text for one row and for several."""
 
 
 class Sight:
-    """What the rules of one sweep see: one view of the ledger, and what was observed outside of it."""
+    """The input of the rules of one sweep: one view of the ledger, and observations outside of it."""
 
     def __init__(
         self,
@@ -142,11 +142,12 @@ class Sight:
         observed: Observed | None = None,
         unrecorded: str | None = None,
     ) -> None:
-        """`remembered` are audit heads that were kept, with their places, or why one cannot be believed.
+        """Keep the input of the rules.
 
-        What they vouch for is read again only if that is asked for. `terms` gives those on which something would be
-        issued now; without it no rule can ask for them. `canaries` were flown for this sweep, and `observed` is what
-        targets outside have told. `unrecorded` says why the sweep could not record what has expired.
+        `remembered` are kept audit heads with their places, or the error that makes a head untrustworthy. Without
+        `reread`, the events up to these heads are not read again. `terms` returns the current terms of issuance;
+        without it, no rule may use them. `canaries` are the results of this sweep's canaries, and `observed` are the
+        answers of targets. `unrecorded` is the reason why the sweep could not record expired credentials.
         """
         self.snapshot = snapshot
         self.names = names
@@ -160,7 +161,7 @@ class Sight:
         self.unrecorded = unrecorded
         self._loaded = False
         self.verified: Head | None = None
-        """Up to where the audit chain was found whole by this sweep."""
+        """The head up to which this sweep has verified the audit chain."""
         self._marks: dict[str, int] = {}
         self._doubts = [0] * len(_DOUBTS)
         self._census: tuple[int, tuple[str, ...]] | None = None
@@ -172,21 +173,21 @@ class Sight:
 
     @property
     def now(self) -> int:
-        """The time that is judged by, in seconds since the epoch."""
+        """The time that rules use as now, in seconds since the epoch."""
         return self.snapshot.now
 
     @property
     def terms(self) -> Terms:
-        """The terms on which something would be issued now. Raises what reading policy and configuration raises."""
+        """The current terms of issuance. Raises the errors of reading policy and configuration."""
         assert self._terms is not None
         return self._terms()
 
     def ask(self, question: str, **values: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever a driver takes
-        """Yield the rows that answer a question in portable SQL; `:now` is there."""
+        """Yield the rows of a query in portable SQL, which may use `:now`."""
         return self.snapshot.ask(question, values)
 
     def mark(self, rules: Iterable[Rule]) -> None:
-        """Look once at each live credential for all these rules together, and keep those that one of them suspects."""
+        """Check each live credential once for all these rules, and keep the suspects of each rule."""
         asking = [rule for rule in rules if rule.suspect is not None]
         self._marks = {rule.name: 1 << number for number, rule in enumerate(asking)}
         for statement in SUSPECTS:
@@ -205,10 +206,10 @@ class Sight:
         ((*self._doubts,),) = self.ask(f"SELECT {counts} FROM suspect WHERE marks >= {doubts[0]}")
 
     def census(self) -> tuple[int, tuple[str, ...]]:
-        """Return how many credentials are alive, and why the questions of rules may pass over some of them.
+        """Return the number of live credentials, and reasons why the queries of rules may miss some of them.
 
-        That is of rows that no ledger writes: what they belong to is missing, or they contradict themselves. To be
-        asked after `mark`.
+        The reasons are rows that no ledger writes: they contradict themselves, or a row that they belong to is
+        missing. Call it after `mark`.
         """
         if self._census is None:
             self._census = self._count()
@@ -218,7 +219,7 @@ class Sight:
         ((live, off_task, untimed),) = self.ask(LIVING)
         ((unasked,),) = self.ask(WITHOUT_DELEGATOR)
         lost, torn, timeless = map(int, self._doubts)
-        # One row may be counted by several questions: at least so many are in doubt.
+        # Several queries may count the same row, so that the largest count is a minimum.
         counts = (max(lost, int(off_task), int(unasked)), torn, max(timeless, int(untimed)))
         return int(live), tuple(
             f"1 live credential {one}" if count == 1 else f"{count} live credentials {many}"
@@ -227,18 +228,18 @@ class Sight:
         )
 
     def suspects(self, rule: Rule, question: str) -> Iterator[Any]:
-        """Yield the answer to a question about what a rule suspects.
+        """Yield the rows of a query about the suspects of a rule.
 
-        It finds them in the table `suspect` (`credential`, `identity`) where `suspect.marks & :mark <> 0`.
+        The query finds them in the table `suspect` (`credential`, `identity`) where `suspect.marks & :mark <> 0`.
         """
         if rule.name not in self._marks:
             self.mark([rule])
         return self.ask(question, **rule.values(self.limits), mark=self._marks[rule.name])
 
     def examine_use(self) -> bool:
-        """Find out for which audiences use is reported, and say of the rest that its use is not known.
+        """Find the audiences that report use, and record that use is unknown for all others.
 
-        The temporary table `reporting` has them then. Return whether use is reported at all.
+        The temporary table `reporting` then contains these audiences. Return whether any audience reports use.
         """
         if self._reported is None:
             self._reported = reported_store.find(self.ask, LIVE)
@@ -248,7 +249,7 @@ class Sight:
         return self._reported
 
     def look_abroad(self) -> None:
-        """Put what targets have told beside the ledger (`target_store.load`), and say what they have not."""
+        """Load the answers of targets into temporary tables (`target_store.load`), and record missing answers."""
         from jitid.capabilities.sweep import target_store
 
         observed = self.observed
@@ -281,19 +282,19 @@ class Sight:
         deque(self.snapshot.ask(statement, values), maxlen=0)
 
     def examined(self, what: str) -> None:
-        """Say what the rule has examined, where that differs from sweep to sweep."""
+        """Record the part that the rule has examined, if it differs from sweep to sweep."""
         self._examined = what
 
     def missed(self, why: str) -> None:
-        """Say that the rule could not examine something, and why: it then never counts as clean."""
+        """Record a part that the rule could not examine, and why: the rule then never counts as clean."""
         self._missed.append(why)
 
     def not_known(self, what: str) -> None:
-        """Say what the rule cannot know, since the ledger is not told: it then does not count as clean either."""
+        """Record facts that the rule cannot know from the ledger: the rule does not count as clean then either."""
         self._unknown = what
 
     def told(self, rule: Rule) -> Coverage:
-        """Return what a rule has said of its coverage, and forget it."""
+        """Return the coverage that a rule has recorded, and reset it."""
         said = Coverage(rule.name, self._examined or rule.examines, tuple(self._missed), self._unknown)
         self._examined = self._unknown = None
         self._missed = []

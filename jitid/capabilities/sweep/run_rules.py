@@ -1,4 +1,4 @@
-"""One sweep: the rules are asked one after another, and their findings are handed on as they come."""
+"""Run the rules of a sweep one after another, and yield their findings one by one."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from jitid.model.ledger_condition import ClockReading
 from jitid.model.ledger_rows import Selection
 
 MEASURED = 20_000
-"""Of findings about so many credentials in all it is measured what their remedies end: more would take its time.
+"""Maximum number of credentials, over all findings, for which remedies are measured: more would take too long.
 
-If all that lives has to be looked at for one of them, then of no more is it measured that lives.
+If `pick` reads all live credentials, a rule is measured only with at most this number of live credentials.
 """
 
 
 def sweep(sight: Sight, rules: Sequence[Rule], most: int | None = None) -> Iterator[Finding | Coverage]:
-    """Yield what each rule finds, and after it what the rule has examined.
+    """Yield the findings of each rule, followed by its coverage.
 
-    A rule that cannot be asked has examined nothing; the others are asked all the same. Of remedies that end more
-    than `most` it is measured how many, with what descends from them, as long as that is cheap.
+    A rule that fails is reported as incomplete, and the other rules still run. A remedy that revokes more than `most`
+    credentials is measured with all descendants, as long as that is cheap.
     """
     sight.mark(rules)
     alive, doubts = sight.census()
@@ -47,20 +47,26 @@ def sweep(sight: Sight, rules: Sequence[Rule], most: int | None = None) -> Itera
 
 
 def found(rule: Rule, sight: Sight) -> Generator[Finding, None, None]:
-    """Yield what a rule finds. Raises IntegrityError for a row that no ledger writes, and what the ledger raises."""
+    """Yield the findings of a rule.
+
+    Raises IntegrityError for a row that no ledger writes, and the errors of reading the ledger.
+    """
     with reading_rows():
         yield from rule.find(sight)
 
 
 def ends(rule: Rule, sight: Sight, finding: Finding) -> Selection | None:
-    """Return what `--fix` revokes of a finding; none for what no revocation mends. Raises as `found` does."""
+    """Return the selection that `--fix` revokes for a finding; None if no revocation fixes it.
+
+    Raises the same errors as `found`.
+    """
     with reading_rows():
         return rule.ends(sight, finding)
 
 
 @contextmanager
 def reading_rows() -> Iterator[None]:
-    """Raise IntegrityError where what was read is of no type that a ledger writes."""
+    """Raise IntegrityError if a value has a type that no ledger writes."""
     try:
         yield
     except (TypeError, ValueError, AttributeError) as error:
@@ -77,7 +83,10 @@ def _measured(rule: Rule, sight: Sight, finding: Finding) -> Finding:
 
 
 def check_clock(clock: ClockReading) -> None:
-    """Raise ClockError if the clock has jumped ahead: by such a clock all would be dead, and nothing is found."""
+    """Raise ClockError if the clock has jumped ahead.
+
+    By such a clock all credentials would be expired, and a sweep would find none.
+    """
     if clock.jump > 0:
         raise ClockError(
             f"{jumped(clock.jump)}; nothing was examined or changed",

@@ -1,4 +1,4 @@
-"""Queries of a sweep that belong to no rule, and the marks that it records."""
+"""Queries of a sweep that belong to no single rule, and the table of suspects."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ DUE = """
            OR EXISTS (SELECT 1 FROM approval_group g, approval a WHERE g.granted = 1 AND g.expires_at <= :now
                          AND a.id = g.approval AND a.ended_at IS NULL)
            OR EXISTS (SELECT 1 FROM task WHERE ended_at IS NULL AND deadline > :mark AND deadline <= :now)"""
-"""Whether credentials have expired with no event that records it, and whether anything else has.
+"""Whether credentials have expired without an event that records it, and whether other rows have.
 
-Nothing records the deadline of a task: an event after it suffices, since a task is judged by the time mark too.
+No event records the deadline of a task: any later event is enough, since a task is judged by the time mark too.
 """
 
 
@@ -28,7 +28,7 @@ SUSPECTS = (
 
 
 _ALL = (1 << 63) - 1
-"""As a limit, no limit: but what stands before it is reckoned once a row, however often it is named."""
+"""A limit without effect: it makes the database compute inner columns once per row, however often they are used."""
 
 
 KNOWN_USE = f"""
@@ -39,12 +39,12 @@ KNOWN_USE = f"""
 ENDED_BY = (
     "SELECT jti, CASE WHEN ended_at IS NULL THEN 1 ELSE 0 END FROM credential WHERE ended_event = :event"
 )
-"""The credentials that an event has ended, each with 1 if its row does not say so any more."""
+"""The credentials that an event has ended, each with 1 if its row no longer has an end."""
 
 
 def marking(marks: Sequence[str]) -> str:
-    """Return the statement that puts live credentials into `suspect`, each with the sum of its marks."""
-    # Outer joins: what belongs to nobody must not be passed over.
+    """Return the statement that inserts live credentials into `suspect`, each with the sum of its marks."""
+    # Outer joins: a credential without an identity or agent must not be left out.
     return f"""INSERT INTO suspect SELECT * FROM (
                     SELECT c.id, c.identity, {" + ".join(marks)} AS marks
                       FROM credential c LEFT JOIN identity i ON i.id = c.identity LEFT JOIN term a ON a.id = i.agent
@@ -52,7 +52,7 @@ def marking(marks: Sequence[str]) -> str:
                      WHERE {LIVE} LIMIT {_ALL}) marked WHERE marks > 0"""
 
 
-# Grouped by what indexes have, so that no row is looked at.
+# Grouped by columns of an index, so that no row is read.
 LIVING = f"""SELECT coalesce(sum(g.n), 0), coalesce(sum(CASE WHEN t.id IS NULL THEN g.n ELSE 0 END), 0),
                     coalesce(sum(CASE WHEN CAST(t.deadline AS BIGINT) <> t.deadline THEN g.n ELSE 0 END), 0)
                FROM (SELECT c.task AS task, count(*) AS n FROM credential c WHERE {LIVE} GROUP BY c.task) g
@@ -63,4 +63,4 @@ WITHOUT_DELEGATOR = f"""SELECT coalesce(sum(g.n), 0)
                FROM (SELECT c.delegator AS delegator, count(*) AS n FROM credential c WHERE {LIVE}
                       GROUP BY c.delegator) g
                LEFT JOIN term d ON d.id = g.delegator WHERE d.id IS NULL"""
-"""How many live credentials belong to no delegator."""
+"""Number of live credentials that belong to no delegator."""

@@ -1,4 +1,4 @@
-"""What targets have told, put beside the ledger: temporary tables that rules ask in sets."""
+"""Answers of targets beside the ledger, in temporary tables that rules query in sets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TABLES = {
         created_at BIGINT, used_at BIGINT, detail TEXT NOT NULL""",
     "matched": "existing BIGINT, credential BIGINT, PRIMARY KEY (existing, credential)",
 }
-# The name of a row whose credential is long over; and the id that stands in a name.
+# Match by the name of a row, even if its credential ended long ago; and by the id that a name contains.
 _MATCH = """INSERT INTO matched
     SELECT e.id, o.credential FROM (SELECT * FROM existing WHERE id NOT IN (SELECT existing FROM matched)) e
       JOIN outside o ON o.target = e.target AND o.name = e.name
@@ -28,7 +28,7 @@ _MATCH = """INSERT INTO matched
 
 
 def load(view: View, observed: Observed) -> None:
-    """Put what targets have told into the tables `asked_target`, `existing`, and `matched` with the ledger's own."""
+    """Load the answers of targets into the tables `asked_target`, `existing`, and `matched` with the ledger's rows."""
     for table, columns in _TABLES.items():
         _do(view, f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({columns})")
         _do(view, f"DELETE FROM {table}")
@@ -53,7 +53,7 @@ def load(view: View, observed: Observed) -> None:
             for number, (target, each) in enumerate(everything)
         ),
     )
-    # A name that the issuer has told is looked up here: a table of them all would take longer than the rest.
+    # Names from the issuer are matched here: to load all of them into a table would take longer than the rest.
     expected: dict[tuple[str, str], list[int]] = {}
     for one in observed.seen:
         for name, key in one.names:

@@ -1,4 +1,4 @@
-"""What targets outside have told a sweep."""
+"""Answers of targets to a sweep."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from jitid.model.target import Existing
 
 
 class SeenTarget(NamedTuple):
-    """What one target has told. Times are seconds since the epoch, by the ledger."""
+    """The answer of one target. Times are seconds since the epoch, by the ledger's clock."""
 
     target: str
     asked_at: int
-    """When it was asked: what changed since then is not judged by it."""
+    """The time of the query; later changes cannot be judged by the answer."""
     existing: Sequence[Existing]
     names: Sequence[tuple[str, int]]
-    """What it calls the credentials that the ledger has there, each with the ledger's number."""
+    """The target's names for credentials that the ledger has there, each with the ledger's key."""
     unseen: str | None
-    """What of ours it cannot list, in a few words; None where it lists all."""
+    """The jitid credentials that it cannot list, in a few words; None if it lists all."""
 
 
 class Observed(NamedTuple):
-    """What the targets have told."""
+    """The answers of all targets."""
 
     seen: tuple[SeenTarget, ...] = ()
     missed: tuple[str, ...] = ()
-    """Which of them have not, and why."""
+    """The targets that did not answer, each with the reason."""
     asked: frozenset[str] | None = None
-    """To which targets a sweep is confined; None: to none."""
+    """The targets to which the sweep is limited; None for no limit."""

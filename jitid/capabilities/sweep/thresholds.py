@@ -1,4 +1,4 @@
-"""From where on something is a finding: the thresholds of the rules."""
+"""Thresholds of the rules, from which a value is a finding."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from jitid.model.task import SENSITIVITIES
 
 
 class Thresholds(NamedTuple):
-    """What is still in order; beyond it a rule reports. Durations are seconds."""
+    """Values that are still in order; a rule reports values beyond them. Durations are seconds."""
 
     standing_low: int = 28_800
-    """The longest lifetime of a credential for a task of low sensitivity, and of the others below."""
+    """Maximum lifetime of a credential for a task of low sensitivity; the next three are for the others."""
     standing_moderate: int = 3_600
     standing_high: int = 900
     standing_critical: int = 300
     duplicates: int = 25
-    """How many live credentials one agent may have on one task with the same scopes."""
+    """Maximum number of live credentials of one agent on one task with the same scopes."""
     identities: int = 100
-    """How many live credentials may descend from one delegator."""
+    """Maximum number of live credentials that descend from one delegator."""
     agents_per_person: int = 80
-    """How many live credentials there may be to each person who delegates, on average."""
+    """Maximum number of live credentials for each person who delegates, on average."""
     pending: int = 60
-    """How long a credential may be recorded and not confirmed."""
+    """Maximum time between the record of a credential and its confirmation."""
     key_age: int = 90 * 86_400
-    """How long a key may sign."""
+    """Maximum time for which a key may sign."""
     asserted: str = "moderate"
-    """Up to which sensitivity a delegator may be merely asserted."""
+    """Highest sensitivity for which a delegator may be only asserted."""
     unused: int = 300
-    """How long a credential may live before it is used, or before its scopes are."""
+    """Maximum time without use, for a live credential and for its scopes."""
     known_only: bool = False
-    """Whether nobody may delegate whom the directory does not have (the setting `delegators`)."""
+    """Whether only delegators in the directory may delegate (the setting `delegators`)."""
 
     def standing(self, sensitivity: str) -> int:
-        """Return the longest lifetime in order for a sensitivity."""
+        """Return the maximum lifetime for a sensitivity."""
         lifetime: int = getattr(self, f"standing_{sensitivity}")
         return lifetime
 

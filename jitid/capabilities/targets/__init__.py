@@ -1,1 +1,1 @@
-"""Targets: places outside that make credentials; ended there, too."""
+"""Targets: external places that make credentials, where credentials must also be ended."""

@@ -1,4 +1,4 @@
-"""Operations on targets outside: each with the type of its answer."""
+"""Operations on targets, each with the type of its answer."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Settle(Operation["SettledTargets"]):
     slow = True
 
     ids: tuple[str, ...] = ()
-    """Credentials and identities; none: all."""
+    """Ids of credentials and identities; empty means all."""
     event: int | None = None
-    """Only what that audit event ended."""
+    """Limits it to credentials that this audit event ended."""
     target: str | None = None
     waiting: bool = False
-    """Also what is to be tried again later only."""
+    """Whether to include credentials with a later next attempt."""
     limit: int = 60
-    """Seconds that each target has for all of it."""
+    """Seconds that each target has in all."""
     accept_clock: bool = False
 
 

@@ -1,4 +1,4 @@
-"""Performs the operations on targets outside."""
+"""Execution of the operations on targets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
                 limit=limit,
             )
             if settled.done:
-                # What leaked of it is dead only now. Where that cannot be recorded, the next end or sweep does it.
+                # Leaked credentials are proved refused only now. If this cannot be recorded, the next end or sweep
+                # does it.
                 context.prove()
             return settled
         case ops.ExamineTargets():

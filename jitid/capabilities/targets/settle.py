@@ -1,4 +1,4 @@
-"""Settling: what is dead in the ledger is ended at its target too, and tried again until that is confirmed."""
+"""Settling: end expired and revoked credentials at their targets too, and retry until that is confirmed."""
 
 from __future__ import annotations
 
@@ -25,18 +25,20 @@ from jitid.system import time_limit
 from jitid.values.text import safe
 
 FIRST_AFTER = 10
-"""Seconds after which a target that was out of reach is tried again: twice as long each time, up to an hour."""
+"""Seconds before an unavailable target is tried again: twice as long each time, up to an hour."""
 MINTING = 120
-"""Seconds for which whoever recorded a credential may still be making it after its end, since targets are asked to make
-only what lives: until then nothing that is not confirmed is settled."""
+"""Seconds after the end of a credential during which a process may still be making it.
+
+Only live credentials are requested from targets. An unconfirmed credential is not settled before this time.
+"""
 LIMIT = 60
-"""Seconds that a target may take for all that is due there, unless it is said."""
+"""Default number of seconds that a target may take for all due credentials."""
 _AT_ONCE = 200
 _SHOWN = 100
 
 
 class Left(NamedTuple):
-    """What is not confirmed at its target. Times are seconds since the epoch."""
+    """A credential whose end is not confirmed at its target. Times are seconds since the epoch."""
 
     jti: str
     id: str
@@ -47,24 +49,24 @@ class Left(NamedTuple):
     """`unavailable`, `stuck` or `unsupported`."""
     seen: str
     next_at: int | None
-    """When it is tried again; None where the target cannot end it."""
+    """The time of the next attempt; None if the target cannot end it."""
     honoured_until: int | None
-    """Until when the target may take it."""
+    """The time until which the target may accept it."""
 
 
 class SettledTargets(NamedTuple):
-    """What came of ending at targets what is dead in the ledger."""
+    """The result of ending expired and revoked credentials at their targets."""
 
     done: int
-    """So many are confirmed to be gone."""
+    """Number of credentials that are confirmed to be gone."""
     unsupported: int
-    """So many their targets cannot end: they are honoured until their time is over."""
+    """Number of credentials that their targets cannot end: they are accepted until their expiry."""
     open: int
-    """So many are still to be ended: tried again later, or stuck."""
+    """Number of credentials that must still be ended: they are tried again later, or stuck."""
     left: tuple[Left, ...]
-    """The first of those that are not gone."""
+    """The first credentials that are not gone."""
     events: tuple[int, ...]
-    """The audit events that tell of it."""
+    """The audit events that record the outcomes."""
     late: tuple[str, ...] = ()
     """The targets that did not answer for all within their time limit."""
     at: int = 0
@@ -87,23 +89,23 @@ def settle(
     over: bool = False,
     limit: float = LIMIT,
 ) -> SettledTargets:
-    """End at their targets what is dead in the ledger and not settled, all targets at the same time.
+    """End expired and revoked credentials at their targets if they are not settled, all targets at the same time.
 
     Args:
-        ledger: what says so.
-        targets: the targets that the configuration has.
-        target: only what is there.
-        event: only what that audit event ended.
-        ids: only these credentials, or those of these identities.
-        waiting: also what is to be tried again later only.
-        over: whoever was making these has given up.
-        limit: seconds that each target has; what it has not answered for by then counts as unavailable.
+        ledger: the ledger with the credentials.
+        targets: the targets of the configuration.
+        target: only credentials at this target.
+        event: only credentials that this audit event ended.
+        ids: only these credentials, or the credentials of these identities.
+        waiting: whether to include credentials with a later next attempt.
+        over: whether the process that was making these credentials has given up.
+        limit: seconds for each target; credentials without an answer by then count as unavailable.
 
     """
     with ledger.read() as snapshot:
         anything = bool(OutsideStore(snapshot).targets_open())
     if anything:
-        # Targets must also end what rests on an expired line, although its row is still live.
+        # Targets must also end credentials that depend on an expired line of renewals; their rows are still live.
         expiry.record(ledger)
     with ledger.read() as snapshot:
         now = snapshot.now
@@ -118,14 +120,14 @@ def settle(
     work = {name: some for name, some in due.items() if some}
     limit = time_limit.left(limit)
     if limit <= 0:
-        # No target was asked, so that there is no outcome to record, and no later try is put off.
+        # No target was called, so there is no outcome to record, and no later attempt is postponed.
         with ledger.read() as snapshot:
             open_ = OutsideStore(snapshot).open_count(event=event, ids=ids)
         return tally.settled(open_, sorted(work), [one for some in work.values() for one in some][:_SHOWN])
     targets.prepare(work)
     answers: Queue[_Batch | str] = Queue()
     for name, some in work.items():
-        # A daemon: a target that hangs keeps no process from ending.
+        # A daemon thread: a target that hangs must not keep the process from ending.
         Thread(target=_end_all, args=(targets, name, some, answers), daemon=True).start()
     waited = {name: {outside.key: outside for outside in some} for name, some in work.items()}
     deadline = monotonic() + limit
@@ -159,11 +161,11 @@ def settle(
 
 
 _MOST = 10_000
-"""So many of one target are read at a time; what is more is left for the next time."""
+"""Maximum number of credentials of one target in a run; the others wait for the next run."""
 
 
 def _end_all(targets: Targets, name: str, some: Sequence[Outside], answers: Queue[_Batch | str]) -> None:
-    """Ask a target to end credentials, some at a time; whatever goes wrong is an answer."""
+    """End credentials at a target, in batches, and queue the outcomes; every error becomes an outcome."""
     try:
         for batch in _batches(targets, name, some):
             answers.put(batch)
@@ -178,7 +180,7 @@ def _batches(targets: Targets, name: str, some: Sequence[Outside]) -> Iterator[_
     except Exception as error:  # noqa: BLE001 - as below; it may be back in the configuration later
         yield _Batch(name, _unavailable(some, _words(error)))
         return
-    # Where another sort of place has got the name, that nothing is there proves nothing.
+    # If a target of another kind has this name now, the absence of a credential there proves nothing.
     others = [outside for outside in some if _sort_of(outside) != target.kind]
     if others:
         yield _Batch(
@@ -200,7 +202,7 @@ def _batches(targets: Targets, name: str, some: Sequence[Outside]) -> Iterator[_
 
 
 def _sort_of(outside: Outside) -> str:
-    """Return the kind of the target that a credential is at: of an adopted one it is told with it."""
+    """Return the kind of a credential's target; for an adopted secret, it is among the facts."""
     kind = outside.record.kind
     return str(outside.facts.get("kind")) if kind == Kind.ADOPTED else kind
 
@@ -210,12 +212,12 @@ def _unavailable(some: Sequence[Outside], why: str) -> list[tuple[Outside, EndOu
 
 
 def _words(error: Exception) -> str:
-    # The words of a fault that is none of ours may repeat a secret.
+    # The message of a foreign exception may repeat a secret.
     return safe(error.message) if isinstance(error, JitidError) else f"internal error: {type(error).__name__}"
 
 
 class _Tally:
-    """Records what came of it, batch by batch, and adds it up."""
+    """A recorder of outcomes, batch by batch, with their totals."""
 
     def __init__(self, ledger: Ledger, *, over: bool) -> None:
         self._ledger = ledger
@@ -225,7 +227,7 @@ class _Tally:
         self._events: list[int] = []
 
     def record(self, target: str, tried: Sequence[tuple[Outside, EndOutcome]]) -> None:
-        """Record what became of credentials at one target; one event tells of them all."""
+        """Record the outcomes of credentials at one target; one event covers them all."""
         if not tried:
             return
 
@@ -255,7 +257,7 @@ class _Tally:
                 self._left.append(_left(outside, outcome, next_at))
 
     def settled(self, open_: int, late: Sequence[str], by_hand: Sequence[Outside]) -> SettledTargets:
-        """Return what came of all; some may only be ended by somebody."""
+        """Return the totals; `by_hand` has further unconfirmed credentials, for which no target was called."""
         return SettledTargets(
             self._counts[Settlement.DONE],
             self._counts[Settlement.UNSUPPORTED],
@@ -268,7 +270,7 @@ class _Tally:
     def _judged(
         self, outside: Outside, outcome: EndOutcome, now: int
     ) -> tuple[Outside, EndOutcome, int | None]:
-        """Return an outcome as it counts, and when to try again; None where nothing is left to be done."""
+        """Return the outcome to record, and the time of the next attempt; None if no work is left."""
         outcome = outcome._replace(proof=safe(outcome.proof)[:500])
         match outcome.settlement:
             case Settlement.DONE | Settlement.UNSUPPORTED:
@@ -284,14 +286,14 @@ class _Tally:
 
 
 def backoff(attempts: int) -> int:
-    """Return after how many seconds to try again what was tried so often before."""
+    """Return the seconds until the next attempt, after this number of attempts."""
     longest = min(FIRST_AFTER << min(attempts, 12), LAST_AFTER)
-    # Jitter, so that many machines do not come back at the same time.
+    # Jitter, so that many machines do not retry at the same time.
     return max(1, round(uniform(longest / 2, longest)))  # noqa: S311
 
 
 def left_by_now(outside: Outside) -> Left:
-    """Return what is not confirmed, as it was seen the last time that its target was asked."""
+    """Return an unconfirmed credential, with the outcome of its latest attempt."""
     settled = outside.settled_at is not None
     settlement = Settlement.UNAVAILABLE if outside.settlement is None else Settlement(outside.settlement)
     outcome = EndOutcome(settlement, outside.proof or "its target was not asked yet", outside.honoured_until)

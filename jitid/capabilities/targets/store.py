@@ -1,4 +1,4 @@
-"""Credentials at targets outside, in SQL that SQLite and PostgreSQL both take."""
+"""Queries about credentials at targets, in SQL that SQLite and PostgreSQL both accept."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _EVER = 1 << 53
 
 
 class OutsideStore:
-    """What a view of a ledger that speaks SQL answers about targets outside."""
+    """Queries about credentials at targets, in a view of an SQL ledger."""
 
     def __init__(self, view: View) -> None:
         self._db = view.db
@@ -53,7 +53,7 @@ class OutsideStore:
         view.alone()
 
     def of(self, keys: Iterable[int]) -> dict[int, Outside]:
-        """Return what there is of credentials, by the ledger's own numbers."""
+        """Return the rows of credentials at targets, by the ledger's numbers."""
         found = {}
         left = iter(keys)
         while chunk := list(islice(left, _AT_ONCE)):
@@ -65,7 +65,7 @@ class OutsideStore:
         return found
 
     def find(self, jtis: Sequence[str]) -> list[Outside]:
-        """Return what there is of credentials, by their ids."""
+        """Return the rows of credentials at targets, by their ids."""
         found: list[Outside] = []
         for first in range(0, len(jtis), _AT_ONCE):
             values: dict[str, Any] = {"now": self._now}
@@ -85,12 +85,12 @@ class OutsideStore:
         waiting: bool = False,
         by_hand: bool = False,
     ) -> list[Outside]:
-        """Return what is dead in the ledger, not settled at its target, and to be tried by now."""
+        """Return the expired and revoked credentials that are not settled at their target, and due by `now`."""
         where, values = self._open(event, ids)
         if target is not None:
             where += " AND o.target = :target"
             values["target"] = target
-        # What somebody has to end there, nothing here can.
+        # jitid cannot end a credential that only a person can end.
         where += f" AND o.target {'=' if by_hand else '<>'} :by_hand"
         values["by_hand"] = BY_HAND
         if not waiting:
@@ -103,7 +103,7 @@ class OutsideStore:
         return [_outside(row) for row in rows]
 
     def targets_due(self, now: int | None) -> list[str]:
-        """Return the targets at which something is to be ended by then; None: whenever that is to be tried."""
+        """Return the targets with credentials that must be ended and are due by `now`; None means at any time."""
         rows = self._db.execute(
             f"""SELECT DISTINCT o.target FROM outside o JOIN credential c ON c.id = o.credential
                  WHERE o.settled_at IS NULL AND o.next_at <= :by AND o.target <> :by_hand AND {_DEAD}
@@ -113,7 +113,7 @@ class OutsideStore:
         return [target for (target,) in rows]
 
     def targets_open(self) -> list[str]:
-        """Return the targets at which something lives by the ledger, or is not settled."""
+        """Return the targets with live or unsettled credentials."""
         rows = self._db.execute(
             "SELECT DISTINCT target FROM outside WHERE settled_at IS NULL AND target <> ? ORDER BY target",
             (BY_HAND,),
@@ -121,8 +121,8 @@ class OutsideStore:
         return [target for (target,) in rows]
 
     def open_at(self, target: str) -> list[tuple[int, str, str | None]]:
-        """Return key, name and reference of all that lives by the ledger at a target, or is not settled there."""
-        # Not as whole rows: there may be very many, and they are only put beside the target's own names.
+        """Return key, name and reference of all live or unsettled credentials at a target."""
+        # Not whole rows: there may be very many, and they are only compared with the target's names.
         rows: list[tuple[int, str, str | None]] = self._db.execute(
             "SELECT credential, name, reference FROM outside WHERE settled_at IS NULL AND target = :target",
             {"target": target},
@@ -130,10 +130,10 @@ class OutsideStore:
         return rows
 
     def open_count(self, *, event: int | None = None, ids: Sequence[str] = ()) -> int:
-        """Return of how many that are dead in the ledger it is not settled that nothing is left at their target."""
+        """Return the number of expired and revoked credentials that are not settled at their target."""
         where, values = self._open(event, ids)
         identities, of = ("CROSS JOIN identity i", "AND i.id = c.identity") if ids else ("", "")
-        # From what is open there, which is little: SQLite would read all credentials for those of the event.
+        # The query starts from the few open rows: otherwise SQLite would read all credentials to find the event's.
         (count,) = self._db.execute(
             f"""SELECT count(*) FROM outside o CROSS JOIN credential c {identities}
                  WHERE c.id = o.credential {of} AND {where}""",
@@ -142,7 +142,7 @@ class OutsideStore:
         return int(count)
 
     def left_of(self, selection: Selection, limit: int) -> list[Outside]:
-        """Return what is dead of a selection and all below it, and may be taken at its target all the same."""
+        """Return the ended credentials of a selection, and of all below it, that their targets may still accept."""
         if self._db.execute("SELECT 1 FROM outside LIMIT 1").fetchone() is None:
             return []
         select.select(self._db, selection)
@@ -156,7 +156,7 @@ class OutsideStore:
         return [_outside(row) for row in rows]
 
     def parts_of(self, fingerprints: Iterable[bytes]) -> list[tuple[bytes, str, int]]:
-        """Return which of these are parts of secrets: fingerprint, name of the part, credential's own number."""
+        """Return the parts of secrets with these fingerprints: fingerprint, part's name, credential's number."""
         select.give(self._db, (), fingerprints)
         rows = self._db.execute(
             """SELECT p.fingerprint, p.name, p.credential FROM given_print g CROSS JOIN part p
@@ -165,7 +165,7 @@ class OutsideStore:
         return [(bytes(print_), name, key) for print_, name, key in rows]
 
     def names_at(self, target: str) -> list[Name]:
-        """Return the names of all that the ledger has at a target."""
+        """Return the names of all credentials that the ledger has at a target."""
         rows = self._db.execute(
             f"""SELECT o.name, c.jti, CASE WHEN {_DEAD} THEN 0 ELSE 1 END,
                        CASE WHEN o.settled_at IS NULL THEN 0 ELSE 1 END, o.reference
@@ -178,7 +178,7 @@ class OutsideStore:
         ]
 
     def rows(self, without: str = "") -> Iterator[OutsideRow]:
-        """Yield what the ledger has of each."""
+        """Yield the rows of all credentials at targets, with the fingerprints of their parts."""
         parts: dict[int, list[tuple[str, bytes]]] = {}
         for key, name, print_ in self._db.execute(
             f"""SELECT p.credential, p.name, p.fingerprint FROM part p LEFT JOIN credential c ON c.id = p.credential
@@ -213,7 +213,7 @@ class OutsideStore:
 
 
 class OutsideChanges(OutsideStore):
-    """Changes to that."""
+    """Changes to credentials at targets."""
 
     def __init__(self, transaction: Transaction) -> None:
         super().__init__(transaction)
@@ -227,13 +227,13 @@ class OutsideChanges(OutsideStore):
         )
 
     def remember(self, key: int, reference: str) -> None:
-        """Record what the target calls a credential."""
+        """Record the target's reference to a credential."""
         self._db.execute("UPDATE outside SET reference = ? WHERE credential = ?", (reference, key))
 
     def confirm(
         self, key: int, parts: Mapping[str, bytes], reference: str | None, facts: Mapping[str, Any]
     ) -> str | None:
-        """Record the fingerprints of a secret that was made; None if the credential has ended meanwhile."""
+        """Record the fingerprints of a new secret and return a digest; None if the credential has ended meanwhile."""
         fingerprint = fingerprint_of(parts)
         changed = self._db.execute(
             """UPDATE credential SET fingerprint = :fingerprint
@@ -260,7 +260,7 @@ class OutsideChanges(OutsideStore):
         return confirmed_digest(jti, target, name, kept, told, fingerprint, several)
 
     def settle(self, tried: Sequence[tuple[Outside, EndOutcome, int | None]]) -> SettledDigests:
-        """Record what came of ending credentials at their targets, pointing to the next event."""
+        """Record the outcomes of ending credentials at their targets, with the next event's number; return digests."""
         seq = self._transaction.next_seq()
         final, evidence = [], []
         for outside, outcome, next_at in sorted(tried, key=lambda one: one[0].key):
@@ -279,7 +279,7 @@ class OutsideChanges(OutsideStore):
                     "key": outside.key,
                 },
             )
-            # Somebody else may have settled it meanwhile, and then their event accounts for it.
+            # Another process may have settled it meanwhile; then its own event covers it.
             if next_at is None and changed.rowcount == 1:
                 jti = parse_id(outside.record.jti)[1]
                 final.append((jti, outcome.settlement.value))

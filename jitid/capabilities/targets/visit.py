@@ -1,4 +1,4 @@
-"""Visits the targets of the configuration: whether their tables can be meant, and whether they answer."""
+"""Checks of the configured targets: whether their tables are valid, and whether they answer."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ NAME = "targets"
 
 
 def visit(context: Context, targets: Targets) -> Iterator[Check]:
-    """Yield what each target says, and whether something is left that is to be ended there.
+    """Yield the result for each target, and warnings about credentials that must still be ended.
 
-    Nothing is made or ended. One that hangs is given up after its own time limit.
+    Nothing is made or ended. A target that hangs is given up after its own time limit.
     """
     for name in targets.names():
         try:
@@ -48,7 +48,7 @@ def visit(context: Context, targets: Targets) -> Iterator[Check]:
 
 
 def _told(context: Context, targets: Targets, name: str) -> str:
-    """Return what kind a target is of, and that it answers. Raises what its issuer raises."""
+    """Return the kind of a target, and that it answers. Raises the errors of its issuer."""
     target = targets.get(name)
     templates = f"templates {', '.join(map(safe, target.templates))}" if target.templates else "no templates"
     if not is_outside(target.kind):
@@ -58,7 +58,7 @@ def _told(context: Context, targets: Targets, name: str) -> str:
         with context.ledger.read() as snapshot:
             there = OutsideStore(snapshot).names_at(name)
         issuer.expect([each.name for each in there])
-        # Whether it answers, its first word tells.
+        # The first entry of the inventory shows that the target answers.
         next(iter(issuer.inventory()), None)
     finally:
         with suppress(JitidError):

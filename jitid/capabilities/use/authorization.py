@@ -1,4 +1,4 @@
-"""Whether a credential may be used for an action now: its scopes, the directory and the policy, asked anew."""
+"""Whether a credential may be used for an action now: checks its scopes, the directory and the policy again."""
 
 from __future__ import annotations
 
@@ -32,45 +32,45 @@ from jitid.values.text import quote, refuse_token
 from jitid.values.times import format_duration
 
 NO_SCOPE = "scope"
-"""The rule that stands where no scope of the credential covers the action."""
+"""The rule in the denial of an action that no scope of the credential covers."""
 
 LONGEST = 4096
-"""So many bytes of UTF-8 the name of a resource has at most, and the text of a context too."""
+"""The maximum number of UTF-8 bytes in the name of a resource, and in the text of a context."""
 
 EMPTY = "{}"
-"""The context of an action of which nothing is said."""
+"""The context of an action without further facts."""
 
 
 class UseRequest(NamedTuple):
-    """An action that somebody wants to do with a token."""
+    """A request to do an action with a token."""
 
     token: Secret
     action: Scope
     resource: str
     context: str = EMPTY
-    """What the enforcement point says of it: a JSON object in its one spelling."""
+    """Facts from the enforcement point: a JSON object in canonical form."""
 
 
 class UseVerdict(NamedTuple):
-    """What became of an action."""
+    """The decision on an action."""
 
     allowed: bool
     valid: bool
-    """Whether the token was; if it was not, nothing else was asked."""
+    """Whether the token was valid; for an invalid token there are no further checks."""
     reason: str | None
-    """Why it is denied; None if it is not."""
+    """Why it is denied; None if it is allowed."""
     rules: tuple[str, ...]
     scope: str | None
     """The scope of the credential that covers it."""
     credential: Credential | None
-    """Also a dead one; None for a token that this ledger did not issue, and for one that the caller may not see."""
+    """Also an ended credential. None if this ledger did not issue the token, or if the caller may not see it."""
     lineage: list[Ancestor]
 
 
-# An enforcement point asks about the same few actions; what is none is not remembered.
+# An enforcement point sends the same few actions again and again; a text that is refused is not cached.
 @lru_cache(maxsize=256)
 def check_action(text: str) -> Scope:
-    """Return an action: a scope that stands for nothing but itself. Raise UsageError for what is none."""
+    """Return an action: a scope without wildcards. Raise UsageError for any other text."""
     refuse_token(text, "the action")
     try:
         action = parse_scope(text)
@@ -85,7 +85,7 @@ _SHAPE = "write it as a scope is written, such as s3:GetObject"
 
 
 def check_resource(text: str) -> str:
-    """Return the name of a resource unchanged. Raise UsageError for what no ledger can keep, and for a token."""
+    """Return the name of a resource unchanged. Raise UsageError for a token, and for text that no ledger can store."""
     if not text.strip():
         raise UsageError("the resource is blank", "name what the action is done to")
     try:
@@ -101,7 +101,7 @@ def check_resource(text: str) -> str:
 
 
 def check_context(value: object) -> str:
-    """Return a context in its one spelling. Raise UsageError for what is no short JSON object, and for a token."""
+    """Return a context as canonical JSON. Raise UsageError for a token, and unless it is a short JSON object."""
     if not isinstance(value, dict):
         raise UsageError("the context is no JSON object", 'such as {"ip": "192.0.2.1"}')
     try:
@@ -117,7 +117,7 @@ def check_context(value: object) -> str:
 def judge(
     snapshot: View, names: Names, terms: Terms, asked: Sequence[UseRequest], held: Sequence[HeldToken]
 ) -> list[UseVerdict]:
-    """Decide on actions as of the time of the snapshot; `held` says what each one's token stands for."""
+    """Decide on actions as of the time of the snapshot; `held` has the credential of each token."""
     valid = [
         (one.credential, one.lineage) for one in held if one.refusal is None and one.credential is not None
     ]
@@ -134,9 +134,9 @@ def judge(
 
 
 def covering(scopes: Sequence[str], action: Scope, resource: str) -> list[Scope]:
-    """Return those of the scopes that cover an action on a resource, the narrowest first.
+    """Return the scopes that cover an action on a resource, the narrowest first.
 
-    One does if it covers the action alone, for whatever resource; or `ACTION:RESOURCE`, where that is a scope.
+    A scope does so if it covers the action alone, for any resource; or `ACTION:RESOURCE`, if that is a valid scope.
     """
     right = action
     if any("*" in scope or scope.startswith(f"{action}:") for scope in scopes):
@@ -175,7 +175,7 @@ class _Token(NamedTuple):
 
 
 class _Judge:
-    """Decides on many actions at one time; what they have in common is asked once."""
+    """Decides on many actions as of one time; a query that several actions need is made once."""
 
     def __init__(
         self,
@@ -194,15 +194,15 @@ class _Judge:
         self._agents = agents
         self._objections: dict[Hashable, list[governance.Objection]] = {}
         self._proved: dict[str, Delegator | None] = {}
-        """Whom the subjects of ID tokens prove that delegated, by the ids of the roots."""
+        """The delegators that the subjects of ID tokens prove now, by the ids of the roots."""
         self._foreign: dict[str, list[governance.Objection]] = {}
-        """By the ids of the roots: that the delegator who has the name is bound to other subjects."""
+        """By the ids of the roots: the objection that the delegator of that name is bound to other subjects."""
         self._names_lost: dict[str, list[governance.Objection]] = {}
         self._sensitivities: dict[Hashable, str] = {}
         self._decisions: dict[PolicyRequest, tuple[Decision, frozenset[str]]] = {}
 
     def verdicts(self, asked: Sequence[UseRequest], held: Sequence[HeldToken]) -> list[UseVerdict]:
-        """Decide on actions, in their order; about all that may be used the policy is asked together."""
+        """Decide on actions, in their order; the policy judges all remaining uses in one call."""
         judged = [self._judged(one, its) for one, its in zip(asked, held, strict=True)]
         uses = [use for _, use in judged if use is not None]
         refusals = iter(self._terms.policy.permits_uses(uses) if uses else ())
@@ -211,7 +211,7 @@ class _Judge:
         ]
 
     def _judged(self, asked: UseRequest, held: HeldToken) -> tuple[UseVerdict, PolicyUse | None]:
-        """Decide on one action, but for what the policy says of its use, if it says anything of any."""
+        """Decide on one action without the policy's rules about use; return a use if these rules must judge it."""
         credential, lineage = held.credential, held.lineage
         if held.refusal is not None or credential is None:
             return UseVerdict(False, False, held.refusal, (), None, credential, lineage), None
@@ -232,7 +232,7 @@ class _Judge:
         return verdict, PolicyUse(used, asked.resource, approved)
 
     def _used(self, verdict: UseVerdict, use: PolicyUse, refusal: Misuse | None) -> UseVerdict:
-        """Return the verdict with what the policy says of the use."""
+        """Return the verdict after the policy's decision on the use."""
         policy = self._terms.policy
         if refusal is not None and policy.asks_approval and not use.approved:
             assert verdict.credential is not None
@@ -250,7 +250,7 @@ class _Judge:
         )
 
     def _beyond(self, token: _Token, asked: UseRequest, scopes: Sequence[Scope]) -> _Denial | None:
-        """Return what refuses an action whatever the policy says: the scopes, or the directory."""
+        """Return the denial that the scopes or the directory require, independent of the policy; None without one."""
         if not scopes:
             return _Denial((NO_SCOPE,), f"no scope of the credential covers {_what(asked)}")
         entry = token.entry
@@ -289,7 +289,7 @@ class _Judge:
                 known_only=self._terms.known_delegators_only,
                 now=self._now,
             )
-            # Nothing is added beside what it lives by already.
+            # The number of live identities does not grow.
             found += governance.beyond_limits(
                 entry.agent, (credential.kind,), credential.audiences, self._usual, 0, 0, own=self._own
             )
@@ -307,7 +307,7 @@ class _Judge:
         return found + self._foreign.get(root, []) + self._lost(entry, credential)
 
     def _records(self, lineage: Sequence[Ancestor]) -> list[Agent]:
-        """Return the records of the agents above a credential: what is passed on from them is within these too."""
+        """Return the records of the agents above a credential: they limit delegated credentials too."""
         if not lineage:
             return []
         names = dict.fromkeys(one.agent for one in lineage)
@@ -324,7 +324,7 @@ class _Judge:
         return found
 
     def _request(self, token: _Token, task: Task | None, scopes: Sequence[Scope]) -> PolicyRequest:
-        """Return the issue of a credential as the policy would see it now, of the scopes that cover an action."""
+        """Return the request to issue a credential as the policy would see it now, with the scopes for an action."""
         credential = token.credential
         return PolicyRequest(
             credential.agent,
@@ -348,7 +348,7 @@ class _Judge:
         )
 
     def _sensitivity(self, credential: Credential, lineage: Sequence[Ancestor]) -> str:
-        """Return how sensitive a credential is judged to be now: by its chain, and by the floors of today."""
+        """Return the current sensitivity of a credential: by its chain, and by the floors configured now."""
         chain = narrow.sensitivity_of(credential, lineage) if lineage else credential.sensitivity
         kept = (
             chain,
@@ -370,7 +370,7 @@ class _Judge:
     def _decided(
         self, credential: Credential, request: PolicyRequest
     ) -> tuple[Scope, Decision, frozenset[str], _Denial | None]:
-        """Return what the policy says now of the issue: by which scope, by whose approval, or why not."""
+        """Return the policy's current decision on the issue, with the scope, the approving groups and the denial."""
         decision, approved = self._decision(credential, request)
         if not decision.permit:
             return Scope(request.scopes[0]), decision, approved, _Denial(decision.rules, decision.reason)
@@ -385,21 +385,21 @@ class _Judge:
         return scope, decision, approved, _Denial((str(decision.ttl_rule),), reason)
 
     def _decision(self, credential: Credential, request: PolicyRequest) -> tuple[Decision, frozenset[str]]:
-        """Return what the policy says of issue and scopes, and the groups that it was told have approved."""
+        """Return the policy's decision on issue and scopes, and the approving groups that were passed to it."""
         found = self._decisions.get(request)
         if found is not None:
             return found
         policy, approved = self._terms.policy, frozenset[str]()
         decision = policy.decide(request, narrow=True, explain=False)
         if decision.needs:
-            # What one identity was approved for, another was not.
+            # An approval is for one identity, so this decision is not reused for another.
             approved = CredentialStore(self._snapshot).approvers_of(credential.identity_key)
             return policy.decide(request, narrow=True, explain=False, approved=approved), approved
         self._decisions[request] = decision, approved
         return decision, approved
 
     def _entry(self, credential: Credential, root: str) -> DirectoryEntry:
-        """Return what the directory has of the agent, and of the delegator: by subject before by name."""
+        """Return the directory's entry of agent and delegator; the delegator's subject precedes the name."""
         subject = credential.proved_subject
         if subject is not None and root not in self._proved:
             self._proved[root] = DirectoryStore(self._snapshot).find_delegator(subject)

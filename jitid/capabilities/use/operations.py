@@ -1,4 +1,4 @@
-"""Operations on the use of credentials: what each takes, and the type of its answer."""
+"""Operations on the use of credentials: their parameters and the types of their answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Authorize(Operation["RecordedUses"]):
     asked: tuple[UseRequest, ...]
     """At least one."""
     audiences: tuple[str, ...] = ()
-    """The tokens must be for one of these audiences; empty: for any whose tokens the caller sees."""
+    """The tokens must be for one of these audiences; empty for any audience whose tokens the caller sees."""
     accept_clock: bool = False
 
 

@@ -15,7 +15,7 @@ from jitid.operation.context import Context
 
 
 def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform one of them."""
+    """Perform an operation and return its answer."""
     match operation:
         case ops.Authorize():
             return _authorize(context, operation)
@@ -31,7 +31,7 @@ def _authorize(context: Context, operation: ops.Authorize) -> usage.RecordedUses
         names = snapshot.names
         audiences = context.told_about(operation.audiences, names, snapshot.now)
         keys = verify_many.keys_of(snapshot)
-    # What is slow needs no lock: others write meanwhile.
+    # Slow work needs no lock: others write meanwhile.
     presented = verify_many.present(names, keys, [one.token.reveal() for one in asked])
     foreseen = None
     if ledger.foresees(quick=lambda: terms.policy.is_quick(len(asked))):
@@ -48,7 +48,7 @@ def _authorize(context: Context, operation: ops.Authorize) -> usage.RecordedUses
 def _list(context: Context, operation: ops.ListUses) -> ops.UsePage:
     with context.ledger.read() as snapshot:
         chosen = operation.chosen
-        # A person is meant by whichever of their names.
+        # Any name of a person selects all uses for that person.
         names = [name for stated in chosen.delegators for name in DirectoryStore(snapshot).names_of(stated)]
         uses = UseStore(snapshot).uses(
             chosen._replace(delegators=tuple(dict.fromkeys(names))), operation.limit

@@ -1,4 +1,4 @@
-"""For which audiences use is reported: only of their credentials is it known that nobody has used them."""
+"""The audiences that report use: for their credentials alone jitid can know that they were never used."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 RECENT = 10_000
-"""So many of the latest actions are looked at, besides the use of whatever lives."""
+"""The number of latest actions to examine, besides the uses of live credentials."""
 
 _TABLE = (
     "CREATE TEMPORARY TABLE IF NOT EXISTS reporting (audiences INTEGER PRIMARY KEY, until BIGINT NOT NULL)"
 )
 
-# Of a credential with several audiences nobody knows which of them has told of its use.
+# If a credential has several audiences, its use does not show which audience reported it.
 _TOLD = """
     SELECT t.text, max(told.at)
       FROM (SELECT c.audiences AS audiences, CASE WHEN u.last_at <= :now THEN u.last_at ELSE u.first_at END AS at
@@ -26,14 +26,15 @@ _TOLD = """
      WHERE t.id = told.audiences AND t.text NOT LIKE '% %' GROUP BY t.text"""
 
 Ask = Callable[..., Iterable[Any]]
-"""Asks a question in portable SQL, which has its values by name and `:now`."""
+"""Executes a query in portable SQL, with named values and `:now`."""
 
 
 def find(ask: Ask, alive: str) -> bool:
-    """Fill the temporary table `reporting`: for each audience, until when use was reported; tell whether it was at all.
+    """Fill the temporary table `reporting`: for each audience, the time until which its use was reported.
 
-    A row's `audiences` is what credentials have there; of several audiences each must report. What was issued by
-    `until` would have been seen if it had been used. `alive` is the condition on a credential `c` to be alive.
+    Return whether any use was reported. A row's `audiences` is the value in a credential's column; of several
+    audiences, each must report. If a credential issued by `until` had been used, the ledger would have its use.
+    `alive` is the SQL condition for a live credential `c`.
     """
     list(ask(_TABLE))
     list(ask("DELETE FROM reporting"))

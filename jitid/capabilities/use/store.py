@@ -1,4 +1,4 @@
-"""The use of credentials, in SQL that SQLite and PostgreSQL both take."""
+"""Queries and changes of the use of credentials, in SQL for both SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _ROLLED_UP = """
 
 
 class UseStore:
-    """What a view of a ledger that speaks SQL answers about the use of credentials."""
+    """Queries about the use of credentials on a view of the ledger."""
 
     def __init__(self, view: View) -> None:
         self._db = view.db
@@ -75,7 +75,7 @@ class UseStore:
         return [_use(row) for row in rows]
 
     def used_by(self, identities: Iterable[int]) -> dict[int, list[Used]]:
-        """Return for each of these identities that was used what it was used for, by scope."""
+        """Return the uses of each identity that was used, by scope."""
         from jitid.model.use import Used
 
         select.give(self._db, (), (), identities)
@@ -91,7 +91,7 @@ class UseStore:
         return found
 
     def use_members(self, seq: int) -> list[str]:
-        """Return the ids of the credentials whose use an event accounts for, one for each action of ours."""
+        """Return the ids of the credentials whose use an event records, one for each action with a credential."""
         rows = self._db.execute(
             """SELECT c.jti FROM action n CROSS JOIN credential c
                 WHERE n.event = :seq AND c.id = n.credential ORDER BY n.id""",
@@ -100,11 +100,12 @@ class UseStore:
         return [credential_id(jti) for (jti,) in rows]
 
     def use_rows(self, without: str = "", before: tuple[int, int] = (0, 0)) -> Iterator[UseRow]:
-        """Yield every action, ordered by the event that accounts for it.
+        """Yield every action, ordered by the event that records it.
 
         Args:
-            without: the table of identities whose actions of events up to the given one are left out.
-            before: actions without a credential are left out from before this time, of events up to this one.
+            without: the table of identities whose actions are left out, if an event up to the given one records them.
+            before: a time and an event; actions without a credential are left out if they are from before this time
+                and an event up to this one records them.
 
         """
         from jitid.model.use import UseRow
@@ -123,7 +124,7 @@ class UseStore:
             yield UseRow(key, at, event, (who, action, resource, scope, allowed, rules, reason))
 
     def is_rolled_up(self) -> bool:
-        """Tell whether what was used is, all together, as the actions say."""
+        """Return whether the sums in `used` match the recorded actions."""
         rolled, used, other = self._db.execute(_ROLLED_UP).fetchone()
         return bool(rolled == used and not other)
 
@@ -190,7 +191,7 @@ def _add(db: Any, uses: Sequence[NewUse], *, now: int, event: int, number: Calla
             key = (one.identity, one.scope)
             counts[key] = counts.get(key, 0) + 1
     db.executemany(
-        # Where the clock was set back, the first use may come last.
+        # If the clock was set back, the first use may be inserted last.
         """INSERT INTO used (identity, scope, first_at, last_at, uses) VALUES (?, ?, ?, ?, ?)
            ON CONFLICT (identity, scope) DO UPDATE
               SET first_at = CASE WHEN excluded.first_at < used.first_at THEN excluded.first_at
@@ -198,7 +199,7 @@ def _add(db: Any, uses: Sequence[NewUse], *, now: int, event: int, number: Calla
                   last_at = CASE WHEN excluded.last_at > used.last_at THEN excluded.last_at
                                  ELSE used.last_at END,
                   uses = used.uses + excluded.uses""",
-        # In one order, so that two who use the same do not wait for each other in a circle.
+        # The same order in all transactions prevents a deadlock between two that use the same identities.
         [(identity, scope, now, now, count) for (identity, scope), count in sorted(counts.items(), key=str)],
     )
     return used_digest(

@@ -1,4 +1,4 @@
-"""From actions that somebody wants to do to verdicts that are recorded: looked at ahead, settled under the lock."""
+"""Authorize actions and record the verdicts: decided ahead in a snapshot, confirmed under the lock."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from jitid.model.use import NewUse
 from jitid.operation.terms import Terms
 
 _FEW = 100
-"""Of so many events it costs less to look what they are than to decide anew."""
+"""The maximum number of events that cost less to examine than a new decision."""
 
 
 class ForeseenUses(NamedTuple):
-    """What actions came to in a snapshot, so that the lock is held for little more than recording it."""
+    """Verdicts from a snapshot, so that the lock is held for little more than recording them."""
 
     seq: int
-    """The number of the last event then."""
+    """The number of the last event at that time."""
     now: int
     verdicts: list[UseVerdict]
 
 
 class RecordedUses(NamedTuple):
-    """What was decided, as the caller sees it, and when and by which event it was recorded."""
+    """The verdicts as the caller sees them, with the time and the event of the record."""
 
     verdicts: list[UseVerdict]
     at: int
@@ -63,7 +63,7 @@ def record(
     foreseen: ForeseenUses | None,
     audiences: Collection[str] | None,
 ) -> RecordedUses:
-    """Record what was foreseen, decided anew if anything has happened since; nothing counts before the commit."""
+    """Record the foreseen verdicts, or new ones if a relevant event happened since; none counts before the commit."""
     if foreseen is None or transaction.now != foreseen.now or not _nothing_counts(transaction, foreseen.seq):
         foreseen = foresee(transaction, names, terms, asked, presented, audiences)
     verdicts = foreseen.verdicts
@@ -85,7 +85,7 @@ def record(
 
 
 def _told(verdict: UseVerdict, audiences: Collection[str] | None) -> UseVerdict:
-    """Return a verdict as the caller sees it: a token for another audience looks like one that does not exist.
+    """Return a verdict as the caller sees it: a token for another audience looks like an unknown token.
 
     The record keeps everything: that a token was shown to the wrong service is evidence for auditors.
     """
@@ -96,12 +96,12 @@ def _told(verdict: UseVerdict, audiences: Collection[str] | None) -> UseVerdict:
 
 
 def _nothing_counts(transaction: Transaction, seq: int) -> bool:
-    """Tell whether nothing has happened since an event that a verdict could depend on; every change has its event."""
-    # What was dead already may have been recorded so just now: that changes nothing.
+    """Return whether no event since `seq` can affect a verdict; every change has its event."""
+    # This transaction may have recorded that expired credentials are closed: that changes no verdict.
     last = transaction.next_seq() - 1 - len(transaction.closed)
     if not 0 <= last - seq <= _FEW:
         return False
-    # No verdict looks at what was done before: two who only use credentials need not wait for each other.
+    # No verdict depends on earlier uses: two transactions that only record uses need not wait for each other.
     since = [Event._make(row).document()["op"] for row in islice(transaction.events(seq), last - seq)]
     return since == ["use"] * (last - seq)
 

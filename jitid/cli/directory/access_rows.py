@@ -28,7 +28,7 @@ FIELDS = (
     "audiences",
 )
 BRIEF = ("id", "name", "roles", "state", "left", "audiences")
-"""What fits on a terminal; `left` is how long it still counts."""
+"""Columns for a terminal; `left` is the remaining lifetime."""
 GRANTED = (
     "token",
     "id",
@@ -45,7 +45,7 @@ REVOKED = ("ended", "event")
 
 
 def row(one: Access, now: int) -> dict[str, Any]:
-    """Return an access credential by the names of `FIELDS` and `BRIEF`."""
+    """Return an access credential as a row with the fields of `FIELDS` and `BRIEF`."""
     ends = one.expires_at if one.superseded_at is None else min(one.superseded_at, one.expires_at)
     state = one.state_at(now)
     return {
@@ -67,13 +67,18 @@ def row(one: Access, now: int) -> dict[str, Any]:
 
 
 def granted(one: Granted, token: str | None) -> dict[str, Any]:
-    """Return what was granted by the names of `GRANTED`."""
+    """Return a new access credential as a row with the fields of `GRANTED`."""
     told = row(one.access, one.access.issued_at)
     return {"token": token, **{name: told[name] for name in GRANTED if name != "token"}}
 
 
 def _audiences(one: Access) -> tuple[str, ...]:
-    """Return the audiences of which tokens it is told; a caller without a role is told of none."""
+    """Return the audiences whose tokens the caller may see.
+
+    If no audience is registered, a verifier, responder, auditor or admin sees the tokens of all audiences. Any other
+    caller
+    sees none.
+    """
     told = {"verifier", "responder", "auditor", "admin"} & set(one.roles)
     if one.audiences == ALL_AUDIENCES or (one.audiences is None and told):
         return ("all audiences",)

@@ -1,4 +1,4 @@
-"""`jitid access`: let people and services ask an authority, and end that."""
+"""`jitid access`: manage access to an authority."""
 
 from __future__ import annotations
 
@@ -168,11 +168,11 @@ def bootstrap(given: Globals, file: options.BootstrapFile) -> None:
 def write_bootstrap(
     authority: Authority, path: str, note: Callable[[str], None], *, accept_clock: bool = False
 ) -> None:
-    """Write a bootstrap credential into a file that must not be there yet, with mode 0600.
+    """Write a bootstrap credential into a new file with mode 0600.
 
     Raises:
-        UsageError: the file is there, or there is an administrator; nothing was changed.
-        OutputError: it could not be written; the credential was revoked.
+        UsageError: the file exists, or there is an administrator; nothing was changed.
+        OutputError: the file could not be written; the credential was revoked.
 
     """
     if os.path.lexists(path):
@@ -196,7 +196,7 @@ def write_bootstrap(
 def _write_new(path: str, made: Granted) -> None:
     assert made.secret is not None
     try:
-        # Whoever makes the file first has it; the mode is given at creation, whatever the umask.
+        # O_EXCL: only the process that creates the file writes to it. The mode is set at creation, under any umask.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             os.fchmod(descriptor, 0o600)
@@ -219,7 +219,7 @@ def _key(path: str) -> str:
 
 
 def _hand_out(given: Globals, authority: Authority, made: Granted, out: str | None) -> None:
-    """Show what was just made; whatever comes in between, nothing counts that was not shown."""
+    """Show a new access credential. On any error, revoke it: an unshown credential must not stay valid."""
     try:
         _show(given, made, out)
     except BaseException as error:

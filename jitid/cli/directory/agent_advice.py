@@ -1,4 +1,4 @@
-"""`jitid agent classify` and `suggest`: what the ledger remembers of agents, made into records and policies."""
+"""`jitid agent classify` and `suggest`: turn the ledger's records of agents into advice and policies."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def suggest(
 
 
 def _verdict(given: Globals, one: RecurrenceVerdict) -> dict[str, Any]:
-    """Return what is said of a name by the names of `CLASSIFIED`."""
+    """Return the verdict on an agent as a row with the fields of `CLASSIFIED`."""
     row: dict[str, Any] = dict.fromkeys(CLASSIFIED)
     row |= {
         "agent": one.agent,
@@ -175,7 +175,7 @@ def _verdict(given: Globals, one: RecurrenceVerdict) -> dict[str, Any]:
 
 
 def _suggestion(one: Suggestion) -> dict[str, Any]:
-    """Return a suggestion by the names of `SUGGESTED`."""
+    """Return a suggestion as a row with the fields of `SUGGESTED`."""
     practice = one.practice
     return {
         "agent": one.agent,

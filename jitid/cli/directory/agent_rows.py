@@ -36,17 +36,17 @@ FIELDS = (
     "users",
 )
 BRIEF = ("agent", "state", "owner", "live", "review_at")
-"""What fits on a terminal of 80 columns, with short names."""
+"""Columns for a terminal of 80 columns, if names are short."""
 DETAILS = (*FIELDS, "issues")
 ISSUES = ("jti", "task", "delegator", "scopes", "issued_at", "state")
-"""What is told of each of its latest credentials."""
+"""Fields of an agent's latest credentials."""
 BRIEF_ISSUES = ("task", "delegator", "issued_at", "state")
 KEPT = ("agent", "state", "owner", "live", "review_at", "event")
 WITHDRAWN = ("agent", "state", "kept", *revoke.FIELDS)
 
 
 def record(one: Described, now: int) -> dict[str, Any]:
-    """Return a record by the names of `FIELDS`."""
+    """Return a record as a row with the fields of `FIELDS`."""
     agent = one.agent
     return {
         "agent": agent.name,
@@ -73,7 +73,7 @@ def record(one: Described, now: int) -> dict[str, Any]:
 
 
 def kept(one: KeptAgent) -> dict[str, Any]:
-    """Return what keeping a record came to by the names of `KEPT`."""
+    """Return the result of storing an agent's record as a row with the fields of `KEPT`."""
     agent = one.agent
     return {
         "agent": agent.name,
@@ -86,7 +86,7 @@ def kept(one: KeptAgent) -> dict[str, Any]:
 
 
 def withdrawn(one: WithdrawnAgent, *, dry_run: bool) -> dict[str, Any]:
-    """Return what taking an agent out of service came to by the names of `WITHDRAWN`."""
+    """Return the result of suspending or unregistering an agent as a row with the fields of `WITHDRAWN`."""
     return {
         "agent": one.agent.name,
         "state": one.agent.state_at(one.now).value,
@@ -96,7 +96,7 @@ def withdrawn(one: WithdrawnAgent, *, dry_run: bool) -> dict[str, Any]:
 
 
 def sentence(one: WithdrawnAgent, verb: str, *, dry_run: bool) -> str:
-    """Return what taking an agent out of service came to in words; `verb` is `suspend` or `unregister`."""
+    """Return the result of withdrawing an agent in words; `verb` is `suspend` or `unregister`."""
     name, ended = one.agent.name, one.ended
     lives_on = ""
     if one.kept:

@@ -1,4 +1,4 @@
-"""`jitid agent`: register agents that recur, look at them, review them, and take them out of service."""
+"""`jitid agent`: register, show, review, suspend and unregister agents that recur."""
 
 from __future__ import annotations
 
@@ -276,13 +276,13 @@ def _withdraw(
 
 
 def _show_record(given: Globals, row: dict[str, object]) -> None:
-    """Show a record to somebody who looks at it, without what it does not have."""
+    """Show a record in a table, without its empty fields."""
     seen = {field: value for field, value in row.items() if value not in (None, "", ())}
     given.show(Display("jitid.agent/1", tuple(seen), [seen], one=True))
 
 
 def _tell(given: Globals, kept: KeptAgent, sentence: str) -> None:
-    """Say what was kept: in a sentence, or in the format that was asked for."""
+    """Show a stored record, as a sentence or in the requested format."""
     if given.field is not None or given.format_name() is not None:
         given.show(Display("jitid.agent-kept/1", agent_rows.KEPT, [agent_rows.kept(kept)], one=True))
     else:
@@ -300,7 +300,7 @@ def _stated(
     concurrency: int | None,
     may_use: list[str] | None,
 ) -> StatedAgent:
-    """Return what options say of an agent. Raises UsageError for what cannot be meant."""
+    """Return the fields of an agent that options state. Raises UsageError for an invalid value."""
     if purpose is not None and len(purpose) > MAX_PURPOSE:
         raise UsageError(f"the purpose is longer than {MAX_PURPOSE:,} characters")
     if concurrency is not None and concurrency < 1:
@@ -323,7 +323,7 @@ def _stated(
 
 
 def _cleared(stated: StatedAgent, clear: list[str]) -> StatedAgent:
-    """Return what is stated, with nothing in the place of what is to be cleared."""
+    """Return the stated fields, with empty values for the cleared ones. Raises UsageError."""
     both = {"scope": stated.scopes, "audience": stated.audiences, "concurrency": stated.concurrency}
     both["may-use"] = stated.users
     for what in clear:
@@ -348,7 +348,7 @@ def _due(text: str | None) -> Due:
 
 
 def _delegator(text: str) -> str:
-    """Return somebody who may own an agent. Raises UsageError for an agent, and for what is no name."""
+    """Return the owner of an agent. Raises UsageError for an agent, or for an invalid name."""
     name = check_delegator(text)
     if name.startswith("agent:"):
         raise UsageError("an agent owns no agent", "name the person or the system that answers for it")

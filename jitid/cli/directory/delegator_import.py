@@ -1,4 +1,4 @@
-"""`jitid delegator import`: make the directory say what a list of delegators says."""
+"""`jitid delegator import`: make the directory match a list of delegators."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FIELDS = (
     "dry_run",
 )
 _EACH = 10
-"""Of so many people a dry run tells in sentences what is different."""
+"""Maximum number of delegators whose differences a dry run prints as sentences."""
 _TOLD = {
     "added": ("add", "added"),
     "changed": ("change", "changed"),
@@ -90,7 +90,7 @@ def import_(
 
 
 def _perform(given: Globals, authority: Authority, operation: ImportDelegators) -> Reconciled:
-    """Import a list; at a terminal, ask before more is lost than allowed without --yes."""
+    """Import a list. At a terminal, ask for confirmation of losses above the limit."""
     if operation.most is None or operation.dry_run or not can_ask(given):
         return authority.perform(operation)
     foreseen = authority.perform(
@@ -136,7 +136,7 @@ def _tell(given: Globals, done: Reconciled, *, dry_run: bool) -> None:
         if dry_run:
             _tell_names(done)
         else:
-            # Whoever made the list may not have meant them.
+            # The author of the list may not have intended these changes.
             _tell_sorts(done, ("disabled", "missing"))
     staying = done.staying
     if staying.number:

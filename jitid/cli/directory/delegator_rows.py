@@ -1,4 +1,4 @@
-"""Delegators as rows for a format, and what became of them in words."""
+"""Delegators as rows for a format, and changes of delegators in words."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ DISABLED = (
     "dry_run",
 )
 _SHOWN = 10
-"""So many names are told in a sentence."""
+"""Maximum number of names in a sentence."""
 
 
 def delegator(one: Delegator) -> dict[str, Any]:
-    """Return a delegator by the names of `FIELDS`."""
+    """Return a delegator as a row with the fields of `FIELDS`."""
     return {
         "name": one.name,
         "state": "enabled" if one.disabled_at is None else "disabled",
@@ -71,7 +71,7 @@ def delegator(one: Delegator) -> dict[str, Any]:
 
 
 def details(one: DelegatorDetails) -> dict[str, Any]:
-    """Return all about a delegator by the names of `DETAILS`."""
+    """Return all about a delegator as a row with the fields of `DETAILS`."""
     return {
         **delegator(one.delegator),
         "live": one.ties.live,
@@ -84,7 +84,7 @@ def details(one: DelegatorDetails) -> dict[str, Any]:
 
 
 def disabled(done: Disabled, *, keep_live: bool, dry_run: bool) -> dict[str, Any]:
-    """Return what became of a delegator who was disabled, by the names of `DISABLED`."""
+    """Return the result of disabling a delegator as a row with the fields of `DISABLED`."""
     radius, ties = done.departure.radius, done.departure.ties
     return {
         "name": done.delegator.name,
@@ -105,10 +105,10 @@ def disabled(done: Disabled, *, keep_live: bool, dry_run: bool) -> dict[str, Any
 
 
 def shown(given: Globals, row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row as the format that was asked for has it.
+    """Return a row in the shape that the requested format needs.
 
-    JSON has lists. In all others several values are one text, parted by semicolons, since groups have blanks; and that
-    there are no entitlements is told apart from that the policy alone decides.
+    JSON keeps lists. Other formats join the values with semicolons, because names of groups contain blanks. They also
+    distinguish an empty list of entitlements from entitlements that the policy alone decides.
     """
     if given.field is None and given.format_name() in ("json", "jsonl"):
         return row
@@ -119,7 +119,7 @@ def shown(given: Globals, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def departed(departure: Departure, *, would: bool) -> list[str]:
-    """Return in words what ended with delegators, or would end."""
+    """Return in words the credentials, agents and requests that ended with delegators, or would end."""
     radius, ties = departure.radius, departure.ties
     found = []
     if radius.credentials:
@@ -143,7 +143,7 @@ def departed(departure: Departure, *, would: bool) -> list[str]:
 
 
 def different(change: DelegatorChange) -> str:
-    """Return in words what is different of somebody."""
+    """Return in words the fields of a delegator that differ."""
     found = []
     for field, was in change.was.items():
         now = change.now[field]

@@ -1,4 +1,4 @@
-"""`jitid delegator`: keep the directory of those who may delegate."""
+"""`jitid delegator`: manage the directory of delegators."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _PAGE = 5_000
 _SHOWN = 5
-"""So many agents are told one by one."""
+"""Maximum number of suspended agents that are reported one by one."""
 
 
 def add(
@@ -260,7 +260,7 @@ def list_(
 
 
 def _performed(given: Globals, authority: Authority, operation: Operation[Result]) -> Result:
-    """Perform an operation; a command that an error names finds the same ledger as this one."""
+    """Perform an operation. Add the flags of this ledger to a command in the hint of an error."""
     try:
         return authority.perform(operation)
     except UsageError as error:
@@ -292,7 +292,7 @@ def _show_edited(given: Globals, done: Edited, sentence: str) -> None:
 
 
 def _disable(given: Globals, authority: Authority, operation: ops.DisableDelegator) -> Disabled:
-    """Disable somebody; at a terminal, ask before ending more than allowed without --yes."""
+    """Disable a delegator. At a terminal, ask for confirmation before ending more credentials than the limit."""
     most = operation.most
     preview = ops.DisableDelegator(
         name=operation.name, most=None, dry_run=True, accept_clock=operation.accept_clock

@@ -1,4 +1,4 @@
-"""The file that a list of delegators is read from: once, whole, and with its digest."""
+"""The file of a list of delegators: read once and completely, with its digest."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 FORMS = ("csv", "scim", "jsonl")
 MOST = 1 << 30
-"""The largest file that is read, in bytes."""
+"""Largest size of the file, in bytes."""
 LONGEST = 1 << 20
-"""The longest line, in bytes."""
+"""Longest line, in bytes."""
 
 _ENDINGS = {".csv": "csv", ".json": "scim", ".scim": "scim", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _WHAT = "the list"
 
 
 def form_of(path: str, stated: str | None) -> str:
-    """Return the form of a list, as it is stated or by how the name of its file ends. Raises UsageError."""
+    """Return the form of a list: the stated form, or the form of the file's extension. Raises UsageError."""
     known = ", ".join(FORMS)
     if stated is not None:
         if stated not in FORMS:
@@ -39,10 +39,10 @@ def form_of(path: str, stated: str | None) -> str:
 
 
 def read(path: str, form: str) -> tuple[Roster, RosterSource]:
-    """Return what a list states, and where it came from; `-` is standard input.
+    """Return the content of a list, and its source. The path `-` is standard input.
 
     Raises:
-        UsageError: the file cannot be read, or something in it cannot be meant, with its place.
+        UsageError: the file cannot be read, or an entry is invalid; the message names its place.
 
     """
     descriptor = read_input.opened(path, _WHAT)
@@ -72,7 +72,7 @@ def _roster(content: Content, form: str) -> Roster:
 
 
 class Content:
-    """Reads a file, and remembers the digest of what it has read."""
+    """Reader of a file that computes the digest of all that it reads."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -80,11 +80,11 @@ class Content:
         self._size = 0
 
     def digest(self) -> str:
-        """Return SHA-256 of what was read, as hex."""
+        """Return the SHA-256 of the bytes read so far, as hex."""
         return self._hash.hexdigest()
 
     def lines(self, *, mark: bool = False) -> Iterator[tuple[int, str]]:
-        """Yield numbers and lines with their ends; with `mark`, a byte order mark before the first is passed over."""
+        """Yield each line with its number and its end. With `mark`, skip a byte order mark before the first line."""
         number = 0
         while line := self._file.readline(LONGEST + 1):
             number += 1
@@ -99,7 +99,7 @@ class Content:
                 raise UsageError(f"line {number}: it is not UTF-8; nothing was changed") from error
 
     def text(self) -> str:
-        """Return all of it."""
+        """Return the whole file as text."""
         pieces = []
         while piece := self._file.read(1 << 20):
             self._count(piece)

@@ -1,1 +1,1 @@
-"""Programs that ask for credentials in a way of their own, one a file."""
+"""Credential helpers for other programs, one module for each program."""

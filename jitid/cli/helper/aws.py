@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jitid.cli import options
 
 _TTL = "20m"
-"""One of 15 minutes would be asked for anew at each signature (botocore, `RefreshableCredentials`)."""
+"""With 15 minutes, botocore would request a new session at each signature (`RefreshableCredentials`)."""
 
 
 def aws(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OPERATIONS = ("get", "store", "erase", "list")
 
 _USERNAME = "jitid"
-"""A registry that takes a token as a password takes any name; `<token>` would make it an OAuth refresh token."""
+"""A registry that accepts a token as the password accepts any name; `<token>` would mean an OAuth refresh token."""
 
 
 def docker(

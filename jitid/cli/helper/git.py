@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 OPERATIONS = ("get", "store", "erase")
 
 _USERNAME = "jitid"
-"""The user of whom the token is the password, where the address names none."""
+"""The user name beside the token as password, if the address has no user."""
 
 _CHALLENGES = "wwwauth[]"
 """A `WWW-Authenticate` header of the server; git 2.41 and later repeat each (git-credential(1))."""
 
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)')
-"""A quoted string (RFC 9110, section 5.6.4); without its end, all that follows."""
+"""A quoted string (RFC 9110, section 5.6.4). Without a closing quote it extends to the end of the text."""
 
 _CHALLENGE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?![^ ])(?! *=)")
-"""A scheme where a parameter could stand: after it comes no `=` (RFC 9110, section 11.6.1)."""
+"""A scheme, also in the place of a parameter: no `=` follows it (RFC 9110, section 11.6.1)."""
 
 
 def git(
@@ -59,7 +59,7 @@ def git(
     """
     given.expect_own_form()
     if operation not in OPERATIONS:
-        # git may come to call more of them, and a helper that does not know one says nothing (gitcredentials(7)).
+        # Later versions of git may call other operations. A helper ignores unknown ones (gitcredentials(7)).
         given.detail(f"{quote(operation)} is nothing that this helper does")
         return
     stated = _attributes(helper_request.said("what git says", of_servers=f"{_CHALLENGES}="))
@@ -86,12 +86,13 @@ def _answer(stated: dict[str, list[str]], issued: Issued) -> str:
     if "authtype" not in stated.get("capability[]", []):
         told = {"username": user, "password": token}
     else:
-        # Of two schemes that the server offers, Bearer is the one for tokens (RFC 6750): no server or log takes the
-        # token for the password of a person. The order of challenges has no meaning (RFC 9110, section 11.6.1).
+        # If the server offers both, use the Bearer scheme, which is for tokens (RFC 6750): no server or log takes the
+        # token
+        # for the password of a person. The order of challenges has no meaning (RFC 9110, section 11.6.1).
         if "bearer" in _schemes(stated.get(_CHALLENGES, [])):
             told = {"authtype": "Bearer", "credential": token}
         else:
-            # As a `password`, git-credential-store would write it to a file, even if it is ephemeral.
+            # git-credential-store would write a `password` to a file, even an ephemeral one.
             told = {"authtype": "Basic", "credential": b64encode(f"{user}:{token}".encode()).decode("ascii")}
         told = {"capability[]": "authtype", **told, "ephemeral": "1"}
     told["password_expiry_utc"] = str(issued.expires_at)
@@ -114,7 +115,7 @@ def _url(stated: dict[str, list[str]]) -> str:
 
 
 def _attributes(text: str) -> dict[str, list[str]]:
-    """Return what git says, by name; only what ends in `[]` has several values. Raises UsageError."""
+    """Return the attributes from git, by name. Only a name that ends in `[]` has several values. Raises UsageError."""
     found: dict[str, list[str]] = {}
     for line in text.split("\n"):
         if not line:
@@ -128,6 +129,6 @@ def _attributes(text: str) -> dict[str, list[str]]:
         if value:
             values.append(value)
         else:
-            # An empty value takes back what was said before.
+            # An empty value resets the list.
             values.clear()
     return {name: values for name, values in found.items() if values}

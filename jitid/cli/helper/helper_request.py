@@ -1,4 +1,4 @@
-"""What a program says of a place that it wants a credential for, and which audience that is."""
+"""The request of a program to a credential helper, and the audience of its server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jitid.values.secret import Secret
 
 _MOST = 65_536
-"""Bytes that a program says at most: what git and docker say has a thousandth of it."""
+"""Maximum number of bytes in a request; requests of git and docker need a thousandth of it."""
 
 _NEVER = ("Cc", "Cf", "Zl", "Zp", "Cs")
 """Control and format characters, and separators of lines and paragraphs (Unicode, table 4-4)."""
@@ -22,20 +22,22 @@ _NEVER = ("Cc", "Cf", "Zl", "Zp", "Cs")
 _UNPRINTABLE = re.compile(rb"[^ -~]")
 
 _AUTHORITY = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
-"""Host and port, and nothing that one parser takes for the host and another for something else."""
+"""Host and port, in a form that all parsers read alike."""
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 
 def said(what: str, of_servers: str | None = None) -> str:
-    """Return what a program says on standard input, which has no control characters but line feeds.
+    """Return the request that a program writes to standard input. It has no control characters but line feeds.
 
-    Parts of it are a stranger's, such as the user in an address that somebody was asked to clone: what ends a line for
-    us and not for the program would let it name another server than the one that gets the token. Lines that begin with
-    `of_servers` repeat a header of a server, which may have any byte (RFC 9110, section 5.5) and names no place: what
-    is not printable ASCII in them becomes a space.
+    An attacker may control parts of it, such as the user in an address for `git clone`. If a character ended a line
+    for
+    jitid but not for the program, the attacker could name another server than the receiver of the token. Lines that
+    begin with `of_servers` repeat a header of a server. A header may contain any byte (RFC 9110, section 5.5) and
+    names
+    no server, so each byte that is not printable ASCII becomes a space.
 
-    Raises UsageError for what is no such text, or too much of it.
+    Raises UsageError for an invalid or too long request.
     """
     from jitid.cli import read_input
 
@@ -60,9 +62,9 @@ def said(what: str, of_servers: str | None = None) -> str:
 
 
 def origin(url: str) -> str:
-    """Return scheme, host and port of a URL, which is who a token for that place is meant for.
+    """Return scheme, host and port of a URL, the audience of a token for that server.
 
-    Raises UsageError for a place that a token would reach unencrypted, this machine aside.
+    Raises UsageError for an invalid address, or if the token would be sent unencrypted to another machine.
     """
     try:
         parts = urlsplit(url)
@@ -80,7 +82,7 @@ def origin(url: str) -> str:
 
 
 def bearer(kind: str, secret: Secret, consumer: str) -> str:
-    """Return the token of a credential that is one. Raises UsageError for a secret of another form."""
+    """Return the token of a credential. Raises UsageError if its secret has another form."""
     if secret.names != ("token",):
         raise UsageError(
             f"a credential of kind {kind} is no token, and {consumer} takes nothing else",

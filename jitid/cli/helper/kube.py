@@ -63,7 +63,7 @@ def _credential(issued: Issued) -> dict[str, Any]:
 
 
 def _server(info: str | None) -> tuple[str, ...]:
-    """Return the server that kubectl says it is about to ask, if it does. Raises UsageError."""
+    """Return the server that kubectl names in its request, or an empty tuple. Raises UsageError."""
     if not info:
         return ()
     try:

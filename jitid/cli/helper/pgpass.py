@@ -1,4 +1,4 @@
-"""`jitid helper pgpass`: a password file, or a service file, of libpq and of all that is built on it."""
+"""`jitid helper pgpass`: a password file, or a service file, for libpq and programs that use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`jitid helper ssh`: a key with a certificate for the ssh-agent that ssh asks (`Match exec` of ssh_config(5))."""
+"""`jitid helper ssh`: add a key with a certificate to the ssh-agent (`Match exec` of ssh_config(5))."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 _AGENT = "SSH_AUTH_SOCK"
 _PATIENCE = 10.0
 _MARK = "jitid"
-"""How the comments begin by which an agent's keys are told to be of this helper."""
+"""Prefix of the comments of the keys that this helper adds to an ssh-agent."""
 _LEFT = 3
-"""A certificate is used again while at least one part in so many of its life is left."""
+"""A certificate is reused while at least 1/`_LEFT` of its lifetime remains."""
 
 
 def ssh(
@@ -87,11 +87,11 @@ def _add(connection: AgentConnection, issued: Issued, slot: str) -> None:
 
 
 def _is_enough(given: Globals, connection: AgentConnection, found: Iterable[HeldKey]) -> bool:
-    """Tell whether the agent has a certificate that will do; take those away that will not do any more."""
+    """Return whether the ssh-agent has a valid certificate for the request. Remove certificates that have ended."""
     enough = False
     for one in found:
         if not _lasts(one) or enough:
-            # It ends soon, by itself; somebody may just be using it.
+            # This certificate expires soon, and a connection may be using it.
             continue
         if _lives(given, one.comment.rpartition(" ")[2]):
             enough = True
@@ -111,7 +111,7 @@ def _lasts(held: HeldKey) -> bool:
 
 
 def _lives(given: Globals, jti: str) -> bool:
-    """Tell whether the ledger takes a credential for alive; where it does not say, another one is asked for."""
+    """Return whether a credential is active in the ledger. If the ledger cannot say, return False."""
     try:
         return open_authority(given.config()).perform(Inspect(id=jti)).active
     except JitidError as error:
@@ -120,11 +120,11 @@ def _lives(given: Globals, jti: str) -> bool:
 
 
 def _slot(given: Globals, stated: Iterable[str | None]) -> str:
-    """Return what stands for a request, so that the same one finds what it got before and another does not."""
+    """Return the digest of a request: an equal request finds the earlier certificate, and any other does not."""
     config = given.config()
     place = config.remote or config.ledger
     usual = (config.text(name) for name in ("task", "agent"))
     words = (place, os.environ.get(RUN_TOKEN), *usual, *stated)
-    # Each with its length: no two requests are spelled alike.
+    # Each word has its length as a prefix, so that different requests never have the same text.
     text = "".join("-" if word is None else f"{len(word)}:{word}" for word in words)
     return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jitid.cli import options
 
 _LONGEST_CONTEXT = 1 << 16
-"""So many bytes of a context are read; in its one spelling it may be shorter."""
+"""Maximum number of bytes of a context; its canonical form may be shorter."""
 
 
 def authorize(

@@ -38,26 +38,26 @@ _LOOK = 1.0
 
 
 class _ReadLine(NamedTuple):
-    """A line as it was understood."""
+    """A parsed line."""
 
     number: int
     id: str | int | None
-    """What the answer repeats."""
+    """Id that the answer repeats."""
     asked: UseRequest | None
     error: JitidError | None
 
 
 def batch(given: Globals, audiences: tuple[str, ...]) -> None:
-    """Answer lines until there are no more.
+    """Answer lines until the input ends.
 
-    Those that are there together are decided and recorded together, and answered after that. What cannot be
-    recorded is denied.
+    Lines that are available together are decided and recorded together, and answered after that. An action that cannot
+    be recorded is denied.
 
     Raises:
-        PartialError: there were lines that could not be meant; their answers say why.
-        StorageError: there were actions that could not be recorded.
-        JitidError: nothing can be decided any more; whatever was read by then has its answer.
-        OutputError: nobody reads the answers.
+        PartialError: some lines were invalid; their answers have the errors.
+        StorageError: some actions could not be recorded.
+        JitidError: no further decision is possible; each line read so far has an answer.
+        OutputError: the reader of the answers is gone.
 
     """
     if given.field is not None or given.format not in (None, "jsonl"):
@@ -66,7 +66,7 @@ def batch(given: Globals, audiences: tuple[str, ...]) -> None:
             "leave --format and --field out, and give the lines to jq",
         )
     deciding = _Deciding(given, audiences)
-    # What a line makes goes away with its answer, without a collector that looks for cycles every few lines.
+    # Reference counting frees the objects of a line. The cycle collector need not run every few lines.
     gc.set_threshold(input_lines.MADE_BETWEEN_LOOKS)
     lines = input_lines.Lines("the list of actions")
     spoilt = 0
@@ -87,7 +87,7 @@ def batch(given: Globals, audiences: tuple[str, ...]) -> None:
 
 
 class _Deciding:
-    """Decides by the ledger and the policy as they are there now."""
+    """Decisions by the current ledger and the current policy."""
 
     def __init__(self, given: Globals, audiences: tuple[str, ...]) -> None:
         self._given = given
@@ -99,12 +99,12 @@ class _Deciding:
         self._accept_clock = given.accept_clock
         self._decided = False
         self.failed: JitidError | None = None
-        """The last error for which actions were denied that might have been allowed."""
+        """The last error that denied actions which might have been allowed."""
         self.over: JitidError | None = None
-        """Why nothing can be decided any more."""
+        """The error after which no further decision is possible."""
 
     def answers(self, read: Sequence[_ReadLine]) -> list[str]:
-        """Return a line for each that was read, after recording the actions."""
+        """Record the actions, and return a line for each line that was read."""
         asked = [one.asked for one in read if one.asked is not None]
         decided = None
         if asked:
@@ -129,14 +129,14 @@ class _Deciding:
             self.over = error
             raise
         self._follow_policy()
-        # A clock that has jumped is believed once, and not whenever it jumps again.
+        # --accept-clock covers one jump of the clock, not later ones.
         operation = Authorize(asked=asked, audiences=self._audiences, accept_clock=self._accept_clock)
         decided = self._authority.perform(operation)
         self._accept_clock, self._decided = False, True
         return decided
 
     def _follow_policy(self) -> None:
-        """Read the policy anew if it has changed."""
+        """Reopen the authority with the new policy if the policy has changed."""
         now = monotonic()
         if now < self._look:
             return
@@ -149,8 +149,9 @@ class _Deciding:
 
     def _failed(self, error: JitidError) -> None:
         self.failed = error
-        # What may pass, or be mended, need not end what has worked so far; what a disk may have lost does not pass:
-        # it answers for what comes after as if that stood on firm ground.
+        # A storage or configuration error may pass or be repaired, so a run that has worked goes on. A DiskError does
+        # not pass:
+        # later answers would rest on writes that the disk may have lost.
         passes = isinstance(error, (StorageError, ConfigurationError)) and not isinstance(error, DiskError)
         if not self._decided or not passes:
             self.over = error
@@ -198,7 +199,7 @@ def _asked(stated: Mapping[str, Any]) -> UseRequest:
 
 
 def _id(value: object) -> str | int | None:
-    """Return what the answer is to repeat. Raises UsageError for what is neither text nor a number, and a token."""
+    """Return the id for the answer. Raises UsageError if it is neither text nor a whole number, or if it is a token."""
     if value is None or type(value) is int:
         return value
     if type(value) is not str or len(value) > _LONGEST_ID:
@@ -215,7 +216,7 @@ def _at(number: int, error: strict_json.StrictJSONError | UsageError) -> UsageEr
 
 
 def _refused(one: _ReadLine, error: JitidError | None) -> str:
-    """Return the answer to a line of which nothing was recorded."""
+    """Return the answer to a line that was not recorded."""
     assert error is not None
     told = {
         "code": error.code,

@@ -1,4 +1,4 @@
-"""`jitid explain`: why something was decided, and what would be decided now."""
+"""`jitid explain`: the reasons for a recorded decision, and the decision that the current policy would make."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ _NOW = {
     "gone": "which today's policy does not have",
     "unknown": "and today's policy cannot be read",
 }
-"""By `now` of a rule's text."""
+"""Text for each value of `RuleText.now`."""
 
 
 def _duration(seconds: int | None) -> str | None:

@@ -1,4 +1,4 @@
-"""`jitid inspect`: tell everything about a token or an id."""
+"""`jitid inspect`: show all facts about a token or an id."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def _row(found: Inspection) -> dict[str, Any]:
 
 
 def _revocation_list(found: Inspection) -> dict[str, Any] | None:
-    """Return on which list a certificate stands that ended before its expiry, and under what; None if on none."""
+    """Return the revocation list of a certificate that ended before its expiry, with its serial number, or None."""
     credential = found.credential
     if credential.ended_as in (None, State.EXPIRED):
         return None
@@ -172,7 +172,7 @@ def _revocation_list(found: Inspection) -> dict[str, Any] | None:
         return None
     return {
         "verb": listing.verb,
-        # As text, since it is wider than the numbers that every reader of JSON tells apart (RFC 8259, section 6).
+        # As text: the number is wider than JSON numbers that every reader keeps exact (RFC 8259, section 6).
         "serial": str(listing.serial_of(credential.jti)),
         "ended_at": record_rows.time(credential.ended_at),
         "event": credential.ended_event,
@@ -181,7 +181,7 @@ def _revocation_list(found: Inspection) -> dict[str, Any] | None:
 
 
 def _at_target(found: Inspection) -> dict[str, Any] | None:
-    """Return where a credential was made, and the evidence of what became of it there."""
+    """Return the target that created a credential, and the evidence of its revocation there."""
     outside = found.outside
     if outside is None:
         return None
@@ -222,5 +222,5 @@ def _state(found: Inspection) -> str:
 
 
 def _token_type(credential: Credential) -> str:
-    """Return `N_A` for what is not an access token (RFC 8693, section 2.2.1)."""
+    """Return the token type: `N_A` for a token that is not an access token (RFC 8693, section 2.2.1)."""
     return "N_A" if credential.token_use == TokenUse.IDENTITY else "Bearer"

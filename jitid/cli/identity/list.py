@@ -62,7 +62,7 @@ def list_(
     Newest first; every condition must hold. To page, give the last `jti` seen to --after: rows that are
     issued meanwhile do not move the pages. Off a terminal there are all columns, tab-separated, no header.
     """
-    # What changes by the second is for eyes, and for who asks for it by name.
+    # `left` changes every second, so it is shown only in a terminal's table or with --field left.
     given.expect((*record_rows.CREDENTIAL, "left"))
     if kind is not None:
         sort_of(kind)
@@ -96,7 +96,7 @@ def list_(
             sort=(sort or "-issued_at").removeprefix("-"),
             descending=(sort or "-").startswith("-"),
             after=_id(after, "id"),
-            # Only here can be told which processes are alive, so that all of them have to be looked at.
+            # Only this process can check which processes are alive, so it needs all rows.
             limit=limit_of(limit) if process is None else _ALL,
         )
     )
@@ -120,7 +120,7 @@ def list_(
 
 
 def limit_of(limit: int | None) -> int:
-    """Return how many rows a page has at most. Raises UsageError for fewer than one."""
+    """Return the maximum number of rows of a page. Raises UsageError for a number below one."""
     if limit is None:
         return DEFAULT_LIMIT
     if limit < 1:

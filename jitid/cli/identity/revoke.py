@@ -106,9 +106,9 @@ def revoke(
 
 
 def perform(given: Globals, authority: Authority, operation: Revoke, wait: int | None = None) -> Ended:
-    """Perform a revocation, at targets too; at a terminal, ask before ending more than allowed without --yes.
+    """Perform a revocation, also at targets. At a terminal, ask for confirmation of more credentials than the limit.
 
-    For what targets do not confirm at once, it waits so many seconds.
+    Wait at most `wait` seconds for targets that do not confirm at once.
     """
     selection, tokens = operation.selection, operation.tokens
     preview = Revoke(
@@ -131,10 +131,10 @@ def perform(given: Globals, authority: Authority, operation: Revoke, wait: int |
 
 
 def confirmed(given: Globals, most: int | None, foresee: Callable[[], Radius]) -> int | None:
-    """Return how many may end: at a terminal, all that `foresee` tells of if somebody types how many that are.
+    """Return the maximum number of credentials to end: at a terminal, the foreseen number if the user types it.
 
     Raises:
-        UsageError: they typed something else.
+        UsageError: the user typed another text.
 
     """
     if most is None or not can_ask(given):
@@ -152,7 +152,7 @@ def confirmed(given: Globals, most: int | None, foresee: Callable[[], Radius]) -
 
 
 def most_of(given: Globals, stated: int | None) -> int:
-    """Return how many credentials may be ended without --yes. Raises UsageError for a negative number."""
+    """Return the maximum number of credentials to end without --yes. Raises UsageError for a negative number."""
     if stated is None:
         return given.config().number("max")
     if stated < 0:
@@ -161,18 +161,18 @@ def most_of(given: Globals, stated: int | None) -> int:
 
 
 def check_reason(text: str | None) -> str | None:
-    """Return the reason. Raises UsageError for one that is no note but a document, or for a token."""
+    """Return the reason. Raises UsageError if it is longer than 1,000 characters, not UTF-8, or contains a token."""
     if text is None:
         return None
     if len(text) > 1_000:
         raise UsageError("the reason is longer than 1,000 characters")
-    # Whoever takes it checks it too; but by then something else may be done.
+    # The operation checks it too, but other steps may be done by then.
     check_text(text, "the reason")
     return text
 
 
 def tell(given: Globals, ended: Ended, *, dry_run: bool) -> None:
-    """Say what ended: in a sentence, or in the format that was asked for."""
+    """Show the result of a revocation, as a sentence or in the requested format."""
     if given.field is not None or given.format_name() is not None:
         given.show(Display("jitid.revoke/1", FIELDS, [row(ended, dry_run=dry_run)], one=True))
         if ended.unproved is not None:
@@ -183,7 +183,7 @@ def tell(given: Globals, ended: Ended, *, dry_run: bool) -> None:
 
 
 def row(ended: Ended, *, dry_run: bool) -> dict[str, Any]:
-    """Return what ended by the names of `FIELDS`."""
+    """Return the result of a revocation as a row with the fields of `FIELDS`."""
     radius = ended.radius
     return {
         "ended": ended.credentials,
@@ -203,7 +203,7 @@ def row(ended: Ended, *, dry_run: bool) -> dict[str, Any]:
 
 
 def sentence(ended: Ended, *, dry_run: bool) -> str:
-    """Return what ended in words."""
+    """Return the result of a revocation in words."""
     if dry_run:
         return f"would end {revocation.blast(ended.radius)}; nothing was changed"
     if ended.credentials:
@@ -221,5 +221,5 @@ def sentence(ended: Ended, *, dry_run: bool) -> str:
 
 
 def unproved(why: str) -> str:
-    """Return the sentence for what has ended while its proof could not be made."""
+    """Return the sentence for a revocation without proof that the ledger refuses the leaked credentials."""
     return f"it is not proved that the ledger refuses what leaked of it: {why}"

@@ -1,4 +1,4 @@
-"""Ending more credentials than one request to an authority can name."""
+"""Revocation of more credentials than one request to an authority can name."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ if TYPE_CHECKING:
     from jitid.operation.authority import Authority
 
 _ID = 40
-"""So many characters an id takes in a request, with what stands around it."""
+"""Number of characters of an id in a request, with its quotes and separators."""
 
 
 def end(given: Globals, authority: Authority, operation: Revoke, room: int | None) -> Ended:
-    """End what an operation selects by ids, however many there are, in requests of at most `room` characters.
+    """End any number of credentials that an operation selects by id, in requests of at most `room` characters.
 
-    The guard counts all of them before anything ends. Of what is told of several requests together, tasks and
-    delegators are those of the largest, since the same may stand in each.
+    The guard counts all of them before any credential ends. The combined result has the numbers of tasks and
+    delegators
+    of the largest request, since several requests may name the same ones.
 
     Raises:
-        TooManyError: more would end than `operation.most`; nothing was changed.
+        TooManyError: more credentials than `operation.most` would end; nothing was changed.
 
     """
     ids = operation.selection.ids
@@ -57,7 +58,7 @@ def _part(operation: Revoke, ids: tuple[str, ...], *, dry_run: bool) -> Revoke:
 
 
 def _together(parts: Sequence[Ended]) -> Ended:
-    """Return what several revocations came to."""
+    """Return the combined result of several revocations."""
     radii = [each.radius for each in parts]
     until = [each.offline_until for each in radii if each.offline_until is not None]
     refused = [each.refused_since for each in radii]
@@ -71,7 +72,7 @@ def _together(parts: Sequence[Ended]) -> Ended:
         delegators=max(each.delegators for each in radii),
         offline_until=max(until, default=None),
         signed=sum(each.signed for each in radii),
-        # While one part is live, so is the whole.
+        # If one part is still accepted, so is the whole.
         refused_since=None if None in refused else max(at for at in refused if at is not None),
         accepted_until=max(accepted, default=None),
         at=max(each.at for each in radii),

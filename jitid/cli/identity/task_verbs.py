@@ -1,4 +1,4 @@
-"""`jitid task`: look at tasks."""
+"""`jitid task`: list, show, share and transfer tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`jitid tree`: show who delegated to whom."""
+"""`jitid tree`: show chains of delegation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of an action, as a row for a format."""
+"""The verdict on an action, as a row for a format."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FIELDS: tuple[str, ...] = (
 
 
 def row_of(asked: UseRequest, verdict: UseVerdict, at: str | None, event: int) -> dict[str, Any]:
-    """Return what became of an action by the names of `FIELDS`."""
+    """Return the verdict on an action as a row with the fields of `FIELDS`."""
     row: dict[str, Any] = dict.fromkeys(FIELDS)
     row |= {
         "decision": "allow" if verdict.allowed else "deny",

@@ -50,7 +50,7 @@ def verify(
 
 
 class _PublishedPlace(NamedTuple):
-    """Where what was published lies: in a folder, or in two files."""
+    """The place of published keys and status lists: a folder, or two files."""
 
     folder: str | None
     jwks: str
@@ -61,7 +61,7 @@ class _PublishedPlace(NamedTuple):
 def _place(
     published: str | None, jwks: str | None, status_list: str | None, issuer: str | None
 ) -> _PublishedPlace | None:
-    """Return where to look instead of the ledger; None for the ledger. Raises UsageError."""
+    """Return the place of published keys and status lists; None to verify with the ledger. Raises UsageError."""
     stated = None if issuer is None else check_issuer(issuer)
     if published is not None:
         if jwks is not None or status_list is not None:

@@ -42,9 +42,9 @@ FIELDS = (
     "usable_until",
 )
 BRIEF = ("approval", "task", "agent", "delegator", "missing", "left")
-"""What fits on a terminal of 80 columns; `left` is how long it can still be granted, or used."""
+"""Columns for a terminal of 80 columns; `left` is the time left to grant or use a request."""
 BRIEF_ALL = ("approval", "state", "task", "agent", "delegator", "left")
-"""The same of those that have ended too: of them nobody's word is missing."""
+"""Columns for a list with ended requests: an ended request has no missing approval."""
 DETAILS = (
     *FIELDS,
     "delegator_state",
@@ -71,11 +71,11 @@ DETAILS = (
 DECIDED = ("approval", "state", "groups", "missing", "approver", "usable_until", "event")
 _PAGE = 1_000
 _TOLD = 10
-"""So many scopes are named in a sentence."""
+"""Maximum number of scopes in a sentence."""
 
 
 def pages(authority: Authority, chosen: ApprovalFilter, most: int) -> Iterator[dict[str, Any]]:
-    """Yield the rows of at most so many requests, the newest first, which are looked at page by page."""
+    """Yield the rows of at most `most` requests, newest first, and read them page by page."""
     left = most
     while left:
         size = min(_PAGE, left)
@@ -89,7 +89,7 @@ def pages(authority: Authority, chosen: ApprovalFilter, most: int) -> Iterator[d
 
 
 def row(one: Approval, now: int) -> dict[str, Any]:
-    """Return a request by the names of `FIELDS`, with `left`."""
+    """Return a request as a row with the fields of `FIELDS`, and `left`."""
     asked = approval_request.requested(one)
     state = one.state_at(now)
     until = _usable_until(one, now)
@@ -121,7 +121,7 @@ def row(one: Approval, now: int) -> dict[str, Any]:
 
 
 def details(one: ApprovalDetails) -> dict[str, Any]:
-    """Return all about a request by the names of `DETAILS`."""
+    """Return all about a request as a row with the fields of `DETAILS`."""
     found, now = one.approval, one.now
     asked = approval_request.requested(found)
     delegator = one.delegator
@@ -162,7 +162,7 @@ def details(one: ApprovalDetails) -> dict[str, Any]:
 
 
 def decided(one: Decided) -> dict[str, Any]:
-    """Return what came of an approver's word by the names of `DECIDED`."""
+    """Return the result of an approver's decision as a row with the fields of `DECIDED`."""
     found = one.approval
     words = [word for word in found.words if word.event == one.event and one.event is not None]
     return {
@@ -177,14 +177,14 @@ def decided(one: Decided) -> dict[str, Any]:
 
 
 def cells(given: Globals, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with its groups in one cell, whose names may have blanks; JSON has them as they are."""
+    """Return a row with its groups joined in one cell, because their names may contain blanks; JSON keeps lists."""
     if given.field is None and given.format_name() in ("json", "jsonl"):
         return dict(row)
     return {name: joined(value) if name in ("groups", "missing") else value for name, value in row.items()}
 
 
 def sentence(one: Decided) -> str:
-    """Return the same in words."""
+    """Return the result of an approver's decision in words."""
     found, told = one.approval, row(one.approval, one.now)
     what = _what(told)
     if found.state_at(one.now) is ApprovalState.DENIED:
@@ -213,14 +213,14 @@ def _event(one: Decided) -> str:
 
 
 def _usable_until(one: Approval, now: int) -> int | None:
-    """Return until when it can be used; None if it cannot be."""
+    """Return the end of the time in which a granted request can be used; None for any other request."""
     if one.state_at(now) is not ApprovalState.GRANTED:
         return None
     return min([one.expires_at, *(word.expires_at for word in one.words if word.expires_at is not None)])
 
 
 def said(words: Sequence[Mapping[str, Any]]) -> str:
-    """Return what each group has said, in words."""
+    """Return the decision of each group in words."""
     return "; ".join([f"{quote(word['group'])} {_says(word)}" for word in words])
 
 

@@ -1,4 +1,4 @@
-"""`jitid approve`: see who asks for an approval, and grant or deny it."""
+"""`jitid approve`: list, show, grant and deny requests for approval."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def show(given: Globals, request: options.ApprovalId) -> None:
         view = Display("jitid.approve/1", approval_rows.DETAILS, [approval_rows.cells(given, told)], one=True)
         given.show(view)
         return
-    # Some in words, and the rules beneath it: somebody reads this before they grant it.
+    # The approver reads this before granting: decisions in words, and the rules below the table.
     rules = told.pop("rules")
     told["words"] = approval_rows.said(told["words"])
     told = approval_rows.cells(given, told)
@@ -141,7 +141,7 @@ def deny(
 
 
 def _prepared(given: Globals, request: str, reason: str | None, token_file: str | None) -> Secret | None:
-    """Check what was stated, and return the ID token. Raises UsageError."""
+    """Check the arguments, and return the approver's ID token. Raises UsageError."""
     from jitid.cli import read_input
 
     given.expect(approval_rows.DECIDED)
@@ -157,7 +157,7 @@ def _decide(given: Globals, operation: GrantApproval | DenyApproval) -> None:
     except JitidError as error:
         error.hint = error.hint and given.command(error.hint)
         if isinstance(error, PolicyDeniedError):
-            # The message says whether anybody else could approve.
+            # The message says whether another person could approve.
             error.hint = with_authority(given, error.hint)
         raise
     try:

@@ -1,4 +1,4 @@
-"""What a command holds while it runs: its credential, renewed in time and taken away at its end."""
+"""The credential that a command holds while it runs: renewed in time, and revoked when the command ends."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from jitid.values.secret import Secret
 
 _PATIENCE = 2.0
-"""Seconds that a renewal waits for the ledger: signals wait with it, and there is time to try again."""
+"""Seconds that a renewal waits for the ledger. It is short, because signals wait too, and a retry has time left."""
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
-"""Seconds from a renewal that could not be done to the next try."""
+"""Seconds from a failed renewal to the next try."""
 
 _LAST_CHANCE = 0.5
-"""So many seconds before its expiry a credential is not renewed any more: the ledger counts whole ones."""
+"""Seconds before its expiry in which a credential is no longer renewed: the ledger counts whole seconds."""
 
 _NEVER = float("inf")
 
 
 class Hold:
-    """A credential in the hands of a command."""
+    """A credential that a command holds."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Hold:
         until: int | None,
         renewed: bool,
     ) -> None:
-        """Args: `ttl`, in seconds, is asked for at each renewal; `until` bounds the whole from outside."""
+        """Hold a credential. Each renewal requests `ttl` seconds; `until` is an outer limit for all of them."""
         self._given = given
         self._issued = issued
         self._place = place
@@ -58,7 +58,7 @@ class Hold:
         self.clock = Clock(max(time.time(), issued.issued_at))
         most = issued.maximum if renewed else issued.expires_at
         self.until = most if until is None else min(most, until)
-        """When the command has to end, in seconds since the epoch."""
+        """Time when the command must end, in seconds since the epoch."""
         self.id = issued.credentials[0].id
         self._wait = _FIRST_WAIT
         self._told = ""
@@ -67,16 +67,16 @@ class Hold:
 
     @property
     def token(self) -> str:
-        """The token as it is now."""
+        """The current token."""
         return self._issued.credentials[0].secret.reveal()
 
     @property
     def secret(self) -> Secret:
-        """The token as it is now, not to be shown."""
+        """The current token, as a secret."""
         return self._issued.credentials[0].secret
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that tell the command of it."""
+        """Return the environment variables about the credential for the command."""
         return {
             "JITID_TOKEN_FILE": self._place.path,
             "JITID_PARENT_FILE": self._place.path,
@@ -86,9 +86,9 @@ class Hold:
         }
 
     def renew_when_due(self, now: float) -> float:
-        """Renew the credential if it is time, and return when there is something to do again.
+        """Renew the credential if it is due, and return the time of the next action.
 
-        What fails is said on standard error and never ends the command: its token stands until it expires.
+        A failure is reported on standard error and never ends the command: its token works until it expires.
         """
         if now < self._due:
             return self._due
@@ -106,7 +106,7 @@ class Hold:
         try:
             self._renew()
         except InvalidCredentialError as error:
-            # It, its task or what it descends from has ended, and will not live again.
+            # The credential, its task or an ancestor has ended, which is final.
             self._tell(error.message, lasts=False)
             self._due = self._issued.expires_at
         except JitidError as error:
@@ -120,13 +120,13 @@ class Hold:
         else:
             self._told = ""
             self._wait = _FIRST_WAIT
-            # The ledger's time may stand still where the machine's clock is behind it.
+            # The ledger's time stays at its time mark while the machine's clock is behind.
             self.clock.set(max(time.time(), self._issued.issued_at))
             self._due = max(self._next_renewal(), self.clock() + _FIRST_WAIT)
         return self._due
 
     def end(self, status: int) -> None:
-        """End the identity with all that descends from it; what cannot be done is said, and can be done later."""
+        """End the identity with all its descendants. On failure, print a warning with the command that revokes it."""
         try:
             authority = open_authority(self._given.config())
             ended = authority.perform(
@@ -169,18 +169,18 @@ class Hold:
             authority.close()
 
     def _next_renewal(self) -> float:
-        """Return when to renew: with a third of the lifetime left, a parent before what it has delegated."""
+        """Return when to renew: with a third of the lifetime left. A descendant renews later, after its parent."""
         issued_at, expires_at = self._issued.issued_at, self._issued.expires_at
         if expires_at >= self.until:
             return _NEVER
-        # Many that started together need not renew together.
+        # The random part spreads the renewals of commands that started together.
         early = 0.02 * os.urandom(1)[0] / 255
         return renewal_due(issued_at, expires_at, self._issued.depth) - (expires_at - issued_at) * early
 
     def _tell(self, reason: str, *, lasts: bool = True) -> None:
         if reason != self._told:
             self._told = reason
-            # One that somebody else has renewed, or ended, is dead or about to be.
+            # If another process renewed or ended the credential, this token is invalid or will be soon.
             keeps = (
                 f"the command keeps its token until {format_time(self._issued.expires_at)}"
                 if lasts

@@ -32,7 +32,7 @@ DECISION = (
     "notes",
     "policy",
 )
-"""What --dry-run shows."""
+"""Fields that --dry-run shows."""
 
 
 def issue(

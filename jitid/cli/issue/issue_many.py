@@ -33,7 +33,7 @@ _LISTS = ("scope", "audience", "may_audience", "may_act", "detail", "may_kind")
 _TEXTS = ("task", "delegator", "agent", "kind", "ttl", "purpose", "sensitivity", "deadline")
 _MEMBERS = frozenset((*_LISTS, *_TEXTS))
 _HELD = 1 << 26
-"""So many characters of a list are held, to count its lines before the first one is issued."""
+"""Number of characters of a list that are kept in memory, to count its lines before the first one is issued."""
 Numbered = tuple[int, "IssueRequest"]
 
 
@@ -53,8 +53,8 @@ def issue(
     """Issue many credentials and write a JSON line for each.
 
     Raises:
-        UsageError: a line cannot be meant; nothing of its transaction was done.
-        PartialError: that happened after other transactions were done.
+        UsageError: a line is invalid; no credential of its transaction was issued.
+        PartialError: an error occurred after other transactions were done.
 
     """
     if given.field is not None or given.format not in (None, "jsonl"):
@@ -78,7 +78,7 @@ def issue(
     else:
         batches = _lines(template, str(from_file), most)
     authority: Authority | None = open_for_preview(config) if dry_run else None
-    # What a line makes goes away with its transaction, without a collector that looks for cycles every few lines.
+    # Reference counting frees the objects of a line. The cycle collector need not run every few lines.
     gc.set_threshold(input_lines.MADE_BETWEEN_LOOKS)
     notes: dict[str, int] = {}
     done = 0
@@ -92,7 +92,7 @@ def issue(
                 accept_clock=given.accept_clock,
             )
             with _naming_the_line(batch):
-                # The first lines are read before the first use makes a ledger for them.
+                # The first lines are checked before the first use creates a ledger for them.
                 authority = authority or open_for_issue(config, operation, given.note)
                 try:
                     issued = authority.perform(operation)
@@ -126,7 +126,7 @@ def issue(
 
 
 def _say_none(error: JitidError) -> None:
-    """Add to a refusal that nothing was issued; what is lost on the way, or waits for approval, says its own."""
+    """Add "nothing was issued" to the message of a refusal. Other errors state the outcome themselves."""
     refused = isinstance(error, UsageError | PolicyDeniedError) and not isinstance(error, ApprovalNeededError)
     if refused and "nothing was" not in error.message:
         error.message += "; nothing was issued"
@@ -164,7 +164,7 @@ def _written(issued: Issued, request: IssueRequest) -> str:
         del row["template"]
     if not issued.credentials:
         return strict_json.dumps({**row, "rules": issued.decision.rules, "count": request.copies}) + "\n"
-    # What they have in common is written once; ids and tokens of ours need no escapes in JSON.
+    # The common members are encoded once. Ids and tokens of jitid need no escapes in JSON.
     common = strict_json.dumps(row)[1:]
     if is_outside(issued.kind) or issued.credentials[0].secret.names != ("token",):
         return "".join(
@@ -193,7 +193,7 @@ def _copies(template: IssueRequest, count: int) -> Iterator[list[Numbered]]:
 
 
 def _confirm(given: Globals, count: int, most: int | None) -> None:
-    """Refuse more than `most` credentials; at a terminal, ask. Raises UsageError."""
+    """Refuse more than `most` credentials; at a terminal, ask for confirmation instead. Raises UsageError."""
     if most is None or count <= most:
         return
     if not can_ask(given):
@@ -220,7 +220,7 @@ def _lines(template: IssueRequest, path: str, most: int | None) -> Iterator[list
         batch.append((number, request))
         asked += questions(request)
         if len(batch) == MOST_AT_ONCE:
-            # At once: the next line may be long in coming, or wrong, which is no reason not to issue these.
+            # Issue now: the next line may arrive late, or may be invalid.
             yield batch
             batch, asked = [], 0
     if batch:
@@ -228,9 +228,11 @@ def _lines(template: IssueRequest, path: str, most: int | None) -> Iterator[list
 
 
 def _few_enough(numbered: Iterator[tuple[int, str]], most: int) -> Iterator[tuple[int, str]]:
-    """Yield the lines if they are not more than `most`.
+    """Yield the lines. Raise UsageError if there are more than `most`.
 
-    Those that can be held are counted before the first is issued. Of a longer list, those before the limit are issued.
+    A list that fits into memory (`_HELD`) is counted before the first line is issued. In a longer list, the lines
+    before
+    the limit are issued.
     """
     held: list[tuple[int, str]] = []
     size = 0
@@ -253,7 +255,7 @@ def _few_enough(numbered: Iterator[tuple[int, str]], most: int) -> Iterator[tupl
 
 
 def _request(template: IssueRequest, number: int, text: str) -> IssueRequest:
-    """Return the request that a line states; what it leaves out is as on the command line."""
+    """Return the request of a line. Missing members have the values of the command line."""
     try:
         stated = strict_json.loads(text, "it")
         if not isinstance(stated, dict):
@@ -326,7 +328,7 @@ def _value(name: str, value: object) -> str | list[str]:
 
 
 def _progress(given: Globals, done: int, count: int | None) -> None:
-    # Where the lines themselves go to the terminal, they are the progress.
+    # If the lines go to the terminal, they show the progress themselves.
     if os.isatty(2) and not given.quiet and not output.is_terminal():
         of = f" of {count}" if count is not None else ""
         os.write(2, f"\rjitid: issued {done}{of}".encode())

@@ -1,4 +1,4 @@
-"""One credential for a program that asks for it: within a `run` from what the run holds, otherwise by the settings."""
+"""One credential for another program: within `jitid run` from the run's identity, otherwise by the settings."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def obtain(
     agent: str | None = None,
     parent_file: str | None = None,
 ) -> Issued:
-    """Issue one credential of a kind, written as KIND[:TEMPLATE], and return it; its secret is not shown yet.
+    """Issue one credential of a kind, written as KIND[:TEMPLATE], and return it without showing its secret.
 
-    Within `jitid run`, unless a task or somebody who delegates is named, it is a further credential of the identity
-    that the run has; for an audience of its own it is one of an identity below that. Otherwise it is what `jitid issue`
-    with the same words would make. A token is one for a service, never an identity token. `public_key` is the text of a
-    key, not a file.
+    Within `jitid run`, if no task or delegator is named, the credential belongs to the identity of the run. With an
+    `audience` it belongs to a child of that identity. Otherwise it is issued as by `jitid issue` with the same
+    options.
+    A token is for a service, never an identity token. `public_key` is the text of a key, not a file.
 
     Raises:
-        UsageError: nobody is named who delegates, or no task; or a value cannot be meant.
+        UsageError: no delegator or no task is named, or a value is invalid.
         PolicyDeniedError: the policy or the parent's grant refuses it, or an approval is needed.
 
     """
@@ -57,7 +57,7 @@ def obtain(
         parent_file = os.environ.get(RUN_TOKEN) or None
         if parent_file is not None:
             within = True
-            # The task is the parent's, and so is whoever delegates.
+            # Task and delegator are those of the parent.
             task = delegator = None
     stated: dict[str, Any] = {
         "task": task,
@@ -110,9 +110,9 @@ def obtain(
 
 
 def hand_over(given: Globals, issued: Issued, show: Callable[[], None]) -> None:
-    """Show what was obtained; if that fails, it is ended: alone where its identity has others.
+    """Show a new credential. If that fails, end the credential, or its identity if it has no other credential.
 
-    Raises as `hand_out` does.
+    Raises the same errors as `hand_out`.
     """
     try:
         show()
@@ -131,14 +131,14 @@ def hand_over(given: Globals, issued: Issued, show: Callable[[], None]) -> None:
 
 
 def abandon(given: Globals, jti: str) -> bool:
-    """End a credential that was attached to an identity, and nothing else of that; tell whether it was one."""
+    """End a credential that was attached to an identity, and only that one. Return whether it was attached."""
     time_limit.take_back()
     authority = open_authority(given.config())
     try:
         authority.perform(AbandonAttachment(jti=jti))
     except NotFoundError:
         return False
-    # What its target does not confirm now, the next sweep asks for again.
+    # If the target does not confirm now, the next sweep tries again.
     with suppress(JitidError):
         authority.perform(Settle(ids=(jti,), waiting=True, limit=AT_ONCE))
     return True
@@ -151,5 +151,5 @@ def _told(given: Globals, issued: Issued) -> Issued:
 
 
 def _stated(given: Globals, **values: str | None) -> bool:
-    """Tell whether one of the options stands on the line: what a variable says may be the run's own."""
+    """Return whether the line has one of the options: a variable may describe the run's identity."""
     return any(value is not None and name not in given.from_environment for name, value in values.items())

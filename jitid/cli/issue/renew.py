@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jitid.values.secret import Secret
 
 _TURN = 0.02
-"""Seconds between two looks at a token file that somebody else renews."""
+"""Seconds between two tries to lock a token file that another process renews."""
 
 
 def renew(
@@ -66,7 +66,7 @@ def renew(
             issued = authority.perform(Renew(request=request, accept_clock=given.accept_clock))
         hand_over(given, authority, issued, lambda: _hand_out(given, issued, target))
         if target is not None:
-            # It holds the successor by now, which stays whatever becomes of what is shown besides.
+            # The file has the successor now. The successor stays valid even if this output fails.
             _show(given, issued, None)
     for note in issued.notes:
         given.note(note)
@@ -75,11 +75,11 @@ def renew(
 
 
 _OTHERS = ("-----BEGIN", "ssh-", "ecdsa-", "sk-", "postgresql://", "{")
-"""What secrets of other kinds begin with: PEM, the lines of SSH, a database's URL, JSON."""
+"""Prefixes of secrets of other kinds: PEM, the lines of SSH, a database's URL, JSON."""
 
 
 def _must_be_token(secret: Secret) -> None:
-    """Raise UsageError for a secret of a kind that gives no right to another one: who has it may have stolen it."""
+    """Raise UsageError for a secret of a kind that gives no right to a successor: its holder may have stolen it."""
     if secret.reveal().startswith(_OTHERS):
         raise UsageError(
             "only a token of the kinds jwt and opaque is renewed by itself; nothing was changed",
@@ -88,11 +88,11 @@ def _must_be_token(secret: Secret) -> None:
 
 
 def hand_over(given: Globals, authority: Authority, issued: Issued, show: Callable[[], None]) -> None:
-    """Show a successor; if that fails, it never works, and its predecessor stands as before.
+    """Show a successor. If that fails, revoke it; the predecessor stays valid as before.
 
     Raises:
-        OutputError: it could not be written.
-        StorageError: and it could not be taken back either.
+        OutputError: the successor could not be written.
+        StorageError: nor could it be revoked.
 
     """
     try:
@@ -136,7 +136,7 @@ def _show(given: Globals, issued: Issued, secret: Secret | None) -> None:
 
 @contextmanager
 def _turn(path: str | None, timeout: float) -> Iterator[None]:
-    """Hold a token file, so that of two who renew it the second one renews what the first one wrote."""
+    """Lock a token file, so that of two processes the second renews the token that the first wrote."""
     if path is None:
         yield
         return
@@ -154,7 +154,7 @@ def _turn(path: str | None, timeout: float) -> Iterator[None]:
                     f"{quote(path, 200)} is a symbolic link, and only a file can be rewritten; nothing was changed",
                     "name the file itself",
                 ) from error
-            # In the words that every verb has for it.
+            # This raises the error that every verb has for it.
             read_input.token(path, "the token to renew")
             raise
         try:
@@ -169,9 +169,9 @@ def _turn(path: str | None, timeout: float) -> Iterator[None]:
                     ) from None
                 time.sleep(_TURN)
                 continue
-            # It is replaced and not written to: what was locked may not be what stands there now.
+            # A renewal replaces the file, so another file may be at the path by now.
             if _is_at(path, descriptor):
-                # Another user's file may have taken its place since the first look.
+                # Another user's file may have replaced it since the first check.
                 check_output(path)
                 yield
                 return

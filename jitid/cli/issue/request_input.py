@@ -1,4 +1,4 @@
-"""What the verbs that issue have in common: from stated texts to a request, from what was issued to a row."""
+"""Shared parts of the verbs that issue: from options to a request, and from an issued credential to a row."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ FIELDS = (
 
 
 CERTIFIED = ("x509-svid", "ssh-cert")
-"""The kinds that are certificates, of a key that whoever asks may have made."""
+"""The kinds that are certificates. The requester may supply the public key."""
 
 
 def expect(given: Globals, kind: str | None) -> None:
-    """Check format and field against what is shown of a credential of a kind: its parts can be shown alone too.
+    """Check format and field against the fields of a credential of a kind, and the parts of its secret.
 
     Raises UsageError and ConfigurationError.
     """
@@ -59,20 +59,20 @@ def expect(given: Globals, kind: str | None) -> None:
 def stated_request(
     given: Globals, stated: dict[str, Any], *, usual_agent: str | None = None, identity: bool = False
 ) -> tuple[IssueRequest, Secret | None]:
-    """Return a request from the options that were given, and the ID token that proves its delegator, if there is one.
+    """Return a request from the stated options, and the ID token that proves its delegator, if any.
 
-    Without an agent stated or configured it is the `usual_agent`, or the setting's default. With `identity` it is an
-    identity token whatever audiences are stated.
+    Without a stated or configured agent, use `usual_agent`, or the setting's default. With `identity`, request an
+    identity token, even if audiences are stated.
 
     Raises:
-        UsageError: a value cannot be meant.
+        UsageError: a value is invalid.
         ConfigurationError: a setting is wrong.
 
     """
     config = given.config()
     parent_file, token_file = stated.pop("parent_file"), stated.pop("delegator_token_file")
     if "may_audience" in given.from_environment and not _obtains(stated, identity=identity):
-        # What a variable says is for identity tokens alone.
+        # The variable applies to identity tokens only.
         stated["may_audience"] = None
     allow_narrower, key_file = stated.pop("allow_narrower"), stated.pop("public_key", None)
     if parent_file is not None and "delegator" in given.from_environment:
@@ -100,14 +100,14 @@ def stated_request(
 
 
 def _obtains(stated: dict[str, Any], *, identity: bool) -> bool:
-    """Tell whether tokens may be obtained by what is stated."""
+    """Return whether the request is for an identity token, with which other tokens can be obtained."""
     return (identity or not stated["audience"]) and parse_kind(
         stated["kind"] or Kind.JWT.value
     ).kind in TOKENS
 
 
 def row_of(issued: Issued, secret: Secret | None, id_: str | None, jti: str | None) -> dict[str, Any]:
-    """Return what was issued by the names of `FIELDS`; a secret of one part, a token, stands alone."""
+    """Return an issued credential as a row with the fields of `FIELDS`. A secret of one part is in `token`."""
     parts = {} if secret is None else {name: secret.reveal(name) for name in secret.names}
     return {
         "token": parts.pop("token", None) if len(parts) == 1 else None,

@@ -1,4 +1,4 @@
-"""`jitid run`: run a command that has an identity of its own while it runs."""
+"""`jitid run`: run a command with a separate identity that ends with the command."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from jitid.model.request import IssueRequest
 
 _HELD = ("jwt", "opaque")
-"""The kinds that give the right to a further credential."""
+"""The kinds whose holder may obtain a further credential."""
 _GRACE = 10
 _SHORTEST = 2
-"""Seconds that a credential lives at least if it is to be renewed: the ledger counts whole ones."""
+"""Shortest lifetime, in seconds, of a credential that can be renewed: the ledger counts whole seconds."""
 ON_EXIT = ("revoke", "keep")
 
 CONSUMED = frozenset(
@@ -51,10 +51,10 @@ CONSUMED = frozenset(
         "JITID_MAY_KIND",
     }
 )
-"""What said who this identity is, and must not say the same of those that the command asks for."""
+"""Variables that described this identity. They must not describe the identities that the command requests."""
 
 _PLACES = frozenset({"JITID_LEDGER", "JITID_REMOTE", "JITID_REMOTE_CA", "JITID_REMOTE_CREDENTIAL_FILE"})
-"""What says where to ask, one way or the other, and with what: the command has a credential of its own."""
+"""Variables that name a ledger or an authority and its credential. The command has a separate credential."""
 
 
 def run(
@@ -144,12 +144,12 @@ def run(
             f"a lifetime of {format_duration(request.ttl)} is too short to be renewed in time",
             "such as --ttl 1m",
         )
-    # What is in a variable cannot be replaced.
+    # A token in a variable cannot be replaced.
     renews_until = 0 if env is not None else _end_of_parent(parent_file, os.environ) or LATEST
     process = this_process(kept=on_exit == "keep", renews_until=renews_until)
     request = request._replace(process=process, may_kind=_obtainable(request, secrets))
     if actors:
-        # The identity grants what the tokens that it obtains let others reach.
+        # The identity must grant the audiences that its tokens let other services reach.
         reached = (*services, *(name for one in actors for name in one.audiences))
         request = request._replace(may_audience=tuple(dict.fromkeys((*request.may_audience, *reached))))
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
@@ -175,9 +175,9 @@ def run(
             warn=given.warn,
             command=given.command,
         )
-        # The authority is left open, though what comes later opens the ledger anew, since somebody may have replaced
-        # it: the last one to close a ledger waits for a checkpoint.
-        # It is for the start; what the command does takes its own time.
+        # The authority stays open: closing the last connection to a ledger waits for a checkpoint. Later steps open
+        # the ledger
+        # again, since it may have been replaced. The time limit covers the start only, not the command.
         bounds.lift()
         given.status = _watched(given, started, seconds, keep=on_exit == "keep")
     finally:
@@ -191,7 +191,7 @@ def run(
 
 
 def _watched(given: Globals, started: _Start, grace: int, *, keep: bool) -> int:
-    """Watch the command to its end, take away what it was given, and return its status."""
+    """Watch the command until it ends, revoke its credentials, and return its status."""
     hold = started.hold
     status = int(ExitStatus.BUG)
     try:
@@ -214,7 +214,7 @@ def _watched(given: Globals, started: _Start, grace: int, *, keep: bool) -> int:
 
 
 class _Start:
-    """The moment in which a command gets its credential and begins."""
+    """The start of a command, and its credentials."""
 
     signals: Signals
     child: children.Child
@@ -241,7 +241,7 @@ class _Start:
         self._parent_file = parent_file
 
     def start(self, issued: Issued, request: IssueRequest) -> None:
-        """Start the command with what was issued for it. Raises NotRunError, OutputError and StorageError."""
+        """Start the command with its issued credential. Raises NotRunError, OutputError and StorageError."""
         self.hold = Hold(
             self._given,
             issued,
@@ -249,7 +249,7 @@ class _Start:
             ttl=self._given.config().number("ttl") if request.ttl is None else request.ttl,
             allow_narrower=request.allow_narrower,
             until=_end_of_parent(self._parent_file, os.environ),
-            # What is in a variable cannot be replaced, and a successor would end it.
+            # A token in a variable cannot be replaced, and a successor would end it.
             renewed=self._variable is None,
         )
         _tell(self._given, issued, self._variable)
@@ -270,36 +270,36 @@ class _Start:
         if self._variable is not None:
             shown = None if self.secrets is None else self.secrets.shown()
             environment[self._variable] = shown or self.hold.token
-        # A reader of standard error that has gone to sleep must not keep signals from the command.
+        # A reader of standard error that has stopped reading must not delay signals to the command.
         output.be_quick()
         self.signals = Signals()
         self.child = children.start(self._program, self._command, environment, self.signals.before)
 
     def renew_when_due(self, now: float) -> float:
-        """Renew what is due of all that the command has, and return when there is something to do again."""
+        """Renew all credentials of the command that are due, and return the time of the next action."""
         due = self.hold.renew_when_due(now)
         if self.secrets is None:
             return due
         return min(due, self.secrets.renew_when_due(now, self.hold.secret, self.hold.until))
 
     def settle(self) -> None:
-        """See to it that nothing is left of the secrets at their targets, once the identity has ended."""
+        """End renewed secrets at their targets, after the identity has ended."""
         if self.secrets is not None:
             self.secrets.settle(self.hold.id)
 
     def close(self, *, keep: bool) -> None:
-        """Take the secrets away from where the command found them; `keep` leaves tokens that can stay."""
+        """Remove the secrets from the places of the command; `keep` leaves tokens that can stay."""
         if self.secrets is not None:
             self.secrets.close(keep=keep)
 
     def _obtained(self, request: IssueRequest) -> frozenset[str]:
-        """Obtain the secrets, all or none, and return the variables that would lead past them.
+        """Obtain the secrets, all or none. Return the variables that programs would use instead of the secrets.
 
-        Raises what one of them fails with; nothing is left of the others then.
+        Raises the error of the first secret that fails. The others then end with the identity.
         """
         if not self._wanted:
             return frozenset()
-        # Costs start-up, and most runs have none.
+        # The import slows the start, and most runs have no secrets.
         from jitid.cli.issue.run_secrets import Secrets
 
         self.secrets = Secrets(
@@ -309,16 +309,16 @@ class _Start:
         return self.secrets.hidden()
 
     def _surroundings(self) -> dict[str, str]:
-        """Return what lets a `jitid` inside find the same ledger and the same settings, wherever it runs."""
+        """Return the variables with which a `jitid` inside finds the same ledger and settings, in any folder."""
         config = self._given.config()
         if config.remote is not None:
             found = {"JITID_REMOTE": config.remote}
             if (authorities := config.text("remote_ca")) is not None:
                 found["JITID_REMOTE_CA"] = authorities
-            from jitid.authority.open_remote import is_of_run  # costs start-up where the ledger is here
+            from jitid.authority.open_remote import is_of_run  # costs start-up with a local ledger
 
             if not is_of_run(config):
-                # Within another run, the variable already names the user who started that one.
+                # Within another run, the variable already names the user who started that run.
                 found[STARTED_BY] = str(os.geteuid())
         else:
             found = {"JITID_LEDGER": config.ledger}
@@ -330,7 +330,7 @@ class _Start:
 
 
 def _check(given: Globals, env: str | None, file: str | None, on_exit: str | None) -> None:
-    """Refuse what cannot be meant, before anything is issued. Raises UsageError."""
+    """Raise UsageError for invalid options, before any credential is issued."""
     if given.field is not None:
         raise UsageError("`run` shows nothing of its own, so there is no --field")
     if env is not None and file is not None:
@@ -351,16 +351,16 @@ def _check(given: Globals, env: str | None, file: str | None, on_exit: str | Non
 
 
 def _obtainable(request: IssueRequest, secrets: list[SecretRequest]) -> tuple[str, ...]:
-    """Return the kinds that the identity of the command may obtain: those of its secrets too."""
+    """Return the kinds that the identity of the command may obtain, including the kinds of its secrets."""
     needed = [named_kind(one.kind, one.template) for one in secrets]
     if all(kind in USUAL_KINDS for kind in needed) and not request.may_kind:
         return ()
-    # Neither a parent nor the record of an agent need permit all of the usual ones: a run states what it needs.
+    # A parent or an agent's record may permit only some of the usual kinds, so a run states the kinds that it needs.
     return tuple(dict.fromkeys((*(request.may_kind or (request.kind,)), *needed)))
 
 
 def _secrets(texts: list[str] | None, on_exit: str | None) -> list[SecretRequest]:
-    """Return the secrets that are asked for. Raises UsageError."""
+    """Return the requested secrets. Raises UsageError."""
     if not texts:
         return []
     if on_exit == "keep":
@@ -381,7 +381,7 @@ def _agent_of(program: str) -> str:
 
 
 def _end_of_parent(parent_file: str | None, environ: Mapping[str, str]) -> int | None:
-    """Return until when the `run` around this one may last, if it is that one's token that delegates."""
+    """Return the end of the surrounding `run` if the parent file is that run's token; otherwise None."""
     if parent_file is None or parent_file != environ.get("JITID_PARENT_FILE"):
         return None
     try:

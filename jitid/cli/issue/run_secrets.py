@@ -1,4 +1,4 @@
-"""The secrets of a run: obtained before the command starts, renewed in time, ended at their targets at its end."""
+"""The secrets of a run: obtained before the command starts, renewed in time, and ended at their targets."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ if TYPE_CHECKING:
 
 _NEVER = float("inf")
 _FIRST_WAIT, _LONGEST_WAIT = 5.0, 60.0
-"""Seconds from a renewal that could not be done to the next try."""
+"""Seconds from a failed renewal to the next try."""
 
 _PAUSE = 1.0
-"""Seconds between two renewals of one secret at least."""
+"""Minimum number of seconds between two renewals of one secret."""
 
 _LONGEST_NAME = 32
 
 
 class SecretRequest(NamedTuple):
-    """One secret, as it is asked for."""
+    """A requested secret."""
 
     name: str
     kind: str
     template: str | None
     audiences: tuple[str, ...] = ()
-    """The services that it is for, if it is a token."""
+    """Audiences of the secret, if it is a token."""
     place: TokenPlace | None = None
-    """Where the command finds it; None for a file of the secrets."""
+    """Place of the token for the command; None for a file of the secrets."""
     may_act: tuple[MayAct, ...] = ()
 
     @property
     def what(self) -> str:
-        """What it is, in words."""
+        """Name of the secret, in words."""
         return f"secret {quote(self.name)}" if self.place is None else f"the token for {quote(self.name)}"
 
 
@@ -61,19 +61,19 @@ class _HeldSecret(NamedTuple):
     wanted: SecretRequest
     ends_at: int
     due: float
-    """When it is to be renewed, in seconds since the epoch."""
+    """Time of the next renewal, in seconds since the epoch."""
     wait: float = _FIRST_WAIT
 
 
 def of_services(wanted: Sequence[SecretRequest], audiences: tuple[str, ...]) -> list[SecretRequest]:
-    """Return the secrets, those that are tokens for these services."""
+    """Return the secrets. Tokens among them are for these services."""
     return [one._replace(audiences=audiences) if one.kind in SHOWN else one for one in wanted]
 
 
 def services(
     audiences: Sequence[str], kind: str, may_act: tuple[MayAct, ...], place: TokenPlace
 ) -> list[SecretRequest]:
-    """Return the tokens for services, each in a place of its own beside that of the identity token."""
+    """Return the tokens for services, each in a separate place beside the identity token."""
     return [
         SecretRequest(one, kind, None, (one,), place.beside("token" if at == 1 else f"token-{at}"), may_act)
         for at, one in enumerate(audiences, start=1)
@@ -81,7 +81,7 @@ def services(
 
 
 def wanted(texts: Sequence[str]) -> list[SecretRequest]:
-    """Return what NAME=KIND[:TEMPLATE] ask for. Raises UsageError."""
+    """Return the secrets that options of the form NAME=KIND[:TEMPLATE] request. Raises UsageError."""
     found: dict[str, SecretRequest] = {}
     for text in texts:
         name, equals, kind = text.partition("=")
@@ -97,12 +97,12 @@ def wanted(texts: Sequence[str]) -> list[SecretRequest]:
 
 
 class Secrets:
-    """The secrets of a command, each a credential of the identity that the command has."""
+    """The secrets of a command, each a credential of the command's identity."""
 
     def __init__(
         self, given: Globals, wanted: Sequence[SecretRequest], *, ttl: int | None, allow_narrower: bool
     ) -> None:
-        """Args: `ttl`, in seconds, is asked for each time; without one it is as long as is usual."""
+        """Prepare the secrets. Each request has the lifetime `ttl`, in seconds; None is the default."""
         self._given = given
         self._wanted = wanted
         self._ttl = ttl
@@ -113,18 +113,18 @@ class Secrets:
         self._told: dict[str, str] = {}
         self._shown: str | None = None
         self._renewed = False
-        """Whether a target has made more than one for a name."""
+        """Whether a target has made more than one secret for a name."""
 
     def obtain(self, token: Secret, until: float) -> None:
-        """Obtain all of them by the right of a token, for a command that may run until then.
+        """Obtain all secrets with a token, for a command that may run until `until`.
 
-        Raises what makes one of them fail; those that were made before it end with the identity.
+        Raises the error of the first secret that fails. Earlier secrets end with the identity.
         """
         for one in self._wanted:
             self._take(one, self._attach(one, token), until)
 
     def environment(self) -> dict[str, str]:
-        """Return the variables by which the command finds them."""
+        """Return the variables with which the command finds the secrets."""
         found = self._files.environment()
         paths = [one.place.path for one in self._wanted if one.place is not None]
         for at, path in enumerate(paths, start=1):
@@ -138,13 +138,13 @@ class Secrets:
         return self._shown
 
     def hidden(self) -> frozenset[str]:
-        """Return the variables of others that the command must not have, since they would be taken instead."""
+        """Return the inherited variables to hide from the command, because programs would use them instead."""
         return frozenset[str]().union(*(way.hidden() for way in self._ways.values()))
 
     def renew_when_due(self, now: float, token: Secret, until: float) -> float:
-        """Renew what is due, and return when there is something to do again.
+        """Renew the secrets that are due, and return the time of the next action.
 
-        What fails is said on standard error and never ends the command: its secret stands until it expires.
+        A failure is reported on standard error and never ends the command: its secret works until it expires.
         """
         for held in [each for each in self._held.values() if each.due <= now]:
             name = held.wanted.what
@@ -153,7 +153,7 @@ class Secrets:
                 try:
                     self._take(held.wanted, issued, until)
                 except BaseException:
-                    # Nobody has it, and the identity has others.
+                    # The command did not get this credential, and its identity has others.
                     abandon(self._given, issued.credentials[0].jti)
                     raise
             except Exception as error:  # noqa: BLE001 - whatever it is, the command must not die of it
@@ -165,14 +165,14 @@ class Secrets:
                 self._told.pop(name, None)
                 self._renewed |= is_outside(issued.kind)
                 after = self._held[name]
-                # One of a second's life is not made anew without a pause.
+                # The pause limits the renewals of a secret that expires within a second.
                 self._held[name] = after._replace(due=max(after.due, now + _PAUSE))
         return min((each.due for each in self._held.values()), default=_NEVER)
 
     def settle(self, id_: str) -> None:
-        """See to it that nothing is left at targets of what has been renewed, once the identity has ended.
+        """End renewed secrets at their targets, after the identity has ended.
 
-        Whoever ended that has seen to what was alive then.
+        The revocation of the identity has handled the secrets that were live then.
         """
         if not self._renewed:
             return
@@ -191,7 +191,7 @@ class Secrets:
             )
 
     def close(self, *, keep: bool = False) -> None:
-        """Take all of them away from where the command finds them; `keep` leaves tokens that can stay."""
+        """Remove all secrets from the places of the command; `keep` leaves tokens that can stay."""
         for one in self._wanted:
             if one.place is not None:
                 one.place.close(keep=keep)
@@ -227,7 +227,7 @@ class Secrets:
         return issued
 
     def _beside(self, kind: str) -> dict[str, str]:
-        """Return what the user of a secret of that kind needs to know whom to trust."""
+        """Return the trust anchors that the user of a secret of that kind needs."""
         if kind != Kind.X509_SVID:
             return {}
         from jitid.capabilities.trust.certificate_operations import PublishBundle
@@ -267,18 +267,18 @@ class Secrets:
 
 
 def _due(issued: Issued, ends_at: int, until: float) -> float:
-    """Return when to renew what was issued."""
+    """Return when to renew a secret."""
     if ends_at >= until:
         return _NEVER
-    # With a third of its life left, and not all of many runs at the same moment.
+    # A third of the lifetime remains then. The random part spreads the renewals of many runs.
     early = 0.02 * os.urandom(1)[0] / 255
     return issued.issued_at + (ends_at - issued.issued_at) * (2 / 3 - early)
 
 
 def _again(held: _HeldSecret, now: float, *, lasting: bool) -> _HeldSecret:
-    """Return a secret that could not be renewed with the time of the next try: sooner while it works.
+    """Return a secret whose renewal failed with the time of the next try, which is sooner while it works.
 
-    What is refused (`lasting`) is asked for a few times more until it expires, and then no longer.
+    A refused renewal (`lasting`) is tried a few more times until the secret expires, and then never again.
     """
     left = held.ends_at - now
     soon = max(left / 3, _PAUSE)

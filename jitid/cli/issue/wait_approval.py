@@ -1,4 +1,4 @@
-"""What the verbs that issue do where an approval is lacking: they say how to get it, or wait for it."""
+"""The next step of a verb that lacks an approval: report how to get it, or wait for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jitid.operation.authority import Authority
 
 _FIRST, _LONGEST, _SLOWER = 0.2, 2.0, 1.5
-"""Seconds from one look at the ledger to the next, at first and at most, and how they grow."""
+"""Seconds between two checks of the ledger, at first and at most, and the factor of their growth."""
 
 
 def approved(
@@ -33,27 +33,27 @@ def approved(
     operation: Issue,
     patience: int | None,
 ) -> tuple[Authority, list[Issued]]:
-    """Wait for the approvals that `operation` lacks, for `patience` seconds, and perform it with them.
+    """Wait `patience` seconds for the approvals that `operation` lacks, and perform it with them.
 
-    Returns the authority that has performed it, which is opened anew: the policy counts as it is by then. Without
-    patience the denial says what to do.
+    Returns the authority that performed it. It is opened again after the wait, so that the current policy decides.
+    Without `patience`, raise the denial with a hint.
 
     Raises:
-        ApprovalNeededError: nobody has granted it in time, or somebody else has used the grant.
-        PolicyDeniedError: it was denied, or has expired.
+        ApprovalNeededError: no approver granted it in time, or another command has used the grant.
+        PolicyDeniedError: the request was denied or withdrawn, or has expired.
         StorageError: the ledger is no longer there.
 
     """
     if not denial.requests:
-        # A dry run has asked nobody.
+        # A dry run creates no request.
         raise denial
     ask = _how_to_ask(given, denial)
     if patience is None:
         raise denial
     given.note(f"{denial.message.removeprefix('denied: ')}; waiting for {format_duration(patience)} at most")
-    # Before the wait, which would be in vain.
+    # This note comes before the wait, which is useless if no other person can approve.
     given.note(with_authority(given, ask))
-    # People have the time that --wait gives them.
+    # --wait limits this time, not --timeout.
     bounds.lift()
     try:
         _wait(given, authority, denial, patience)
@@ -69,14 +69,14 @@ def approved(
 
 
 def _how_to_ask(given: Globals, denial: ApprovalNeededError) -> str:
-    """Return the words for it, with a command that acts on the ledger that this one acts on; the hint says more."""
+    """Return the request for an approval, with a command for the same ledger. Extend the hint of the denial."""
     ask = _ask(given, denial)
     denial.hint = f"{ask}; then repeat the same command, or wait with --wait 10m"
     return ask
 
 
 def with_authority(given: Globals, hint: str | None) -> str:
-    """Return a hint that asks for another person's word, with what that person needs first, if anything."""
+    """Return a hint to get another person's approval, with the setup which that person needs first, if any."""
     from jitid.doctor import approvers
 
     more = (approvers.WHY, approvers.HOW) if approvers.are_missing(given.config()) else ()
@@ -99,7 +99,7 @@ def _wait(given: Globals, authority: Authority, denial: ApprovalNeededError, pat
                 check()
                 page = authority.perform(FindApprovals(ids=denial.requests))
             except BusyError:
-                # Somebody has the ledger for himself for a while.
+                # Another process holds the ledger for a while.
                 pass
             else:
                 states = [one.state_at(page.now) for one in page.approvals]
@@ -124,7 +124,7 @@ def _wait(given: Globals, authority: Authority, denial: ApprovalNeededError, pat
 def _must_not_have_ended(
     authority: Authority, approvals: Sequence[Approval], states: Sequence[ApprovalState]
 ) -> None:
-    """Refuse to go on where somebody has said no, or nobody anything. Raises PolicyDeniedError."""
+    """Raise PolicyDeniedError if a request has expired, or was withdrawn or denied."""
     for one, state in zip(approvals, states, strict=True):
         if state is ApprovalState.EXPIRED:
             raise PolicyDeniedError(
@@ -146,17 +146,17 @@ def _must_not_have_ended(
 
 
 class _Progress:
-    """Shows on standard error, if that is a terminal, how long something is still waited for."""
+    """Display of the remaining time on standard error, if that is a terminal."""
 
     def __init__(self, given: Globals) -> None:
         self._wanted = os.isatty(2) and not given.quiet
         self._shown = 0
 
     def tell(self, left: float, missing: Sequence[str]) -> None:
-        """Say how many seconds are left, and which groups have not granted it yet."""
+        """Show the remaining seconds, and the groups that have not granted it yet."""
         if self._wanted:
             text = f"jitid: waiting for {safe(a_member(missing))}, {format_duration(max(int(left), 1))} left"
-            # What stood there may have been longer.
+            # The padding covers the earlier text, which may be longer.
             os.write(2, f"\r{text.ljust(self._shown)}".encode())
             self._shown = len(text)
 

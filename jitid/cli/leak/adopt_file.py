@@ -1,4 +1,4 @@
-"""`jitid adopt add --from-file`: many standing secrets as a spreadsheet or as JSON lines have them."""
+"""`jitid adopt add --from-file`: read many standing secrets from CSV or JSON lines."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ _STATED = (
     "access_key_id",
 )
 _SECRETS = ("secret", "fingerprint", "public_key")
-"""One of them says which secret it is."""
+"""Columns that identify the secret; a row has exactly one of them."""
 COLUMNS = (*_STATED, *_SECRETS)
 _LONGEST = 500_000
 _WHAT = "the list of secrets"
 
 
 def read(path: str, stated: str | None, usual: Mapping[str, str]) -> tuple[tuple[StandingSecret, ...], str]:
-    """Return what a file states, and SHA-256 of it as hex; `usual` is what holds where a line says nothing.
+    """Return the secrets of a file, and its SHA-256 as hex; `usual` has the defaults for missing values.
 
     Raises:
-        UsageError: the file cannot be read, or a line cannot be meant; the message says which and repeats no secret.
+        UsageError: the file cannot be read, or a line is invalid; the message names the line and repeats no secret.
 
     """
     form = stated or _ENDINGS.get(os.path.splitext(path)[1].lower())
@@ -62,7 +62,7 @@ def read(path: str, stated: str | None, usual: Mapping[str, str]) -> tuple[tuple
             lines = content.lines(mark=True)
             rows = _csv(text for _, text in lines) if form == "csv" else _jsonl(lines)
             found = tuple(_standing(number, row, usual) for number, row in _few(rows))
-            # What stands behind the last line counts too.
+            # The digest covers the text after the last row too.
             return found, content.digest()
     except OSError as error:
         raise read_input.unreadable(path, _WHAT, error) from error
@@ -79,7 +79,7 @@ def _few(rows: Iterable[tuple[int, dict[str, str]]]) -> Iterator[tuple[int, dict
 
 
 def _csv(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the rows of CSV (RFC 4180) with the numbers of their last lines; the first names the columns."""
+    """Yield the rows of CSV (RFC 4180), each with the number of its last line. The first row names the columns."""
     reader = csv.reader(lines, strict=True)
     limit = csv.field_size_limit(_LONGEST)
     try:
@@ -110,7 +110,7 @@ def _jsonl(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, dict[str, st
         try:
             found: Any = strict_json.loads(text, "it")
         except strict_json.StrictJSONError:
-            # What is wrong with it might repeat a part of a secret.
+            # The parser's message might repeat a part of a secret.
             raise misplaced(place, "it is no strict JSON") from None
         if not isinstance(found, dict):
             raise misplaced(place, "it is no JSON object")

@@ -1,4 +1,4 @@
-"""What is stated of a standing secret, on a command line or in a file, checked."""
+"""Checks of the stated facts about a standing secret, from a command line or a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jitid.values.times import parse_time
 
 
 def check_elsewhere(stated: Mapping[str, str | None], secret: str) -> None:
-    """Raise UsageError, which does not repeat it, if a secret stands in what is kept and shown."""
+    """Raise UsageError if a field that is stored and shown contains the secret. The error does not repeat it."""
     secret = bare(secret)
     for field, text in stated.items():
         if text is not None and secret and secret in text:
@@ -29,7 +29,7 @@ def check_elsewhere(stated: Mapping[str, str | None], secret: str) -> None:
 
 
 def standing(line: int, stated: Mapping[str, str | None], kept: KeptSecret) -> StandingSecret:
-    """Return what is stated of one secret. Raises UsageError for what cannot be meant."""
+    """Return one secret with its stated facts. Raises UsageError for an invalid value."""
     own = check_own_name(stated["name"] or "")
     access_key_id, reference, target = (
         stated.get("access_key_id"),
@@ -60,7 +60,7 @@ def standing(line: int, stated: Mapping[str, str | None], kept: KeptSecret) -> S
 
 
 def amended_by(stated: Mapping[str, str | None]) -> Amended:
-    """Return what is to be known from now on. Raises UsageError for what cannot be meant, and for nothing."""
+    """Return the changes of an adopted secret. Raises UsageError for an invalid value, or if nothing changes."""
 
     def if_told(field: str, most: int) -> str | None:
         return None if stated[field] is None else _told(stated, field, most)

@@ -35,16 +35,16 @@ FIELDS = (
     "fingerprint",
 )
 BRIEF = ("name", "state", "owner", "place")
-"""What fits on a terminal of 80 columns, with short names."""
+"""Columns for a terminal of 80 columns, if names are short."""
 ADDED = ("name", "id", "jti", "new", "already", "unverified", "event", "dry_run")
 ENDED = ("ended", "already", "revoked", "event")
 PROBED = ("name", "life", "seen")
 
 
 def state_of(one: AdoptedSecret, now: int) -> str:
-    """Return what has become of a secret.
+    """Return the state of a secret.
 
-    `standing`; `ended` once that is confirmed where it is kept; `unconfirmed` if it ended here alone.
+    `standing`; `ended` if the end is confirmed at its place; `unconfirmed` if it has ended only in the ledger.
     """
     if one.credential.ended_as is None and one.credential.expires_at > now:
         return "standing"
@@ -52,7 +52,7 @@ def state_of(one: AdoptedSecret, now: int) -> str:
 
 
 def record(one: AdoptedSecret, now: int) -> dict[str, Any]:
-    """Return an adopted secret by the names of `FIELDS`."""
+    """Return an adopted secret as a row with the fields of `FIELDS`."""
     credential, adopted, outside = one
     target = outside.record.target
     return {
@@ -80,7 +80,7 @@ def record(one: AdoptedSecret, now: int) -> dict[str, Any]:
 
 
 def added(one: Adoption, name: str | None, *, dry_run: bool) -> dict[str, Any]:
-    """Return what adopting came to by the names of `ADDED`; ids are those of a single one."""
+    """Return the result of an adoption as a row with the fields of `ADDED`; only a single new secret has ids."""
     single = one.taken[0] if len(one.taken) == 1 and one.new == 1 else None
     return {
         "name": name,
@@ -95,5 +95,5 @@ def added(one: Adoption, name: str | None, *, dry_run: bool) -> dict[str, Any]:
 
 
 def ended(one: Finished) -> dict[str, Any]:
-    """Return what confirming an end came to by the names of `ENDED`."""
+    """Return the result of confirming an end as a row with the fields of `ENDED`."""
     return {"ended": one.done, "already": one.already, "revoked": one.revoked, "event": one.event}

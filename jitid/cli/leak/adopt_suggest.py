@@ -1,4 +1,4 @@
-"""`jitid adopt suggest`: what can take the place of standing secrets, as configuration, policy and commands."""
+"""`jitid adopt suggest`: replacements of standing secrets, as configuration, policy and commands."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def suggest(given: Globals, names: options.ReplacedNames = None, all_: options.E
 
 
 def _standing(authority: Authority) -> Iterator[str]:
-    """Yield the names of all that may still work, each once."""
+    """Yield the names of all secrets that may still work, each once."""
     after, seen = 0, set()
     while True:
         page = authority.perform(ListAdopted(live=True, after=after, limit=1_000))
@@ -77,7 +77,7 @@ def _row(given: Globals, one: SecretReplacement) -> dict[str, Any]:
 
 
 def _text(given: Globals, one: SecretReplacement) -> str:
-    """Return a suggestion as a document whose parts can be copied where they belong."""
+    """Return a suggestion as a document with parts to copy into the configuration, the policy and a shell."""
     from textwrap import wrap
 
     lines = [f"# {safe(one.name)}: {one.kind or 'nothing fits'}"]

@@ -1,4 +1,4 @@
-"""`jitid adopt`: standing secrets that exist already, recorded, looked at, and said to have ended."""
+"""`jitid adopt`: record existing standing secrets, show and change them, and record their end."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _kept(
     prefix: str | None,
     stated: Mapping[str, str | None],
 ) -> KeptSecret:
-    """Return what is kept of the one secret. Raises UsageError if it is not given in exactly one way."""
+    """Return the facts to store about the secret. Raises UsageError unless it is given in exactly one way."""
     from jitid.capabilities.adopt import read_secret
 
     if sum(way is not None for way in (file, fingerprint, public_key)) > 1:

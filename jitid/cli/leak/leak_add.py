@@ -1,4 +1,4 @@
-"""`jitid leak add`: a report batch by batch, and the end of what it names."""
+"""`jitid leak add`: report leaks batch by batch, and revoke the leaked credentials."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 _TOGETHER = 5_000
 _LISTED = 10_000
-"""So many leaks are shown; whoever reports more than that asks for them by `leak list`."""
+"""Maximum number of leaks that are shown; `leak list` shows all."""
 
 
 class LeakEnding(NamedTuple):
-    """What is to become of what leaked."""
+    """The requested handling of leaked credentials."""
 
     revoke: bool
     reason: str | None
@@ -48,7 +48,7 @@ class LeakEnding(NamedTuple):
 
 
 class _Total:
-    """What came of all batches of a text."""
+    """The result of all batches of a text."""
 
     def __init__(self) -> None:
         self.credentials: dict[int, str] = {}
@@ -59,15 +59,15 @@ class _Total:
         self.moved = self.later = self.ids = self.unknown = self.places = 0
         self.alive = self.living_on = 0
         self.alive_then = 0
-        """How many were alive when it was recorded."""
+        """Number of credentials that were live when they were recorded."""
 
     def add(self, came: ReportedLeaks) -> None:
-        """Add what came of one batch."""
+        """Add the result of one batch."""
         if came.event is not None:
             self.events.append(came.event)
         self.places += came.places
         self.alive_then += came.alive
-        # What another batch foresaw already, or recorded, is none.
+        # A leak is not new if an earlier batch has recorded it, or counted it in a dry run.
         self.new += len(came.new - self.credentials.keys())
         self.later += came.later
         self.moved += came.moved
@@ -78,18 +78,18 @@ class _Total:
         self.strays = first_of([*self.strays, *came.strays])
 
     def see(self, row: Mapping[str, Any]) -> None:
-        """Look at a row of what leaked there, whether there is something to end."""
+        """Count a shown leak if its credential or its identity is still live."""
         self.alive += row["dead_at"] is None
         self.living_on += leak_rows.lives_on(row)
 
     @property
     def already(self) -> int:
-        """How many were known from there before."""
+        """Number of leaks that were recorded before."""
         return len(self.credentials) - self.new
 
     @property
     def left(self) -> list[str]:
-        """Those that nothing proves, and that were not recorded."""
+        """The credentials that were not recorded, because their leak is not proved."""
         return [jti for key, jti in self.unproved.items() if key not in self.credentials]
 
 
@@ -100,12 +100,12 @@ def add(
     at: int | None,
     ending: LeakEnding,
 ) -> None:
-    """Report what stands in a text or in a scanner's report, and end it if that is wanted.
+    """Report the credentials in a text or in a scanner's report, and revoke them if requested.
 
     Raises:
-        UsageError: the line cannot be meant, or nothing is proved to have leaked; nothing was changed.
-        NotFoundError: nothing that this ledger issued is there.
-        PartialError: something was recorded, and something else was not, or did not end.
+        UsageError: the line is invalid, or no leak is proved; nothing was changed.
+        NotFoundError: the text contains no string that this ledger issued.
+        PartialError: some leaks were recorded; others were not, or did not end.
 
     """
     most = _most(given, ending)
@@ -145,7 +145,7 @@ def add(
     try:
         _show(given, authority, total, report, ending, ended, search)
     finally:
-        # What was recorded and what ended is said even where nobody takes the rows.
+        # Report the recorded leaks and the revocation even if writing the rows fails.
         _tell(given, total, ending, ended, search.sentence(), failed=failure is not None)
     if failure is not None:
         raise failure
@@ -156,7 +156,7 @@ def add(
 
 
 def _most(given: Globals, ending: LeakEnding) -> int | None:
-    """Return how many may end, None for any number. Raises UsageError for guards without a revocation."""
+    """Return the maximum number of credentials to end, or None. Raises UsageError for guards without a revocation."""
     if ending.yes and ending.most is not None:
         raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
     if ending.revoke:
@@ -168,7 +168,7 @@ def _most(given: Globals, ending: LeakEnding) -> int | None:
 
 
 def _left(total: _Total) -> JitidError | None:
-    """Return the error for what was not recorded, since anybody could have written it."""
+    """Return the error for unproved strings, which were not recorded: any user could have written them."""
     if not total.left:
         return None
     what = f"neither a signature nor a fingerprint proves {some(total.left)}"
@@ -179,7 +179,7 @@ def _left(total: _Total) -> JitidError | None:
 
 
 def _unproved(ended: Ended) -> JitidError | None:
-    """Return the error for what was recorded and has ended, and is not proved to have."""
+    """Return the error for recorded leaks that ended without proof that the ledger refuses them."""
     if ended.unproved is None:
         return None
     return PartialError(
@@ -201,7 +201,7 @@ def _end(given: Globals, authority: Authority, total: _Total, ending: LeakEnding
     except UsageError as error:
         if not total.events:
             raise
-        # The guard speaks of the ledger as a whole, and a report has changed it.
+        # The guard's message is about the whole ledger, which the report has changed.
         what = error.message.replace("nothing was changed", "what leaked is recorded, and nothing has ended")
         raise PartialError(what, error.hint) from error
 

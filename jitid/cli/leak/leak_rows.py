@@ -45,7 +45,7 @@ FIELDS = (
     "exposure_verifiers",
 )
 BRIEF = ("leak", "jti", "agent", "source", "state", "exposure")
-"""What fits on a terminal of 80 columns, with a short source."""
+"""Columns for a terminal of 80 columns, if the source is short."""
 DETAILS = (
     *FIELDS,
     "reason",
@@ -68,13 +68,13 @@ CLOSED = ("closed", "already", "valid", "living", "event")
 _PAGE = 5_000
 _SHOWN = 10
 _SHORT_REVISION = 12
-"""So much of a commit tells it from the others of a repository, as git itself shortens it in a large one."""
+"""Number of digits that identify a commit in a large repository; git abbreviates commits alike."""
 
 
 def pages(
     authority: Authority, chosen: LeakFilter, most: int, *, valid: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of at most so many leaks, the newest first, which are looked at page by page."""
+    """Yield the rows of at most `most` leaks, newest first, and read them page by page."""
     left = most
     while left:
         size = _PAGE if valid else min(_PAGE, left)
@@ -87,7 +87,7 @@ def pages(
 
 
 def leak(one: Leaked) -> dict[str, Any]:
-    """Return a leak by the names of `FIELDS`."""
+    """Return a leak as a row with the fields of `FIELDS`."""
     leak, credential, kin, places = one.leak, one.credential, one.leak.kin, one.places
     at = record_rows.time
     return {
@@ -122,12 +122,12 @@ def leak(one: Leaked) -> dict[str, Any]:
 
 
 def spot(seen: Sighting) -> str:
-    """Return a place as people write it: with its line."""
+    """Return a place for people: with its line."""
     return seen.place if seen.line is None else f"{seen.place}:{seen.line}"
 
 
 def sighting(seen: SeenPlace) -> dict[str, Any]:
-    """Return a place as a document tells it."""
+    """Return a place as an object for JSON."""
     one = seen.sighting
     return {
         "place": one.place,
@@ -140,7 +140,7 @@ def sighting(seen: SeenPlace) -> dict[str, Any]:
 
 
 def sighting_text(row: Mapping[str, Any]) -> str:
-    """Return a place for somebody who reads, of what `sighting` returns."""
+    """Return a place in words, from the object of `sighting`."""
     text = str(row["place"]) if row["line"] is None else f"{row['place']}:{row['line']}"
     if row["revision"] is not None:
         text += f" at {row['revision'][:_SHORT_REVISION]}"
@@ -151,19 +151,19 @@ def sighting_text(row: Mapping[str, Any]) -> str:
 
 
 def some_sightings(told: list[dict[str, Any]]) -> str:
-    """Return the first of the places for somebody who reads, and how many more are kept."""
+    """Return the first places in words, and the number of further places."""
     shown = [sighting_text(each) for each in told[:_SHOWN]]
     more = [f"and {len(told) - _SHOWN} more"] if len(told) > _SHOWN else []
     return "; ".join([*shown, *more])
 
 
 def lives_on(row: Mapping[str, Any]) -> bool:
-    """Tell of a row whether the credential of an open leak has ended and its identity lives on."""
+    """Return whether the credential of an open leak has ended while its identity is still live."""
     return row["closed_at"] is None and row["dead_at"] is not None and row["lives_until"] is not None
 
 
 def details(one: LeakDetails) -> dict[str, Any]:
-    """Return all about a leak by the names of `DETAILS`."""
+    """Return all about a leak as a row with the fields of `DETAILS`."""
     credential = one.leaked.credential
     return {
         **leak(one.leaked),
@@ -178,7 +178,7 @@ def details(one: LeakDetails) -> dict[str, Any]:
         "expires_at": record_rows.time(credential.expires_at),
         "added_by": one.event.get("by"),
         "event": one.leaked.leak.event,
-        # Whoever came by when something had run out ended nothing.
+        # An expired or superseded credential ended by itself: the caller of that event did not end it.
         "ended_by": None if one.leaked.state in ("expired", "superseded") else one.ended_event.get("by"),
         "ended_reason": one.ended_event.get("reason"),
         "ended_event": credential.ended_event,
@@ -191,12 +191,12 @@ def details(one: LeakDetails) -> dict[str, Any]:
 
 
 def closed(one: ClosedLeaks) -> dict[str, Any]:
-    """Return what closing came to by the names of `CLOSED`."""
+    """Return the result of closing leaks as a row with the fields of `CLOSED`."""
     return one._asdict()
 
 
 def sentence(one: ClosedLeaks) -> str:
-    """Return what closing came to in words."""
+    """Return the result of closing leaks in words."""
     if not one.closed:
         return "nothing was open: it had been closed already"
     text = f"closed {number(one.closed, 'leak')}"

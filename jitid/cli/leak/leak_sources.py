@@ -1,4 +1,4 @@
-"""What is searched for leaks: a text of any sort, or the report of a scanner, finding by finding."""
+"""Inputs that are searched for leaks: any text, or a scanner's report, finding by finding."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ from jitid.search.strings import ALL, add, search
 _PIECE = 1 << 18
 _AS_TEXT = "any text can be searched, without places: jitid leak add FILE"
 _BATCH = 50_000
-"""So many findings are looked up together; no more of them are held at a time."""
+"""Maximum number of findings that are looked up together, and held in memory."""
 _BATCH_TEXT = 1 << 24
-"""So many characters of tokens are, and of places."""
+"""Maximum number of characters of strings and places in a batch."""
 _MOST_MANY = 1_000
-"""Of so many strings that stand in many places it is remembered from one batch to the next in how many."""
+"""Maximum number of frequent strings whose number of places is remembered from batch to batch."""
 
 
 class LeakBatch(NamedTuple):
-    """What is to be asked about at once."""
+    """Strings to look up together."""
 
     finds: Finds
     sightings: Mapping[str, tuple[Sighting, ...]]
-    """Where each string was seen, by its mark in hexadecimal."""
+    """Places of each string, by its mark in hexadecimal."""
 
 
 class TextSearch:
-    """Searches a text of any sort, which tells of no places."""
+    """Search of any text. It reports no places."""
 
     def __init__(self, path: str, shapes: Callable[[], Shapes | None] | None = None) -> None:
         """Take the file, `-` for standard input. Raises UsageError if there is none.
 
-        `shapes` says how secrets look that were adopted.
+        `shapes` returns the forms of adopted secrets.
         """
         read_input.check_text_file(path)
         self._text = StreamSearch(path, "the text", command="jitid leak add", shapes=shapes)
 
     def __enter__(self) -> Self:
-        """Read its beginning. Raises UsageError."""
+        """Read the beginning of the text. Raises UsageError."""
         self._text.__enter__()
         return self
 
@@ -63,15 +63,15 @@ class TextSearch:
 
     @property
     def caveat(self) -> str | None:
-        """Why something may be there though nothing was found, as a hint."""
+        """Hint why the search may have missed a secret, or None."""
         return self._text.caveat
 
     def batches(self, room: int | None = None) -> Iterator[LeakBatch]:
-        """Search it, and yield what is to be asked about at once. Raises UsageError, StorageError."""
+        """Search the text, and yield the batches to look up. Raises UsageError, StorageError."""
         return (LeakBatch(finds, {}) for finds in self._text.finds(room))
 
     def answered(self, marks: Iterable[str]) -> None:
-        """Nobody asked which strings are known."""
+        """Ignore the marks: a text has no findings to count."""
 
     def shortcoming(self) -> JitidError | None:
         """Return the error for a text of which a part was not searched; None if all was."""
@@ -82,39 +82,39 @@ class TextSearch:
         return incomplete(self._text.missed, self._text.caveat, "jitid leak add")
 
     def nothing_recorded(self, error: JitidError) -> JitidError:
-        """Return an error before which nothing was recorded, as it is."""
+        """Return the error unchanged."""
         return error
 
     def sentence(self) -> str | None:
-        """Return None: a text is no list."""
+        """Return None: a text has no findings to count."""
 
 
 class ReportSearch:
-    """Searches a scanner's report, and counts what stood in it."""
+    """Search of a scanner's report, with counts of its findings."""
 
     caveat: str | None = None
-    """Why something may be there though nothing was found, as a hint."""
+    """Hint why the search may have missed a secret, or None."""
 
     def __init__(self, path: str, format_: ReportFormat | None = None) -> None:
-        """Args are the file, `-` for standard input, and whose report it is, None to tell that by its content."""
+        """Take the file, `-` for standard input, and the report's format. None detects the format from the content."""
         self._path = path
         self._format = format_
         self._descriptor = -1
         self.findings = 0
-        """How many findings it has."""
+        """Number of findings in the report."""
         self.ours = 0
-        """How many of them name what the ledger issued."""
+        """Number of findings with a string that the ledger issued."""
         self.redacted = 0
-        """How many of them do not say what was found."""
+        """Number of findings that do not show the found string."""
         self._missed: Counter[str] = Counter()
-        """What in the others could not be searched, and how often."""
+        """Reasons why parts of the other findings could not be searched, with counts."""
         self._many: dict[bytes, tuple[int, dict[_Place, Sighting]]] = {}
-        """Of strings that were met as often as places are told: how often, and those places."""
+        """Strings with the maximum number of places: the number of their findings, and those places."""
         self._asked: list[tuple[str, ...]] = []
-        """Of each finding that was yielded last and holds strings of ours, their marks."""
+        """Marks of each finding in the current batch that contains strings of jitid."""
 
     def __enter__(self) -> Self:
-        """Open it. Raises UsageError."""
+        """Open the report. Raises UsageError."""
         self._descriptor = read_input.opened(self._path, WHAT)
         return self
 
@@ -126,12 +126,12 @@ class ReportSearch:
         self._descriptor = -1
 
     def batches(self, room: int | None = None) -> Iterator[LeakBatch]:
-        """Search it, and yield what is to be asked about at once; `answered` is to be told which of it is known.
+        """Search the report, and yield the batches to look up. After each batch, pass the known marks to `answered`.
 
-        `room` is how many characters whoever is asked about a batch takes at once; None for any number.
+        `room` is the maximum number of characters of one request to the ledger; None means no limit.
 
         Raises:
-            UsageError: it cannot be read, is none, or shows nothing of what was found.
+            UsageError: the file cannot be read, is not a report, or shows none of the found strings.
 
         """
         finds, places, size = Finds(), dict[bytes, dict[_Place, Sighting]](), 0
@@ -146,9 +146,9 @@ class ReportSearch:
                 counts = getattr(finds, sort)
                 sign = mark(sort, key)
                 signs.append(sign.hex())
-                # All places of a string are counted together, however many batches they come in.
+                # The places of a string are counted across batches.
                 before, told = self._many.get(sign, _NEVER)
-                # A finding is one place, however often the string stands in it.
+                # A finding is one place, even if it contains the string several times.
                 counts[key] = counts.get(key, before) + min(count, 1)
                 known = places.setdefault(sign, dict(told))
                 if len(known) < MOST_PLACES:
@@ -166,14 +166,14 @@ class ReportSearch:
         yield from self._yielded(finds, places, room)
 
     def answered(self, marks: Iterable[str]) -> None:
-        """Take the marks of those strings of the batch that was yielded last which are of credentials."""
+        """Take the marks of the strings in the last batch that belong to credentials."""
         known = frozenset(marks)
         left = [signs for signs in self._asked if known.isdisjoint(signs)]
         self.ours += len(self._asked) - len(left)
         self._asked = left
 
     def shortcoming(self) -> JitidError | None:
-        """Return the error for findings that show nothing or were not searched completely; None if there are none."""
+        """Return the error for redacted or incompletely searched findings; None if there are none."""
         what = "finding does" if self.redacted == 1 else "findings do"
         redacted = f"{self.redacted} {what} not show what was found, and could not be looked up"
         if self._missed:
@@ -185,13 +185,13 @@ class ReportSearch:
         return PartialError(redacted, REDACTED) if self.redacted else None
 
     def nothing_recorded(self, error: JitidError) -> JitidError:
-        """Return an error before which nothing was recorded, with that in its message."""
+        """Return the error with "nothing was recorded" in its message."""
         if self.findings and "nothing was" not in error.message:
             error.message += "; nothing was recorded"
         return error
 
     def sentence(self) -> str:
-        """Return how many findings are of what the ledger issued."""
+        """Return a sentence with the number of findings that the ledger issued."""
         are = "is" if self.ours == 1 else "are"
         return f"{self.ours} of {self.findings} finding{'' if self.findings == 1 else 's'} {are} ours"
 
@@ -227,7 +227,7 @@ _NEVER: tuple[int, dict[_Place, Sighting]] = (0, {})
 
 
 def _found(one: ReportedFinding, missed: Counter[str]) -> Finds:
-    """Return jitid's strings in what a scanner found; count in `missed` what could not be searched."""
+    """Return jitid's strings in a finding. Count in `missed` the reasons why parts could not be searched."""
     finds = Finds()
     if len(one.text) > LONGEST:
         long = HiddenSearch(ALL)
@@ -236,7 +236,7 @@ def _found(one: ReportedFinding, missed: Counter[str]) -> Finds:
         return finds
     search(one.text, 0, len(one.text), finds)
     if (finds.opaque or finds.signed) and len(_TOKEN.sub(b"", one.text)) < SHORTEST:
-        # No room for another secret.
+        # The rest is too short for another secret.
         return finds
-    # It may be cut, encoded, or a secret that has no form of ours.
+    # The text may be cut or encoded, or a secret without jitid's form.
     return search_pasted(one.text, missed)

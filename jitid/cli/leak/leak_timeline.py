@@ -1,4 +1,4 @@
-"""`jitid leak timeline`: what became of leaks, for the report of an incident."""
+"""`jitid leak timeline`: the history of leaks, for an incident report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORMATS = ("markdown",)
 
 
 def show(given: Globals, own: str | None, accounts: Sequence[Account]) -> None:
-    """Write what became of leaks: Markdown at a terminal, or in the format that was asked for."""
+    """Write the history of leaks: Markdown at a terminal, or the requested format."""
     if own is not None:
         output.write_pieces(text(accounts))
         return
@@ -39,9 +39,9 @@ def show(given: Globals, own: str | None, accounts: Sequence[Account]) -> None:
 
 
 def text(accounts: Sequence[Account], width: int | None = None) -> Iterator[str]:
-    """Yield the Markdown of an incident: each leak with its facts, and what happened in the order of time.
+    """Yield the Markdown of an incident: the facts of each leak, and its steps in the order of time.
 
-    `width` is how many columns there are to read it in; None for lines of any length.
+    `width` is the number of columns of the lines; None for lines of any length.
     """
     now = max(account.details.leaked.now for account in accounts)
     if len(accounts) > 1:
@@ -71,7 +71,7 @@ def _one(account: Account, mark: str, width: int | None) -> Iterator[str]:
 
 
 _BREAK = "\0"
-"""Where a line may be broken: nothing that is shown has such a character."""
+"""Mark of a possible line break: shown text never contains this character."""
 
 
 def _item(words: timeline_rows.Words, width: int | None) -> str:
@@ -80,7 +80,7 @@ def _item(words: timeline_rows.Words, width: int | None) -> str:
 
 
 def _broken(words: timeline_rows.Words, width: int | None, first: str = "", indent: str = "") -> str:
-    """Return text in lines that are broken between our own words alone, for a break in a code span shows."""
+    """Return text in lines, broken only between jitid's words: a break in a code span would be visible."""
     ours = [each if isinstance(each, timeline_rows.Foreign) else each.replace(" ", _BREAK) for each in words]
     lines: list[str] = []
     line = first

@@ -1,4 +1,4 @@
-"""`jitid leak`: report what leaked, look at it, and be done with it."""
+"""`jitid leak`: report leaks, list and show them, print their timeline, and close them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jitid.cli import options
 
 _LONGEST_NUMBER = 18
-"""So many digits fit into every ledger's numbers."""
+"""Maximum number of digits that fit into an integer of every ledger."""
 
 
 def add(
@@ -196,7 +196,7 @@ def close(
 
 
 def _format_of(text: str | None) -> ReportFormat | None:
-    """Return whose report it is. Raises UsageError for a scanner that is not known."""
+    """Return the format of a scanner's report. Raises UsageError for an unknown format."""
     from jitid.capabilities.scan.reports.any_report import ReportFormat
 
     if text is None:
@@ -211,7 +211,7 @@ def _format_of(text: str | None) -> ReportFormat | None:
 
 
 def _named(texts: list[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Return the numbers and the jtis among some ids. Raises UsageError for anything else, and does not repeat it."""
+    """Return the numbers and the jtis. Raises UsageError for any other text, and does not repeat it."""
     from jitid.values.ids import parse_id
     from jitid.values.text import refuse_mark
 

@@ -1,4 +1,4 @@
-"""`jitid scan`: find our own secrets in files, and say of each whose it is and whether it lives."""
+"""`jitid scan`: find jitid's secrets in files, and report the owner and the state of each."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from jitid.errors import UsageError
 from jitid.values.text import quote
 
-# What tells of the ledger is loaded while other processes search already.
+# Modules about the ledger are imported later, while other processes search already.
 if TYPE_CHECKING:
     from jitid.capabilities.scan.source import Source
     from jitid.cli import options
     from jitid.cli.invocation import Globals
 
 OWN_FORMATS = ("sarif", "prometheus", "html")
-"""Formats that this verb has besides those of all."""
+"""Formats of this verb, besides the formats of all verbs."""
 
 FORMS: dict[str, frozenset[str]] = {
     "opaque": frozenset({"opaque"}),
@@ -24,7 +24,7 @@ FORMS: dict[str, frozenset[str]] = {
     "private-key": frozenset({"keys", "locked"}),
     "adopted": frozenset({"secrets"}),
 }
-"""What can be looked for, by its name on the line: the sorts of strings of it."""
+"""Forms that --only accepts, each with its types of strings."""
 
 
 def scan(
@@ -101,7 +101,7 @@ def _sorts(only: list[str] | None) -> frozenset[str]:
 
 
 def _source(given: Globals, paths: list[str] | None, no_ignore: bool, one_file_system: bool) -> Source:
-    """Return what is searched. Raises UsageError."""
+    """Return the files to search. Raises UsageError."""
     from jitid.capabilities.scan.file_source import FileSource
     from jitid.cli.leak.scan_rows import own_folder
     from jitid.cli.read_input import check_one_stdin

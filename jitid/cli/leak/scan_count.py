@@ -1,4 +1,4 @@
-"""In how many places a string stands, when what was found of it comes batch by batch."""
+"""The number of places of a string, counted across batches."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from jitid.capabilities.scan.hits import Hit
 
 _MOST = 10_000
-"""Of so many strings the places are counted together; of others those of each batch by themselves."""
+"""Maximum number of strings that are counted across batches. Others are counted in each batch separately."""
 
 
 class _Many:
-    """What was found of one string."""
+    """The places of one string."""
 
     def __init__(self, sort: str, key: bytes | str) -> None:
         self.sort = sort
@@ -28,13 +28,13 @@ class _Many:
 
 
 class Counted:
-    """Counts the places of strings of which something is recorded."""
+    """Counter of the places of strings with recorded leaks."""
 
     def __init__(self) -> None:
         self._many: dict[bytes, _Many] = {}
 
     def note(self, hits: Sequence[Hit], finds: Finds) -> None:
-        """Count a batch: the first places of each of its strings, and how often it was met."""
+        """Count a batch: the first places of each string, and the number of its places."""
         places: dict[bytes, list[Hit]] = {}
         for hit in hits:
             places.setdefault(hit.mark, []).append(hit)
@@ -50,7 +50,7 @@ class Counted:
             one.hits += places.get(sign, ())[: MOST_PLACES - len(one.hits)]
 
     def together(self) -> tuple[list[Hit], Finds]:
-        """Return what is to be recorded once more, since it stands in more places than the batches told one by one."""
+        """Return the strings to record again, because several batches together have more than `MOST_PLACES` places."""
         hits: list[Hit] = []
         finds = Finds()
         for one in self._many.values():

@@ -1,4 +1,4 @@
-"""What a scan found, as findings: each place with what the ledger says of the string that stands there."""
+"""The findings of a scan: each place, with the ledger's facts about the string in that place."""
 
 from __future__ import annotations
 
@@ -100,18 +100,18 @@ _MATCHES = {
 NOTHING_ASKED = "no ledger was asked"
 _UNKNOWN = "this ledger does not know it"
 _OF_OURS = frozenset({"opaque", "signed", "cut"})
-"""What is ours by its form alone."""
+"""Types of strings in jitid's own form."""
 
 
 def place_of(hit: Hit) -> str:
-    """Return where a hit stands, for people: `PATH:LINE`, with the member of an archive and the commit."""
+    """Return the place of a hit for people: `PATH:LINE`, with the member of an archive and the commit."""
     text = hit.place if hit.inside is None else f"{hit.place}!{hit.inside}"
     text = text if hit.line is None else f"{text}:{hit.line}"
     return text if hit.revision is None else f"{text}@{hit.revision[:12]}"
 
 
 def telling(hits: list[Hit], traced: Traced | None) -> list[Hit]:
-    """Return those hits of which something is to be told."""
+    """Return the hits to report: without a ledger, only strings in jitid's form."""
     if traced is None:
         return [hit for hit in hits if hit.sort in _OF_OURS]
     marks = {mark for match in traced.matches for mark in match.marks}
@@ -121,7 +121,7 @@ def telling(hits: list[Hit], traced: Traced | None) -> list[Hit]:
 
 
 def known(traced: Traced | None) -> frozenset[bytes]:
-    """Return the marks of those strings of which the ledger knows something."""
+    """Return the marks of the strings that the ledger knows."""
     if traced is None:
         return frozenset()
     matches = (mark for match in traced.matches for mark in match.marks)
@@ -129,14 +129,14 @@ def known(traced: Traced | None) -> frozenset[bytes]:
 
 
 def offline(hits: list[Hit]) -> Iterator[Finding]:
-    """Yield the findings of hits of which no ledger can tell anything."""
+    """Yield the findings of hits without a ledger."""
     for hit in hits:
         if hit.sort in _OF_OURS:
             yield _unknown(hit, NOTHING_ASKED)
 
 
 def findings(hits: list[Hit], traced: Traced) -> Iterator[Finding]:
-    """Yield the findings of hits, by what the ledger says of the strings."""
+    """Yield the findings of hits, with the ledger's facts about the strings."""
     matches = {mark: match for match in traced.matches for mark in match.marks}
     strays = {mark: stray for stray in traced.strays for mark in stray.marks}
     others = frozenset(traced.others)
@@ -153,12 +153,12 @@ def findings(hits: list[Hit], traced: Traced) -> Iterator[Finding]:
 
 
 def of_match(hit: Hit, match: Match, now: int) -> Finding:
-    """Return the finding of a place where a string of a credential stands."""
+    """Return the finding of a place that contains a string of a credential."""
     hit, credential = _shown(hit), match.credential
     rule, what = _state(match)
     name, proof = _MATCHES.get(hit.sort, (match.evidence.match, match.evidence.proof))
     if match.evidence.match == "id":
-        # A part of a secret that is none by itself, such as a user's name.
+        # This part of a secret is not secret by itself, such as a user's name.
         name, proof = "id", None
     chain = [credential.delegator, *(one.agent for one in reversed(match.lineage)), credential.agent]
     state = credential.state_at(now).value
@@ -196,7 +196,7 @@ def of_match(hit: Hit, match: Match, now: int) -> Finding:
 
 
 def _state(match: Match) -> tuple[str, str]:
-    """Return the rule for a credential that was found, and what is to be said of its life."""
+    """Return the rule for a found credential, and words about its state."""
     credential, (by, until) = match.credential, honour(match)
     if match.reason is None and credential.kind == "adopted":
         return "standing-secret", "it lives"
@@ -209,13 +209,13 @@ def _state(match: Match) -> tuple[str, str]:
     if until is not None and credential.kind == "adopted":
         return "standing-secret", f"{match.reason}, and may work where it is kept all the same"
     if until is not None:
-        # The ledger has done what it can.
+        # The ledger cannot do more.
         return "secret-live", f"{match.reason}, and {by} honour it until {format_time(until)}"
     return "secret-dead", match.reason
 
 
 def _end(credential: Credential, until: int | None) -> str:
-    """Return in words when a live credential ends by itself, and until when `until` lets it be accepted after that."""
+    """Return in words when a live credential expires, and until when offline verifiers accept it."""
     end = ", and expires at" if credential.dies_at == credential.expires_at else " until"
     text = f"{end} {format_time(credential.dies_at)}"
     if credential.claims_hash is None or until is None:
@@ -228,10 +228,10 @@ def _graded(rule: str, sort: str, proof: str | None, *, alive: bool) -> Severity
     if rule == "secret-live" and not alive:
         severity = Severity.HIGH
     if sort == "prints":
-        # A certificate is for everybody to see.
+        # A certificate is public.
         return Severity.INFO
     if proof is None:
-        # Anybody could have written that.
+        # Without proof, any user could have written the string.
         return min(severity, Severity.MEDIUM, key=lambda each: each.rank)
     return severity
 
@@ -262,7 +262,7 @@ def _plain(hit: Hit, rule: str, summary: str, remedy: str | None) -> Finding:
 
 
 def _gone(hit: Hit) -> str:
-    """Return what whoever looks at the files of a repository alone would not see."""
+    """Return a note if the string is not in HEAD: the repository's current files do not show it."""
     if hit.origin is None or hit.origin.in_head is not False:
         return ""
     if hit.revision is None:
@@ -271,7 +271,7 @@ def _gone(hit: Hit) -> str:
 
 
 def _shown(hit: Hit) -> Hit:
-    """Return a hit whose place holds no token."""
+    """Return a hit whose place contains no token."""
     place, inside = starred(hit.place), hit.inside and starred(hit.inside)
     return hit if (place, inside) == (hit.place, hit.inside) else hit._replace(place=place, inside=inside)
 

@@ -1,4 +1,4 @@
-"""`jitid scan --git`, `--staged` and `--install-hook`: what a git repository holds, instead of files."""
+"""`jitid scan --git`, `--staged` and `--install-hook`: scans of a git repository instead of files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 HOOK = ("path", "state")
-"""The fields of a hook that was installed."""
+"""Fields of an installed hook."""
 
 
 def check(commits: Sequence[str], *, git: bool, staged: bool, unreachable: bool, for_files: bool) -> None:
@@ -37,7 +37,7 @@ def check(commits: Sequence[str], *, git: bool, staged: bool, unreachable: bool,
 
 
 def history(paths: Sequence[str], commits: Sequence[str], *, unreachable: bool) -> Source:
-    """Return the history of the repository that is meant. Raises UsageError, RefusedError and StorageError."""
+    """Return the history of the named repository. Raises UsageError, RefusedError and StorageError."""
     from jitid.capabilities.scan.blobs import Blobs
     from jitid.capabilities.scan.git_repository import Repository
     from jitid.capabilities.scan.history import ObjectSelection
@@ -47,7 +47,7 @@ def history(paths: Sequence[str], commits: Sequence[str], *, unreachable: bool) 
 
 
 def staged(paths: Sequence[str]) -> Source:
-    """Return what is about to be committed. Raises UsageError, RefusedError and StorageError."""
+    """Return the staged changes. Raises UsageError, RefusedError and StorageError."""
     from jitid.capabilities.scan.git_repository import Repository
     from jitid.capabilities.scan.staged import Staged
 
@@ -73,12 +73,12 @@ def install_hook(given: Globals, paths: Sequence[str]) -> None:
 
 
 def named(paths: Sequence[str]) -> list[str]:
-    """Return where the repository is, as a leak's source says it."""
+    """Return the absolute path of the repository, for the source of a leak."""
     return [os.path.abspath(_one(paths) or ".")]
 
 
 def _one(paths: Sequence[str]) -> str | None:
-    """Return the repository that is named, or None for the one that is here. Raises UsageError."""
+    """Return the named repository, or None for the current one. Raises UsageError."""
     if len(paths) > 1:
         raise UsageError(
             "one repository is scanned at a time", "name one folder, or none for the repository that is here"

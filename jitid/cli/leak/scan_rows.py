@@ -1,4 +1,4 @@
-"""What a scan found, as rows for a format."""
+"""The findings of a scan, as rows for a format."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ _OF_EVIDENCE = (
     "chain",
 )
 FIELDS = ("state", "severity", "rule", "subject", "summary", "remedy", *_OF_EVIDENCE, "life", "fingerprint")
-"""The fields of a finding; what was searched is a row too, whose state is `examined` or `missed`."""
+"""The fields of a finding. Coverage is a row too, with the state `examined` or `missed`."""
 _NAMED = 5
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 _STEP = 1000
 
 
 def write(given: Globals, asked: ScanRequest, found: Iterable[Finding | Coverage | Swept]) -> Telling:
-    """Write what was found to standard output, or to a file that is whole or as it was; return what came of it.
+    """Write the findings to standard output, or to a file that is replaced completely or not at all.
 
-    Raises OutputError.
+    Return the totals of the written findings. Raises OutputError.
     """
     telling = Telling(given, _name(), asked.fail_on, (), None, lambda _: None)
     records = Whole(telling.records((), found))
-    # What is refused is refused before anything is written.
+    # Errors must be raised before anything is written.
     first = next(records, None)
     records.check()
     assert first is not None
@@ -65,7 +65,7 @@ def write(given: Globals, asked: ScanRequest, found: Iterable[Finding | Coverage
     if asked.out is None or asked.own != "prometheus":
         output.put(text, asked.out)
     else:
-        # What a collector reads is for everybody; the rest has names in it that are not.
+        # A collector's file is public. Other formats contain names that are not public.
         with writing_public(asked.out) as file:
             for piece in text:
                 file.write(piece)
@@ -123,7 +123,7 @@ def _text(given: Globals, asked: ScanRequest, records: SweptRows) -> Iterator[st
 
 
 def _flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterator[Mapping[str, Any]]:
-    """Yield records as rows of one shape; with `coverage` for formats that have no other place for it."""
+    """Yield records as rows with the same fields; with `coverage` for formats that have no other place for it."""
     whole = False
     for record in records:
         if "state" in record:
@@ -143,19 +143,19 @@ def _flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterato
 
 
 class Searched(NamedTuple):
-    """What a scan has searched."""
+    """The extent of a scan."""
 
     unit: str
-    """What an item is called."""
+    """Name of an item, such as a file."""
     tally: ScanTally
     mistyped: int
-    """How many strings look like tokens, and are none."""
+    """Number of strings that look like tokens, but are cut or mistyped."""
     untold: int
-    """How many places are not told, of strings that stand in many."""
+    """Number of places that are not reported, of strings with many places."""
 
 
 def coverage(rule: str, whole: Searched, *, asked: bool) -> Coverage:
-    """Return what was searched, and what was not."""
+    """Return the coverage: the searched data, and the missed data."""
     unit, tally, mistyped, untold = whole
     searched = f"searched {counted(tally.items, unit)}, {size(tally.bytes)}"
     if tally.passed:
@@ -178,7 +178,7 @@ def repositories(count: int) -> str:
 
 
 def size(count: int) -> str:
-    """Return a number of bytes as people read it."""
+    """Return a number of bytes in a unit for people."""
     number, unit = float(count), 0
     while number >= _STEP and unit < len(_UNITS) - 1:
         number, unit = number / _STEP, unit + 1
@@ -194,17 +194,17 @@ def _missed(tally: ScanTally) -> Iterator[str]:
 
 
 class ScanRequest(NamedTuple):
-    """How the result is told."""
+    """The requested form of the result."""
 
     own: str | None
-    """A format of its own, if one is asked for."""
+    """A format that only this verb has, if requested."""
     fail_on: Severity
     out: str | None
     wording: Wording
 
 
 class Action(NamedTuple):
-    """What is to become of what is proved to be ours."""
+    """The requested action on proved secrets."""
 
     report: LeakReport | None
     """None to record nothing."""
@@ -215,7 +215,7 @@ class Action(NamedTuple):
 
 
 def asked(given: Globals, own: str | None, fail_on: str | None, out: str | None) -> ScanRequest:
-    """Return how the result is to be told. Raises UsageError."""
+    """Return the requested form of the result. Raises UsageError."""
     from jitid.capabilities.sweep.findings_view import SCAN
     from jitid.cli.sweep.sweep_rows import severity_of
 
@@ -235,7 +235,7 @@ def action(
     dry_run: bool,
     yes: bool,
 ) -> Action | None:
-    """Return what is to become of what is found; None for nothing. Raises UsageError for guards without a deed."""
+    """Return the requested action, or None. Raises UsageError for guards without an action."""
     if yes and max_ is not None:
         raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
     if not revoke and (reason is not None or max_ is not None or yes):
@@ -246,7 +246,7 @@ def action(
         if dry_run:
             raise UsageError("--dry-run goes with --revoke or --report", "add one, or leave it out")
         return None
-    # Most scans are done before this would be loaded.
+    # Most scans do not need this import.
     from jitid.capabilities.leak.leaks import LONGEST_SOURCE, LeakReport, check_source
 
     most: int | None = None
@@ -261,7 +261,7 @@ def action(
 
 
 def own_folder(config: Config) -> frozenset[tuple[int, int]]:
-    """Return the folder of the ledger and its keys, by device and inode: what stands there is where it belongs."""
+    """Return device and inode of the folder of ledger and keys, where secrets are in their proper place."""
     from jitid.authority.open import home_path
 
     if config.remote is not None:

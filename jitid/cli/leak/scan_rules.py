@@ -1,4 +1,4 @@
-"""`jitid scan --rules`: a file of rules for a scanner of others."""
+"""`jitid scan --rules`: a file of rules for another scanner."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SCANNERS = tuple(each.value for each in RuleFormat)
 
 
 def print_rules(given: Globals, scanner: str | None, authority: str | None, *, searches: bool) -> None:
-    """Print the rules for a scanner; those that can ask an authority ask the one that is named or configured.
+    """Print the rules for a scanner. Rules that can query an authority query the named or the configured one.
 
-    `searches` says whether the line has what is for searching.
+    `searches`: the line has options or paths for a search.
 
     Raises:
-        UsageError: no scanner is named, there are no rules for it, it cannot ask there, or something is to be searched.
+        UsageError: no scanner is named, it has no rules, it cannot query that authority, or the line is for a search.
 
     """
     if scanner is None:

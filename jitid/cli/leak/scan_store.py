@@ -1,4 +1,4 @@
-"""The findings of a scan until all of them are known, rule by rule: many of them wait in a file that has no name."""
+"""Storage of a scan's findings, rule by rule, until all are known. Many findings wait in an unnamed file."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from jitid.cli.leak.scan_findings import ORDER
 from jitid.errors import StorageError
 
 _MOST_HELD = 20_000
-"""So many findings are held in memory, and put into the order of their places."""
+"""Maximum number of findings that are held in memory, and sorted by their places."""
 
 
 class FindingStore:
-    """Takes findings in any order, and gives them back once, rule by rule, the gravest rule first."""
+    """Store that takes findings in any order, and yields them once by rule, the most severe rule first."""
 
     def __init__(self) -> None:
         self._held: list[Finding] = []
@@ -26,11 +26,11 @@ class FindingStore:
 
     @property
     def live(self) -> int:
-        """How many live credentials were found."""
+        """Number of live credentials that were found."""
         return len(self._live)
 
     def extend(self, findings: Iterable[Finding]) -> None:
-        """Keep findings, which hold no secret."""
+        """Store findings, which contain no secret."""
         for finding in findings:
             self.count += 1
             if finding.evidence.get("state") == "active":

@@ -1,4 +1,4 @@
-"""What one scan does: it searches, asks the ledger, records and ends what is wanted, and tells what is there then."""
+"""The steps of a scan: search, query the ledger, record and revoke on request, and report the new state."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 FINDER = "jitid scan"
 _NO_SECRETS = frozenset({"prints", "cut", "locked"})
-"""A certificate is for everybody; of a token that is cut the signature is missing, of a key its passphrase."""
+"""Types without a usable secret: certificates are public, cut tokens lack a signature, locked keys a passphrase."""
 RULE = "scan"
-"""What the coverage of a scan is of: all its rules look at the same."""
+"""Rule name in a scan's coverage, which is the same for all its rules."""
 
 
 _MOST_UNKNOWN = 100_000
@@ -45,7 +45,7 @@ _BEYOND = f"objects with strings beyond the first {_MOST_UNKNOWN:,} that the led
 def run(
     given: Globals, asked: ScanRequest, action: Action | None, source: Source, sorts: frozenset[str]
 ) -> None:
-    """Scan, and tell what was found. Raises whatever the ledger does, and PartialError."""
+    """Scan, and report the findings. Raises PartialError, and any error of the ledger."""
     looks = _looks(given) if "secrets" in sorts else None
     with closing(source), Search(source, sorts, source.processes, looks=looks) as search:
         work = _ScanWork(given, action, source)
@@ -56,13 +56,13 @@ def run(
     try:
         work.show(asked._replace(wording=wording))
     finally:
-        # What was recorded and what ended is said even where nobody takes the rows.
+        # Report the recorded leaks and the revocation even if writing the rows fails.
         work.tell()
     work.conclude()
 
 
 def _looks(given: Globals) -> SecretSearch | None:
-    """Return what finds adopted secrets; None where there is no ledger, or it has none."""
+    """Return the search for adopted secrets; None without a ledger or without adopted secrets."""
     from jitid.cli.leak.search_stream import shapes_of
     from jitid.search.secret_shapes import SecretSearch
 
@@ -79,14 +79,14 @@ def _sighting(hit: Hit) -> Sighting:
 
 
 class _HeldBatch(NamedTuple):
-    """What was found together."""
+    """The hits of one batch."""
 
     hits: list[Hit]
     finds: Finds
     traced: Traced | None
-    """What the ledger says of it; None if there is none."""
+    """The ledger's answer; None without a ledger."""
     named: Mapping[str, tuple[Evidence, tuple[bytes, ...]]] = MappingProxyType({})
-    """In the place of the ledger's answers: of which credentials it was, by their jti, how proved, and by what."""
+    """The credentials of the answer by their jti, each with its evidence and marks; replaces the answer's matches."""
 
 
 class _ScanWork:
@@ -109,25 +109,27 @@ class _ScanWork:
         self._room = room(given.config())
         self._now = int(time.time())
         self._held: list[_HeldBatch] = []
-        """What waits for what is to be done about it."""
+        """Batches that wait for their places, or for the requested action."""
         self._full: set[bytes] = set()
-        """Strings of which so many places were told that others are counted only."""
+        """Strings with the maximum number of reported places. Further places are only counted."""
         self._counted = Counted()
         self._untold = 0
-        """How many places that are."""
+        """Number of the places that are only counted."""
         self._places: Counter[bytes] = Counter()
-        """How many places of a string wait to be located; of all those together that the ledger does not know, too."""
+        """Number of hits of each string that wait for their places. All strings that the ledger does not know share a
+        count.
+        """
         self._beyond: set[str] = set()
-        """In which objects there are more of those than are told."""
+        """Objects with further unknown strings, which are not reported."""
         self._sure: dict[str, None] = {}
-        """The credentials that are to end: they live, and what was found proves it."""
+        """The credentials to revoke: they are live, and the found strings prove them."""
         self._ended: Ended | None = None
         self._recorded: dict[int, None] = {}
         self._events: list[int] = []
         self._failure: JitidError | None = None
 
     def ask(self, batches: Iterator[Batch]) -> None:
-        """Ask the ledger about each batch."""
+        """Look up each batch in the ledger."""
         try:
             self._ask_each(batches)
         except JitidError as error:
@@ -135,7 +137,7 @@ class _ScanWork:
             raise
 
     def _check_partly(self, error: JitidError) -> None:
-        """Raise PartialError in the place of an error if something was recorded before."""
+        """Raise PartialError instead of an error if leaks were recorded before it."""
         if not self._events or isinstance(error, PartialError):
             return
         from jitid.cli.leak.trace_rows import number
@@ -181,7 +183,7 @@ class _ScanWork:
             self._settle(self._first(held))
 
     def _first(self, held: _HeldBatch) -> _HeldBatch:
-        """Return what was found without further places of strings of which many are told, and count those."""
+        """Return the batch without further places of frequent strings, and count those places."""
         from jitid.cli.leak.scan_findings import telling
 
         hits = telling(held.hits, held.traced)
@@ -207,7 +209,7 @@ class _ScanWork:
         return [finds] if self._room is None else list(finds.parts(self._room))
 
     def _wait(self, held: _HeldBatch) -> None:
-        """Keep what counts of something that is to be located, and what may be recorded."""
+        """Keep the hits to report until they are located, and the strings to record."""
         from jitid.cli.leak.scan_findings import known, telling
 
         ours = known(held.traced)
@@ -218,7 +220,7 @@ class _ScanWork:
                 self._places[which] += 1
                 hits.append(hit)
             elif not which and hit.place not in self._beyond:
-                # Whoever wants to can write as many as he likes.
+                # An attacker could write any number of unknown strings.
                 self._beyond.add(hit.place)
                 self._tally.miss(_BEYOND, hit.place)
         if hits:
@@ -231,7 +233,7 @@ class _ScanWork:
             self._held.append(_HeldBatch(hits, finds, traced))
 
     def locate(self) -> None:
-        """Find out where things stand, where that is found out last."""
+        """Locate all hits, if the source locates them last."""
         if not self._source.locates:
             return
         held, self._held = self._held, []
@@ -239,12 +241,12 @@ class _ScanWork:
         for hit in self._source.located([hit for one in held for hit in one.hits]):
             placed.setdefault(hit.mark, []).append(hit)
         for one in held:
-            # A string that several have found is told with the first of them.
+            # A string in several batches is reported with the first of them.
             marks = dict.fromkeys(hit.mark for hit in one.hits)
             self._settle(one._replace(hits=[hit for mark in marks for hit in placed.pop(mark, ())]))
 
     def _settle(self, held: _HeldBatch) -> None:
-        """Make findings of what was found, unless something is to be done about it first."""
+        """Turn a batch into findings, or record and keep it if an action is requested."""
         from jitid.cli.leak import scan_findings
 
         if held.traced is None:
@@ -257,7 +259,7 @@ class _ScanWork:
             self._keep(held.hits, held.traced)
 
     def _keep(self, hits: list[Hit], traced: Traced) -> None:
-        """Keep what is told when something was done about it; the ledger is asked again then."""
+        """Keep the hits, and note the credentials to revoke. After the action, the ledger is queried again."""
         secret = {hit.mark for hit in hits if hit.sort not in _NO_SECRETS}
         for match in traced.matches:
             if match.endable and match.evidence.proof and not secret.isdisjoint(match.marks):
@@ -270,7 +272,7 @@ class _ScanWork:
         from jitid.capabilities.leak.places import parts
 
         assert self._action is not None
-        # A certificate is no secret.
+        # A certificate is not a secret.
         held.finds.prints.clear()
         places: dict[bytes, list[Sighting]] = {}
         for hit in held.hits:
@@ -293,7 +295,7 @@ class _ScanWork:
                 self._events.append(came.event)
 
     def act(self) -> None:
-        """End what is to end, and make the findings of what is there then."""
+        """Revoke credentials on request, and make findings of the state after that."""
         from jitid.cli.leak import scan_findings
 
         action, authority = self._action, self._authority
@@ -303,7 +305,7 @@ class _ScanWork:
             try:
                 self._end(authority, action)
             except JitidError as error:
-                # What was found is told all the same.
+                # The findings are reported even so.
                 self._failure = error
         for held in self._held:
             if held.traced is not None:
@@ -331,7 +333,7 @@ class _ScanWork:
         )
 
     def _as_it_is_now(self, authority: Authority, held: _HeldBatch, traced: Traced) -> Traced:
-        """Return what was found with what the ledger says of it after something was done."""
+        """Return the answer for a batch with the ledger's state after the action."""
         from jitid.capabilities.leak.operations import Trace
         from jitid.capabilities.leak.trace_result import together
 
@@ -345,7 +347,7 @@ class _ScanWork:
         return traced._replace(matches=matches, now=again.now)
 
     def show(self, asked: ScanRequest) -> None:
-        """Write the findings and what was searched. Raises OutputError."""
+        """Write the findings and the coverage. Raises OutputError."""
         from jitid.cli.leak import scan_rows
 
         self._telling = scan_rows.write(self._given, asked, self._found())
@@ -361,7 +363,7 @@ class _ScanWork:
         yield Swept(self._now, self._store.live, None, None)
 
     def tell(self) -> None:
-        """Say on standard error what was done."""
+        """Report the actions on standard error."""
         given, action = self._given, self._action
         if self._authority is None:
             given.note("there is no ledger here: what was found is told by its form alone")
@@ -384,7 +386,7 @@ class _ScanWork:
             output.say("jitid: nothing that is proved to be ours was live: nothing was ended")
 
     def _unread(self) -> str:
-        """Say of which repositories the history was not searched, and how it is."""
+        """Return a sentence about the repositories whose history was not searched, with the commands for it."""
         from shlex import quote as word
 
         from jitid.cli.leak.scan_rows import repositories
@@ -395,7 +397,7 @@ class _ScanWork:
         return f"the history of {repositories(count)} was not searched: {'; '.join(scans)}{more}"
 
     def conclude(self) -> None:
-        """Set the status, or raise what went wrong."""
+        """Set the exit status, or raise the error of a failed step."""
         if self._failure is not None:
             raise self._failure
         if self._ended is not None:

@@ -1,4 +1,4 @@
-"""A stream that is searched while it is read, by several processes where there are processors for them."""
+"""Search of a stream while it is read, by several processes if there are processors for them."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from jitid.cli.invocation import Globals
 
 CHUNK = 1 << 19
-"""How much is searched at once: what fits into the cache of one processor."""
+"""Number of bytes that are searched at once; they fit into the cache of one processor."""
 
 _WORTH_SHARING = 1 << 22
 _MOST_PROCESSES = 4
 _BATCH = 100_000
-"""So many distinct strings are looked up together; no more of them are held at a time."""
+"""Maximum number of distinct strings that are looked up together, and held in memory."""
 
 _BATCH_TEXT = 1 << 24
-"""So many characters of tokens are."""
+"""Maximum number of characters of tokens in a batch."""
 
 _PIPE = 1 << 20
-"""As much as a pipe of an ordinary user may hold on Linux (pipe(7))."""
+"""The largest pipe of an ordinary user on Linux, in bytes (pipe(7))."""
 
 _STATE = struct.Struct("=?QQ")
 _KEPT = max(LONGEST + 1, BEFORE + AFTER)
 _COMPRESSED = {b"\x1f\x8b": "zcat", b"BZh": "bzcat", b"\xfd7zXZ\0": "xzcat", b"\x28\xb5\x2f\xfd": "zstdcat"}
-"""How what is compressed begins, and what takes it apart."""
+"""First bytes of compressed formats, each with the program that decompresses it."""
 _OTHERS = (
     *((magic, "unzip -p") for magic in (b"PK\x03\x04", b"PK\x05\x06")),
     (b"7z\xbc\xaf\x27\x1c", "7z x -so"),
@@ -56,10 +56,10 @@ _LONG = f"of private keys, only those in PEM are found in a text of more than {L
 
 
 class StreamSearch:
-    """Searches a stream from the moment on that it is entered, so that other work is done meanwhile.
+    """Search of a stream. It begins on entry, so that other work is done meanwhile.
 
-    Whoever searches takes turns with the others: it reads a chunk in its turn, and searches it while the next one
-    reads. What the end of a chunk shows is left for the next turn, in memory that all of them see.
+    The processes take turns. A process reads a chunk in its turn, and searches it while the next process reads. It
+    leaves the end of the chunk for the next turn, in shared memory.
     """
 
     def __init__(
@@ -72,10 +72,12 @@ class StreamSearch:
         chunk: int = CHUNK,
         shapes: Callable[[], Shapes | None] | None = None,
     ) -> None:
-        """Args are the file, `-` for standard input, what errors call it, and how many processes are to search it.
+        """Prepare the search of the file `path`, `-` for standard input; errors call it `what`.
 
-        `command` is the one that reads it, for hints; `chunk` is how much is searched at once. `shapes` says how
-        secrets look that were adopted; it is asked if the text is long.
+        `processes` is the number of processes that search. `command` is the command that reads the file, for hints;
+        `chunk` is the number of bytes that are searched at once. `shapes` returns the forms of adopted secrets; it is
+        called
+        only for a long text.
         """
         self._path = path
         self._what = what
@@ -86,22 +88,22 @@ class StreamSearch:
         self._shapes = shapes
         self._hidden = HiddenSearch(ALL)
         self.missed: Counter[str] = Counter()
-        """What could not be searched, and how often: complete when all batches were yielded."""
+        """Reasons why parts could not be searched, with counts. It is complete after the last batch."""
         self._short: bytes | None = None
         """The whole stream, if it is short."""
         self.caveat: str | None = None
-        """Why something may be there though nothing was found, as a hint."""
+        """Hint why the search may have missed a secret, or None."""
         self._wide = False
-        """Whether it is UTF-16, of which the NULs are left out."""
+        """Whether the text is UTF-16. Its NULs are removed."""
         self._parent = os.getpid()
         self._left: Any = None
-        """What the turn before left: whether it was the last one, where the next one begins to search, and text."""
+        """State from the previous turn: whether it was the last, the start of the next search, and text."""
         self._lock: int | None = None
         self._helpers: list[tuple[int, int]] = []
-        """Process and descriptor of who searches as well."""
+        """Process id and pipe of each helper process."""
 
     def __enter__(self) -> Self:
-        """Read the beginning, and let others begin if there is more. Raises UsageError."""
+        """Read the beginning, and start helper processes if there is more. Raises UsageError."""
         self._descriptor = read_input.opened(self._path, self._what)
         try:
             self._begin()
@@ -118,7 +120,7 @@ class StreamSearch:
         self.close()
 
     def close(self) -> None:
-        """Stop whoever still searches, and close the file."""
+        """Kill the helper processes that still search, and close the file."""
         for pid, told in self._helpers:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
@@ -130,13 +132,13 @@ class StreamSearch:
         self._descriptor, self._lock = -1, None
 
     def finds(self, room: int | None = None) -> Iterator[Finds]:
-        """Search what is left, and yield what was found, in one or more batches.
+        """Search the rest of the stream, and yield the found strings in one or more batches.
 
-        `room` is how many characters whoever is asked about a batch takes at once; None for any number.
+        `room` is the maximum number of characters of one request to the ledger; None means no limit.
 
         Raises:
             UsageError: the stream cannot be read.
-            StorageError: a process that searched a part of it was ended from outside.
+            StorageError: a helper process was killed.
 
         """
         for batch in read_input.spared(self._found()):
@@ -203,12 +205,12 @@ class StreamSearch:
         return not stat.S_ISREG(found.st_mode) or found.st_size >= _WORTH_SHARING
 
     def _fill(self, size: int, most: int) -> tuple[int, bool]:
-        """Read on, until a window of `size` bytes holds `most`; return how many it holds, and if that is all."""
+        """Read until the window of `size` bytes holds `most`. Return its new size, and whether the stream has ended."""
         view = memoryview(self._window)
         while size < most:
             count = os.readv(self._descriptor, [view[size:most]])
             if self._parent not in (os.getpid(), os.getppid()):
-                # The parent was killed: nobody wants to know, and what was left unread is for others.
+                # The parent was killed: nothing needs the result, and the unread input belongs to other readers.
                 os._exit(0)
             if not count:
                 return size, True
@@ -216,7 +218,7 @@ class StreamSearch:
         return size, False
 
     def _narrow(self, start: int, end: int) -> int:
-        """Leave the NULs of UTF-16 out of what was just read, and return where it ends."""
+        """Remove the NULs of UTF-16 from the bytes just read, and return their new end."""
         if not self._wide:
             return end
         plain = bytes(self._window[start:end]).translate(None, b"\0")
@@ -224,7 +226,7 @@ class StreamSearch:
         return start + len(plain)
 
     def _windows(self) -> Iterator[tuple[int, int, int]]:
-        """Yield from where to where the window is to be searched, and where the text in it ends, turn by turn."""
+        """Yield for each turn the start and the end of the range to search, and the end of the text."""
         window = self._window
         view = memoryview(window)
         done = False
@@ -240,12 +242,12 @@ class StreamSearch:
                 self._leave(done, BEFORE, last - BEFORE, size)
             finally:
                 self._pass_on()
-            # What an earlier turn left there is no text.
+            # Bytes of an earlier turn are not part of this text.
             view[size:] = bytes(len(window) - size)
             yield first, last, size
 
     def _leave(self, ended: bool, first: int, start: int, end: int) -> None:
-        """Leave a part of the window for the next turn, which searches it from `first` on."""
+        """Leave a part of the window for the next turn, which begins its search at `first`."""
         kept = memoryview(self._window)[start : start if ended else end]
         _STATE.pack_into(self._left, 0, ended, first, len(kept))
         memoryview(self._left)[_STATE.size : _STATE.size + len(kept)] = kept
@@ -254,7 +256,7 @@ class StreamSearch:
         if self._lock is not None:
             import fcntl
 
-            # A process's own: whoever dies in its turn has passed it on.
+            # The lock belongs to the process: the kernel releases it if the process ends in its turn.
             fcntl.lockf(self._lock, fcntl.LOCK_EX)
 
     def _pass_on(self) -> None:
@@ -275,7 +277,7 @@ class StreamSearch:
         yield finds
 
     def _told_by(self, descriptor: int) -> Iterator[Finds]:
-        """Yield what a helper found. Raises OSError where it could not read, StorageError if it was ended."""
+        """Yield the strings that a helper found. Raises OSError if it could not read, StorageError if it was killed."""
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             while True:
                 try:
@@ -296,7 +298,7 @@ class StreamSearch:
         try:
             pid = os.fork()
         except OSError:
-            # There may be no more processes: then there are fewer turns to take.
+            # The system may allow no more processes: then fewer of them take turns.
             os.close(told)
             os.close(tell)
             return
@@ -311,7 +313,7 @@ class StreamSearch:
                 signal.signal(number, signal.SIG_DFL)
             with os.fdopen(tell, "wb") as file:
                 failure = 0
-                # What was missed before it was started, its parent tells.
+                # The parent reports the parts that were missed before the fork.
                 self.missed.clear()
                 try:
                     for finds in self._batches():
@@ -321,14 +323,14 @@ class StreamSearch:
                 marshal.dump(dict(self.missed), file)
                 marshal.dump(failure, file)
         finally:
-            # Whatever happened: the parent's work is not done twice.
+            # In all cases, the child must not continue the parent's work.
             os._exit(0)
 
 
 def shapes_of(given: Globals) -> Shapes | None:
-    """Return how the secrets look that the ledger has adopted; None without a ledger.
+    """Return the forms of the ledger's adopted secrets; None without a ledger.
 
-    Each process that searches needs it: the ledger is opened before they start, and closed again.
+    Each searching process needs them: the ledger is opened before the processes start, and closed again.
     """
     from jitid.authority.open import open_if_there
 
@@ -348,7 +350,7 @@ def _is_full(finds: Finds) -> bool:
 
 
 def _is_wide(text: bytes | bytearray) -> bool:
-    """Tell by its beginning whether a text is UTF-16: by its mark, or since every other byte is NUL."""
+    """Return whether a text begins as UTF-16: with a byte order mark, or with NUL in about every other byte."""
     few, many = sorted((text[::2].count(0), text[1::2].count(0)))
     return text.startswith((b"\xff\xfe", b"\xfe\xff")) or (few * 50 < len(text) and many * 5 > len(text) * 2)
 
@@ -361,7 +363,7 @@ def _caveat(beginning: bytes, command: str, *, is_short: bool) -> str | None:
 
 
 def _widen(descriptor: int) -> None:
-    """Let a pipe hold more than its writer writes at once, where it can be told: then neither waits for the other."""
+    """Enlarge the buffer of a pipe beyond one write, if the system allows it: reader and writer then need not wait."""
     if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
         import fcntl
 
@@ -370,7 +372,7 @@ def _widen(descriptor: int) -> None:
 
 
 def _processors() -> int:
-    """Return on how many processors processes of ours can take turns."""
+    """Return the number of processors on which processes can take turns."""
     if not hasattr(os, "memfd_create") or not hasattr(os, "sched_getaffinity"):
         return 1
     return len(os.sched_getaffinity(0))

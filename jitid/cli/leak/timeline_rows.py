@@ -1,4 +1,4 @@
-"""What became of a leak: as rows for a format, as a document, and in words."""
+"""The history of a leak: as rows for a format, as a document, and in words."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ FIELDS = ("at", "leak", "what", "by", "event", "told")
 
 
 class Foreign(str):
-    """A text that others have written, and that is shown as such."""
+    """A text from outside jitid, which is marked as such."""
 
     __slots__ = ()
 
 
 Words = Sequence[str]
-"""A sentence in pieces, some of which are of others."""
+"""The pieces of a sentence; some are `Foreign`."""
 
 _SHORT_REVISION = 12
 _ENDED = {
@@ -41,7 +41,7 @@ _ENDED = {
 
 
 def of_steps(account: Account) -> Iterator[dict[str, Any]]:
-    """Yield a row for each step by the names of `FIELDS`."""
+    """Yield each step as a row with the fields of `FIELDS`."""
     for step in account.steps:
         yield {
             "at": record_rows.time(step.at),
@@ -54,7 +54,7 @@ def of_steps(account: Account) -> Iterator[dict[str, Any]]:
 
 
 def document(account: Account) -> dict[str, Any]:
-    """Return all about a leak for a program."""
+    """Return all about a leak as a JSON object."""
     details, aftermath = account.details, account.aftermath
     credential, leak = details.leaked.credential, account.leak
     return {
@@ -105,7 +105,7 @@ def document(account: Account) -> dict[str, Any]:
 
 
 def words(step: Step) -> Words:
-    """Return what happened, in a sentence without its time and its event."""
+    """Return a sentence about a step, without its time and its event."""
     facts = step.facts
     match step.what:
         case "issued":
@@ -190,7 +190,7 @@ def _between(first: int | None, last: int | None) -> int | None:
 
 
 def heading(account: Account) -> Words:
-    """Return what a leak is, in a line."""
+    """Return the title of a leak, in one line."""
     credential = account.details.leaked.credential
     return [
         f"Leak {account.leak.key}: {credential.kind} of ",
@@ -201,7 +201,7 @@ def heading(account: Account) -> Words:
 
 
 def standing(account: Account) -> str:
-    """Return how things are, in a sentence."""
+    """Return the current state of a leak, in a sentence."""
     leak, live = account.leak, account.aftermath.live
     if live:
         told = f"ALIVE: {number(live, 'credential')} of it and below it still work"
@@ -212,7 +212,7 @@ def standing(account: Account) -> str:
 
 
 def exposures(account: Account) -> Iterator[tuple[str, str]]:
-    """Yield for how long it was exposed, from when to when."""
+    """Yield the periods of exposure, each with its name and duration."""
     leaked = account.details.leaked
     leak, credential = account.leak, leaked.credential
     if leak.refused_since is None:
@@ -241,7 +241,7 @@ def exposures(account: Account) -> Iterator[tuple[str, str]]:
 
 
 def facts(account: Account) -> Iterator[tuple[str, Words]]:
-    """Yield what an incident report says of a leak, by the questions that it answers."""
+    """Yield the facts of a leak for an incident report, each with its title."""
     details, aftermath = account.details, account.aftermath
     leak, credential = account.leak, details.leaked.credential
     yield "Credential", [Foreign(credential.jti), " of ", Foreign(credential.id)]
@@ -284,7 +284,7 @@ def _ended(details: LeakDetails) -> Iterator[str]:
 
 
 def _verifiers(details: LeakDetails) -> Iterator[str]:
-    """Yield what is known of verifiers that do not ask the ledger."""
+    """Yield the facts about offline verifiers."""
     leak, now = details.leaked.leak, details.leaked.now
     until = leak.accepted_until
     if leak.refused_since is None:
@@ -364,5 +364,5 @@ def _at_targets(aftermath: Aftermath) -> Iterator[str]:
 
 
 def written(pieces: Words, foreign: Callable[[str], str]) -> str:
-    """Return a sentence, with what is of others as `foreign` writes it."""
+    """Return a sentence, with `foreign` applied to its `Foreign` pieces."""
     return "".join(foreign(each) if isinstance(each, Foreign) else each for each in pieces)

@@ -1,4 +1,4 @@
-"""`jitid trace`: tell where a leaked string comes from, and end it."""
+"""`jitid trace`: find the credentials of a leaked string, and revoke them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jitid.errors import JitidError, PartialError, UsageError
 from jitid.redaction.token_format import bare
 from jitid.search.find import Finds
 
-# What tells of the ledger is loaded while other processes search already.
+# Modules about the ledger are imported later, while other processes search already.
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended
     from jitid.capabilities.leak.trace_result import Match, Traced
@@ -62,12 +62,12 @@ def trace(
         except JitidError as error:
             failure = error
         if ended is not None and not dry_run:
-            # Also if somebody else was first.
+            # Another process may have revoked them first.
             traced = _as_it_is_now(authority, traced)
     try:
         _show(given, traced, ended, revoke=revoke, dry_run=dry_run)
     finally:
-        # What ended is said even where nobody takes the rows.
+        # Report the revocation even if writing the rows fails.
         _tell(given, traced, ended, revoke=revoke and failure is None, dry_run=dry_run)
     if failure is not None:
         if search is not None and search.missed:
@@ -90,7 +90,7 @@ def trace(
 
 
 def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, StreamSearch | None]:
-    """Return what the line names, or what is found in the text that it means, and the search of that text."""
+    """Return the matches of the id or fingerprint on the line, or of a text, and the search of that text."""
     finds = Finds()
     name = bare(subject or "")
     if _ID.fullmatch(name):
@@ -124,13 +124,13 @@ def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Tra
 
 
 def _sure(traced: Traced, *, yes: bool) -> tuple[list[Match], JitidError | None]:
-    """Return what may be ended, and the error for what has to be left alone."""
+    """Return the matches that may be revoked, and the error for the others."""
     from jitid.cli.leak.trace_rows import some
 
     alive = [match for match in traced.matches if match.endable]
     sure = [match for match in alive if yes or match.evidence.proof is not None]
     ending = {match.credential.id for match in sure}
-    # What hangs below something that is proved ends with it.
+    # The descendants of a proved credential end with it.
     left = [
         match.credential.jti
         for match in alive

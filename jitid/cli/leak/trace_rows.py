@@ -1,4 +1,4 @@
-"""What `trace` found, as rows for a format and in words."""
+"""The results of `trace`, as rows for a format and in words."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ FIELDS = (
     "revoke",
 )
 _NAMED = 5
-"""So many of those that something is said of are named."""
+"""Maximum number of names in a sentence."""
 _UNPROVED = "none: anybody could have written this"
 _FIRST = ("state", "reason", "match", "proof", "honoured_by", "honoured_until")
 EYES = (*_FIRST, *(name for name in FIELDS if name not in (*_FIRST, "active")))
-"""The order for somebody who reads; what is empty is left out."""
+"""Order of the fields for people; empty fields are left out."""
 
 
 def rows_of(traced: Traced) -> Iterator[dict[str, Any]]:
-    """Yield a row for each credential, what lives most first, and after them what is unknown."""
+    """Yield a row for each credential, live ones first, and then for unknown strings."""
     matches = sorted(traced.matches, key=lambda match: _deadness(match))
     strays = first_of(traced.strays) or ([] if matches else traced.words)
     yield from (_match(match, traced.now) for match in matches)
@@ -63,7 +63,7 @@ def rows_of(traced: Traced) -> Iterator[dict[str, Any]]:
 
 
 def summary(traced: Traced) -> str:
-    """Return in one sentence how much was found."""
+    """Return a sentence with the numbers of found strings and credentials."""
     matches = traced.matches
     strings = sum(match.evidence.strings for match in matches)
     alive = sum(match.reason is None for match in matches)
@@ -81,12 +81,15 @@ def summary(traced: Traced) -> str:
 
 
 def some(names: list[str]) -> str:
-    """Return some names in a sentence, and how many there are more."""
+    """Return the first names for a sentence, and the number of further names."""
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def warn_of_thieves(given: Globals, strays: Collection[Stray]) -> None:
-    """Say which keys of ours somebody else has, since they or tokens that we never signed were found, and bearers."""
+    """Warn of stolen signing keys and access tokens.
+
+    A key is stolen if it was found, or if it signed a found token that the ledger never issued.
+    """
     for one in strays:
         if one.access is not None and one.state == AccessState.ACTIVE:
             cure = given.command(f"jitid access revoke {one.access}")
@@ -99,7 +102,7 @@ def warn_of_thieves(given: Globals, strays: Collection[Stray]) -> None:
 
 
 def nothing(given: Globals, strays: list[Stray], words: list[Stray], caveat: str | None) -> NotFoundError:
-    """Return the error for a text in which there was nothing that this ledger issued."""
+    """Return the error for a text without any string that this ledger issued."""
     leaked = next((stray for stray in strays if stray.signed_by is not None), None)
     if leaked is not None:
         return NotFoundError(
@@ -139,14 +142,14 @@ def incomplete(
 
 
 def for_eyes(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a row says for somebody who reads: nothing that is empty, and that a proof is wanting."""
+    """Return the non-empty fields of a row for people, with a note if the proof is missing."""
     shown = {name: row[name] for name in EYES}
     shown["proof"] = row["proof"] or _UNPROVED
     return {name: value for name, value in shown.items() if value not in (None, "", [], ())}
 
 
 def number(count: int, what: str) -> str:
-    """Return a count of things in words."""
+    """Return a count with its noun."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
@@ -182,7 +185,7 @@ def _match(match: Match, now: int) -> dict[str, Any]:
         "age": format_duration(now - credential.issued_at),
         "expires_at": record_rows.time(credential.expires_at),
         "ended_at": record_rows.time(_end(credential, state)),
-        # Whoever came by when something had run out ended nothing.
+        # An expired or superseded credential ended by itself: the caller of that event did not end it.
         "ended_by": None if state in (State.EXPIRED, State.SUPERSEDED) else event.get("by"),
         "ended_reason": event.get("reason"),
         "descendants": match.family.below,
@@ -201,7 +204,7 @@ def _state(match: Match, now: int) -> str:
 
 
 def _end(credential: Credential, state: str) -> int | None:
-    """Return when it ended, recorded or not."""
+    """Return the end of a credential, even if the ledger has not recorded it yet."""
     if credential.ended_at is not None:
         return credential.ended_at
     if state == State.SUPERSEDED:

@@ -1,4 +1,4 @@
-"""`jitid audit log --at`: what was done with credentials at some time, by whom and for whom."""
+"""`jitid audit log --at`: the recorded uses of credentials around a time."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ FIELDS = (
     "event",
 )
 BRIEF = ("at", "decision", "agent", "delegator", "action", "resource")
-"""What fits on a terminal of 80 columns with short names, without what was asked for by name."""
+"""Columns for a terminal of 80 columns, if names are short. A column that a filter fixes is left out."""
 _AROUND = 60
-"""Seconds before and after a time, unless it is said how many."""
+"""Default number of seconds before and after a time."""
 
 
 def show(
@@ -51,10 +51,10 @@ def show(
     resource: str | None,
     limit: int | None,
 ) -> None:
-    """Show the actions that were recorded, in the order of their time.
+    """Show the recorded actions, in the order of time.
 
     Raises:
-        UsageError: what is asked is about events alone, or the time is told twice.
+        UsageError: a filter is for events only, or the time is specified twice.
 
     """
     given.expect(FIELDS)

@@ -1,4 +1,4 @@
-"""`jitid audit log --follow`: events as they are committed."""
+"""`jitid audit log --follow`: print events when they are committed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from jitid.operation.authority import Authority
 from jitid.system import output, time_limit
 
 PAUSE = 0.5
-"""Seconds between two looks at the log: one costs a fraction of a millisecond."""
+"""Seconds between two reads of the log; a read takes a fraction of a millisecond."""
 
 _FIRST = 10
-"""So many events are shown at the start, when nothing says where to start."""
+"""Number of events at the start, if no option says where to start."""
 
 _PAGE = 1_000
 
@@ -29,12 +29,15 @@ def follow(
     start: bool,
     members: bool,
 ) -> Iterator[tuple[list[dict[str, Any]], int]]:
-    """Yield the events that match, in batches, and the last event looked at for each; at most `limit` events.
+    """Yield the matching events in batches, each with the last event that was read; at most `limit` events.
 
-    It begins at the start of what `chosen` has, or with the last ten of it. Between the batches it waits for more.
-    `check` raises when the ledger is no longer there. Raises OutputError when nobody reads any longer.
+    Start at the first match, or at the last ten. Wait for more events between the batches. `check` raises an error
+    when
+    the ledger is no longer there. Raises OutputError when the reader of the output is gone, and IntegrityError when
+    the
+    log has become shorter.
     """
-    # It waits for events until it is ended.
+    # The command waits for events until it is interrupted.
     time_limit.lift()
     left = limit
     last = not start
@@ -45,7 +48,7 @@ def follow(
             check()
             page = authority.perform(FollowLog(chosen=chosen, limit=size, last=last, members=members))
         except BusyError:
-            # Somebody has the ledger for himself for a while.
+            # Another process holds the ledger for a while.
             output.wait(PAUSE)
             continue
         if page.seen < seen:

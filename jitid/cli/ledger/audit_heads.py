@@ -1,4 +1,4 @@
-"""Signed audit heads in files: what a sweep reads on from, and what it leaves for the next one."""
+"""Signed audit heads in files: a sweep continues from them, and stores the new head."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from jitid.system.temp_files import remove_leftovers
 
 
 def kept_heads(own: str | None, other: str | None) -> tuple[tuple[str, str], ...]:
-    """Return the places and the texts of the heads that are there: the ledger's own, and the one kept elsewhere.
+    """Return the places and the texts of the existing heads: in the ledger's file, and in the user's file.
 
-    What is in a file is believed by nobody yet, so that an empty or damaged one is the ledger's to tell of. A pipe or a
-    device of the user's is only written to. Raises UsageError for a file of the user's that cannot be read.
+    The texts are not verified here: the ledger reports an empty or damaged head. A pipe or a device of the user is
+    only
+    written, never read. Raises UsageError if the user's file cannot be read.
     """
     found = []
     for path in (own, other):
@@ -31,15 +32,15 @@ def kept_heads(own: str | None, other: str | None) -> tuple[tuple[str, str], ...
             if path == other:
                 reason = (error.strerror or "error").lower()
                 raise UsageError(f"the signed head cannot be read from {path}: {reason}") from error
-            # What is in the place of the ledger's own vouches for nothing, as one that is empty.
+            # An unreadable head of the ledger proves nothing, like an empty one.
             found.append((path, ""))
     return tuple(found)
 
 
 def keep_head(path: str, head: str) -> None:
-    """Put a head into a file, unless a later one is there: two sweeps may end in any order.
+    """Write a head to a file, unless the file has a later one: two sweeps may end in any order.
 
-    Raises OutputError if the file does not have it afterwards.
+    Raises OutputError if the file does not have the head afterwards.
     """
     if _seq(path) > _seq_of(head):
         return
@@ -48,12 +49,12 @@ def keep_head(path: str, head: str) -> None:
 
 
 def keep_own_head(path: str, head: str) -> None:
-    """Put a head into the ledger's own file, unless one of as many events is there and cannot be replaced.
+    """Write a head to the ledger's file, unless the file has a later one.
 
-    Raises OutputError if the file does not have such a head afterwards.
+    Raises OutputError if the file has neither this head nor another head of the same event afterwards.
     """
     if is_special(path):
-        # The sweep has reported a finding about it, and nothing waits for its reader.
+        # The sweep has reported this as a finding, and a write could wait for a reader.
         return
     kept, seq = _seq(path), _seq_of(head)
     if kept > seq:
@@ -61,7 +62,7 @@ def keep_own_head(path: str, head: str) -> None:
     try:
         write_private(path, f"{head}\n".encode(), of_folder=True)
     except OutputError:
-        # Of the same events the new head has a later time alone.
+        # Two heads of the same event differ only in their time.
         if kept == seq:
             return
         raise
@@ -80,7 +81,7 @@ def _seq(path: str) -> int:
 
 
 def _seq_of(head: str) -> int:
-    """Return the event that a head tells of; -1 for what is none. Whoever may write the file may write any number."""
+    """Return the event number of a head, or -1. It is not verified: any writer of the file can choose it."""
     try:
         seq = parse_any(head).claims.get("seq")
     except (InvalidCredentialError, json.JSONDecodeError):

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 LOG = ("seq", "at", "op", "by", "task", "agent", "delegator", "count", "rules", "reason", "hash")
 BRIEF = ("seq", "at", "op", "by", "task", "agent", "count")
 DENIALS = ("seq", "at", "by", "agent", "rules")
+"""Columns at a terminal, if the filter is for denials only."""
 BY_ID = "by_id"
-"""The id of the caller's identity, if it is an agent. Only agents have one, so no line has a column for it unless
-`--field` names it; a table has one where an event has it."""
-"""At a terminal, if denials alone are asked for."""
+"""Id of the caller's identity, if the caller is an agent; no other caller has one. TSV and CSV show it only with
+`--field`; a table has this column if an event has an id.
+"""
 HEAD = ("head",)
 EXPORTS = ("jsonl", "syslog")
 VERIFIED = ("events", "members", "head")
@@ -149,7 +150,7 @@ def _follow(
     for documents, seen in follow(authority, check, chosen, limit, start=start, members=members):
         text = ""
         if stream is None:
-            # The number of an event has room to grow.
+            # The column of event numbers has room to grow.
             widths = {
                 "seq": max(len(str(seen)) + 1, 4),
                 "at": 20,
@@ -187,7 +188,7 @@ def head(given: Globals, out: options.PrivateOut = None) -> None:
     else:
         given.expect_own_form()
     text = open_authority(given.config()).perform(SignHead())
-    # A format that is set for all verbs does not count: what is kept must be what --expect-head takes.
+    # The configured format does not apply: the stored head must have the form that --expect-head reads.
     if given.field is None and given.format is None:
         output.put([f"{text}\n"], out)
     else:
@@ -226,7 +227,7 @@ def verify(given: Globals, expect_head: options.ExpectHead = None, file: options
 
 
 def _head(path: str) -> str:
-    # That nothing is left of what was kept is no slip of whoever names it.
+    # An empty file is a lost head, not a mistake of the caller.
     return bare(read_input.unmarked(path, MAX_TOKEN, "the signed head").decode("utf-8", "replace"))
 
 
@@ -235,7 +236,7 @@ def _tell(given: Globals, result: Verification, *, compared_rows: bool) -> None:
     if given.field is not None or given.format_name() is not None:
         given.show(Display("jitid.audit-verify/1", VERIFIED, [row], one=True))
     else:
-        # An export has the events alone.
+        # An export has only events.
         compared = (
             f", and the ledger's rows agree ({result.members} issues and ends)" if compared_rows else ""
         )

@@ -22,10 +22,10 @@ from jitid.system import output
 FIELDS = ("check", "status", "detail", "repair")
 
 _GRAVEST = (ExitStatus.INTEGRITY, ExitStatus.USAGE, ExitStatus.REFUSED, ExitStatus.STORAGE)
-"""Storage is the last: it says that trying again may help, which it does not while anything else is wrong."""
+"""Storage is last: its status promises that a retry may help, which is false while another check fails."""
 
 _LARGE = 32 << 20
-"""Bytes of a database that takes more than a moment to examine."""
+"""Size in bytes of a database that takes more than a moment to examine."""
 
 
 def doctor(given: Globals) -> None:
@@ -54,7 +54,7 @@ def doctor(given: Globals) -> None:
 
 @contextmanager
 def progress(given: Globals) -> Iterator[None]:
-    """Tell somebody who waits at a terminal of what: a large ledger takes seconds."""
+    """Show at a terminal that the ledger is examined: a large one takes seconds."""
     text = b"jitid: examining the ledger"
     shown = os.isatty(2) and not given.quiet and _is_large(given)
     if shown:
@@ -71,22 +71,22 @@ def _is_large(given: Globals) -> bool:
         path = os.path.join(authority_open.home_path(given.config()), folder.DATABASE)
         return os.lstat(path).st_size >= _LARGE
     except (JitidError, OSError, ValueError):
-        # Whatever is wrong is for the checks to tell.
+        # The checks report the error.
         return False
 
 
 def row(given: Globals, check: Check) -> dict[str, Any]:
-    """Return what a check saw, with a command that acts on the same ledger."""
+    """Return the result of a check as a row; its command acts on the same ledger."""
     repair = None if check.repair is None else given.command(check.repair)
     return dict(zip(FIELDS, (check.name, check.status.value, check.detail, repair), strict=True))
 
 
 def verdict(checks: list[Check]) -> JitidError | None:
-    """Return the error that the failures come to."""
+    """Return the error for the failed checks, or None."""
     failures = [check for check in checks if check.status is Status.FAILURE]
     if not failures:
         return None
-    # What an authority elsewhere refuses with may be any other status.
+    # A remote authority may refuse with any other status.
     rank = {status: at for at, status in enumerate(_GRAVEST)}
     gravest = min(failures, key=lambda check: rank.get(check.exit_status, len(rank)))
     names = Counter(check.name for check in failures)

@@ -1,4 +1,4 @@
-"""`jitid keys ssh` and `jitid keys krl`: what SSH hosts need in order to trust, and to trust no longer."""
+"""`jitid keys ssh` and `jitid keys krl`: the trusted keys and the revocation list for SSH hosts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`jitid keys`: see, rotate, revoke and publish the signing keys."""
+"""`jitid keys`: list, rotate, revoke and publish the signing keys."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def revoke(
     )
     if change.unproved is not None:
         given.warn(unproved(change.unproved))
-    # Whoever held a token of that key may hold more, made at targets.
+    # The holder of a token of that key may hold further credentials, made at targets.
     confirm.settle_event(authority, change.event, given.warn)
     if given.field is None and given.format_name() is None:
         output.write(_sentence(change))

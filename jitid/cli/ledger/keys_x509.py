@@ -1,4 +1,4 @@
-"""`jitid keys request`, `import`, `bundle` and `crl`: the X.509 authority, what trusts it, and what it has revoked."""
+"""`jitid keys request`, `import`, `bundle` and `crl`: the X.509 authority, its trust bundle and revocation lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`jitid ledger backup` and `ledger restore`: a consistent copy with a manifest, and back from it."""
+"""`jitid ledger backup` and `ledger restore`: a consistent copy with a manifest, and its restoration."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def restore(
 
 @contextmanager
 def another_one() -> Iterator[None]:
-    """Say of a backup that is damaged, and of which nothing else is said, what to do next."""
+    """Add the next step to the error for a damaged backup, if it has no hint."""
     try:
         yield
     except IntegrityError as error:
@@ -237,7 +237,7 @@ def _number(count: int, what: str) -> str:
 
 
 def must_be_a_path(text: str) -> None:
-    """Raise UsageError for what cannot be where a backup is."""
+    """Raise UsageError for a text that cannot be the path of a backup."""
     if not text.strip() or len(text) > _LONGEST or "\0" in text:
         raise UsageError("that is no path of a backup; nothing was done")
 
@@ -246,7 +246,7 @@ _LONGEST = 4_096
 
 
 class Talk:
-    """Tells somebody who waits at a terminal how far it has come."""
+    """Display of the progress at a terminal."""
 
     def __init__(self, given: Globals) -> None:
         self._shown = os.isatty(2) and not given.quiet
@@ -254,19 +254,19 @@ class Talk:
         self._percent = -1
 
     def pages(self, done: int, all_: int) -> None:
-        """Tell how many pages have been copied."""
+        """Show the percentage of copied pages."""
         percent = 100 * done // max(all_, 1)
         if percent != self._percent:
             self._percent = percent
             self.stage(f"copying {percent} %")
 
     def stage(self, what: str) -> None:
-        """Tell what is begun."""
+        """Show the stage that begins."""
         if self._shown:
             self._said = True
             os.write(2, f"\r\033[Kjitid: {what}".encode())
 
     def end(self) -> None:
-        """Leave the line as it was."""
+        """Erase the line."""
         if self._said:
             os.write(2, b"\r\033[K")

@@ -1,4 +1,4 @@
-"""`jitid ledger check` and `ledger vacuum`: the ledger as a file, and the room that it takes."""
+"""`jitid ledger check` and `ledger vacuum`: check the files of the ledger, and reclaim their free space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`jitid ledger copy`: a ledger moved to another place, where it goes on; what it was copied from is sealed."""
+"""`jitid ledger copy`: move a ledger to another place, and seal the source."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COPIED = ("to", "events", "credentials", "rows", "head", "event", "resumed")
 
 _LONGEST = 1024
-"""So many characters the place of a copy may have; no path or address needs more."""
+"""Maximum number of characters in the place of a copy; every path and address is shorter."""
 
 
 def copy(

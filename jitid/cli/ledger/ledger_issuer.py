@@ -74,7 +74,7 @@ def _set(given: Globals, new: str, *, yes: bool) -> None:
 
 
 def _confirm(given: Globals, found: Naming, new: str) -> None:
-    """Refuse a change while credentials are live; at a terminal, ask. Raises UsageError."""
+    """Refuse a change while credentials are live; at a terminal, ask for confirmation instead. Raises UsageError."""
     if not found.live or new == found.names.issuer:
         return
     would = (

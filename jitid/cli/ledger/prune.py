@@ -1,4 +1,4 @@
-"""`jitid prune`: let go of what has been over for long enough."""
+"""`jitid prune`: delete expired records past their retention period."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PRUNED = (
 )
 
 _MANY = 100_000
-"""From so many rows on it is worth telling that the file does not get smaller by itself."""
+"""Number of deleted rows from which a note says that the file does not shrink by itself."""
 
 
 def prune(
@@ -72,7 +72,7 @@ def prune(
             "audit events are exported and cut on the machine of the ledger; nothing was changed",
             "run it there, or leave --export out",
         )
-    # Leaks are evidence: they go with the events that tell of them.
+    # Leaks are evidence: they are deleted together with their events.
     leaks = None if export is None else max(evidence, after)
     asked = Prune(rows_after=after, leaks_after=leaks, dry_run=dry_run, accept_clock=given.accept_clock)
     done = authority.perform(asked)
@@ -125,7 +125,7 @@ def _cut(cut: Cut, *, dry_run: bool) -> str:
 
 
 def _finish(given: Globals, authority: Authority, done: Pruning) -> Pruning:
-    """Let the rows of what has gone be deleted until none is left that can be."""
+    """Delete the remaining rows of pruned identities, until none can be deleted any more."""
     shown = os.isatty(2) and not given.quiet
     left = None
     while done.left and done.left != left:

@@ -1,4 +1,4 @@
-"""`jitid publish`: put keys and status lists where verifiers find them who ask nobody."""
+"""`jitid publish`: write keys and status lists for offline verifiers."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The parameters of the verbs: their spelling on the command line, their variables, their help.
+"""The parameters of the verbs: their spelling on the command line, their environment variables, their help.
 
-Each is the type of a verb's parameter: `def issue(given: Globals, task: options.Task = None) -> None`. Verbs
-import this package for type checking only, since it needs Typer, which a plain line of `issue` may do without.
-A selector or a guard rail has no environment variable: what ends credentials stands on the line.
+Each name is the type of a verb's parameter: `def issue(given: Globals, task: options.Task = None) -> None`. Verbs
+import this package for type checking only: it needs Typer, and a plain line of `issue` runs without Typer.
+A selector or a guard rail has no environment variable: a selection of credentials to end must be on the line.
 """
 
 from jitid.cli.options.adopt_options import *  # noqa: F403 - one namespace for all verbs

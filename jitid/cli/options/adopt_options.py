@@ -1,4 +1,4 @@
-"""Standing secrets that are adopted."""
+"""Options of adopted standing secrets."""
 
 from __future__ import annotations
 

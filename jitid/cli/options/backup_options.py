@@ -1,4 +1,4 @@
-"""A ledger copied from one place to another."""
+"""Options of copies, backups and publications of a ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an option is declared."""
+"""Declaration of an option."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may do what: delegators, agents, policies, the use of credentials, approvals."""
+"""Options of delegators, agents, policies, approvals and the use of credentials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is issued."""
+"""Options of the verbs that issue."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from jitid.cli.options.declare import option
 
-# What is issued. These have variables, since `issue` is called from scripts and launchers.
+# Scripts and launchers call `issue`, so these options have environment variables.
 Task = Annotated[
     str | None, option("--task", metavar="NAME", text="The task the identity is for.", variable="JITID_TASK")
 ]

@@ -1,4 +1,4 @@
-"""Settings, the audit log and the keys, completions, sweeps and what runs by itself."""
+"""Options of settings, the audit log, keys, completions, sweeps and schedules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NewValue = Annotated[str, typer.Argument(metavar="VALUE", help="Its new value.",
 Origin = Annotated[bool, option("--origin", metavar=None, text="Say where each value came from.")]
 
 
-# The audit log and the keys.
+# audit log, keys
 ExpectHead = Annotated[
     str | None, option("--expect-head", metavar="FILE", text="A signed head kept earlier.")
 ]
@@ -24,7 +24,7 @@ LogFile = Annotated[
 Kid = Annotated[str, typer.Argument(metavar="KID", help="The id of a key.", show_default=False)]
 
 
-# What is over.
+# prune
 RowsAfter = Annotated[
     str | None,
     option("--rows-after", metavar="DURATION", text="How long rows of the dead are kept (default: 30d)."),
@@ -45,7 +45,7 @@ ExportFolder = Annotated[
 ]
 
 
-# Completions.
+# completion
 Shell = Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", show_default=False)]
 Shells = Annotated[
     list[str] | None,
@@ -55,7 +55,7 @@ Shells = Annotated[
 ]
 
 
-# What a sweep looks for, and what becomes of it.
+# sweep
 Rules = Annotated[list[str] | None, option("--rule", metavar="RULE", text="Ask this rule only; repeatable.")]
 SkippedRules = Annotated[
     list[str] | None, option("--skip", metavar="RULE", text="Leave this rule out; repeatable.")
@@ -112,7 +112,7 @@ HeadOut = Annotated[
 ]
 
 
-# What runs by itself.
+# schedule
 SweepOptions = Annotated[
     list[str] | None,
     typer.Argument(metavar="[OPTION]...", help="Options of `jitid sweep`, after `--`.", show_default=False),

@@ -1,4 +1,4 @@
-"""What is looked at, and by what it is filtered."""
+"""Options of the verbs that read: subjects and filters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from jitid.cli.options.declare import option
 
-# What is looked at.
+# Subjects.
 Subject = Annotated[
     str | None,
     typer.Argument(
@@ -115,7 +115,7 @@ Since = Annotated[str | None, option("--since", metavar="TIME", text="From TIME 
 Until = Annotated[str | None, option("--until", metavar="TIME", text="Before TIME (RFC 3339).")]
 
 
-# What is filtered by its columns.
+# Filters on columns.
 OfTask = Annotated[str | None, option("--task", metavar="NAME", text="Of this task.")]
 OfDelegator = Annotated[
     str | None,
@@ -159,7 +159,7 @@ Shape = Annotated[
 ]
 
 
-# What is filtered in the audit log.
+# Filters on the audit log; keys.
 OfOperation = Annotated[
     str | None, option("--operation", metavar="NAME", text="Of this operation, as issue or denial.")
 ]
@@ -208,7 +208,7 @@ IdsFile = Annotated[
 ]
 
 
-# The report.
+# report
 At = Annotated[
     str | None,
     option("--at", metavar="TIME", text="Report that time from what the ledger remembers (default: now)."),

@@ -1,4 +1,4 @@
-"""What is selected to be listed or ended, and how it is ended."""
+"""Options of the verbs that revoke: selectors and guard rails."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from jitid.cli.options.declare import option
 
-# What is selected, to be listed or ended.
+# Selectors, also of verbs that list.
 Ids = Annotated[
     list[str] | None, typer.Argument(metavar="[ID]...", help="Identities or credentials.", show_default=False)
 ]
@@ -34,7 +34,7 @@ TokenFiles = Annotated[
 ]
 
 
-# How something is ended.
+# Guard rails and tasks.
 Reason = Annotated[str | None, option("--reason", metavar="TEXT", text="Why; kept in the audit log.")]
 Max = Annotated[int | None, option("--max", metavar="N", text="Refuse to end more than N without --yes.")]
 Yes = Annotated[bool, option("--yes", metavar=None, text="End them without asking, however many.")]

@@ -1,4 +1,4 @@
-"""What is scanned, and what is done about what is found."""
+"""Options of `scan`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is served, to whom, and how much of it."""
+"""Options of access, `mcp`, `serve` and the helpers."""
 
 from __future__ import annotations
 

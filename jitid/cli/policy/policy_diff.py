@@ -1,4 +1,4 @@
-"""What two policies decide differently, as rows and in words."""
+"""Differences between the decisions of two policies, as rows and in words."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FIELDS = (
     "task_owner",
 )
 BRIEF = ("change", "count", "new_rules", "agent", "delegator", "scopes", "event")
-"""What fits on a terminal of 80 columns, with short names."""
+"""Columns for a terminal of 80 columns, if names are short."""
 
 SENTENCES = {
     "refused": "would be refused",
@@ -55,11 +55,14 @@ SENTENCES = {
     "scopes": "would hold other scopes",
     "needs": "would need another approval",
 }
-"""By `change`."""
+"""Words for each value of `change`."""
 
 
 def row(change: DecisionChange, looks: PolicyLooks) -> dict[str, Any]:
-    """Return a change by the names of `FIELDS`; what neither policy looks at is left out, since it differs within."""
+    """Return a change as a row with the fields of `FIELDS`.
+
+    A fact that neither policy reads is left out, because it may differ between the merged requests.
+    """
     document, old, new = change.document, change.old, change.new
     facts, classes = looks.facts, looks.classes
     task = (looks.task or "task" in facts) and _is_told(classes.task, document["task"])
@@ -104,12 +107,12 @@ def row(change: DecisionChange, looks: PolicyLooks) -> dict[str, Any]:
 
 
 def _is_told(names: ToldNames | None, name: str) -> bool:
-    """Tell whether a name is told from all others, so that all that was put together has it."""
+    """Return whether a policy distinguishes a name from all others, so that all merged requests have this name."""
     return names is None or name in names.values
 
 
 def summary(found: Replayed) -> list[str]:
-    """Return in sentences what changes, of how much."""
+    """Return sentences about the number of decisions, and their changes."""
     what = counted(found.credentials, "credential")
     if found.denials:
         what += f" and {counted(found.denials, 'denial')}"

@@ -1,4 +1,4 @@
-"""Which policy a line means: the one in force, that of a folder, that of some files."""
+"""The policy that a line names: the one in force, a folder, or some files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SHIPPED = "the policy that jitid ships"
 
 
 def in_force(given: Globals) -> Folder:
-    """Return the policy by which this line would issue, read as strictly as it is there.
+    """Return the policy in force for this line, with the same file checks as for issuing.
 
     Raises:
         ConfigurationError: there is none.
-        IntegrityError: a file of it is a link, or open to others for writing.
+        IntegrityError: a file of it is a link, or others can write to it.
         StorageError: it cannot be read.
 
     """
@@ -44,7 +44,7 @@ def shipped() -> Folder:
 
 
 def named(path: str) -> Folder:
-    """Return the policy in a folder, or a single file as one.
+    """Return the policy in a folder, or a policy of a single file.
 
     Raises:
         UsageError: there is none, or it cannot be read.
@@ -62,9 +62,9 @@ def named(path: str) -> Folder:
 
 
 def grouped(paths: Sequence[str], suffix: str) -> list[Folder]:
-    """Return what is named by paths: whole folders, and of the others those files that are named.
+    """Return the folders that paths name: complete folders, and folders with only the named files.
 
-    Files of one folder belong together. Raises UsageError for what is neither a folder nor such a file.
+    Files of one folder belong together. Raises UsageError for a path that is neither a folder nor such a file.
     """
     folders: dict[str, list[str] | None] = {}
     for path in paths:
@@ -86,12 +86,12 @@ def grouped(paths: Sequence[str], suffix: str) -> list[Folder]:
 
 
 def place_of(folder: Folder, file: str) -> str:
-    """Return the path of a file of a policy, as it was named."""
+    """Return the path of a policy's file, in the form that the user named."""
     return os.path.join(folder.path, file) if os.path.isdir(folder.path) and folder.path != "." else file
 
 
 def must_hold_rules(found: Folder) -> None:
-    """Raise ConfigurationError where a folder has no policy."""
+    """Raise ConfigurationError if a folder has no policy."""
     if not found.files:
         raise ConfigurationError(
             f"{quote(found.path, 200)} holds no {CEDAR} file", "name the folder of the policy"
@@ -99,9 +99,9 @@ def must_hold_rules(found: Folder) -> None:
 
 
 def usable(found: Folder) -> Policy:
-    """Return the policy that a folder holds.
+    """Return the policy in a folder.
 
-    Raises ConfigurationError, with the place of what is wrong as a check tells it.
+    Raises ConfigurationError, with the place of the error in the form of `policy check`.
     """
     from jitid.policy.cedar import Policy
 
@@ -122,11 +122,11 @@ def usable(found: Folder) -> Policy:
 
 
 def stored(given: Globals, digest: str) -> Folder:
-    """Return a policy that decided something once, as the ledger has it.
+    """Return an earlier policy from the ledger, by its digest.
 
     Raises:
         NotFoundError: there is none.
-        UsageError: several have such a digest, or it is none.
+        UsageError: several policies match the digest, or it is invalid.
 
     """
     from jitid.authority.open import open_authority
@@ -139,7 +139,7 @@ def stored(given: Globals, digest: str) -> Folder:
 def compared(given: Globals, word: str) -> Folder:
     """Return the policy that a line names: `current`, `default`, a folder, a file, or a digest in the ledger.
 
-    Raises UsageError and NotFoundError for what is none of these.
+    Raises UsageError and NotFoundError for any other word.
     """
     if not word.strip():
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Cases of policies: which are meant, how they go, and what of it is shown."""
+"""Cases of policies: their selection, their results, and rows for a format."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FIELDS = (
 
 
 class Tried(NamedTuple):
-    """What all the cases came to."""
+    """The results of all cases."""
 
     rows: list[dict[str, Any]]
     unreached: list[dict[str, Any]]
@@ -43,16 +43,16 @@ class Tried(NamedTuple):
 
     @property
     def failed(self) -> int:
-        """How many are not as expected."""
+        """Number of cases that are not as expected."""
         return sum(row["result"] == "failed" for row in self.rows)
 
 
 def tried(given: Globals, paths: Sequence[str], policy: str | None) -> Tried:
-    """Try cases: those that are named, or those beside the policy.
+    """Run the named cases, or those beside the policy.
 
     Raises:
-        NotFoundError: there are none.
-        UsageError: a file of them cannot be used; all that is wrong has been told on standard error.
+        NotFoundError: there are no cases.
+        UsageError: a file of cases has mistakes; all of them were printed on standard error.
         ConfigurationError: a policy cannot be used.
 
     """
@@ -82,7 +82,7 @@ def tried(given: Globals, paths: Sequence[str], policy: str | None) -> Tried:
 
 
 def _sources(given: Globals, paths: Sequence[str], policy: str | None) -> list[tuple[Folder, Folder]]:
-    """Return folders with cases, each with the policy that they are about."""
+    """Return folders with cases, each with the policy that its cases test."""
     own = None if policy is None else named(policy)
     folders = grouped(paths, CASES) if paths else [own or in_force(given)]
     for folder in folders:

@@ -1,4 +1,4 @@
-"""`jitid policy`: check, try, show, begin and compare what decides who may have what."""
+"""`jitid policy`: check, test, show, create and compare policies."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def check(given: Globals, paths: options.CheckedPaths = None) -> None:
 
 
 def _note_approvals(given: Globals, rules: Iterable[PolicyRule]) -> None:
-    """Warn of rules with `@approval` where nobody can approve."""
+    """Print a note about rules with `@approval` if no other person can approve."""
     from jitid.doctor import approvers
 
     names = [rule.name for rule in rules if rule.approval is not None]
@@ -89,7 +89,7 @@ def _note_approvals(given: Globals, rules: Iterable[PolicyRule]) -> None:
 
 
 def _stops(folder: Folder) -> bool:
-    """Tell whether a policy cannot be used at all: what is wrong by the schema alone is found when it is asked."""
+    """Return whether a policy cannot be used at all. An error against the schema alone appears only in a decision."""
     from jitid.policy.cedar import Policy
 
     try:
@@ -246,7 +246,7 @@ def _show_rule(given: Globals, entries: list[CataloguedRule], name: str) -> None
     if given.field is not None or given.format_name() is not None:
         given.show(Display("jitid.policy-rule/1", TEXT, [row], one=True))
         return
-    # The text as it is written, so that it can be copied; what acts on a terminal is not.
+    # The original text, so that it can be copied; control characters for the terminal are escaped.
     output.write(_harmless(found.text))
 
 

@@ -1,4 +1,4 @@
-"""`jitid completion`: the completion scripts, and putting them where shells look."""
+"""`jitid completion`: print the completion scripts, and install them for shells."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def install(given: Globals, shell: options.Shells = None) -> None:
 
 
 def _brief(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Return the rows for somebody who reads, the man pages in one row for each of their states."""
+    """Return the rows for people: the man pages are in one row for each of their states."""
     brief = [row for row in rows if row["for"] != "man"]
     pages = [row for row in rows if row["for"] == "man"]
     for state in dict.fromkeys(row["state"] for row in pages):
@@ -100,7 +100,7 @@ def _shell(name: str) -> Reader:
 
 
 def _present(environ: Mapping[str, str]) -> list[Reader]:
-    """Return the shells that are installed, and the user's own one in any case."""
+    """Return the installed shells, and in any case the user's own shell."""
     own = os.path.basename(environ.get("SHELL", ""))
     return [
         shell for shell in installed_files.SHELLS if shell == own or installed_files.which(shell, environ)
@@ -152,7 +152,7 @@ def _left_for_man(folder: str, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _adds(folder: str, line: str) -> bool:
-    """Tell whether a line of a start-up file adds the folder to `fpath`, as far as can be told from its letters."""
+    """Return whether a line of a start-up file adds the folder to `fpath`, judging by its text."""
     if "fpath" not in line.lower():
         return False
     home = os.path.expanduser("~")
@@ -166,8 +166,8 @@ def _adds(folder: str, line: str) -> bool:
 
 
 def _lines(path: str) -> list[str]:
-    """Return the lines of a start-up file that are no comments."""
-    # A pipe would not end.
+    """Return the lines of a start-up file that are not comments."""
+    # A pipe may never end.
     if not os.path.isfile(path):
         return []
     try:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jitid.cli import options
 
 _TABLES = {"floor.scope.": 2, "floor.audience.": 2, "algorithm.audience.": 2, "oidc.": 1}
-"""The tables whose keys are the user's own words, which may hold dots, and how many dots come before them."""
+"""Tables whose keys are words of the user, which may contain dots, and the number of dots before the key."""
 
 
 def show(given: Globals, origin: options.Origin = False) -> None:
@@ -40,7 +40,7 @@ def show(given: Globals, origin: options.Origin = False) -> None:
         try:
             check(stated)
         except ConfigurationError as error:
-            # It is shown all the same: whoever looks may be about to repair it.
+            # The settings are shown anyway: the user may be about to repair this one.
             given.warn(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
 
 
@@ -71,7 +71,7 @@ def set_(given: Globals, key: options.Key, value: options.NewValue) -> None:
     stays as it is, except comments within the value that is replaced. Keys of tables are written as
     floor.scope.PATTERN, floor.audience.AUD, algorithm.audience.AUD and oidc.ISSUER.FIELD.
     """
-    # What reads and writes TOML takes its time to load.
+    # The modules that read and write TOML load slowly.
     from jitid.config.config_text import with_value
 
     path, profile = own_file(given.config_file), _profile(given)
@@ -122,13 +122,13 @@ def path(given: Globals) -> None:
     if given.field is None and given.format is None:
         output.write(safe(own_file(given.config_file)) + "\n")
         return
-    # Whoever asks may be about to repair the file.
+    # The user may be about to repair the file.
     given.try_config()
     given.show(Display("jitid.config-path/1", ("path",), [{"path": own_file(given.config_file)}], one=True))
 
 
 def _parted(text: str) -> tuple[str, str]:
-    """Return the byte order mark of a text, or an empty text, and what follows it."""
+    """Return the byte order mark of a text, or an empty text, and the rest."""
     body = text.removeprefix(MARK)
     return text.removesuffix(body), body
 
@@ -151,15 +151,15 @@ def _without_passwords(value: Value) -> Value:
 
 
 def _profile(given: Globals) -> tuple[str, ...]:
-    """Return the path of tables to the profile that is meant; none without one."""
+    """Return the path of tables to the selected profile; an empty path without one."""
     profile = given.profile or os.environ.get("JITID_PROFILE")
     return ("profile", profile) if profile else ()
 
 
 def _places(key: str, table: object) -> list[list[str]]:
-    """Return where what a key names may stand: the paths to it, the likeliest first.
+    """Return the possible paths to a key in a file, the most likely one first.
 
-    What a file has and nothing knows can be taken out, too. Raises UsageError.
+    An unknown key that the file has can be removed too. Raises UsageError.
     """
     for name, dots in _TABLES.items():
         if key.startswith(name) and len(key) > len(name):
@@ -175,7 +175,7 @@ def _places(key: str, table: object) -> list[list[str]]:
 
 
 def _holds(table: Any, names: list[str]) -> bool:  # noqa: ANN401 - TOML
-    """Tell whether something stands at a place."""
+    """Return whether a table has a value at a path."""
     for name in names[:-1]:
         table = table.get(name) if isinstance(table, dict) else None
     return isinstance(table, dict) and names[-1] in table
@@ -190,7 +190,7 @@ def _written(name: str, value: Value) -> Value:
 
 
 def _assignment(key: str, value: str) -> tuple[list[str], Any]:
-    """Return the path of tables to a key, and the value as TOML is to have it."""
+    """Return the path of tables to a key, and its value in the form for TOML."""
     for table, dots in _TABLES.items():
         if key.startswith(table) and len(key) > len(table):
             names = key.split(".", dots)
@@ -200,7 +200,7 @@ def _assignment(key: str, value: str) -> tuple[list[str], Any]:
             return ["oidc", issuer, field], _of_issuer(issuer, field, value)
     if key not in SETTINGS:
         raise UsageError(f"there is no setting {quote(key)}", nearest(key, (*SETTINGS, *_TABLES)))
-    # Paths are kept as they are meant here and now; a file elsewhere would read them from its own folder.
+    # A relative path is resolved here: read from the file, it would be relative to the file's folder.
     converted = convert(SETTINGS[key], value, f"`{key}`", here())
     if SETTINGS[key].kind == "duration":
         return [key], value
@@ -208,7 +208,7 @@ def _assignment(key: str, value: str) -> tuple[list[str], Any]:
 
 
 def _of_issuer(issuer: str, field: str, value: str) -> str | list[str] | dict[str, str]:
-    """Return the value of a field of an issuer of ID tokens as it is written. Raises ConfigurationError."""
+    """Return the value of a field of an issuer of ID tokens in the form for TOML. Raises ConfigurationError."""
     from jitid.capabilities.access.oidc import check_settings
     from jitid.model.oidc_issuer import OidcIssuer
 
@@ -223,13 +223,13 @@ def _of_issuer(issuer: str, field: str, value: str) -> str | list[str] | dict[st
     elif field == "jwks" and value.strip():
         new = absolute(value, here())
     if field in OidcIssuer._fields:
-        # The others are set one by one, too: what is wrong with this one is told now, not when somebody needs it.
+        # The other fields may not be set yet. An error in this field is reported now, not at its first use.
         check_settings(OidcIssuer(issuer, "/", "any")._replace(**(said or {field: new})))
     return new
 
 
 def _clients(value: str) -> dict[str, str]:
-    """Return the clients of an issuer, written `CLIENT=CALLER` with blanks between. Raises ConfigurationError."""
+    """Return the clients of an issuer, written as `CLIENT=CALLER` with blanks between. Raises ConfigurationError."""
     found = {}
     for pair in value.split():
         client, _, caller = pair.rpartition("=")
@@ -244,7 +244,7 @@ def _clients(value: str) -> dict[str, str]:
 
 @contextmanager
 def _locked(path: str) -> Iterator[None]:
-    """Hold the folder of a file, made if need be, so that of two writers at once none undoes the other."""
+    """Lock the folder of a file, so that no concurrent writer undoes another's change. Create the folder if needed."""
     import fcntl
 
     folder = path.rpartition("/")[0] or "/"

@@ -1,4 +1,4 @@
-"""This very installation, as a unit or a crontab line names it: how it is started, whose it is, what it reaches."""
+"""This installation, for a unit or a crontab line: its start command, its owner and the paths that it needs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def beginning(given: Globals, config: Config) -> tuple[list[str], list[str]]:
 
 
 def check_words(command: Sequence[str]) -> None:
-    """Raise UsageError for words that cannot be written into a file of lines."""
+    """Raise UsageError for words that a unit or a crontab cannot contain."""
     for word in command:
         if _CONTROL.search(word):
             raise UsageError(
@@ -56,7 +56,7 @@ def check_for_systemd(command: Sequence[str]) -> None:
 
 
 def program() -> list[str]:
-    """Return the words that start this very jitid, wherever from."""
+    """Return the words that start this jitid, from any folder."""
     import shutil
 
     own = sys.argv[0]
@@ -66,12 +66,12 @@ def program() -> list[str]:
             return [os.path.abspath(found)]
     if not sys.executable:
         raise ConfigurationError("it cannot be told where this jitid is", "start it by its absolute path")
-    # -P: no module is taken from the folder where it is started.
+    # -P: Python imports no module from the current folder.
     return [os.path.abspath(sys.executable), "-P", "-m", "jitid"]
 
 
 def owner(ledger: str) -> str:
-    """Return the login of the owner of a folder; where there is none yet, of the nearest one above it."""
+    """Return the login of the owner of a folder; if it is missing, of the nearest existing folder above it."""
     import pwd
 
     try:
@@ -85,19 +85,19 @@ def owner(ledger: str) -> str:
 
 
 def there(path: str) -> str:
-    """Return a path, or the nearest folder above it that is there."""
+    """Return a path, or the nearest existing folder above it."""
     while path != "/" and not os.path.lexists(path):
         path = os.path.dirname(path)
     return path
 
 
 def in_homes(paths: Sequence[str]) -> bool:
-    """Tell whether one of the paths lies in somebody's home."""
+    """Return whether one of the paths is in a home folder."""
     return _lie_in(_HOMES, paths)
 
 
 def in_temporary(paths: Sequence[str]) -> bool:
-    """Tell whether one of the paths lies in a folder for temporary files."""
+    """Return whether one of the paths is in a folder for temporary files."""
     return _lie_in(_TEMPORARY, paths)
 
 

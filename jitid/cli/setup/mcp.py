@@ -1,4 +1,4 @@
-"""`jitid mcp`: a server of the Model Context Protocol, for agents themselves."""
+"""`jitid mcp`: a server of the Model Context Protocol, for agents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _MOST, _RATE = 100, 5
 _HIGHEST = 1_000
-"""Of either number; what has no bound is no limit."""
+"""Maximum of both numbers: an unbounded number would not limit an agent."""
 
 
 def mcp(
@@ -48,9 +48,9 @@ def mcp(
             "name the file of its token with --token-file; `jitid run` names one in JITID_PARENT_FILE",
         )
     _check_token_file(token_file)
-    # What is wrong with the configuration is told before a client waits for answers.
+    # Errors in the configuration are reported before a client waits for answers.
     given.config()
-    # It waits for as long as its client lives, and each answer has its own time.
+    # The server runs as long as its client, and each answer has a separate time limit.
     time_limit.lift()
     host = Host(
         given.config,
@@ -71,7 +71,8 @@ def mcp(
                 output.write(answer + "\n")
                 session.handed.shown()
     finally:
-        # A signal may come before the first of these has begun; after that, none is heard, and it is done only once.
+        # A signal may arrive before the first call begins. After it no signal is received, and the session ends only
+        # once.
         try:
             session.end()
         finally:
@@ -88,11 +89,11 @@ def _number(stated: int | None, option: str, usual: int) -> int:
 
 
 def _check_token_file(path: str) -> None:
-    """Check that there is a token in the file, and that it can be read more than once. Raises UsageError."""
+    """Check that the file has a token, and can be read more than once. Raises UsageError."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):
-        mode = stat.S_IFREG  # whoever reads it says why it cannot be read
+        mode = stat.S_IFREG  # the read below reports the error
     if path == "-" or not stat.S_ISREG(mode):
         raise UsageError(
             "the agent's own token must be in a file: it is read anew for each call",

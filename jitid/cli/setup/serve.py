@@ -1,4 +1,4 @@
-"""`jitid serve`: the authority over HTTP, for whoever proves who they are."""
+"""`jitid serve`: the authority over HTTP, for authenticated callers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def serve(
     """
     given.expect_own_form()
     config = given.config()
-    # It waits for as long as it serves, and each request has its own time.
+    # The service runs without a limit, and each request has a separate time limit.
     time_limit.lift()
     stated = {
         "serve_bind": bind,
@@ -73,7 +73,7 @@ def serve(
 
 
 def _stated(config: Config, name: str, value: str | None) -> str | None:
-    """Return what an option says, and otherwise its setting. Raises UsageError."""
+    """Return the value of an option, or else of its setting. Raises UsageError."""
     if value is None:
         return config.text(name)
     option = "--" + ("log-format" if name == "serve_log" else name.removeprefix("serve_").replace("_", "-"))
@@ -84,7 +84,7 @@ def _stated(config: Config, name: str, value: str | None) -> str | None:
 
 
 def _bootstrap(given: Globals, authority: LocalAuthority, path: str) -> None:
-    """Write what lets the first administrator in; a service that starts again goes on without."""
+    """Write a bootstrap credential. If that is refused, as after a restart, the service starts without it."""
     from jitid.cli.directory.access_verbs import write_bootstrap
 
     try:
@@ -96,7 +96,7 @@ def _bootstrap(given: Globals, authority: LocalAuthority, path: str) -> None:
 def _plan(
     given: Globals, config: Config, said: dict[str, str | None], workers: int, bootstrap: str | None
 ) -> StartPlan:
-    """Return the plan of the service, with a ledger that is there and sockets that listen."""
+    """Return the plan of the service, with an existing ledger and listening sockets."""
     try:
         from jitid.server import listen
         from jitid.server.request_log import Log
@@ -120,7 +120,7 @@ def _plan(
     names = authority.names
     if bootstrap is not None:
         _bootstrap(given, authority, bootstrap)
-    # Before there are other processes: no connection may be shared with them.
+    # Close it before other processes start: they must not share a connection.
     authority.close()
     tcp = [] if bind is None else listen.listen(host, port, encrypted=tls is not None)
     unix = None
@@ -162,7 +162,7 @@ def _run(given: Globals, plan: StartPlan) -> None:
     from jitid.server.worker import preload, route_paths
 
     preload()
-    # A picture of this process's memory would have secrets in it.
+    # A core dump of this process would contain secrets.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _raise_descriptors(plan.limits.connections)
     places = [f"{'https' if plan.tls else 'http'}://{_name(each.getsockname())}" for each in plan.tcp]
@@ -184,7 +184,7 @@ def _host(host: str) -> str:
 
 
 def _raise_descriptors(connections: int) -> None:
-    """Let each process have as many files as connections, and those that it needs besides."""
+    """Raise the limit of open files of each process: one for each connection, and 256 for other uses."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -198,7 +198,7 @@ def _raise_descriptors(connections: int) -> None:
 
 
 def _take_away(path: str, made: int) -> None:
-    """Take the socket away, unless somebody has put another one in its place."""
+    """Remove the socket, unless another process has replaced it."""
     with suppress(OSError):
         if os.stat(path).st_ino == made:
             os.unlink(path)

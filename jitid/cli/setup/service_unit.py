@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 _ABOUT = "The authority of jitid"
 _RUN = "/run/"
 _ENVIRONMENT = ("home", "policy", "audience", "issuer", "trust_domain", "ttl", "timeout")
-"""Settings that a service minds and that no option of its line says."""
+"""Settings that affect the service and have no option on its line."""
 _SPARE = 10
-"""Seconds that systemd waits longer than the service itself."""
+"""Seconds that systemd waits in addition to the service's own limit."""
 
 
 def text(given: Globals, config: Config, said: Mapping[str, str | None], workers: int) -> str:
-    """Return the unit; what its line says is what this line and its environment say, with absolute paths.
+    """Return the unit. Its line has the options of this line and of the environment, with absolute paths.
 
     Raises:
-        UsageError: it cannot be said in a unit.
+        UsageError: a unit cannot contain them.
 
     """
     command, needs = installation.beginning(given, config)
@@ -68,7 +68,7 @@ def text(given: Globals, config: Config, said: Mapping[str, str | None], workers
 
 
 def _name_ledger(config: Config, command: list[str]) -> None:
-    """Add what names the ledger to the command, unless the configuration does. Raises UsageError for a password."""
+    """Add the ledger to the command, unless the configuration names it. Raises UsageError for a password."""
     url = config.ledger
     if config.origin("ledger") in ("flag", "default") or config.origin("ledger").startswith("environment"):
         if "://" in url and urlsplit(url).password is not None:
@@ -80,13 +80,16 @@ def _name_ledger(config: Config, command: list[str]) -> None:
 
 
 def _written(folder: str) -> str:
-    """Return the folder that the service writes to: the first use makes the one of ledger or keys in that above it."""
+    """Return the folder that the service writes to.
+
+    If it is missing, return the folder above it: the first use creates the folder of ledger or keys there.
+    """
     above = os.path.dirname(folder)
     return above if above != "/" and os.path.isdir(above) and not os.path.lexists(folder) else folder
 
 
 def _options(config: Config, said: Mapping[str, str | None], workers: int) -> list[str]:
-    """Return the options that say what no file of the configuration says."""
+    """Return the options for values that are in no configuration file."""
     words: list[str] = []
     for name, value in said.items():
         stated = value is not None and value != config.text(name)

@@ -1,4 +1,4 @@
-"""The baseline of a sweep: findings that somebody knows of, and that are no news."""
+"""The baseline of a sweep: known findings, which are not reported as new."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class BaselineEntry(NamedTuple):
     subject: str
     fingerprint: str
     credentials: int
-    """How many credentials it was about; more of them are news."""
+    """Number of credentials of the finding. A larger number makes it new again."""
 
 
 class NewBaseline:
-    """Gathers what is left for a baseline that is written at the end, whole or not at all."""
+    """Findings for a baseline file, which is written at the end, completely or not at all."""
 
     def __init__(self, path: str | None) -> None:
-        """Without a path nothing is gathered."""
+        """Collect findings for the file at `path`; without a path collect none."""
         self._path = path
         self._added = array("Q")
         # Closed by __exit__.
@@ -50,7 +50,7 @@ class NewBaseline:
             self._file.close()
 
     def add(self, finding: Finding) -> None:
-        """Gather a finding; what is critical never becomes old news."""
+        """Collect a finding. A critical finding is never part of a baseline."""
         if self._file is not None and finding.severity is not Severity.CRITICAL:
             entry = BaselineEntry(
                 finding.rule,
@@ -63,9 +63,9 @@ class NewBaseline:
             self._file.write(json.dumps(entry._asdict()) + "\n")
 
     def finish(self, complete: Mapping[str, bool]) -> None:
-        """Write the file; what stood in it of rules that were not wholly asked stays.
+        """Write the file. Keep its old entries for rules that were not examined completely.
 
-        Raises OutputError, and UsageError as `entries` does.
+        Raises OutputError, and UsageError like `entries`.
         """
         if self._file is None or self._path is None:
             return
@@ -82,10 +82,10 @@ class NewBaseline:
 
 
 def entries(path: str, *, new: bool) -> Iterator[BaselineEntry]:
-    """Yield the findings of the baseline in the file `path`; a `new` one need not be there.
+    """Yield the findings of the baseline in the file `path`. A `new` baseline may be missing.
 
     Raises:
-        UsageError: it cannot be read, is no baseline, or one of another version.
+        UsageError: it cannot be read, is not a baseline, or has another version.
 
     """
     if new and not os.path.lexists(path):

@@ -1,4 +1,4 @@
-"""`jitid report`: tell the state of identity sprawl."""
+"""`jitid report`: report the state of identity sprawl."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FIELDS = Totals._fields
 FORMATS = ("html", "prometheus")
-"""Formats that only a report has, besides those of every verb."""
+"""Formats of this verb, besides the formats of all verbs."""
 
 
 def report(
@@ -61,12 +61,12 @@ def report(
         output.write_pieces(_text(given, found, own, out))
         return
     data = "".join(_text(given, found, own, out)).encode("utf-8", "backslashreplace")
-    # What a collector reads is for everybody; the rest has names in it that are not.
+    # A collector's file is public. Other formats contain names that are not public.
     (write_public if own == "prometheus" else write_private)(out, data)
 
 
 def _with_commands(given: Globals, found: Report) -> Report:
-    """Return the report with remedies that act on the same ledger wherever they are copied to."""
+    """Return the report with remedies that act on the same ledger from any shell."""
     if found.offenders is None:
         return found
     most = given.config().number("max")

@@ -1,4 +1,4 @@
-"""`jitid schedule`: let systemd or cron run `jitid sweep`."""
+"""`jitid schedule`: run `jitid sweep` from systemd or cron."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 _EVERY = 600
 _NAME = "jitid-sweep"
 _ABOUT = "Find credentials that should not be alive"
-# systemd.unit(5); an @ would make a template of it.
+# systemd.unit(5); an @ would make the unit a template.
 _UNIT_NAME = re.compile(r"[A-Za-z0-9:_.][A-Za-z0-9:_.-]{0,199}", re.ASCII)
 _READ_UNLESS = {"--baseline": "--update-baseline"}
-"""A file that is written only with the other option."""
+"""Options of files that are written only with the other option."""
 
 
 def systemd(
@@ -99,13 +99,13 @@ def cron(given: Globals, option: options.SweepOptions = None, every: options.Eve
 
 
 class _ScheduledWork(NamedTuple):
-    """What is to be run, and what it reaches."""
+    """The command to schedule, and the paths that it needs."""
 
     command: list[str]
     ledger: str
     writes: list[str]
     needs: list[str]
-    """Every path that it has to reach."""
+    """Every path that the command needs."""
     reaches_database: bool
 
 
@@ -137,7 +137,7 @@ def _work(given: Globals, words: Sequence[str]) -> _ScheduledWork:
 
 
 def _checked(given: Globals, words: Sequence[str]) -> Mapping[str, GivenOption]:
-    """Return the options that the words give to `sweep`. Raises UsageError for what would be one at night."""
+    """Return the options of the words for `sweep`. Raises UsageError if the scheduled run would raise it."""
     if given.read_line is None:
         return {}
     chosen = given.read_line(["sweep", *words])
@@ -187,7 +187,7 @@ def _check_values(values: Mapping[str, Any]) -> None:
 
 
 def _paths(chosen: Mapping[str, GivenOption]) -> Iterator[tuple[str, str, str]]:
-    """Yield the option, the path and the metavar of each that takes one."""
+    """Yield the option, the path and the metavar of each option with a path."""
     for name, option in chosen.items():
         if option.metavar not in ("FILE", "DIR"):
             continue
@@ -198,7 +198,7 @@ def _paths(chosen: Mapping[str, GivenOption]) -> Iterator[tuple[str, str, str]]:
 
 
 def _absolute(words: Sequence[str], chosen: Mapping[str, GivenOption]) -> Iterator[str]:
-    """Yield the words with each path as it is meant here and now: the sweep starts in another folder."""
+    """Yield the words with absolute paths: the sweep starts in another folder."""
     names = {name for name, _, _ in _paths(chosen)}
     before = ""
     for word in words:
@@ -209,7 +209,7 @@ def _absolute(words: Sequence[str], chosen: Mapping[str, GivenOption]) -> Iterat
             yield f"{name}={os.path.abspath(value)}"
         else:
             yield word
-        # What is a value itself names nothing.
+        # A value is not the name of an option.
         before = word if before not in names else ""
 
 

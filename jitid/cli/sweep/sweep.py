@@ -1,4 +1,4 @@
-"""`jitid sweep`: find what should not be alive, and end it with --fix."""
+"""`jitid sweep`: find credentials that should not be live, and revoke them with --fix."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from jitid.cli import options
 
 OWN_FORMATS = ("sarif", "prometheus", "html")
-"""Formats that this verb has besides those of all."""
+"""Formats of this verb, besides the formats of all verbs."""
 
 _CANARY = "canary"
 LIMIT, MOST_LIMIT = 60, 3_600
-"""Seconds that a target may take unless it is said, and at most."""
+"""Seconds for a target, by default and at most."""
 
 EXPLAINED = ("rule", "severity", "group", "owasp", "title", "reports", "spares", "examines", "fixed_unasked")
 
@@ -116,12 +116,12 @@ def sweep(
             except BaseException as error:
                 try:
                     if isinstance(error, OutputError):
-                        # A closed output does not leave half of it alive.
+                        # --fix must finish even if the output is closed.
                         deque(unfinished, maxlen=0)
                 finally:
                     work.tell_ended()
                 raise
-            # What --since hides was not looked for, and stays known.
+            # Findings that --since hides were not searched for, so they stay in the baseline.
             new.finish(telling.complete if after is None else {})
         if work.ended:
             work.settle()
@@ -130,7 +130,7 @@ def sweep(
 
 
 def target_limit(text: str | None) -> int:
-    """Return how many seconds each target has. Raises UsageError."""
+    """Return the time limit of each target in seconds. Raises UsageError."""
     limit = LIMIT if text is None else parse_duration(text)
     if limit > MOST_LIMIT:
         raise UsageError("--target-timeout is an hour at most; nothing was asked")
@@ -146,7 +146,7 @@ def checked(
     *,
     canary: bool = False,
 ) -> tuple[tuple[str, ...], Severity, int | None]:
-    """Return what options of these values mean: the rules, the severity, the time. Raises UsageError."""
+    """Return the rules, the severity and the time that these options state. Raises UsageError."""
     chosen = _chosen(rule, skip, canary=canary)
     if head_out is not None and "audit-gap" not in chosen:
         raise UsageError("--head-out goes with the rule audit-gap, which is left out", "ask it too")
@@ -159,7 +159,7 @@ def _chosen(named: list[str] | None, skipped: list[str] | None, *, canary: bool)
             raise UsageError(f"there is no rule {quote(name)}", nearest(name, tuple(NAMES)))
     if canary and _CANARY in (skipped or ()):
         raise UsageError("--canary goes with the rule canary, which is left out", "leave one of them out")
-    # Asked of nothing, it would say that revocation was not seen to fail.
+    # Without canaries, the rule would report that revocation never failed.
     usual = [name for name in NAMES if canary or name != _CANARY]
     wanted = {*(named or usual), *([_CANARY] if canary else ())}
     chosen = tuple(name for name in NAMES if name in wanted and name not in (skipped or ()))
@@ -171,7 +171,7 @@ def _chosen(named: list[str] | None, skipped: list[str] | None, *, canary: bool)
 def check_flags(
     *, fix: bool, dry_run: bool, max_: int | None, yes: bool, update: bool, baseline: str | None
 ) -> None:
-    """Raise UsageError for options that mean nothing without one another, or contradict."""
+    """Raise UsageError for options that lack another option or contradict each other."""
     if not fix and (dry_run or yes or max_ is not None):
         raise UsageError("--dry-run, --max and --yes go with --fix", "add --fix, or leave them out")
     if yes and max_ is not None:
@@ -205,11 +205,12 @@ def _explained(name: str) -> dict[str, object]:
 
 
 def _write(given: Globals, own: str | None, chosen: Sequence[str], records: Whole, out: str | None) -> None:
-    """Write the records as they come, to standard output or to a file that is whole or as it was.
+    """Write the records as they arrive, to standard output or to a file that is replaced completely or not at all.
 
-    Where they break off, standard output has what came before, closed as its format wants; then the error is raised.
+    If the records break off, standard output has the earlier ones, closed as the format requires. Then raise the
+    error.
     """
-    # What is refused is refused before anything is written.
+    # Errors must be raised before anything is written.
     first = next(records, None)
     records.check()
     assert first is not None, "the last record says that it is"
@@ -219,7 +220,7 @@ def _write(given: Globals, own: str | None, chosen: Sequence[str], records: Whol
         output.write_pieces(text)
         records.check()
         return
-    # What a collector reads is for everybody; the rest has names in it that are not.
+    # A collector's file is public. Other formats contain names that are not public.
     with (writing_public if own == "prometheus" else writing_private)(out) as file:
         for piece in text:
             file.write(piece)
@@ -274,7 +275,7 @@ def _info(name: str) -> RuleInfo:
 
 
 class _KeptHead(NamedTuple):
-    """What became of the signed head of a sweep."""
+    """The places that have the signed head of a sweep."""
 
     asked: bool
     """Whether the file of --head-out has it, if there is one."""
@@ -283,7 +284,7 @@ class _KeptHead(NamedTuple):
 
 
 def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> _KeptHead:
-    """Keep the signed head of a chain that was found whole, and warn of each place that does not have it."""
+    """Store the signed head of a complete chain, and warn of each place that does not have it."""
     own = sweep_head(given.config())
     if telling.head is None:
         why = telling.unsigned
@@ -312,7 +313,7 @@ def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> _KeptH
 
 
 def _conclude(given: Globals, telling: Telling, kept: _KeptHead, *, undone: bool) -> None:
-    """Set the status: that of what is left, and where something was not done never the one of success."""
+    """Set the exit status by the remaining findings. If a step was not done, it is never success."""
     if telling.accepted:
         raise PartialError(
             f"{telling.accepted} credentials that were ended are taken all the same",

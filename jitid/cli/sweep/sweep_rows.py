@@ -1,4 +1,4 @@
-"""What a sweep tells, as rows for a format: findings as they come, coverage after each rule, a summary at the end."""
+"""The rows of a sweep: findings as they arrive, the coverage after each rule, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ FIELDS = (
     "fingerprint",
     "evidence",
 )
-"""The fields of a finding; a rule's coverage is a row too, whose state is `examined` or `missed`."""
+"""The fields of a finding. A rule's coverage is a row too, with the state `examined` or `missed`."""
 
 
 BROKEN_OFF = "the sweep broke off: this is not all"
 
 
 def severity_of(text: str | None) -> Severity:
-    """Return the severity that fails, by its name; `high` unless one is named. Raises UsageError."""
+    """Return the severity at which a sweep fails; `high` by default. Raises UsageError."""
     if text is None:
         return Severity.HIGH
     if text not in SEVERITIES:
@@ -56,7 +56,7 @@ def severity_of(text: str | None) -> Severity:
 
 
 class Telling:
-    """Turns what a sweep yields into records, and remembers what the end of the command needs to know."""
+    """Converter from the results of a sweep to records, with totals for the end of the command."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Telling:
         since: int | None,
         keep: Callable[[Finding], None],
     ) -> None:
-        """`keep` is called with every finding that is left, known or not; `since` leaves out what is older."""
+        """Call `keep` with every remaining finding, known or not. Leave out findings from before `since`."""
         self._given = given
         self._most = given.config().number("max")
         self._sweep = sweep
@@ -76,24 +76,24 @@ class Telling:
         self._since = since
         self._keep = keep
         self.counts: Counter[str] = Counter()
-        """How many findings there are of each state, and of each severity among the open ones."""
+        """Number of findings of each state, and of each severity among the open ones."""
         self.ended = 0
-        """How many credentials --fix has ended."""
+        """Number of credentials that --fix has ended."""
         self.accepted = 0
-        """How many of them are taken all the same."""
+        """Number of ended credentials that a verifier still accepts."""
         self.failed = False
-        """Whether something is left that is grave enough."""
+        """Whether an open finding has at least the severity at which the sweep fails."""
         self.complete: dict[str, bool] = {}
-        """Of each rule that was asked whether it could examine everything."""
+        """For each examined rule, whether its coverage is complete."""
         self._unfixed: Counter[tuple[str, str]] = Counter()
-        """Of what --fix could not end, by rule and reason, how many findings."""
+        """Number of findings that --fix could not end, by rule and reason."""
         self.head: str | None = None
         self.unsigned: str | None = None
 
     def records(
         self, remedied: Iterable[Remedied | Unfixed], found: Iterable[Finding | Coverage | Swept]
     ) -> Iterator[SweptRow]:
-        """Yield the records of a sweep in their order: what ended, what is left with coverage, the summary."""
+        """Yield the records of a sweep in order: ended findings, open findings with coverage, the summary."""
         for done in remedied:
             if isinstance(done, Unfixed):
                 self._unfixed[done.rule, done.why] += done.findings
@@ -126,11 +126,11 @@ class Telling:
 
     @property
     def incomplete(self) -> bool:
-        """Tell whether something was not examined."""
+        """Whether a part was not examined."""
         return not all(self.complete.values())
 
     def _left_alive(self, rule: str) -> Iterator[str]:
-        """Yield why --fix could not end what a rule has found."""
+        """Yield the reasons why --fix could not end findings of a rule."""
         for (of, why), number in self._unfixed.items():
             if of == rule:
                 what = "1 finding" if number == 1 else f"{number} findings" if number else "what was found"
@@ -194,7 +194,7 @@ class Telling:
 
 
 class Whole:
-    """Records that end where they break off, so that a format can close what it has begun, and tell why afterwards."""
+    """Records that stop at an error, so that a format can close its output before `check` raises the error."""
 
     def __init__(self, records: SweptRows) -> None:
         self._records = iter(records)
@@ -213,16 +213,16 @@ class Whole:
             raise StopIteration from error
 
     def check(self) -> None:
-        """Raise the error by which they broke off."""
+        """Raise the error at which the records stopped."""
         if self._error is not None:
             raise self._error
 
 
 def remedy(given: Globals, finding: Finding, most: int) -> str | None:
-    """Return the command that ends a finding on this ledger; what ends more than `most` says how many it may end."""
+    """Return the command that ends a finding on this ledger. Above `most` credentials, it has --max."""
     if finding.remedy is None:
         return None
-    # Without a terminal it would be refused otherwise.
+    # Without --max and without a terminal, the command would be refused.
     bounded = f" --max {finding.revokes}" if finding.revokes > most else ""
     return given.command(finding.remedy + bounded)
 
@@ -240,10 +240,9 @@ def _proof(done: Remedied) -> str:
 
 
 def flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterator[Mapping[str, Any]]:
-    """Yield records as rows of one shape; with `coverage` for formats that have no other place for it.
+    """Yield records as rows with the same fields; with `coverage` for formats that have no other place for it.
 
-    To be `quiet` is to tell of it only where something was not examined, and of no finding that is for information
-    alone: cron sends by mail whatever is written.
+    With `quiet`, leave out complete coverage and findings of severity `info`: cron sends each line by mail.
     """
     whole = False
     for record in records:
@@ -263,7 +262,7 @@ def flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterator
 
 
 def lines(records: SweptRows) -> Iterator[str]:
-    """Yield each record as a line of JSON, and one that says so where they break off."""
+    """Yield each record as a line of JSON, and a last line that reports an incomplete sweep."""
     from jitid.formats.json import dumps
 
     whole = False
@@ -275,7 +274,10 @@ def lines(records: SweptRows) -> Iterator[str]:
 
 
 def document(records: SweptRows, schema: str = "jitid.sweep/1") -> Iterator[str]:
-    """Yield one JSON document: the findings, the coverage of each rule, the summary; without that, it broke off."""
+    """Yield one JSON document: the findings, the coverage of each rule, the summary.
+
+    A document without a summary is incomplete: the sweep broke off.
+    """
     from jitid.formats.json import dumps
 
     yield f'{{"schema": "{schema}", "findings": ['

@@ -1,4 +1,4 @@
-"""What one sweep asks of the authority: to end what may be ended, and what is there then."""
+"""The operations of one sweep: revoke on request, end credentials at targets, and examine the rest."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class Work:
-    """What one sweep asks of the authority."""
+    """The operations of one sweep."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Work:
         targets: tuple[str, ...],
         target_timeout: int,
     ) -> None:
-        """Take what is asked; `targets`, none for all, and how many seconds each of them has."""
+        """Take the options; empty `targets` means all. Each target has `target_timeout` seconds."""
         from uuid import UUID
 
         from jitid.values.ids import new_uuid7
@@ -60,18 +60,18 @@ class Work:
         self._targets = targets
         self._target_timeout = target_timeout
         self.undone = False
-        """Whether something was not done that was to be: as where more would have ended than is permitted."""
+        """Whether a requested step was not done, as when more credentials than permitted would end."""
         self.ended = 0
-        """How many credentials --fix has ended so far."""
+        """Number of credentials that --fix has ended so far."""
         self.since = since
         self._limits = sweep_limits(given.config())
         self._authority: Authority = open_authority(given.config(), accept_clock=given.accept_clock)
         self.name = str(UUID(bytes=new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))))
 
     def settle(self, targets: tuple[str, ...] = (), limit: int = 60) -> None:
-        """End at targets what had ended in the ledger, where that is due; none named: at all of them.
+        """End at targets the credentials that have ended in the ledger and are due; by default at all targets.
 
-        What is not confirmed stays in the queue, which the rules tell of. Each target has `limit` seconds.
+        Unconfirmed credentials stay in the queue, and the rules report them. Each target has `limit` seconds.
         """
         for target in targets or (None,):
             try:
@@ -80,7 +80,7 @@ class Work:
                         Settle(target=target, limit=_share(limit), accept_clock=self._given.accept_clock)
                     )
             except RefusedError:
-                # Whoever may only look changes nothing.
+                # A caller with read-only access changes nothing.
                 return
             except JitidError as error:
                 self.undone = True
@@ -89,7 +89,7 @@ class Work:
             if done.done or done.unsupported or done.left:
                 self._given.note(_settled(done))
             if done.left and self.ended:
-                # What was to end may work at its target all the same.
+                # A credential that --fix ended may still work at its target.
                 self.undone = True
 
     def sweep(
@@ -100,7 +100,7 @@ class Work:
         canary: bool = False,
         dry_run: bool = False,
     ) -> Iterator[Finding | Coverage | Swept]:
-        """Ask the rules, once canaries have been flown if they are to be."""
+        """Issue the canaries if requested, and yield the results of the rules."""
         canaries = self._canaries() if canary else ()
         operation = Sweep(
             rules=self._rules,
@@ -142,7 +142,7 @@ class Work:
         return tuple(flown)
 
     def fix(self, rules: tuple[str, ...], most: int | None, *, dry_run: bool) -> Iterable[Remedied | Unfixed]:
-        """End what these rules find, unless that is more than is permitted; or say what that would be."""
+        """End the findings of these rules, unless more than `most` credentials would end. `dry_run` only reports."""
         given = self._given
         operation = ForeseeFix(
             rules=rules,
@@ -164,7 +164,7 @@ class Work:
         return self._end(foreseen.rules, most)
 
     def _refuse(self, foreseen: ForeseenFix, most: int) -> None:
-        """Say that nothing is ended; what there is will be told all the same, since nobody may be there to ask."""
+        """Warn that nothing is ended. The sweep still reports its findings: no user may be there to confirm."""
         try:
             revocation.guard(foreseen.radius, most)
         except UsageError as error:
@@ -195,7 +195,7 @@ class Work:
         return f"{self.ended} credentials ended"
 
     def _prove(self) -> None:
-        """Prove that what leaked is dead, also what ended otherwise or was ended by a sweep that was killed."""
+        """Prove that the ledger refuses all leaked credentials, even if they ended before this sweep."""
         try:
             self._authority.perform(ProveLeaks(accept_clock=self._given.accept_clock))
         except (StorageError, ClockError) as error:
@@ -207,12 +207,12 @@ class Work:
                 "the next sweep --fix proves that the ledger refuses what leaked",
             ) from error
         except IntegrityError as error:
-            # One row that cannot be read is no reason to tell nothing of all the others.
+            # An unreadable row must not suppress the report of all others.
             self.undone = True
             self._given.warn(f"it is not proved that the ledger refuses what leaked: {error.message}")
 
     def tell_ended(self) -> None:
-        """Say what --fix has ended, for whom no report tells of it."""
+        """Warn of the credentials that --fix has ended, if its report broke off."""
         if self.ended:
             told = self._given.command(f"jitid audit log --members --sweep {self.name}")
             self._given.warn(
@@ -222,7 +222,7 @@ class Work:
 
 @contextmanager
 def in_time() -> Iterator[None]:
-    """Say of a sweep that is cut by the command's own time that it is incomplete, whatever else failed by that."""
+    """Mark the error of a sweep as incomplete if the command's time limit has passed."""
     try:
         yield
     except StorageError as error:
@@ -233,13 +233,13 @@ def in_time() -> Iterator[None]:
 
 
 def _share(limit: int) -> int:
-    """Return how many seconds targets have: no more than half of what is left, for the rest is still to be done."""
+    """Return the seconds for targets: at most half of the time left, because other steps follow."""
     left = time_limit.left(limit * 2) / 2
     return max(1, int(left))
 
 
 def _settled(done: SettledTargets) -> str:
-    """Return what came of ending at targets, in words."""
+    """Return the result of ending credentials at targets in words."""
     gone = f"{done.done} that had ended {'is' if done.done == 1 else 'are'} gone at targets by now"
     lasting = f"{done.unsupported} cannot be ended there" if done.unsupported else ""
     left = f"{done.open} are still to be ended there" if done.open else ""
@@ -248,7 +248,7 @@ def _settled(done: SettledTargets) -> str:
 
 
 def _confirmed(foreseen: ForeseenFix) -> int:
-    """Return how many may end: as many as somebody at a terminal types. Raises UsageError."""
+    """Return the number of credentials that may end if the user types it. Raises UsageError for another answer."""
     count = foreseen.radius.credentials
     output.say(f"jitid: --fix would end {revocation.blast(foreseen.radius)}")
     output.say(f"jitid: type the number of credentials, {count}, to end them; anything else ends none")

@@ -1,4 +1,4 @@
-"""What a target of AWS comes with: its own keys, JWTs for single agents, and a role that administers others."""
+"""Access of a target to AWS: its own keys, JWTs for single agents, and a role that administers other roles."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ PARTS = ("access_key_id", "secret_access_key", "session_token")
 
 _LARGEST_FILE = 1 << 20
 _TOKEN_SECONDS = 300
-"""For so long the JWT for AWS is valid."""
+"""Seconds that the JWT for AWS is valid."""
 _EARLY = 60
 
 
 class AwsAccess:
-    """How one target asks AWS."""
+    """The credentials with which one target calls AWS."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class AwsAccess:
         timeout: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take the target's table; `signer` gives the ledger's key. Raises ConfigurationError."""
+        """Set the target's table; `signer` returns the ledger's key. Raises ConfigurationError."""
         self._timeout = timeout
         self._target = target
         self._aws = aws
@@ -76,20 +76,20 @@ class AwsAccess:
 
     @property
     def administers(self) -> bool:
-        """Whether there is anything to ask IAM with."""
+        """Whether the target has credentials for calls of IAM."""
         return self._iam_role is not None or self._has_keys
 
     @property
     def _has_keys(self) -> bool:
-        """Whether the target comes with keys, its own or the machine's."""
+        """Whether the target has keys, either its own or the machine's."""
         return self._file is not None or self._machine
 
     def is_own(self, access_key_id: str) -> bool:
-        """Tell whether a key is that of the target itself, as far as it was read."""
+        """Return whether a key belongs to the target itself, as far as its keys were read."""
         return self._base is not None and access_key_id == self._base.access_key_id
 
     def close(self) -> None:
-        """Let go of keys."""
+        """Forget the keys."""
         self._base = self._taken = None
         self._accounts.clear()
 
@@ -106,7 +106,7 @@ class AwsAccess:
             "aud": str(self._target.options.get("audience", AUDIENCE)),
             "exp": now + _TOKEN_SECONDS,
             "iat": now,
-            # A clock that is a little ahead makes it no token of the future.
+            # With a small margin, so that AWS accepts it even if this clock is ahead.
             "nbf": now - _EARLY,
             "jti": name,
             **claims,
@@ -115,7 +115,7 @@ class AwsAccess:
         return f"{signed}.{jws.b64url(signer.sign(signed.encode()))}"
 
     def keys_of(self, answer: Mapping[str, Any]) -> tuple[Secret, int]:
-        """Return the credentials in an answer of STS, and when AWS refuses them. Raises StorageError."""
+        """Return the credentials in an answer of STS, and the time of their expiry. Raises StorageError."""
         try:
             given = answer["Credentials"]
             parts = (given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
@@ -124,7 +124,7 @@ class AwsAccess:
             raise self._aws.garbled("it has no credentials") from None
 
     def own(self) -> Keys:
-        """Return what the target itself comes with."""
+        """Return the target's own keys."""
         if self._base is None and self._file is not None:
             self._base = read_keys(self._file, self._profile)
         elif self._base is None:
@@ -134,7 +134,7 @@ class AwsAccess:
         return self._base
 
     def administrator(self) -> Keys:
-        """Return what may read and write role policies."""
+        """Return the keys that may read and write role policies."""
         if self._iam_role is None:
             if not self._has_keys:
                 raise RefusedError(
@@ -161,7 +161,7 @@ class AwsAccess:
         return self._taken
 
     def check_account(self, role: Role) -> None:
-        """Raise RefusedError for a role of another account: its name may be that of somebody else's here."""
+        """Raise RefusedError for a role of another account: a foreign role in this account may have its name."""
         keys = self.administrator()
         if keys not in self._accounts:
             answer = self._aws.call("sts", "get_caller_identity", keys)
@@ -176,10 +176,10 @@ class AwsAccess:
 
 
 def read_keys(path: str, profile: str) -> Keys:
-    """Return the keys of a profile in a private file of AWS's own form (`[default]`, `aws_access_key_id = …`).
+    """Return the keys of a profile in a private file in AWS's format (`[default]`, `aws_access_key_id = …`).
 
     Raises:
-        IntegrityError: others may read it, or it is a link.
+        IntegrityError: other users may read it, or it is a link.
         ConfigurationError: it is missing, or has no such profile with both keys.
 
     """

@@ -1,4 +1,4 @@
-"""Calls of AWS: botocore signs and reads, a channel of ours carries, and nothing comes from the environment."""
+"""Calls of AWS: botocore signs and parses, jitid's own channel transports, and the environment has no influence."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from jitid.system.http import Channel, Words
 from jitid.values.text import foreign, quote, safe
 
 MAX_ANSWER = 8 << 20
-"""Bytes of one answer of AWS: a page of a list has at most a thousand members."""
+"""Maximum bytes of one answer of AWS: a page of a list has at most a thousand members."""
 SKEWED = 60
-"""Seconds between AWS's clock and ours that are told."""
+"""Difference in seconds between AWS's clock and this machine's from which on it is reported."""
 
 _THROTTLED = frozenset(
     {
@@ -63,11 +63,11 @@ _CLOCK = frozenset(
 )
 
 _MAKING = Lock()
-"""Clients may be used by several threads, and are not to be made by several."""
+"""Several threads may use a client, but only one at a time may create clients."""
 
 
 class Keys(NamedTuple):
-    """What a request is signed with; it prints as its public part."""
+    """The keys that sign a request; only the public part is printed."""
 
     access_key_id: str
     secret_access_key: str
@@ -78,18 +78,18 @@ class Keys(NamedTuple):
 
 
 class AwsError(RefusedError):
-    """AWS answers with an error; what it says is about the call and its caller."""
+    """An error that AWS returned; its message is about the call and the caller."""
 
     def __init__(self, code: str, message: str, hint: str | None = None, said: str = "") -> None:
         super().__init__(message, hint)
         self.aws = code
-        """The code of it, such as `AccessDenied`."""
+        """AWS's error code, such as `AccessDenied`."""
         self.said = said
-        """AWS's own words."""
+        """AWS's own message."""
 
 
 class _Now(local):
-    """What one thread is about."""
+    """The deadline and the channels of one thread."""
 
     def __init__(self) -> None:
         self.end = 0.0
@@ -100,7 +100,7 @@ class Aws:
     """The clients of one target; several threads may call at once."""
 
     def __init__(self, name: str, region: str, endpoint: str | None, authorities: str | None) -> None:
-        """Args: the target's name, its region, one address instead of AWS's own, certificates that vouch for it."""
+        """Set the target's name and region, an address instead of AWS's own, and certificates that verify it."""
         self._name = name
         self._region = region
         self._endpoint = endpoint
@@ -109,26 +109,26 @@ class Aws:
         self._now = _Now()
         self._opened: list[Channel] = []
         self.skew: int | None = None
-        """By how many seconds AWS's clock was ahead of ours, as far as it is known."""
+        """Seconds by which AWS's clock was ahead of this machine's; None if unknown."""
 
     def begin(self, seconds: float) -> float:
-        """Give what this thread does from now on so many seconds; return when they are over (monotonic clock)."""
+        """Limit the next calls of this thread to a number of seconds; return the deadline (monotonic clock)."""
         self._now.end = time.monotonic() + time_limit.left(seconds)
         return self._now.end
 
     def share(self, end: float) -> None:
-        """Let this thread work for one that has until then."""
+        """Set the deadline of this thread to the deadline of another thread that it works for."""
         self._now.end = end
 
     def call(
         self, service: str, operation: str, keys: Keys | None = None, /, **members: object
     ) -> dict[str, Any]:
-        """Make a call and return its answer; it is made again, within its time, while AWS throttles or fails.
+        """Make a call and return its answer; retry it before the deadline while AWS throttles or fails.
 
         Raises:
-            StorageError: AWS is out of reach, too slow, throttles, or answers what is no answer of it.
+            StorageError: AWS is unreachable, too slow, throttles, or the answer is not from AWS.
             AwsError: it refuses.
-            ConfigurationError: the members cannot be meant, or botocore is not there.
+            ConfigurationError: the members are invalid, or botocore is not installed.
 
         """
         botocore = _botocore()
@@ -150,13 +150,13 @@ class Aws:
             except (
                 botocore.exceptions.BotoCoreError,
                 botocore.parsers.ResponseParserError,
-                # Its readers of XML take the answer to be one of AWS.
+                # botocore's XML parsers assume that the answer is from AWS.
                 AttributeError,
                 LookupError,
                 TypeError,
                 ValueError,
             ):
-                # Neither the answer nor what it was about is repeated.
+                # The message repeats neither the answer nor the request.
                 raise self._garbage() from None
             else:
                 return answer
@@ -179,26 +179,26 @@ class Aws:
             marker = {"Marker": answer["Marker"]}
 
     def sleep(self, seconds: float) -> bool:
-        """Wait, if there is time for it; tell whether there was."""
+        """Wait, if the deadline permits it; return whether it did."""
         if time.monotonic() + seconds >= self._now.end:
             return False
         time.sleep(seconds)
         return True
 
     def forget(self, keys: Keys) -> None:
-        """Let go of what signs with these keys."""
+        """Delete the clients that sign with these keys."""
         with _MAKING:
             for one in [one for one in self._clients if one[1] == keys]:
                 del self._clients[one]
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         while self._opened:
             self._opened.pop().close()
         self._clients.clear()
 
     def garbled(self, what: str) -> StorageError:
-        """Return the error for an answer that lacks what it must have."""
+        """Return the error for an answer that lacks a required part."""
         return StorageError(f"the answer of {self._what} is none of AWS: {what}", "is its address right?")
 
     @property
@@ -213,9 +213,9 @@ class Aws:
         if client is None:
             botocore = _botocore()
             config = botocore.config.Config(
-                # Nobody signs with a key that is not there: tokens are their own proof.
+                # A request without keys is not signed: a JWT is its own proof.
                 signature_version=botocore.UNSIGNED if keys is None else None,
-                # Its own pauses know of no end.
+                # botocore's own retries know no deadline.
                 retries={"total_max_attempts": 1},
                 ignore_configured_endpoint_urls=True,
                 proxies={},
@@ -235,7 +235,7 @@ class Aws:
         return client
 
     def _carry(self, request: Any, **_: object) -> Any:  # noqa: ANN401 - botocore has no types
-        """Carry a request that botocore has signed, in its place."""
+        """Send a request that botocore has signed, instead of botocore."""
         from botocore.awsrequest import AWSResponse
 
         parts = urlsplit(request.url)
@@ -330,23 +330,23 @@ def _botocore() -> Any:  # noqa: ANN401 - botocore has no types
 
 @lru_cache(maxsize=1)
 def hermetic_session() -> Any:  # noqa: ANN401 - botocore has no types
-    """Return a session of botocore that has nothing from the environment and from files of whoever runs this.
+    """Return a botocore session that uses no environment variables and no files of the user.
 
-    `AWS_PROFILE` or a forgotten `~/.aws/config` would make it ask another account, or another address.
+    `AWS_PROFILE` or a forgotten `~/.aws/config` would make it call another account, or another address.
     """
     from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES as VARIABLES
     from botocore.configprovider import ConstantProvider
     from botocore.loaders import Loader
 
     session = _botocore().session.Session()
-    # Without ~/.aws/models, whose files would come before botocore's own.
+    # Without ~/.aws/models: its files would take precedence over botocore's own.
     places = [Loader.BUILTIN_DATA_PATH]
     session.register_component(
         "data_loader", Loader(extra_search_paths=places, include_default_search_paths=False)
     )
     store = session.get_component("config_store")
     for name, (_, _, value, _) in VARIABLES.items():
-        # A place that is no file: there is no configuration then.
+        # A path that is not a file means that there is no configuration.
         constant = "/dev/null" if name in ("config_file", "credentials_file") else value
         store.set_config_provider(name, ConstantProvider(constant))
     return session

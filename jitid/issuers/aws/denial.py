@@ -1,8 +1,8 @@
-"""Denials of single sessions among the inline policies of their role: written so that nobody undoes what others wrote.
+"""Denials of single sessions in the inline policies of their role, safe against concurrent writers.
 
-AWS has no way to change a policy only if it is as one has read it. So no policy is ever changed: each batch is a policy
-of its own, whose name tells its text; small ones are put together by a new one before the old ones go. Whatever two
-writers do at once, and wherever one of them stops, every session stays denied.
+AWS cannot change a policy on the condition that it is unchanged since it was read. So no policy is ever changed: each
+batch is a separate policy, and its name contains a hash of its text. A new policy combines small ones before they are
+deleted. Even if two writers work at the same time, or one stops at any point, every session stays denied.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ from jitid.issuers.aws.session_policy import Denial, denial, denied_in, parse_de
 from jitid.values import strict_json
 
 _CHUNK = 100
-"""Sessions in one policy: all inline policies of a role have 10,240 characters together."""
+"""Maximum number of sessions in one policy: all inline policies of a role have 10,240 characters together."""
 _SMALL = 25
 _MANY = 4
-"""So many policies of fewer sessions than that are put together."""
+"""Number of policies with fewer than `_SMALL` sessions from which on they are combined."""
 _EVERYWHERE = 120
-"""Seconds after which what was written is surely where sessions are judged."""
+"""Seconds after which a new policy is certainly in effect everywhere at AWS."""
 _PAUSE = 0.1
 _ROLE = re.compile(r"arn:(aws[a-z-]*):iam::([0-9]{12}):role/([\x21-\x7e]*/)?([\w+=,.@-]{1,64})", re.ASCII)
 _SESSION = re.compile(r"arn:(aws[a-z-]*):sts::([0-9]{12}):assumed-role/([\w+=,.@-]{1,64})/(.+)", re.ASCII)
 
 
 class Role(NamedTuple):
-    """A role, as far as its sessions tell of it."""
+    """A role, as far as the ARNs of its sessions identify it."""
 
     partition: str
     account: str
     name: str
 
     def session(self, name: str) -> str:
-        """Return the ARN of a session of it."""
+        """Return the ARN of one of its sessions."""
         return f"arn:{self.partition}:sts::{self.account}:assumed-role/{self.name}/{name}"
 
 
 def role_of(arn: str) -> Role | None:
-    """Return the role of an ARN."""
+    """Return the role of an ARN; None for any other text."""
     found = _ROLE.fullmatch(arn)
     return None if found is None else Role(found[1], found[2], found[4])
 
 
 def role_of_session(arn: str) -> Role | None:
-    """Return the role of a session's ARN."""
+    """Return the role of a session's ARN; None for any other text."""
     found = _SESSION.fullmatch(arn)
     return None if found is None else Role(*found.group(1, 2, 3))
 
@@ -63,15 +63,16 @@ class Denials:
         self._issuer = issuer
 
     def of(self, role: Role) -> list[Denial]:
-        """Return all that a role has. Raises as `Aws.call`."""
+        """Return all denials of a role. Raises as `Aws.call`."""
         names = self._aws.pages("list_role_policies", self._keys(), "PolicyNames", RoleName=role.name)
         found = (parse_denial(str(name), self._issuer) for name in names)
         return [one for one in found if one is not None]
 
     def deny(self, role: Role, sessions: Iterable[str], until: int, now: int, done: dict[str, str]) -> None:
-        """Deny everything to sessions of a role until then; keep in `done` which policy does, by session.
+        """Deny everything to sessions of a role until `until`; record in `done` the denying policy of each session.
 
-        Raises as `Aws.call`; what is denied by then stays so and is in `done`, and the rest may be tried again.
+        Raises as `Aws.call`. Sessions that are denied by then stay denied and are in `done`; others may be tried
+        again.
         """
         standing = []
         for one in self.of(role):
@@ -88,14 +89,14 @@ class Denials:
             except AwsError as error:
                 if error.aws != "LimitExceeded" or len(chunk) == 1:
                     raise
-                # There may be room for some of them.
+                # There may be room for a part of the sessions.
                 middle = len(chunk) // 2
                 chunks[:0] = [chunk[:middle], chunk[middle:]]
                 continue
             standing.append(made)
             done.update(dict.fromkeys(chunk, made.name))
         if sum(one.sessions < _SMALL for one in standing) >= _MANY:
-            # What is to be denied is denied already: that the rest fails is no failure.
+            # All sessions are denied already, so a failure to combine policies is harmless.
             with suppress(AwsError, StorageError):
                 self._gather(role, standing, now)
 
@@ -104,7 +105,7 @@ class Denials:
         return next((one for one, denied in self.all(role) if denied == session), None)
 
     def all(self, role: Role) -> Iterator[tuple[Denial, str]]:
-        """Yield each session that is denied, with what denies it. Raises as `Aws.call`."""
+        """Yield each denied session with its denial. Raises as `Aws.call`."""
         for one in self.of(role):
             for session in self._read(role, one):
                 yield one, session
@@ -120,7 +121,7 @@ class Denials:
             PolicyDocument=text,
         )
         pause = _PAUSE
-        # What was written is there for readers only after a moment.
+        # Readers see a new policy only after a moment.
         while set(self._read(role, made)) != set(sessions):
             if not self._aws.sleep(pause):
                 raise self._aws.garbled("the policy that it took is not the one that it has")
@@ -128,12 +129,13 @@ class Denials:
         return made
 
     def _gather(self, role: Role, standing: list[Denial], now: int) -> None:
-        """Let go of what a larger policy denies too, and write one for several small ones.
+        """Delete policies whose sessions a larger policy denies too, and write one policy for several small ones.
 
-        A new policy has to be everywhere before what it is to replace goes: AWS promises no order to those who read.
+        A new policy must be in effect everywhere before the policies that it replaces are deleted: AWS promises
+        readers no order.
         """
         read = {one: set(self._read(role, one)) for one in standing}
-        # One that could not be read as a whole is left alone: its sessions may be in no other.
+        # A policy that could not be read as a whole is left alone: its sessions may be in no other.
         whole = {one: sessions for one, sessions in read.items() if len(sessions) == one.sessions}
         alone = []
         for one, sessions in whole.items():
@@ -156,7 +158,7 @@ class Denials:
                 "iam", "get_role_policy", self._keys(), RoleName=role.name, PolicyName=one.name
             )
         except AwsError as error:
-            # Somebody has put it together with others since we saw it, and the new one was there before.
+            # Another writer has combined it with others in the meantime; the new policy was there before.
             if error.aws == "NoSuchEntity":
                 return []
             raise
@@ -169,6 +171,6 @@ class Denials:
         return denied_in(document)
 
     def _remove(self, role: Role, one: Denial) -> None:
-        # One that stays does no harm: its sessions are over, or denied by another one too.
+        # A policy that stays is harmless: its sessions are expired, or another policy denies them too.
         with suppress(JitidError):
             self._aws.call("iam", "delete_role_policy", self._keys(), RoleName=role.name, PolicyName=one.name)

@@ -1,4 +1,4 @@
-"""Access keys of IAM users, which never end by themselves: looked at, and made inactive."""
+"""Access keys of IAM users, which never expire: their state, and their deactivation."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _ACTIVE = "Active"
 
 
 class StandingKeys:
-    """Looks at access keys within the time of one call, with the keys that administer the account."""
+    """Access to IAM's access keys within one call's time limit, with the keys that administer the account."""
 
     def __init__(self, aws: Aws, access: AwsAccess) -> None:
         self._aws = aws
         self._access = access
 
     def probe(self, key: str) -> Probe:
-        """Look whether a key is active."""
+        """Check whether a key is active."""
         try:
             user = self._user_of(key)
             status = None if user is None else self._status(user, key)
@@ -31,7 +31,7 @@ class StandingKeys:
         return Probe(Life.LIVE if status == _ACTIVE else Life.DEAD, f"{whose} is {status.lower()}")
 
     def end(self, key: str) -> EndOutcome:
-        """Make a key inactive, and look whether it is: it can be made active again by whoever may do that."""
+        """Make a key inactive, and check that it is; an administrator can activate it again."""
         try:
             return self._ended(key)
         except AwsError as error:
@@ -65,7 +65,7 @@ class StandingKeys:
         return EndOutcome(Settlement.DONE, f"{whose} is inactive")
 
     def _user_of(self, key: str) -> str | None:
-        """Return the user whose key that is; None where there is no such key."""
+        """Return the user that a key belongs to; None if there is no such key."""
         try:
             answer = self._aws.call(
                 "iam", "get_access_key_last_used", self._access.administrator(), AccessKeyId=key
@@ -80,7 +80,7 @@ class StandingKeys:
         return user
 
     def _status(self, user: str, key: str) -> str | None:
-        """Return `Active` or `Inactive`; None where the user has no such key."""
+        """Return `Active` or `Inactive`; None if the user has no such key."""
         try:
             found = list(
                 self._aws.pages(

@@ -1,4 +1,4 @@
-"""The role of the machine that jitid runs on, as EC2 tells it (instance metadata service, version 2)."""
+"""Keys of the EC2 role of this machine, from the instance metadata service, version 2."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from jitid.system.http import Channel, Words
 from jitid.values import strict_json
 
 METADATA = Address("http", "169.254.169.254", 80, "")
-"""A link-local address: nothing that is sent there leaves the machine's own host."""
+"""A link-local address: requests to it never leave the machine's own host."""
 
 _ROLES = "/latest/meta-data/iam/security-credentials/"
 _ROLE = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 _MOST = 1 << 16
 _LASTING = "60"
-"""Seconds that what proves a request is valid."""
+"""Seconds that the service's session token is valid."""
 _PATIENCE = 2.0
-"""Seconds: the service is on the machine's own host, and where there is none nobody ever answers."""
+"""Maximum seconds for the service: it is on the machine's own host, and outside EC2 there is no answer."""
 _WORDS = Words(
     "the instance metadata service",
     "is this machine one of EC2?",
@@ -32,10 +32,10 @@ _WORDS = Words(
 
 
 def machine_keys(timeout: float) -> Keys:
-    """Return the keys that the machine's role has now.
+    """Return the current keys of the machine's role.
 
     Raises:
-        StorageError: nobody answers, or it is no such service.
+        StorageError: there is no answer, or it is not from such a service.
         ConfigurationError: the machine has no role.
 
     """

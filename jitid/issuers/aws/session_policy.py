@@ -1,4 +1,4 @@
-"""What jitid says to AWS in texts: session policies, the delegator, tags, and the denial of single sessions."""
+"""Texts for AWS: session policies, the source identity, session tags, and the denial of single sessions."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from jitid.values.text import quote
 from jitid.values.times import format_time
 
 VERSION = "2012-10-17"
-"""Of the policy language; no newer one exists."""
+"""The version of the policy language; there is no newer one."""
 MAX_SESSION_POLICY = 2048
-"""Characters of an inline session policy (AssumeRole, `Policy`); AWS packs it too, and tells when that is too much."""
+"""Maximum characters of an inline session policy (AssumeRole, `Policy`); AWS also limits its packed form."""
 MAX_POLICY_ARNS = 10
 MAX_SOURCE_IDENTITY = 64
 MAX_TAG = 256
-"""Characters of the value of a session tag: letters, digits, spaces and `_.:/=+-@` (STS, `Tag`)."""
+"""Maximum characters of a session tag's value: letters, digits, spaces and `_.:/=+-@` (STS, `Tag`)."""
 LEAST_SECONDS = 900
-"""AWS makes no session shorter than this."""
+"""The shortest session that AWS makes."""
 LONGEST_SECONDS = 43_200
 
 TAG_AGENT = "jitid:agent"
 TAG_TASK = "jitid:task"
 TAG_DELEGATOR = "jitid:delegator"
-"""Only where the source identity is too short for it."""
+"""Used only if the source identity is too short for the delegator."""
 
 _PLACE = re.compile(r"\{([1-9][0-9]?)\}")
 _ACTION = re.compile(r"\*|[a-z0-9-]+:[A-Za-z0-9*]+")
@@ -41,7 +41,7 @@ _HASHED = 26
 
 
 class AwsRight(NamedTuple):
-    """One row of a template's table `scopes`: what those who hold a scope may do."""
+    """One row of a template's table `scopes`: the rights of holders of a scope."""
 
     scope: Scope
     """A pattern: `s3:*:read`."""
@@ -52,18 +52,18 @@ class AwsRight(NamedTuple):
 
 
 class AwsGrant(NamedTuple):
-    """What comes of the scopes that a credential has, and of a template."""
+    """The rights that a template gives for the scopes of a credential."""
 
     statements: list[dict[str, Any]]
     policy_arns: list[str]
     scopes: list[str]
-    """Those of the credential that the template knows something for."""
+    """The scopes of the credential that give rights by the template."""
 
 
 def rights(table: Mapping[str, Any], where: str) -> list[AwsRight]:
     """Return the rows of a table `scopes`; `where` names the template in errors.
 
-    Raises ConfigurationError for what cannot be meant.
+    Raises ConfigurationError for an invalid row.
     """
     found = []
     for text, row in table.items():
@@ -108,10 +108,10 @@ def _texts(values: object, pattern: re.Pattern[str], what: str) -> tuple[str, ..
 
 
 def grant(scopes: Iterable[str], table: Sequence[AwsRight], always: Sequence[str] = ()) -> AwsGrant:
-    """Return what the granted scopes give by a template, and never more than they cover.
+    """Return the rights that a template gives for the granted scopes, and never more than they cover.
 
-    Where only a part of a row's pattern was granted, each of its resources must name the segments that are narrower:
-    otherwise the row would give what was not granted, and gives nothing. Managed policies name no segments.
+    If only a part of a row's pattern was granted, each of its resources must name the narrower segments. Otherwise
+    the row would give rights that were not granted, so it gives none. Managed policies name no segments.
     """
     statements: list[dict[str, Any]] = []
     arns = list(always)
@@ -136,17 +136,17 @@ def grant(scopes: Iterable[str], table: Sequence[AwsRight], always: Sequence[str
 
 
 def session_policy(granted: AwsGrant, expires_at: int) -> str:
-    """Return the inline session policy (IAM User Guide, "Session policies"): what is granted, and until when.
+    """Return the inline session policy (IAM User Guide, "Session policies"): the granted rights, until the expiry.
 
-    AWS makes no session shorter than 15 minutes. From `expires_at` on, seconds since the epoch, it allows nothing, and
-    denies what managed session policies or a resource's own policy would allow all the same.
+    AWS makes no session shorter than 15 minutes. From `expires_at` on, seconds since the epoch, the policy allows
+    nothing. It then also denies rights from managed session policies or from a resource's own policy.
 
-    Raises UsageError when it is longer than AWS takes.
+    Raises UsageError if the policy is longer than AWS accepts.
     """
     until = {"aws:CurrentTime": format_time(expires_at)}
     allowed = granted.statements
     if not allowed and not granted.policy_arns:
-        # AWS answers this one to everybody. Without a policy the session could do all that its role can.
+        # AWS permits this action to every session. Without a policy the session would have all rights of its role.
         allowed = [{"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}]
     text = document(
         [
@@ -184,8 +184,9 @@ def _one(values: Sequence[str]) -> str | list[str]:
 def source_identity(delegator: str) -> str:
     """Return a delegator in the characters of a SourceIdentity: letters, digits and `_+=,.@-`, 64 at most.
 
-    `user:alice` is `user=alice`, and a `/` is a `,`; neither `=` nor `,` is in a name, so that it can be turned back.
-    One that is too long is `user,`, a hash, `,` and what there is room for; no other has a comma there.
+    `user:alice` becomes `user=alice`, and `/` becomes `,`. Names contain neither `=` nor `,`, so this can be
+    reversed. A text that is too long becomes `user,`, a hash, `,` and the first part of the name; no other text has
+    a comma there.
     """
     text = delegator.translate(_TO_AWS)
     if len(text) <= MAX_SOURCE_IDENTITY:
@@ -196,7 +197,7 @@ def source_identity(delegator: str) -> str:
 
 
 def delegator_of(identity: str) -> str | None:
-    """Return the delegator that a SourceIdentity stands for; None for one that was too long."""
+    """Return the delegator from a SourceIdentity; None if it was shortened."""
     kind, separator, _ = identity.partition("=")
     return identity.translate(_FROM_AWS) if separator and "," not in kind else None
 
@@ -206,9 +207,10 @@ _FROM_AWS = str.maketrans("=,", ":/")
 
 
 def session_tags(record: TargetRecord) -> dict[str, str]:
-    """Return the session tags: names of jitid have only characters of AWS's tag values, and half as many as those.
+    """Return the session tags. jitid's names use only AWS's tag characters, and at most half of their maximum length.
 
-    The task is `OWNER/NAME`, with `=` in place of a `/` of the owner; a policy meets nobody else's of that name.
+    The task is `OWNER/NAME`, with `=` instead of each `/` of the owner. A policy for it matches no other owner's
+    task of that name.
     """
     tags = {TAG_AGENT: agent_of(record), TAG_TASK: _task_tag(record)}
     if delegator_of(source_identity(record.delegator)) is None:
@@ -217,7 +219,7 @@ def session_tags(record: TargetRecord) -> dict[str, str]:
 
 
 def _task_tag(record: TargetRecord) -> str:
-    # No name has an `=`, and no owner begins with one: no tag is that of two tasks.
+    # Names contain no `=`, and no owner begins with one, so no two tasks have the same tag.
     if record.task_opener in ("", NOBODY):
         return f"=/{record.task}"
     text = task_of(record, "=")
@@ -227,16 +229,16 @@ def _task_tag(record: TargetRecord) -> str:
 
 
 class Denial(NamedTuple):
-    """An inline policy of a role that denies everything to single sessions of it.
+    """An inline policy of a role that denies everything to single sessions.
 
-    Its name tells all but the sessions, and its text never changes: what several write at once is in several policies,
-    and nobody overwrites what somebody else has written.
+    Its name contains all facts but the sessions, and its text never changes. Concurrent writers write separate
+    policies, and no writer overwrites another's policy.
     """
 
     sessions: int
-    """How many."""
+    """Number of sessions."""
     until: int
-    """Seconds since the epoch: none of the sessions lives longer, and the policy can go."""
+    """Seconds since the epoch. All sessions have expired by then, and the policy can be deleted."""
     made: int
     """When it was written; seconds since the epoch."""
     digest: str
@@ -252,7 +254,7 @@ def denial(issuer: str, jtis: Iterable[str], until: int, now: int) -> tuple[Deni
     """Return the policy that denies everything to the sessions of these names, and its text.
 
     `aws:userid` of a session is the id of its role, a colon, and the session's name (IAM User Guide, "AWS global
-    condition context keys"). The policy is the role's own, so that its id need not be written.
+    condition context keys"). The policy belongs to the role, so the role's id need not be written.
     """
     names = sorted(set(jtis))
     text = document([_everything("Deny", {"StringLike": {"aws:userid": [f"*:{name}" for name in names]}})])
@@ -261,7 +263,7 @@ def denial(issuer: str, jtis: Iterable[str], until: int, now: int) -> tuple[Deni
 
 
 def parse_denial(name: str, issuer: str) -> Denial | None:
-    """Return what a policy's name tells, if it is a denial of this ledger."""
+    """Return the denial that a policy's name describes; None if it is not a denial of this ledger."""
     found = _DENIAL.fullmatch(name)
     if found is None or found[1] != ledger_mark(issuer):
         return None
@@ -269,7 +271,7 @@ def parse_denial(name: str, issuer: str) -> Denial | None:
 
 
 def denied_in(policy: object) -> list[str]:
-    """Return the names of the sessions that a denial's text names; none if it is none (any more)."""
+    """Return the names of the sessions in a denial's text; empty if the text is not (or no longer) a denial."""
     try:
         (statement,) = policy["Statement"]  # type: ignore[index]
         whole = (statement["Effect"], statement["Action"], statement["Resource"]) == ("Deny", "*", "*")
@@ -286,5 +288,5 @@ _DENIAL = re.compile(r"jitid-denied-([0-9a-f]{8})-([0-9]{1,12})-([0-9]{1,12})-([
 
 
 def ledger_mark(issuer: str) -> str:
-    """Return what tells the policies of one ledger from those of another."""
+    """Return the mark that distinguishes the policies of one ledger from those of another."""
     return sha256(issuer.encode()).hexdigest()[:8]

@@ -1,9 +1,10 @@
-"""Sessions of AWS roles (`aws-sts`): cut to what is granted and to our own expiry, and denied one by one.
+"""Sessions of AWS roles (`aws-sts`): limited to the granted rights and to jitid's expiry, and denied one by one.
 
-AWS has no call that ends a session. What it has is policies: a session may do what its role and its session policy
-both allow, and neither denies. So it is made with a session policy that allows what was granted until our expiry, and
-it is ended by a denial among its role's policies that names this one session (`aws:userid`) and leaves the others
-alone. GetCallerIdentity is answered to a denied session all the same, and AWS lists no sessions to anybody.
+AWS has no call that ends a session, but it has policies: a session may do anything that its role and its session
+policy both allow, unless one of them denies it. So jitid makes a session with a session policy that allows the granted
+rights until jitid's expiry. To end a session, jitid adds a denial to the role's policies. It names only this session
+(`aws:userid`) and does not affect others. AWS answers GetCallerIdentity even to a denied session, and it lists no
+sessions.
 """
 
 from __future__ import annotations
@@ -46,11 +47,11 @@ from jitid.values.text import safe
 from jitid.values.times import format_duration, format_time
 
 _AT_ONCE = 8
-"""So many calls about users are made at the same time."""
+"""Maximum number of simultaneous calls about users."""
 _APART = 900
-"""Seconds by which AWS's clock may differ from ours at most: beyond them it takes no request."""
+"""Maximum difference of AWS's clock in seconds; beyond it AWS accepts no request."""
 _LONGEST_SUBJECT = 255
-"""Characters of the `sub` of a JWT (AssumeRoleWithWebIdentity, `SubjectFromWebIdentityToken`)."""
+"""Maximum characters of a JWT's `sub` (AssumeRoleWithWebIdentity, `SubjectFromWebIdentityToken`)."""
 _TAGS = "https://aws.amazon.com/tags"
 _SOURCE = "https://aws.amazon.com/source_identity"
 _OVER = frozenset(
@@ -73,10 +74,10 @@ class AwsStsIssuer(OutsideIssuer):
         signer: Callable[[], Signer] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take the table of a target.
+        """Set the table of a target.
 
-        `issuer` is the ledger's `iss`, `trust_domain` that of its agents; `signer` gives its key for ES256, which web
-        identity needs. Raises ConfigurationError where the table cannot be meant.
+        `issuer` is the ledger's `iss`, `trust_domain` is that of its agents. `signer` returns its key for ES256,
+        which web identity needs. Raises ConfigurationError if the table is invalid.
         """
         self._target = target
         self._timeout = timeout
@@ -91,13 +92,13 @@ class AwsStsIssuer(OutsideIssuer):
         self._denials = Denials(self._aws, self._access.administrator, issuer)
 
     def mint(self, record: TargetRecord, remember: Callable[[str], None]) -> MadeCredential:  # noqa: ARG002 - derived from the name
-        """Assume the template's role for what the credential's scopes give, under its jti as the session's name."""
+        """Assume the template's role with the rights for the credential's scopes; the jti is the session's name."""
         template = self._template(record)
         granted = grant(record.scopes, template.rights, template.policy_arns)
         policy = session_policy(granted, record.expires_at)
         left = record.expires_at - int(self._clock())
         if left > template.seconds:
-            # The ledger would have as alive what AWS has forgotten.
+            # The ledger would show the session as live after AWS has ended it.
             raise UsageError(
                 f"it would live {format_duration(left)}, and the template {record.template} has sessions of "
                 f"{format_duration(template.seconds)} at most",
@@ -117,7 +118,7 @@ class AwsStsIssuer(OutsideIssuer):
         secret, until = self._access.keys_of(answer)
         session = template.role.session(record.jti)
         if (answer.get("AssumedRoleUser") or {}).get("Arn") != session:
-            # It would be denied under a name that it does not have. Nobody else has seen the keys.
+            # A denial would use a name that the session does not have. Only this process has the keys.
             raise self._aws.garbled("the session has another name than the one that was asked for")
         facts: dict[str, Any] = {
             "role_arn": template.arn,
@@ -125,9 +126,9 @@ class AwsStsIssuer(OutsideIssuer):
             "session_policy": strict_json.loads(policy),
             "policy_arns": list(granted.policy_arns),
             "scopes_without_rights": [scope for scope in record.scopes if scope not in granted.scopes],
-            # AWS refuses the keys from then on; the session policy denies all from our own expiry on.
+            # AWS refuses the keys from then on; the session policy denies everything from jitid's expiry on.
             "session_ends_at": until,
-            # Where whoever holds the keys is to send them.
+            # The holder of the keys must send requests there.
             "region": self._target.options["region"],
         }
         if "endpoint_url" in self._target.options:
@@ -137,7 +138,7 @@ class AwsStsIssuer(OutsideIssuer):
         return MadeCredential(secret, session, facts)
 
     def revoke(self, records: Sequence[TargetRecord]) -> list[EndOutcome]:
-        """Deny each session among the policies of its role, those of one role together."""
+        """Deny sessions by policies of their roles, the sessions of each role together; deactivate adopted keys."""
         now = int(self._clock())
         self._aws.begin(self._timeout)
         outcomes: list[EndOutcome | None] = [
@@ -163,11 +164,11 @@ class AwsStsIssuer(OutsideIssuer):
         return [outcome for outcome in outcomes if outcome is not None]
 
     def probe(self, record: TargetRecord, secret: Secret | None = None) -> Probe:
-        """Look at the denials of its role; with the secret, ask AWS for something that the denial covers.
+        """Check the denials of its role; with the secret, also try a call that the denial covers.
 
-        GetCallerIdentity would tell nothing: AWS answers it to a denied session too. Asked is for the account's
-        aliases: where the session may not see them, AWS's words tell whether anything was denied to it, or nothing
-        allowed.
+        GetCallerIdentity proves nothing: AWS answers it to a denied session too. The call is a request for the
+        account's aliases. If the session may not see them, AWS's message shows whether there was a denial or only no
+        permission.
         """
         self._aws.begin(self._timeout)
         if record.kind == Kind.ADOPTED:
@@ -200,7 +201,7 @@ class AwsStsIssuer(OutsideIssuer):
         return Probe(Life.LIVE, f"no policy of the role {role.name} denies it")
 
     def inventory(self) -> Iterator[Existing]:
-        """Yield the sessions that are denied, and all access keys of IAM users, which never end by themselves."""
+        """Yield the denied sessions, and all access keys of IAM users, which never expire."""
         end = self._aws.begin(self._timeout)
         roles = {template_of(self._target, name).role for name in self._target.templates}
         for role in sorted(roles):
@@ -224,7 +225,7 @@ class AwsStsIssuer(OutsideIssuer):
                 found = self._aws.pages("list_access_keys", keys, "AccessKeyMetadata", UserName=name)
                 return [self._standing(key, keys) for key in found]
             except AwsError as error:
-                # Deleted since it was listed.
+                # The user was deleted after the listing.
                 if error.aws == "NoSuchEntity":
                     return []
                 raise
@@ -235,7 +236,7 @@ class AwsStsIssuer(OutsideIssuer):
                 yield from found
 
     def close(self) -> None:
-        """Let go of connections and of keys."""
+        """Close the connections and forget the keys."""
         self._aws.close()
         self._access.close()
 
@@ -245,7 +246,7 @@ class AwsStsIssuer(OutsideIssuer):
     def _template(self, record: TargetRecord) -> Template:
         if record.template or record.scopes or not self._target.templates:
             return template_of(self._target, record.template)
-        # Who asks for nothing gets a session that may do nothing, of whichever role: so canaries are made.
+        # A request without scopes gets a session without rights, of any role; canaries are made like this.
         found = template_of(self._target, min(self._target.templates))
         return found._replace(rights=[], policy_arns=())
 
@@ -294,7 +295,7 @@ class AwsStsIssuer(OutsideIssuer):
             raise self._told(error) from None
 
     def _told(self, error: AwsError) -> JitidError:
-        """Return an error of assuming a role with what to do about it."""
+        """Return the error of an attempt to assume a role, with a hint on what to do."""
         said = error.said.lower()
         if error.aws == "PackedPolicyTooLarge" or "too large" in said:
             return UsageError(
@@ -320,9 +321,9 @@ class AwsStsIssuer(OutsideIssuer):
         return error
 
     def _settled(self, record: TargetRecord, now: int) -> EndOutcome | None:
-        """Return what came of a session that needs no denial; None where it does."""
+        """Return the outcome for a session that needs no denial; None if it needs one."""
         if record.reference is None:
-            # It is kept together with the fingerprints, before anybody gets the keys.
+            # The reference is recorded together with the fingerprints, before the caller gets the keys.
             return EndOutcome(
                 Settlement.DONE, "AWS's answer never got as far as the ledger: nobody has its keys"
             )
@@ -334,7 +335,7 @@ class AwsStsIssuer(OutsideIssuer):
         return None
 
     def _deny(self, role: Role, records: Sequence[TargetRecord], now: int) -> list[EndOutcome]:
-        # No session of these is longer than AWS's shortest, or than it was meant to be.
+        # These sessions last until their expiry, or for AWS's minimum if that is longer.
         until = max(max(record.expires_at, record.issued_at + LEAST_SECONDS) for record in records) + _APART
         settlement, proof = Settlement.STUCK, ""
         policies: dict[str, str] = {}
@@ -362,7 +363,7 @@ class AwsStsIssuer(OutsideIssuer):
         ]
 
     def _try(self, keys: Keys) -> Probe | None:
-        """Ask as a holder; None where AWS refuses, for a reason that may be somebody else's."""
+        """Make a call as the holder; return None if the reason for AWS's refusal may be a foreign policy."""
         try:
             self._aws.call("iam", "list_account_aliases", keys, MaxItems=1)
         except AwsError as error:
@@ -370,7 +371,7 @@ class AwsStsIssuer(OutsideIssuer):
                 return Probe(Life.DEAD, f"AWS says {error.aws}")
             if error.aws not in ("AccessDenied", "AccessDeniedException"):
                 return Probe(Life.UNKNOWN, error.message)
-            # The session policy is ours alone. Any other explicit denial may be somebody's of this one action.
+            # Only jitid sets the session policy; another explicit denial may come from a foreign policy.
             if "explicit deny in a session policy" in error.said:
                 return Probe(Life.DEAD, "AWS denies it everything by its session policy")
             if "because no " in error.said:
@@ -407,7 +408,7 @@ class AwsStsIssuer(OutsideIssuer):
 
 
 def _refused(role: Role, error: AwsError) -> tuple[Settlement, str]:
-    """Return what a refusal to deny sessions of a role comes to."""
+    """Return the outcome of a refusal to deny sessions of a role."""
     if error.aws == "NoSuchEntity":
         return Settlement.DONE, f"there is no role {role.name} any more"
     if error.aws == "LimitExceeded":
@@ -417,5 +418,5 @@ def _refused(role: Role, error: AwsError) -> tuple[Settlement, str]:
         )
     if error.aws == "UnmodifiableEntity":
         return Settlement.UNSUPPORTED, error.message
-    # Also what our own keys may not do: as soon as they may, it is done.
+    # This includes missing rights of the target's keys: once they have the rights, a retry succeeds.
     return Settlement.STUCK, error.message

@@ -1,4 +1,4 @@
-"""The tables of a target of AWS and of its templates, and what can be meant by them."""
+"""Options of a target of AWS and of its templates, and their validation."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
 
 
 class Template(NamedTuple):
-    """What a session is made from."""
+    """The validated template of a session."""
 
     arn: str
     role: Role
     seconds: int
-    """The longest session."""
+    """The longest session, in seconds."""
     external_id: str | None
     rights: list[AwsRight]
     policy_arns: tuple[str, ...]
 
 
 def template_of(target: Target, name: str | None) -> Template:
-    """Return a template of a target. Raises ConfigurationError where there is none, or it cannot be meant."""
+    """Return a template of a target. Raises ConfigurationError for a missing or invalid template."""
     if name is None or name not in target.templates:
         known = ", ".join(sorted(target.templates)) or "none yet"
         raise ConfigurationError(

@@ -1,6 +1,6 @@
 """OpenBao, or Vault, over its HTTP interface: one request after the other, all within the time of the call.
 
-No redirection is followed and no certificate is taken on trust; a token goes nowhere but to the address.
+Redirects are not followed, certificates are always verified, and a token is sent only to the configured address.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ OPTIONS: Mapping[str, TargetOption] = {
 }
 
 LARGEST = 64 << 20
-"""Bytes of a list: names of a million leases."""
+"""Maximum bytes of a list: names of a million leases."""
 _LARGE = 1 << 20
-"""Bytes of any other answer."""
+"""Maximum bytes of any other answer."""
 _PARTING = 2.0
-"""Seconds that giving a login back may take."""
+"""Maximum seconds for revoking the login's token on close."""
 _SENT = ("secret_id", "jwt")
-"""What a login sends that nobody else is to see."""
+"""The secret members of a login request."""
 _ABSENT = ("no handler for route", "No secret engine mount", "unknown role", "unsupported path")
 
 
 class OpenBao:
-    """One server, as one target names it."""
+    """The server of one target."""
 
     def __init__(self, target: Target, timeout: float) -> None:
-        """Raise ConfigurationError where the target's table cannot be meant."""
+        """Raise ConfigurationError if the target's table is invalid."""
         self.target = target
         self._timeout = timeout
         options = target.options
@@ -79,29 +79,29 @@ class OpenBao:
         self._idle: deque[Channel] = deque()
 
     def call(self) -> BaoCall:
-        """Return what makes the requests of one call; its time begins now."""
+        """Return the object that makes the requests of one call; its time limit starts now."""
         return BaoCall(self, monotonic() + time_limit.left(self._timeout))
 
     def connect(self) -> Channel:
-        """Return a connection that nobody else uses."""
+        """Return a connection that no other call uses."""
         try:
             return self._idle.pop()
         except IndexError:
             return Channel(self.address, self.target.options.get("ca_file"), self.words)
 
     def put_back(self, channel: Channel) -> None:
-        """Let the next call have a connection."""
+        """Keep a connection for the next call."""
         self._idle.append(channel)
 
     def close(self) -> None:
-        """Give the login back, as far as that can be done at once, and let go of the connections."""
+        """Revoke the login's token, if the server answers at once, and close the connections."""
         token = self.access.give_back()
         try:
             if token is not None:
                 with BaoCall(self, monotonic() + min(_PARTING, self._timeout)) as call:
                     call.bare("POST", "auth/token/revoke-self", None, token)
         except (StorageError, ConfigurationError, IntegrityError):
-            pass  # it ends by itself
+            pass  # the token expires anyway
         finally:
             while self._idle:
                 self._idle.pop().close()
@@ -136,16 +136,16 @@ class BaoCall:
         token: str | None = None,
         most: int = _LARGE,
     ) -> Reply:
-        """Make one request, as jitid itself or with another token, and return what came back.
+        """Make one request, with jitid's own token or another one, and return the reply.
 
-        Raises StorageError where the server is out of reach, sealed, overloaded or gives no clear answer.
+        Raises StorageError if the server is unreachable, sealed, overloaded or gives no clear answer.
         """
         if token is not None:
             return self.bare(method, path, body, token, most)
         access = self._bao.access
         login = access.get(self.bare)
         reply = self.bare(method, path, body, login.token, most)
-        # It may have ended before its time; what is refused has done nothing, and may be asked again.
+        # The token may have been revoked early. A refused request had no effect, so it may be repeated.
         if reply.status == 403 and not self._is_alive(login):
             again = access.get(self.bare, instead=login)
             if again.token != login.token:
@@ -153,7 +153,7 @@ class BaoCall:
         return reply
 
     def names(self, path: str) -> list[str]:
-        """Return the names in a list; none where there is nothing. Raises as `ask`, and RefusedError."""
+        """Return the names in a list; empty if the server has none. Raises as `ask`, and RefusedError."""
         reply = self.ask("LIST", path, most=LARGEST)
         if reply.status == 404:
             return []
@@ -165,7 +165,7 @@ class BaoCall:
         return keys
 
     def refused(self, reply: Reply, what: str, path: str, capabilities: tuple[str, ...]) -> JitidError:
-        """Return what a refusal means: RefusedError, or ConfigurationError where there is no such thing."""
+        """Return the error for a refusal: RefusedError, or ConfigurationError if the path does not exist."""
         message = f"the target {self.target.name} refuses {what}: {self.told(reply)}"
         if reply.status == 403:
             wanted = ", ".join(f'"{each}"' for each in capabilities)
@@ -175,11 +175,11 @@ class BaoCall:
         return RefusedError(message)
 
     def told(self, reply: Reply) -> str:
-        """Return what the server says, in one line that is safe to show."""
+        """Return the server's error messages, in one line that is safe to show."""
         return reply.told(self._bao.access.token)
 
     def life(self) -> float | None:
-        """Return for how many seconds the login still lives; None where it does not end."""
+        """Return the remaining seconds of the login; None if it does not expire."""
         login = self._bao.access.get(self.bare)
         if login.ours:
             return None if login.until is None else login.until - monotonic()
@@ -192,7 +192,7 @@ class BaoCall:
         return ttl or None
 
     def keep_login(self) -> None:
-        """Do not give the login back: what was made with it would end with it."""
+        """Keep the login on close: tokens made with it would end with it."""
         self._bao.access.kept = True
 
     def bare(
@@ -203,7 +203,7 @@ class BaoCall:
         token: str | None,
         most: int = _LARGE,
     ) -> Reply:
-        """Make one request with that token, or without any."""
+        """Make one request with the given token, or without one."""
         headers = self._bao.headers if token is None else {**self._bao.headers, "X-Vault-Token": token}
         place = f"/v1/{percent(path, safe='/')}"
         data = None

@@ -1,6 +1,6 @@
-"""Ending what was made at OpenBao: lease and token, and whether they are gone.
+"""Ending of leases and tokens at OpenBao, and confirmation that they are gone.
 
-The server answers that a token is revoked as soon as its leases are queued; only looking tells that they are gone.
+The server reports a token as revoked when its leases are merely queued; only a lookup shows that they are gone.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from jitid.model.target import EndOutcome, Settlement, TargetRecord
 from jitid.values.text import quote
 
 _PAUSES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""Seconds between looks at leases that the server is about to end."""
+"""Seconds between lookups of leases that the server is about to end."""
 _NEAR = 900
-"""Seconds between the server's clock and ours at most, where only ours is known."""
+"""Maximum difference in seconds between the server's clock and this one, if only this one is known."""
 
 
 class LeaseEnding:
-    """Ends secrets within the time of one call."""
+    """The ending of secrets within the time of one call."""
 
     def __init__(self, bao: BaoCall) -> None:
         self._bao = bao
@@ -30,11 +30,11 @@ class LeaseEnding:
         self._looking = Looking(bao)
 
     def end(self, records: Sequence[TargetRecord]) -> list[EndOutcome]:
-        """Return what came of each. One that fails is no reason not to try the next."""
+        """Return the outcome of each. A failure does not prevent the attempt for the next one."""
         outcomes: list[EndOutcome] = []
         trouble: JitidError | None = None
         for record in records:
-            # A server that is out of reach is not waited for once more.
+            # After a failure and the end of the time limit, the server is not tried again.
             if trouble is not None and self._bao.left <= 0:
                 outcomes.append(_failed(trouble))
                 continue
@@ -61,7 +61,7 @@ class LeaseEnding:
         return self._end_unread(known.accessor, record)
 
     def _end_leased(self, accessor: str, lease: str) -> EndOutcome:
-        # Synchronously: otherwise the server only promises it.
+        # Without `sync` the server would only queue the revocation.
         tried = self._bao.ask("PUT", "sys/leases/revoke", {"lease_id": lease, "sync": True})
         if tried.status == 403:
             raise self._bao.refused(tried, "to end a lease", "sys/leases/revoke", ("update",))
@@ -103,9 +103,9 @@ class LeaseEnding:
         return EndOutcome(Settlement.UNAVAILABLE, f"the certificate {serial}: {self._bao.told(tried)}")
 
     def _end_unread(self, accessor: str, record: TargetRecord) -> EndOutcome:
-        """End a token of which it is not known whether a secret was read with it.
+        """End a token if it is unknown whether a secret was read with it.
 
-        Once it is revoked, the time of its leases is over: none like that may be left which is as old as the token.
+        The revocation expires its leases. So the server must have no expired lease from the time of the token.
         """
         token = self._looking.token(accessor)
         made = token.data.get("creation_time") if token is not None else None
@@ -124,7 +124,7 @@ class LeaseEnding:
         for pause in _PAUSES:
             if not left or self._bao.left < pause:
                 break
-            # The server does it in the background, at once as a rule.
+            # The server does it in the background, usually at once.
             time.sleep(pause)
             left = self._overdue([lease.removeprefix(f"{path}/") for lease in left], path, first, last)
         if not left:
@@ -145,7 +145,7 @@ class LeaseEnding:
         )
 
     def _overdue(self, names: Sequence[str], path: str, first: float, last: float) -> list[str]:
-        """Return the leases of these names that were made in that time, and whose time is over."""
+        """Return the expired leases of these names that were made between `first` and `last`."""
         found = []
         for name in names:
             lease = f"{path}/{name}"
@@ -158,11 +158,11 @@ class LeaseEnding:
         return found
 
     def _end_unknown(self, record: TargetRecord) -> EndOutcome:
-        """End a token whose accessor was lost, or was never remembered, if there is one."""
+        """End a token whose accessor was lost, or was never recorded, if there is one."""
         try:
             accessor = self._looking.searched(record)
         except RefusedError as error:
-            # Nothing was asked for with a token whose accessor the ledger does not have.
+            # No secret was requested with a token if the ledger does not have its accessor.
             if 0 < record.issued_at < time.time() - 2 * BRIEF:
                 told = f"the {BRIEF} s of its token are over, if it was made"
                 return EndOutcome(Settlement.DONE, told)
@@ -173,7 +173,7 @@ class LeaseEnding:
         return self._end_token(accessor)
 
     def _path(self, record: TargetRecord) -> str | None:
-        """Return where the record's secret was to be read; None for a token."""
+        """Return the path of the record's secret; None if the token is the secret."""
         template = self._target.templates.get(record.template or "")
         if template is None:
             raise StorageError(
@@ -193,7 +193,7 @@ def _unsupported(record: TargetRecord, why: str) -> EndOutcome:
 
 
 def _moment(text: object) -> float | None:
-    """Return a time of the server's (RFC 3339), in seconds since the epoch."""
+    """Return a time from the server (RFC 3339) in seconds since the epoch; None if it is invalid."""
     from datetime import datetime
 
     try:

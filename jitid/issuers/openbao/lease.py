@@ -1,7 +1,7 @@
-"""Dynamic secrets of OpenBao or Vault: each is read with a token of its own, so that ending that ends the secret.
+"""Dynamic secrets of OpenBao or Vault: each is read with a separate token, and ends with that token.
 
-The token is short-lived until the ledger remembers its accessor. No secret has been asked for before that, and what is
-lost on the way is gone within a minute by itself.
+The token is short-lived until the ledger has its accessor. Before that, no secret is requested with it. A token that
+is lost on the way expires within a minute.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
     """Secrets of one server."""
 
     def __init__(self, target: Target, *, timeout: float, issuer: str) -> None:
-        """Take the target, the seconds that each call may take, and the ledger's `iss`."""
+        """Set the target, the time limit of a call in seconds, and the ledger's `iss`."""
         self._target = target
         self._bao = OpenBao(target, timeout)
         self._issuer = issuer
@@ -54,17 +54,17 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
             self._maker += "/" + plain(target.options["token_role"], "token_role", target)
 
     def mint(self, record: TargetRecord, remember: Callable[[str], None]) -> MadeCredential:
-        """Make a token under the record's name, and read with it what the template names."""
+        """Make a token under the record's name, and read with it the secret that the template names."""
         with self._bao.call() as call:
             return Making(call, self._maker, self._issuer, record).make(remember)
 
     def revoke(self, records: Sequence[TargetRecord]) -> list[EndOutcome]:
-        """End leases and tokens, and look whether they are gone: that the server took the wish says nothing yet."""
+        """End leases and tokens, and check that they are gone: the server's acceptance alone proves nothing."""
         with self._bao.call() as call:
             return LeaseEnding(call).end(records)
 
     def probe(self, record: TargetRecord, secret: Secret | None = None) -> Probe:
-        """Look at the lease, or at the token where that is the secret."""
+        """Check the lease, the certificate or the token of a record."""
         with self._bao.call() as call:
             if secret is not None and secret.names == ("token",):
                 own = call.ask("GET", "auth/token/lookup-self", token=secret.reveal())
@@ -73,18 +73,18 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
             return Looking(call).look(record)
 
     def names_of(self, name: str, reference: str | None) -> tuple[str, ...]:
-        """Return what the ledger remembers: neither a lease nor an accessor bears a name of ours."""
+        """Return the reference from the ledger: neither leases nor accessors contain jitid's names."""
         return (reference or name,)
 
     def expect(self, names: Collection[str]) -> None:
-        """Take what the ledger remembers of all its credentials."""
+        """Set the references of all credentials in the ledger."""
         self._known = frozenset(names)
 
     def inventory(self) -> Iterator[Existing]:
-        """Yield the leases below the paths of the templates, and the tokens that are ours.
+        """Yield the leases below the paths of the templates, and jitid's tokens.
 
-        What the ledger remembers is named as there; without `expect` nothing is known, and all is named as the server
-        does.
+        A credential in the ledger has its reference as its name. Without `expect` no reference is known, and all
+        names are the server's.
         """
         with self._bao.call() as call:
             leases = self._leases(call)
@@ -104,18 +104,18 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
             yield from self._tokens(call, leased, lost)
 
     def _tokens(self, call: BaoCall, leased: int, lost: Collection[str]) -> Iterator[Existing]:
-        """Yield the tokens that are ours: those that are the secret themselves, and what is left of others.
+        """Yield jitid's tokens without a lease: secrets themselves, remains of others, and unknown ones.
 
-        `leased` of them have a lease that was seen; of those in `lost` it is gone.
+        `leased` is the number of tokens with a lease that was seen; `lost` has the references to leases that are gone.
         """
-        # The lease of a token tells nothing of its accessor; their number tells whether there are any to look for.
+        # The lease of a token does not show its accessor, but the number of leases shows whether a search is needed.
         made = len(call.names(f"sys/leases/lookup/{self._maker}"))
         alone = [
             text for text in self._known if _LEASE not in text and SecretReference.parse(text) is not None
         ]
         if made == leased and not alone:
             return
-        # It costs the server more than all else: it reads every token for it.
+        # This is the most expensive request: the server reads every token for it.
         accessors = set(call.names("auth/token/accessors"))
         for text in (*alone, *lost):
             accessor = text.partition(" ")[0]
@@ -128,7 +128,7 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
         yield from self._unknown(call, accessors - known, made - leased)
 
     def close(self) -> None:
-        """Give the login back."""
+        """Revoke the login and close the connections."""
         self._bao.close()
 
     def _leases(self, call: BaoCall) -> dict[str, str]:
@@ -141,7 +141,7 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
         return found
 
     def _unknown(self, call: BaoCall, accessors: Collection[str], lacking: int) -> Iterator[Existing]:
-        """Yield those tokens with a name of ours that the ledger knows nothing of: so many are still to be found."""
+        """Yield jitid's tokens that the ledger does not know, until `lacking` tokens of this maker are found."""
         for accessor in accessors:
             if lacking <= 0:
                 break
@@ -164,18 +164,18 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
 
 
 _LEASE = " lease "
-"""What stands before the lease in a `Reference`."""
+"""The separator before the lease in a `SecretReference`."""
 _ADOPTED = SecretReference("", adopted=True).text
-"""How that of a token ends which was there before."""
+"""The end of the reference to an adopted token."""
 
 
 def _told(what: str, reason: str | None) -> str:
-    """Say what something is, and why the server cannot end it where it has given that up."""
+    """Return a description, with the reason why the server cannot end the object, if it has given up."""
     return what if reason is None else f"{what}, irrevocable: {reason}"
 
 
 def _below(call: BaoCall, prefix: str) -> Iterator[str]:
-    """Yield the ids of all leases below a prefix, whatever the depth."""
+    """Yield the ids of all leases below a prefix, at any depth."""
     for name in call.names(f"sys/leases/lookup/{prefix}"):
         if name.endswith("/"):
             yield from _below(call, f"{prefix}{name}")

@@ -1,4 +1,4 @@
-"""Logging in at OpenBao or Vault: by an AppRole, by a JWT such as a service account's, or with a token of a file."""
+"""Logins at OpenBao or Vault: by an AppRole, by a JWT such as a service account's, or with a token from a file."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ OPTIONS: Mapping[str, TargetOption] = {
 
 _LONGEST_SECRET = 16 << 10
 _AGAIN = 2 / 3
-"""The part of a login's life after which it is made anew."""
+"""The part of a login's lifetime after which jitid logs in again."""
 
 Ask = Callable[[str, str, Mapping[str, Any] | None, str | None], Reply]
-"""Makes one bare request: method, path, body, token."""
+"""A function that makes one bare request: method, path, body, token."""
 
 
 class Login(NamedTuple):
-    """The token that jitid itself asks with."""
+    """The token of jitid's own requests."""
 
     token: str
     ours: bool
-    """It was made for this process, which gives it back."""
+    """Whether it was made for this process, which must revoke it."""
     until: float | None = None
-    """When it ends, by the monotonic clock; None where that is not known."""
+    """Its expiry by the monotonic clock; None if unknown."""
     again: float | None = None
-    """When it is time for a new one."""
+    """The time for a new login, by the monotonic clock."""
 
 
 class BaoLogin:
     """The login at one target, the same for all calls of a process."""
 
     def __init__(self, target: Target) -> None:
-        """Raise ConfigurationError where how to log in is not said, or said twice."""
+        """Raise ConfigurationError unless the table has exactly one complete way to log in."""
         self._target = target
         self._options = options = target.options
         self._login: Login | None = None
         self._lock = Lock()
         self.kept = False
-        """What was made with it would end with it: it is not given back."""
+        """Whether the login must not be revoked, because tokens made with it would end with it."""
         ways = {"token_file": (), "role_id": ("secret_id_file",), "login_role": ("jwt_file",)}
         chosen = [way for way in ways if way in options]
         lacking = [each for way in chosen for each in ways[way] if each not in options]
@@ -72,7 +72,7 @@ class BaoLogin:
         return None if login is None else login.token
 
     def get(self, ask: Ask, instead: Login | None = None) -> Login:
-        """Return the login, made anew where its time is nearly over, or where it is the one that failed (`instead`)."""
+        """Return the login; log in again near its expiry, or if it is the failed login `instead`."""
         with self._lock:
             login = self._login
             fresh = login is not None and (login.again is None or monotonic() < login.again)
@@ -81,7 +81,7 @@ class BaoLogin:
             return login
 
     def give_back(self) -> str | None:
-        """Forget the login, and return the token that is to be revoked, if there is one."""
+        """Forget the login, and return its token if the caller must revoke it."""
         with self._lock:
             login, self._login = self._login, None
         return login.token if login is not None and login.ours and not self.kept else None
@@ -96,7 +96,7 @@ class BaoLogin:
             body = {"role_id": options["role_id"], "secret_id": secret}
         else:
             mount = options.get("login_mount", "kubernetes")
-            # A service account's token lies where every process of the container may read it.
+            # The file need not be private: every process of a container may read a service account's token.
             secret = self._read("jwt_file")
             body = {"role": options["login_role"], "jwt": secret}
         path = f"auth/{plain(mount, 'login_mount', self._target)}/login"

@@ -1,4 +1,4 @@
-"""Looking at what was made at OpenBao: what the ledger remembers of it, and what the server has of that."""
+"""Lookups of secrets at OpenBao: the reference in the ledger, and its state at the server."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from jitid.model.target import Life, Probe, TargetRecord
 from jitid.values.text import quote
 
 BRIEF = 60
-"""Seconds that a token lives of which the ledger does not know the accessor yet."""
+"""Lifetime in seconds of a token until the ledger has its accessor."""
 
 
 class SecretReference(NamedTuple):
-    """What the ledger remembers of a secret: the accessor of its token, and what else was made with that."""
+    """The ledger's reference to a secret: the accessor of its token, and the object made with the token."""
 
     accessor: str
     lease: str | None = None
     certificate: tuple[str, str] | None = None
     """Mount and serial number of a certificate without a lease."""
     unleased: bool = False
-    """Something was made that no revocation reaches."""
+    """Whether the object cannot be revoked."""
     adopted: bool = False
-    """The token was there before: nobody here has made it."""
+    """Whether the token is an adopted secret that jitid has not made."""
 
     @property
     def text(self) -> str:
-        """As it stands in the ledger."""
+        """The reference as stored in the ledger."""
         if self.lease is not None:
             return f"{self.accessor} lease {self.lease}"
         if self.certificate is not None:
@@ -39,7 +39,7 @@ class SecretReference(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Return what stands in the ledger; None for what this kind never wrote."""
+        """Return the reference from its stored text; None for a text that this kind never writes."""
         match text.split(" "):
             case [accessor]:
                 return cls(accessor)
@@ -55,12 +55,12 @@ class SecretReference(NamedTuple):
 
 
 def reference_of(record: TargetRecord) -> SecretReference | None:
-    """Return what the ledger remembers of a record, if anything."""
+    """Return the reference of a record, if the ledger has one."""
     return None if record.reference is None else SecretReference.parse(record.reference)
 
 
 class Looking:
-    """Looks at secrets within the time of one call."""
+    """Lookups of secrets within the time of one call."""
 
     def __init__(self, bao: BaoCall) -> None:
         self._bao = bao
@@ -69,7 +69,7 @@ class Looking:
         self._by_jti: dict[str, str] | None = None
 
     def look(self, record: TargetRecord) -> Probe:
-        """Look whether anything of a record is there."""
+        """Check whether the secret of a record exists."""
         known = reference_of(record)
         if known is None:
             accessor = self.searched(record)
@@ -85,7 +85,7 @@ class Looking:
         return self._look_at_token(known.accessor)
 
     def _look_at_lease(self, lease: str) -> Probe:
-        """Look whether a lease is there."""
+        """Check whether a lease exists."""
         found = self.lease(lease)
         if found is None:
             return Probe(Life.DEAD, f"the server has no lease {lease}")
@@ -95,14 +95,14 @@ class Looking:
         return Probe(Life.LIVE, f"the time of the lease {lease} is over, and the server has not ended it")
 
     def _look_at_token(self, accessor: str) -> Probe:
-        """Look whether a token is there."""
+        """Check whether a token exists."""
         found = self.token(accessor)
         if found is None:
             return Probe(Life.DEAD, f"the server has no token with the accessor {accessor}")
         return Probe(Life.LIVE, f"the token lives for {found.data.get('ttl')} s")
 
     def _look_at_certificate(self, certificate: tuple[str, str], record: TargetRecord) -> Probe:
-        """Look whether a certificate without a lease is revoked."""
+        """Check whether a certificate without a lease is revoked."""
         mount, serial = certificate
         reply = self._bao.ask("GET", f"{mount}/cert/{serial}")
         if not reply.good:
@@ -113,7 +113,7 @@ class Looking:
         return _look_at_time(record, f"the certificate {serial} is not revoked", Life.LIVE)
 
     def searched(self, record: TargetRecord) -> str | None:
-        """Return the accessor of a record's token, found among all; None where there is none."""
+        """Return the accessor of a record's token by a search of all tokens; None without one."""
         if self._by_jti is None:
             found = {}
             for accessor in self._bao.names("auth/token/accessors"):
@@ -125,7 +125,7 @@ class Looking:
         return self._by_jti.get(record.jti)
 
     def lease(self, lease: str) -> Reply | None:
-        """Return what the server has of a lease; None where it has none."""
+        """Return the server's reply about a lease; None if it does not exist."""
         reply = self._bao.ask("PUT", "sys/leases/lookup", {"lease_id": lease})
         if reply.good and reply.data.get("id") == lease:
             return reply
@@ -136,7 +136,7 @@ class Looking:
         raise self._bao.refused(reply, "to look at a lease", "sys/leases/lookup", ("update",))
 
     def token(self, accessor: str) -> Reply | None:
-        """Return what the server has of a token; None where it has none."""
+        """Return the server's reply about a token; None if it does not exist."""
         reply = self._bao.ask("POST", "auth/token/lookup-accessor", {"accessor": accessor})
         if reply.good and reply.data.get("accessor") == accessor:
             return reply
@@ -147,14 +147,14 @@ class Looking:
         raise self._bao.refused(reply, "to look at a token", "auth/token/lookup-accessor", ("update",))
 
     def reasons(self) -> dict[str, str]:
-        """Return why the server has given up leases, by their ids."""
+        """Return the reasons why the server has given up leases, by their ids."""
         if self._irrevocable is None:
             self._irrevocable = _irrevocable(self._bao)
         return self._irrevocable
 
 
 def _irrevocable(bao: BaoCall) -> dict[str, str]:
-    """Return why the server has given up leases, by their ids; nothing where it does not tell."""
+    """Return the reasons why the server has given up leases, by their ids; empty if it reports none."""
     reply = bao.ask("GET", "sys/leases", {"type": "irrevocable"})
     listed = reply.data.get("leases")
     reasons = {}
@@ -165,7 +165,7 @@ def _irrevocable(bao: BaoCall) -> dict[str, str]:
 
 
 def _look_at_time(record: TargetRecord, seen: str, otherwise: Life) -> Probe:
-    """Judge by the time alone what ends only with that."""
+    """Judge by the expiry alone, for a secret that ends only then."""
     if time.time() >= record.expires_at + BRIEF:
         return Probe(Life.DEAD, f"{seen}, and its time is over")
     return Probe(otherwise, seen)

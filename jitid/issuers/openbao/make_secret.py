@@ -1,4 +1,4 @@
-"""Making a secret at OpenBao: first a token of its own, which the ledger remembers, then what that may read."""
+"""Creation of a secret at OpenBao: a separate token, recorded in the ledger, then the secret that it may read."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from jitid.values.text import quote
 _METHODS = frozenset({"GET", "PUT", "POST"})
 _MOST_PARTS = 32
 _POWERLESS = "default"
-"""A token made without naming any policy would have all that its maker has."""
+"""The policy of tokens without rights. A token made without any policy would have all rights of its maker."""
 _CLOCKS = 300
-"""Seconds that the server's clock may be off ours."""
+"""Maximum difference in seconds between the server's clock and this one."""
 
 
 class Making:
-    """Makes one secret."""
+    """The creation of one secret."""
 
     def __init__(self, bao: BaoCall, maker: str, issuer: str, record: TargetRecord) -> None:
-        """Args: the call, the path that tokens are made at, the ledger's `iss`, and the record.
+        """Set the call, the path that makes tokens, the ledger's `iss`, and the record.
 
-        Raises ConfigurationError where the record's template is none, before anything is made.
+        Raises, before anything is made, ConfigurationError if the record's template does not exist, and StorageError
+        if the credential has already expired.
         """
         self._bao = bao
         self._target = bao.target
@@ -42,8 +43,8 @@ class Making:
             raise StorageError("the credential's time is over before its target was asked", "try again")
 
     def make(self, remember: Callable[[str], None]) -> MadeCredential:
-        """Make it. Raises as `OutsideIssuer.mint` does."""
-        # All that can be wrong with the template comes before anything is made.
+        """Make the secret. Raises as `OutsideIssuer.mint`."""
+        # All checks of the template come before anything is made.
         path, method, parameters = self._request()
         token, accessor = self._token(remember)
         if path is None:
@@ -55,7 +56,7 @@ class Making:
         return self._made(path, accessor, reply)
 
     def _found(self) -> Mapping[str, Any]:
-        """Return the record's template; without one, that of a token that may do nothing."""
+        """Return the record's template, or an empty one for a token without rights."""
         record = self._record
         if record.template is None:
             return {}
@@ -89,12 +90,12 @@ class Making:
         return path, method, parameters
 
     def _token(self, remember: Callable[[str], None]) -> tuple[str, str]:
-        """Make the child, let the ledger remember it, and only then give it its whole life."""
+        """Make the child token, let the ledger record it, and only then give it its whole lifetime."""
         record, seconds = self._record, self._seconds
         policies = [str(each) for each in self._template.get("policies") or [_POWERLESS]]
         body = {
             "policies": policies,
-            # A powerless token may look itself up; what reads a secret needs not even that.
+            # A token without rights may look itself up; a token that reads a secret does not need even that.
             "no_default_policy": _POWERLESS not in policies,
             "ttl": f"{min(BRIEF, seconds)}s",
             "explicit_max_ttl": f"{seconds}s",
@@ -138,7 +139,7 @@ class Making:
             )
         if auth.get("orphan") is True:
             return
-        # It ends with its maker, which must not end with this process then.
+        # The token ends with jitid's login, so the login must outlive this process.
         self._bao.keep_login()
         left = self._bao.life()
         if left is not None and left < self._seconds:
@@ -184,7 +185,7 @@ class Making:
         return MadeCredential(Secret(parts), SecretReference(accessor, unleased=True).text, facts)
 
     def _lasting(self, lease: str, reply: Reply) -> int:
-        """Return for how long the lease lives: as long as the credential, if its server lets it."""
+        """Return the lease's lifetime in seconds: that of the credential, if the server permits it."""
         seconds = self._seconds
         given = reply.body.get("lease_duration")
         given = given if type(given) is int and given >= 0 else 0
@@ -197,7 +198,7 @@ class Making:
 
 
 def _parts(data: Mapping[str, Any]) -> dict[str, str]:
-    """Return the texts of an answer by their names; a list of texts, as a chain of certificates, is one of lines."""
+    """Return the texts of an answer by their names; a list of texts, such as a certificate chain, becomes lines."""
     parts = {}
     for name, value in data.items():
         text = value

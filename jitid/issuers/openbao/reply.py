@@ -1,4 +1,4 @@
-"""What OpenBao or Vault answers, read strictly, and what may be sent to it."""
+"""Strict parsing of replies from OpenBao or Vault, and validation of texts for requests."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from jitid.values import strict_json
 from jitid.values.text import quote
 
 _LONGEST = 16 << 10
-"""Characters of a token."""
+"""Maximum characters of a token."""
 
 
 class Reply(NamedTuple):
-    """What came back; a refusal too."""
+    """A reply of the server, including a refusal."""
 
     status: int
     body: Mapping[str, Any]
     errors: tuple[str, ...]
-    """What the server tells of a refusal."""
+    """The server's error messages."""
 
     @property
     def good(self) -> bool:
-        """Whether it did as it was asked."""
+        """Whether the request succeeded."""
         return self.status < 300
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """What it has to tell; empty without anything."""
+        """The data of the reply; empty without any."""
         return _table(self.body.get("data"))
 
     @property
@@ -38,11 +38,11 @@ class Reply(NamedTuple):
         return _table(self.body.get("auth"))
 
     def says(self, words: str) -> bool:
-        """Tell whether it gives that as the reason for a refusal."""
+        """Return whether an error message contains these words."""
         return any(words in error for error in self.errors)
 
     def told(self, *secrets: str | None) -> str:
-        """Return what the server says, in one line that is safe to show, without the secrets that it may repeat."""
+        """Return the error messages in one line that is safe to show, with these secrets masked."""
         text = "; ".join(" ".join(error.split()) for error in self.errors) or f"status {self.status}"
         for secret in secrets:
             if secret:
@@ -51,9 +51,9 @@ class Reply(NamedTuple):
 
 
 def read(target: Target, status: int, text: bytes, secrets: Iterable[str | None] = ()) -> Reply:
-    """Return what an answer says, without the secrets of the request, which what it tells of a failure may repeat.
+    """Return the parsed reply; the request's secrets are masked in its error messages, which may repeat them.
 
-    Raises StorageError for one that says nothing clear: no JSON, sealed, overloaded, a failure of the server.
+    Raises StorageError for an unclear answer: invalid JSON, sealed, overloaded, a failure of the server.
     """
     body: Any = {}
     try:
@@ -77,23 +77,23 @@ def read(target: Target, status: int, text: bytes, secrets: Iterable[str | None]
 
 
 def unclear(target: Target, what: str) -> StorageError:
-    """Return the error of an answer that this kind of server does not give."""
+    """Return the error for an answer that such a server does not give."""
     return StorageError(
         f"the target {target.name} gave no clear answer: {what}", "is it OpenBao or Vault that answers there?"
     )
 
 
 def check_token(text: object) -> str | None:
-    """Return a text that can stand in a header as it is; None for any other."""
+    """Return a text that is valid in a header; None for any other value."""
     if type(text) is str and 0 < len(text) <= _LONGEST and text.isascii() and text.isprintable():
         return None if " " in text else text
     return None
 
 
 def plain(text: object, option: str, target: Target) -> str:
-    """Return a path of the server, or a namespace: letters, digits and `._-/@`, nothing that leads elsewhere.
+    """Return a valid path of the server, or a namespace: letters, digits and `._-/@`, no `.` or `..` as a part.
 
-    Raises ConfigurationError.
+    Raises ConfigurationError for any other text.
     """
     shape = str(text).strip("/")
     parts = shape.split("/")

@@ -1,4 +1,4 @@
-"""Signing keys that never leave OpenBao or Vault: its transit engine signs, and we hold it to the public key."""
+"""Signing keys that never leave OpenBao or Vault: its transit engine signs, and jitid verifies each signature."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from jitid.keys.transit_engine import Version
 from jitid.model.target import Target
 
 _TYPES = {"EdDSA": "ed25519", "ES256": "ecdsa-p256"}
-"""What the engine calls a key of an algorithm."""
+"""By algorithm: the engine's name of the key type."""
 _BATCH = 200
-"""So many messages are signed by one request: OpenBao takes no more than a thousand texts in one."""
+"""Number of messages in one request for signatures; OpenBao accepts at most a thousand."""
 _TURNS = 8
-"""So many versions at most are made for one that can be used."""
+"""Maximum number of versions that are tried to find an unused one."""
 
 
 class Transit:
     """The transit engine of one target."""
 
     def __init__(self, target: Target, timeout: float) -> None:
-        """Raise ConfigurationError where the target's table cannot be meant."""
+        """Raise ConfigurationError if the target's table is invalid."""
         self._target = target
         self._bao = OpenBao(target, timeout)
         self._pid = os.getpid()
         self._mount = plain(target.options.get("transit_mount", "transit"), "transit_mount", target)
 
     def choose(self, key: str, algorithm: str, taken: Callable[[bytes], bool]) -> Version:
-        """Return the newest version of a key that is not `taken`; the key, or a version of it, is made where needed.
+        """Return the newest version of a key that is not `taken`; make the key or a new version if needed.
 
         Raises:
             ConfigurationError: the key is of another type, or may leave the engine.
             RefusedError: the target's policy does not permit it.
-            StorageError: the target is out of reach.
+            StorageError: the target is unreachable.
 
         """
         place = f"{self._mount}/keys/{plain(key, 'the key', self._target)}"
@@ -55,12 +55,12 @@ class Transit:
     def sign(
         self, key: str, version: int, algorithm: str, public: bytes, messages: Sequence[bytes]
     ) -> list[bytes]:
-        """Return the signature of each message as a JWS has it: 64 bytes, verified with the public key.
+        """Return the signature of each message in JWS format: 64 bytes, verified with the public key.
 
         Raises:
             IntegrityError: a signature is not by that key.
             RefusedError: the target's policy does not permit it, or the key is gone.
-            StorageError: the target is out of reach.
+            StorageError: the target is unreachable.
 
         """
         place = f"{self._mount}/sign/{plain(key, 'the key', self._target)}"
@@ -79,7 +79,7 @@ class Transit:
         return signatures
 
     def close(self) -> None:
-        """Give the login back, unless it is that of the process that this one was forked from."""
+        """Revoke the login, unless it belongs to the process that this one was forked from."""
         if self._pid == os.getpid():
             self._bao.close()
 
@@ -144,7 +144,7 @@ def _signature(text: object, version: int) -> bytes | None:
     start = f"vault:v{version}:"
     if type(text) is not str or not text.startswith(start):
         return None
-    # Ed25519 comes in plain base64, ECDSA in that of JWS.
+    # Ed25519 signatures are in plain base64, ECDSA signatures in base64url as in a JWS.
     encoded = text.removeprefix(start).translate(str.maketrans("-_", "+/"))
     try:
         return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
@@ -166,7 +166,7 @@ def _public(algorithm: str, text: object) -> bytes | None:
 
 
 def _verifier(algorithm: str, public: bytes) -> Callable[[bytes, bytes], bool]:
-    # Not by PyJWT, whose import costs more than all of this.
+    # PyJWT is not used, since its import takes longer than all of this.
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
     from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature

@@ -1,1 +1,1 @@
-"""Credentials of PostgreSQL: a role for each."""
+"""Credentials of PostgreSQL: one role for each credential."""

@@ -1,4 +1,4 @@
-"""Makes a role of PostgreSQL, with its rights, in one transaction."""
+"""Creation of a PostgreSQL role, with its rights, in one transaction."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from jitid.model.target import TargetRecord
 from jitid.values.text import quote
 
 _MET = "tuple concurrently updated"
-"""What PostgreSQL says to the second of two that grant rights on the same thing at the same time (SQLSTATE XX000)."""
+"""PostgreSQL's error for the second of two concurrent grants on the same object (SQLSTATE XX000)."""
 _ATTEMPTS = 10
 
 CONNECTIONS = 10
-"""So many sessions a role may have at the same time, unless its template says otherwise."""
+"""Default of the template's `connection_limit`: a role's maximum number of simultaneous sessions."""
 
 _NOW = "SELECT CAST(extract(epoch FROM pg_catalog.clock_timestamp()) AS double precision)"
 _CREATE: LiteralString = (
@@ -32,12 +32,12 @@ _CREATE: LiteralString = (
 
 
 def make(db: Database, record: TargetRecord, template: Mapping[str, Any], password: str, comment: str) -> str:
-    """Make the role of a record from its template, and return until when it may log in, by the server's clock.
+    """Make the role of a record from its template, and return its expiry by the server's clock.
 
     Raises:
-        ConfigurationError: the database does not take the template.
+        ConfigurationError: the database does not accept the template.
         RefusedError: it refuses.
-        StorageError: it is not known what it has done.
+        StorageError: its effect is unknown.
 
     """
     try:
@@ -65,8 +65,8 @@ def _make(
     db: Database, record: TargetRecord, template: Mapping[str, Any], password: str, comment: str
 ) -> str:
     with db.transaction():
-        # By this name a session is found that still makes a role whose answer was lost. What follows is sent
-        # once the server has told that it goes by it.
+        # The application name identifies a session that is still making a role after its answer was lost. The next
+        # statements are sent only after the server has confirmed the name.
         db.execute(SQL("SET LOCAL application_name = {}").format(Literal(record.name)))
         ((now,),) = db.execute(_NOW).fetchall()
         until = _until(now, record)
@@ -75,7 +75,7 @@ def _make(
         ).decode()
         _refuse_superuser(db, template)
         db.execute(SQL("; ").join(_statements(record, template, verifier, until, comment)))
-        # What a grant names without a schema.
+        # For names without a schema in a grant.
         db.execute("SET LOCAL search_path = public")
         for statement in template.get("grants", ()):
             _grant(db, statement, record.name)
@@ -89,7 +89,7 @@ def _statements(
     create = SQL(_CREATE).format(
         role=role,
         limit=Literal(int(template.get("connection_limit", CONNECTIONS))),
-        # What the server would make of the password: its log must not have the password itself.
+        # The verifier that the server would compute: its log must not contain the password.
         verifier=Literal(verifier),
         until=Literal(until),
     )
@@ -102,16 +102,16 @@ def _statements(
 
 
 def _value(name: str, value: str) -> Composable:
-    """Return the value of a setting; that of search_path is a list."""
+    """Return the value of a setting; the value of search_path is a list."""
     values = value.split(",") if name == "search_path" else [value]
     return SQL(", ").join(Literal(one.strip()) for one in values)
 
 
 def _until(now: float, record: TargetRecord) -> str:
-    """Return until when a role may log in, by a server whose clock says `now`.
+    """Return the time until which a role may log in, for a server whose clock says `now`.
 
-    It has what the credential still has to live, and never more than its whole lifetime: then no clock that goes wrong
-    here makes it longer.
+    The role gets the remaining lifetime of the credential, and never more than its whole lifetime. So a wrong clock
+    on this machine cannot extend it.
     """
     left = min(record.expires_at - time.time(), record.expires_at - record.issued_at)
     if left <= 0:
@@ -147,7 +147,7 @@ def _grant(db: Database, statement: str, name: str) -> None:
             "such as GRANT … TO {role}",
         )
     whole = statement.replace("{role}", Identifier(name).as_string(db))
-    # By the extended protocol: what is two statements is refused.
+    # The extended protocol refuses more than one statement.
     db.execute(SQL(whole), binary=True)
     if db.info.transaction_status != TransactionStatus.INTRANS:
         raise ConfigurationError(f"the grant {quote(statement)} ends the transaction that it stands in")

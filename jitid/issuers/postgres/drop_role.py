@@ -1,4 +1,4 @@
-"""Ends roles of PostgreSQL, many at once: locked, thrown out, emptied in every database, and dropped."""
+"""Removal of PostgreSQL roles, many at once: lock, end sessions, remove objects in every database, drop."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from jitid.model.target import EndOutcome, Settlement
 from jitid.values.text import quote, safe
 
 _BATCH = 200
-"""So many roles are changed in one transaction. Each change of what many of them have a right to leaves a version of it
-that the next has to step over, and each takes its place in the server's table of locks."""
+"""Maximum number of roles that one transaction changes.
+
+Each change to an object that many of them have rights to leaves a row version that the next change must skip. Each
+change also takes an entry in the server's lock table.
+"""
 _PAUSE = 0.02
-"""Seconds between two looks at what a server has been told to do."""
+"""Seconds between two checks of sessions that the server must end."""
 
 _ROLES = "SELECT rolname, oid, shobj_description(oid, 'pg_authid'), rolcanlogin FROM pg_roles WHERE rolname = ANY(%s)"
 _MAKERS = """SELECT pid FROM pg_stat_activity
@@ -37,15 +40,15 @@ _AM_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 
 
 class DoomedRole(NamedTuple):
-    """A role that is to be gone."""
+    """A role that must be removed."""
 
     name: str
     is_ours: Callable[[str | None], bool]
-    """Whether a role of that name with that comment is the one that is meant."""
+    """A function that returns whether a role of that name is the intended one, by its comment."""
     heir: str | None
-    """Who gets what it owns; without one that is dropped."""
+    """The role that gets its objects; without one they are dropped."""
     kept: bool = False
-    """It was there before and may own what others need: nobody logs in with it any more, and it stays."""
+    """Whether the role is adopted: other users may need its objects, so it is locked and not dropped."""
 
 
 class _Role(NamedTuple):
@@ -57,7 +60,7 @@ class _Role(NamedTuple):
 
 
 def end(call: ServerCall, wanted: Sequence[DoomedRole]) -> list[EndOutcome]:
-    """Return what came of each role, in their order; nothing is raised, also if the server is lost in between."""
+    """Return the outcome for each role, in their order; a lost server raises no error either."""
     ending = _RoleEnding(call, wanted)
     try:
         ending.run()
@@ -73,14 +76,14 @@ class _RoleEnding:
         self._wanted = wanted
         self.outcomes: dict[str, EndOutcome] = {}
         self._thrown_out: Counter[int] = Counter()
-        """How many sessions of a role were ended."""
+        """Number of ended sessions, by the role's OID."""
 
     def run(self) -> None:
-        """Do all of it. Raises JitidError where the server does not answer."""
+        """Run all steps. Raises JitidError if the server does not answer."""
         with self._call.connected() as db:
             self._stop_makers(db)
             roles = self._look(db)
-            # From here on nobody logs in any more, whatever else fails.
+            # From here on the roles cannot log in, even if a later step fails.
             roles = self._each(db, roles, _lock)
             roles = self._throw_out(db, roles)
             roles = self._keep(db, roles)
@@ -90,7 +93,7 @@ class _RoleEnding:
             self._confirm(db, roles)
 
     def _stop_makers(self, db: Database) -> None:
-        """See to it that no session still makes one of them: its answer may be lost, and its commit still to come."""
+        """End sessions that are still making one of the roles: they may commit after their answer was lost."""
         names = [each.name for each in self._wanted]
         while pids := [pid for (pid,) in db.execute(_MAKERS, [names])]:
             db.execute(_TERMINATE, [pids])
@@ -120,7 +123,7 @@ class _RoleEnding:
     def _each(
         self, db: Database, roles: Sequence[_Role], change: Callable[[Database, Sequence[_Role]], None]
     ) -> list[_Role]:
-        """Change all roles, a batch in one transaction, and return those of which it succeeded."""
+        """Change all roles, one transaction for each batch, and return the roles that were changed."""
         done: list[_Role] = []
         for batch in _batches(roles):
             try:
@@ -134,7 +137,7 @@ class _RoleEnding:
                 if len(batch) == 1:
                     self.outcomes[batch[0].name] = _meant(batch[0], error)
                     continue
-            # One of them is in the way, and says which by itself alone.
+            # One of the roles prevents the change; changing each alone shows which.
             for role in batch:
                 try:
                     with db.transaction():
@@ -147,7 +150,7 @@ class _RoleEnding:
         return done
 
     def _throw_out(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
-        """End the sessions of roles, and return those of which none is left."""
+        """End the sessions of roles, and return the roles that have none left."""
         oids = [role.oid for role in roles]
         met: dict[int, int] = {}
         still: dict[int, int]
@@ -167,9 +170,9 @@ class _RoleEnding:
         return [role for role in roles if role.oid not in stay]
 
     def _keep(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
-        """Take those as done that are only to be locked, and return the others."""
+        """Record the outcome of roles that are only locked, and return the others."""
         kept = [role for role in roles if role.kept]
-        # For whoever was just logging in as they were locked.
+        # A login may have begun before the lock.
         for role in self._throw_out(db, kept) if kept else ():
             number = self._thrown_out[role.oid]
             ended = {0: "", 1: ", 1 session ended"}.get(number, f", {number} sessions ended")
@@ -178,7 +181,7 @@ class _RoleEnding:
         return [role for role in roles if not role.kept]
 
     def _without_prepared(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
-        """Return the roles that have left no prepared transaction: of one somebody must say what becomes of it."""
+        """Return the roles without a prepared transaction; an operator must decide about each prepared one."""
         waiting: dict[str, tuple[str, str]] = {}
         for owner, gid, database in db.execute(_PREPARED, [[role.name for role in roles]]):
             waiting.setdefault(owner, (gid, database))
@@ -191,7 +194,7 @@ class _RoleEnding:
         return [role for role in roles if role.name not in waiting]
 
     def _empty(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
-        """Take from roles what they own and may, in each database where that is, and return those that have nothing."""
+        """Remove the objects and rights of roles in each database that has any, and return the roles without any."""
         by_oid = {role.oid: role for role in roles}
         rows = db.execute(_HELD, [list(by_oid)]).fetchall()
         heirs = {heir for oid, *_ in rows if (heir := by_oid[oid].heir)}
@@ -200,7 +203,7 @@ class _RoleEnding:
         for oid, database, open_to_us in rows:
             role = by_oid[oid]
             if role.heir in too_high:
-                # Views and triggers of the agent would run with those rights from then on.
+                # Views and triggers of the agent would run with a superuser's rights from then on.
                 why = f"role {role.name} owns something, and `reassign_to` names the superuser {role.heir}"
                 self.outcomes[role.name] = EndOutcome(Settlement.STUCK, why)
             elif not open_to_us:
@@ -209,7 +212,7 @@ class _RoleEnding:
                 )
                 self.outcomes[role.name] = EndOutcome(Settlement.STUCK, why)
             else:
-                # What belongs to no database can be taken away in any.
+                # Shared objects belong to no database, and can be removed from any.
                 places.setdefault(database, []).append(role)
         for database, members in places.items():
             self._empty_in(db, database, members)
@@ -234,7 +237,7 @@ class _RoleEnding:
         return [role for role in roles if role.name not in self.outcomes]
 
     def _confirm(self, db: Database, roles: Sequence[_Role]) -> None:
-        """Look again, for whoever was just logging in as the role was locked."""
+        """End sessions from logins that began before the lock, and check that the roles are gone."""
         self._throw_out(db, roles)
         there = {name for name, *_ in db.execute(_ROLES, [[role.name for role in roles]])}
         for role in self._left(roles):
@@ -264,7 +267,7 @@ def _lock(db: Database, roles: Sequence[_Role]) -> None:
     change = SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL CONNECTION LIMIT 0 VALID UNTIL '-infinity'")
     statements = [change.format(Identifier(role.name)) for role in roles if role.kept or not role.locked]
     if not db.execute(_AM_SUPERUSER).fetchall()[0][0]:
-        # Whoever is no superuser ends sessions and takes away what is owned as a member of the role.
+        # Without superuser rights, only a member of the role can end its sessions and remove its objects.
         statements.append(SQL("GRANT {} TO CURRENT_USER").format(_names(roles)))
     if statements:
         db.execute(SQL("; ").join(statements))
@@ -280,7 +283,7 @@ def _disown(db: Database, roles: Sequence[_Role]) -> None:
         for (routine,) in db.execute(_DEFINERS, [[role.oid for role in members]]).fetchall():
             db.execute(SQL("ALTER ROUTINE {} SECURITY INVOKER").format(SQL(routine)))
         db.execute(SQL("REASSIGN OWNED BY {} TO {}").format(_names(members), Identifier(heir)))
-    # Rights as well as what is owned. What others have built on it is not theirs to lose: then it fails.
+    # This also revokes rights. It fails if objects of other roles depend on the dropped ones, which must not be lost.
     db.execute(SQL("DROP OWNED BY {}").format(_names(roles)))
 
 
@@ -289,15 +292,15 @@ def _drop(db: Database, roles: Sequence[_Role]) -> None:
 
 
 def _is_lost(error: psycopg.Error) -> bool:
-    """Tell whether it is the server that failed, and not one statement."""
+    """Return whether the server failed, and not only one statement."""
     return error.sqlstate is None or error.sqlstate[:2] in ("08", "28") or error.sqlstate[:3] == "57P"
 
 
 def _meant(role: _Role, error: psycopg.Error) -> EndOutcome:
-    """Return what it means for a role that a statement about it failed, by the SQLSTATE (manual, appendix A)."""
+    """Return the outcome for a role after a failed statement, by its SQLSTATE (manual, appendix A)."""
     state = error.sqlstate or ""
     stuck = state[:2] in ("0A", "0L", "0P", "22", "2B", "3D", "3F", "42") or state == "55006"
-    # Somebody may have dropped it just now; what becomes of that is seen next time.
+    # Another session may just have dropped the role; the next attempt shows it.
     if state == "42704" and role.heir is None:
         stuck = False
     why = f"role {role.name} could not be ended: {said(error)}"

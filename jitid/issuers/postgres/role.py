@@ -1,4 +1,4 @@
-"""Roles of PostgreSQL, one a credential: made from a template with the task's rights, and gone with the task."""
+"""PostgreSQL roles, one for each credential: made from a template with the task's rights, dropped with the task."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from jitid.values.secret import Secret
 from jitid.values.text import quote
 
 CONNECTIONS = 10
-"""So many sessions a role may have at the same time, unless its template says otherwise."""
+"""Default of `connection_limit`: a role's maximum number of simultaneous sessions."""
 
 OPTIONS: Mapping[str, TargetOption] = {
     "dsn": TargetOption(
@@ -83,13 +83,13 @@ _INVENTORY = """SELECT rolname, shobj_description(oid, 'pg_authid') AS comment,
 
 
 class PostgresRoleIssuer(OutsideIssuer):
-    """Makes and ends the roles of one ledger on one server."""
+    """The roles of one ledger on one server."""
 
     def __init__(self, target: Target, *, timeout: float, issuer: str) -> None:
-        """Take the target, for how many seconds a call may last, and the ledger's `iss`.
+        """Set the target, the time limit of a call in seconds, and the ledger's `iss`.
 
         Raises:
-            ConfigurationError: the target's table cannot be meant.
+            ConfigurationError: the target's table is invalid.
 
         """
         self._target = target
@@ -97,13 +97,13 @@ class PostgresRoleIssuer(OutsideIssuer):
         self._prefix = _prefix(target)
         self._server = TargetServer(target, timeout)
         self._adopted: frozenset[str] = frozenset()
-        """The names of roles that were there before, and that the ledger has all the same."""
+        """The names of the adopted roles in the ledger."""
 
     def mint(self, record: TargetRecord, remember: Callable[[str], None]) -> MadeCredential:  # noqa: ARG002 - the name tells all
-        """Make a role that may log in until the record's end, in one transaction with its rights.
+        """Make a role that may log in until the record's expiry, in one transaction with its rights.
 
-        How long that is goes by the server's clock, for it is the server that judges: as long as the credential has
-        still to live here, so that the clocks may differ.
+        The server enforces the expiry by its own clock. So the expiry is the server's time plus the credential's
+        remaining lifetime here, and the clocks may differ.
         """
         template = self._template(record)
         call = self._server.call()
@@ -133,7 +133,7 @@ class PostgresRoleIssuer(OutsideIssuer):
         return _COMMENT + strict_json.dumps(about)
 
     def revoke(self, records: Sequence[TargetRecord]) -> list[EndOutcome]:
-        """Lock the roles, end their sessions, take away what they own and may, and drop them."""
+        """Lock the roles, end their sessions, remove their objects and rights, and drop them."""
         return drop_role.end(self._server.call(), [self._wanted(record) for record in records])
 
     def _wanted(self, record: TargetRecord) -> DoomedRole:
@@ -147,7 +147,7 @@ class PostgresRoleIssuer(OutsideIssuer):
         )
 
     def probe(self, record: TargetRecord, secret: Secret | None = None) -> Probe:
-        """Look at the role; with its secret log in first, as its holder would."""
+        """Check the role; with its secret, first log in as its holder would."""
         call = self._server.call()
         refused = None
         if secret is not None:
@@ -173,9 +173,9 @@ class PostgresRoleIssuer(OutsideIssuer):
         return Probe(Life.LIVE, f"role {record.name} may log in")
 
     def _login(self, call: ServerCall, record: TargetRecord, secret: Secret) -> str | None:
-        """Return why a login with the secret failed; None if it did not."""
+        """Return the reason why a login with the secret failed; None if it succeeded."""
         template = self._target.templates.get(record.template or "", {})
-        # Where we find the server ourselves: what clients are told may be for their network alone.
+        # Use jitid's own address of the server: the clients' address may work only in their network.
         given = self._server.parameters(_text(template, "database"), call.left)
         given |= {
             "user": secret.reveal("username"),
@@ -189,11 +189,11 @@ class PostgresRoleIssuer(OutsideIssuer):
         return None
 
     def expect(self, names: Collection[str]) -> None:
-        """Take the names that the ledger has: those that are none of ours are of roles that were there before."""
+        """Set the names in the ledger; names that are not derived from a jti belong to adopted roles."""
         self._adopted = frozenset(name for name in names if jti_of(self._target, name) is None)
 
     def inventory(self) -> Iterator[Existing]:
-        """Yield the roles that bear this ledger's comment, and those with a name of ours and no comment of anybody."""
+        """Yield adopted roles, roles with this ledger's comment, and roles with jitid's names and without a comment."""
         with self._server.call().connected() as db:
             rows = db.execute(_INVENTORY, [self._prefix, f"{_COMMENT}{{", sorted(self._adopted)]).fetchall()
         for name, comment, live in rows:
@@ -210,7 +210,7 @@ class PostgresRoleIssuer(OutsideIssuer):
             yield Existing(name, jti, live, detail="" if comment else "the role has lost its comment")
 
     def _stands_for(self, comment: str | None) -> str | None:
-        """Return the jti that the comment of a role of this ledger tells; None for another's."""
+        """Return the jti in the comment of a role of this ledger; None for any other comment."""
         if comment is None or not comment.startswith(_COMMENT):
             return None
         try:
@@ -223,7 +223,7 @@ class PostgresRoleIssuer(OutsideIssuer):
         return jti if isinstance(jti, str) else None
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         self._server.close()
 
     def _template(self, record: TargetRecord) -> Mapping[str, Any]:
@@ -254,7 +254,7 @@ def _text(table: Mapping[str, Any], name: str) -> str | None:
 
 
 def _url(told: Mapping[str, str], user: str, password: str | None) -> str:
-    """Return an address as libpq takes it (PostgreSQL manual, section 34.1.1.2)."""
+    """Return an address in libpq's format (PostgreSQL manual, section 34.1.1.2)."""
     rest = {name: value for name, value in told.items() if name not in ("host", "port", "dbname")}
     secret = "" if password is None else f":{percent(password, safe='')}"
     hosts = told["host"].split(",")

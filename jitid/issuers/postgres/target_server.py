@@ -1,4 +1,4 @@
-"""A PostgreSQL server as a target: how it is reached, for how long it is waited for, and what its failures mean."""
+"""A PostgreSQL server as a target: its connections, its time limits, and the meaning of its errors."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from jitid.system.files import check_private, read_regular
 from jitid.values.text import foreign
 
 Database = psycopg.Connection[tuple[Any, ...]]
-"""A connection on which each statement is a transaction of its own, unless a block says otherwise."""
+"""A connection on which each statement is a separate transaction, except in a transaction block."""
 
 _LONGEST_PASSWORD = 1_024
 _SECRETS = ("password", "sslpassword", "oauth_client_secret")
 _TLS = ("sslmode", "sslrootcert", "sslnegotiation", "channel_binding", "target_session_attrs")
-"""What whoever logs in needs as well."""
+"""Parameters that clients need as well."""
 
 
 class TargetServer:
-    """The server of one target. It may be used by several threads: each has a connection of its own."""
+    """The server of one target. Several threads may use it: each gets a separate connection."""
 
     def __init__(self, target: Target, timeout: float) -> None:
-        """Take the target, and for how many seconds one call may last.
+        """Set the target, and the time limit of a call in seconds.
 
         Raises:
-            ConfigurationError: its table cannot be meant.
+            ConfigurationError: the target's table is invalid.
 
         """
         self.name = target.name
@@ -48,16 +48,16 @@ class TargetServer:
         self._idle: dict[str, list[Database]] = {}
 
     def call(self) -> ServerCall:
-        """Begin a call: from now on its time is running."""
+        """Begin a call; its time limit starts now."""
         return ServerCall(self, time.monotonic() + time_limit.left(self.timeout))
 
     @property
     def database(self) -> str:
-        """The database of the target's own address; libpq has its rules where that names none."""
+        """The database in the target's own address; empty if libpq must choose it."""
         return str(self._given.get("dbname") or "")
 
     def told(self, database: str, host: str, port: int) -> dict[str, str]:
-        """Return what clients are to be given to log in; `host` and `port` are where we have found the server."""
+        """Return the parameters with which clients log in; `host` and `port` are where jitid reached the server."""
         named = str(self._given.get("host") or "")
         several = "," in named
         return {
@@ -68,11 +68,11 @@ class TargetServer:
         }
 
     def parameters(self, database: str | None, seconds: float) -> dict[str, Any]:
-        """Return what libpq is to be given (PostgreSQL manual, section 34.1.2).
+        """Return the parameters for libpq (PostgreSQL manual, section 34.1.2).
 
         Raises:
-            ConfigurationError: the password's file cannot be used.
-            IntegrityError: it is open to others.
+            ConfigurationError: the password file cannot be used.
+            IntegrityError: other users can read it.
 
         """
         given = dict(self._given)
@@ -83,10 +83,10 @@ class TargetServer:
             given["password"] = password
         milliseconds = max(1, round(self.timeout * 1_000))
         ours = {
-            # Nothing that an agent has put into a schema stands in the place of what the server has.
+            # Objects that an agent has put into a schema must not replace the server's own.
             "search_path": "pg_catalog",
             "statement_timeout": f"{milliseconds}ms",
-            # One role that somebody holds must not use up the time of a thousand others.
+            # A lock on one role must not use up the time for a thousand others.
             "lock_timeout": f"{max(1, milliseconds // 5)}ms",
             "idle_in_transaction_session_timeout": f"{milliseconds}ms",
             "default_transaction_read_only": "off",
@@ -124,12 +124,12 @@ class TargetServer:
         return text
 
     def take(self, database: str, seconds: float) -> Database:
-        """Return a connection that nobody uses, or a new one."""
+        """Return an unused connection, or a new one."""
         # Threads share the list: taking from it is one step.
         with suppress(KeyError, IndexError):
             while True:
                 kept = self._idle[database].pop()
-                # Nothing is to be heard from a server unless it was asked, but that it hangs up.
+                # Without a request, the server sends data only when it closes the connection.
                 if not select.select([kept.fileno()], [], [], 0)[0]:
                     return kept
                 kept.close()
@@ -144,14 +144,14 @@ class TargetServer:
         self._idle.setdefault(database, []).append(connection)
 
     def close(self) -> None:
-        """Let go of the connections that nobody uses."""
+        """Close the unused connections."""
         for kept in self._idle.values():
             while kept:
                 kept.pop().close()
 
 
 class ServerCall:
-    """One call, which ends in time whatever the server does."""
+    """One call, which ends within its time limit even if the server hangs."""
 
     def __init__(self, server: TargetServer, ends: float) -> None:
         self._server = server
@@ -159,26 +159,26 @@ class ServerCall:
 
     @property
     def left(self) -> float:
-        """For how many seconds it may still go on."""
+        """The remaining seconds."""
         return self._ends - time.monotonic()
 
     @property
     def whole(self) -> float:
-        """For how many seconds it may go on in all."""
+        """The time limit in seconds."""
         return self._server.timeout
 
     def check(self) -> None:
-        """Raise StorageError if its time is over."""
+        """Raise StorageError if the time limit has passed."""
         if self.left <= 0:
             raise self._late()
 
     @contextmanager
     def connected(self, database: str | None = None) -> Iterator[Database]:
-        """Give a connection for the length of the block; what the server does not do in time raises StorageError.
+        """Provide a connection for the block; raise StorageError if the server exceeds the time limit.
 
         Raises:
             RefusedError: the server refuses this user.
-            StorageError: it is out of reach, hangs or gives no clear answer.
+            StorageError: it is unreachable, hangs or gives no clear answer.
 
         """
         self.check()
@@ -206,14 +206,14 @@ class ServerCall:
 
 
 class _ConnectionWatch:
-    """Cuts a connection when its time is over, since a server that hangs ends no statement by itself."""
+    """A timer that cuts a connection at its deadline, since a server that hangs ends no statement."""
 
     def __init__(self, connection: Database, seconds: float) -> None:
         self._connection = connection
         self._lock = threading.Lock()
         self._over = False
         self.fired = False
-        """Whether it has cut it."""
+        """Whether the timer has cut the connection."""
         self._timer = threading.Timer(max(0.0, seconds), self._cut)
         self._timer.daemon = True
         self._timer.start()
@@ -237,7 +237,7 @@ class _ConnectionWatch:
 
 
 def meaning(error: psycopg.Error) -> JitidError:
-    """Return what the failure of a statement at a target means, by its SQLSTATE (PostgreSQL manual, appendix A)."""
+    """Return the error for a failed statement at a target, by its SQLSTATE (PostgreSQL manual, appendix A)."""
     state = error.sqlstate
     text = said(error)
     if state is None:
@@ -254,7 +254,7 @@ def meaning(error: psycopg.Error) -> JitidError:
 
 
 def said(error: psycopg.Error) -> str:
-    """Return what a server says of a failure, as one harmless line."""
+    """Return a server's error message as one harmless line."""
     diag = error.diag
     parts = [diag.message_primary or str(error), diag.message_detail or ""]
     lines = [line.strip() for part in parts for line in part.splitlines() if line.strip()]
@@ -266,7 +266,7 @@ def _given(target: Target) -> Mapping[str, Any]:
     try:
         given = conninfo_to_dict(str(target.options.get("dsn", "")))
     except psycopg.ProgrammingError:
-        # What libpq says may repeat a part of the address, and that part may be a password.
+        # libpq's message may repeat a part of the address, and that part may be a password.
         raise ConfigurationError(
             f"{what} is no address of a database", "such as postgresql://jitid@db.example.com/postgres"
         ) from None

@@ -1,4 +1,4 @@
-"""Addresses of ledgers in PostgreSQL: what they say, what is added to them, and how they are shown."""
+"""Addresses of ledgers in PostgreSQL: their parameters, jitid's additions, and display without passwords."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _SECRET = re.compile(r"(?<=[?&])(password|sslpassword|passfile|oauth_client_secr
 
 
 def is_address(text: str) -> bool:
-    """Tell whether a text names a ledger in PostgreSQL."""
+    """Return whether a text is the address of a ledger in PostgreSQL."""
     return text.startswith(SCHEMES)
 
 
 def shown(address: str) -> str:
-    """Return an address as it may be shown: without its passwords."""
+    """Return an address without its passwords, for display."""
     return safe(_SECRET.sub(r"\1=****", _PASSWORD.sub(r"\1:****@", address)))
 
 
 def parameters(address: str, timeout: float) -> dict[str, Any]:
-    """Return what libpq is to be given for an address (PostgreSQL manual, section 34.1.2).
+    """Return libpq's parameters for an address (PostgreSQL manual, section 34.1.2).
 
-    `timeout`, in seconds, bounds each attempt to connect, and how long a lost server is waited for.
+    `timeout`, in seconds, limits each attempt to connect, and the wait for a server that does not answer any more.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: the address is invalid.
 
     """
     from psycopg import ProgrammingError
@@ -42,7 +42,7 @@ def parameters(address: str, timeout: float) -> dict[str, Any]:
     try:
         given = conninfo_to_dict(address)
     except ProgrammingError as error:
-        # What libpq says may repeat a part of the address, and that part may be a password.
+        # libpq's message may repeat a part of the address, and that part may be a password.
         raise ConfigurationError(
             f"the address {shown(address)} cannot be used for a ledger",
             "such as postgresql://USER@HOST/DATABASE, or postgresql:///?service=NAME",
@@ -72,17 +72,17 @@ def parameters(address: str, timeout: float) -> dict[str, Any]:
 
 
 def _options(given: str, timeout: float) -> str:
-    """Return the settings of a session: those that were given, and ours where they say nothing."""
+    """Return the settings of a session: the given settings, and jitid's settings for other names."""
     ours = {
         "search_path": SCHEMA,
         "lock_timeout": f"{max(1, round(timeout * 1_000))}ms",
-        # A process that hangs while it holds a chain would keep all others from revoking.
+        # A process that hangs while it holds a chain would prevent all others from revoking.
         "idle_in_transaction_session_timeout": f"{max(10_000, round(timeout * 1_000))}ms",
-        # What is streamed is read to its end.
+        # jitid reads a streamed query to its end.
         "cursor_tuple_fraction": "1.0",
         "client_min_messages": "warning",
         "jit": "off",
-        # Only what looks at a whole fleet takes it.
+        # Only queries over a whole fleet use that much.
         "work_mem": "64MB",
     }
     stated = Options.parse(given).settings

@@ -1,4 +1,4 @@
-"""How a ledger in PostgreSQL itself is: schema, size, clock and the settings of its server, told without a change."""
+"""The condition of a ledger in PostgreSQL: schema, size, clock and server settings. It changes nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jitid.model.ledger_condition import ClockReading, ConditionRemark, Schema, 
 
 _MADE = re.compile(r"CREATE (?:UNIQUE )?(TABLE|INDEX|TRIGGER) (\w+)")
 _MOST = 5
-"""How many damages are looked for: one is enough to restore a backup."""
+"""The maximum number of damages to look for: one is a reason to restore a backup."""
 _HERE = "(SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())"
 _OBJECTS = f"""
     SELECT 'TABLE', c.relname, 1 FROM pg_catalog.pg_class c
@@ -34,7 +34,7 @@ _LOST = (
     ("identity", "term", "c.agent"),
     ("leak", "credential", "c.credential"),
 )
-"""Tables, what their rows belong to, and by which column."""
+"""Tables, the tables that their rows refer to, and the columns of the references."""
 _SIZE = f"""
     SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0) FROM pg_catalog.pg_class c
      WHERE c.relnamespace = {_HERE} AND c.relkind = 'r'"""
@@ -49,13 +49,13 @@ _LOOPBACK = ("127.", "::1", "localhost")
 
 
 class PostgresCondition:
-    """Asks a database about the ledger in it."""
+    """The condition of the ledger in a database."""
 
     def __init__(self, session: DatabaseSession) -> None:
         self._session = session
 
     def damage(self) -> list[str]:
-        """Return rows that belong to none, at most a few of them: no table of PostgreSQL checks that for us here."""
+        """Return descriptions of rows that refer to a missing row, a few at most: no constraint checks that."""
         found = []
         for table, parent, column in _LOST:
             rows = self._rows(
@@ -66,11 +66,11 @@ class PostgresCondition:
         return found[:_MOST]
 
     def reindexing(self) -> str | None:
-        """Return None: what is damaged is told by what is missing, never by an index."""
+        """Return None: the damage found here is a missing row, never an index."""
         return None
 
     def schema(self) -> Schema:
-        """Return which schema it has. Raises IntegrityError for what is no ledger."""
+        """Return the schema of the ledger. Raises IntegrityError if the database is not a ledger."""
         ((version,),) = self._rows("SELECT version FROM schema_version")
         if type(version) is not int:
             raise IntegrityError("the database is no ledger of jitid", "restore the database from a backup")
@@ -95,7 +95,7 @@ class PostgresCondition:
         return found
 
     def size(self) -> Size:
-        """Return its size; how much room its server has left, no client is told."""
+        """Return its size; the server does not report its free space to clients."""
         return Size(
             self._number(_SIZE),
             0,
@@ -106,13 +106,13 @@ class PostgresCondition:
         )
 
     def clock(self) -> ClockReading:
-        """Return this machine's clock, and the database's, which alone is judged by."""
+        """Return this machine's clock, and the database's clock, which alone decides."""
         return ClockReading(
             int(time.time()), self._session.time(self._number(_CLOCK)), 0, "the database's clock"
         )
 
     def remarks(self) -> list[ConditionRemark]:
-        """Return what is to be said of the server and of the connection to it."""
+        """Return remarks on the server and on the connection to it."""
         version, fsync, commit, pages, standby = self._rows(_SETTINGS)[0]
         db = self._session.connection()
         found = [ConditionRemark(f"PostgreSQL {version}", None)]
@@ -143,7 +143,7 @@ class PostgresCondition:
                     "a connection pooler stands before it: each transaction sets what it needs", None
                 )
             )
-            # What the server knows is how the pooler connects to it.
+            # The server only knows how the pooler connects to it.
             encrypted, protocol = db.raw.pgconn.ssl_in_use, "TLS as far as the pooler"
         if encrypted:
             found.append(ConditionRemark(f"the connection is encrypted with {protocol}", None))

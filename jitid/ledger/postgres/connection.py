@@ -1,4 +1,4 @@
-"""A connection to PostgreSQL that answers as one of SQLite does, over a session of its own or by a pooler."""
+"""A connection to PostgreSQL with the interface of a SQLite connection, with its own session or through a pooler."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from jitid.ledger.postgres.options import Options
 
 _WHICH = "SELECT value FROM setting WHERE name = 'uuid'"
 _UNFIT = ("22023", "42704", "55P02")
-"""SQLSTATEs of a setting that no transaction can have."""
+"""SQLSTATEs for a setting that a transaction cannot have."""
 
 
 class Rows(psycopg.Cursor[Any]):
-    """What has the rows of a statement; of one that gives none, as SQLite has it, it has none."""
+    """The rows of a statement. As in SQLite, a statement without a result has no rows."""
 
     @property
     def rowcount(self) -> int:
-        """How many rows a statement has made or changed that gives none."""
+        """The number of rows that a statement without a result has inserted or changed."""
         if super().rowcount < 0:
-            # In a pipeline that is known once the answer was read.
+            # In a pipeline the number is known only after the answer was read.
             self._rows(super().fetchone)
         return super().rowcount
 
@@ -39,7 +39,7 @@ class Rows(psycopg.Cursor[Any]):
         return self._rows(super().fetchall, many=True)
 
     def __iter__(self) -> Self:
-        """Return what gives the rows that are left, one by one: some may be taken now, and the others later."""
+        """Return an iterator over the remaining rows; some may be read now, and others later."""
         return self
 
     def __next__(self) -> Any:
@@ -81,58 +81,58 @@ class _Nothing:
 
 
 class Connection:
-    """Answers as a connection of SQLite does, as far as this folder asks."""
+    """A connection to PostgreSQL with the methods of a SQLite connection that the ledger uses."""
 
     def __init__(
         self, raw: psycopg.Connection[Any], options: Options, patience: float = 30.0, mark: str | None = None
     ) -> None:
-        """Take the driver's connection, and what its transactions rely on.
+        """Take the driver's connection, and the settings that its transactions rely on.
 
         Args:
-            raw: outside of any transaction.
-            options: the settings that it was asked for.
-            patience: for how many seconds a server may be silent where it has little to do.
-            mark: tells its session from others; None for a connection without a session of its own.
+            raw: the driver's connection, outside of any transaction.
+            options: the settings that were requested for it.
+            patience: the maximum silence of the server during short statements, in seconds.
+            mark: identifies its session; None for a connection without its own session.
 
         """
         adapt(raw)
         raw.cursor_factory = Rows
         self._raw = raw
         self._owed = False
-        """Whether the answer to a COMMIT was not waited for."""
+        """Whether the answer to a COMMIT or ROLLBACK has not been read yet."""
         self.dialect = PostgresDialect()
         self._lane = Lane(raw, patience)
         self._pipeline: AbstractContextManager[psycopg.Pipeline] | None = None
         self.options = options
         self._mark = mark
         self.pooled = False
-        """Whether each transaction may have another session, in which nothing is as it was left."""
+        """Whether each transaction may have another session, which lacks the earlier settings."""
         self.ledger: str | None = None
-        """The ledger that each transaction must find there, by its UUID."""
+        """The UUID of the ledger that each transaction must find in the database."""
         self.renewed: Callable[[], None] = lambda: None
-        """Is called as a transaction begins in what may be another session."""
+        """The callback at the beginning of a transaction that may have another session."""
         if mark is None:
             self._share()
 
     @property
     def raw(self) -> psycopg.Connection[Any]:
-        """The driver's own connection, when it owes no answer."""
+        """The driver's connection; an outstanding answer is read first."""
         if self._owed:
             self._settle()
         return self._raw
 
     @property
     def lane(self) -> Lane:
-        """What sends prepared statements over this connection, when it owes no answer."""
+        """The sender of prepared statements over this connection; an outstanding answer is read first."""
         if self._owed:
             self._settle()
         return self._lane
 
     def owns(self, pid: int, mark: str | None) -> bool:
-        """Return whether its session is its own, by what that says; if not, transactions rely on no session from now.
+        """Return whether the connection has its own session; if not, its transactions rely on no session from now on.
 
-        `pid` is the process of the server, and `mark` the setting that was given to the session. Raises
-        ConfigurationError for options that are no settings.
+        `pid` is the server process and `mark` the setting, as the session reports them. Raises ConfigurationError if
+        the options contain arguments that are not settings.
         """
         if not self.pooled and (pid, mark) != (self._raw.pgconn.backend_pid, self._mark):
             self._share()
@@ -146,7 +146,7 @@ class Connection:
         self._raw.prepare_threshold = None
 
     def must_be_own(self, what: str) -> None:
-        """Raise UsageError if `what` is to be done over a connection without a session of its own."""
+        """Raise UsageError if the connection may share its session; `what` names the command in the message."""
         if self.pooled:
             raise UsageError(
                 f"a connection pooler stands before the database, and {what} needs a session of its own; "
@@ -155,14 +155,14 @@ class Connection:
             )
 
     def begin(self, modes: str = "", then: str = "") -> list[Any]:
-        """Begin a transaction of these modes; return the first row of the last of the statements that follow."""
+        """Begin a transaction with these modes and execute `then`; return the first row of its last statement."""
         if not self.pooled:
             return self.script(f"BEGIN {modes}; {then}")
         self.enter(modes)
         return self.script(then) if then else []
 
     def begin_pipelined(self) -> None:
-        """Begin a transaction whose statements without an answer are sent without waiting."""
+        """Begin a transaction in a pipeline: statements whose answer is not needed are sent without waiting."""
         if self.pooled:
             self.enter()
             self.begin_pipeline()
@@ -171,12 +171,12 @@ class Connection:
             self.execute("BEGIN")
 
     def enter(self, modes: str = "") -> None:
-        """Begin a transaction in a session that is anybody's, and set in it all that the ledger relies on.
+        """Begin a transaction in a session that is shared, and set everything in it that the ledger relies on.
 
         Raises:
-            ConfigurationError: a setting cannot be had there.
-            IntegrityError: the ledger is not there any more.
-            StorageError: another ledger is there.
+            ConfigurationError: the pooler does not support transactions, or a setting is not possible there.
+            IntegrityError: the ledger no longer exists there.
+            StorageError: the database holds another ledger.
 
         """
         self.renewed()
@@ -207,7 +207,7 @@ class Connection:
 
     @contextmanager
     def own(self) -> Iterator[None]:
-        """Let statements of the block that are in no transaction find the settings that the ledger relies on."""
+        """Provide the settings that the ledger relies on to statements of the block that are in no transaction."""
         if not self.pooled or self.pipelined or not self._is_idle():
             yield
             return
@@ -223,7 +223,7 @@ class Connection:
         return self.raw.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
 
     def leave(self) -> None:
-        """End a transaction that has only read; its answer is awaited with the next statement."""
+        """End a transaction that has only read; the next statement reads the answer."""
         try:
             self._raw.pgconn.send_query(b"COMMIT")
             self._raw.pgconn.flush()
@@ -232,16 +232,19 @@ class Connection:
         self._owed = True
 
     def _settle(self) -> None:
-        """Take the answer that is owed. A connection that is lost meanwhile is closed then, which says enough."""
+        """Read the outstanding answer.
+
+        If the connection is lost meanwhile, it is closed, and the next statement fails.
+        """
         self._owed = False
         with suppress(psycopg.Error):
-            # libpq would wait too, and no other thread could do anything meanwhile.
+            # libpq would wait too, but would block all other threads.
             self._lane.await_input()
             while self._raw.pgconn.get_result() is not None:
                 self._lane.await_input()
 
     def execute(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> Any:
-        """Execute a statement and return what has its rows. Raises what the failure means."""
+        """Execute a statement and return its rows. Raises the translated error."""
         if sql.startswith("INSERT INTO"):
             self._note(sql)
         elif sql.startswith(TEMPORARY):
@@ -271,7 +274,7 @@ class Connection:
             raise translated(error) from error
 
     def _note(self, sql: str) -> None:
-        """Note that a table has rows, if it is a temporary one."""
+        """Record that a table has rows, if it is a temporary table."""
         table = sql.split(None, 3)[2]
         if table in self.dialect.made:
             self.dialect.filled.add(table)
@@ -287,13 +290,13 @@ class Connection:
             raise translated(error) from error
 
     def begin_pipeline(self) -> None:
-        """Send statements without an answer from now on without waiting."""
+        """Begin a pipeline: from now on, statements whose answer is not needed are sent without waiting."""
         if self._pipeline is None:
             self._pipeline = self.raw.pipeline()
             self._pipeline.__enter__()
 
     def end_pipeline(self) -> None:
-        """Wait for the answers to all statements. Raises what the first failure means."""
+        """Wait for the answers to all statements. Raises the translated error of the first failure."""
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is None:
             return
@@ -308,15 +311,14 @@ class Connection:
         return self._pipeline is not None
 
     def roll_back(self) -> None:
-        """Undo the transaction, if there is one and the connection lives; raises nothing."""
-        # What failed was told already, or is of no interest any more.
+        """Roll back the transaction, if there is one and the connection is open; raises no errors."""
+        # The failure was raised already, or does not matter any more.
         with suppress(JitidError, psycopg.Error):
             self.end_pipeline()
         self.dialect.forget_new()
         try:
             if not self.raw.closed and self.raw.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-                # Not by a cursor: after a ROLLBACK of its own the driver throws away all that is prepared, and what the
-                # lane has prepared with it.
+                # Not by a cursor: after its own ROLLBACK the driver drops all prepared statements, the lane's too.
                 self._raw.pgconn.send_query(b"ROLLBACK")
                 self._raw.pgconn.flush()
                 self._owed = True
@@ -324,10 +326,10 @@ class Connection:
             self.raw.close()
 
     def committed(self) -> None:
-        """Note that temporary tables which were made in the transaction stay."""
+        """Record that temporary tables created in the transaction remain."""
         self.dialect.keep_new()
 
     def close(self) -> None:
-        """Release it; an answer that is owed is not waited for."""
+        """Close the connection without waiting for an outstanding answer."""
         self._owed = False
         self._raw.close()

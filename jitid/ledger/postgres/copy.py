@@ -1,4 +1,4 @@
-"""A ledger in PostgreSQL as the source or the target of a copy; a target is filled in a schema aside."""
+"""A ledger in PostgreSQL as the source or the target of a copy. A target is filled in a separate schema."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _COLUMNS = """
      ORDER BY c.table_name, c.ordinal_position"""
 _MARK = "copying"
 _TOLERANCE = 5
-"""Seconds that two clocks may differ."""
+"""Seconds that the two clocks may differ."""
 
 
 class _Store:
@@ -51,7 +51,7 @@ class _Store:
     _cursors = count()
 
     def tables(self) -> dict[str, CopiedTable]:
-        """Return the tables that are copied row by row; none of them refers to another by a constraint."""
+        """Return the tables that are copied row by row; no constraint of a table refers to another one."""
         columns: dict[str, list[str]] = {}
         keys: dict[str, list[tuple[int, str]]] = {}
         for table, column, _, place in self._run(_COLUMNS):
@@ -68,7 +68,7 @@ class _Store:
         return in_order(found, {})
 
     def rows(self, table: CopiedTable, after: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:
-        """Yield rows in the order of their key: all, or those that follow a key."""
+        """Yield rows in key order: all rows, or only rows after the key `after`."""
         query = table.query(after=after is not None).replace("?", "%s")
         try:
             with self._db.raw.cursor(f"copied_{next(self._cursors)}", withhold=True) as cursor:
@@ -88,7 +88,7 @@ class _Store:
 
 
 class PostgresSource(_Store):
-    """A ledger in PostgreSQL; all its chains are held from the beginning to the end."""
+    """A ledger in PostgreSQL; all its chains are locked during the whole `with` block."""
 
     kind = "postgresql"
 
@@ -109,7 +109,7 @@ class PostgresSource(_Store):
                 db.script(_FOREVER)
             holding.script("BEGIN")
             holding.execute(f"{CHAIN} WHERE closed_at IS NULL ORDER BY id FOR UPDATE").fetchall()
-            # Whoever waited for the locks has to look after they were granted.
+            # The snapshot must begin after the locks were granted: it would lack the commits that they waited for.
             self._db.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             ((now,),) = self._run(_CLOCK)
             self._snapshot = View(self._db, self.names, self._reading.time(now))
@@ -124,15 +124,15 @@ class PostgresSource(_Store):
 
     @property
     def snapshot(self) -> View:
-        """What is copied."""
+        """The view that is copied."""
         return self._snapshot
 
     def head_now(self) -> Head:
-        """Return the audit head as it is by now."""
+        """Return the current audit head."""
         return View(self._holding.connection(), self.names, self.snapshot.now).head()
 
     def seal(self, seal: Seal, by: str) -> None:
-        """Seal the ledger; durable when this returns, and the chains are no longer held."""
+        """Seal the ledger and release the chains; durable when this returns."""
         holding = self._holding.connection()
         try:
             if holding.raw.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
@@ -174,7 +174,7 @@ class PostgresTarget(_Store):
             db.close()
 
     def begin(self, names: Names, mark: str, chains: Sequence[Chain], now: int) -> Stage:
-        """Begin a copy, or go on with one of the same `mark`."""
+        """Begin a copy, or continue a copy with the same `mark`."""
         self._db.must_be_own("jitid ledger copy")
         self._run(_FOREVER)
         self._run("SET synchronous_commit = off")
@@ -216,7 +216,7 @@ class PostgresTarget(_Store):
             db.raw.execute(f'SET search_path TO "{self._aside}"')
 
     def _hold(self) -> None:
-        """Shut out whoever would copy to the same place."""
+        """Lock the schema aside against other copies to the same place."""
         self._lock.script(_FOREVER)
         self._lock.script("BEGIN")
         try:
@@ -260,12 +260,12 @@ class PostgresTarget(_Store):
             raise meant from error
 
     def last(self, table: CopiedTable) -> Sequence[Any] | None:
-        """Return the key of the last row that is there."""
+        """Return the key of the last row that was copied."""
         rows = self._run(table.last)
         return tuple(rows[0]) if rows else None
 
     def load(self, table: CopiedTable, rows: Sequence[Sequence[Any]]) -> None:
-        """Put rows there, all of them or none."""
+        """Insert rows, all or none."""
         try:
             with self._db.raw.cursor().copy(f"COPY {table.into} FROM STDIN") as copy:
                 for row in rows:
@@ -274,7 +274,7 @@ class PostgresTarget(_Store):
             raise translated(error) from error
 
     def index(self) -> None:
-        """Build the indexes, which would have made every row dearer, and let the planner know the tables."""
+        """Build the indexes, which would have slowed down each insertion, and update the planner's statistics."""
         there = {
             name
             for (name,) in self._run("SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()")
@@ -286,13 +286,13 @@ class PostgresTarget(_Store):
         self._run("ANALYZE")
 
     def open(self, by: str) -> Transaction:
-        """Close all audit chains, open those that the ledger goes on with, and return what appends to them."""
+        """Close all audit chains, open those of the next epoch, and return a transaction that appends to them."""
         self._db.script("BEGIN")
         chains = View(self._db, self._names, self._now).chains()
         open_epoch(self._db, self._names.uuid, chains, OPEN_CHAINS, self._now, counted=True)
         numbered = [table.name for table in self.tables().values() if table.key == ("id",)]
         highest = ", ".join(f"(SELECT max(id) FROM {name})" for name in numbered)
-        # Numbers are given out in the order of time, and once; none may come before what was copied.
+        # Each number is assigned once, in the order of time; new numbers must be higher than the copied ones.
         ((last,),) = self._run(f"SELECT coalesce(greatest({highest}), 0)")
         for (id_,) in self._run("SELECT id FROM chain WHERE closed_at IS NULL"):
             self._run("UPDATE chain SET last_id = %s WHERE id = %s", (number_after(last, id_), id_))
@@ -303,13 +303,13 @@ class PostgresTarget(_Store):
         return self._transaction
 
     def complete(self) -> None:
-        """Commit what `open` began; durable when this returns."""
+        """Commit the transaction of `open`; durable when this returns."""
         if self._transaction is not None:
             self._run("SET LOCAL synchronous_commit = on")
             self._transaction.commit()
 
     def publish(self) -> None:
-        """Give what is complete its name, in one transaction."""
+        """Give the complete copy its final name, in one transaction."""
         self._lock.roll_back()
         self._db.script("BEGIN")
         self._run("SET LOCAL synchronous_commit = on")
@@ -323,7 +323,7 @@ class PostgresTarget(_Store):
         self._run("COMMIT")
 
     def _move(self) -> None:
-        """Move everything into a schema that is there already; indexes and triggers go with their tables."""
+        """Move everything into an existing schema; indexes and triggers move with their tables."""
         for kind, name in self._run(
             """SELECT 'TABLE', quote_ident(tablename) FROM pg_catalog.pg_tables WHERE schemaname = current_schema()
                 UNION ALL SELECT 'FUNCTION', CAST(p.oid AS regprocedure)::text FROM pg_catalog.pg_proc p

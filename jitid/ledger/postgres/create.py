@@ -1,4 +1,4 @@
-"""The first use of a ledger in PostgreSQL, and the steps that bring an older schema up to date."""
+"""The creation of a ledger in PostgreSQL, and the migration of an older schema."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _CLOCK = "SELECT CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"
 
 
 def create(db: Connection, names: Names, signer: Signer, *, by: str, now: int | None = None) -> bool:
-    """Make a new ledger with its signing key in an empty database or schema, whole or not at all.
+    """Create a ledger with its signing key in an empty database or schema, completely or not at all.
 
     Args:
         db: a connection outside of any transaction.
-        names: what is fixed for its life.
-        signer: the key that signs first.
-        by: who acts, for the audit log.
+        names: the fixed names of the ledger.
+        signer: the first signing key.
+        by: the caller's name for the audit log.
         now: seconds since the epoch; None for the database's time.
 
     Returns:
-        Whether this call made it; somebody else may have been first.
+        Whether this call created it; another process may have been first.
 
     Raises:
         IntegrityError: the schema holds other tables.
-        RefusedError: the database's user may not make tables.
+        RefusedError: the database's user may not create tables.
 
     """
     for again in (True, False):
@@ -47,7 +47,7 @@ def create(db: Connection, names: Names, signer: Signer, *, by: str, now: int | 
         except psycopg.Error as error:
             db.roll_back()
             if again and error.sqlstate in ("23505", "42P07", "42P06", "40001", "40P01"):
-                # Two first uses have met.
+                # Two processes created the ledger at the same time.
                 time.sleep(0.05)
                 continue
             meant = translated(error)
@@ -70,7 +70,7 @@ def _create(db: Connection, names: Names, signer: Signer, by: str, now: int | No
     if row[0] is None or db.options.schema not in (None, row[0]):
         # Another schema of the search path may hold another ledger.
         raw.execute(f"CREATE SCHEMA IF NOT EXISTS {row[1]}")
-    # Two first uses meet here: the second one waits until the first is done.
+    # If two processes create the ledger, the second one waits here until the first is done.
     raw.execute(
         """CREATE TABLE IF NOT EXISTS schema_version (
                id BIGINT PRIMARY KEY CHECK (id = 1), version BIGINT NOT NULL)"""
@@ -108,10 +108,10 @@ def _create(db: Connection, names: Names, signer: Signer, by: str, now: int | No
 
 
 def migrate(db: Connection) -> None:
-    """Bring an older schema up to date, in one transaction."""
+    """Migrate an older schema, in one transaction."""
     try:
         db.begin()
-        # The lock comes before the question, so that two do not race.
+        # The lock comes before the query, so that two migrations do not race.
         ((done,),) = db.raw.execute("SELECT version FROM schema_version FOR UPDATE").fetchall()
         _run_steps(db, done)
         db.raw.execute("COMMIT")

@@ -1,4 +1,4 @@
-"""The SQL of this folder as PostgreSQL has it, with the values that SQLite has."""
+"""The ledger's SQL for PostgreSQL, with the same values as in SQLite."""
 
 from __future__ import annotations
 
@@ -24,28 +24,30 @@ _COLUMN = re.compile(r"\b(INTEGER|BLOB|TEXT)\b")
 _TYPES = {"INTEGER": "BIGINT", "BLOB": "BYTEA", "TEXT": 'TEXT COLLATE "C"'}
 TEMPORARY = "CREATE TEMPORARY TABLE IF NOT EXISTS "
 _GIVEN = 50_000
-"""So many values are given at once."""
+"""The maximum number of values in one statement."""
 _FEW = 500
-"""From so many on, the planner is told how many they are."""
+"""Above this number of values, the planner's statistics are updated."""
 _FETCHED = 5_000
-"""So many rows come at once of a query that is streamed."""
+"""The number of rows that a streamed query fetches at once."""
 _PLANS = """SELECT set_config('enable_hashjoin', :other, TRUE), set_config('enable_mergejoin', :other, TRUE),
            set_config('enable_seqscan', :other, TRUE), set_config('enable_hashagg', :other, TRUE),
            set_config('work_mem', :memory, TRUE)"""
 """Disables plans that read a whole table, until the transaction ends; NULL restores the settings of the session.
-`work_mem` matters since a recursive query clears all the memory that its estimate asks for: 0.3 s for 64 MB. With 4 MB,
-a hash aggregate of 200,000 rows spills to disk and takes a minute, so that the planner must sort instead."""
+
+`work_mem` matters since a recursive query clears all the memory of its estimate: 0.3 s for 64 MB. With 4 MB, a hash
+aggregate of 200,000 rows spills to disk and takes a minute, so that the planner must sort instead.
+"""
 _EMPTYING = """DO 'BEGIN IF pg_relation_size(''{table}'') > {most} THEN TRUNCATE {table};
     ELSE DELETE FROM {table}; END IF; END'"""
 """Empties a temporary table. Autovacuum skips these, so that each later query would read the deleted rows again."""
 _WORN = 1 << 18
 """The size in bytes above which a temporary table is truncated. Below it, deleting the rows is cheaper."""
 _COPIED = 100
-"""From so many rows on, COPY is quicker than inserting them."""
+"""From this number of rows on, COPY is faster than INSERT."""
 
 
 class _Truth(Dumper):
-    """Truth values as SQLite has them: numbers."""
+    """Dumps truth values as SQLite has them: 1 and 0."""
 
     oid = psycopg.adapters.types["int8"].oid
 
@@ -61,14 +63,14 @@ class _Number(Loader):
 
 
 class _Whole(Loader):
-    """Sums of numbers, which PostgreSQL gives as `numeric`: whole ones here."""
+    """Loads sums of integers, which PostgreSQL returns as `numeric`, as integers."""
 
     def load(self, data: Buffer) -> int:
         return int(bytes(data))
 
 
 def adapt(connection: psycopg.Connection[Any]) -> None:
-    """Let a connection take and give values as SQLite does: each type of Python has one of PostgreSQL."""
+    """Let a connection accept and return the same Python values as SQLite."""
     adapters = connection.adapters
     adapters.register_dumper(int, Int8BinaryDumper)
     adapters.register_dumper(str, StrBinaryDumper)
@@ -84,7 +86,7 @@ def _columns(text: str) -> str:
 
 @lru_cache(maxsize=2048)
 def translate(sql: str) -> str:
-    """Return SQL of this folder as the driver takes it."""
+    """Return the ledger's SQL with the driver's placeholders and PostgreSQL's joins."""
     found = _JOINED.sub(r"JOIN \1 ON", sql)
 
     def replaced(match: re.Match[str]) -> str:
@@ -97,7 +99,7 @@ def translate(sql: str) -> str:
 
 
 class PostgresDialect(Dialect):
-    """The pieces as PostgreSQL has them; of one connection, since temporary tables are its own."""
+    """The pieces of SQL for PostgreSQL. Each connection has its own object, since temporary tables belong to it."""
 
     rebuilds_indexes = False
     told = "(SELECT seq, convert_from(body, 'UTF8')::jsonb AS told FROM audit_event) AS events"
@@ -105,12 +107,12 @@ class PostgresDialect(Dialect):
 
     def __init__(self) -> None:
         self.made: set[str] = set()
-        """The temporary tables that there are."""
+        """The temporary tables that exist."""
         self.filled: set[str] = set()
-        """Those that may have rows."""
+        """The temporary tables that may have rows."""
         self._new: set[str] = set()
         self.keeps = True
-        """Whether a session keeps its temporary tables for the transactions that follow."""
+        """Whether a session keeps its temporary tables for later transactions."""
         self._cursors = count()
 
     def member(self, *names: str) -> str:
@@ -129,7 +131,7 @@ class PostgresDialect(Dialect):
         return f"SELECT jsonb_array_elements_text(CAST(:{name} AS jsonb))"
 
     def fenced(self, query: str) -> str:
-        """Return a table whose columns are reckoned once a row, and not wherever they are named."""
+        """Return the query as a table whose columns are computed once per row, not once per use."""
         return f"({query} OFFSET 0) AS fenced"
 
     def joined_bytes(self, expression: str, order: str) -> str:
@@ -137,15 +139,15 @@ class PostgresDialect(Dialect):
         return f"string_agg({expression}, ''::bytea ORDER BY {order})"
 
     def joined(self, db: Any, asked: str, values: Mapping[str, Any]) -> Iterable[tuple[int, int]]:
-        """Return for each `asked` of a query the first `seq` and the sum of `n`, in the order of the former."""
+        """Return the first `seq` and the sum of `n` for each value of the query's column `asked`, ordered by `seq`."""
         found: Iterable[tuple[int, int]] = db.execute(
             f"SELECT min(seq), sum(n) FROM ({asked}) AS told GROUP BY asked ORDER BY 1", values
         )
         return found
 
     def temporaries(self, db: Any, tables: Mapping[str, str]) -> None:
-        """Make empty temporary tables of these names and columns; those that are there have the same columns."""
-        # Made once a session: each would be rows of the catalogue that come and go.
+        """Create empty temporary tables with these names and columns. Existing ones have the same columns."""
+        # Created once per session: each creation adds rows to the system catalogue, which are deleted later.
         lacking = [table for table in tables if table not in self.made]
         statements = [_EMPTYING.format(table=table, most=_WORN) for table in tables if table in self.filled]
         for table in lacking:
@@ -176,7 +178,7 @@ class PostgresDialect(Dialect):
                 self.counted(db, table)
 
     def counted(self, db: Any, table: str) -> None:
-        """Let the planner know how long a temporary table is by now."""
+        """Update the planner's statistics of a temporary table."""
         db.execute(f"ANALYZE {table}")
 
     @contextmanager
@@ -192,24 +194,24 @@ class PostgresDialect(Dialect):
         db.execute(_PLANS, {"other": None, "memory": None})
 
     def forget_new(self) -> None:
-        """Forget the tables of a transaction that was undone; the others have what they had before it."""
+        """Forget the tables of a transaction that was rolled back; the other tables have their earlier rows again."""
         self.made -= self._new
         self._new = set()
         self.filled = set(self.made)
 
     def forget_all(self) -> None:
-        """Forget all tables: they were another session's."""
+        """Forget all tables: they belong to another session."""
         self.made, self.filled, self._new = set(), set(), set()
 
     def keep_new(self) -> None:
-        """Keep those of a transaction that was committed."""
+        """Keep the tables of a transaction that was committed."""
         self._new = set()
 
     def stream(
         self, db: Any, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()
     ) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query that may have more of them than fit into memory."""
-        # The driver has no cursors of the server within a pipeline.
+        # The driver has no server-side cursors within a pipeline.
         db.end_pipeline()
         try:
             with db.raw.cursor(f"rows_{next(self._cursors)}") as cursor:

@@ -1,4 +1,4 @@
-"""What a failure of PostgreSQL means to whoever ran the command, by its SQLSTATE (PostgreSQL manual, appendix A)."""
+"""Translation of PostgreSQL's errors into jitid's errors, by SQLSTATE (PostgreSQL manual, appendix A)."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ _REFUSED_PARAMETER = re.compile(r"unsupported startup parameter( in options)?: (
 
 
 class ConnectingError(StorageError):
-    """No connection could be had; `passing` tells whether the reason may go away by itself."""
+    """The error of a failed connection attempt; `passing` means that the reason may be temporary."""
 
     passing = False
 
 
 def translated(error: psycopg.Error) -> JitidError:
-    """Return what the failure of a statement means to whoever ran the command."""
+    """Return jitid's error for the failure of a statement."""
     state = error.sqlstate
     if state is None:
         if not isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
@@ -128,7 +128,7 @@ def _by_class(state: str, error: psycopg.Error) -> JitidError:
 
 def _lost(error: psycopg.Error) -> LostConnectionError:
     if time_limit.is_over():
-        # The connection was cut here (`session.py`): libpq tells of that as of a server that has failed.
+        # This process has cut the connection (`session.py`); libpq reports that like a failure of the server.
         return LostConnectionError(
             f"{time_limit.OVER}: the database was not waited for any longer", time_limit.MORE
         )
@@ -136,13 +136,13 @@ def _lost(error: psycopg.Error) -> LostConnectionError:
 
 
 def is_refused_option(error: psycopg.Error) -> bool:
-    """Tell whether a pooler has refused the settings that a client sends in `options` as it connects."""
+    """Return whether a pooler has refused the settings that a client sends in `options` when it connects."""
     found = _REFUSED_PARAMETER.search(str(error))
     return found is not None and (found[1] is not None or found[2] == "options")
 
 
 def connecting(error: psycopg.Error, password: str | None) -> JitidError:
-    """Return what it means that no connection could be had; libpq tells that in words alone."""
+    """Return jitid's error for a failed connection attempt; libpq gives the reason only in words."""
     found = _connecting(error, password)
     found.inward = True
     return found
@@ -171,7 +171,7 @@ def _connecting(error: psycopg.Error, password: str | None) -> JitidError:
             f"the address of the database names what is not here: {text}", "nothing was sent to the database"
         )
     if _IMPOSTOR.search(text):
-        # Not a matter of trying again: somebody else answers there, or the certificate is out of order.
+        # A retry would not help: another server answers there, or the certificate is wrong.
         return IntegrityError(
             f"whoever answers does not prove to be the database: {text}; nothing was sent",
             "check sslrootcert, the server's name in its certificate, and who stands between",
@@ -189,7 +189,7 @@ def _connecting(error: psycopg.Error, password: str | None) -> JitidError:
 
 
 def _first(error: psycopg.Error, password: str | None = None) -> str:
-    """Return what the database says, as one harmless line, without a password that it may repeat."""
+    """Return the database's message as one harmless line, without a password that it may repeat."""
     primary = error.diag.message_primary
     text = primary or str(error).strip() or type(error).__name__
     if password:

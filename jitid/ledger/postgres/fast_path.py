@@ -1,4 +1,4 @@
-"""The few statements of a plain issue, given to libpq itself: each costs a tenth of what it costs by a cursor."""
+"""The few statements of a plain issue, sent directly through libpq: a cursor would cost ten times as much."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Prepared(NamedTuple):
     name: bytes
     sql: bytes
     types: list[int]
-    """Those of its values, by PostgreSQL's numbers. Before psycopg 3.3, its compiled part takes lists alone."""
+    """The types of its values, by PostgreSQL's numbers. Before psycopg 3.3, its compiled part accepts only lists."""
     formats: list[int]
 
 
@@ -48,15 +48,18 @@ class Lane:
         self._patience = patience
         self._pg = raw.pgconn
         self._known: dict[bytes, bytes] = {}
-        """What each statement is called in this session."""
+        """The name of each statement in this session."""
         self._generation = 0
         self.prepares = True
-        """Whether the session keeps what is prepared in it; a pooler may give each transaction another session."""
+        """Whether the session keeps prepared statements; a pooler may give each transaction another session."""
         self._poll = select.poll()
         self._poll.register(self._pg.socket, select.POLLIN)
 
     def run(self, *statements: tuple[Prepared, Sequence[Any]]) -> list[PGresult]:
-        """Return the answer to each of these statements with their values. Raises what the first failure means."""
+        """Return the answers to these statements with their values.
+
+        Raises the translated error of the first failure.
+        """
         pg = self._pg
         new: list[int] = []
         try:
@@ -80,7 +83,7 @@ class Lane:
             if answer.status in _FAILED:
                 failure = psycopg.errors.error_from_result(answer)
                 if new or failure.sqlstate == _NO_SUCH_STATEMENT:
-                    # Whoever stands in between, or the driver, may have made the session forget them.
+                    # A pooler or the driver may have removed the prepared statements from the session.
                     self._known.clear()
                     self._generation += 1
                 raise translated(failure)
@@ -106,9 +109,9 @@ class Lane:
         return found
 
     def await_input(self) -> None:
-        """Wait until libpq has an answer, letting other threads go on; raises psycopg's errors.
+        """Wait until libpq has an answer, while other threads continue; raises psycopg's errors.
 
-        A server that says nothing for as long as others are waited for counts as lost.
+        A server that is silent for the patience of this connection counts as lost.
         """
         pg = self._pg
         until = 0.0
@@ -137,10 +140,10 @@ class Lane:
 
     def _flush(self) -> None:
         while self._pg.flush():
-            # What is sent here fits into the socket's buffer, but for one that is stopped up.
+            # The data fits into the socket's buffer, unless the connection is stalled.
             select.select([], [self._pg.socket], [], 1)
 
 
 def _written(values: Sequence[Any]) -> list[bytes | None]:
-    """Return values as the protocol has them: bytes as they are, numbers and texts as text."""
+    """Return values in the protocol's form: bytes unchanged, numbers and texts as text."""
     return [value if value is None or type(value) is bytes else str(value).encode() for value in values]

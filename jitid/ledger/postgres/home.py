@@ -13,10 +13,10 @@ from jitid.system.files import check_private, sync_folder, write_private
 
 
 def exists(path: str) -> bool:
-    """Tell whether the folder is there, after checking that nothing of it is open to others.
+    """Return whether the folder is there, after checking that other users have no access to it.
 
     Raises:
-        IntegrityError: a link, or a looser permission.
+        IntegrityError: it is a link, or its permissions are too loose.
 
     """
     if not os.path.lexists(path):
@@ -29,15 +29,15 @@ def exists(path: str) -> bool:
 
 
 def make(path: str, policy: Iterable[tuple[str, str]]) -> None:
-    """Make the folder, with no key yet and this policy: names and texts of its files; what is there stays.
+    """Create the folder with this policy (names and texts of its files) and without a key; existing parts stay.
 
     Raises:
-        RefusedError: this user may not make it.
-        StorageError: it cannot be made.
+        RefusedError: this user may not create it.
+        StorageError: it cannot be created.
 
     """
     try:
-        # Its parents may be for others too, as those of any folder of a user's data.
+        # Other users may have access to the parent folders, as to those of any user data.
         os.makedirs(os.path.dirname(path) or "/", mode=0o700, exist_ok=True)
         for folder in (path, os.path.join(path, KEYS)):
             _make_private(folder)
@@ -60,12 +60,12 @@ def _make_private(folder: str) -> None:
         os.mkdir(folder, 0o700)
     except FileExistsError:
         return
-    # Whatever the umask takes away.
+    # Regardless of the umask.
     os.chmod(folder, 0o700)
 
 
 def _fill_policy(path: str, policy: Iterable[tuple[str, str]]) -> None:
-    """Make the folder of the policy, whole or not at all: one without rules would permit nothing, and stay so."""
+    """Create the policy folder completely or not at all: a folder without rules would always permit nothing."""
     aside = os.path.join(path, f".{POLICY}.{os.urandom(6).hex()}.new")
     _make_private(aside)
     for name, text in policy:
@@ -76,12 +76,12 @@ def _fill_policy(path: str, policy: Iterable[tuple[str, str]]) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-        # Another process was quicker.
+        # Another process was first.
         remove(aside)
 
 
 def has_keys(path: str) -> bool:
-    """Tell whether there are signing keys in the folder. Raises StorageError where that cannot be told."""
+    """Return whether the folder has signing keys. Raises StorageError if that cannot be determined."""
     return bool(key_names(os.path.join(path, KEYS)))
 
 

@@ -1,4 +1,4 @@
-"""The ledger in PostgreSQL: many durable writers at a time, each with a chain of its own."""
+"""The ledger in PostgreSQL: many durable writers at a time, each with its own chain."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ _READ = f"SET LOCAL idle_in_transaction_session_timeout = 0; SELECT {writing.STA
 _EPOCH = 1
 """The place of the epoch in the row of a chain."""
 _DUE_AT_ONCE = 1_000
-"""How many expired or superseded credentials a writer closes on the way: enough to keep up, too few to make it wait."""
+"""The maximum number of due credentials that a writer closes: enough to keep up, without a noticeable delay."""
 
 
 class PostgresLedger:
-    """A ledger in a database that PostgreSQL keeps, or whatever speaks its protocol.
+    """A ledger in PostgreSQL, or in a database with the same protocol.
 
-    The time is the database's. Every commit is durable before it is acknowledged, as far as the database's own settings
-    (`fsync`, `synchronous_commit`) have it so.
+    The time is the database's. Every commit is durable before it is acknowledged, if the database's own settings
+    (`fsync`, `synchronous_commit`) provide that.
     """
 
     def __init__(self, session: DatabaseSession, by: str) -> None:
-        """Take a session with a database that holds a ledger, and who acts, for the audit log."""
+        """Take a session with a database that holds a ledger, and the caller's name for the audit log."""
         self._session = session
         self._by = by
 
     @property
     def names(self) -> Names:
-        """What the first use fixed."""
+        """The ledger's UUID, issuer names and trust domain."""
         return self._session.names
 
     def foresees(self, *, quick: Callable[[], bool]) -> bool:  # noqa: ARG002 - PostgreSQL has no single write lock
@@ -60,17 +60,17 @@ class PostgresLedger:
         return False
 
     def condition(self) -> Condition:
-        """Return what tells how the ledger itself is; asking changes nothing."""
+        """Return the object that reports the state of the ledger itself. It changes nothing."""
         from jitid.ledger.postgres.condition import PostgresCondition
 
         return PostgresCondition(self._session)
 
     def read(self, *, by_mark: bool = False) -> _Reading:  # noqa: ARG002 - the database keeps no mark
-        """Open a consistent view; nothing in it waits for a writer."""
+        """Open a consistent view; no read in it waits for a writer."""
         return _Reading(self._session)
 
     def glance(self) -> _Glancing:
-        """Open a view that begins with what is known; only what is not opens a transaction."""
+        """Open a view on cached rows; it opens a transaction only for rows that are not cached."""
         return _Glancing(self._session)
 
     def write(
@@ -82,25 +82,26 @@ class PostgresLedger:
         told: Mapping[str, Any] = MappingProxyType({}),
         shared: bool = False,
     ) -> _Writing:
-        """Open a transaction; leaving the block commits it durably, an exception undoes it.
+        """Open a transaction; leaving the block commits it durably, an exception rolls it back.
 
-        One that is `shared` runs beside others, and may only add. Raises ConflictError where it must be done again.
+        A `shared` transaction runs beside others, and may only add rows. Raises ConflictError if the work must be
+        repeated.
         """
         return _Writing(self._session, by or self._by, facts, told, shared=shared)
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
-        """Return the same ledger as `by` writes to it: each event says these facts besides its own."""
+        """Return the same ledger for the caller `by`; its events also get the members `facts`."""
         from jitid.ledger.attribution import ActingLedger
 
         return ActingLedger(self, by, facts)
 
     def close(self) -> None:
-        """Release it."""
+        """Release the session."""
         self._session.close()
 
 
 class _Reading:
-    """One read transaction."""
+    """A read transaction."""
 
     def __init__(self, session: DatabaseSession) -> None:
         self._session = session
@@ -120,7 +121,7 @@ class _Reading:
 
 
 class _Glancing:
-    """A read that needs no transaction as long as everything is known."""
+    """A read that needs no transaction as long as all its rows are cached."""
 
     def __init__(self, session: DatabaseSession) -> None:
         self._session = session
@@ -150,14 +151,14 @@ class _Opening:
         if self.opened is None:
             db = self._session.connection()
             self.opened = db
-            # What was known so far was so when the request came; what is read from now on is at least as new.
+            # The cached rows were valid when the request came; rows that are read from now on are at least as new.
             _, version, _ = db.begin(_VIEW, _READ)
             self._session.seen.at(version or 0)
         return getattr(self.opened, name)
 
 
 class _Writing:
-    """One write transaction."""
+    """A write transaction."""
 
     def __init__(
         self,
@@ -214,10 +215,11 @@ class _Writing:
                 *row, now = found
                 now = session.time(now)
             else:
-                # All are held. Those who wait do so for different ones, so that they do not meet again.
+                # All chains are locked. Each waiting writer picks a random one, so that they do not wait for the same
+                # chain.
                 row = db.execute(_THAT_ONE, {"id": random.choice(session.chains)}).fetchone()  # noqa: S311
                 if row is None:
-                    # Meanwhile others were opened; or there is none.
+                    # Other chains were opened meanwhile, or there is none.
                     db.roll_back()
                     session.look_again()
                     if not session.chains:
@@ -225,7 +227,7 @@ class _Writing:
                             "the ledger lacks an open chain", "restore the database from a backup"
                         )
                     continue
-                # Read after the wait.
+                # The clock is read after the wait.
                 now = self._now(db.execute(_TIME))
             session.at(row[_EPOCH])
             if not session.is_due(now):
@@ -254,12 +256,13 @@ class _Writing:
         session = self._session
         db = self._session.connection()
         db.begin_pipelined()
-        # Whoever waited while the chains were closed, and others opened, asks again to see those.
+        # If the chains were closed and others opened during the wait, the first query finds none and the second the
+        # new ones.
         rows = db.execute(_ALL).fetchall() or db.execute(_ALL).fetchall()
         if not rows:
             raise IntegrityError("the ledger has no chain that is open", "restore the database from a backup")
         session.at(rows[0][_EPOCH])
-        # Read after the wait for the locks.
+        # The clock is read after the wait for the locks.
         return PostgresTransaction(
             db, self._session.names, self._now(db.execute(_TIME)), self._by, session.known, self._told, rows
         )
@@ -288,7 +291,7 @@ class _Writing:
             db.committed()
 
     def _resolve(self, failure: LostConnectionError) -> None:
-        """Find out whether a commit happened whose answer was lost; return if it did."""
+        """Find out whether a commit happened although its answer was lost; return if it did."""
         assert self._transaction is not None
         if not self._transaction.appended:
             failure.patience = max(0.0, self._until - time.monotonic())
@@ -302,7 +305,7 @@ class _Writing:
                 db.script("COMMIT")
             except JitidError as again:
                 self._session.drop()
-                # Whoever is refused there now, or meets another in its place, learns no more by waiting.
+                # If the database refuses the login now, or holds another ledger, waiting does not help.
                 if (
                     not isinstance(again, StorageError)
                     or time.monotonic() >= self._until

@@ -1,8 +1,8 @@
-"""The settings that the ledger relies on in PostgreSQL: of a session, or behind a pooler of each transaction.
+"""PostgreSQL settings that the ledger relies on, for a session or, behind a pooler, for each transaction.
 
-A pooler may drop the settings that a client sends as it connects, and may give each transaction another session, with
-the settings that another client left there. So a session is asked once whether it is the client's own and has the
-settings. Where it does not, each transaction begins by setting them, and leaves nothing behind.
+A pooler may drop the settings that a client sends when it connects, and may give each transaction another session,
+with the settings that another client left there. So jitid checks once whether a session is the client's own and has
+the settings. If not, each transaction begins by setting them, and leaves no settings behind.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import NamedTuple, Self
 from jitid.errors import ConfigurationError
 
 MARK = "jitid.session"
-"""A setting that has no effect: where a session has its value, the session has the other settings too."""
+"""A setting without effect: a session with its value has the other settings too."""
 IDENTITY = f"pg_backend_pid(), current_setting('{MARK}', TRUE), current_schema()"
-"""The query that finds out whose a session is."""
+"""The columns of the query that identifies a session."""
 
 _OTHERS = {
     # Another encoding, left by another client, would change the ledger's texts.
@@ -24,26 +24,25 @@ _OTHERS = {
     # Literals have no escapes in the ledger's SQL.
     "standard_conforming_strings": "on",
 }
-"""What a session has without being asked, and another client may have changed."""
+"""Defaults of a session that another client may have changed."""
 _LEFT = ("role", "synchronous_commit", "statement_timeout", "row_security")
-"""What the server's configuration decides, and another client may have changed: who acts, and whether commits are
-durable."""
+"""Settings of the server that another client may have changed, such as the role and the durability of commits."""
 _MODES = ("isolation", "read_only", "deferrable")
-"""Of a transaction: settings of a session come too late for one that has begun."""
+"""Modes of a transaction: the session's defaults have no effect on a transaction that has begun."""
 _FIRST = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,\s]*))')
 
 
 class Options(NamedTuple):
-    """Settings as the parameter `options` of libpq has them."""
+    """Settings in the form of libpq's parameter `options`."""
 
     text: str
     settings: Mapping[str, str]
     others: tuple[str, ...]
-    """What is no setting: a pooler that drops the parameter drops these too."""
+    """The arguments that are not settings: a pooler that drops the parameter drops these too."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return what the server would read (PostgreSQL manual, section 34.1.2)."""
+        """Return the settings that the server would read (PostgreSQL manual, section 34.1.2)."""
         settings: dict[str, str] = {}
         others: list[str] = []
         words = iter(_words(text))
@@ -64,7 +63,7 @@ class Options(NamedTuple):
 
     @property
     def schema(self) -> str | None:
-        """The schema of the ledger; None where only the server can tell it."""
+        """The schema of the ledger; None if only the server can determine it."""
         match = _FIRST.match(self.settings.get("search_path", ""))
         assert match is not None
         quoted, plain = match.groups()
@@ -72,11 +71,11 @@ class Options(NamedTuple):
         return None if name in ("", "$user") else str(name)
 
     def marked(self, mark: str) -> str:
-        """Return the text for a new session, by which it can be told from others."""
+        """Return the options of a new session, with a mark that identifies the session."""
         return f"{self.text} -c {MARK}={mark}"
 
     def must_be_settable(self) -> None:
-        """Raise ConfigurationError for what no transaction can set."""
+        """Raise ConfigurationError for options that a transaction cannot set."""
         if self.others:
             raise ConfigurationError(
                 f"a connection pooler stands before the database, and drops the option {self.others[0]}",
@@ -84,9 +83,9 @@ class Options(NamedTuple):
             )
 
     def beginning(self, modes: str) -> str:
-        """Return statements that begin a transaction with these settings, whatever the session has.
+        """Return statements that begin a transaction with these settings, regardless of the session's settings.
 
-        `modes` are those of BEGIN. The last statement gives the schema that is first in the search path.
+        `modes` are the modes of BEGIN. The last statement returns the first schema of the search path.
         """
         own = {**_OTHERS, **self.settings}
         statements = [f"BEGIN {modes}"]
@@ -95,7 +94,7 @@ class Options(NamedTuple):
             if value is not None and not (mode == "isolation" and modes):
                 statements.append(f"SET LOCAL transaction_{mode} TO {_literal(value)}")
         statements += [f"SET LOCAL {name} TO DEFAULT" for name in _LEFT if name not in own]
-        # What another client calls by the name of a table of the ledger must not be taken for it.
+        # A temporary table of another client must not hide a table of the ledger with the same name.
         path = own.pop("search_path", "")
         own["search_path"] = path if "pg_temp" in path else f"{path}, pg_temp"
         set_ = ", ".join(
@@ -105,13 +104,13 @@ class Options(NamedTuple):
 
 
 def _literal(value: str) -> str:
-    # Imported here: an address is also shown where the driver is not installed.
+    # Imported here: an address is also shown if the driver is not installed.
     from psycopg.sql import Literal
 
-    # A text with a backslash becomes one that means the same in each session.
+    # A text with a backslash gets a form that means the same in each session.
     return Literal(value).as_string()
 
 
 def _words(text: str) -> list[str]:
-    """Return the words of a text in which a backslash takes its meaning from the next character."""
+    """Return the words of a text in which a backslash escapes the next character."""
     return [re.sub(r"\\(.)", r"\1", word) for word in re.findall(r"(?:\\.|[^\s\\])+", text, re.DOTALL)]

@@ -1,26 +1,26 @@
-"""The schema on PostgreSQL in numbered steps: appended, never edited, since ledgers in the field have taken them.
+"""The schema on PostgreSQL in numbered steps, which are appended and never edited: existing ledgers have run them.
 
-The tables are those of SQLite. No column references another table: checking that would lock the rows of names and
-keys that every issue shares, and no row of those ever goes. Nothing has a sequence: numbers come from the chain that a
-writer holds, in the order of time.
+The tables are the same as in SQLite. No column references another table: the check would lock the rows of names and
+keys that every issue shares, and these rows are never deleted. There are no sequences: numbers come from the chain
+that a writer holds, in the order of time.
 """
 
 from __future__ import annotations
 
 SCHEMA = "jitid"
-"""Where everything is, unless the address of the ledger sets a `search_path`."""
+"""The schema of the ledger, unless its address sets a `search_path`."""
 
 OPEN_CHAINS = 16
-"""So many can write at the same time; more would only make it longer to shut all of them out."""
+"""The number of writers at the same time. With more chains, locking all of them would take longer."""
 
-# Names are compared as code points, whatever the database takes for order.
+# Names are compared by code points, regardless of the database's collation.
 _TEXT = 'TEXT COLLATE "C"'
 
 _FIRST = (
     "CREATE TABLE setting (name {text} PRIMARY KEY, value {text} NOT NULL)",
-    # What a writer locks. `version` is raised in each row by whoever shuts the others out, so that what a process has
-    # read of the directory, of tasks and of keys is right for as long as it stands. `last_id` is the last number that
-    # was given out under it.
+    # A writer locks these rows. A writer that locks all of them raises `version` in each row. Rows of the directory,
+    # of tasks and of keys that a process has read stay valid until the version changes. `last_id` is the last number
+    # that was assigned under the chain.
     """CREATE TABLE chain (
            id BIGINT PRIMARY KEY, epoch BIGINT NOT NULL, start BIGINT NOT NULL, stride BIGINT NOT NULL,
            length BIGINT NOT NULL, hash BYTEA NOT NULL, closed_at BIGINT, last_id BIGINT NOT NULL DEFAULT 0,
@@ -159,7 +159,8 @@ _THIRD = (
            event BIGINT PRIMARY KEY, through BIGINT NOT NULL, head {text} NOT NULL, file {text} NOT NULL,
            sha256 {text} NOT NULL, kept BIGINT NOT NULL, digest {text} NOT NULL)""",
     "CREATE TABLE kept_event (seq BIGINT PRIMARY KEY)",
-    # The tables beside the one that it is on, wherever that is: a schema may be renamed, and a caller be elsewhere.
+    # The function uses the schema of the trigger's table: a schema may be renamed, and the caller's search path may
+    # differ.
     """CREATE FUNCTION audit_event_may_go() RETURNS trigger LANGUAGE plpgsql AS
        'DECLARE may_go BOOLEAN;
         BEGIN
@@ -199,12 +200,12 @@ _FOURTH = (
     """CREATE TABLE presented (
            token BYTEA PRIMARY KEY, presenter {text} NOT NULL, until BIGINT NOT NULL, event BIGINT NOT NULL)""",
     "CREATE INDEX presented_until ON presented (until)",
-    # A task belongs to the root delegator of its first event, and another opener may use the same name. A task that
-    # nothing is left of to tell its opener belongs to nobody, whose name no delegator can have.
+    # A task belongs to the root delegator of its first event, and another opener may use the same name. If no row is
+    # left that shows the opener, the task belongs to `?`, a name that no delegator can have.
     "INSERT INTO term (id, text) SELECT 0, '?' WHERE EXISTS (SELECT 1 FROM task)",
     "ALTER TABLE task ADD COLUMN opener BIGINT NOT NULL DEFAULT 0",
     "ALTER TABLE task ADD COLUMN event BIGINT NOT NULL DEFAULT 0",
-    # Of tasks from before, no event names the owner: their `given_event` is 0.
+    # For older tasks, no event names the owner: their `given_event` is 0.
     "ALTER TABLE task ADD COLUMN given_event BIGINT DEFAULT 0",
     """UPDATE task t SET opener = first.delegator, event = first.event
          FROM (SELECT DISTINCT ON (task) task, delegator, event FROM credential ORDER BY task, event, id) first
@@ -256,15 +257,15 @@ _FIFTH = (
 )
 
 FORMER_INDEXES = ("identity_task", "identity_agent")
-"""What one step makes and a later one drops."""
+"""The indexes that one step creates and a later step drops."""
 
 _SIXTH = (
     *(f"DROP INDEX {name}" for name in FORMER_INDEXES),
     "CREATE INDEX identity_by_task ON identity (task, delegator)",
     "CREATE INDEX identity_by_agent ON identity (agent, delegator)",
     "CREATE INDEX root_by_delegator ON identity (delegator) WHERE parent IS NULL",
-    # Where one identity has most of the children, the planner would expect as many of each, and would compare every
-    # row with every other one to find descendants.
+    # If one identity has most of the children, the planner would expect the same of each identity. To find
+    # descendants, it would then compare every row with every other one.
     "ALTER TABLE identity ALTER COLUMN parent SET (n_distinct = -1)",
     "ANALYZE identity",
 )

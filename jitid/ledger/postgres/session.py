@@ -1,4 +1,4 @@
-"""A session with the database of a ledger: connected when it is needed, and again after it was lost."""
+"""A session with the database of a ledger. It connects when needed, and again after the connection was lost."""
 
 from __future__ import annotations
 
@@ -33,14 +33,17 @@ from jitid.system import time_limit
 
 _SCHEMA = """(SELECT n.nspname FROM pg_catalog.pg_class k JOIN pg_catalog.pg_namespace n ON n.oid = k.relnamespace
        WHERE k.oid = to_regclass('setting'))"""
-"""The schema of the ledger's tables: not the current one, if that is empty and a later one of the path has them."""
+"""The schema of the ledger's tables.
+
+It differs from the current schema if only a later one of the path has the tables.
+"""
 _STANDING = f"""SELECT (SELECT version FROM schema_version), name, value,
            (SELECT string_agg(CAST(id AS TEXT), ' ') FROM chain WHERE closed_at IS NULL),
            (SELECT max(epoch) FROM chain), {IDENTITY.replace("current_schema()", _SCHEMA)} FROM setting"""
 
 _HIDDEN = f"""SELECT (SELECT count(*) FROM pg_catalog.pg_namespace WHERE current_schema() IS NULL
        AND nspname = trim(split_part(current_setting('search_path'), ',', 1))), {IDENTITY}"""
-"""Whether there is a schema that this user may not look into."""
+"""Whether the schema exists, but this user has no access to it."""
 
 
 class NoLedgerError(StorageError):
@@ -58,9 +61,9 @@ class DatabaseSession:
         *,
         migrates: bool = True,
     ) -> None:
-        """Take an address, how many seconds to wait for others, and a clock that stands for the database's.
+        """Take an address, the maximum wait for others in seconds, and a clock that replaces the database's clock.
 
-        `migrates` says whether an older schema is to be brought up to date.
+        With `migrates`, an older schema is migrated.
         """
         self._migrates = migrates
         self.address = address
@@ -69,9 +72,9 @@ class DatabaseSession:
         self.db: Connection | None = None
         self._names: Names | None = None
         self.chains: list[int] = []
-        """Those that are open."""
+        """The ids of the open chains."""
         self.epoch = 0
-        """Theirs: with a new one the ledger's issuer may have another name."""
+        """The epoch of the open chains; in a new epoch the ledger may have another issuer."""
         self.known = KnownRows({}, set())
         self.seen = SeenByVersion()
         self._closed_at = 0
@@ -79,14 +82,14 @@ class DatabaseSession:
 
     @property
     def names(self) -> Names:
-        """What the first use fixed; in a view, as the view has it."""
+        """The ledger's UUID, issuer names and trust domain as last read."""
         if self._names is None:
             self.connection()
         assert self._names is not None
         return self._names
 
     def at(self, epoch: int) -> None:
-        """Read names and chains again, in the view that tells the epoch, if they are of an earlier one."""
+        """Read names and chains again in the current view, if its `epoch` is a new one."""
         if epoch != self.epoch:
             self.look_again()
 
@@ -95,10 +98,10 @@ class DatabaseSession:
         self._look(self.connection())
 
     def connection(self) -> Connection:
-        """Return a connection to a database that holds this ledger; an older schema is brought up to date.
+        """Return a connection to a database that holds this ledger; an older schema is migrated.
 
         Raises:
-            NoLedgerError: there is none.
+            NoLedgerError: the database holds no ledger.
             RefusedError: the database refuses this login.
             StorageError: it cannot be reached.
 
@@ -115,7 +118,7 @@ class DatabaseSession:
                 raise
             self.db = db
             if db.pooled:
-                # Each transaction may meet another server, whose history may be another one.
+                # Each transaction may reach another server with another history.
                 db.ledger, db.renewed = self.names.uuid, self._forget
                 self._forget()
             else:
@@ -124,9 +127,9 @@ class DatabaseSession:
         return self.db
 
     def first(self, ask: Callable[[Connection], Sequence[Any]]) -> Sequence[Any]:
-        """Return the answer to the first question of a view; it is asked again over a new connection if that is lost.
+        """Return the answer to the first query of a view. If the connection is lost, repeat the query over a new one.
 
-        It may have gone while nobody used it: a server that was started again, for instance.
+        An idle connection may be lost, for instance by a restart of the server.
         """
         try:
             return ask(self.connection())
@@ -135,11 +138,11 @@ class DatabaseSession:
             return ask(self.connection())
 
     def time(self, told: int) -> int:
-        """Return the time to judge by, where the database tells one."""
+        """Return the time to judge by: the database's time `told`, unless the session has its own clock."""
         return told if self.clock is None else int(self.clock())
 
     def is_due(self, now: int) -> bool:
-        """Tell whether something is to be recorded as ended now; that is looked at once a second."""
+        """Return whether credentials must be recorded as ended now; this is checked once a second."""
         if self._closed_at == now or (self.clock is None and time.monotonic() - self._looked_at < 1):
             return False
         self._looked_at = time.monotonic()
@@ -174,7 +177,7 @@ class DatabaseSession:
         self.epoch = epoch or 0
 
     def _standing(self, db: Connection) -> Sequence[Any]:
-        """Return the rows of `_STANDING`, read in the schema that was asked for."""
+        """Return the rows of `_STANDING`, read in the schema that the address names."""
         missing: psycopg.Error | None = None
         try:
             with db.own():
@@ -186,7 +189,7 @@ class DatabaseSession:
         except psycopg.Error as error:
             raise translated(error) from error
         if not db.owns(*identity):
-            # The session that was found is not its own, and the schema may be another one.
+            # The session was not the connection's own, and its schema may be another one.
             return self._standing(db)
         if missing is not None and hidden:
             raise RefusedError(
@@ -201,13 +204,13 @@ class DatabaseSession:
         return rows
 
     def _forget(self) -> None:
-        """Forget what was read in earlier transactions."""
+        """Forget the rows of earlier transactions."""
         self.known.forget()
         self.seen.forget()
         self.seen.rows = {}
 
     def leave(self, error: BaseException | None) -> None:
-        """End a transaction that has only read, and take what went wrong in it."""
+        """End a transaction that has only read. Raises the translated error if `error` is the driver's."""
         db = self.db
         if db is None:
             return
@@ -225,7 +228,10 @@ class DatabaseSession:
             raise translated(error) from error
 
     def met(self, error: BaseException, until: float) -> None:
-        """Take what went wrong in a transaction: raise what it means, and say for how long it may be tried again."""
+        """Record until when a failed transaction may be retried.
+
+        Raises the translated error if `error` is the driver's.
+        """
         if isinstance(error, psycopg.Error):
             meant = translated(error)
             self._may_try_again(meant, until)
@@ -239,39 +245,39 @@ class DatabaseSession:
                 self.drop()
 
     def undo(self) -> None:
-        """Undo the transaction, if there is one."""
+        """Roll back the transaction, if there is one."""
         if self.db is not None:
             self.db.roll_back()
-        # What was new in it is gone with it.
+        # Rows that the transaction inserted are gone.
         self.known.forget()
         self.seen.forget()
 
     def drop(self) -> None:
-        """Give up the connection."""
+        """Close the connection; the next use opens a new one."""
         self.undo()
         db, self.db = self.db, None
         if db is not None:
             db.close()
 
     def close(self) -> None:
-        """Release it."""
+        """Close the connection."""
         if self.db is not None:
             self.db.close()
 
 
 def _cut(made: psycopg.Connection[Any]) -> None:
-    """Break a connection, so that the thread that waits for its answer goes on."""
+    """Shut down the socket of a connection, so that the thread that waits for its answer continues."""
     with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(made.pgconn.socket)) as other:
         other.shutdown(socket.SHUT_RDWR)
 
 
 def open_connection(address: str, timeout: float, *, looked_at: bool = False) -> Connection:
-    """Return a new connection; where the reason may go away by itself, it is tried again for `timeout` seconds.
+    """Return a new connection; after a temporary failure, retry for `timeout` seconds.
 
-    `looked_at` says that the caller finds out itself whether it has a session of its own (`Connection.owns`).
+    `looked_at` means that the caller itself checks whether the connection has its own session (`Connection.owns`).
 
     Raises:
-        ConfigurationError: it is not an address, or a pooler there does not do what was requested.
+        ConfigurationError: the address is invalid, or a pooler does not support the requested settings.
         RefusedError: the database refuses this login.
         StorageError: it cannot be reached.
 
@@ -287,12 +293,12 @@ def open_connection(address: str, timeout: float, *, looked_at: bool = False) ->
     while True:
         try:
             raw = psycopg.connect(**given, autocommit=True)
-            # A server that hangs answers nothing, and its own limits do not count.
+            # A server that hangs does not answer, and its own time limits have no effect.
             time_limit.at_end(partial(_cut, raw))
             break
         except psycopg.Error as error:
             if given["options"] and is_refused_option(error):
-                # What a pooler does not take as a client connects, each transaction sets.
+                # A pooler may refuse these settings when a client connects; then each transaction sets them.
                 given["options"], mark = "", None
                 continue
             meant = connecting(error, given.get("password"))

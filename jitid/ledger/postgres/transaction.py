@@ -1,4 +1,4 @@
-"""Changes to a ledger in PostgreSQL: what a writer holds, and which numbers it gives out."""
+"""Write transactions on a ledger in PostgreSQL: the chains that a writer holds, and the numbers that it assigns."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from jitid.model.ledger_rows import (
 _NUMBERS_SINCE = 1_704_067_200
 """2024-01-01T00:00:00Z: numbers begin with the seconds since then."""
 _SLOTS = 64
-"""So many chains have numbers of their own within one second, each of them 2**26."""
+"""The number of chains with separate numbers within one second; each has 2**26 of them."""
 _REMEMBERED = 10_000
-"""So many names of each sort are remembered."""
+"""The maximum number of cached names of each kind."""
 _HELD = 10_000
-"""And so many credentials, by all sessions of a process with one server."""
+"""The maximum number of rows that all sessions of a process with one server cache."""
 
 
 def number_after(number: int, chain: int) -> int:
-    """Return a number after which a chain gives out numbers that no other chain does, all higher than `number`."""
+    """Return a number above `number`; the numbers that a chain assigns after it are unique among all chains."""
     return ((number >> 32) + 1 << 32) | (chain % _SLOTS << 26)
 
 
 CHAIN = "SELECT id, epoch, start, stride, length, hash, last_id, version FROM chain"
-"""The question for the rows of chains that a transaction is made with."""
+"""The query for the chain rows that a transaction is created with."""
 _HASH = 5
-"""The place of the hash in such a row."""
+"""The position of the hash in such a row."""
 
 _INT, _BYTES, _TEXT = "int8", "bytea", "text"
 _IDENTITY_TYPES = (_INT, _BYTES, _INT, _INT, _INT, _TEXT, _INT, _INT, _TEXT, _INT)
@@ -48,7 +48,7 @@ _CREDENTIAL_TYPES = (
 )
 _TOLD_TYPES = (_INT, _BYTES, _BYTES, _INT, _BYTES, _INT, _INT)
 _CREDENTIAL_PLACES = f"({', '.join(CREDENTIAL_COLUMNS)}) VALUES ({', '.join('?' * len(CREDENTIAL_COLUMNS))})"
-# One statement: each would cost both sides as much as the rows that it writes.
+# One statement: each further one would cost client and server as much as the rows that it writes.
 _TOLD = """e AS (INSERT INTO audit_event VALUES (?, ?, ?))
     UPDATE chain SET length = ?, hash = ?, last_id = ? WHERE id = ?"""
 _TELL = prepared("tell", f"WITH {_TOLD}", _TOLD_TYPES)
@@ -63,7 +63,7 @@ _COMMIT = prepared("commit", "COMMIT")
 
 
 class AloneError(ConflictError):
-    """What was begun beside other writers must have the ledger to itself."""
+    """The error of a shared transaction that needs the ledger to itself."""
 
     alone = True
 
@@ -72,49 +72,49 @@ class AloneError(ConflictError):
 
 
 class SeenByVersion:
-    """What was read of the directory, of tasks and of keys, and holds as long as the version of the ledger does."""
+    """Cached rows of the directory, of tasks and of keys, valid for one version of the ledger."""
 
     def __init__(self) -> None:
         self.version = -1
         self.kinds: dict[str, dict[Any, Any]] = {}
-        """What was asked for, by its kind and its key."""
+        """The cached answers, by kind and key."""
         self.rows: Rows = {}
-        """What sessions with the same server share."""
+        """The rows that sessions with the same server share."""
 
     def at(self, version: int) -> SeenByVersion:
-        """Return it as it is at a version: whatever holds no longer is gone."""
+        """Return this cache for a version; the answers of another version are dropped."""
         if version != self.version:
             self.forget()
             self.version = version
         return self
 
     def forget(self) -> None:
-        """Forget all."""
+        """Drop the cached answers."""
         self.version = -1
         self.kinds.clear()
 
     def row(self, kind: str, value: bytes, ask: Callable[[], Found]) -> Found:
-        """Return a row as it is at this version, and ask for it if nobody has read it at this version."""
+        """Return a row at this version; call `ask` unless a session has cached the row at this version."""
         known = self.rows.get((kind, value))
         if known is not None and known[0] == self.version:
             found: Found = known[1]
             return found
         asked = ask()
-        # That something is not there is remembered by nobody: it may be added without raising the version.
+        # A missing row is not cached: it may be added without a new version.
         if asked is not None and self.version >= 0:
             remember(self.rows, (kind, value), (self.version, asked), _HELD)
         return asked
 
 
 Rows = dict[tuple[str, bytes], tuple[int, Any]]
-"""By sort and value: a row, and the version of the ledger at which it was read."""
+"""By kind and value: a row, and the version of the ledger at which it was read."""
 _ROWS: dict[tuple[str, ...], Rows] = {}
 
 
 def rows_of(*server: str) -> Rows:
-    """Return what is known of a ledger at a server, for a new session with it.
+    """Return the shared cache of a server for a new session, emptied.
 
-    That is nothing at first: behind an old name there may be another server by now, with another history.
+    The same name may belong to another server by now, with another history.
     """
     rows = _ROWS.setdefault(server, {})
     rows.clear()
@@ -122,7 +122,7 @@ def rows_of(*server: str) -> Rows:
 
 
 def remember(names: dict[Any, Any], name: Any, value: Any, most: int = _REMEMBERED) -> Any:
-    """Keep a value by its name, and return it."""
+    """Store a value under its name and return it; a full cache is emptied first."""
     if len(names) >= most:
         names.clear()
     names[name] = value
@@ -130,7 +130,7 @@ def remember(names: dict[Any, Any], name: Any, value: Any, most: int = _REMEMBER
 
 
 class PostgresTransaction(Transaction):
-    """A change by a writer that holds all the chains, and so has the ledger to itself."""
+    """A write transaction that holds all chains, and so has the ledger to itself."""
 
     def __init__(
         self,
@@ -142,21 +142,21 @@ class PostgresTransaction(Transaction):
         told: Mapping[str, Any],
         rows: Sequence[Any],
     ) -> None:
-        """Take the rows of the chains that it holds, as `CHAIN` gives them."""
+        """Take the rows of the chains that it holds, as `CHAIN` returns them."""
         held = HeldChains([Chain._make((*row[:6], False)) for row in rows])
         super().__init__(db, names, now, by, known, told, held)
-        # The last of them: whatever others gave out in the same second is lower.
+        # The chain with the highest numbers: numbers that others assigned in the same second are lower.
         last = max(rows, key=lambda row: row[0] % _SLOTS)
         self._numbering: int = last[0]
         self._last_id: int = last[6]
         self._gave = False
         self.appended: list[tuple[int, Event]] = []
-        """What was appended, each with the chain that it went to."""
+        """The appended events, each with the id of its chain."""
         self.changes = True
-        """Whether it may change something that others remember."""
+        """Whether it may change rows that other sessions have cached."""
 
     def next_number(self) -> int:
-        """Return a number that is higher than what was given out before it, or at most a second later."""
+        """Return a number that is higher than all numbers assigned in earlier seconds."""
         number = self._least_number()
         self._took(number)
         return number
@@ -170,7 +170,7 @@ class PostgresTransaction(Transaction):
         self._gave = True
 
     def next_keys(self) -> tuple[int, int]:
-        """Return the numbers that the next identity and the next credential take."""
+        """Return the numbers of the next identity and of the next credential."""
         number = self._least_number()
         return number, number
 
@@ -178,7 +178,7 @@ class PostgresTransaction(Transaction):
         """Return the number of a name, which is stored once."""
         number = self.known.terms.get(text)
         while number is None:
-            # Somebody else may store it at the same time.
+            # Another session may store the name at the same time.
             row = self._one("SELECT id FROM term WHERE text = :text", text=text) or self._one(
                 "INSERT INTO term (id, text) VALUES (:id, :text) ON CONFLICT DO NOTHING RETURNING id",
                 id=self.next_number(),
@@ -202,7 +202,7 @@ class PostgresTransaction(Transaction):
         return event
 
     def begin_anew(self) -> None:
-        """Close the chains and open others, so that all events that follow have higher numbers."""
+        """Close the chains and open others, so that all later events have higher numbers."""
         version, last, count = self.db.execute(
             "SELECT max(version), max(last_id), count(*) FROM chain WHERE closed_at IS NULL"
         ).fetchone()
@@ -214,10 +214,10 @@ class PostgresTransaction(Transaction):
             )
 
     def commit(self) -> None:
-        """Leave the chains as they are now, and make durable whatever was changed.
+        """Write the new state of the chains, and commit durably.
 
         Raises:
-            LostConnectionError: whether that was done is not known.
+            LostConnectionError: it is unknown whether the commit happened.
 
         """
         self.db.begin_pipeline()
@@ -241,7 +241,7 @@ class PostgresTransaction(Transaction):
 
 def _must_be_done(status: bytes | None) -> None:
     if status != b"COMMIT":
-        # The database has undone a transaction that had failed.
+        # The database has rolled back a transaction that had failed.
         raise StorageError("the transaction failed; nothing was changed", "repeat the command")
 
 
@@ -249,20 +249,20 @@ _ABSENT = object()
 
 
 class Remembering(View):
-    """A view that does not ask again for what was read at the same version of the ledger."""
+    """A view that caches answers by the version of the ledger."""
 
     _seen: SeenByVersion
     kinds = frozenset({"seal", "task", "agent", "own-name", "is-delegator", "keys"})
-    """What is remembered by the version of the ledger."""
+    """The kinds of answers that are cached by the version of the ledger."""
     absent = frozenset({"seal", "agent"})
-    """Of what it is remembered, too, that it is not there."""
+    """The kinds of which a missing row is cached too."""
     rows = frozenset({"presented"})
-    """What sessions with the same server remember together."""
+    """The kinds of rows in the cache that sessions with the same server share."""
 
     def once(
         self, kind: str, key: Any, ask: Callable[[], Found], keep: Callable[[Found], bool] | None = None
     ) -> Found:
-        """Return what `ask` returns, or what it returned before at this version of the ledger."""
+        """Return the result of `ask`, or its cached result at this version of the ledger."""
         if kind in self.rows:
             return self._seen.row(kind, key, ask)
         if kind not in self.kinds:
@@ -277,7 +277,7 @@ class Remembering(View):
 
 
 class RememberingSnapshot(Remembering):
-    """A consistent view in which nothing is written."""
+    """A consistent read-only view."""
 
     rows = Remembering.rows | {"jti", "fingerprint", "access", "access-id"}
 
@@ -286,7 +286,7 @@ class RememberingSnapshot(Remembering):
         self._seen = seen
 
     def afresh(self) -> View:
-        """Return the same view, which has remembered nothing."""
+        """Return the same view without a cache."""
         return View(self.db, self._names, self._now)
 
 
@@ -295,7 +295,7 @@ def _must_be_alone(*_: Any, **__: Any) -> Any:
 
 
 class SharedTransaction(Remembering, PostgresTransaction):
-    """A change by a writer that holds one chain, beside others: it adds, and changes nothing that is there."""
+    """A write transaction that holds one chain and runs beside others: it only adds rows."""
 
     kinds = Remembering.kinds | {"entry", "shared"}
     rows = Remembering.rows | {"access", "access-id"}
@@ -304,7 +304,7 @@ class SharedTransaction(Remembering, PostgresTransaction):
         super().__init__(*arguments)
         self._seen = seen
         self._row: tuple[Any, ...] | None = None
-        """What is issued, if it is one credential of a new identity; it is written with the event."""
+        """The new identity with its credential, if there is just one of each; `commit` writes both with the event."""
         self.changes = False
 
     def add(self, identities: Iterable[IdentityRow], credentials: Iterable[CredentialRow]) -> None:
@@ -318,15 +318,15 @@ class SharedTransaction(Remembering, PostgresTransaction):
 
     def _linked(self, operation: str, facts: Mapping[str, Any]) -> Event:
         if self._appended:
-            # A second one would not follow the first one's number.
+            # The number of a second event would not follow the number of the first one.
             raise AloneError
         return super()._linked(operation, facts)
 
     def _write(self, events: Sequence[Event]) -> None:
-        """Write nothing yet: the event comes with all else."""
+        """Do nothing yet: `commit` writes the event with all other rows."""
 
     def commit(self) -> None:
-        """Write what was issued, with the event, leave the chain as it is now, and make all of it durable."""
+        """Write the new rows, the event and the new state of the chain, and commit durably."""
         if not self.appended:
             super().commit()
             return
@@ -343,7 +343,7 @@ class SharedTransaction(Remembering, PostgresTransaction):
 
 CLOCK = "CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"
 """The database's time, in seconds since the epoch."""
-# Who finds one that is free waits for nobody: the clock may be read together with it.
+# A free chain is locked without a wait, so the clock may be read in the same statement.
 _LOCK = prepared(
     "lock",
     f"""{CHAIN.replace(" FROM", f", {CLOCK} FROM", 1).replace("hash", "encode(hash, 'hex')", 1)} WHERE closed_at IS NULL
@@ -352,7 +352,7 @@ _LOCK = prepared(
 
 
 def begin_shared(db: Any) -> tuple[Any, ...] | None:
-    """Begin a transaction with a chain that nobody holds; return its row, and the time. None if there is none."""
+    """Begin a transaction with a chain that no writer holds; return its row and the time. None if all are held."""
     if db.pooled:
         db.enter()
         answer = db.lane.run((_LOCK, ()))[-1]
@@ -367,7 +367,7 @@ def begin_shared(db: Any) -> tuple[Any, ...] | None:
 
 
 STATE = f"{CLOCK}, max(version), max(epoch) FROM chain WHERE closed_at IS NULL"
-"""What a view begins with: the database's time, the version of the ledger, and the epoch of its chains."""
+"""The columns that a view begins with: the database's time, the ledger's version, and the epoch of its chains."""
 _LOOK = prepared("look", f"SELECT {STATE}")
 
 
@@ -382,7 +382,7 @@ def look(db: Any) -> tuple[int, int, int]:
 
 
 def due(db: Any, now: int) -> bool:
-    """Tell whether something has expired or was superseded, and is not recorded as ended."""
+    """Return whether credentials have expired or were superseded, and are not recorded as ended."""
     # ORDER BY makes a generic plan use the index; without it PostgreSQL may scan the table and find nothing.
     row = db.execute(
         """SELECT (SELECT expires_at FROM credential WHERE ended_at IS NULL AND expires_at <= :now
@@ -395,7 +395,7 @@ def due(db: Any, now: int) -> bool:
 
 
 def committed(db: Any, chain: int, event: Event) -> bool:
-    """Tell whether a transaction was committed that was to append an event; waits until it has ended everywhere."""
+    """Return whether the transaction that appended an event was committed. Waits until it has ended everywhere."""
     db.execute("SELECT id FROM chain WHERE id = :id FOR UPDATE", {"id": chain}).fetchone()
     row = db.execute("SELECT hash FROM audit_event WHERE seq = :seq", {"seq": event.seq}).fetchone()
     return row is not None and row[0] == event.hash

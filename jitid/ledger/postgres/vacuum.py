@@ -1,4 +1,4 @@
-"""Room that rows have left in the tables of PostgreSQL is made free for others."""
+"""Vacuuming of a ledger in PostgreSQL: the space of deleted rows becomes free for new rows."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _SIZE = """
 
 
 def vacuum(address: str, timeout: float, progress: Callable[[str], None]) -> Vacuumed:
-    """Vacuum and analyze the tables of the ledger at an address; nobody waits for that.
+    """Vacuum and analyze the tables of the ledger at an address; readers and writers need not wait.
 
-    Files get smaller only where what is free lies at their end; otherwise new rows take it up.
+    Files shrink only if the free space is at their end; otherwise new rows use the space.
 
     Raises:
         RefusedError: the tables belong to another login.
-        StorageError: the database is out of reach.
+        StorageError: the database cannot be reached.
 
     """
     session = DatabaseSession(address, timeout)
@@ -38,7 +38,7 @@ def vacuum(address: str, timeout: float, progress: Callable[[str], None]) -> Vac
         connection.must_be_own("jitid ledger vacuum")
         db = connection.raw
         try:
-            # A large table takes longer than any question.
+            # Vacuuming a large table takes longer than any query.
             db.execute("SET statement_timeout = 0")
             tables = db.execute(_TABLES).fetchall()
             if not all(ours for _, ours in tables):

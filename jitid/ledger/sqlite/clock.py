@@ -1,4 +1,4 @@
-"""The time that a SQLite ledger judges by: the clock, held to the mark that the last event left."""
+"""The time of a SQLite ledger: the clock, compared with the time mark of the last event."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _uptime_descriptor = -1
 def machine() -> tuple[str, int]:
     """Return the id of this boot and the seconds since it, suspended time included.
 
-    ("", 0) where the system tells neither.
+    Returns ("", 0) if the system provides neither.
     """
     global _boot, _uptime_descriptor
     if _boot is None:
         try:
             with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
                 _boot = file.read().strip()
-            # Not CLOCK_BOOTTIME: whoever fakes the clock of a process fakes that too.
+            # Not CLOCK_BOOTTIME: a tool that fakes the clock of a process fakes that clock too.
             _uptime_descriptor = os.open("/proc/uptime", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             _boot = ""
@@ -38,13 +38,13 @@ def machine() -> tuple[str, int]:
 
 
 def jumped(jump: int) -> str:
-    """Return what is said of a clock that has jumped by so many seconds."""
+    """Return the message about a clock that has jumped by this number of seconds."""
     way = "behind" if jump < 0 else "ahead of"
     return f"the clock is {format_duration(abs(jump))} {way} the ledger's time mark"
 
 
 class OpeningState(NamedTuple):
-    """What every view begins with, in one question."""
+    """The values that each view begins with, read by one query."""
 
     mark: int
     """The time mark. All times are seconds since the epoch."""
@@ -53,11 +53,11 @@ class OpeningState(NamedTuple):
     jump: int
     """The seconds that the clock has jumped; 0 for none that matter."""
     named_at: str | None
-    """`Names.named_at` as it is stored: by it one knows whether the issuer was changed."""
+    """`Names.named_at` as stored; it shows whether the issuer was changed."""
     restored_at: str | None
-    """`Names.restored_at` as it is stored."""
+    """`Names.restored_at` as stored."""
     sealed: str | None
-    """The ledger's seal as it is stored, if it has one."""
+    """The stored seal of the ledger, if there is one."""
     changed_at: int
     """`View.changed_at`."""
 
@@ -75,18 +75,18 @@ def read_clock(
     accept: bool = False,
     by_mark: bool = False,
 ) -> OpeningState:
-    """Return the time to judge by, and what else every view needs.
+    """Return the time to judge by, with the other values that each view needs.
 
     Args:
         db: the ledger, in a transaction.
-        clock: tells the time, in seconds since the epoch.
-        writes: whether the transaction writes. A clock that jumped ahead makes credentials expire early, which only
-            a writer would record; a clock that is behind makes expired credentials valid again for every reader.
+        clock: returns the time in seconds since the epoch.
+        writes: whether the transaction writes. A clock that jumped ahead makes credentials expire early, which only a
+            writer would record; a clock that is behind makes expired credentials valid again for every reader.
         accept: whether the caller accepts a clock that has jumped.
-        by_mark: judge by the time mark where the clock is more than a day behind it, instead of an error.
+        by_mark: judge by the time mark if the clock is more than a day behind it, instead of raising an error.
 
     Raises:
-        ClockError: the clock is more than a day behind the time mark, or ahead of it where `writes` is true.
+        ClockError: the clock is more than a day behind the time mark, or ahead of it if `writes` is true.
         IntegrityError: the time mark is damaged.
 
     """
@@ -100,7 +100,7 @@ def read_clock(
         jump = now - at
     elif writes and now > at + _DAY:
         this_boot, up = machine()
-        # An idle ledger is no jump: within one boot, the uptime tells how much time has really passed.
+        # An idle ledger is not a jump: within one boot, the uptime shows how much time has really passed.
         if this_boot and this_boot == boot and now - at - (up - uptime) > _DAY:
             jump = now - at - (up - uptime)
     if by_mark:

@@ -1,4 +1,4 @@
-"""How a SQLite ledger itself is: damage, schema, size and clock, told without changing anything."""
+"""The condition of a SQLite ledger: damage, schema, size and clock, found without changing anything."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from jitid.ledger.sqlite.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEP
 from jitid.model.ledger_condition import ClockReading, ConditionRemark, Schema, Size
 
 _MOST = 5
-"""How many damages are looked for: one is enough to restore a backup."""
+"""The maximum number of damages to look for: one is a reason to restore a backup."""
 
 
 class SqliteCondition:
-    """Asks a connection, whatever is at its other end."""
+    """The condition of the database of a connection."""
 
     def __init__(self, db: sqlite3.Connection, clock: Callable[[], float]) -> None:
         self._db = db
         self._clock = clock
 
     def damage(self, *, indexes: bool = True) -> list[str]:
-        """Return what is damaged, at most a few of it. Raises DamagedError where not even that can be told.
+        """Return descriptions of damage, a few at most. Raises DamagedError if the database is too damaged for that.
 
-        Without `indexes` they are not compared with their tables, which takes most of the time: for those who build
-        them anew.
+        Without `indexes`, the indexes are not compared with their tables, which takes most of the time. Use that
+        before the indexes are rebuilt.
         """
-        # Its quick sister does not compare indexes with their tables, and questions are answered from either.
+        # `quick_check` does not compare indexes with their tables, and queries read both.
         check = "integrity_check" if indexes else "quick_check"
         texts = [str(text) for (text,) in self._rows(f"PRAGMA {check}({_MOST})")]
         if texts != ["ok"]:
@@ -46,7 +46,10 @@ class SqliteCondition:
         ]
 
     def _read_texts(self) -> None:
-        """Read every text once. Raises DamagedError for what is none: SQLite itself takes any bytes for text."""
+        """Read every text once.
+
+        Raises DamagedError for text that is not UTF-8: SQLite itself accepts any bytes as text.
+        """
         columns = self._rows(
             """SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c
                 WHERE t.type = 'table' AND c.type = 'TEXT'"""
@@ -56,7 +59,7 @@ class SqliteCondition:
             tables.setdefault(table, []).append(_identifier(column))
         for table, texts in tables.items():
             try:
-                # Each is read, and none kept.
+                # Each row is read, and none is kept.
                 deque(self._db.execute(f"SELECT {', '.join(texts)} FROM {_identifier(table)}"), maxlen=0)
             except FAULTS as error:
                 raise translated(error) from error
@@ -68,7 +71,7 @@ class SqliteCondition:
         return f"sqlite3 {word(self._path())} REINDEX"
 
     def schema(self) -> Schema:
-        """Return which schema it has. Raises IntegrityError for what is no ledger."""
+        """Return the schema of the ledger. Raises IntegrityError if the database is not a ledger."""
         if self._number("PRAGMA application_id") != APPLICATION_ID:
             raise IntegrityError(
                 "the database is no ledger of jitid", "jitid ledger restore --replace BACKUP"
@@ -113,7 +116,7 @@ class SqliteCondition:
         )
 
     def clock(self) -> ClockReading:
-        """Return how the clock and its time mark stand."""
+        """Return the clock and its time mark."""
         try:
             reading = read_clock(self._db, self._clock, writes=True, accept=True)
         except FAULTS as error:
@@ -143,7 +146,7 @@ def _identifier(name: str) -> str:
 
 
 def _objects(db: sqlite3.Connection) -> dict[str, str]:
-    """Return what a database is made of, as `table credential` -> how it was made."""
+    """Return the objects of a database with the statements that create them: `table credential` -> SQL."""
     rows = db.execute(
         "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
     )

@@ -1,4 +1,4 @@
-"""A ledger in a folder as the source or the target of a copy; a target is filled aside, and published by one rename."""
+"""A ledger folder as the source or the target of a copy. A target is filled aside, and published by one rename."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from jitid.system import files
 from jitid.values.text import quote
 
 _MARK = "copying"
-"""The file that says of which ledger, at which head, the folder aside is to become a copy."""
+"""The file that identifies the ledger and the audit head that the folder aside is a copy of."""
 
 
 class _Store:
@@ -37,7 +37,7 @@ class _Store:
     _db: sqlite3.Connection
 
     def tables(self) -> dict[str, CopiedTable]:
-        """Return the tables that are copied row by row, each after those that its rows refer to."""
+        """Return the tables that are copied row by row; each follows the tables that its rows refer to."""
         names = [
             name
             for (name,) in self._execute("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -53,9 +53,9 @@ class _Store:
         return in_order(found, references)
 
     def rows(self, table: CopiedTable, after: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:
-        """Yield rows in the order of their key: all, or those that follow a key."""
+        """Yield rows in key order: all rows, or only rows after the key `after`."""
         try:
-            # `yield from` would close the cursor, even where the database is closed by then.
+            # `yield from` would close the cursor, even if the database is closed by then.
             for row in self._db.execute(table.query(after=after is not None), after or ()):  # noqa: UP028
                 yield row
         except FAULTS as error:
@@ -69,7 +69,7 @@ class _Store:
 
 
 class SqliteSource(_Store):
-    """A ledger in a folder; its lock is held from the beginning to the end."""
+    """A ledger in a folder; its lock is held during the whole `with` block."""
 
     kind = "sqlite"
 
@@ -100,11 +100,11 @@ class SqliteSource(_Store):
 
     @property
     def snapshot(self) -> View:
-        """What is copied."""
+        """The view that is copied."""
         return self._snapshot
 
     def head_now(self) -> Head:
-        """Return the audit head as it is by now."""
+        """Return the current audit head."""
         self._execute("COMMIT")
         return View(self._db, self.names, self.snapshot.now).head()
 
@@ -156,7 +156,7 @@ class SqliteTarget(_Store):
 
     @property
     def keys(self) -> str:
-        """The folder for the private keys; they are a part of what is published."""
+        """The folder for the private keys, which are published with the copy."""
         return os.path.join(self._aside, folder.KEYS)
 
     @property
@@ -165,7 +165,7 @@ class SqliteTarget(_Store):
         return os.path.join(self._aside, folder.POLICY)
 
     def begin(self, names: Names, mark: str, chains: Sequence[Chain], now: int) -> Stage:
-        """Begin a copy, or go on with one of the same `mark`."""
+        """Begin a copy, or continue a copy with the same `mark`."""
         if folder.content(self._path):
             raise UsageError(
                 f"{quote(self._path)} is not empty; nothing was copied", "name a folder that is not there yet"
@@ -185,7 +185,7 @@ class SqliteTarget(_Store):
         return Stage.COMPLETE if gone_on else Stage.PARTIAL
 
     def _hold(self) -> None:
-        """Take the folder aside, and shut out whoever would copy to the same place."""
+        """Create the folder aside if needed, and lock it against other copies to the same place."""
         while True:
             if not os.path.isdir(self._aside):
                 os.mkdir(self._aside, 0o700)
@@ -203,7 +203,7 @@ class SqliteTarget(_Store):
                 os.fchmod(held, 0o600)
                 self._held = held
                 return
-            os.close(held)  # the other one has just published it
+            os.close(held)  # another process has just published that folder
 
     def _mark(self) -> str | None:
         try:
@@ -243,7 +243,7 @@ class SqliteTarget(_Store):
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(os.path.join(self._aside, folder.DATABASE), isolation_level=None)
-        # Before it is published, all of it is synced once.
+        # Everything is synced once, before the copy is published.
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA temp_store = MEMORY")
         db.execute("PRAGMA cache_size = -65536")
@@ -256,12 +256,12 @@ class SqliteTarget(_Store):
         ).fetchall()
 
     def last(self, table: CopiedTable) -> Sequence[Any] | None:
-        """Return the key of the last row that is there."""
+        """Return the key of the last row that was copied."""
         found: Sequence[Any] | None = self._execute(table.last).fetchone()
         return found
 
     def load(self, table: CopiedTable, rows: Sequence[Sequence[Any]]) -> None:
-        """Put rows there, all of them or none."""
+        """Insert rows, all or none."""
         places = ", ".join("?" * len(table.columns))
         try:
             self._db.execute("BEGIN IMMEDIATE")
@@ -271,7 +271,7 @@ class SqliteTarget(_Store):
             raise translated(error) from error
 
     def index(self) -> None:
-        """Build the indexes, which would have made every row dearer."""
+        """Build the indexes. Earlier, they would have slowed down each insertion."""
         pattern = sqlite_ledger.create(":memory:", self._names, 0)
         there = dict(self._indexes(self._db))
         for name, sql in self._indexes(pattern):
@@ -280,10 +280,10 @@ class SqliteTarget(_Store):
         pattern.close()
 
     def open(self, by: str) -> Transaction:
-        """Close all audit chains, open the one that the ledger goes on with, and return what appends to it."""
+        """Close all audit chains, open the chain of the next epoch, and return a transaction that appends to it."""
         self._execute("BEGIN IMMEDIATE")
         transaction = Transaction(self._db, self._names, self._now, by, KnownRows({}, set()))
-        # A copy that goes on was begun earlier.
+        # A continued copy was begun at an earlier time.
         boot, uptime = machine()
         self._db.execute(
             "UPDATE clock_mark SET marked_at = ?, boot = ?, uptime = ?", (self._now, boot, uptime)
@@ -292,7 +292,7 @@ class SqliteTarget(_Store):
         return transaction
 
     def complete(self) -> None:
-        """Commit what `open` began; all of it is durable when this returns."""
+        """Commit the transaction of `open`; all of the copy is durable when this returns."""
         try:
             if self._db.in_transaction:
                 self._db.execute("COMMIT")
@@ -309,7 +309,7 @@ class SqliteTarget(_Store):
             raise StorageError(f"{self._aside} could not be written: {error.strerror}") from error
 
     def publish(self) -> None:
-        """Make what is complete a ledger by one rename."""
+        """Make the complete copy a ledger by one rename."""
         try:
             if not folder.publish(self._aside, self._path, self._parent):
                 raise StorageError(

@@ -1,4 +1,4 @@
-"""A SQLite database duplicated as it is at one moment, while others go on reading and writing."""
+"""A copy of a SQLite database at one moment, while other processes continue to read and write."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.values.text import quote
 
 _PAGES = 4096
-"""So many pages are copied between two reports of progress: 16 MiB."""
+"""Pages that are copied between two reports of progress: 16 MiB."""
 
 
 def duplicate(
     path: str, lock_path: str, to: str, *, timeout: float, progress: Callable[[int, int], None]
 ) -> None:
-    """Copy the database in the file `path`, of which nothing is changed, into the new private file `to`, durably.
+    """Copy the database in the file `path`, unchanged, into the new private file `to`, durably.
 
-    No writer waits for that: what they write meanwhile is kept in the write-ahead log, and is not in the copy.
+    No writer waits for the copy: later writes go to the write-ahead log and are not in the copy.
 
     Args:
         path: the database.
-        lock_path: the ledger's lock file, which is not taken.
-        to: the file that is made, with mode 0600.
-        timeout: how many seconds to wait for others.
-        progress: is told how many pages have been copied, and how many there are.
+        lock_path: the ledger's lock file, which is not locked here.
+        to: the file to create, with mode 0600.
+        timeout: the maximum wait for other processes, in seconds.
+        progress: is called with the number of copied pages and the total number of pages.
 
     Raises:
         DamagedError: the database cannot be read.
-        IntegrityError: a file of it is a link or no plain file.
+        IntegrityError: a file of it is a link or not a regular file.
         OutputError: the copy cannot be written.
-        StorageError: the database is missing, or out of reach.
+        StorageError: the database is missing or cannot be reached.
 
     """
 
     def ask(ledger: SqliteLedger) -> None:
-        # A look may be repeated, where somebody came to write whom no lock kept away.
+        # `look` calls this again if another process wrote meanwhile and no lock prevented that.
         _make(to)
         _copy(ledger, to, progress)
 
@@ -56,7 +56,7 @@ def _make(path: str) -> None:
     try:
         descriptor = os.open(path, flags, 0o600)
         try:
-            # Whatever the umask takes away; SQLite itself would make it for everybody to read.
+            # Regardless of the umask; SQLite itself would create the file world-readable.
             os.fchmod(descriptor, 0o600)
         finally:
             os.close(descriptor)
@@ -70,7 +70,7 @@ def _copy(ledger: SqliteLedger, to: str, progress: Callable[[int, int], None]) -
     except FAULTS as error:
         raise _failure(error, to) from error
     try:
-        # Until it is complete nobody reads it, and then all of it is synced once.
+        # No process reads the file before it is complete, and then it is synced once.
         target.execute("PRAGMA journal_mode = OFF")
         target.execute("PRAGMA synchronous = OFF")
         ledger.duplicate(target, _PAGES, progress)

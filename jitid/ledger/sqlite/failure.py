@@ -1,4 +1,4 @@
-"""What a failure of SQLite means to whoever ran the command."""
+"""Translation of SQLite's errors into jitid's errors."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import sqlite3
 from jitid.errors import BusyError, DamagedError, DiskError, IntegrityError, JitidError, StorageError
 
 FAULTS = (sqlite3.Error, UnicodeDecodeError)
-"""What Python's SQLite raises; the second for names and schemas that are no text."""
+"""The exceptions of Python's SQLite module; the second one for names and schemas that are not UTF-8."""
 
 _NOT_TEXT = "Could not decode to UTF-8"
-"""So begins what it says, without any code, of a column that is none; the column's content follows."""
+"""The beginning of the error, without a code, about a column whose text is not UTF-8; the column's content follows."""
 
 
 def translated(error: sqlite3.Error | UnicodeDecodeError) -> JitidError:
-    """Return what a failure of SQLite means to whoever ran the command."""
+    """Return jitid's error for an error of SQLite."""
     if isinstance(error, UnicodeDecodeError) or str(error).startswith(_NOT_TEXT):
         return DamagedError(
             "the ledger is damaged: it holds text that is not UTF-8", "jitid ledger restore --replace BACKUP"

@@ -1,4 +1,4 @@
-"""The one folder that holds ledger, keys, policy and lock; first use builds it aside and publishes it by one rename."""
+"""The folder with ledger, keys, policy and lock. The first use builds it aside and publishes it by one rename."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ KEYS = "keys"
 POLICY = "policy"
 LOCK = "lock"
 VERIFIED = "audit.head"
-"""The signed audit head up to which a sweep found the chain whole; it may be missing."""
+"""The signed audit head up to which a sweep has verified the chain; the file may be missing."""
 
 
 def exists(path: str) -> bool:
-    """Tell whether a ledger with its keys is there, after checking that nothing of it is missing or open to others.
+    """Return whether a ledger with its keys is there, after checking that it is complete and private.
 
     Raises:
-        IntegrityError: a ledger without its keys, keys without their ledger, a link, a looser permission.
-        RefusedError: it is out of reach for this user.
-        UsageError: the path names something that cannot be a ledger's folder.
+        IntegrityError: a ledger without its keys, keys without their ledger, a link, or permissions for other users.
+        RefusedError: this user may not access it.
+        UsageError: the path cannot be the folder of a ledger.
 
     """
     present = content(path)
@@ -52,17 +52,17 @@ def exists(path: str) -> bool:
         try:
             check_private(os.path.join(path, name), "the ledger's part")
         except FileNotFoundError:
-            continue  # the write-ahead log comes and goes with its users
+            continue  # the write-ahead log is created and removed by its users
     return True
 
 
 def content(path: str) -> set[str]:
-    """Return the names in the folder; none if it is empty or not there.
+    """Return the names in the folder; an empty set if it is empty or does not exist.
 
     Raises:
         IntegrityError: it is a link.
-        RefusedError: it is out of reach for this user.
-        UsageError: the path names something that cannot be a ledger's folder.
+        RefusedError: this user may not access it.
+        UsageError: the path cannot be the folder of a ledger.
 
     """
     try:
@@ -92,11 +92,11 @@ def content(path: str) -> set[str]:
 
 
 def check_whole(path: str, present: set[str]) -> None:
-    """Check that with these names in its folder a ledger is all there.
+    """Check that a folder with these names contains a complete ledger.
 
     Raises:
-        IntegrityError: a part of it is missing, or its database is empty.
-        UsageError: there is no part of a ledger at all.
+        IntegrityError: a part of the ledger is missing, or its database is empty.
+        UsageError: the folder has no part of a ledger at all.
 
     """
     missing = [name for name in (DATABASE, KEYS, LOCK) if name not in present]
@@ -108,7 +108,7 @@ def check_whole(path: str, present: set[str]) -> None:
             "jitid ledger restore --replace BACKUP",
         )
     database = os.path.join(path, DATABASE)
-    # SQLite would take it for a new database, and throw away a write-ahead log that still holds something.
+    # SQLite would treat it as a new database, and delete a write-ahead log that still has content.
     if not os.path.islink(database) and not os.path.getsize(database):
         raise IntegrityError(
             f"{database} is empty; it was left as it is", "jitid ledger restore --replace BACKUP"
@@ -116,20 +116,21 @@ def check_whole(path: str, present: set[str]) -> None:
 
 
 def create(path: str, names: Names, policy: Sequence[tuple[str, str]], *, by: str, now: int) -> bool:
-    """Make a ledger with its signing key and policy, whole or not at all.
+    """Create a ledger with its signing key and policy, completely or not at all.
 
     Args:
-        path: where it will stand.
-        names: what is fixed for its life.
-        policy: names and texts of the policy files that it starts with.
-        by: who acts, for the audit log.
+        path: the folder to create.
+        names: the fixed names of the ledger.
+        policy: names and texts of the initial policy files.
+        by: the caller's name for the audit log.
         now: seconds since the epoch.
 
     Returns:
-        Whether this call made it; somebody else may have been first.
+        Whether this call created it; another process may have been first.
 
     Raises:
-        StorageError: there is no room, or no right to write.
+        RefusedError: this user may not write there.
+        StorageError: the disk is full, or the folder cannot be written.
 
     """
     parent, name = os.path.split(os.path.abspath(path))
@@ -157,7 +158,7 @@ def create(path: str, names: Names, policy: Sequence[tuple[str, str]], *, by: st
 
 
 def begin(parent: str, name: str) -> tuple[str, int]:
-    """Make the private folder that is filled aside for a name; return it with its lock file, which is held."""
+    """Create a private folder that is filled aside for a name; return it with its lock file, which is locked."""
     while True:
         aside = os.path.join(parent, f".{name}.{os.urandom(6).hex()}.new")
         os.mkdir(aside, 0o700)
@@ -173,7 +174,7 @@ def begin(parent: str, name: str) -> tuple[str, int]:
         if os.fstat(held).st_nlink:
             os.fchmod(held, 0o600)
             return aside, held
-        # Before it was locked it looked abandoned, and another first use has removed it.
+        # Before it was locked it looked abandoned, and the first use in another process has removed it.
         os.close(held)
 
 
@@ -210,7 +211,7 @@ def _fill(aside: str, names: Names, policy: Sequence[tuple[str, str]], by: str, 
 
 
 def publish(aside: str, path: str, parent: str) -> bool:
-    """Give what was filled aside its name; return whether it got it: something else may be there. Raises OSError."""
+    """Rename the folder that was filled aside; return False if its final name is already in use. Raises OSError."""
     try:
         os.rename(aside, path)
     except OSError as error:
@@ -222,7 +223,7 @@ def publish(aside: str, path: str, parent: str) -> bool:
 
 
 def make_parents(parent: str) -> None:
-    """Make the folder that a ledger's is to stand in, and those above it. Raises OSError."""
+    """Create the parent folders of a ledger's folder, where they are missing. Raises OSError."""
     missing = []
     while not os.path.isdir(parent):
         missing.append(parent)
@@ -236,7 +237,7 @@ def make_parents(parent: str) -> None:
 
 
 def remove_abandoned(parent: str, name: str) -> None:
-    """Remove what was begun aside for a name by somebody who was killed: nobody uses it, and nothing of it counts."""
+    """Remove the folders aside that killed processes have left for a name: they are unused and incomplete."""
     for entry in os.listdir(parent):
         if not (entry.startswith(f".{name}.") and entry.endswith(".new") and len(entry) == len(name) + 18):
             continue
@@ -256,7 +257,7 @@ def remove_abandoned(parent: str, name: str) -> None:
 
 
 def _remove_unlocked(abandoned: str, parent: str) -> None:
-    """Remove an abandoned folder that has no lock file: it may be a moment old, and goes when it is an hour old."""
+    """Remove an abandoned folder without a lock file once it is an hour old; it may have just been created."""
     try:
         if os.lstat(abandoned).st_mtime < os.lstat(parent).st_mtime - 3600:
             remove(abandoned)
@@ -265,8 +266,11 @@ def _remove_unlocked(abandoned: str, parent: str) -> None:
 
 
 def remove(abandoned: str) -> None:
-    """Remove a folder that was filled aside; its lock goes last, by which the next one sees what is left of it."""
-    # Every verb loads this module, and hardly one removes anything: shutil costs a start four milliseconds.
+    """Remove a folder that was filled aside.
+
+    Its lock goes last: a later call finds a partly removed folder by its lock.
+    """
+    # Imported here: each command loads this module, and shutil would slow down the start by four milliseconds.
     from shutil import rmtree
 
     with suppress(OSError):
@@ -293,10 +297,10 @@ def _storage(path: str, error: OSError) -> JitidError:
 
 
 def check_names(names: Names, stated: Mapping[str, str | None]) -> None:
-    """Check a ledger's names against what a configuration states of `issuer` and `trust_domain`; None is nothing.
+    """Check a ledger's names against the configured `issuer` and `trust_domain`; None means that it is not configured.
 
     Raises:
-        ConfigurationError: it states another.
+        ConfigurationError: the configuration has a different value.
 
     """
     for what, text in stated.items():
@@ -311,7 +315,7 @@ def check_names(names: Names, stated: Mapping[str, str | None]) -> None:
 
 
 def open_ledger(path: str, *, by: str, timeout: float) -> sqlite_ledger.SqliteLedger:
-    """Open the ledger in the folder `path`, which `exists` has looked at."""
+    """Open the ledger in the folder `path`, which the caller has checked with `exists`."""
     return sqlite_ledger.connect(
         os.path.join(path, DATABASE), os.path.join(path, LOCK), by=by, timeout=timeout
     )

@@ -1,4 +1,4 @@
-"""Whether the file of a ledger that is open is still the one at its path: a ledger may be replaced by a backup."""
+"""A check that the file of an open ledger is still at its path: a restore may replace the ledger by a backup."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from jitid.errors import StorageError
 
 
 class InPlace:
-    """Remembers which file was at a path when a ledger was opened there."""
+    """The identity of the file that was at a path when the ledger there was opened."""
 
     def __init__(self, path: str) -> None:
-        # A server may change its working directory, and the path stays meant as it was.
+        # A server may change its working directory; the path must not change with it.
         self._path = os.path.abspath(path)
         self._file = self._there()
 
@@ -23,9 +23,9 @@ class InPlace:
         return status.st_dev, status.st_ino
 
     def must_be(self) -> None:
-        """Raise StorageError if another file is there now: what is written to this one nobody would ever see.
+        """Raise StorageError if another file is at the path now: writes to the open file would be lost.
 
-        One whose folder was moved away, with nothing in its place, is still the ledger.
+        A ledger whose folder was moved away and not replaced is still the ledger.
         """
         there = self._there()
         if there is not None and there != self._file:

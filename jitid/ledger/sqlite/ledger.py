@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jitid.ledger.sqlite.condition import SqliteCondition
 
 _DUE_AT_ONCE = 1_000
-"""How many expired or superseded credentials a writer closes on the way: enough to keep up, too few to make it wait."""
+"""The maximum number of due credentials that a writer closes: enough to keep up, without a noticeable delay."""
 
 
 class Others:
@@ -75,13 +75,13 @@ class SqliteLedger:
 
     @property
     def names(self) -> Names:
-        """What the first use fixed; in a view, as the view has it."""
+        """The ledger's UUID, issuer names and trust domain as last read."""
         if self._names is None:
             self._names = _read_names(self._db)
         return self._names
 
     def names_at(self, named_at: str | None, restored_at: str | None) -> Names:
-        """Return the names in a view that stores these two settings of them; they are read if need be."""
+        """Return the names in a view that stores these two settings; read them if they have changed."""
         known = self._names
         if (
             known is None
@@ -92,17 +92,17 @@ class SqliteLedger:
         return known
 
     def condition(self) -> SqliteCondition:
-        """Return what tells how the ledger itself is; asking changes nothing."""
+        """Return the object that reports the state of the ledger itself. It changes nothing."""
         from jitid.ledger.sqlite.condition import SqliteCondition
 
         return SqliteCondition(self._db, self._clock)
 
     def read(self, *, by_mark: bool = False) -> _Reading:
-        """Open a consistent view; nothing in it waits for a writer."""
+        """Open a consistent view; no read in it waits for a writer."""
         return _Reading(self._db, self.names_at, self._clock, self._place, by_mark=by_mark)
 
     def glance(self) -> _Reading:
-        """Open a view as `read` does: nothing costs less."""
+        """Open a view as `read` does: no cheaper way exists."""
         return self.read()
 
     def write(
@@ -114,7 +114,7 @@ class SqliteLedger:
         told: Mapping[str, Any] = MappingProxyType({}),
         shared: bool = False,  # noqa: ARG002 - a file has one writer at a time
     ) -> _Writing:
-        """Open a transaction; leaving the block commits it durably, an exception undoes it."""
+        """Open a transaction; leaving the block commits it durably, an exception rolls it back."""
         return _Writing(
             self._db,
             self.names_at,
@@ -131,17 +131,18 @@ class SqliteLedger:
         )
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
-        """Return the same ledger as `by` writes to it: each event says these facts besides its own."""
+        """Return the same ledger for the caller `by`; its events also get the members `facts`."""
         from jitid.ledger.attribution import ActingLedger
 
         return ActingLedger(self, by, facts)
 
     def duplicate(self, target: sqlite3.Connection, pages: int, progress: Callable[[int, int], None]) -> None:
-        """Copy the database as it is now into another, so many pages at a time; raises what SQLite raises.
+        """Copy the current state of the database into another, `pages` at a time. Raises the errors of SQLite.
 
-        `progress` is told after each step how many pages have been copied, and how many there are.
+        `progress` is called after each step with the number of copied pages and the total number of pages.
         """
-        # In a transaction of its own: each step would begin one, and begin all over where somebody has written.
+        # In one transaction: otherwise each step would begin a transaction, and start again if another process has
+        # written.
         self._db.execute("BEGIN")
         try:
             self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -150,7 +151,7 @@ class SqliteLedger:
             _roll_back(self._db)
 
     def reindex(self) -> None:
-        """Build all indexes anew from their tables. Raises IntegrityError for rows that cannot both be there."""
+        """Rebuild all indexes from their tables. Raises IntegrityError for rows that violate a unique index."""
         try:
             self._db.execute("REINDEX")
         except FAULTS as error:
@@ -170,14 +171,14 @@ def connect(
 
     Args:
         path: the database file.
-        lock_path: the lock file beside it. The database itself is never opened outside SQLite: closing it would
-            drop SQLite's locks.
-        by: who acts, for the audit log.
-        clock: tells the seconds since the epoch.
-        timeout: how many seconds to wait for other writers.
+        lock_path: the lock file beside it. The database itself is never opened outside SQLite: closing it would drop
+            SQLite's locks.
+        by: the caller's name for the audit log.
+        clock: returns the seconds since the epoch.
+        timeout: the maximum wait for other writers, in seconds.
 
     Raises:
-        IntegrityError: it is no ledger, or a damaged one.
+        IntegrityError: it is not a ledger, or it is damaged.
         NewerSchemaError: a newer jitid made it.
         StorageError: it cannot be read.
 
@@ -211,8 +212,8 @@ def _read_names(db: sqlite3.Connection) -> Names:
 
 
 def _check_file(db: sqlite3.Connection, path: str, lock_path: str, timeout: float) -> None:
-    """Prepare a connection if it is to a ledger that this jitid knows; an older schema is brought up to date."""
-    # A commit does not wait for the disk under the lock; each writer syncs the log after it, before it answers.
+    """Check that a connection is to a ledger of a known schema, and prepare it. An older schema is migrated."""
+    # A commit under the lock does not wait for the disk; each writer syncs the log afterwards, before it answers.
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA temp_store = MEMORY")
     (mine,) = db.execute("PRAGMA application_id").fetchone()
@@ -231,7 +232,7 @@ def _check_file(db: sqlite3.Connection, path: str, lock_path: str, timeout: floa
 
 
 def create(path: str, names: Names, now: int) -> sqlite3.Connection:
-    """Make a new ledger in the file `path`, which is empty, or in memory (`:memory:`)."""
+    """Create a ledger in the empty file `path`, or in memory (`:memory:`)."""
     db = sqlite3.connect(path, isolation_level=None)
     if path != ":memory:":
         db.execute("PRAGMA journal_mode = WAL")
@@ -261,7 +262,7 @@ def _migrate(db: sqlite3.Connection, lock_path: str, timeout: float) -> None:
     held = lock.FairLock(lock_path, timeout)
     held.acquire()
     try:
-        db.execute("BEGIN IMMEDIATE")  # the lock comes before the question, so that two jobs cannot race
+        db.execute("BEGIN IMMEDIATE")  # the lock comes before the query, so that two jobs cannot race
         (done,) = db.execute("PRAGMA user_version").fetchone()
         _run_steps(db, done)
         db.execute("COMMIT")
@@ -314,7 +315,7 @@ class _Reading:
 
 
 class _Writing:
-    """One write transaction, in its turn."""
+    """A write transaction, under the fair lock."""
 
     def __init__(
         self,
@@ -350,11 +351,11 @@ class _Writing:
     def __enter__(self) -> Transaction:
         self._turn.acquire()
         try:
-            # Whoever replaces a ledger does so in a turn: what is in its place here stays there until the commit.
+            # A ledger is only replaced under this lock, so the file at this path stays the same until the commit.
             if self._place is not None:
                 self._place.must_be()
             self._db.execute("BEGIN IMMEDIATE")
-            # The clock is read after the lock was taken: before it, the reading would be as old as the wait was long.
+            # The clock is read after the lock was granted: an earlier reading would be outdated by the wait.
             self._marked_at, now, jump, named_at, restored_at, sealed, self._changed_at = read_clock(
                 self._db, self._clock, writes=True, accept=self._accept_clock
             )
@@ -364,15 +365,16 @@ class _Writing:
             self._transaction.sealed_as = (sealed,)
             seal.must_not_be(self._transaction)
             if jump < 0:
-                # What was dead by the old time mark is recorded as dead before the mark comes down.
+                # Credentials that have expired by the old time mark are recorded as expired before the mark is
+                # lowered.
                 self._transaction = self._begun(now - jump)
                 while expiry.close_due(self._transaction, _DUE_AT_ONCE, self._facts):
                     pass
                 expiry.close_approvals(self._transaction)
                 expiry.close_access(self._transaction)
                 closed = self._transaction.closed
-                # The mark of a used token may be deleted, and by the lower clock that token has not expired. What a
-                # restore excludes stays excluded.
+                # The record of a used token may be pruned already, and by the lower clock that token has not expired.
+                # Tokens that an earlier restore excludes stay excluded.
                 floor = max(now, self._names.restored_at or 0)
                 self._transaction.set(RESTORED, str(floor))
                 self._names = self._read_names(named_at, str(floor))
@@ -406,7 +408,7 @@ class _Writing:
                 raise translated(error) from error
             return
         try:
-            # Within one second the mark stands where it is, and a page less is written.
+            # Within one second the mark does not change, and one page less is written.
             if self._transaction.wrote and (
                 self._transaction.now != self._marked_at or self._transaction.changed_at != self._changed_at
             ):
@@ -422,13 +424,13 @@ class _Writing:
                 raise translated(failure) from failure
             raise
         self._turn.release()
-        # Also where nothing was written: what this answers may rest on the commit of somebody who is still syncing.
+        # Even if nothing was written: the answer may depend on a commit that another process is still syncing.
         self._log.sync()
 
     def _undo(self) -> None:
         try:
             _roll_back(self._db)
-            # What was new in this transaction is gone with it.
+            # Rows that this transaction inserted are gone.
             self._known.forget()
         finally:
             self._turn.release()

@@ -1,4 +1,4 @@
-"""The fair lock around write transactions: whoever comes first goes first, across processes."""
+"""The fair lock around write transactions: first come, first served, across processes."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from jitid.errors import IntegrityError, StorageError
 from jitid.system import time_limit
 
 _SHORTEST, _LONGEST = 0.0005, 0.005
-"""Seconds between two looks at a lock that another process holds."""
+"""Seconds between two attempts to lock a file that another process holds."""
 
 _TURNS: dict[str, threading.Lock] = {}
-"""By path: what the threads of this process take before the file, since only the main one can wait for that."""
+"""The locks for threads of this process, by path: only the main thread can wait for the file with an alarm."""
 
 os.register_at_fork(after_in_child=_TURNS.clear)
 
 
 class FairLock:
-    """An `flock` on a file of its own.
+    """An `flock` on a separate file.
 
-    SQLite's own busy retry was measured to leave a writer without a turn for seconds; the kernel queues those who
-    wait for an flock.
+    SQLite's own busy retry was measured to leave a writer without a turn for seconds; the kernel queues the processes
+    that wait for an flock.
     """
 
     def __init__(self, path: str, timeout: float) -> None:
@@ -36,7 +36,7 @@ class FairLock:
         self._turn: threading.Lock | None = None
 
     def acquire(self) -> None:
-        """Take the lock.
+        """Acquire the lock.
 
         Raises:
             StorageError: others held it for longer than the timeout.
@@ -76,7 +76,7 @@ class FairLock:
 
     def _wait(self, seconds: float) -> bool:
         if seconds <= 0:
-            return False  # an alarm after no time at all would never ring
+            return False  # a timer of 0 seconds would never fire
         if self._turn is not None:
             return self._poll(seconds)
 
@@ -86,7 +86,7 @@ class FairLock:
         before = signal.signal(signal.SIGALRM, give_up)
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         try:
-            # Whoever watches a command keeps it back; one that has rung already is caught here.
+            # `jitid run` blocks this signal while it supervises a command. A pending alarm is caught here.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
             signal.setitimer(signal.ITIMER_REAL, seconds)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
@@ -116,7 +116,7 @@ class FairLock:
         return False
 
     def release(self) -> None:
-        """Let the next one go; releasing a lock that is not held is no error."""
+        """Release the lock for the next process; it is not an error if the lock is not held."""
         try:
             if self._descriptor >= 0:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)

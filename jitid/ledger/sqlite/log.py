@@ -1,4 +1,4 @@
-"""SQLite's write-ahead log, synced by each writer after it has given up the lock, many at the same time."""
+"""SQLite's write-ahead log, which each writer syncs after releasing the lock, many at the same time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class WriteAheadLog:
         """Make every commit so far durable.
 
         Raises:
-            DiskError: the disk does not answer for it; what was committed may be lost in a power cut.
+            DiskError: the disk failed; committed changes may be lost in a power cut.
 
         """
         if not self._path:

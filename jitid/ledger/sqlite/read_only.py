@@ -1,4 +1,4 @@
-"""A SQLite ledger opened so that looking writes nothing: no log, no index, no migration; on a read-only disk too."""
+"""A SQLite ledger opened without writing anything: no log, no index, no migration. It works on a read-only disk."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Answer = TypeVar("Answer")
 
 
 class _Standing(NamedTuple):
-    """How the files of a database stand."""
+    """The state of the files of a database."""
 
     file: tuple[int, int, int]
     """Inode, size and time of the last change."""
     log: tuple[int, int, int] | None
-    """The same of the write-ahead log, with which alone the database is whole; None if there is nothing in it."""
+    """The same for the write-ahead log, which contains a part of the data; None if it is empty or missing."""
     shared_index: bool
-    """There is the log's shared index, by which readers and writers keep out of each other's way."""
+    """Whether the log's shared index exists, which readers and writers use to coordinate."""
 
     @property
     def shared(self) -> bool:
-        """Whether it can be read as every other process reads it."""
+        """Whether the database can be read in the same way as by every other process."""
         return self.log is not None and self.shared_index
 
 
@@ -42,11 +42,11 @@ def look(
     timeout: float,
     clock: Callable[[], float] = time.time,
 ) -> Answer:
-    """Return what `ask` finds in the ledger in the file `path`, which is neither checked nor changed.
+    """Return the result of `ask` on the ledger in the file `path`, which is neither checked nor changed.
 
     Raises:
-        DamagedError: its write-ahead log is none.
-        IntegrityError: a file of it is a link or no plain file, or the database is empty.
+        DamagedError: the header of its write-ahead log is invalid.
+        IntegrityError: a file of it is a link or not a regular file, or the database is empty.
         RefusedError: this user may not read it.
         StorageError: it is missing, or cannot be opened.
 
@@ -56,10 +56,10 @@ def look(
         if not os.access(path, os.R_OK):
             raise RefusedError(f"the database {path} is out of reach for this user")
         if standing.log and not _is_log(f"{path}-wal"):
-            # A writer may just have begun it anew.
+            # A writer may just have restarted the log.
             if _standing(path) != standing:
                 continue
-            # SQLite would wait for a writer to mend it, or take it for empty and cut it.
+            # SQLite would wait for a writer to repair the log, or treat it as empty and truncate it.
             raise DamagedError(
                 f"the write-ahead log {path}-wal is damaged, and what was only in it is lost",
                 "jitid ledger restore --replace BACKUP; any command that writes goes on without what was in it",
@@ -69,7 +69,8 @@ def look(
             found = ask(SqliteLedger(db, lock_path, by, clock, timeout))
         finally:
             db.close()
-        # Where no lock kept a writer away, one may have come; and the last one to go takes the log away.
+        # Without a lock, a writer may have written meanwhile; and the last process to close the database removes the
+        # log.
         after = _standing(path)
         if after == standing or (standing.shared and after.shared):
             return found
@@ -80,10 +81,10 @@ def _open(path: str, standing: _Standing, timeout: float) -> sqlite3.Connection:
 
     how = "mode=ro"
     if standing.shared:
-        # As another reader, but for the index: what is stale in it is rebuilt in memory.
+        # Like every other reader, except that a stale shared index is rebuilt in memory.
         how += "&readonly_shm=1"
     elif standing.log:
-        # By itself SQLite would make the index, and on a read-only disk refuse.
+        # By default SQLite would create the shared index, and fail on a read-only disk.
         how += "&vfs=unix-none"
     else:
         how += "&immutable=1"
@@ -100,7 +101,7 @@ def _open(path: str, standing: _Standing, timeout: float) -> sqlite3.Connection:
 
 
 def _is_log(path: str) -> bool:
-    """Return whether a file begins as a write-ahead log does (sqlite.org/fileformat2.html, section 4.1)."""
+    """Return whether a file begins like a write-ahead log (sqlite.org/fileformat2.html, section 4.1)."""
     header = _header(path)
     magic = int.from_bytes(header[:4], "big")
     if len(header) != 32 or magic not in (0x377F0682, 0x377F0683):
@@ -114,7 +115,7 @@ def _is_log(path: str) -> bool:
 
 
 def _header(path: str) -> bytes:
-    # No lock of SQLite is on this file that closing it could drop.
+    # SQLite has no lock on this file that closing it could drop.
     try:
         with open(path, "rb") as file:
             return file.read(32)
@@ -127,12 +128,12 @@ def _standing(path: str) -> _Standing:
     if file is None:
         raise StorageError(f"the database {path} is missing")
     if not file.st_size:
-        # Told to write nothing, SQLite would still delete the log of an empty database.
+        # Even in read-only mode, SQLite would delete the log of an empty database.
         raise IntegrityError(f"the database {path} is empty", "jitid ledger restore --replace BACKUP")
     log = _plain(f"{path}-wal")
     index = _plain(f"{path}-shm")
-    # An empty log has nothing to add, nor one that a power cut has left blank; with it SQLite would want the index all
-    # the same.
+    # An empty log adds no data, and neither does a log that a power cut has left blank. SQLite would still require the
+    # shared index for it.
     begun = log if log and log.st_size and _header(f"{path}-wal").strip(b"\0") else None
     return _Standing(_version(file), _version(begun) if begun else None, index is not None)
 
@@ -142,7 +143,10 @@ def _version(status: os.stat_result) -> tuple[int, int, int]:
 
 
 def _plain(path: str) -> os.stat_result | None:
-    """Return the status of a plain file; None if it is not there. Raises IntegrityError for anything else."""
+    """Return the status of a regular file; None if it does not exist.
+
+    Raises IntegrityError for any other kind of file.
+    """
     try:
         status = os.lstat(path)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The schema in numbered steps: appended, never edited, since ledgers in the field have taken them."""
+"""The schema in numbered steps, which are appended and never edited: existing ledgers have run them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ APPLICATION_ID = 0x6A697464
 SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
-        # Every committed event raises the time mark. Boot and uptime tell an idle ledger from a jump of the clock.
+        # Every committed event raises the time mark. Boot and uptime show whether the clock jumped or the ledger was
+        # idle.
         """CREATE TABLE clock_mark (
                id INTEGER PRIMARY KEY CHECK (id = 1), at INTEGER NOT NULL, boot TEXT NOT NULL,
                uptime INTEGER NOT NULL)""",
@@ -39,7 +40,7 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX identity_task ON identity (task)",
         "CREATE INDEX identity_agent ON identity (agent)",
         "CREATE UNIQUE INDEX credential_jti ON credential (jti)",
-        # Fingerprints come in no order, so that every insertion meets another page: eight bytes make those few.
+        # Fingerprints are random, so each insertion touches another page; with eight bytes the index has few pages.
         "CREATE INDEX credential_fingerprint ON credential (substr(fingerprint, 1, 8))",
         "CREATE INDEX credential_identity ON credential (identity)",
         """CREATE TRIGGER audit_event_is_kept BEFORE DELETE ON audit_event
@@ -49,23 +50,24 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "ALTER TABLE credential ADD COLUMN superseded_at INTEGER",
-        # The wrapper of a `run`, and whether its identity outlives it.
+        # The wrapper process of a `run`, and whether its identity outlives it.
         """CREATE TABLE process (
                identity INTEGER PRIMARY KEY REFERENCES identity, host TEXT NOT NULL, boot TEXT NOT NULL,
                namespace INTEGER NOT NULL, pid INTEGER NOT NULL, started INTEGER NOT NULL, kept INTEGER NOT NULL)""",
     ),
     (
-        # Of what leaked only that it did: the credential has the fingerprint, and nobody keeps the string.
+        # Only the fact of the leak is stored: the credential has the fingerprint, and the ledger never keeps the
+        # secret.
         """CREATE TABLE leak (
                id INTEGER PRIMARY KEY, credential INTEGER NOT NULL REFERENCES credential, source TEXT NOT NULL,
                reported_at INTEGER NOT NULL, added_at INTEGER NOT NULL, event INTEGER NOT NULL, proved_at INTEGER,
                closed_at INTEGER, closed_event INTEGER)""",
         "CREATE INDEX leak_credential ON leak (credential)",
-        # What was closed may be reported again, and is open again then.
+        # A closed leak may be reported again, and is open again then.
         "CREATE UNIQUE INDEX leak_open ON leak (credential, source) WHERE closed_at IS NULL",
-        # Few wait for their proof, however many there ever were.
+        # Few leaks wait for their proof, regardless of the number of all leaks.
         "CREATE INDEX leak_unproved ON leak (id) WHERE proved_at IS NULL",
-        # What an event ended of signed credentials before their time: who does not ask the ledger takes them still.
+        # The signed credentials that an event ended before their expiry: offline verifiers still accept them.
         """CREATE TABLE honoured (
                event INTEGER PRIMARY KEY, credentials INTEGER NOT NULL, ended_at INTEGER NOT NULL,
                expires_at INTEGER NOT NULL)""",
@@ -74,17 +76,18 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
             WHERE ended_as IN ('revoked', 'retired', 'superseded') AND claims_hash IS NOT NULL
               AND typeof(ended_event) = 'integer' AND typeof(ended_at) = 'integer' AND typeof(expires_at) = 'integer'
             GROUP BY ended_event""",
-        # They have got more columns below, so that a count needs no row.
+        # Both indexes are created again below with more columns, so that a count reads no row.
         "DROP INDEX IF EXISTS live_by_task",
         "DROP INDEX IF EXISTS live_by_delegator",
     ),
     (
-        # Without scopes, what they may hand out is left to the policy alone. Who came with an import may go with one.
+        # Without scopes, only the policy limits the rights that a delegator may delegate. If a full import lacks a
+        # delegator that an import has added, it disables that delegator.
         """CREATE TABLE delegator (
                id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, sensitivity TEXT NOT NULL, scopes TEXT, manager TEXT,
                imported INTEGER NOT NULL, external TEXT UNIQUE, added_at INTEGER NOT NULL, disabled_at INTEGER,
                event INTEGER NOT NULL)""",
-        # All their names, their own among them: one look-up finds whoever is meant.
+        # All names of each delegator, the main name included: one lookup finds the delegator.
         "CREATE TABLE delegator_name (name TEXT PRIMARY KEY, delegator INTEGER NOT NULL REFERENCES delegator)",
         "CREATE INDEX delegator_name_of ON delegator_name (delegator)",
         """CREATE TABLE delegator_group (
@@ -96,7 +99,7 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                concurrency INTEGER, review_at INTEGER NOT NULL, registered_at INTEGER NOT NULL, reviewed_at INTEGER,
                suspended_at INTEGER, suspended_as TEXT, unregistered_at INTEGER, event INTEGER NOT NULL)""",
         "CREATE INDEX agent_owner ON agent (owner)",
-        # The record of the registered agent that holds it, so that those alive can be counted at each issue.
+        # The record of the registered agent that holds it. Each issue counts the live credentials of the agent.
         "ALTER TABLE credential ADD COLUMN recurring INTEGER REFERENCES agent",
         # A request that a policy permits once it is approved; `digest` is of the exact request.
         """CREATE TABLE approval (
@@ -105,33 +108,34 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                ended_at INTEGER, ended_as TEXT, identity INTEGER REFERENCES identity, event INTEGER NOT NULL,
                ended_event INTEGER)""",
         "CREATE INDEX approval_open ON approval (digest) WHERE ended_at IS NULL",
-        # By the event that issued what it approved of, which may be several copies.
+        # Finds an approval by the event that issued the approved credential, perhaps in several copies.
         "CREATE INDEX approval_used ON approval (ended_event) WHERE identity IS NOT NULL",
-        # What each group that must approve has said; a group nobody has spoken for has no approver.
+        # The decision of each group that must approve; an undecided group has no approver.
         """CREATE TABLE approval_group (
                approval INTEGER NOT NULL REFERENCES approval, name TEXT NOT NULL, approver TEXT, proof TEXT,
                granted INTEGER, decided_at INTEGER, expires_at INTEGER, event INTEGER, PRIMARY KEY (approval, name))""",
-        # What credentials were used for, as enforcement points asked; `credential` is empty for what is none of ours.
-        # Names stand here as they were given: whatever anybody asks for must not become a term.
+        # The uses of credentials that enforcement points reported; `credential` is NULL for a token that jitid did not
+        # issue. The names are stored as given, because an arbitrary request must not create a term.
         """CREATE TABLE action (
                id INTEGER PRIMARY KEY, at INTEGER NOT NULL, credential INTEGER REFERENCES credential,
                action TEXT NOT NULL, resource TEXT NOT NULL, scope TEXT, allowed INTEGER NOT NULL, rules TEXT,
                reason TEXT, event INTEGER NOT NULL)""",
         "CREATE INDEX action_at ON action (at)",
         "CREATE INDEX action_credential ON action (credential) WHERE credential IS NOT NULL",
-        # What was allowed, rolled up, so that no question about use reads every action.
+        # The allowed uses, summed up, so that no query about use reads every action.
         """CREATE TABLE used (
                identity INTEGER NOT NULL REFERENCES identity, scope TEXT NOT NULL, first_at INTEGER NOT NULL,
                last_at INTEGER NOT NULL, uses INTEGER NOT NULL, PRIMARY KEY (identity, scope))""",
     ),
     (
-        # Event n of a chain has the number start + (n - 1) * stride. Of an open chain without a length the events
-        # themselves tell how far it has come, so that no issue writes a page for it.
+        # Event n of a chain has the number start + (n - 1) * stride. An open chain may have no length here: then its
+        # events show the length, and no issue writes another page.
         """CREATE TABLE chain (
                id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, start INTEGER NOT NULL, stride INTEGER NOT NULL,
                length INTEGER, hash BLOB, closed_at INTEGER)""",
         "INSERT INTO chain (id, epoch, start, stride) VALUES (1, 1, 1, 1)",
-        # Who may ask an authority: by a bearer, of which only the fingerprint is here, or by a key of their own.
+        # The callers of an authority. Each authenticates with an access token, of which only the fingerprint is
+        # stored, or with its own key.
         """CREATE TABLE access (
                uid BLOB NOT NULL PRIMARY KEY, name TEXT NOT NULL, roles TEXT NOT NULL, fingerprint BLOB, public TEXT,
                issued_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, superseded_at INTEGER, ended_at INTEGER,
@@ -139,27 +143,29 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                ended_event INTEGER)""",
         "CREATE UNIQUE INDEX access_fingerprint ON access (fingerprint)",
         "CREATE INDEX access_name ON access (name)",
-        # What clients signed to prove themselves counts once (RFC 7523, section 3, item 7).
+        # The assertions that clients have used: each is valid once (RFC 7523, section 3, item 7).
         """CREATE TABLE assertion (
                client TEXT NOT NULL, jti TEXT NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (client, jti))""",
         "CREATE INDEX assertion_until ON assertion (until)",
-        # A request whose answer was lost comes again under its key, and what the lost answer had ends.
+        # If an answer was lost, the caller repeats the request under its key, and the credentials of the lost answer
+        # are ended.
         """CREATE TABLE idempotency (
                caller TEXT NOT NULL, key TEXT NOT NULL, digest BLOB NOT NULL, sort TEXT NOT NULL, first BLOB NOT NULL,
                last BLOB NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (caller, key))""",
         "CREATE INDEX idempotency_at ON idempotency (at)",
     ),
     (
-        # What a key is for; the certificates of an authority (DER, one after the other, its own first) go with it.
+        # The use of a key, and the certificates of an X.509 authority (DER, one after the other, its own first).
         "ALTER TABLE signing_key ADD COLUMN use TEXT NOT NULL DEFAULT 'jws'",
         "ALTER TABLE signing_key ADD COLUMN certificates BLOB",
-        # Until when the wrapper of a `run` renews what it was given, so that its silence tells of its end; 0: never.
+        # Until when the wrapper of a `run` renews its credentials; a missing renewal shows that the wrapper has ended.
+        # 0: never.
         "ALTER TABLE process ADD COLUMN renews_until INTEGER NOT NULL DEFAULT 0",
-        # What it was made from: TARGET/TEMPLATE.
+        # The template that it was made from: TARGET/TEMPLATE.
         "ALTER TABLE credential ADD COLUMN template TEXT",
-        # A credential that a target outside has made, or was to make. What it is called there derives from its jti. As
-        # long as it is not settled, something of it may be left there: whatever is dead here and not settled is to be
-        # ended there, so that no way to end a credential can forget it.
+        # A credential that a target has made or should make. Its name at the target derives from its jti. Before it is
+        # settled, a part of it may be left at the target. So each credential that has ended here and is not settled
+        # must be ended at the target; no way of ending a credential can forget that.
         """CREATE TABLE outside (
                credential INTEGER PRIMARY KEY REFERENCES credential, target TEXT NOT NULL,
                name TEXT NOT NULL, reference TEXT, facts TEXT, settlement TEXT, attempts INTEGER NOT NULL,
@@ -167,37 +173,40 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                event INTEGER)""",
         "CREATE INDEX outside_open ON outside (next_at) WHERE settled_at IS NULL",
         "CREATE INDEX outside_name ON outside (target, name)",
-        # The parts of a secret that has several; one of a single part has its fingerprint with the credential.
+        # The parts of a secret with several parts; the fingerprint of a secret with one part is in the credential's
+        # row.
         """CREATE TABLE part (
                credential INTEGER NOT NULL REFERENCES credential, name TEXT NOT NULL, fingerprint BLOB NOT NULL,
                PRIMARY KEY (credential, name))""",
         "CREATE INDEX part_fingerprint ON part (substr(fingerprint, 1, 8))",
-        # Where in a Token Status List a token's state stands.
+        # The place of a token's state in a Token Status List.
         """CREATE TABLE status (
                list INTEGER NOT NULL, place INTEGER NOT NULL, credential INTEGER NOT NULL REFERENCES credential,
                PRIMARY KEY (list, place))""",
         "CREATE UNIQUE INDEX status_credential ON status (credential)",
     ),
     (
-        # SHA-256 of the key that a certificate is for (SubjectPublicKeyInfo): by it the private key alone is known.
+        # SHA-256 of the key that a certificate is for (SubjectPublicKeyInfo). It identifies a private key without its
+        # certificate.
         "ALTER TABLE credential ADD COLUMN public BLOB",
         "CREATE INDEX credential_public ON credential (substr(public, 1, 8)) WHERE public IS NOT NULL",
-        # A standing secret that was there before, and whose fingerprint alone is here. How it begins and how long it
-        # is, where that is known and no secret, tells whoever searches what to look at.
+        # An adopted secret, which existed before; only its fingerprint is stored. Its prefix and length, if they are
+        # known and not secret, narrow a search.
         """CREATE TABLE adopted (
                credential INTEGER PRIMARY KEY REFERENCES credential, place TEXT NOT NULL, prefix TEXT,
                length INTEGER)""",
-        # Where what leaked was seen; a row without a place says in how many more places than are kept.
+        # The places where a leaked secret was seen; a row without a place has the number of further places.
         """CREATE TABLE sighting (
                id INTEGER PRIMARY KEY, leak INTEGER NOT NULL REFERENCES leak, place TEXT, line INTEGER,
                revision TEXT, found_at INTEGER, finder TEXT, more INTEGER NOT NULL, event INTEGER NOT NULL)""",
         "CREATE INDEX sighting_leak ON sighting (leak)",
-        # Of what the events up to `through` issued and ended, rows may be gone by the last of these events.
+        # The last of these events may have deleted rows about credentials that the events up to `through` issued and
+        # ended.
         """CREATE TABLE prune (
                event INTEGER PRIMARY KEY, before INTEGER NOT NULL, through INTEGER NOT NULL, leaks INTEGER NOT NULL)""",
-        # Identities that are gone; their rows are deleted some at a time.
+        # Pruned identities; their rows are deleted in batches.
         "CREATE TABLE condemned (identity INTEGER PRIMARY KEY)",
-        # Parts of the audit log that were exported and cut, and the events of them that stay since rows need them.
+        # Segments of the audit log that were exported and cut, and their events that are kept because rows need them.
         """CREATE TABLE segment (
                event INTEGER PRIMARY KEY, through INTEGER NOT NULL, head TEXT NOT NULL, file TEXT NOT NULL,
                sha256 TEXT NOT NULL, kept INTEGER NOT NULL, digest TEXT NOT NULL)""",
@@ -209,46 +218,47 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
            BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END""",
     ),
     (
-        # A line is a credential and its successors, by the number of the first one, which itself has none here. What
-        # was delegated or attached names the credential that it was made from. Rows from before have neither: they
-        # are judged by all live credentials of the parent until they expire.
+        # A line is a credential and its successors; it is identified by the number of its first credential, which has
+        # NULL here. The source is the credential that this one was delegated from or attached to. Older rows have
+        # neither: they are judged by all live credentials of the parent until they expire.
         "ALTER TABLE credential ADD COLUMN line INTEGER REFERENCES credential",
         "ALTER TABLE credential ADD COLUMN source INTEGER REFERENCES credential",
         "ALTER TABLE identity ADD COLUMN source INTEGER",
-        # What its holder may obtain and hand on: audiences and kinds, separated by spaces; and who may exchange it
-        # (RFC 8693, section 4.4), as canonical JSON.
+        # The audiences and kinds that the holder may obtain and delegate, separated by spaces; and the actors that may
+        # exchange it (RFC 8693, section 4.4), as canonical JSON.
         "ALTER TABLE credential ADD COLUMN may_audience TEXT",
         "ALTER TABLE credential ADD COLUMN may_kind TEXT",
         "ALTER TABLE credential ADD COLUMN may_act TEXT",
         "CREATE INDEX credential_line ON credential (line) WHERE line IS NOT NULL",
-        # Two renewals of one credential would be two lives of one right: the database refuses the second.
+        # A second renewal of one credential would double its rights: the database refuses it.
         """CREATE UNIQUE INDEX live_head ON credential (line)
             WHERE line IS NOT NULL AND superseded_at IS NULL AND ended_at IS NULL""",
-        # The audiences that are registered as a caller's; `*` for all of them, and none where nobody has said.
+        # The audiences that are registered for a caller; `*` for all audiences, NULL if none were registered.
         "ALTER TABLE access ADD COLUMN audiences TEXT",
-        # When somebody first tried to renew what has a successor: the holder of a copy, perhaps a stolen one.
+        # The first attempt to renew a credential that has a successor already: the holder has a copy, perhaps a stolen
+        # one.
         "ALTER TABLE credential ADD COLUMN reused_at INTEGER",
         "CREATE INDEX credential_reused ON credential (reused_at) WHERE reused_at IS NOT NULL",
-        # Also after they were enabled again: a proof from before counts no more.
+        # It stays set after the delegator was enabled again: earlier proofs remain invalid.
         "ALTER TABLE delegator ADD COLUMN disabled_last INTEGER",
         "UPDATE delegator SET disabled_last = disabled_at WHERE disabled_at IS NOT NULL",
         # A former issuer counts until the last credential from its time expires.
         """INSERT INTO setting SELECT 'former_until',
                CAST(coalesce((SELECT max(expires_at) FROM credential WHERE ended_at IS NULL), 0) AS TEXT)
              FROM setting WHERE name = 'former_issuers'""",
-        # A token of another issuer that names no client counts for its first presenter, until it expires.
+        # A token of another issuer that names no client is valid for its first presenter only, until it expires.
         """CREATE TABLE presented (
                token BLOB NOT NULL PRIMARY KEY, presenter TEXT NOT NULL, until INTEGER NOT NULL,
                event INTEGER NOT NULL)""",
         "CREATE INDEX presented_until ON presented (until)",
-        # A task belongs to the root delegator of its first event, and another opener may use the same name. A task
-        # that nothing is left of to tell its opener belongs to nobody, whose name no delegator can have.
+        # A task belongs to the root delegator of its first event, and another opener may use the same name. If no row
+        # is left that shows the opener, the task belongs to `?`, a name that no delegator can have.
         "INSERT INTO term (id, text) SELECT 0, '?' WHERE EXISTS (SELECT 1 FROM task)",
         """CREATE TABLE opened_task (
                id INTEGER PRIMARY KEY, name TEXT NOT NULL, opener INTEGER NOT NULL REFERENCES term, purpose TEXT,
                sensitivity TEXT NOT NULL, deadline INTEGER NOT NULL, opened_at INTEGER NOT NULL, ended_at INTEGER,
                event INTEGER NOT NULL, given_event INTEGER, UNIQUE (name, opener))""",
-        # Of tasks from before, no event names the owner: their `given_event` is 0.
+        # For older tasks, no event names the owner: their `given_event` is 0.
         """INSERT INTO opened_task SELECT t.id, t.name, coalesce(first.delegator, 0), t.purpose, t.sensitivity,
                   t.deadline, t.opened_at, t.ended_at, coalesce(first.event, 0), 0
              FROM task t LEFT JOIN (SELECT task, delegator, min(event) AS event FROM credential GROUP BY task) first
@@ -256,15 +266,15 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         "DROP TABLE task",
         "ALTER TABLE opened_task RENAME TO task",
         "CREATE INDEX task_opener ON task (opener)",
-        # With whom its owner shares a task: a delegator, or a group as `group:NAME`.
+        # The names that the owner shares a task with: delegators, and groups as `group:NAME`.
         """CREATE TABLE task_share (
                id INTEGER PRIMARY KEY, task INTEGER NOT NULL REFERENCES task, name TEXT NOT NULL,
                event INTEGER NOT NULL, ended_event INTEGER)""",
         "CREATE UNIQUE INDEX task_share_open ON task_share (name, task) WHERE ended_event IS NULL",
         "CREATE INDEX task_share_task ON task_share (task)",
-        # Who may issue under the name of an agent besides its owner: delegators, groups and agents, with their kind.
+        # The delegators, groups and agents that may issue under the agent's name besides its owner, with their kind.
         "ALTER TABLE agent ADD COLUMN users TEXT NOT NULL DEFAULT ''",
-        # Identities up to this one stand under /agent/ in SPIFFE ids, whether or not their agent is registered.
+        # Identities up to this number are under /agent/ in SPIFFE ids, even if their agent is not registered.
         """INSERT INTO setting SELECT 'agents_until', CAST(max(id) AS TEXT) FROM identity
             HAVING max(id) IS NOT NULL""",
     ),
@@ -299,7 +309,7 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX identity_source ON identity (source) WHERE source IS NOT NULL",
     ),
     (
-        # With these, revoking one's own by task or agent reads no rows of other delegators.
+        # With these, a delegator who revokes by task or agent causes no reads of other delegators' rows.
         "DROP INDEX identity_task",
         "DROP INDEX identity_agent",
         "CREATE INDEX identity_by_task ON identity (task, delegator)",
@@ -329,7 +339,7 @@ LIVE_INDEXES = {
     "live_pending": """CREATE INDEX live_pending ON credential (issued_at)
         WHERE ended_at IS NULL AND fingerprint IS NULL""",
 }
-"""Partial indexes that answer questions about the living."""
+"""Partial indexes for queries about live credentials."""
 
 EVERY_LIVE = ("live_by_task", "live_by_delegator", "live_by_expiry")
-"""Those that have each live credential: ending a large part of a ledger drops and rebuilds them."""
+"""The indexes with all live credentials: ending a large part of a ledger drops and rebuilds them."""

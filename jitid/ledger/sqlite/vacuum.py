@@ -1,4 +1,4 @@
-"""Room that rows have left is given back to the file system, by writing the database of a SQLite ledger anew."""
+"""Vacuuming of a SQLite ledger: the space of deleted rows is returned to the file system."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from jitid.model.vacuumed import Vacuumed
 from jitid.values.text import quote
 
 _SPARE = 8 << 20
-"""Bytes that must be left over, so that those who write next are not the first to find the disk full."""
+"""Bytes that must stay free, so that the next writers do not find the disk full."""
 
 
 def vacuum(path: str, timeout: float) -> Vacuumed:
-    """Write the database of the ledger in the folder `path` anew, without the room that rows have left.
+    """Rewrite the database of the ledger in the folder `path` without the space of deleted rows.
 
-    Writers wait for their turn meanwhile; readers go on. It is one transaction: whatever breaks it off, the database is
-    as it was.
+    Writers wait for the lock meanwhile; readers continue. It is one transaction: if it is interrupted, the database is
+    unchanged.
 
     Raises:
         DamagedError: the database cannot be read.
-        StorageError: there is no room for a second copy of it and for the log of that, or others hold it.
+        StorageError: the disk has no space for a second copy and its log, or other processes hold the ledger.
 
     """
     database = os.path.join(path, folder.DATABASE)
-    # Where SQLite puts what it needs meanwhile: beside the ledger, in its private folder, and not where all others do.
+    # SQLite puts its temporary files into the ledger's private folder, and not into the folder that all users share.
     os.environ["SQLITE_TMPDIR"] = path
     turn = FairLock(os.path.join(path, folder.LOCK), timeout)
     turn.acquire()
@@ -48,7 +48,7 @@ def vacuum(path: str, timeout: float) -> Vacuumed:
 def _vacuum(db: sqlite3.Connection, path: str, database: str) -> Vacuumed:
     before = _size(database)
     db.execute("PRAGMA synchronous = FULL")
-    # What is in the log goes into the database first, so that both need not have room for it.
+    # The log is written to the database first, so that the disk need not have space for both.
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     ((pages, free, bytes_),) = db.execute(
         "SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
@@ -62,7 +62,7 @@ def _vacuum(db: sqlite3.Connection, path: str, database: str) -> Vacuumed:
             "make room on its file system",
         )
     db.execute("VACUUM")
-    # Before it is in the database nothing gets smaller; who still reads the old state keeps that back.
+    # The file shrinks only when the log is written back; a reader of the old state delays that.
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     return Vacuumed(before, _size(database), _log(database))
 

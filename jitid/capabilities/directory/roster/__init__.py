@@ -1,1 +1,1 @@
-"""Lists of delegators as other systems write them, read into what they state; no clock, no files, no ledger."""
+"""Parsers for lists of delegators from other systems; they read no clock, no files and no ledger."""

@@ -1,4 +1,4 @@
-"""Delegators as `jitid delegator list --format jsonl` prints them: one JSON object a line."""
+"""Parser for the output of `jitid delegator list --format jsonl`: one JSON object a line."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from jitid.values.text import quote
 _STATED = ("name", "entitlements", "sensitivity", "groups", "manager", "aliases", "external_id", "imported")
 _WHETHER = ("active", "disabled", "state")
 _IGNORED = frozenset({"added_at", "disabled_at"})
-"""What `delegator list` prints besides, and the ledger knows by itself."""
+"""Members that `delegator list` also prints, and that the ledger determines itself."""
 
 
 def read(lines: Iterable[tuple[int, str]]) -> Roster:
-    """Return what numbered lines state. Raises UsageError with the line for what cannot be meant."""
+    """Return the delegators that numbered lines state. Raises UsageError with the line of an invalid value."""
     return Roster(tuple(_read(lines)))
 
 

@@ -1,4 +1,4 @@
-"""Errors that say where in a file they are."""
+"""Errors with the place in a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jitid.values.strict_json import StrictJSONError
 
 @contextmanager
 def at(place: str) -> Iterator[None]:
-    """Name the place in an error that what stands there raises."""
+    """Add the place in a file to an error that its value raises."""
     try:
         yield
     except StrictJSONError as error:
@@ -21,5 +21,5 @@ def at(place: str) -> Iterator[None]:
 
 
 def misplaced(place: str, message: str, hint: str | None = None) -> UsageError:
-    """Return the error for what stands at a place of a file and cannot be meant."""
+    """Return the error for an invalid value at a place of a file."""
     return UsageError(f"{place}: {message}; nothing was changed" if place else message, hint)

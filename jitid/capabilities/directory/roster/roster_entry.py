@@ -1,4 +1,4 @@
-"""What is stated of a delegator, on a line of a file or of a command, and what it makes of what was there before."""
+"""The entry of one delegator in a file or a command, its validation, and its merge into the directory."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from jitid.values.scope import normalise, parse_scope
 from jitid.values.text import check_text, quote, safe
 
 MOST = 1_000
-"""How many groups, aliases or entitlements one delegator has at most."""
+"""The maximum number of groups, of aliases, and of entitlements of one delegator."""
 
 
 Value = TypeVar("Value")
 
 
 class Keep(Enum):
-    """Nothing is stated: what there is stays."""
+    """Marker for a field that is not stated: its value does not change."""
 
     KEEP = "keep"
 
@@ -31,14 +31,14 @@ KEEP = Keep.KEEP
 
 
 class StatedDelegator(NamedTuple):
-    """What is stated of one delegator. What is absent stays as it is, or is as for one of whom nothing is stated."""
+    """The stated fields of one delegator. An absent field does not change; a new delegator gets its default."""
 
     place: str
-    """Where it stands, as `line 3`; empty on a command line."""
+    """The place in the file, as `line 3`; empty for a command line."""
     name: str
-    """With its kind."""
+    """The name with its kind, as `user:alice`."""
     entitlements: tuple[str, ...] | Keep | None = KEEP
-    """None leaves it to the policy alone what they may hand out."""
+    """None: the policy alone decides which scopes they may hand out."""
     sensitivity: str | Keep = KEEP
     groups: tuple[str, ...] | Keep = KEEP
     manager: str | Keep | None = KEEP
@@ -47,23 +47,23 @@ class StatedDelegator(NamedTuple):
     imported: bool = True
     external: str | Keep = KEEP
     manager_external: str | None = None
-    """The manager by what their source calls them, where that is all that is stated."""
+    """The manager's id in the source, if the source states no name."""
     subjects_too: bool = True
-    """Whether `aliases` are all of them; otherwise the subjects of ID tokens stay as they are."""
+    """Whether `aliases` also replaces the subjects of ID tokens; otherwise the subjects do not change."""
 
 
 class Roster(NamedTuple):
-    """What a whole file states."""
+    """The content of a list of delegators."""
 
     people: tuple[StatedDelegator, ...]
     notes: tuple[str, ...] = ()
-    """What was left out, in sentences."""
+    """Sentences about omitted values."""
     partial: str | None = None
-    """Why it cannot be all of its source; None if nothing says so."""
+    """Why the list cannot be complete; None if it may be."""
 
 
 def merged(stated: StatedDelegator, before: Delegator | None, now: int) -> Delegator:
-    """Return the delegator as they are after what is stated; `before` is None for a new one."""
+    """Return a delegator with the stated fields merged in; without `before`, a new delegator."""
     was = before or Delegator(
         0, stated.name, SENSITIVITIES[-1], None, (), None, (), stated.imported, now, None
     )
@@ -72,7 +72,7 @@ def merged(stated: StatedDelegator, before: Delegator | None, now: int) -> Deleg
         kept = () if stated.subjects_too else [alias for alias in was.aliases if " " in alias]
         aliases = tuple(sorted({*stated.aliases, *kept} - {was.name}))
     if stated.name != was.name:
-        # Whoever is known by another name already keeps it, so that what was issued stays theirs.
+        # The delegator keeps the old name as their own, so that credentials under it remain theirs.
         aliases = tuple(sorted({*aliases, stated.name}))
     disabled_at = was.disabled_at
     if not isinstance(stated.disabled, Keep):
@@ -96,7 +96,7 @@ def _chosen(stated: Value | Keep, before: Value) -> Value:
 def check_person(text: str) -> str:
     """Return the name of a delegator in the directory with its kind, `user:` or `system:`.
 
-    Raises UsageError for what is none, and for an agent: it delegates by its own credential alone.
+    Raises UsageError for an invalid name, and for an agent: an agent delegates only with its own credential.
     """
     name = check_delegator(text)
     if name.startswith("agent:"):
@@ -110,8 +110,8 @@ def check_person(text: str) -> str:
 def check_alias(text: str) -> str:
     """Return another name of a delegator, or the subject of an ID token, written `ISS SUB`.
 
-    The issuer has 1 to 255 printable ASCII characters and no blank, the subject as many and blanks within
-    (OpenID Connect Core, section 2). Raises UsageError for anything else.
+    The issuer has 1 to 255 printable ASCII characters without blanks. The subject has 1 to 255, and may have blanks
+    inside (OpenID Connect Core, section 2). Raises UsageError for anything else.
     """
     issuer, blank, subject = text.partition(" ")
     if not blank:
@@ -143,7 +143,7 @@ def check_sensitivity(text: str) -> str:
 
 
 def check_external(text: str) -> str:
-    """Return the id that somebody has elsewhere: 1 to 255 printable characters. Raises UsageError."""
+    """Return a delegator's id in another system: 1 to 255 printable characters. Raises UsageError."""
     if not text.strip() or len(text) > MAX_URI or safe(text) != text:
         raise UsageError(f"{quote(text)} is no id", f"an id has 1 to {MAX_URI} printable characters")
     return check_text(text, "an id")
@@ -151,23 +151,23 @@ def check_external(text: str) -> str:
 
 @lru_cache(4096)
 def entitlements(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Return scopes in their normal form. Raises UsageError for what is none, and for too many."""
+    """Return scopes in their normal form. Raises UsageError for an invalid scope, and for too many scopes."""
     return tuple(normalise(map(parse_scope, few(texts, "entitlements"))))
 
 
 @lru_cache(4096)
 def groups(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Return groups, each once and sorted. Raises UsageError for what is none, and for too many."""
+    """Return groups, each once and sorted. Raises UsageError for an invalid group, and for too many groups."""
     return _sorted(texts, "groups", check_group)
 
 
 def aliases(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return aliases, each once and sorted. Raises UsageError for what is none, and for too many."""
+    """Return aliases, each once and sorted. Raises UsageError for an invalid alias, and for too many aliases."""
     return _sorted(tuple(texts), "aliases", check_alias)
 
 
 def few(texts: tuple[str, ...], what: str) -> tuple[str, ...]:
-    """Return the texts. Raises UsageError for too many."""
+    """Return the texts. Raises UsageError for more than `MOST`."""
     if len(texts) > MOST:
         raise UsageError(f"there are {len(texts)} {what}, more than {MOST}")
     return texts

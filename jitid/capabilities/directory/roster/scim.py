@@ -1,4 +1,4 @@
-"""Delegators as SCIM 2.0 has users (RFC 7643, section 4.1): a list response, an array, or one after another."""
+"""Parser for SCIM 2.0 users (RFC 7643, section 4.1): a list response, an array, or a sequence of users."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ _NONE: Mapping[str, tuple[str, tuple[str, ...] | None]] = {
     "entitlements": ("entitlements", ()),
     "manager": ("manager", None),
 }
-"""What an attribute states that somebody lacks, if others in the file have it."""
+"""The field value for a user without an attribute, if another user in the file has that attribute."""
 
 
 def read(text: str) -> Roster:
-    """Return what users state.
+    """Return the delegators that SCIM users state.
 
-    The user name becomes the delegator's, e-mail addresses are aliases, and the `id` is kept. Of groups, addresses,
-    entitlements and managers a user without any has none if another one in the file has some (RFC 7643, section 2.5);
-    a file in which nobody has any does not tell of them. Raises UsageError with the place of what cannot be meant.
+    The user name becomes the delegator's name, e-mail addresses become aliases, and the `id` is kept. For groups,
+    addresses, entitlements and managers, an absent attribute means "none" if another user in the file has it (RFC
+    7643, section 2.5). If no user in the file has it, the directory's values do not change. Raises UsageError with the
+    place of an invalid value.
     """
     elements = Elements(text, "the file", "resources")
     reader = _UserReader()
@@ -45,17 +46,17 @@ def read(text: str) -> Roster:
 
 
 class _UserReader:
-    """Reads user after user, and gathers what only all of them tell."""
+    """Reads users one by one, and collects facts about the whole file."""
 
     def __init__(self) -> None:
         self.ids: dict[str, str] = {}
-        """The name of each user by their `id`, and by their name."""
+        """The name of each user, by `id` and by name."""
         self.told: set[str] = set()
-        """Which of the optional attributes some user has."""
+        """The optional attributes that at least one user has."""
         self._unfit = 0
 
     def user(self, place: str, value: object) -> StatedDelegator:
-        """Return what one user states. Raises UsageError."""
+        """Return the entry of one user. Raises UsageError."""
         user = _folded(value, "it")
         schemas = [each.lower() for each in _list("schemas", user.get("schemas")) if isinstance(each, str)]
         if schemas and _USER not in schemas:
@@ -82,14 +83,14 @@ class _UserReader:
         )
 
     def notes(self) -> tuple[str, ...]:
-        """Return what was left out."""
+        """Return notes about omitted values."""
         if not self._unfit:
             return ()
         are = "e-mail address is" if self._unfit == 1 else "e-mail addresses are"
         return (f"{self._unfit} {are} no name that jitid can hold, and no alias",)
 
     def _values(self, user: Mapping[str, Any], name: str, *members: str) -> tuple[str, ...] | Keep:
-        """Return the values of a multi-valued attribute, each by the first of these members that it has."""
+        """Return the values of a multi-valued attribute; of an object, its first member that is not blank."""
         if name not in user:
             return KEEP
         self.told.add(name)
@@ -109,12 +110,12 @@ class _UserReader:
             try:
                 found.append(roster_entry.check_person(f"user:{address}"))
             except UsageError:
-                # No line could name it, so that nothing is lost.
+                # jitid accepts no such name anywhere, so that an alias would be useless.
                 self._unfit += 1
         return roster_entry.aliases(found)
 
     def _manager(self, user: Mapping[str, Any]) -> str | Keep | None:
-        """Return what names the manager, None for no manager, KEEP where nothing is said."""
+        """Return the id or name of the manager, None for no manager, KEEP if the attribute is absent."""
         extension = user.get(_ENTERPRISE)
         members = {} if extension is None else _folded(extension, "its enterprise extension")
         if "manager" not in members:
@@ -131,7 +132,7 @@ class _UserReader:
 
 
 def _with_manager(one: StatedDelegator, ids: Mapping[str, str]) -> StatedDelegator:
-    """Put the name of the manager in the place of their id, if they are in the file."""
+    """Replace the manager's id by the manager's name, if that user is in the file."""
     if one.manager_external is None:
         return one
     name = ids.get(one.manager_external) or ids.get(f"user:{one.manager_external}")
@@ -139,7 +140,7 @@ def _with_manager(one: StatedDelegator, ids: Mapping[str, str]) -> StatedDelegat
 
 
 def _with_none(one: StatedDelegator, told: set[str]) -> StatedDelegator:
-    """Say that somebody has none of what others in the file have."""
+    """Clear the fields of attributes that a user lacks and other users in the file have."""
     none: dict[str, Any] = dict(
         [
             _NONE[name]
@@ -160,7 +161,7 @@ def _partial(around: Sequence[Mapping[str, Any]], count: int) -> str | None:
 def _disabled(active: object) -> bool | Keep:
     if active is None:
         return KEEP
-    # Some write the truth between quotes.
+    # Some sources write the boolean as a string.
     value = {"true": True, "false": False}.get(active.lower()) if isinstance(active, str) else active
     if not isinstance(value, bool):
         raise UsageError("its `active` is neither true nor false")
@@ -168,7 +169,7 @@ def _disabled(active: object) -> bool | Keep:
 
 
 def _folded(value: object, what: str) -> dict[str, Any]:
-    """Return an object by the names of its attributes in lower case (RFC 7643, section 2.1)."""
+    """Return an object with the names of its attributes in lower case (RFC 7643, section 2.1)."""
     if not isinstance(value, dict):
         raise UsageError(f"{what} is no JSON object")
     found = {name.lower(): each for name, each in value.items()}
@@ -192,7 +193,7 @@ def _text(name: str, value: object) -> str:
 
 
 def _first_text(attributes: Mapping[str, Any], *names: str) -> str | None:
-    """Return the first of these attributes that is not blank. Raises UsageError for one that is no text."""
+    """Return the first of these attributes that is not blank. Raises UsageError if one is not text."""
     for name in names:
         value = attributes.get(name)
         if value is not None and not isinstance(value, str):

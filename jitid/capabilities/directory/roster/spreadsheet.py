@@ -1,4 +1,4 @@
-"""Delegators as a spreadsheet has them: CSV (RFC 4180) with a header, and several values in a cell."""
+"""Parser for delegators in CSV (RFC 4180) with a header; a cell may have several values."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from jitid.errors import UsageError
 from jitid.values.text import quote
 
 POLICY_ALONE = "(policy)"
-"""What stands in a cell of entitlements where the policy alone decides; no scope has such characters."""
+"""An entitlements cell for "the policy alone decides"; no scope has such characters."""
 NO_SCOPE = "(none)"
-"""What stands there where no scope at all may be handed out; a blank cell says the same."""
+"""An entitlements cell for "may hand out no scope"; a blank cell means the same."""
 
 _KNOWN = (
     "name",
@@ -32,19 +32,19 @@ _KNOWN = (
     "state",
 )
 _IGNORED = frozenset({"added_at", "disabled_at", "imported"})
-"""What `delegator list` prints besides, and the ledger knows by itself."""
+"""Columns that `delegator list` also prints, and that the ledger determines itself."""
 _WHETHER = ("active", "disabled", "state")
 _YES = frozenset({"true", "yes", "1"})
 _NO = frozenset({"false", "no", "0"})
-# Our own CSV puts an apostrophe before what a spreadsheet would calculate, at the beginning of a value.
+# jitid's own CSV output puts an apostrophe before a value that a spreadsheet would run as a formula.
 _MARKED = re.compile(r"(^|;)'([ \"]*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 
 def read(lines: Iterable[str]) -> Roster:
-    """Return what the lines of a CSV file state; the first is the header.
+    """Return the delegators that the lines of a CSV file state; the first line is the header.
 
-    Cells are parted by commas, or by semicolons if the header has no comma; the values in one by semicolons, scopes by
-    blanks too. Raises UsageError with the line for what cannot be meant.
+    Commas separate cells, or semicolons if the header has no comma. Semicolons separate the values in a cell, and for
+    scopes blanks too. Raises UsageError with the line of an invalid value.
     """
     rows = _rows(iter(lines))
     first = next(rows, None)
@@ -68,7 +68,7 @@ def read(lines: Iterable[str]) -> Roster:
 
 
 def joined(values: Iterable[str]) -> str:
-    """Return several values as one cell: parted by semicolons, one with a semicolon in it between quotes."""
+    """Return several values as one cell, separated by semicolons; a value with a semicolon is quoted."""
     return ";".join(
         [
             '"' + value.replace('"', '""') + '"' if ";" in value or value[:1] == '"' else value
@@ -78,7 +78,7 @@ def joined(values: Iterable[str]) -> str:
 
 
 def _rows(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number of the first line of each record, and its cells without blanks around them."""
+    """Yield each record: the number of its first line, and its cells without blanks around them."""
     first = next(lines, None)
     if first is None:
         return
@@ -106,7 +106,7 @@ def _after(first: str, lines: Iterator[str]) -> Iterator[str]:
 
 
 def _header(number: int, cells: list[str]) -> Mapping[str, int]:
-    """Return which column each name stands over. Raises UsageError."""
+    """Return the index of each column by its name. Raises UsageError."""
     names = [cell.lower() for cell in cells]
     columns = {name: index for index, name in enumerate(names) if name not in _IGNORED}
     hint = f"the columns are: {', '.join(_KNOWN)}"
@@ -152,7 +152,7 @@ def _disabled(cells: Mapping[str, str]) -> bool | Keep:
         if text not in ("enabled", "disabled"):
             raise UsageError(f"{quote(text)} is no state", "write enabled or disabled")
         return text == "disabled"
-    # A mark stands for who is disabled; that a cell of `active` is blank says nothing that can be relied on.
+    # A mark in the column `disabled` means yes, so a blank cell there means no. A blank cell of `active` is ambiguous.
     if name == "disabled" and not text:
         return False
     if text not in _YES | _NO:
@@ -186,12 +186,12 @@ def _groups(cell: str) -> tuple[str, ...]:
 
 
 def _values(cell: str) -> tuple[str, ...]:
-    """Return the values that `joined` has made one cell of."""
+    """Return the values in a cell; the inverse of `joined`."""
     if '"' in cell:
         try:
             parts = next(csv.reader([cell], delimiter=";", strict=True))
         except csv.Error:
-            # They are not those of `joined`, and stand for themselves.
+            # `joined` did not write this cell: its quotes are part of the values.
             parts = cell.split(";")
     else:
         parts = cell.split(";")

@@ -1,1 +1,1 @@
-"""Where the secrets of a run are found by those who use them: one file for each sort of user."""
+"""Deliver the secrets of a run to the programs that use them: one file for each kind of program."""

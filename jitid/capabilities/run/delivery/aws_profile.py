@@ -1,4 +1,4 @@
-"""Sessions of a cloud where the AWS SDKs and the AWS CLI look: profiles whose keys come from a process."""
+"""Deliver AWS sessions to the AWS SDKs and the AWS CLI: profiles that get their keys from a process."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _HIDDEN = frozenset(
         "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     }
 )
-"""Where the SDKs look before they look into a profile: keys of somebody else would be taken instead."""
+"""The variables that the SDKs read before a profile: they would use other keys instead."""
 
 
 class Profiles:
-    """A profile by the name of each session, and `default` for the first one.
+    """Profiles with the names of the sessions, and `default` for the first session.
 
-    Its keys come from `credential_process`, which reads them from a file in memory: the SDKs ask it again when keys are
-    about to expire, and then get those of the successor.
+    The keys come from `credential_process`, which reads them from a file in memory: the SDKs run it again when keys
+    are about to expire, and then get the keys of the successor.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Profiles:
         self._sections: dict[str, list[str]] = {}
 
     def put(self, one: Delivered) -> None:
-        """Let a profile have the keys of a session. Raises StorageError where nothing can print a file."""
+        """Write the keys of a session for its profile. Raises StorageError if there is no `cat`."""
         printing = shutil.which("cat")
         if printing is None:
             raise StorageError("there is no `cat`, by which a profile of AWS reads its keys", "look at PATH")
@@ -64,7 +64,7 @@ class Profiles:
                 ]
             )
             self._files.write(_CONFIG, text)
-            # The user's own file would be read before: an empty one stands in its place.
+            # The SDKs would read the user's own file first: an empty file replaces it.
             self._files.write(_CREDENTIALS, "")
 
     def environment(self) -> dict[str, str]:
@@ -74,11 +74,11 @@ class Profiles:
         }
 
     def hidden(self) -> frozenset[str]:
-        """Return the variables with keys, or ways to keys, of somebody else."""
+        """Return the variables that contain other keys, or lead to other keys."""
         return _HIDDEN
 
     def close(self) -> None:
-        """Take the profiles away."""
+        """Delete the profiles."""
         self._files.close()
 
 

@@ -1,4 +1,4 @@
-"""What every way to deliver a secret does, and what it is given."""
+"""The interface of each way to deliver a secret, and its input."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ class Delivered(NamedTuple):
     kind: str
     secret: Secret
     facts: Mapping[str, Any]
-    """What its maker tells besides: never a secret."""
+    """Further facts from its issuer or target; never a secret."""
     expires_at: int
     """Seconds since the epoch."""
     text: str
-    """All of it as its user reads it from one file, as `jitid issue` prints it."""
+    """The whole secret as one text, as `jitid issue` prints it."""
     beside: Mapping[str, str] = {}
-    """What its user needs besides, and is no secret: whom to trust."""
+    """Further texts that its user needs and that are not secret: trust anchors."""
 
 
 class Delivery(Protocol):
-    """One way to deliver secrets, to all that are to be delivered so."""
+    """A way to deliver secrets; one object delivers all secrets of a run in this way."""
 
     def put(self, one: Delivered) -> None:
-        """Let its user find a secret from now on, instead of an earlier one of that name.
+        """Make a secret available to its user, instead of an earlier one of that name.
 
-        Raises StorageError, RefusedError, UsageError; the earlier one is then found as before.
+        Raises StorageError, RefusedError, UsageError; the earlier one then stays available.
         """
 
     def environment(self) -> dict[str, str]:
-        """Return the variables by which a command finds what was put, whatever is put later."""
+        """Return the variables by which a command finds the secrets; they stay valid when a secret is replaced."""
 
     def hidden(self) -> frozenset[str]:
-        """Return the variables that would lead the command past what was put."""
+        """Return the variables that would lead the command to other secrets."""
 
     def close(self) -> None:
-        """Take all of it away; it raises nothing."""
+        """Remove all of it; raise no error."""

@@ -1,4 +1,4 @@
-"""Tokens and certificates where kubectl and client-go look: a KUBECONFIG whose user comes from an exec plug-in."""
+"""Deliver tokens and certificates to kubectl and client-go: a KUBECONFIG with an exec plug-in for each user."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _CREDENTIAL = "credential of "
 
 
 class Clusters:
-    """A context by the name of each secret; the first one is the current one.
+    """Contexts with the names of the secrets; the first is the current context.
 
-    The plug-in reads an ExecCredential from a file in memory. It is asked again when that has expired, or the server
-    refuses it, and then gives the successor.
+    The plug-in reads an ExecCredential from a file in memory. A client runs it again when that has expired, or when
+    the server refuses it, and then gets the successor.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Clusters:
         self._contexts: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
 
     def put(self, one: Delivered) -> None:
-        """Let a context have a credential. Raises StorageError where nothing can print a file."""
+        """Write a credential for its context. Raises StorageError if there is no `cat`."""
         printing = shutil.which("cat")
         if printing is None:
             raise StorageError(
@@ -58,11 +58,11 @@ class Clusters:
         return {name: path for name, path in self._files.environment().items() if name == _CONFIG}
 
     def hidden(self) -> frozenset[str]:
-        """Return no variable: KUBECONFIG is the one that counts."""
+        """Return no variable: only KUBECONFIG has an effect."""
         return frozenset()
 
     def close(self) -> None:
-        """Take the contexts away."""
+        """Delete the contexts."""
         self._files.close()
 
     def _configuration(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class Clusters:
 
 
 def exec_credential(kind: str, secret: Secret, expires_at: int) -> dict[str, Any]:
-    """Return what an exec plug-in prints: a token, or a certificate with its key. Raises KeyError for neither."""
+    """Return the output of an exec plug-in: a token, or a certificate with its key. Raises KeyError for others."""
     status = {"expirationTimestamp": format_time(expires_at)}
     if kind == "x509-svid":
         status["clientCertificateData"] = secret.reveal("certificate")

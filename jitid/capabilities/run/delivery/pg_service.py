@@ -1,4 +1,4 @@
-"""Roles of a database where libpq looks: PGSERVICEFILE, PGPASSFILE and the variables of the first one."""
+"""Deliver database roles to libpq: PGSERVICEFILE, PGPASSFILE and the variables of the first role."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _PASSWORDS, _SERVICES = "PGPASSFILE", "PGSERVICEFILE"
 
 
 class LoginPlace(NamedTuple):
-    """Where a role logs in, in libpq's words."""
+    """The address where a role logs in, in libpq's terms."""
 
     hosts: tuple[str, ...]
     ports: tuple[str, ...]
     database: str
     options: tuple[tuple[str, str], ...]
-    """Such as `sslmode`."""
+    """Further options, such as `sslmode`."""
 
 
 class Services:
-    """A service by the name of each role (`psql service=NAME`), and PG* for the first one.
+    """Services with the names of the roles (`psql service=NAME`), and PG* variables for the first role.
 
-    A successor is another role, whose name PGUSER could not follow: what a service says of the user wins over that, and
-    libpq reads it anew for each connection (PostgreSQL manual, sections 34.15 to 34.17).
+    A successor is another role, and PGUSER cannot change in a running command. The user in a service overrides PGUSER,
+    and libpq reads the service again for each connection (PostgreSQL manual, sections 34.15 to 34.17).
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Services:
         self._roles: dict[str, tuple[LoginPlace, str, str]] = {}
 
     def put(self, one: Delivered) -> None:
-        """Let a service log in by a role. Raises StorageError where its URL is none."""
+        """Make a service log in with a role. Raises StorageError if its URL contains a line break."""
         place = place_of(one.secret.reveal("url"))
         self._roles[one.name] = (place, one.secret.reveal("username"), one.secret.reveal("password"))
         # Passwords first: a service that names a role finds its password.
@@ -43,7 +43,7 @@ class Services:
         self._files.write(_SERVICES, "".join(service(name, *role) for name, role in self._roles.items()))
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that lead to the services, and what they say of the first one."""
+        """Return the variables that lead to the services, and the variables with the values of the first service."""
         name, (place, user, _) = next(iter(self._roles.items()))
         told = {
             "PGSERVICE": name,
@@ -55,16 +55,16 @@ class Services:
         return self._files.environment() | {name: value for name, value in told.items() if value}
 
     def hidden(self) -> frozenset[str]:
-        """Return the variables that would say another password or place."""
+        """Return the variables that would set another password or address."""
         return frozenset({"PGPASSWORD", "PGHOSTADDR", "PGHOST", "PGPORT", "PGUSER", "PGDATABASE"})
 
     def close(self) -> None:
-        """Take the services away."""
+        """Delete the services."""
         self._files.close()
 
 
 def place_of(url: str) -> LoginPlace:
-    """Return where a URL leads (PostgreSQL manual, section 34.1.1.2), which may name several hosts."""
+    """Return the address in a URL (PostgreSQL manual, section 34.1.1.2), which may name several hosts."""
     _, _, rest = url.partition("://")
     rest, _, query = rest.partition("?")
     places, _, database = rest.rpartition("@")[2].partition("/")
@@ -85,7 +85,7 @@ def place_of(url: str) -> LoginPlace:
 
 
 def service(name: str, place: LoginPlace, user: str, _password: str) -> str:
-    """Return the section of a service file that leads a role to its database; its password is not in it."""
+    """Return the section of a service file for a role and its database; it does not contain the password."""
     told = {
         "host": ",".join(place.hosts),
         "port": ",".join(place.ports),
@@ -97,11 +97,11 @@ def service(name: str, place: LoginPlace, user: str, _password: str) -> str:
 
 
 def passwords(role: tuple[LoginPlace, str, str]) -> str:
-    """Return the lines of the password file: for the role's own hosts, and no other one gets to hear it."""
+    """Return the lines of the password file: for the role's own hosts only, so that no other host gets it."""
     place, user, password = role
     hosts = [*place.hosts]
     if any(host.startswith(("/", "@")) for host in hosts) or not hosts:
-        # libpq calls the folder of sockets that is its default so.
+        # libpq uses this name for its default socket folder.
         hosts.append("localhost")
     return "".join([_line((host, "*", place.database or "*", user, password)) for host in hosts])
 

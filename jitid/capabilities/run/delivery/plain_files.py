@@ -1,4 +1,4 @@
-"""Secrets as files in memory: each whole in one file, and each of its parts in one of its own."""
+"""Secrets as files in memory: one file for the whole secret, and one file for each of its parts."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ PREFIX = "JITID_SECRET_"
 
 
 class Files:
-    """`JITID_SECRET_NAME` names a file with all of a secret, `JITID_SECRET_NAME_PART` one with a part of it.
+    """Files with secrets: `JITID_SECRET_NAME` names a whole secret, `JITID_SECRET_NAME_PART` a part of it.
 
-    A file always gives a whole text, and gives that of a successor from its renewal on.
+    A file always has a complete text; after a renewal it has the text of the successor.
     """
 
     def __init__(self) -> None:
         self._places: dict[str, TokenPlace] = {}
         self._owners: dict[str, str] = {}
-        """By the variable: whose text it is."""
+        """Variable -> name of the secret that its file belongs to."""
 
     def put(self, one: Delivered) -> None:
-        """Let each file give its text from now on. Raises UsageError for two that one variable would name."""
+        """Write each text of a secret to its file. Raises UsageError if one variable would name two files."""
         texts = [(one.name, one.text)]
         if len(one.secret.names) > 1:
             texts += [(f"{one.name}_{part}", one.secret.reveal(part)) for part in one.secret.names]
@@ -40,11 +40,11 @@ class Files:
             self.write(name, text)
 
     def write(self, name: str, text: str) -> str:
-        """Let a file give a text, by whatever name it is called here, and return its path."""
+        """Write a text to the file that has the name `name` here, and return its path."""
         place = self._places.get(name)
         if place is None:
             place = self._places[name] = open_place(None)
-        # The place ends the line itself.
+        # `TokenPlace.put` adds the line break.
         place.put(text.removesuffix("\n"))
         return place.path
 
@@ -53,11 +53,11 @@ class Files:
         return {name: place.path for name, place in self._places.items()}
 
     def hidden(self) -> frozenset[str]:
-        """Return no variable: nothing else looks at these."""
+        """Return no variable: no other program reads these."""
         return frozenset()
 
     def close(self) -> None:
-        """Take the files away."""
+        """Delete the files."""
         places, self._places = self._places, {}
         for place in places.values():
             place.close()

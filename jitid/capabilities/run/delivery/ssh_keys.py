@@ -1,4 +1,4 @@
-"""Keys with certificates in an ssh-agent that dies with the run."""
+"""Keys with certificates in an ssh-agent that ends with the run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jitid.capabilities.run.key_agent import SshAgent
 from jitid.capabilities.run.token_place import private_folder
 
 _LONGEST = 90
-"""The agent's socket in it has a few bytes more, and less than a hundred in all (unix(7))."""
+"""Maximum bytes in the folder's path: with the socket's name, the path must stay below 100 bytes (unix(7))."""
 
 
 class RunAgent:
@@ -25,7 +25,7 @@ class RunAgent:
             raise
 
     def put(self, one: Delivered) -> None:
-        """Let the agent have a key, instead of the earlier one of that name."""
+        """Add a key to the agent, instead of the earlier one of that name."""
         self._agent.put(one.secret.reveal("key"), one.secret.reveal("certificate"), one.expires_at, one.name)
 
     def environment(self) -> dict[str, str]:
@@ -33,7 +33,7 @@ class RunAgent:
         return {"SSH_AUTH_SOCK": self._agent.path}
 
     def hidden(self) -> frozenset[str]:
-        """Return the variable by which another agent could be ended from here."""
+        """Return the variable by which the command could end another agent."""
         return frozenset({"SSH_AGENT_PID"})
 
     def close(self) -> None:

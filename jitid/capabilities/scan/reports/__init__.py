@@ -1,1 +1,1 @@
-"""What scanners for secrets report: which string they found, and where; one format a file."""
+"""Readers for reports of secret scanners (the string and its place), one format per module."""

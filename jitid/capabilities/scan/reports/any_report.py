@@ -1,4 +1,4 @@
-"""A report of a scanner, whichever it is: the format is told by what stands in it."""
+"""Reader for a report of any known scanner; the contents show the format."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from jitid.errors import UsageError
 
 WHAT = "the report"
 REDACTED = "scan the place itself with jitid scan, or let the scanner report again without --redact"
-"""What to do with a report that does not show what was found."""
+"""Hint for a report that hides the strings it found."""
 
 
 class ReportFormat(StrEnum):
-    """Whose report it is."""
+    """The scanner or format of a report."""
 
     GITLEAKS = "gitleaks"
     KINGFISHER = "kingfisher"
@@ -50,19 +50,19 @@ _READ = frozenset(
 ) | {"attributes", "location", "DetectorName", "SourceMetadata", "Raw", "RawV2", "Verified"}
 """The members of findings that are read."""
 _OF_THE_WHOLE = frozenset({"audit", "scan"})
-"""What a line of kingfisher or betterleaks tells of the scan as a whole."""
+"""Members by which kingfisher or betterleaks describe the scan as a whole."""
 
 
 def parse(pieces: Iterable[bytes], format_: ReportFormat | None = None) -> Iterator[ReportedFinding]:
-    """Yield each finding of a report, one place at a time; little more than one finding is held.
+    """Yield each finding of a report, one place at a time; little more than one finding is held in memory.
 
     Args:
-        pieces: its bytes, cut anywhere.
-        format_: whose report it is; None to tell it by its content.
+        pieces: the bytes of the report, cut anywhere.
+        format_: the scanner or format; None detects it from the contents.
 
     Raises:
-        UsageError: it is cut short, is no JSON, or of another format; it says after how many findings, which were
-            yielded before.
+        UsageError: the report is cut short, not JSON, or of another format. The message states the number of findings
+            that were yielded before.
 
     """
     count = 0
@@ -80,7 +80,7 @@ class _Report:
         self._reading = JsonReader(pieces, WHAT)
         self._format = format_
         self._seen = False
-        """Whether anything showed of which format it is."""
+        """Whether any part showed that the format is known."""
 
     def findings(self) -> Iterator[ReportedFinding]:
         reading = self._reading
@@ -98,13 +98,13 @@ class _Report:
             raise UsageError(f"{WHAT} is of no scanner that is known", _KNOWN)
 
     def _list(self) -> Iterator[ReportedFinding]:
-        # A list without findings is a report that nothing was found.
+        # An empty list is the report of a scan without findings.
         self._seen = True
         for _ in self._reading.elements():
             yield self._finding(self._reading.value())
 
     def _object(self) -> Iterator[ReportedFinding]:
-        """Yield what an object lists, or what it tells as a line of its own."""
+        """Yield the findings that an object lists, or the object itself if it is a finding."""
         reading = self._reading
         line = reading.glance()
         if line is not None and "findings" not in line and "runs" not in line:
@@ -119,7 +119,7 @@ class _Report:
             self._seen = True
 
     def _walked(self) -> Generator[ReportedFinding, None, dict[str, Any]]:
-        """Yield what an object lists, which may be long; return what else a finding may tell."""
+        """Yield the findings that an object lists. Return its members that a finding has; none if it lists findings."""
         reading = self._reading
         told: dict[str, Any] = {}
         listed = False

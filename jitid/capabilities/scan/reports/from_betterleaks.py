@@ -8,12 +8,15 @@ from jitid.capabilities.scan.reports.reported_finding import ReportedFinding, me
 
 
 def is_one(element: dict[str, Any]) -> bool:
-    """Tell whether an object is a finding of this format."""
+    """Return whether an object is a finding of this format."""
     return "rule_id" in element and isinstance(element.get("match"), dict)
 
 
 def read(element: dict[str, Any]) -> ReportedFinding:
-    """Return what a finding says; its fingerprint is the SHA-256 of the string, also in a redacted report."""
+    """Return the finding that an object describes.
+
+    Its fingerprint is the SHA-256 of the string, also in a redacted report.
+    """
     match, attributes = element["match"], element.get("attributes")
     return reported(
         (match.get("full"), match.get("value")),

@@ -8,12 +8,12 @@ from jitid.capabilities.scan.reports.reported_finding import ReportedFinding, re
 
 
 def is_one(element: dict[str, Any]) -> bool:
-    """Tell whether an object is a finding of this format."""
+    """Return whether an object is a finding of this format."""
     return "RuleID" in element and ("Secret" in element or "Match" in element)
 
 
 def read(element: dict[str, Any]) -> ReportedFinding:
-    """Return what a finding says."""
+    """Return the finding that an object describes."""
     return reported(
         (element.get("Match"), element.get("Secret")),
         sighted(

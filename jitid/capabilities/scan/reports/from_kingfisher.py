@@ -8,12 +8,12 @@ from jitid.capabilities.scan.reports.reported_finding import ReportedFinding, me
 
 
 def is_one(element: dict[str, Any]) -> bool:
-    """Tell whether an object is a finding of this format."""
+    """Return whether an object is a finding of this format."""
     return isinstance(element.get("rule"), dict) and isinstance(element.get("finding"), dict)
 
 
 def read(element: dict[str, Any]) -> ReportedFinding:
-    """Return what a finding says. Its own fingerprint is not one of the string."""
+    """Return the finding that an object describes. Its fingerprint is not a hash of the string alone."""
     finding = element["finding"]
     git = finding.get("git_metadata")
     return reported(

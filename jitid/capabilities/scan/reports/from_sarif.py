@@ -11,12 +11,12 @@ from jitid.capabilities.scan.reports.reported_finding import ReportedFinding, me
 from jitid.errors import UsageError
 
 _HELD = 1_000
-"""So many results wait for the name of their tool, which stands behind them in what kingfisher writes."""
+"""Maximum number of results that wait for the name of their tool, which kingfisher writes after them."""
 _UNNAMED = "sarif"
 
 
 def read(reading: JsonReader) -> Iterator[ReportedFinding]:
-    """Yield what the results of each run say (section 3.14); it stands at the list `runs`. Raises UsageError."""
+    """Yield the findings of each run's results (section 3.14); the reader is at the list `runs`. Raises UsageError."""
     for _ in reading.elements():
         yield from _run(reading)
 
@@ -36,7 +36,7 @@ def _run(reading: JsonReader) -> Iterator[ReportedFinding]:
             else:
                 reading.skip()
     except UsageError:
-        # Whatever is wrong stands behind these.
+        # The error is after these results.
         yield from _told(held, tool)
         raise
     yield from _told(held, tool)
@@ -56,7 +56,7 @@ def _told(held: list[dict[str, Any]], tool: str | None) -> Iterator[ReportedFind
 
 
 def _tool(reading: JsonReader) -> str | None:
-    """Return the name of the tool that a run is of (section 3.18), without all of its rules."""
+    """Return the name of a run's tool (section 3.18) without reading all of its rules."""
     found = None
     if reading.peek() != "{":
         reading.skip()
@@ -85,14 +85,14 @@ def _result(result: dict[str, Any], tool: str) -> Iterator[ReportedFinding]:
         around = member(physical, "contextRegion", "snippet", "text")
         snippet = member(region, "snippet", "text")
         yield reported(
-            # Some tools show what they found in their message alone.
+            # Some tools show the string only in their message.
             (around, snippet) if around or snippet else (said,),
             sighted(
                 tool,
                 rule,
                 _path(member(physical, "artifactLocation", "uri")),
                 line=member(region, "startLine"),
-                # Neither has a place of its own in SARIF: as gitleaks and kingfisher write it.
+                # SARIF has no standard member for either: gitleaks and kingfisher write them here.
                 revision=member(prints, "commitSha") or member(commit, "id"),
                 found_at=member(prints, "date") or member(commit, "date"),
             ),

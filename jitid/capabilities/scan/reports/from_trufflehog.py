@@ -7,18 +7,18 @@ from typing import Any
 from jitid.capabilities.scan.reports.reported_finding import ReportedFinding, member, reported, sighted
 
 _PLACES = ("file", "filename", "path", "link", "page", "issue", "repository", "bucket", "channel_name")
-"""What names the place in the metadata of a source, the nearest one first."""
+"""Members that name the place in the metadata of a source, the most specific one first."""
 
 
 def is_one(element: dict[str, Any]) -> bool:
-    """Tell whether an object is a finding of this format."""
+    """Return whether an object is a finding of this format."""
     return "DetectorName" in element and "SourceMetadata" in element
 
 
 def read(element: dict[str, Any]) -> ReportedFinding:
-    """Return what a finding says."""
+    """Return the finding that an object describes."""
     data = member(element, "SourceMetadata", "Data")
-    # One member, by the sort of the source: Git, Filesystem, Github, S3.
+    # `Data` has one member, with the name of the source's type: Git, Filesystem, Github, S3.
     source = (
         next((one for one in data.values() if isinstance(one, dict)), {}) if isinstance(data, dict) else {}
     )

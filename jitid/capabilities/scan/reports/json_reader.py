@@ -1,6 +1,6 @@
-"""JSON of any length read piece by piece: lists and objects are entered, and what is inside is read or passed over.
+"""Streaming reader for JSON of any length: it enters lists and objects, and reads or skips their values.
 
-The standard library reads a JSON text as a whole; a report may be longer than there is memory.
+The standard library reads a JSON text as a whole, and a report may not fit into memory.
 """
 
 from __future__ import annotations
@@ -14,36 +14,35 @@ from typing import Any
 from jitid.errors import UsageError
 
 MAX_VALUE = 1 << 22
-"""The longest value that is read, in characters: one finding of a report. What is passed over may be longer."""
+"""Maximum length of a value that is read, in characters: one finding of a report. A skipped value may be longer."""
 MAX_DEPTH = 64
-"""How many lists and objects may stand inside one another."""
+"""Maximum nesting of lists and objects."""
 
 _LEAST = 1 << 16
 _SPACE = re.compile(r"[ \t\n\r]*")
 _TELLING = re.compile(r'["\[\]{},]')
-# Possessive: what it has passed it never looks at again.
+# Possessive quantifiers: the match never backtracks.
 _IN_STRING = re.compile(r'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _CUT = "Unterminated string"
-"""How the decoder tells of a string without an end."""
+"""The beginning of the decoder's message for a string without an end."""
 _LONGEST_LITERAL = 6
-"""Of `false`, or of an escape in a string, fewer characters than these are no error if they are the last ones."""
+"""Number of characters from which the end of a text cannot be a cut `false`, or a cut escape in a string."""
 _DECODER = json.JSONDecoder()
 _TOO_DEEP = f"is nested more than {MAX_DEPTH} levels deep"
 _MANY_DIGITS = "has a number of too many digits"
 
 
 class JsonReader:
-    """A place in JSON texts that stand after one another.
+    """A position in consecutive JSON texts.
 
-    Whoever asks for the elements of a list or the members of an object reads each of them, enters it, or passes it
-    over, before asking for the next one.
+    For each step of `elements` or `members`, the caller must read, enter or skip the value before the next step.
     """
 
     def __init__(self, pieces: Iterable[bytes], what: str) -> None:
-        """Args are the bytes, cut anywhere: UTF-8, or UTF-16 with a mark; and what errors call the text.
+        """Take bytes that are cut anywhere: UTF-8, or UTF-16 with a byte order mark. Errors call the text `what`.
 
-        What is no UTF-8 becomes U+FFFD, which no string that we look for has.
+        Invalid bytes become U+FFFD, which no string of jitid contains.
         """
         self._pieces = iter(pieces)
         self._what = what
@@ -53,14 +52,14 @@ class JsonReader:
         self._at = 0
         self._ended = False
         self._before = 0
-        """How many characters came before the text that is held."""
+        """Number of characters before the text that is held."""
         self._lines = 0
-        """How many of them ended a line."""
+        """Number of line ends among these characters."""
         self._depth = 0
         self._glanced = 0
 
     def peek(self) -> str:
-        """Return the next character that is no space; nothing at the end."""
+        """Return the next character that is not a space; an empty string at the end."""
         while True:
             found = _SPACE.match(self._text, self._at)
             self._at = found.end() if found else self._at
@@ -70,12 +69,12 @@ class JsonReader:
                 return ""
 
     def place(self) -> str:
-        """Return where it stands, in words."""
+        """Return the current position, in words."""
         line = self._lines + self._text.count("\n", 0, self._at) + 1
         return f"character {self._before + self._at + 1} (line {line})"
 
     def elements(self) -> Iterator[None]:
-        """Enter the list that begins here; each turn stands at an element. Raises UsageError."""
+        """Enter the list that begins here, and yield at each element. Raises UsageError."""
         self._enter("[")
         if self.peek() != "]":
             yield
@@ -84,7 +83,7 @@ class JsonReader:
         self._leave()
 
     def members(self) -> Iterator[str]:
-        """Enter the object that begins here; each turn stands at the value of a member. Raises UsageError."""
+        """Enter the object that begins here, and yield the name of each member at its value. Raises UsageError."""
         self._enter("{")
         if self.peek() != "}":
             yield self._name()
@@ -105,19 +104,19 @@ class JsonReader:
             except ValueError:
                 raise self.broken(_MANY_DIGITS) from None
             else:
-                # A number may go on behind what is held.
+                # A number may continue after the text that is held.
                 if end < len(self._text) or self._ended:
                     self._check_depth(end)
                     self._at = end
                     return value
-            # What is not whole yet and what is broken look alike: there is more to be seen, or nothing more.
+            # An incomplete value and a broken value look alike: read more text, until there is no more.
             if not self._grow():
                 rest = len(self._text) - broken
                 self._at = broken
                 raise self._cut() if cut or rest < _LONGEST_LITERAL else self._broken()
 
     def glance(self) -> Any:  # noqa: ANN401 - JSON may be anything
-        """Return the value that begins here, if all of it is held and can be read, and stay; otherwise None."""
+        """Return the value that begins here without moving; None if it is broken or not completely held."""
         try:
             value, self._glanced = _DECODER.raw_decode(self._text, self._at)
         except (ValueError, RecursionError):
@@ -125,12 +124,12 @@ class JsonReader:
         return value if self._glanced < len(self._text) or self._ended else None
 
     def pass_glanced(self) -> None:
-        """Go on behind what `glance` returned. Raises UsageError."""
+        """Move past the value that `glance` returned. Raises UsageError."""
         self._check_depth(self._glanced)
         self._at = self._glanced
 
     def skip(self) -> None:
-        """Pass over the value that begins here, however long it is. Raises UsageError."""
+        """Skip the value that begins here, of any length. Raises UsageError."""
         first = self.peek()
         if first == '"':
             self._skip_string()
@@ -142,7 +141,7 @@ class JsonReader:
             self.value()
 
     def broken(self, why: str) -> UsageError:
-        """Return the error for what stands here and cannot be meant."""
+        """Return the error for invalid text at the current position."""
         return UsageError(f"{self._what} {why} at {self.place()}")
 
     def _skip_nested(self) -> None:
@@ -174,7 +173,7 @@ class JsonReader:
         while True:
             found = _IN_STRING.match(self._text, self._at)
             self._at = found.end() if found else self._at
-            # Only a backslash may be left, whose character is still to come.
+            # Only a backslash may be left: its next character is not read yet.
             if self._text.startswith('"', self._at):
                 self._at += 1
                 return
@@ -194,7 +193,7 @@ class JsonReader:
         self._depth -= 1
 
     def _another(self, end: str) -> bool:
-        """Tell whether another one follows; then it stands there."""
+        """Return whether another element follows, and move to it."""
         mark = self.peek()
         if mark == end:
             return False
@@ -215,7 +214,7 @@ class JsonReader:
     def _check_depth(self, end: int) -> None:
         text, at = self._text, self._at
         if text.count("[", at, end) + text.count("{", at, end) > MAX_DEPTH - self._depth:
-            # Most of what has so many is wide, not deep: only now each is looked at.
+            # Most values with this number of brackets are wide, not deep: only here the nesting is counted exactly.
             self._skip_nested()
 
     def _broken(self) -> UsageError:
@@ -228,7 +227,10 @@ class JsonReader:
         )
 
     def _grow(self) -> bool:
-        """Hold twice as much from here on; tell whether there was more. Raises UsageError for a value too long."""
+        """Hold twice as much text from here on, and return whether there was more.
+
+        Raises UsageError if a value is too long.
+        """
         held = len(self._text) - self._at
         if held > MAX_VALUE:
             raise self.broken(f"has a value of more than {MAX_VALUE >> 20} million characters")
@@ -239,7 +241,7 @@ class JsonReader:
         return grown
 
     def _more(self) -> bool:
-        """Read on, and let go of what came before. Tell whether there was more."""
+        """Read more text, and drop the text before the current position. Return whether there was more."""
         if self._ended:
             return False
         parts = [self._text[self._at :]]
@@ -260,7 +262,7 @@ class JsonReader:
             self._head += piece
             if len(self._head) < len(codecs.BOM_UTF8) and not last:
                 return ""
-            # Shells of Windows write what is redirected as UTF-16, or with a mark.
+            # Shells of Windows write redirected output as UTF-16, or with a byte order mark.
             name = "utf-16" if self._head.startswith(_WIDE) else "utf-8-sig"
             self._decoder = codecs.getincrementaldecoder(name)("replace")
             piece, self._head = self._head, b""

@@ -12,32 +12,32 @@ from jitid.values.times import parse_time
 
 _MOST_LINES = 1 << 31
 _LONGEST_TIME = 40
-"""Characters: with a fraction of a second and an offset a time has 35."""
+"""Maximum characters of a time; with a fraction of a second and an offset it has 35."""
 _REDACTED = ("REDACTED", "[REDACTED")
-"""How what gitleaks, betterleaks and kingfisher put in the place of a secret begins."""
+"""Beginnings of the text that gitleaks, betterleaks and kingfisher write instead of a secret."""
 _CUT = "..."
-"""What gitleaks and betterleaks put behind the part of a secret that they show, with `--redact=50`."""
+"""Text that gitleaks and betterleaks write after the visible part of a secret, with `--redact=50`."""
 
 
 class ReportedFinding(NamedTuple):
-    """What a scanner found in one place."""
+    """A finding of a scanner in one place."""
 
     text: bytes
-    """What may hold the string; nothing if the report shows nothing."""
+    """Text that may contain the string; empty if the report shows no text."""
     sighting: Sighting
     redacted: bool = False
-    """The report was made without the string or a part of it, and without its fingerprint."""
+    """Whether the report lacks the string or a part of it, and its fingerprint."""
 
     def __repr__(self) -> str:
-        # The secret stands in it.
+        # The text contains the secret.
         return f"Reported({self.sighting!r}, redacted={self.redacted})"
 
 
 def reported(texts: tuple[object, ...], sighting: Sighting, print_: object = None) -> ReportedFinding:
-    """Return a finding by the texts in which its string may stand.
+    """Return a finding from the texts that may contain its string.
 
-    `print_` is the SHA-256 of the string in hexadecimal digits, if the scanner tells it: it stands for a string that is
-    left out.
+    `print_` is the SHA-256 of the string in hexadecimal digits, if the scanner reports it. It replaces a string that
+    is left out.
     """
     shown: list[str] = []
     redacted = False
@@ -67,7 +67,7 @@ def sighted(
     revision: object = None,
     found_at: object = None,
 ) -> Sighting:
-    """Return where something was seen by what a report says; what it does not say as it should is left out."""
+    """Return the place and time of a finding from the values of a report; invalid values are left out."""
     return Sighting(
         fit_place(place if isinstance(place, str) else ""),
         line if type(line) is int and 0 < line < _MOST_LINES else None,
@@ -89,13 +89,13 @@ def member(value: object, *names: str) -> Any:  # noqa: ANN401 - JSON may be any
 def _revision(value: object) -> str | None:
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_REVISION:
         return None
-    # Of most it is a commit of git.
+    # Most revisions are git commits.
     if not value.strip("0123456789abcdef"):
         return value
     return value if value.isascii() and value.isprintable() and not names_token(value) else None
 
 
-# The same few scanners, rules and commits stand in most findings of a report.
+# Most findings of a report repeat the same few scanners, rules and commits.
 @lru_cache(maxsize=1_024)
 def _finder(finder: str, rule: str) -> str:
     return fit_place(f"{finder} {rule}".rstrip())[:LONGEST_FINDER]
@@ -103,8 +103,8 @@ def _finder(finder: str, rule: str) -> str:
 
 @lru_cache(maxsize=1_024)
 def _time(text: str) -> int | None:
-    # A day alone, as kingfisher tells of a commit, is no time: it would begin before what was issued on that day.
-    # Go's own spelling, which trufflehog uses: 2026-11-24 12:00:00 +0000.
+    # A date without a time, as kingfisher writes for a commit, is left out: it would be earlier than a credential that
+    # was issued on that day. trufflehog uses Go's format: 2026-11-24 12:00:00 +0000.
     text = text.strip()
     if len(text) == 25 and text[10] == text[19] == " ":
         text = f"{text[:10]}T{text[11:19]}{text[20:23]}:{text[23:]}"

@@ -1,1 +1,1 @@
-"""Rules by which scanners for secrets find tokens of ours; one scanner a file."""
+"""Rules by which secret scanners find jitid's tokens, one scanner per module."""

@@ -1,4 +1,4 @@
-"""Where scanners ask an authority about what they found."""
+"""Address of the authority from which scanners query the status of a token."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from jitid.system.authority_address import parse_address
 from jitid.values.text import quote
 
 STATUS = "/token-status"
-"""Tells whoever shows a token whether it works."""
+"""Path that reports whether the presented token is valid."""
 REVOKE = "/revoke"
-"""Ends a token (RFC 7009)."""
+"""Path that revokes a token (RFC 7009)."""
 
-# It goes into files of three formats: none of them has a meaning for any of these.
+# The address is written into files of three formats: in none of them these characters have a special meaning.
 _PLAIN = re.compile(r"[0-9A-Za-z.:/_~\[\]-]+")
 
 
@@ -21,7 +21,7 @@ def check_place(text: str) -> str:
     """Return the address of an authority, without a slash at its end.
 
     Raises:
-        UsageError: it is none, or no scanner can ask there.
+        UsageError: it is not an address, or scanners cannot query this address.
 
     """
     address = parse_address(text)

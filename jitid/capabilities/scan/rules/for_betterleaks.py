@@ -47,7 +47,7 @@ s.status == 401 && s.json?.active == false ? {{{{"result": "revoked"}}}} : revok
 
 
 def rules(patterns: Sequence[Pattern], place: str | None) -> str:
-    """Return the file, in TOML. `place` is where an authority is asked, None for nowhere."""
+    """Return the rule file, in TOML. `place` is the address of the authority for queries; None leaves them out."""
     asking = "" if place is None else f"#\n{_ASKING.format(place=place, name=patterns[0].name)}"
     return "\n".join([f"{_HEADING}{asking}{_TITLE}", *(_rule(pattern, place) for pattern in patterns)])
 

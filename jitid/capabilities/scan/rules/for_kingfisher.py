@@ -29,7 +29,7 @@ _ASKING = """\
 """
 
 _EXPECTED = f'replace: "{OPAQUE_PREFIX}", "" | prefix: {RANDOM_LENGTH} | crc32 | base62: {CHECKSUM_LENGTH}'
-# What Liquid or YAML have a meaning for stands between single quotes everywhere.
+# Single quotes protect all characters that have a meaning in Liquid or YAML.
 _CHECKSUM = f"""\
     pattern_requirements:
       checksum:
@@ -41,7 +41,7 @@ _CHECKSUM = f"""\
 
 
 def rules(patterns: Sequence[Pattern], place: str | None) -> str:
-    """Return the file, in YAML. `place` is where an authority is asked, None for nowhere."""
+    """Return the rule file, in YAML. `place` is the address of the authority for queries; None leaves them out."""
     asking = "" if place is None else _ASKING.format(place=place, name=_id(patterns[0]))
     return f"{_HEADING}{asking}\nrules:\n" + "\n".join(_rule(pattern, place) for pattern in patterns)
 
@@ -61,7 +61,10 @@ def _rule(pattern: Pattern, place: str | None) -> str:
 
 
 def _asked(place: str) -> str:
-    """Return how a token is asked about and ended; ended is what is then told to work no longer."""
+    """Return the requests that validate and revoke a token.
+
+    A token counts as revoked only if the authority then reports it as inactive.
+    """
     status = f"""\
 method: GET
 url: '{place}{STATUS}'

@@ -1,4 +1,4 @@
-"""The rules for a scanner, whichever it is."""
+"""The rule file for any of the supported scanners."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jitid.capabilities.scan.rules.token_patterns import PATTERNS, Pattern
 
 
 class RuleFormat(StrEnum):
-    """For which scanner rules are."""
+    """The scanner that the rules are for."""
 
     GITLEAKS = "gitleaks"
     KINGFISHER = "kingfisher"
@@ -19,14 +19,14 @@ class RuleFormat(StrEnum):
 
     @property
     def asks(self) -> bool:
-        """Whether the scanner can ask an authority about what it found."""
+        """Whether the scanner can query an authority about its findings."""
         return self is not RuleFormat.GITLEAKS
 
 
 def rules(format_: RuleFormat, place: str | None, patterns: Sequence[Pattern] = PATTERNS) -> str:
-    """Return the file of rules for a scanner, one for each pattern.
+    """Return the rule file for a scanner, with one rule for each pattern.
 
-    `place` is where an authority is asked, as `check_place` returns it; None for nowhere.
+    `place` is the address of the authority for queries, from `check_place`; None leaves them out.
     """
     match format_:
         case RuleFormat.GITLEAKS:

@@ -1,4 +1,4 @@
-"""What tells tokens of ours in a text, as regular expressions that RE2, Go, Rust and Vectorscan read alike."""
+"""Regular expressions for jitid's tokens that RE2, Go, Rust and Vectorscan read alike."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ _BASE64URL = "[0-9A-Za-z_-]"
 _HEADER = "eyJhbGciOiJF"
 """`{"alg":"E` in base64url: of EdDSA and ES256."""
 _SIGNATURE_LENGTH = 86
-"""Of both algorithms: 64 bytes (RFC 7515, appendix A.3, and RFC 8037)."""
+"""The length for both algorithms: 64 bytes (RFC 7515, appendix A.3, and RFC 8037)."""
 
 
 class Pattern(NamedTuple):
-    """One sort of token."""
+    """The pattern of one kind of token."""
 
     name: str
     description: str
     regex: str
-    """Without word boundaries: tokens stand in addresses, behind `%3D`, and beside letters. What they are made of is
-    rare enough."""
+    """The expression has no word boundaries: tokens occur in addresses, after `%3D`, and beside letters. Their text is
+    rare enough without them.
+    """
     keyword: str
-    """What stands in each of them, for scanners that look for that first."""
+    """Text that each of these tokens contains, for scanners that search for it first."""
 
 
 TOKEN = Pattern(

@@ -1,4 +1,4 @@
-"""The rules of a sweep, one a file: a name here is that of its file, with `-` for `_`."""
+"""The rules of a sweep, one per module: a rule's name is that of its module, with `-` for `_`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NAMES: Sequence[str] = (
     "audit-gap",
     "clock",
 )
-"""In the order in which they are asked, and reported."""
+"""The names of all rules, in the order in which they run and are reported."""
 
 
 def rule_of(name: str) -> Rule:

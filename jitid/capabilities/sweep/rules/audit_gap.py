@@ -1,4 +1,4 @@
-"""The audit log does not hold together."""
+"""Rule `audit-gap`: the chain of the audit log is broken, or a kept head does not fit."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def _find(sight: Sight) -> Iterator[Finding]:
     except BrokenChainError as error:
         yield RULE.finding("ledger", f"the audit log cannot be trusted: {error}", remedy="jitid audit verify")
     else:
-        # Only what somebody has put away makes room for a new head: it may be all that is left of the true one.
+        # No new head is kept until an operator has put the unreadable one away: it may be the only trace of the true
+        # head.
         sight.verified = None if unreadable else head
 
 
@@ -45,7 +46,7 @@ def _why(sight: Sight) -> str:
 
 
 class _UntrueError(Exception):
-    """A head that was kept does not agree with the ledger."""
+    """A kept head that does not agree with the ledger."""
 
     def __init__(self, place: str, why: str) -> None:
         super().__init__(f"{why} (the head in {place})")
@@ -53,7 +54,7 @@ class _UntrueError(Exception):
 
 
 def _read_on(sight: Sight) -> Head:
-    """Return the head over all chains. Raises _UntrueError or BrokenChainError where they do not hold."""
+    """Return the head over all chains. Raises _UntrueError or BrokenChainError if they do not hold."""
     chains = sight.snapshot.chains()
     cut = _cut(sight)
     ends = {} if cut is None else marks(cut, chains)
@@ -93,7 +94,7 @@ def _read_on(sight: Sight) -> Head:
 
 
 def _cut(sight: Sight) -> Head | None:
-    """Return the head at the end of what was cut from the log. Raises BrokenChainError where it vouches for nothing."""
+    """Return the head at the end of the part that was cut from the log. Raises BrokenChainError if it is invalid."""
     try:
         return begins_after(sight.snapshot, sight.names, CutStore(sight.snapshot).last())
     except IntegrityError as error:

@@ -1,4 +1,4 @@
-"""Made to see whether revocation works, and it does not, or cannot be seen to."""
+"""Rule `canary`: a canary shows that revocation does not work, or cannot be observed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The clock is behind what the ledger has seen."""
+"""Rule `clock`: the clock is behind the ledger's time mark."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.values.times import brief_duration, format_time
 
 TOLERANCE = 5
-"""So many seconds the time mark may be ahead: machines that share a ledger differ that much."""
+"""Seconds that the time mark may be ahead: machines that share a ledger differ by up to this."""
 _DAY = 86_400
 
 

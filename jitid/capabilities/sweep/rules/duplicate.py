@@ -1,4 +1,4 @@
-"""The same agent on the same task with the same scopes, alive many times."""
+"""Rule `duplicate`: the same agent on the same task has many live credentials with the same scopes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from jitid.model.ledger_rows import Selection
 from jitid.model.task import written_task
 from jitid.values.ids import identity_id
 
-# What is superseded has a successor, which counts.
+# A superseded credential has a successor, which counts.
 _CURRENT = f"{LIVE} AND c.superseded_at IS NULL"
 _CROWDED = f"SELECT c.task FROM credential c WHERE {_CURRENT} GROUP BY c.task HAVING count(*) > :most LIMIT 1"
-# Mostly all on a task are alike, which is told without sorting them.
+# Usually all credentials on a task are alike, which min and max show without sorting.
 _TASKS = f"""
     SELECT crowd.task, t.name, o.text, crowd.credentials, crowd.first, a.text, crowd.scopes, crowd.alike
       FROM (SELECT c.task AS task, count(*) AS credentials, min(c.issued_at) AS first, min(i.agent) AS agent,
@@ -66,7 +66,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 
 
 def _those(scopes: str) -> str:
-    """Return the program for awk that prints the ids of what has just these scopes, the eleventh column of `list`."""
+    """Return the awk program that prints ids of rows with exactly these scopes, the eleventh column of `list`."""
     text = scopes.replace("\\", "\\\\").replace('"', '\\"')
     return f'$11 == "{text}" {{print $1}}'
 

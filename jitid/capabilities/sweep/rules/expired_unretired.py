@@ -1,4 +1,4 @@
-"""Expired, and not recorded as ended."""
+"""Rule `expired-unretired`: credentials have expired or were superseded, but no event records it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A key that signs for too long."""
+"""Rule `key-overdue`: a key has been signing for too long."""
 
 from __future__ import annotations
 

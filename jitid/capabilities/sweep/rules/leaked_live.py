@@ -1,4 +1,4 @@
-"""Reported as leaked, and still taken; or ended, and what was made with it is not."""
+"""Rule `leaked-live`: a leaked credential is still accepted, or it ended but its descendants are live."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ _VALID = f"""
      CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term a CROSS JOIN task t
      WHERE c.id = found.credential AND {LIVE} AND i.id = c.identity AND a.id = i.agent AND t.id = i.task"""
 
-# What was proved refused has nothing to live on by; a proof of a time that is still to come was made by a wrong clock.
+# A leak that was proved as refused has no live descendants. A proof with a future time came from a wrong clock and
+# does not count.
 _LIVING_ON = f"""
     WITH RECURSIVE found (credential, identity, reported_at, reports) AS (
         SELECT l.credential, c.identity, min(l.reported_at), count(*)

@@ -1,4 +1,4 @@
-"""Alive for a while, and nobody has used it."""
+"""Rule `never-used`: a credential has been live for a while, and no use of it was reported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jitid.model.ledger_rows import Selection
 from jitid.values.ids import identity_id
 from jitid.values.times import format_duration, format_time
 
-# Whoever renews it or delegates from it needs it too.
+# A renewal or a delegation shows that the holder needs the credential too.
 _QUESTION = f"""
     SELECT i.uid, c.kind, c.issued_at, coalesce(c.superseded_at, c.expires_at), a.text, t.name, au.text, r.until
       FROM credential c CROSS JOIN reporting r CROSS JOIN identity i CROSS JOIN term a CROSS JOIN term au

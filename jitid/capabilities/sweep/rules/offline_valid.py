@@ -1,4 +1,4 @@
-"""Ended early, and still accepted by verifiers that do not ask the ledger."""
+"""Rule `offline-valid`: credentials that ended early are still accepted by verifiers without the ledger."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.model.acceptance import LEEWAY, LEEWAY_TEXT, accepted_until
 from jitid.values.times import format_time
 
-# The leeway stands on the right, so that an index on the expiry serves.
+# The leeway is on the right side, so that an index on the expiry can be used.
 _ENDED = f"""
     SELECT event, credentials, ended_at, expires_at FROM honoured
      WHERE expires_at > :now - {LEEWAY} ORDER BY event"""

@@ -1,4 +1,4 @@
-"""Alive, and whoever delegated it may not delegate any more."""
+"""Rule `orphaned-delegator`: credentials are live whose delegator may no longer delegate."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.values.times import format_time
 
-# By each of their names: an alias was none yet, perhaps, when something was issued under it.
+# Search by each name: it may have become an alias after a credential was issued under it.
 _DISABLED = f"""
     SELECT r.name, r.disabled_at, d.text, count(*), max(coalesce(c.superseded_at, c.expires_at))
       FROM delegator r CROSS JOIN delegator_name n CROSS JOIN term d CROSS JOIN credential c
      WHERE r.disabled_at IS NOT NULL AND n.delegator = r.id AND d.text = n.name AND c.delegator = d.id AND {LIVE}
      GROUP BY r.name, r.disabled_at, d.text ORDER BY r.name, d.text"""
-# A root can have a name that the directory lacks, and a subject that it knows by now.
+# A root may have a name that the directory lacks, and a subject that the directory has by now.
 _UNKNOWN = f"""
     SELECT d.text, live.credentials, live.last
       FROM (SELECT c.delegator AS delegator, count(*) AS credentials,
@@ -40,7 +40,7 @@ _SUBJECTS = """
 
 
 def _disabled(sight: Sight) -> list[tuple[str, int, str, int, int]]:
-    """Return what lives of the disabled, by each name, and by each subject that proved them under another one."""
+    """Return live credentials of disabled delegators, by name, and by subject that proved them under another name."""
     rows = [tuple(row) for row in sight.ask(_DISABLED)]
     subjects = {subject: (name, at) for name, at, subject in sight.ask(_SUBJECTS)}
     for subject, lives in DirectoryStore(sight.snapshot).lives_of(subjects).items():

@@ -1,4 +1,4 @@
-"""Alive in the ledger, and gone at its target."""
+"""Rule `orphaned-ledger-only`: a credential is live in the ledger and gone at its target."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jitid.values.ids import credential_id
 from jitid.values.text import safe
 from jitid.values.times import format_time
 
-# Only what was surely made before the target was asked, and only where a target lists all that it has.
+# Only credentials that were surely made before the target was queried, at targets that list all they have.
 _QUESTION = f"""
     SELECT c.jti, c.kind, o.target, o.name, a.text, t.name, c.issued_at, c.expires_at
       FROM outside o CROSS JOIN asked_target q CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term a

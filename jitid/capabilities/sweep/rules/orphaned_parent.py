@@ -1,4 +1,4 @@
-"""Alive, and the identity that delegated to it is dead."""
+"""Rule `orphaned-parent`: delegated credentials are live although the identity that delegated has ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alive, and the `run` that was to take it away is gone."""
+"""Rule `orphaned-process`: a credential is live although the `run` that should revoke it is gone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jitid.system.processes import liveness, this_process
 from jitid.values.ids import identity_id
 from jitid.values.times import format_time
 
-# What the wrapper renews is what it began with: whatever else its identity has was asked for by the command.
+# The wrapper renews the kind with which the identity began. The command requested all other kinds.
 _RENEWED = "(SELECT f.kind FROM credential f WHERE f.identity = i.id ORDER BY f.id LIMIT 1)"
 _QUESTION = f"""
     SELECT i.uid, a.text, t.name, held.credentials, held.last, p.host, p.boot, p.namespace, p.pid, p.started,
@@ -34,7 +34,8 @@ def _find(sight: Sight) -> Iterator[Finding]:
         process = Process(host, boot, namespace, pid, started, kept=False, renews_until=renews_until)
         state, silent = liveness(process, here), False
         if state is Liveness.UNKNOWN and renews_until:
-            # It would have spoken by now, or need not yet: in its last stretch it has nothing more to renew.
+            # A live wrapper would have renewed by now. If the credential lasts until `renews_until`, no renewal is
+            # left.
             silent = expires_at < renews_until and sight.now >= silent_from(issued_at, expires_at, depth)
             state = Liveness.GONE if silent else Liveness.ALIVE
         if state is Liveness.UNKNOWN:

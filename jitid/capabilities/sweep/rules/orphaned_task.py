@@ -1,4 +1,4 @@
-"""Alive, and its task is over."""
+"""Rule `orphaned-task`: a task has ended, and its credentials are still live."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""At a target, and unknown to the ledger."""
+"""Rule `orphaned-untracked`: a credential exists at a target and is unknown to the ledger."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
             f"target {safe(target)} takes {quote(name)}{told}, which {ours}, and the ledger knows nothing of it{used}",
             since=None if created_at is None else min(created_at, sight.now),
             credentials=int(jti is not None),
-            # Of what somebody else has made only they can tell whether it is needed.
+            # Only the owner of a foreign credential knows whether it is needed.
             severity=Severity.HIGH if jti is not None else Severity.MEDIUM,
             evidence={
                 "target": target,
@@ -37,12 +37,12 @@ def _find(sight: Sight) -> Iterator[Finding]:
                 "used_at": used_at,
                 "detail": detail,
             },
-            # Of what bears no name of ours nothing is ended here: whoever made it must.
+            # A credential without a jitid name is not ended here: its owner must end it.
             remedy=None if jti is None else f"jitid sweep --rule orphaned-untracked --target {target} --fix",
         )
 
 
-# Not unasked: where several ledgers use one prefix at a target, what is unknown here may be another's.
+# Not `mended`: if several ledgers use one prefix at a target, an unknown credential may be another ledger's.
 RULE = Rule(
     name="orphaned-untracked",
     severity=Severity.HIGH,

@@ -1,4 +1,4 @@
-"""A record that allows an agent more than its owner may hand out."""
+"""Rule `over-privileged`: the record of an agent allows more than its owner may delegate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _QUESTION = f"""
 
 
 def _find(sight: Sight) -> Iterator[Finding]:
-    # What covers what is no question for SQL; of records there are few.
+    # SQL cannot find out which scope covers another, and there are few records.
     for agent, owner, allowed, entitled, credentials in sight.ask(_QUESTION):
         held, entitlements = scopes_of(allowed), scopes_of(entitled)
         wider = uncovered(entitlements, held)
@@ -40,7 +40,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 
 
 def _within(held: Sequence[Scope], entitlements: Sequence[Scope]) -> tuple[Scope, ...]:
-    """Return what a record may allow at most: of what it allows, what the owner may hand out."""
+    """Return the scopes that the record may keep: the allowed scopes, limited to the owner's entitlements."""
     both = [common(scope, one) for scope in held for one in entitlements]
     return normalise(scope for scope in both if scope is not None)
 

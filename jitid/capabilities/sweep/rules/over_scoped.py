@@ -1,4 +1,4 @@
-"""Scopes that were given, and that nothing has used."""
+"""Rule `over-scoped`: credentials have scopes for which no use was reported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jitid.values.text import operand
 
 _RIPE = f"""{LIVE} AND c.issued_at < :before AND c.superseded_at IS NULL AND c.scopes <> ''
        AND r.audiences = c.audiences AND r.until >= c.issued_at AND i.id = c.identity"""
-# By agent and scopes: what one identity of many has used, those that are like it may need.
+# Grouped by agent and scopes: an identity may need a scope that a similar identity has used.
 _USES = f"""
     SELECT a.text, held.scopes, held.used
       FROM (SELECT i.agent AS agent, c.scopes AS scopes, u.scope AS used
@@ -42,7 +42,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
     if not sight.examine_use():
         return
     before = sight.now - sight.limits.unused
-    # What covers what is no question for SQL; of agents and their sets of scopes there are few.
+    # SQL cannot find out which scope covers another, and agents have few sets of scopes.
     found: dict[tuple[str, str], _Unused] = {}
     for (agent, text), rows in groupby(sight.ask(_USES, before=before), itemgetter(0, 1)):
         held = scopes_of(text)

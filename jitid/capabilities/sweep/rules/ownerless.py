@@ -1,4 +1,4 @@
-"""A registered agent for which nobody answers."""
+"""Rule `ownerless`: the owner of a registered agent is disabled or missing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
             else f"{owner}, who owns {agent}, was disabled at {format_time(disabled_at)}"
         )
         state = f"; the agent was suspended at {format_time(suspended_at)}" if suspended else ""
-        # Of a suspended one nothing new can come: what is left to do is less urgent.
+        # A suspended agent gets no new credentials: if it has none left, the finding is less urgent.
         left = suspended and not credentials
         yield RULE.finding(
             agent,
@@ -35,7 +35,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
             since=disabled_at,
             credentials=credentials,
             evidence={"owner": owner, "owner_disabled_at": disabled_at, "suspended_at": suspended_at},
-            # To suspend it ends what it holds, again too.
+            # To suspend an agent revokes its credentials, even if it is suspended already.
             remedy=f"jitid agent {'unregister' if left else 'suspend'} {operand(agent)}",
             revokes=credentials,
         )

@@ -1,4 +1,4 @@
-"""Recorded, and never confirmed: nobody knows whether its secret exists."""
+"""Rule `pending`: a credential was recorded and never confirmed, so that its secret may exist."""
 
 from __future__ import annotations
 

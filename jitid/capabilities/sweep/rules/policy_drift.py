@@ -1,4 +1,4 @@
-"""Alive, and nobody would be given it today: the policy or the directory has changed."""
+"""Rule `policy-drift`: live credentials would be refused today, by a changed policy or directory."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _Why = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class _Alike:
-    """What the same rules of the policy would refuse."""
+    """The requests that the same rules of the policy would refuse."""
 
     def __init__(self, first: Drifted) -> None:
         self.first = first
         self.credentials = 0
         self.cases: list[str] = []
-        """The credential that stands for each distinct request."""
+        """The keys of one credential for each distinct request."""
 
     def add(self, drifted: Drifted) -> None:
         """Count one more distinct request."""
@@ -89,7 +89,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
 
 _REMEDY = "jitid sweep --fix --rule policy-drift"
 _TOLD = 5
-"""So many reasons are told of one delegator or agent."""
+"""Maximum number of reasons that are reported for one delegator or agent."""
 
 
 def _counted(credentials: int) -> str:
@@ -110,11 +110,11 @@ def _refused_by_policy(sight: Sight, terms: Terms) -> dict[_Why, _Alike]:
 
 
 def _unchanged(sight: Sight, policy: Policy) -> bool:
-    """Tell whether all that lives was decided by the policy of today about what it looks at today."""
+    """Return whether the current policy decided all live credentials, on facts that have not changed since."""
     if RequestStore(sight.snapshot).policies("") != [policy.digest]:
         return False
     looks = policy.looks
-    # In which zone the hours of each were told is not asked here.
+    # Times count as changed: the time zone of each decision is not looked up here.
     if not looks.facts.isdisjoint(replay.TIMES):
         return False
     if not replay.asks_directory(looks):

@@ -1,4 +1,4 @@
-"""Renewed a second time: two holders have a copy of one credential, and one of them may have stolen it."""
+"""Rule `renewed-twice`: two holders have a copy of one credential, and one of them may have stolen it."""
 
 from __future__ import annotations
 

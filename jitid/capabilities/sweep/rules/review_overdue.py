@@ -1,4 +1,4 @@
-"""A registered agent whose review is due, and was not done."""
+"""Rule `review-overdue`: the review of a registered agent is due and was not done."""
 
 from __future__ import annotations
 

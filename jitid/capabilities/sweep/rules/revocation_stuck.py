@@ -1,4 +1,4 @@
-"""Dead in the ledger, and its target does not end it: it refuses, or has not answered for long."""
+"""Rule `revocation-stuck`: a target refuses to end a revoked credential, or has not answered for long."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jitid.values.text import operand, safe
 from jitid.values.times import format_time
 
 _LATE = 3_600
-"""Seconds after which trying again is no longer enough."""
+"""Seconds after which further attempts are no longer enough."""
 _QUESTION = f"""
     SELECT c.jti, c.kind, o.target, o.name, a.text, t.name, {DIED}, c.expires_at, o.settlement, o.attempts, o.tried_at,
            o.proof

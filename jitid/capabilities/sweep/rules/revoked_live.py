@@ -1,4 +1,4 @@
-"""Dead in the ledger, and its target takes it all the same."""
+"""Rule `revoked-live`: a credential has ended in the ledger, and its target still accepts it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from jitid.values.text import safe
 from jitid.values.times import format_time
 
 DIED = """coalesce(c.ended_at, CASE WHEN c.superseded_at < c.expires_at THEN c.superseded_at ELSE c.expires_at END)"""
-"""When a credential died, or will."""
-# What has changed since the target was asked is not judged by what it told.
+"""The time when a credential ended, or will end."""
+# A target's answer says nothing about credentials that changed after the query.
 _QUESTION = f"""
     SELECT c.jti, c.kind, o.target, min(e.name), a.text, t.name, {DIED}, o.settlement, o.settled_at, o.honoured_until
       FROM matched m CROSS JOIN existing e CROSS JOIN asked_target q CROSS JOIN credential c CROSS JOIN outside o
@@ -30,7 +30,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
     sight.look_abroad()
     for jti, kind, target, name, agent, task, died_at, settlement, settled_at, until in sight.ask(_QUESTION):
         credential = credential_id(jti)
-        # What was confirmed and is not so is graver than what is still being tried.
+        # A confirmed end that is not true is more severe than an end that is still being tried.
         wrong = settled_at is not None and settlement == Settlement.DONE
         said = {
             True: f", though its end was confirmed at {format_time(settled_at)}" if wrong else "",

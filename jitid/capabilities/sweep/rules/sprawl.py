@@ -1,4 +1,4 @@
-"""More alive than a delegator can answer for."""
+"""Rule `sprawl`: a delegator has more live credentials than one person can be responsible for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 
-# What is superseded has a successor, which counts; a revocation ends both.
+# A superseded credential has a successor, which counts; a revocation ends both.
 _QUESTION = f"""
     SELECT d.text, live.current, live.credentials
       FROM (SELECT c.delegator AS delegator, count(*) AS credentials,
@@ -18,7 +18,7 @@ _QUESTION = f"""
               FROM credential c WHERE {LIVE} GROUP BY c.delegator) live
      CROSS JOIN term d WHERE d.id = live.delegator"""
 
-# What was adopted was there before: nobody here has made more of it.
+# An adopted secret existed before jitid, and does not count as sprawl.
 _ADOPTED = f"""
     SELECT d.text, count(*) FROM adopted x CROSS JOIN credential c CROSS JOIN term d
      WHERE c.id = x.credential AND {LIVE} AND d.id = c.delegator GROUP BY d.text"""

@@ -1,4 +1,4 @@
-"""Alive for longer than the sensitivity of its task permits."""
+"""Rule `standing`: the lifetime of a credential is longer than the sensitivity of its task permits."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ RULE = Rule(
     spares="one that lives just as long as its sensitivity permits, or that a successor soon replaces",
     examines="live credentials",
     find=_find,
-    # Beside a successor it lives for the overlap, which may be long.
+    # A superseded credential is valid for the overlap, which may be long.
     suspect=f"coalesce(c.superseded_at, c.expires_at) - c.issued_at > CASE i.sensitivity {_LIMIT} ELSE 0 END",
     values=lambda limits: {f"standing_{each}": limits.standing(each) for each in SENSITIVITIES},
 )

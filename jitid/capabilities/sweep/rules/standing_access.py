@@ -1,4 +1,4 @@
-"""What lets somebody ask an authority for longer than it should."""
+"""Rule `standing-access`: access to the authority lasts for longer than it should."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from jitid.values.ids import access_id
 from jitid.values.times import format_duration, format_time
 
 _LONG = 7 * 86_400
-"""Seconds: a bearer that changes something is for less; for longer there is a key, or another bearer."""
+"""Maximum lifetime in seconds of an access token that may change something; for longer use there are keys or new
+tokens.
+"""
 
 _QUESTION = """
     SELECT a.uid, a.name, a.roles, CASE WHEN a.public IS NULL THEN 0 ELSE 1 END, a.issued_at, a.expires_at,

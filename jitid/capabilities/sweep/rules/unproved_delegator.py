@@ -1,4 +1,4 @@
-"""Sensitive work for somebody whose name was merely stated."""
+"""Rule `unproved-delegator`: sensitive tasks have a delegator whose name was only asserted."""
 
 from __future__ import annotations
 
