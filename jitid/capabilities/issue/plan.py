@@ -11,29 +11,28 @@ from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import introspection
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import narrow
+from jitid.capabilities.issue.decide import Proposal, must_not_rest_on_too_many
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuers.issuer import Draft
-from jitid.model.credential import Credential, is_outside, judged_kinds, named_kind, told_kinds
+from jitid.model.credential import Credential, judged_kinds
 from jitid.model.delegation import actors_of
 from jitid.model.directory import DirectoryEntry
-from jitid.model.ledger_rows import Names
+from jitid.model.ledger_rows import Ancestor, Names
 from jitid.model.request import IssueRequest
 from jitid.model.task import Task, most_sensitive
 from jitid.operation import reach
 from jitid.operation.terms import Terms
 from jitid.policy.decision import Decision
-from jitid.policy.policy_request import PolicyRequest
 from jitid.values import strict_json
 from jitid.values.ids import parse_id
 from jitid.values.names import check_new_agent
-from jitid.values.scope import Scope, normalise, uncovered
+from jitid.values.scope import Scope, uncovered
 from jitid.values.text import check_text, label, quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.issuers.targets import ChosenTarget
     from jitid.ledger.view import View
-    from jitid.model.agent import Agent
     from jitid.model.approval import Approval
 
 
@@ -80,6 +79,30 @@ class IssuePlan(NamedTuple):
         return None if self.entry.agent is None else self.entry.agent.key
 
 
+class _Asked(NamedTuple):
+    """A request with what the ledger says about it."""
+
+    acting: str | None
+    """The actor that a separate token proves."""
+    above: introspection.Verified | None
+    """The parent with the credentials that it rests on."""
+    proposal: Proposal
+    task: Task | None
+    """None if the request opens the task."""
+    judged: narrow.Judged
+    objections: list[governance.Objection]
+    """The objections to the use of the agent's name."""
+    notes: list[str]
+
+    @property
+    def parent(self) -> Credential | None:
+        return None if self.above is None else self.above.credential
+
+    @property
+    def lineage(self) -> Sequence[Ancestor]:
+        return () if self.above is None else self.above.lineage
+
+
 def plan(
     snapshot: View,
     names: Names,
@@ -100,17 +123,91 @@ def plan(
 
     """
     now = snapshot.now
+    asked = _propose(snapshot, names, request, terms)
+    proposal, above, parent, notes = asked.proposal, asked.above, asked.parent, asked.notes
+    entry = proposal.entry
+    facts = {
+        **proposal.facts(terms),
+        "proof": proposal.proof,
+        "sensitivity": proposal.sensitivity,
+        "parent": parent.id if parent else None,
+        "made_from": parent.jti if parent else None,
+        "process": None if request.process is None else request.process._asdict(),
+        "acting": asked.acting,
+    }
+    subject = None if parent is None else parent.proved_subject
+    if above is None and not governance.standing_of(entry).known:
+        # Once the directory has this subject, it attributes this delegation to the right delegator.
+        facts["subject"] = subject = request.proved_subject
+    if asked.task is not None:
+        must_be_open(asked.task, now, facts)
+    governance.must_not_object(
+        proposal.objections(names, terms, now, others=entry.live + beside, copies=request.copies)
+        + asked.objections,
+        facts,
+    )
+    if above is not None and parent is not None:
+        must_not_rest_on_too_many(above, facts)
+        proposal = proposal.attenuated(
+            parent.id, narrow.held_by(parent, exchanged=request.exchanged), facts, notes
+        )
+        narrow.must_not_exceed(asked.judged, proposal.task, parent.id, facts)
+    proposal = proposal.within_limits(facts, notes)
+    decision, approval, explained = _decide(snapshot, request, terms, asked, proposal, facts, as_of)
+    proposal, decision = proposal.permitted(decision, facts, notes, explained)
+    until = introspection.until(above) if above else None
+    lifetime, _ = proposal.lifetime(decision, now, until, notes)
+    draft = proposal.draft(
+        names,
+        decision,
+        now,
+        lifetime,
+        proof=proposal.proof,
+        actors=() if parent is None else actors_of(names.trust_domain, [parent, *asked.lineage]),
+        details=f"[{','.join(request.details)}]" if request.details else None,
+        public_key=request.public_key,
+        registered=entry.agent is not None,
+    )
+    facts |= proposal.decided(facts, decision, lifetime)
+    opened = proposal.task
+    if asked.task is None:
+        facts["opened"] = {"sensitivity": opened.sensitivity, "deadline": opened.deadline}
+    return IssuePlan(
+        draft,
+        entry,
+        asked.task,
+        opened.sensitivity,
+        opened.deadline,
+        parent,
+        decision,
+        terms.policy_text,
+        facts,
+        tuple(notes),
+        # An approval is used once, and each renewal would need another.
+        proposal.latest(decision, now) if approval is None else draft.expires_at,
+        approval,
+        proposal.chosen,
+        proposal.right,
+        subject,
+        above,
+    )
+
+
+def _propose(snapshot: View, names: Names, request: IssueRequest, terms: Terms) -> _Asked:
+    """Return the credential that a request asks for, with the defaults of its parent, its task and the configuration.
+
+    Raises the errors of `plan` that need neither limits nor policy.
+    """
+    now = snapshot.now
     acting = who_acts(snapshot, request)
     above = _parent(snapshot, names, request)
     parent = above.credential if above else None
     delegator, proof, entry = who_delegates(snapshot, request, above, terms)
-    standing = governance.standing_of(entry)
     name, task, joined, offered = ownership.on_task(snapshot, request, parent, delegator, entry, terms)
     chain = None if above is None else narrow.sensitivity_of(above.credential, above.lineage)
     opened = _task(task, name, request, parent, chain, terms, now, delegator, joined=joined)
     narrow.check_audiences(names, request.audiences)
     within = reach.stated(request, names, terms, parent)
-    audiences = within.audiences
     notes = [
         f"a new task; another delegator shares one of that name, which you join by --task {one}"
         for one in offered
@@ -122,235 +219,93 @@ def plan(
         opened.sensitivity,
         chain,
         _delegable(request, parent, scopes),
-        audiences,
+        within.audiences,
         terms,
         may_audience=within.later,
     )
-    sensitivity = judged.level
     narrow.note_raised(judged, opened.sensitivity, "the chain above it", notes)
     ttl = terms.ttl if request.ttl is None else request.ttl
     _check_values(request, ttl)
     chosen = terms.chosen(request.kind, request.template)
-    template = None if chosen is None else chosen.told
     records = [] if above is None else governance.records_of(DirectoryStore(snapshot), _chain(above))
     own_records = records if entry.agent is None else [entry.agent, *records]
     kinds = narrow.obtainable(request, terms, parent, own_records, notes)
-    depth = parent.depth + 1 if parent else 0
-    facts: dict[str, Any] = {
-        "task": name,
-        "opener": None if opened.opener == delegator else opened.opener,
-        "agent": request.agent,
-        "delegator": delegator,
-        "proof": proof,
-        "kind": request.kind,
-        "template": template,
-        "target": target_of(chosen, request.kind),
-        "sensitivity": sensitivity,
-        "purpose": opened.purpose,
-        "depth": depth or None,
-        "parent": parent.id if parent else None,
-        "made_from": parent.jti if parent else None,
-        "scopes": list(scopes) or None,
-        **within.told(request.kind),
-        "ttl": ttl,
-        "policy": terms.policy.digest,
-        "standing": governance.told(standing),
-        "zone": terms.zone_name,
-        "process": None if request.process is None else request.process._asdict(),
-        "may_kind": told_kinds(kinds),
-    }
-    accepted = terms.audiences or names.accepted(now)
-    limited = within.limited(request.kind)
     right, unlet = name_rights.not_let(snapshot, entry, delegator, parent, request, terms, now)
-    facts["named_by"] = right.by
-    facts["acting"] = acting
-    subject = None if parent is None else parent.proved_subject
-    if above is None and not standing.known:
-        # Once the directory has this subject, it attributes this delegation to the right delegator.
-        facts["subject"] = subject = request.proved_subject
-    if task is not None:
-        must_be_open(task, now, facts)
-    governance.must_not_object(
-        governance.objections(entry, delegator, sensitivity, known_only=terms.known_delegators_only, now=now)
-        + governance.beyond_limits(
-            entry.agent,
-            (request.kind, *kinds),
-            limited,
-            accepted,
-            entry.live + beside,
-            request.copies,
-        )
-        + governance.beyond_scopes(entry.delegator, entry.agent, request.details)
-        + governance.beyond_types(terms.detail_types, request.details)
-        + _beyond_those_above(records, (request.kind, *kinds), limited, accepted, request, now)
-        + unlet
-        + name_rights.objections_to_agents(snapshot, request, terms, parent, now),
-        facts,
-    )
-    if above is not None and parent is not None:
-        must_not_rest_on_too_many(above, facts)
-        scopes = narrow.attenuated(
-            parent.id,
-            narrow.held_by(parent, exchanged=request.exchanged),
+    return _Asked(
+        acting,
+        above,
+        Proposal(
+            delegator,
+            proof,
+            request.agent,
+            opened,
+            parent.depth + 1 if parent else 0,
+            request.kind,
+            chosen,
+            None if chosen is None else chosen.told,
             scopes,
-            within.obtainable,
+            within,
             request.details,
-            facts,
-            notes,
-            allow_narrower=request.allow_narrower,
-            kinds=(named_kind(request.kind, template), *kinds),
-        )
-        narrow.must_not_exceed(judged, opened, parent.id, facts)
-    scopes = governance.permitted_scopes(
-        entry.delegator, entry.agent, scopes, facts, notes, allow_narrower=request.allow_narrower
+            kinds,
+            judged.level,
+            ttl,
+            request.ttl is not None,
+            entry,
+            records,
+            right,
+            request.allow_narrower,
+        ),
+        task,
+        judged,
+        unlet + name_rights.objections_to_agents(snapshot, request, terms, parent, now),
+        notes,
     )
-    for one in records:
-        scopes = governance.permitted_scopes(
-            None, one, scopes, facts, notes, allow_narrower=request.allow_narrower
-        )
+
+
+def _decide(
+    snapshot: View,
+    request: IssueRequest,
+    terms: Terms,
+    asked: _Asked,
+    proposal: Proposal,
+    facts: dict[str, Any],
+    as_of: int | None,
+) -> tuple[Decision, Approval | None, Callable[[], Decision]]:
+    """Return the policy's decision, the approval that it used, and a function that returns the decision with advice.
+
+    Raises:
+        ApprovalNeededError: the policy requires an approval that is not there.
+
+    """
+    opened, above, parent = proposal.task, asked.above, asked.parent
     root = None if above is None else introspection.root_of(above.credential, above.lineage)
-    owner = ownership.told_owner(snapshot, opened, delegator, root)
-    asked = PolicyRequest(
-        request.agent,
-        delegator,
-        proof,
-        name,
-        owner,
-        opened.purpose,
-        sensitivity,
-        request.kind,
-        depth,
-        scopes,
-        audiences,
-        ttl,
-        now if as_of is None else as_of,
-        standing,
-        terms.zone,
-        template=template or "",
-        may_kind=judged_kinds(kinds),
+    owner = ownership.told_owner(snapshot, opened, proposal.delegator, root)
+    question = proposal.policy_request(
+        terms, owner, snapshot.now if as_of is None else as_of, judged_kinds(proposal.kinds)
     )
-    settled = {"purpose"} if task is not None else set()
-    if task is not None or sensitivity != opened.sensitivity:
-        settled.add("sensitivity")
-    decide = partial(terms.policy.decide, asked, narrow=request.allow_narrower)
+    decide = partial(terms.policy.decide, question, narrow=request.allow_narrower)
     decision = decide(explain=False)
     approval = None
     if decision.needs:
         from jitid.capabilities.issue import approval_request as approvals
 
         exactly = approvals.exact(
-            asked, request, opened, parent.id if parent else None, _chain(above), within, acting
+            question,
+            request,
+            opened,
+            parent.id if parent else None,
+            _chain(above),
+            proposal.within,
+            asked.acting,
         )
         approval, decision = approvals.decide(
-            snapshot, terms, asked, exactly, decision, facts, notes, narrow=request.allow_narrower
+            snapshot, terms, question, exactly, decision, facts, asked.notes, narrow=request.allow_narrower
         )
+    settled = {"purpose"} if asked.task is not None else set()
+    if asked.task is not None or proposal.sensitivity != opened.sensitivity:
+        settled.add("sensitivity")
     approved = frozenset() if approval is None else frozenset(approval.groups)
-    must_permit(decision, facts, notes, partial(decide, fixed=frozenset(settled), approved=approved))
-    if request.allow_narrower:
-        decision = decision._replace(granted=normalise(map(Scope, decision.granted)))
-    kinds = narrow.permitted_kinds(kinds, decision)
-    lifetime, _ = narrow.lifetime(
-        ttl,
-        decision,
-        opened.deadline - now,
-        introspection.until(above) - now if above else None,
-        0,
-        notes,
-        stated=request.ttl is not None,
-        others=name_limits(entry.agent, right, now),
-    )
-    lineage = above.lineage if above else []
-    draft = Draft(
-        names.issuer,
-        names.trust_domain,
-        delegator,
-        proof,
-        () if parent is None else actors_of(names.trust_domain, [parent, *lineage]),
-        request.agent,
-        name,
-        opened.purpose,
-        sensitivity,
-        depth,
-        decision.granted,
-        audiences,
-        f"[{','.join(request.details)}]" if request.details else None,
-        now,
-        now + lifetime,
-        None if chosen is None else chosen.template,
-        {} if chosen is None else chosen.options,
-        request.public_key,
-        entry.agent is not None,
-        within.may_audience,
-        within.may_act,
-        kinds,
-    )
-    facts |= granted(facts, decision, ttl, lifetime)
-    facts["may_kind"] = told_kinds(kinds)
-    if task is None:
-        facts["opened"] = {"sensitivity": opened.sensitivity, "deadline": opened.deadline}
-    maximum = opened.deadline if decision.max_ttl is None else min(opened.deadline, now + decision.max_ttl)
-    return IssuePlan(
-        draft,
-        entry,
-        task,
-        opened.sensitivity,
-        opened.deadline,
-        parent,
-        decision,
-        terms.policy_text,
-        facts,
-        tuple(notes),
-        # An approval is used once, and each renewal would need another.
-        maximum if approval is None else draft.expires_at,
-        approval,
-        chosen,
-        right,
-        subject,
-        above,
-    )
-
-
-def _beyond_those_above(
-    records: Sequence[Agent],
-    kinds: Sequence[str],
-    audiences: Sequence[str],
-    accepted: Sequence[str],
-    request: IssueRequest,
-    now: int,
-) -> list[governance.Objection]:
-    if not records:
-        return []
-    return governance.out_of_service(records, now) + governance.beyond_each(
-        records, kinds, audiences, accepted, request.details
-    )
-
-
-def name_limits(agent: Agent | None, right: name_rights.NameRight, now: int) -> list[tuple[int, str]]:
-    """Return the limits of a lifetime because of the agent's name: each in seconds, with its words."""
-    longest = governance.longest(agent)
-    found = [] if longest is None else [longest]
-    if right.until is not None:
-        found.append((right.until - now, name_rights.LENDER))
-    return found
-
-
-def must_not_rest_on_too_many(held: introspection.Verified, facts: Mapping[str, Any]) -> None:
-    """Refuse to make a credential from another that rests on too many others: each verification walks them all.
-
-    Raises:
-        PolicyDeniedError: the new credential would rest on more than `introspection.MAX_GROUNDS` credentials.
-
-    """
-    if len(held.grounds) < introspection.MAX_GROUNDS:
-        return
-    reason = (
-        f"rule `delegation-length`: it would rest on more than {introspection.MAX_GROUNDS} other credentials"
-    )
-    raise PolicyDeniedError(
-        f"denied: {reason}",
-        "delegate from a credential nearer to the root, or start anew: jitid issue",
-        {**facts, "rules": ["delegation-length"], "reason": reason},
-    )
+    return decision, approval, partial(decide, fixed=frozenset(settled), approved=approved)
 
 
 def _delegable(
@@ -361,13 +316,6 @@ def _delegable(
         return scopes
     wider = frozenset(uncovered([Scope(scope) for scope in parent.scopes], scopes))
     return tuple([scope for scope in scopes if scope not in wider])
-
-
-def target_of(chosen: ChosenTarget | None, kind: str) -> str | None:
-    """Return the target that must make a credential; None if jitid makes it."""
-    return (
-        chosen.target.name if chosen is not None and chosen.target is not None and is_outside(kind) else None
-    )
 
 
 def _check_values(request: IssueRequest, ttl: int) -> None:
@@ -559,56 +507,6 @@ def _refuse_change(task: Task, what: str, fixed: str | None, wanted: str) -> NoR
     raise UsageError(
         f"task {label(task.name)} was opened {is_now}, which cannot become {quote(wanted)}",
         f"the first issue fixes a task's {what}: leave --{what} out, or name another task",
-    )
-
-
-def granted(asked: Mapping[str, Any], decision: Decision, ttl: int, lifetime: int) -> dict[str, Any]:
-    """Return the members of an audit event about a grant, without the members about the request."""
-    return {
-        "rules": list(decision.rules),
-        "lifetime": lifetime,
-        "ttl": None if ttl == lifetime else ttl,
-        "refused": [refusal.scope for refusal in decision.refused] or None,
-        "refused_kinds": [refusal.scope for refusal in decision.refused_kinds] or None,
-        "granted": None if decision.granted == tuple(asked["scopes"] or ()) else list(decision.granted),
-    }
-
-
-def must_permit(
-    decision: Decision, facts: Mapping[str, Any], notes: list[str], explained: Callable[[], Decision]
-) -> None:
-    """Note the scopes that a decision leaves out; `explained` returns the decision with its advice.
-
-    Raises:
-        PolicyDeniedError: the decision is a refusal.
-
-    """
-    if not decision.permit:
-        denial = PolicyDeniedError(
-            f"denied: {decision.reason}",
-            "ask whoever keeps the policy",
-            {**facts, "rules": list(decision.rules), "reason": decision.reason},
-            "scope" if _only_scopes(decision) else None,
-        )
-        denial.advice = lambda: _advice(explained())
-        raise denial
-    notes += [
-        f"without scope {quote(one.scope)}: refused by {', '.join(one.rules)}" for one in decision.refused
-    ]
-    notes += [
-        f"without kind {quote(one.scope)}: refused by {', '.join(one.rules)}"
-        for one in decision.refused_kinds
-    ]
-
-
-def _advice(decision: Decision) -> str | None:
-    return f"what would pass: {decision.nearest}" if decision.nearest else None
-
-
-def _only_scopes(decision: Decision) -> bool:
-    """Return whether a denial refuses only scopes: then its rules are exactly the rules that refused the scopes."""
-    return bool(decision.refused) and {rule for refusal in decision.refused for rule in refusal.rules} == set(
-        decision.rules
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.directory import governance, name_rights, ownership
 from jitid.capabilities.directory.store import DirectoryStore
@@ -13,63 +13,39 @@ from jitid.capabilities.identity.introspection import Verified
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue import narrow
-from jitid.capabilities.issue import plan as planning
-from jitid.capabilities.issue.issuance import Issued, IssuedCredential
-from jitid.capabilities.issue.mint import mint_of, names_of, new_ids, placed, signing_of
-from jitid.capabilities.trust.signing import usable_key
+from jitid.capabilities.issue.add_credential import FurtherPlan, add_credential, further
+from jitid.capabilities.issue.decide import Proposal, must_not_rest_on_too_many
+from jitid.capabilities.issue.issuance import Issued
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
-from jitid.issuers.issuer import Draft, Order
 from jitid.keys.keyring import Keyring
-from jitid.ledger import expiry, policies
-from jitid.ledger.status_places import StatusStore
+from jitid.ledger import expiry
 from jitid.model import delegation
-from jitid.model import event as audit
 from jitid.model.credential import (
     PROOFS,
     USUAL_KINDS,
     Credential,
     State,
     judged_kinds,
-    kept_kinds,
-    named_kind,
-    sort_of,
-    told_kinds,
 )
 from jitid.model.delegation import Grant, actors_of
-from jitid.model.ledger_rows import CredentialRow, Names
+from jitid.model.ledger_rows import Names
 from jitid.model.request import AttachRequest, RenewRequest
 from jitid.model.task import Task
 from jitid.operation import reach
 from jitid.operation.terms import Terms
 from jitid.policy.decision import Decision
-from jitid.policy.policy_request import PolicyRequest
 from jitid.values.ids import parse_id
 from jitid.values.scope import Scope, normalise
 from jitid.values.text import quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.issuers.targets import ChosenTarget
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
 
 
 RENEWED_TWICE = "renewed-twice"
 """The rule that refuses a second renewal of the same credential."""
-
-
-class Renewal(NamedTuple):
-    """The outcome of planning a renewal or an attachment."""
-
-    draft: Draft
-    decision: Decision
-    facts: Mapping[str, Any]
-    notes: tuple[str, ...]
-    maximum: int
-    recurring: int | None
-    """The number of the agent's record, if the agent is registered."""
-    chosen: ChosenTarget | None = None
-    """The target, or its template, that an attached credential is made from."""
 
 
 def renew(
@@ -96,95 +72,23 @@ def renew(
     assert task is not None
     _must_have_no_successor(predecessor)
     renewal = plan(transaction, names, verified, task, request, terms)
-    draft, kind = renewal.draft, sort_of(predecessor.kind)
-    needed = signing_of(kind, terms.algorithm_for(draft.audiences))
-    key = needed and usable_key(transaction, names, keyring, needed.algorithm, needed.use)
-    ((_, jti),) = new_ids(1)
-    mint = mint_of(kind, keyring, key)
-    raw = [(parse_id(predecessor.id)[1], jti)]
-    (ids,) = names_of(transaction, mint, predecessor.kind, draft.expires_at, raw, terms.publish_url, set())
-    # A credential that a target makes is not a token that can be presented for renewal.
-    assert mint.issuer is not None
-    (minted,) = mint.issuer.mint([Order(draft, [ids])])
+    draft = renewal.draft
     superseded_at = CredentialChanges(transaction).supersede(predecessor.key, draft.issued_at + terms.overlap)
     assert superseded_at is not None, "a valid credential without a successor can be superseded"
-    number, subject = transaction.next_keys()[1], predecessor.proved_subject
-    transaction.add(
-        [],
-        [
-            CredentialRow(
-                number,
-                jti,
-                predecessor.identity_key,
-                predecessor.kind,
-                " ".join(draft.scopes),
-                transaction.term(" ".join(draft.audiences)),
-                draft.details,
-                draft.issued_at,
-                draft.expires_at,
-                minted.fingerprint,
-                minted.claims_hash,
-                key and key.key,
-                transaction.next_seq(),
-                task.key,
-                transaction.term(draft.delegator),
-                renewal.recurring,
-                predecessor.template,
-                minted.public,
-                predecessor.line,
-                predecessor.attached_from,
-                draft.recorded_reach(predecessor.kind),
-                None if draft.may_kind is None else kept_kinds(draft.may_kind),
-                draft.may_act,
-                None if subject is None else transaction.term(subject),
-            )
-        ],
+    made, facts = add_credential(
+        transaction,
+        names,
+        terms,
+        keyring,
+        predecessor,
+        renewal,
+        line=predecessor.line,
+        source=predecessor.attached_from,
     )
-    if ids.listed is not None:
-        StatusStore(transaction).add(placed([ids], number))
     CredentialChanges(transaction).renews_until(predecessor.identity_key, renewal.maximum)
-    policies.keep(transaction, renewal.decision.policy, terms.policy_text)
-    transaction.append(
-        "renew",
-        {
-            **renewal.facts,
-            "jti": ids.jti,
-            "certified": audit.certified_digest([minted.public]),
-            "rows": audit.rows_digest(
-                key.kid if key else None,
-                *(draft.details, draft.recorded_reach(predecessor.kind)),
-                [raw[0][0]],
-                [minted.claims_hash],
-                [ids.listed and (ids.listed.list, ids.listed.place)],
-                [jti],
-                [minted.fingerprint],
-            ),
-            "of": predecessor.jti,
-            "replaced": {predecessor.jti: superseded_at},
-        },
-    )
-    return Issued(
-        (IssuedCredential(ids.id, ids.jti, minted.secret),),
-        draft.task,
-        draft.agent,
-        draft.delegator,
-        draft.delegator_proof,
-        predecessor.delegator_state,
-        predecessor.parent,
-        draft.depth,
-        predecessor.kind,
-        draft.sensitivity,
-        draft.scopes,
-        draft.audiences,
-        draft.issued_at,
-        draft.expires_at,
-        renewal.decision,
-        renewal.notes,
-        renewal.maximum,
-        None,
-        draft.may_audience,
-        draft.may_act,
-    )
+    replaced = {"of": predecessor.jti, "replaced": {predecessor.jti: superseded_at}}
+    transaction.append("renew", {**renewal.facts, **facts, **replaced})
+    return further(predecessor, renewal, made)
 
 
 def _must_not_be_late(snapshot: View, names: Names, text: str) -> None:
@@ -294,28 +198,113 @@ def plan(
     task: Task,
     request: RenewRequest | AttachRequest,
     terms: Terms,
-) -> Renewal:
+) -> FurtherPlan:
     """Return the outcome for a successor of a credential, or for a further credential of its identity.
 
     Raises the errors of `renew`.
     """
     now = transaction.now
     predecessor, lineage = verified.credential, verified.lineage
-    attached = request if isinstance(request, AttachRequest) else None
+    attached = isinstance(request, AttachRequest)
     given = predecessor.expires_at - predecessor.issued_at
-    ttl, kind, template, chosen = (
-        given,
-        predecessor.kind,
-        predecessor.template,
-        None,
+    notes: list[str] = []
+    proposal, objections = _propose(transaction, names, verified, task, request, terms, notes)
+    entry, proof, judged = proposal.entry, proposal.proof, proposal.sensitivity
+    facts = {
+        **proposal.facts(terms),
+        "proof": predecessor.delegator_proof,
+        "root_proof": None if proof == predecessor.delegator_proof else proof,
+        "sensitivity": predecessor.sensitivity,
+        "judged": None if judged == predecessor.sensitivity else judged,
+        "parent": predecessor.parent,
+        "id": predecessor.id,
+        # Only the root has it: all credentials below end with the root.
+        "subject": None if lineage else predecessor.proved_subject,
+    }
+    if attached:
+        facts["may_kind"] = None
+    as_another = governance.proved_as_another(
+        DirectoryStore(transaction), predecessor.delegator, predecessor.proved_subject
     )
+    # The number of live identities does not grow.
+    found = proposal.objections(names, terms, now, others=0, copies=0, to_delegator=as_another)
+    governance.must_not_object(found + objections, facts)
+    if attached:
+        must_not_rest_on_too_many(verified, facts)
+    for holder, holds in _held_by(verified, attached=attached):
+        proposal = proposal.attenuated(holder, holds, facts, notes, any_kind=predecessor.may_kind is None)
+    proposal = proposal.within_limits(facts, notes)
+    decision, explained = _decide(transaction, terms, verified, proposal, facts, attached=attached)
+    proposal, decision = proposal.permitted(decision, facts, notes, explained)
+    first = CredentialStore(transaction).first_issued_at(predecessor.identity_key)
+    lifetime, limit = proposal.lifetime(
+        decision,
+        now,
+        _until(verified, attached=attached),
+        notes,
+        lived=max(now - first, 0),  # the clock may have been set back since
+        renews=None if attached else given,
+    )
+    # A shorter lifetime that was requested is issued; otherwise a successor that expires no later is useless. A
+    # successor that is made in the second of the issue, with the same lifetime, expires with its predecessor.
+    earliest = predecessor.expires_at + (0 if lifetime >= given else 1)
+    used_up = not attached and limit is not None and now + lifetime < earliest
+    if lifetime <= 0 or used_up:
+        _refuse_used_up(predecessor, decision, limit, first, facts)
+    if not attached and now + lifetime < predecessor.expires_at:
+        notes.append("it expires before its predecessor would have, and so do credentials made from that")
+    draft = proposal.draft(
+        names,
+        decision,
+        now,
+        lifetime,
+        proof=predecessor.delegator_proof,
+        actors=actors_of(names.trust_domain, lineage),
+        details=predecessor.details,
+        public_key=request.public_key if isinstance(request, AttachRequest) else None,
+        registered=predecessor.under_agent,
+    )
+    facts |= proposal.decided(facts, decision, lifetime)
+    recurring = None if entry.agent is None else entry.agent.key
+    return FurtherPlan(
+        draft,
+        proposal.kind,
+        proposal.template,
+        decision,
+        facts,
+        tuple(notes),
+        proposal.latest(decision, first),
+        recurring,
+        proposal.chosen,
+    )
+
+
+def _propose(
+    transaction: Transaction,
+    names: Names,
+    verified: Verified,
+    task: Task,
+    request: RenewRequest | AttachRequest,
+    terms: Terms,
+    notes: list[str],
+) -> tuple[Proposal, list[governance.Objection]]:
+    """Return the credential that a request asks for, and the objections to the use of its agent's name.
+
+    Raises:
+        UsageError: the request is invalid.
+
+    """
+    predecessor, lineage = verified.credential, verified.lineage
+    directory = DirectoryStore(transaction)
+    attached = request if isinstance(request, AttachRequest) else None
+    kind, template, chosen = predecessor.kind, predecessor.template, None
+    ttl = predecessor.expires_at - predecessor.issued_at
     if attached is not None:
         ttl, kind, chosen = terms.ttl, attached.kind, terms.chosen(attached.kind, attached.template)
         template = None if chosen is None else chosen.told
     ttl = ttl if request.ttl is None else request.ttl
     if ttl <= 0:
         raise UsageError("a lifetime is at least one second", "such as --ttl 15m")
-    notes: list[str] = []
     scopes = normalise(tuple(Scope(scope) for scope in predecessor.scopes))
     # An old row permits any kind until its line ends; an attached credential has a new row.
     kinds = predecessor.may_kind
@@ -329,174 +318,81 @@ def plan(
         within = reach.attached(attached, predecessor, names, terms)
         kinds = USUAL_KINDS if kinds is None else kinds
     scopes = narrow.few_enough(scopes, predecessor.jti, notes, allow_narrower=request.allow_narrower)
-    audiences = within.audiences
-    details = delegation.detail_texts(predecessor.details)
     chain = narrow.sensitivity_of(predecessor, lineage)
-    found = narrow.sensitivity(task.sensitivity, chain, scopes, audiences, terms, may_audience=within.later)
-    judged, proof = found.level, introspection.root_proof(predecessor, lineage)
-    if judged == found.own:
-        narrow.note_raised(found, task.sensitivity, "", notes)
-    subject = predecessor.proved_subject
-    entry = DirectoryStore(transaction).entry(
-        governance.known_as(DirectoryStore(transaction), predecessor.delegator, subject), predecessor.agent
+    judged = narrow.sensitivity(
+        task.sensitivity, chain, scopes, within.audiences, terms, may_audience=within.later
     )
-    standing = governance.standing_of(entry)
+    if judged.level == judged.own:
+        narrow.note_raised(judged, task.sensitivity, "", notes)
+    known_as = governance.known_as(directory, predecessor.delegator, predecessor.proved_subject)
+    entry = directory.entry(known_as, predecessor.agent)
     # A request for an attachment does not state which kinds it passes on.
     narrower = attached is not None or request.allow_narrower
-    records = governance.records_of(DirectoryStore(transaction), [one.agent for one in lineage])
+    records = governance.records_of(directory, [one.agent for one in lineage])
     own_records = records if entry.agent is None else [entry.agent, *records]
     kinds = narrow.inherited(own_records, kinds, notes, allow_narrower=narrower)
-    facts: dict[str, Any] = {
-        "task": predecessor.task,
-        "opener": None if task.opener == predecessor.delegator else task.opener,
-        "agent": predecessor.agent,
-        "delegator": predecessor.delegator,
-        "proof": predecessor.delegator_proof,
-        "root_proof": None if proof == predecessor.delegator_proof else proof,
-        "kind": kind,
-        "template": template,
-        "target": None if chosen is None else planning.target_of(chosen, kind),
-        "sensitivity": predecessor.sensitivity,
-        "judged": None if judged == predecessor.sensitivity else judged,
-        "purpose": task.purpose,
-        "depth": predecessor.depth or None,
-        "parent": predecessor.parent,
-        "id": predecessor.id,
-        "scopes": list(scopes) or None,
-        **within.told(kind),
-        "ttl": ttl,
-        "policy": terms.policy.digest,
-        "standing": governance.told(standing),
-        "zone": terms.zone_name,
-        "may_kind": None if attached is not None else told_kinds(kinds),
-    }
-    # Only the root has it: all credentials below end with the root.
-    facts["subject"] = None if lineage else subject
-    right, unlet = name_rights.going_on(transaction, entry.agent, predecessor, terms, now)
-    facts["named_by"] = right.by
-    usual = terms.audiences or names.accepted(now)
-    governance.must_not_object(
-        governance.objections(
-            entry, predecessor.delegator, judged, known_only=terms.known_delegators_only, now=now
-        )
-        + governance.proved_as_another(DirectoryStore(transaction), predecessor.delegator, subject)
-        # The number of live identities does not grow.
-        + governance.beyond_limits(entry.agent, (kind, *(kinds or ())), within.limited(kind), usual, 0, 0)
-        + governance.beyond_scopes(entry.delegator, entry.agent, details)
-        + governance.beyond_types(terms.detail_types, details)
-        + governance.out_of_service(records, now)
-        + governance.beyond_each(records, (kind, *(kinds or ())), within.limited(kind), usual, details)
-        + unlet,
-        facts,
-    )
-    if attached is not None:
-        planning.must_not_rest_on_too_many(verified, facts)
-    for holder, holds in _held_by(verified, attached=attached is not None):
-        scopes = narrow.attenuated(
-            holder,
-            holds,
-            scopes,
-            within.obtainable,
-            details,
-            facts,
-            notes,
-            allow_narrower=request.allow_narrower,
-            kinds=() if predecessor.may_kind is None else (named_kind(kind, template), *(kinds or ())),
-        )
-    scopes = governance.permitted_scopes(
-        entry.delegator, entry.agent, scopes, facts, notes, allow_narrower=request.allow_narrower
-    )
-    for one in records:
-        scopes = governance.permitted_scopes(
-            None, one, scopes, facts, notes, allow_narrower=request.allow_narrower
-        )
-    asked = PolicyRequest(
-        predecessor.agent,
+    right, unlet = name_rights.going_on(transaction, entry.agent, predecessor, terms, transaction.now)
+    proposal = Proposal(
         predecessor.delegator,
-        proof,
-        predecessor.task,
-        ownership.told_owner(
-            transaction, task, predecessor.delegator, introspection.root_of(predecessor, lineage)
-        ),
-        task.purpose,
-        judged,
-        kind,
+        introspection.root_proof(predecessor, lineage),
+        predecessor.agent,
+        task,
         predecessor.depth,
+        kind,
+        chosen,
+        template,
         scopes,
-        audiences,
+        within,
+        delegation.detail_texts(predecessor.details),
+        kinds,
+        judged.level,
         ttl,
-        now,
-        standing,
-        terms.zone,
-        template=template or "",
-        # Inherited kinds were judged when they were granted, and are judged again when they are used.
-        may_kind=() if attached is not None else judged_kinds(kinds),
+        request.ttl is not None,
+        entry,
+        records,
+        right,
+        request.allow_narrower,
     )
+    return proposal, unlet
+
+
+def _decide(
+    transaction: Transaction,
+    terms: Terms,
+    verified: Verified,
+    proposal: Proposal,
+    facts: Mapping[str, Any],
+    *,
+    attached: bool,
+) -> tuple[Decision, Callable[[], Decision]]:
+    """Return the policy's decision, and a function that returns it with advice.
+
+    Raises:
+        PolicyDeniedError: the policy requires an approval.
+
+    """
+    predecessor = verified.credential
+    owner = ownership.told_owner(
+        transaction,
+        proposal.task,
+        predecessor.delegator,
+        introspection.root_of(predecessor, verified.lineage),
+    )
+    # Inherited kinds were judged when they were granted, and are judged again when they are used.
+    may_kind = () if attached else judged_kinds(proposal.kinds)
     decide = partial(
         terms.policy.decide,
-        asked,
-        narrow=request.allow_narrower,
+        proposal.policy_request(terms, owner, transaction.now, may_kind),
+        narrow=proposal.allow_narrower,
         fixed=frozenset({"purpose", "sensitivity"}),
     )
     decision = decide(explain=False)
-    if decision.needs and attached is not None:
+    if decision.needs and attached:
         decide = partial(decide, approved=_approved(transaction, predecessor))
         decision = decide(explain=False)
     if decision.needs:
-        _refuse_unapproved(decision, facts, attached=attached is not None)
-    planning.must_permit(decision, facts, notes, decide)
-    if request.allow_narrower:
-        decision = decision._replace(granted=normalise(map(Scope, decision.granted)))
-    kinds = kinds and narrow.permitted_kinds(kinds, decision)
-    first = CredentialStore(transaction).first_issued_at(predecessor.identity_key)
-    lifetime, limit = narrow.lifetime(
-        ttl,
-        decision,
-        task.deadline - now,
-        _until(verified, attached=attached is not None, now=now),
-        max(now - first, 0),  # the clock may have been set back since
-        notes,
-        stated=request.ttl is not None,
-        others=planning.name_limits(entry.agent, right, now),
-        renews=None if attached is not None else given,
-    )
-    # A shorter lifetime that was requested is issued; otherwise a successor that expires no later is useless. A
-    # successor that is made in the second of the issue, with the same lifetime, expires with its predecessor.
-    earliest = predecessor.expires_at + (0 if lifetime >= given else 1)
-    used_up = attached is None and limit is not None and now + lifetime < earliest
-    if lifetime <= 0 or used_up:
-        _refuse_used_up(predecessor, decision, limit, first, facts)
-    if attached is None and now + lifetime < predecessor.expires_at:
-        notes.append("it expires before its predecessor would have, and so do credentials made from that")
-    draft = Draft(
-        names.issuer,
-        names.trust_domain,
-        predecessor.delegator,
-        predecessor.delegator_proof,
-        actors_of(names.trust_domain, lineage),
-        predecessor.agent,
-        predecessor.task,
-        task.purpose,
-        judged,
-        predecessor.depth,
-        decision.granted,
-        audiences,
-        predecessor.details,
-        now,
-        now + lifetime,
-        None if chosen is None else chosen.template,
-        {} if chosen is None else chosen.options,
-        None if attached is None else attached.public_key,
-        predecessor.under_agent,
-        within.may_audience,
-        within.may_act,
-        kinds,
-    )
-    recurring = None if entry.agent is None else entry.agent.key
-    facts |= planning.granted(facts, decision, ttl, lifetime)
-    facts["may_kind"] = told_kinds(kinds)
-    maximum = task.deadline if decision.max_ttl is None else min(task.deadline, first + decision.max_ttl)
-    return Renewal(draft, decision, facts, tuple(notes), maximum, recurring, chosen)
+        _refuse_unapproved(decision, facts, attached=attached)
+    return decision, decide
 
 
 def _held_by(verified: Verified, *, attached: bool) -> list[tuple[str, Grant]]:
@@ -528,14 +424,14 @@ def _held_by(verified: Verified, *, attached: bool) -> list[tuple[str, Grant]]:
     return found
 
 
-def _until(verified: Verified, *, attached: bool, now: int) -> int | None:
-    """Return the seconds until the credentials expire that the new credential rests on; None without a limit."""
+def _until(verified: Verified, *, attached: bool) -> int | None:
+    """Return when the credentials expire that the new one rests on; None without a limit."""
     if attached:
-        return introspection.until(verified) - now
+        return introspection.until(verified)
     below = [
         one.expires_at for one in verified.grounds if one.how != "renewed" and one.expires_at is not None
     ]
-    return min(below) - now if below else None
+    return min(below, default=None)
 
 
 def _approved(snapshot: View, held: Credential) -> frozenset[str]:

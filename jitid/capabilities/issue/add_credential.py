@@ -1,0 +1,154 @@
+"""Add one credential to an identity that has others: its secret, its row, and the facts of its audit event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid.capabilities.issue.issuance import Issued, IssuedCredential, record_at_target
+from jitid.capabilities.issue.mint import mint_of, names_of, new_ids, placed, signing_of
+from jitid.capabilities.trust.signing import usable_key
+from jitid.issuers import kube_cluster
+from jitid.issuers.issuer import Draft, Minted, Order
+from jitid.keys.keyring import Keyring
+from jitid.ledger import policies
+from jitid.ledger.status_places import StatusStore
+from jitid.model import event
+from jitid.model.credential import Credential, kept_kinds, sort_of
+from jitid.model.ledger_rows import CredentialRow, Names
+from jitid.operation.terms import Terms
+from jitid.policy.decision import Decision
+from jitid.values.ids import credential_id, parse_id
+from jitid.values.secret import Secret
+
+if TYPE_CHECKING:
+    from jitid.issuers.targets import ChosenTarget
+    from jitid.ledger.transaction import Transaction
+
+
+class FurtherPlan(NamedTuple):
+    """The outcome of planning a renewal or an attachment."""
+
+    draft: Draft
+    kind: str
+    template: str | None
+    """The template that it is made from: `TARGET/TEMPLATE`."""
+    decision: Decision
+    facts: Mapping[str, Any]
+    notes: tuple[str, ...]
+    maximum: int
+    """The latest time until which policy and task permit renewals, in seconds since the epoch."""
+    recurring: int | None
+    """The number of the agent's record, if the agent is registered."""
+    chosen: ChosenTarget | None = None
+    """The target, or its template, that an attached credential is made from."""
+
+
+def add_credential(
+    transaction: Transaction,
+    names: Names,
+    terms: Terms,
+    keyring: Keyring,
+    held: Credential,
+    plan: FurtherPlan,
+    *,
+    line: int | None = None,
+    source: int | None = None,
+) -> tuple[IssuedCredential, dict[str, Any]]:
+    """Record a credential for the identity of another, `held`, and make its secret unless a target makes it.
+
+    `line` is the first credential of its line and `source` the credential that it is attached to, by their numbers.
+
+    Returns:
+        The credential, and the members of its audit event besides those of the plan.
+
+    """
+    draft, kind = plan.draft, sort_of(plan.kind)
+    needed = signing_of(kind, terms.algorithm_for(draft.audiences))
+    key = needed and usable_key(transaction, names, keyring, needed.algorithm, needed.use)
+    mint = mint_of(kind, keyring, key)
+    ((_, jti),) = new_ids(1)
+    uid = parse_id(held.id)[1]
+    (ids,) = names_of(transaction, mint, plan.kind, draft.expires_at, [(uid, jti)], terms.publish_url, set())
+    minted = Minted(Secret.unmade(), None, None)
+    if mint.issuer is not None:
+        (minted,) = mint.issuer.mint([Order(draft, [ids])])
+    number, subject, may_audience = (
+        transaction.next_keys()[1],
+        held.proved_subject,
+        draft.recorded_reach(plan.kind),
+    )
+    row = CredentialRow(
+        number,
+        jti,
+        held.identity_key,
+        plan.kind,
+        " ".join(draft.scopes),
+        transaction.term(" ".join(draft.audiences)),
+        draft.details,
+        draft.issued_at,
+        draft.expires_at,
+        minted.fingerprint,
+        minted.claims_hash,
+        key and key.key,
+        transaction.next_seq(),
+        held.task_key,
+        transaction.term(draft.delegator),
+        plan.recurring,
+        plan.template,
+        minted.public,
+        line,
+        source,
+        may_audience,
+        None if draft.may_kind is None else kept_kinds(draft.may_kind),
+        draft.may_act,
+        None if subject is None else transaction.term(subject),
+    )
+    transaction.add([], [row])
+    if ids.listed is not None:
+        StatusStore(transaction).add(placed([ids], number))
+    if mint.issuer is None:
+        assert plan.chosen is not None, "a credential of a target is never renewed"
+        record_at_target(transaction, number, credential_id(jti), plan.chosen)
+    policies.keep(transaction, plan.decision.policy, terms.policy_text)
+    facts = {
+        "jti": ids.jti,
+        "certified": event.certified_digest([minted.public]),
+        "rows": event.rows_digest(
+            key.kid if key else None,
+            *(draft.details, may_audience),
+            [uid],
+            [minted.claims_hash],
+            [ids.listed and (ids.listed.list, ids.listed.place)],
+            [jti],
+            [minted.fingerprint],
+        ),
+    }
+    return IssuedCredential(ids.id, ids.jti, minted.secret, kube_cluster.facts_of(draft.options)), facts
+
+
+def further(held: Credential, plan: FurtherPlan, made: IssuedCredential) -> Issued:
+    """Return the result of a renewal or an attachment."""
+    draft = plan.draft
+    return Issued(
+        (made,),
+        draft.task,
+        draft.agent,
+        draft.delegator,
+        draft.delegator_proof,
+        held.delegator_state,
+        held.parent,
+        draft.depth,
+        plan.kind,
+        draft.sensitivity,
+        draft.scopes,
+        draft.audiences,
+        draft.issued_at,
+        draft.expires_at,
+        plan.decision,
+        plan.notes,
+        plan.maximum,
+        None if plan.chosen is None else plan.chosen.told,
+        draft.may_audience,
+        draft.may_act,
+    )
