@@ -33,7 +33,7 @@ OIDCCryptoPassphrase {passphrase}
 def apache(folder: Path, settings: str, *paths: str) -> Iterator[str]:
     """Run Apache with these settings and a page at each path, and yield its address.
 
-    `PORT` in the settings stands for the port.
+    `PORT` in the settings is replaced by the port.
     """
     program = need("apache2")
     modules = {name: _MODULES / f"mod_{name}.so" for name in _NEEDED}
@@ -51,7 +51,7 @@ def apache(folder: Path, settings: str, *paths: str) -> Iterator[str]:
                 folder=place,
                 port=port,
                 modules="\n".join(f"LoadModule {name}_module {file}" for name, file in modules.items()),
-                # It refuses to answer as root.
+                # Apache refuses to answer as root.
                 user="User nobody\nGroup nogroup" if os.geteuid() == 0 else "",
                 passphrase=os.urandom(16).hex(),
                 settings=settings.replace("PORT", str(port)),

@@ -32,7 +32,8 @@ _FLAGS = (
     "remote-debugging-pipe",
 )
 
-# Paints each text with what lies behind it. A browser tells colours as `rgb(1, 2, 3)`, an own one as itself.
+# The contrast of each text to the background that it is painted on. `getComputedStyle` returns a colour as
+# `rgb(1, 2, 3)`, but a custom property verbatim.
 _CONTRASTS = """
 (() => {
   const parse = text => text.match(/[\\d.]+/g).map(Number);
@@ -59,7 +60,7 @@ _CONTRASTS = """
   return JSON.stringify(found);
 })()
 """
-# What a text needs of room, against that of whatever would clip it.
+# Compares the box of each text with the boxes of the elements that would clip it.
 _CUT_OFF = """
 (() => {
   const found = [];
@@ -89,7 +90,7 @@ class BrowserError(AssertionError):
 
 
 class Browser:
-    """One page of one browser: what it asked for, what it complained about, how it looks."""
+    """One page of one browser: its requests, its complaints and its layout."""
 
     def __init__(self, profile: Path) -> None:
         self._profile = profile
@@ -102,7 +103,8 @@ class Browser:
         to_child, self._out = os.pipe()
         self._in, from_child = os.pipe()
         arguments = [f"--{flag}" for flag in _FLAGS]
-        # It reads descriptor 3 and writes 4, which Python's own spawning cannot promise: a shell puts them there.
+        # Chromium reads descriptor 3 and writes 4. Python's own spawning cannot promise these numbers: a shell sets
+        # them.
         script = f'exec "$@" 3<&{to_child} 4>&{from_child}'
         self._process = subprocess.Popen(
             ["bash", "-c", script, "bash", need("chromium"), *arguments, f"--user-data-dir={self._profile}"],
@@ -162,26 +164,26 @@ class Browser:
         return message
 
     def open(self, path: Path) -> None:
-        """Open a file, and wait until all that it asks for is there."""
+        """Open a file, and wait until all of its resources are loaded."""
         self._events.clear()
         self.call("Page.navigate", url=path.as_uri())
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._events.append(self._read())
-        # Whatever was under way by then has been told once a later command is answered.
+        # Once a later command is answered, the browser has sent all events about earlier work.
         self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
 
     def told(self, method: str) -> list[dict[str, Any]]:
-        """Return what the browser has told since the page was opened, of one sort."""
+        """Return the parameters of the events of a method since the page was opened."""
         return [event["params"] for event in self._events if event.get("method") == method]
 
     @property
     def requests(self) -> list[str]:
-        """The addresses of all that was asked for, the page itself included."""
+        """The addresses of all requests, including that of the page itself."""
         return [each["request"]["url"] for each in self.told("Network.requestWillBeSent")]
 
     @property
     def blocked(self) -> list[str]:
-        """Those of the requests that the page's policy has stopped before they went out."""
+        """The addresses of the requests that the page's policy stopped before they went out."""
         stopped = {
             each["requestId"]
             for each in self.told("Network.loadingFailed")
@@ -204,14 +206,14 @@ class Browser:
         ]
 
     def run(self, script: str) -> Any:
-        """Return what a script evaluates to; the browser's own scripts are not held to the page's policy."""
+        """Return the value of a script; the page's policy does not restrict scripts that the browser runs."""
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise BrowserError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
     def show(self, *, width: int = 1280, height: int = 900, dark: bool = False, paper: bool = False) -> None:
-        """Lay the page out for a screen of that size in CSS pixels, or for paper, in a scheme."""
+        """Lay the page out for a screen of that size in CSS pixels, or for paper, in a light or dark scheme."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -223,17 +225,17 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", media="print" if paper else "screen", features=[scheme])
 
     def contrasts(self) -> list[tuple[str, float]]:
-        """Return each text with its contrast to what lies behind it."""
+        """Return each text with its contrast to the background that it is painted on."""
         found: list[tuple[str, float]] = json.loads(self.run(_CONTRASTS))
         return found
 
     def cut_off(self) -> list[str]:
-        """Return the texts of which something lies outside of the box that they are in."""
+        """Return the texts that extend beyond the box that clips them."""
         found: list[str] = json.loads(self.run(_CUT_OFF))
         return found
 
     def accessible(self) -> list[tuple[str, str, str]]:
-        """Return role, name and description of all that a screen reader meets."""
+        """Return the role, name and description of each node that a screen reader meets."""
         nodes = self.call("Accessibility.getFullAXTree")["nodes"]
         return [
             tuple(str(node.get(part, {}).get("value", "")) for part in ("role", "name", "description"))  # type: ignore[misc]
@@ -242,7 +244,7 @@ class Browser:
         ]
 
     def picture(self, path: Path) -> None:
-        """Write the whole page as it is laid out now as a PNG."""
+        """Write the whole page in its current layout as a PNG."""
         answer = self.call(
             "Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=self._whole()
         )
@@ -260,7 +262,7 @@ class Browser:
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """Start a browser for the length of the block; the test is skipped where there is none."""
+    """Start a browser for the length of the block; skip the test if chromium is not installed."""
     need("chromium")
     with (
         tempfile.TemporaryDirectory(prefix="jitid-browser-", ignore_cleanup_errors=True) as profile,

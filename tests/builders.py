@@ -1,4 +1,4 @@
-"""Makes valid objects: an open ledger with a clock that the test sets, an authority over it, rows, requests, tokens."""
+"""Builders of valid objects: an open ledger with a clock that the test sets, an authority, rows, requests, tokens."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ NAMES = Names("5e0c2f7e-0000-4000-8000-000000000000", "urn:jitid:test", "jitid.t
 KINDS = """@id("kinds") permit(principal, action == Action::"issue", resource)
 unless { context.kind == "jwt" || context.kind == "opaque" };
 """
-"""A rule that names every kind, for policies that are about something else."""
+"""A rule that names every kind, for tests of other parts of a policy."""
 PERMIT_ALL = (("all.cedar", f'@id("all") permit (principal, action, resource);\n{KINDS}'),)
 DEFAULT_POLICY = Policy(default_files())
 
 
 def policed(terms: Terms, files: Sequence[tuple[str, str]]) -> Terms:
-    """Return the terms under another policy."""
+    """Return the terms with another policy."""
     return terms._replace(policy=Policy(files), policy_text=strict_json.dumps(list(files)))
 
 
@@ -68,7 +68,7 @@ _numbers = itertools.count(1)
 
 
 class Clock:
-    """A clock that stands still until the test moves it."""
+    """A clock that does not move until the test moves it."""
 
     def __init__(self, now: int = NOW) -> None:
         self.now = now
@@ -78,7 +78,7 @@ class Clock:
 
 
 class Row(NamedTuple):
-    """What a test needs to know of a credential that it put into a ledger."""
+    """The fields of a credential that a test has put into a ledger."""
 
     key: int
     identity: int
@@ -191,7 +191,7 @@ def put_chain(transaction: Transaction, length: int, **fields: Any) -> list[Row]
 
 
 def delegator(name: str = "user:alice", **fields: Any) -> Delegator:
-    """Return a delegator who may hand out everything, with some fields changed."""
+    """Return a delegator who may delegate everything, with some fields changed."""
     plain = Delegator(
         key=0,
         name=name,
@@ -208,7 +208,7 @@ def delegator(name: str = "user:alice", **fields: Any) -> Delegator:
 
 
 def put_delegator(transaction: Transaction, name: str = "user:alice", **fields: Any) -> Delegator:
-    """Record a delegator, with some fields changed if they are there already; the event is that of an import."""
+    """Record a delegator, or change some fields of an existing one; the event is that of an import."""
     found = DirectoryStore(transaction).find_delegator(name) or delegator(name, added_at=transaction.now)
     DirectoryChanges(transaction).put_delegators([found._replace(**fields)])
     transaction.append(
@@ -224,7 +224,7 @@ def put_delegator(transaction: Transaction, name: str = "user:alice", **fields: 
 
 
 def recurring_agent(name: str = "planner", **fields: Any) -> Agent:
-    """Return a registered agent of user:alice's that may hold everything, with some fields changed."""
+    """Return a registered agent of user:alice with the right to every scope, with some fields changed."""
     plain = Agent(
         key=0,
         name=name,
@@ -246,7 +246,7 @@ def recurring_agent(name: str = "planner", **fields: Any) -> Agent:
 
 
 def put_agent(transaction: Transaction, name: str = "planner", **fields: Any) -> Agent:
-    """Record a recurring agent, with some fields changed if it is there already; tells of it in no event."""
+    """Record a recurring agent, or change some fields of an existing one, without an event."""
     now = transaction.now
     found = DirectoryStore(transaction).find_agent(name) or recurring_agent(
         name, registered_at=now, review_at=now + 90 * DAY
@@ -258,7 +258,7 @@ def put_agent(transaction: Transaction, name: str = "planner", **fields: Any) ->
 
 
 def know(path: Path, *names: str) -> None:
-    """Put delegators into the directory of the ledger in a folder, beside whoever else uses it."""
+    """Add delegators to the directory of the ledger in a folder, beside other writers."""
     ledger = open_sqlite(path, time.time)
     with ledger.write() as transaction:
         for name in names:
@@ -267,7 +267,7 @@ def know(path: Path, *names: str) -> None:
 
 
 def make_folder(path: Path, *, policy: Iterable[tuple[str, str]] = (), now: int = NOW) -> Path:
-    """Make a ledger's folder as the first use does."""
+    """Make a ledger's folder, as the first use of jitid does."""
     folder.create(str(path), NAMES, list(policy) or default_files(), by="tester", now=now)
     return path
 
@@ -310,7 +310,7 @@ def open_postgres(address: str, clock: Callable[[], float] | None, *, timeout: f
 
 
 def request(**fields: Any) -> IssueRequest:
-    """Return a modest request that the default policy permits, with some fields changed; scopes may be texts."""
+    """Return a small request that the default policy permits, with some fields changed; scopes may be texts."""
     plain: dict[str, Any] = {"task": "T1", "delegator": "user:alice", "agent": "planner"}
     given = {**plain, **fields}
     if given.get("parent") is not None:
@@ -326,7 +326,7 @@ def request(**fields: Any) -> IssueRequest:
 
 
 class Made(NamedTuple):
-    """A credential as its holder has it."""
+    """A credential with its token."""
 
     token: str
     id: str
@@ -335,12 +335,12 @@ class Made(NamedTuple):
 
 
 class Database:
-    """Where worlds have their ledgers while tests run a second time: in databases of a server."""
+    """The databases in which worlds have their ledgers when tests run a second time, on PostgreSQL."""
 
     server: Postgres | None = None
-    """None while ledgers are in folders."""
+    """None if ledgers are in folders."""
     addresses: ClassVar[dict[Path, str]] = {}
-    """By the folder in which a world has its keys."""
+    """The address of each database, by the folder in which its world has the keys."""
     _patterns: ClassVar[dict[tuple[Postgres, int], tuple[str, Path]]] = {}
 
     @classmethod
@@ -348,7 +348,7 @@ class Database:
         """Make a ledger with its keys in the folder `path`, and return its address."""
         server = cls.server
         assert server is not None
-        # A copy of one that was made before costs a fifth.
+        # A copy of a prepared database takes a fifth of the time of making a new one.
         pattern = cls._patterns.get((server, now))
         if pattern is None:
             keys = Path(tempfile.mkdtemp())
@@ -374,7 +374,7 @@ class World:
         **terms: Any,
     ) -> None:
         if targets and not policy:
-            # The default policy names no kind of a target.
+            # The default policy does not name kinds of targets.
             policy = [*default_files(), ("kinds.cedar", KINDS)]
         self.path = path
         self.targets = targets
@@ -390,7 +390,7 @@ class World:
         )._replace(**terms)
         if not path.exists():
             if Database.server is None:
-                # pytest gives the folder of a test that has passed to another one whose name begins alike.
+                # pytest reuses the folder of a test that has passed, for another test whose name begins alike.
                 Database.addresses.pop(path, None)
                 make_folder(path, policy=policy, now=now)
             else:
@@ -413,7 +413,7 @@ class World:
         )
 
     def supply_targets(self) -> Targets:
-        """Return the targets outside as they are stated now."""
+        """Return the current targets."""
         return Targets(self.targets, self.ledger.names.issuer)
 
     def close(self) -> None:
@@ -421,7 +421,7 @@ class World:
         self.authority.close()
 
     def reopen(self) -> None:
-        """Come back as another process would."""
+        """Close the ledger and open it again, as another process would."""
         self.close()
         self._open()
 
@@ -433,12 +433,12 @@ class World:
         return Made(one.secret.reveal(one.secret.names[0]), one.id, one.jti, issued)
 
     def know(self, name: str = "user:alice", **fields: Any) -> Delegator:
-        """Put a delegator into the directory, or change some fields of theirs."""
+        """Add a delegator to the directory, or change some of their fields."""
         with self.ledger.write() as transaction:
             return put_delegator(transaction, name, **fields)
 
     def register(self, name: str = "planner", **fields: Any) -> Agent:
-        """Register a recurring agent, or change some fields of its record; the events tell of all of it."""
+        """Register a recurring agent, or change some fields of its record; record all of it in events."""
         with self.ledger.write() as transaction:
             agent = put_agent(transaction, name, **{"registered_at": transaction.now, **fields})
             stated = {
@@ -455,7 +455,7 @@ class World:
             return agent
 
     def chain(self, length: int, **fields: Any) -> list[Made]:
-        """Issue a root and what it delegates, each to the next, until there are `length` of them."""
+        """Issue a root and its chain of delegations, `length` credentials in all."""
         made = [self.issue(**fields)]
         kept = {name: fields[name] for name in ("scopes", "kind", "ttl", "may_audience") if name in fields}
         for depth in range(1, length):
@@ -501,7 +501,7 @@ class World:
 
 
 def edit(path: Path, *statements: str) -> None:
-    """Change the ledger's file behind its back, as somebody with access to the disk could."""
+    """Change the ledger's database directly, as an attacker with access to the disk could."""
     import sqlite3
 
     if path in Database.addresses:
@@ -523,7 +523,7 @@ def edit(path: Path, *statements: str) -> None:
 
 
 def in_postgres(statement: str) -> str:
-    """Return a statement of SQLite's as PostgreSQL has it, where a row does not number itself."""
+    """Return a statement of SQLite's in PostgreSQL's dialect, where an inserted row does not number itself."""
     numbering = re.match(r"INSERT INTO (leak|action|task) \((?!id)", statement)
     if numbering:
         number = f"(SELECT coalesce(max(id), 0) + 1 FROM {numbering[1]})"

@@ -1,4 +1,4 @@
-"""What all tests have in common."""
+"""Fixtures and settings for all tests."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tests import moto, pgbouncer, postgres
 from tests.builders import Database
 from tests.node import Node
 
-# How long an example takes depends on who else is at work on the machine, and says nothing about the code.
+# The time that an example takes depends on the load of the machine, not on the code.
 settings.register_profile("jitid", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("jitid")
 
 _MANY_FILES = 200
-"""`select` takes no descriptor above 1,023."""
+"""The limit of open files for a clean-up: `select` accepts no descriptor above 1,023."""
 
 STEERING = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
-"""Variables by which whoever runs the tests, or the runner itself, would steer what jitid writes."""
+"""Variables that would change jitid's output; the terminal or the test runner may have set them."""
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _unsteered() -> Iterator[None]:
-    """Let no variable of the terminal from which the tests run into them."""
+    """Remove the terminal's variables that would change the results of tests."""
     with pytest.MonkeyPatch.context() as patch:
         for name in STEERING:
             patch.delenv(name, raising=False)
@@ -45,7 +45,7 @@ def postgres_server() -> Iterator[postgres.Postgres]:
 
 @pytest.fixture(scope="session")
 def pooler_of_transactions(postgres_server: postgres.Postgres) -> Iterator[pgbouncer.PgBouncer]:
-    """Return a running PgBouncer before that server, which gives each transaction any session."""
+    """Return a running PgBouncer in front of that server; each transaction may get a different session."""
     settings = f"pool_mode = transaction\nserver_idle_timeout = 1\n{pgbouncer.IGNORING}"
     with pgbouncer.running(postgres_server, settings=settings) as pooler:
         yield pooler
@@ -65,10 +65,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Prepare the session and what it starts.
+    """Prepare the session and the processes that it starts.
 
-    A shell ignores signals for what it starts in the background, and so does `nohup`; a command that a test starts
-    must not inherit that. All modules are compiled once: jitid is started thousands of times, and writes none itself.
+    A shell ignores signals for commands that it starts in the background, and so does `nohup`; a command that a test
+    starts
+    must not inherit that. All modules are compiled once: jitid is started thousands of times, and writes no bytecode.
     """
     for each in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         if signal.getsignal(each) is signal.SIG_IGN:
@@ -78,9 +79,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out deep tests unless `--deep` asks for them, and what cannot happen to a ledger in a database.
+    """Leave out deep tests unless `--deep` is given, and tests that cannot apply to a ledger in a database.
 
-    The mark `of_files` names that, with words of the id, or none for all.
+    The mark `of_files` names the latter: with words of the test's id, or without arguments for all.
     """
     deep = config.getoption("--deep")
     spared = [
@@ -105,7 +106,7 @@ def _is_of_files(item: pytest.Item) -> bool:
 
 @pytest.fixture(params=["file", "database"])
 def kept_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Let the worlds of a test have their ledgers in files, and once more in databases."""
+    """Let the worlds of a test have their ledgers in files, and in a second run in databases."""
     if request.param == "database":
         monkeypatch.setattr(Database, "server", request.getfixturevalue("postgres_server"))
     return str(request.param)
@@ -120,28 +121,31 @@ def postgres_cluster() -> Iterator[postgres.Cluster]:
 
 @pytest.fixture(scope="session")
 def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[moto.Moto]:
-    """Return a running moto server in AWS's place, the same one for all tests of a process."""
+    """Return a running moto server in place of AWS, the same one for all tests of a process."""
     with moto.running(tmp_path_factory.mktemp("moto")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
-    """Return node with the OAuth clients of others."""
+    """Return node with OAuth clients of other projects."""
     return Node(tmp_path_factory.mktemp("node"))
 
 
 def pytest_runtest_teardown() -> None:
-    """Close what command lines within this process have left open in cycles: they expect that the process ends."""
+    """Close the files that command lines within this process have left open in cycles.
+
+    A command line expects that its process ends and closes them.
+    """
     if sum(1 for _ in Path("/proc/self/fd").iterdir()) > _MANY_FILES:
-        # Each command line freezes what was there before its verb.
+        # Each command line freezes the objects that exist before its verb runs.
         gc.unfreeze()
         gc.collect()
         gc.freeze()
 
 
 def pytest_collection_finish() -> None:
-    """Leave what was collected to itself: many thousand tests are looked at by no further garbage collection."""
+    """Exclude the collected tests from garbage collection: there are many thousands of them."""
     _use_hypothesis()
     gc.collect()
     gc.freeze()
@@ -150,4 +154,4 @@ def pytest_collection_finish() -> None:
 @settings(max_examples=1, database=None)
 @given(strategies.none())
 def _use_hypothesis(_: None) -> None:
-    """Let Hypothesis make its random generator, which it takes for garbage if it makes it after `gc.freeze`."""
+    """Let Hypothesis make its random generator; if it makes it after `gc.freeze`, it takes it for garbage."""

@@ -1,4 +1,4 @@
-"""A ledger in which an event of every sort has happened, with every fact that it can have."""
+"""A ledger with an event of every type, with every fact that the type can have."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ from tests.programs import Shop
 
 
 def live_through_everything(world: World) -> None:
-    """Make an event of every sort, with every fact that it can have."""
+    """Record an event of every type, with every fact that it can have."""
     world.terms = world.terms._replace(
         algorithms={"urn:es256": "ES256"}, zone=zone("Asia/Kolkata"), zone_name="Asia/Kolkata"
     )
@@ -163,7 +163,7 @@ def live_through_everything(world: World) -> None:
 
 
 def _use_targets(world: World) -> None:
-    """Make an event of everything that becomes of credentials at a target."""
+    """Record every event about credentials at a target."""
     shop = Shop(world.path.parent / "shop")
     world.targets = [shop.target()]
     world.terms = policed(world.terms, [*default_files(), ("kinds.cedar", KINDS)])
@@ -213,7 +213,7 @@ def _adopt(world: World) -> None:
 
 
 def _serve(world: World) -> None:
-    """Make an event of what is told of who is served, and let some have access who leave later."""
+    """Record the events about callers of a service, and grant access to users who leave later."""
     eve = Caller("user:eve", frozenset(), "user:eve", "credential", "acc_1", trace="00-1-2-00")
     serving = world.authority.serving(eve)
     serving.perform(PublishKeys())
@@ -240,7 +240,7 @@ def _serve(world: World) -> None:
 
 
 def _keep_delegators(world: World) -> None:
-    """Make an event of everything that is done to delegators, by hand and by lists."""
+    """Record every event about delegators, by hand and by imported lists."""
     for name in ("edgar", "gus"):
         world.issue(delegator=f"user:{name}", task="T10", sensitivity="low")
     whole = {"entitlements": ("a:*",), "groups": ("g",), "manager": "user:boss", "aliases": ("user:ed",)}
@@ -263,7 +263,7 @@ def _keep_delegators(world: World) -> None:
 
 
 def _keep_agents(world: World) -> None:
-    """Make an event of everything that is done to records of agents."""
+    """Record every event about records of agents."""
     world.issue(agent="bot", task="T11")
     one_user = ("user:zoe",)
     registry.register(world, "bot", owner="user:tester", scopes=("repo:x",), concurrency=2, users=one_user)
@@ -293,7 +293,7 @@ def _keep_agents(world: World) -> None:
 
 
 def _ask_for_approvals(world: World) -> None:
-    """Make an event of everything that is said about requests for approval."""
+    """Record every event about approval requests."""
     terms = world.terms
     asking = '@id("ask") @approval("crew") permit (principal, action, resource);'
 
@@ -324,14 +324,15 @@ def _ask_for_approvals(world: World) -> None:
             further = request(parent=each.token, delegator=None, task=None)
             with pytest.raises(ApprovalNeededError):
                 world.authority.serving(agent).perform(Issue(requests=(further,)))
-            # What it asked for is withdrawn where there is no room for others.
+            # Without a live credential, the agent's request is withdrawn when another agent's requests exceed the
+            # limit.
             world.revoke(each.id)
     world.terms = terms
     world.reopen()
 
 
 def leave_marks(world: World) -> None:
-    """Leave marks against repetition, which an accepted clock would make obsolete."""
+    """Leave marks against replay, which an accepted clock would make obsolete."""
     client = world.authority.perform(
         GrantAccess(wanted=AccessRequest("system:ci", key=dumps(jwk(ED25519))))
     ).access

@@ -1,4 +1,4 @@
-"""Events as former versions wrote them."""
+"""Events in the format of former versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jitid.model.event import Event
 
 @contextmanager
 def two_digests() -> Iterator[None]:
-    """Let the events of issues have a digest `issued` too, and their `rows` not cover ids and fingerprints."""
+    """Add the former digest `issued` to the events of issues, and leave ids and fingerprints out of their `rows`."""
     digest, linked = event.rows_digest, Transaction._linked
     issued: dict[str, str] = {}
 

@@ -1,7 +1,7 @@
-"""A real moto server, which stands in for AWS: it signs, keeps roles and users, and enforces their policies.
+"""A real moto server in place of AWS: it signs, keeps roles and users, and enforces their policies.
 
-It knows no conditions and no session policies: a denial of one session is to it a denial of all of the role. What
-conditions do is to be seen in the policies' texts.
+It knows no conditions and no session policies: it treats a denial of one session as a denial of the whole role.
+Tests check conditions in the text of the policies.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Moto:
         self.enforce(enforced=True)
 
     def enforce(self, *, enforced: bool) -> None:
-        """Let it check signatures and policies, or let everybody do everything."""
+        """Let the server check signatures and policies, or let it permit every request."""
         body = b"0" if enforced else b"inf"
         plain = {"Content-Type": "text/plain"}
         with urlopen(Request(f"{self.url}/moto-api/reset-auth", body, plain, method="POST")) as answer:
@@ -60,7 +60,7 @@ class Moto:
 
     @contextmanager
     def lenient(self) -> Iterator[None]:
-        """Let it check nothing for a while: it cannot serve who signs nothing otherwise."""
+        """Disable all checks for the length of the block: otherwise the server refuses unsigned requests."""
         self.enforce(enforced=False)
         try:
             yield
@@ -89,7 +89,7 @@ class Moto:
         )
 
     def role(self, name: str, actions: Sequence[str] = ("*",)) -> str:
-        """Make a role whose sessions may do so much, and return its ARN."""
+        """Make a role whose sessions may perform these actions, and return its ARN."""
         iam = self.client("iam")
         trust = {
             "Effect": "Allow",

@@ -40,10 +40,10 @@ http {{
 def nginx(folder: Path, locations: str, around: str = "") -> Iterator[str]:
     """Run nginx with these `location` blocks, and yield its address without a path.
 
-    `around` stands outside of its server, such as an `upstream`.
+    `around` is configuration outside of the server block, such as an `upstream`.
     """
     program = need("nginx")
-    # Its workers would become a user who may not enter the folders of pytest.
+    # The workers would run as a user who may not enter the folders of pytest.
     user = "user root;" if os.geteuid() == 0 else ""
     for _ in range(5):
         port = free_port()
@@ -80,7 +80,7 @@ def _ready(address: str) -> bool:
 def get(
     address: str, *, method: str = "GET", data: bytes | None = None, **headers: str
 ) -> tuple[int, dict[str, str], str]:
-    """Return status, headers and body of the answer to a request, a GET without other words, whatever the status."""
+    """Make a request, by default a GET, and return the status, headers and body of the answer, also of an error."""
     try:
         with urlopen(Request(address, data, headers, method=method), timeout=30) as answer:
             return answer.status, dict(answer.headers), answer.read().decode()

@@ -1,4 +1,4 @@
-"""Clients that others wrote for node: installed once a session, and run as scripts."""
+"""Clients for node of other projects: installed once a session, and run as scripts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Node:
     """A folder with the packages, and the interpreter."""
 
     def __init__(self, folder: Path, *more: str) -> None:
-        """Install the packages and `more` of them into `folder`; the test is skipped where that cannot be done."""
+        """Install the packages and `more` of them into `folder`; skip the test where that is impossible."""
         packages = (*PACKAGES, *more)
         self._folder = folder
         self._node = need("node")
@@ -40,14 +40,14 @@ class Node:
 
     @property
     def packages(self) -> Path:
-        """The folder in which node finds them."""
+        """The folder of the installed packages."""
         return self._folder / "node_modules"
 
     def run(self, script: str, /, **values: Any) -> Any:
         """Run a module that ends with `answer(value)`, and return that value; `given` holds the values in it.
 
         Raises:
-            AssertionError: the script threw; with what node told.
+            AssertionError: the script threw; the message is node's standard error.
 
         """
         path = self._folder / f"{os.urandom(6).hex()}.mjs"
@@ -67,7 +67,7 @@ class Node:
         return json.loads(done.stdout)
 
 
-# Secrets come by standard input, as they should: neither on a command line nor in a file.
+# Secrets come from standard input: neither on a command line nor in a file.
 _PROLOGUE = """
 import { readFileSync, writeFileSync } from "node:fs";
 import * as oauth from "oauth4webapi";

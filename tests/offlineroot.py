@@ -1,4 +1,4 @@
-"""A root that is kept elsewhere: it certifies an authority that asks for it."""
+"""An offline root that certifies an authority from its certificate request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jitid.crypto.x509 import key_usage
 
 
 def certified(request: str, now: int) -> str:
-    """Return the chain, in PEM, that makes the key of a request an authority under a new root."""
+    """Return the chain, in PEM, that certifies the key of a request as an authority under a new root."""
     key = ec.generate_private_key(ec.SECP384R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "offline root")])
     asked = x509.load_pem_x509_csr(request.encode())

@@ -51,7 +51,7 @@ path "pki/cert/*"                     { capabilities = ["read"] }
 path "transit/keys/*"                 { capabilities = ["create", "read", "update"] }
 path "transit/sign/*"                 { capabilities = ["update"] }
 """
-"""All that jitid's own login may do."""
+"""The complete rights of jitid's own login."""
 _USERNAME = '{{ printf "v-%s-%s" (.DisplayName | truncate 44) (random 8) }}'
 _PATIENCE = 60.0
 
@@ -67,7 +67,7 @@ def program() -> str:
 
 
 class OpenBaoServer:
-    """One server with a folder of its own; the tests' own requests are made with its root token."""
+    """One server in its own folder; the tests' own requests use its root token."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -81,17 +81,17 @@ class OpenBaoServer:
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """The address of the server."""
         return f"https://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """The id of its process."""
         assert self._process is not None
         return self._process.pid
 
     def start(self) -> None:
-        """Start it anew, initialised and unsealed."""
+        """Start a new server, initialised and unsealed."""
         certify(self.folder)
         (self.folder / "raft").mkdir()
         self.run()
@@ -100,7 +100,7 @@ class OpenBaoServer:
         self.unseal()
 
     def run(self) -> None:
-        """Run the server, which is sealed then."""
+        """Run the server; it is sealed at first."""
         for _ in range(5):
             self.port = self.port or free_port()
             if self._tried():
@@ -127,26 +127,26 @@ class OpenBaoServer:
         return process.poll() is None
 
     def answers(self) -> bool:
-        """Say whether it answers, sealed or not."""
+        """Return whether it answers, sealed or not."""
         with suppress(OSError):
             return self.ask("GET", "sys/seal-status") is not None
         return False
 
     def unseal(self) -> None:
-        """Unseal it, and wait until it serves."""
+        """Unseal it, and wait until it answers."""
         self.ask("PUT", "sys/unseal", {"key": self._key})
         until(lambda: self.status("GET", "sys/health") == 200, "no leader")
 
     def seal(self) -> None:
-        """Seal it: it knows nothing any more until it is unsealed."""
+        """Seal it: it has no keys in memory until it is unsealed."""
         self.ask("PUT", "sys/seal")
 
     def log(self) -> str:
-        """Return the end of what the server told."""
+        """Return the last 2,000 characters of the server's log."""
         return (self.folder / "log").read_text(errors="replace")[-2000:]
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -177,7 +177,7 @@ class OpenBaoServer:
             connection.close()
 
     def furnish(self, database: Postgres) -> None:
-        """Set up the engines, and an AppRole of exactly the rights that jitid needs."""
+        """Set up the engines, and an AppRole with exactly the rights that jitid needs."""
         ask = self.ask
         for mount in ("database", "pki", "transit", "ssh"):
             ask("POST", f"sys/mounts/{mount}", {"type": mount})
@@ -265,7 +265,7 @@ def certify(folder: Path) -> None:
 
 @contextmanager
 def running(folder: Path, database: Postgres) -> Iterator[OpenBaoServer]:
-    """Run a server with all that the tests need."""
+    """Run a server with the engines and roles that the tests need."""
     server = OpenBaoServer(folder)
     try:
         server.start()

@@ -6,12 +6,12 @@ import re
 from html.parser import HTMLParser
 
 _INLINE = {"span", "strong", "code"}
-"""Elements beside which a blank is part of a sentence; beside all others it is layout of the file."""
+"""Elements beside which a blank is part of a sentence; beside all others it is only layout of the file."""
 _VOID = {"meta"}
 
 
 class _Reader(HTMLParser):
-    """Writes an element as a line, what it contains below it and further to the right."""
+    """A parser that writes each element as a line, and its content below it, indented."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,6 +58,6 @@ def events(page: str) -> str:
     reader.feed(re.sub(r"(?s)<style>.*?</style>", "<style></style>", page))
     reader.close()
     assert not reader._open
-    # An element with nothing but a text is one line.
+    # An element that contains only a text becomes one line.
     lines = re.sub(r"(?m)^( *)(\w.*)\n\1 (['\"].*)$(?!\n\1 )", r"\1\2 \3", "\n".join(reader.lines))
     return re.sub(r"'sha256-[^']*'", "'sha256-…'", lines) + "\n"

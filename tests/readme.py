@@ -1,4 +1,4 @@
-"""Reads the README: its chapters, and the commands in them with what they answer."""
+"""A reader of the README: its chapters, and the commands in them with their answers."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from tests.cli.transcripts import Step
 PATH = Path(__file__).parent.parent / "README.md"
 TEXT = PATH.read_text(encoding="utf-8")
 FLEET = "For a fleet"
-"""The chapter that needs more than jitid, and is played by itself."""
+"""The chapter that needs more programs than jitid; a separate test runs it."""
 
 
 def chapter(title: str) -> str:
-    """Return what stands under a heading."""
+    """Return the text under a heading."""
     _, heading, rest = TEXT.partition(f"\n## {title}\n")
     assert heading, f"there is no chapter {title}"
     return rest.partition("\n## ")[0]
 
 
 def blocks(language: str, text: str = TEXT) -> list[str]:
-    """Return what is fenced in a text, of one language."""
+    """Return the fenced blocks of one language in a text."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def as_seen(answer: Sequence[str]) -> Iterator[str]:
-    """Yield the lines of an answer without the marks of a transcript: a terminal shows both streams, and no status."""
+    """Yield the lines of an answer without a transcript's marks: a terminal shows both streams, and no status."""
     for line in answer:
         if not line.startswith("? "):
             yield line.removeprefix("2> ").removeprefix("2>").removeprefix("| ").rstrip()
 
 
 def rewrite(played: Iterator[tuple[Step, Sequence[str]]], *, fleet: bool) -> None:
-    """Write what is answered today into the README, block by block; the commands stand there already.
+    """Write today's answers into the README, block by block; the commands are in it already.
 
-    `fleet` says whether that is the chapter for a fleet, or all the others.
+    `fleet` chooses the chapter for a fleet; otherwise all other chapters are rewritten.
     """
-    # The file as it is now: another test may have written to it.
+    # Read the file again: another test may have written to it.
     before, heading, rest = PATH.read_text(encoding="utf-8").partition(f"\n## {FLEET}\n")
     own, next_heading, after = rest.partition("\n## ")
     pieces = [before, heading, own, next_heading, after]

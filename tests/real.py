@@ -1,4 +1,4 @@
-"""Real programs and real processes: the ones that a test needs, and the command line run as one."""
+"""Real programs and real processes: programs that a test needs, and the command line as a process."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ LIBFAKETIME = next(
 
 
 def missing(reason: str) -> None:
-    """Skip the test with that reason; fail it where everything must be there."""
+    """Skip the test with that reason; fail it under JITID_REQUIRE_ALL=1."""
     if os.environ.get("JITID_REQUIRE_ALL") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
 
 
 def need(program: str) -> str:
-    """Return the path of a program that the test needs; without it the test skips, or fails where all must be there."""
+    """Return the path of a program; without it, skip the test, or fail it under JITID_REQUIRE_ALL=1."""
     found = shutil.which(program)
     if found is None:
         missing(f"{program} is not installed")
@@ -56,15 +56,16 @@ def libfaketime() -> str:
 
 
 def faked(time: str) -> list[str]:
-    """Return the words that run a command at another time, in the format of `faketime -f`."""
+    """Return the prefix that runs a command at another time, in the format of `faketime -f`."""
     # The program `faketime` names a semaphore after its process id. If it is killed, the semaphore stays, and the next
     # process with that id fails. The shared memory of the library is named in the same way, so it is disabled.
     return ["env", f"LD_PRELOAD={libfaketime()}", f"FAKETIME={time}", "FAKETIME_DISABLE_SHM=1"]
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on now; somebody may before it is used."""
-    # Below those that Linux gives to whoever connects somewhere (32768 and above), so that none of these takes it.
+    """Return a TCP port of the loopback interface that is free now; another process may take it before its use."""
+    # The range is below the ports that Linux gives to outgoing connections (32768 and above), so that none of them
+    # takes it.
     for port in random.sample(range(20_000, 32_000), 100):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -73,7 +74,7 @@ def free_port() -> int:
 
 
 def until(ready: Callable[[], bool], otherwise: str, patience: float = 60.0) -> None:
-    """Poll until `ready` says so; what it raises counts as "not yet"."""
+    """Poll until `ready` returns true; an exception counts as "not yet"."""
     end = time.monotonic() + patience
     trouble: Exception | None = None
     while time.monotonic() < end:
@@ -88,7 +89,7 @@ def until(ready: Callable[[], bool], otherwise: str, patience: float = 60.0) -> 
 
 
 def module(name: str, extra: str = "test-real") -> Any:
-    """Return a module that the test needs; without it the test skips, or fails where all must be there."""
+    """Return a module; without it, skip the test, or fail it under JITID_REQUIRE_ALL=1."""
     try:
         return import_module(name)
     except ImportError:
@@ -102,7 +103,7 @@ def need_root() -> None:
 
 
 def other_user() -> list[str]:
-    """Return what runs a command as somebody else; the test is skipped where that cannot be done."""
+    """Return the prefix that runs a command as another user; skip the test where that is impossible."""
     need_root()
     prefix = [need("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups"]
     tried = subprocess.run([*prefix, *command("--version")], capture_output=True, text=True, cwd="/")
@@ -113,7 +114,7 @@ def other_user() -> list[str]:
 
 @contextmanager
 def reachable(folder: Path) -> Iterator[Path]:
-    """Make a folder that other users may enter: the parents of pytest's own are closed to them."""
+    """Make a folder that other users may enter: the parents of pytest's own folders are closed to them."""
     with tempfile.TemporaryDirectory(prefix=folder.name) as name:
         Path(name).chmod(0o755)
         yield Path(name)
@@ -137,15 +138,15 @@ def tmpfs(folder: Path, options: str) -> Iterator[Path]:
 
 
 def surroundings(home: Path, **more: str) -> dict[str, str]:
-    """Return the environment of a user whose home is `home`: nothing of ours leaks into it."""
+    """Return the environment of a user whose home is `home`, without other variables of the test run."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-    # The same code that pytest has loaded, whatever else is installed.
+    # The same code that pytest has loaded, even if another version is installed.
     root = str(Path(jitid.__file__).parent.parent)
     return {**kept, "HOME": str(home), "PYTHONPATH": root, "PYTHONDONTWRITEBYTECODE": "1", **more}
 
 
 def command(*arguments: str) -> list[str]:
-    """Return the command line of jitid as a process of its own."""
+    """Return the command line that runs jitid as a separate process."""
     return [sys.executable, "-m", "jitid", *arguments]
 
 
@@ -174,7 +175,7 @@ class Shell:
         more: Mapping[str, str] | None = None,
         umask: int = -1,
     ) -> subprocess.CompletedProcess[str]:
-        """Run it and return what came out, whatever the status."""
+        """Run it and return the outcome, for any exit status."""
         return subprocess.run(
             [*before, *command(*arguments)],
             input=stdin,
@@ -205,7 +206,7 @@ class Shell:
         )
 
     def good(self, *arguments: str, stdin: str = "") -> str:
-        """Run it, insist that it succeeds, and return its standard output."""
+        """Run it, assert that it succeeds, and return its standard output."""
         done = self.run(*arguments, stdin=stdin)
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -1,4 +1,4 @@
-"""How many characters a regular expression looks at: a cost that can be tested without a clock."""
+"""A count of the characters that a regular expression reads: a cost that tests can measure without a clock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ONE = (ops.LITERAL, ops.NOT_LITERAL, ops.IN, ops.ANY)
 
 
 def steps(pattern: re.Pattern[bytes], text: bytes) -> int:
-    """Return how many characters `pattern.finditer` looks at in a text, each as often as it does."""
+    """Return how many characters `pattern.finditer` reads in a text; a character counts each time that it is read."""
     return _Run(pattern, text).all()
 
 
@@ -34,7 +34,7 @@ class _Run:
         return self._steps
 
     def _ends(self, items: Sequence[Any], number: int, at: int) -> Iterator[int]:
-        """Yield where the items from one on may end that begin at a place, in the order in which they are tried."""
+        """Yield the positions where the items from `number` on may end if they begin at `at`, in search order."""
         if number == len(items):
             yield at
             return

@@ -26,7 +26,7 @@ _PATIENCE = 30.0
 
 
 class Answer(NamedTuple):
-    """What came back."""
+    """A response."""
 
     status: int
     headers: Mapping[str, str]
@@ -46,7 +46,7 @@ class Served:
         self.log = log
         """Its standard error."""
         self.said = said
-        """The line that says where it listens."""
+        """The line that states its address."""
         found = re.search(r"https?://\S+", said)
         self.url = found[0] if found else ""
         at_path = re.search(r"unix://(\S+)", said)
@@ -82,7 +82,7 @@ class Served:
         tls: ssl.SSLContext | None = None,
         source: str | None = None,
     ) -> Answer:
-        """Make one request over a connection of its own, perhaps from another address of this machine."""
+        """Make one request over a new connection, perhaps from another address of this machine."""
         host = self.address[0] if self.url else "localhost"
         connection = http.client.HTTPConnection(host)
         bare = self.connect(source=source)
@@ -97,23 +97,23 @@ class Served:
             connection.close()
 
     def lines(self) -> list[dict[str, Any]]:
-        """Return what it logged as JSON so far."""
+        """Return the log lines so far that are JSON."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
     def workers(self) -> list[int]:
-        """Return the processes that answer."""
+        """Return the worker processes."""
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return [int(word) for word in path.read_text().split()]
 
     def kill(self) -> None:
-        """End it and its workers at once, as when its machine dies."""
+        """Kill it and its workers at once, like a power cut of its machine."""
         for pid in (self.process.pid, *self.workers()):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(_PATIENCE)
 
     def stop(self) -> int:
-        """Ask it to end, and return its exit status."""
+        """Terminate it with SIGTERM, and return its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(_PATIENCE)
 
@@ -126,10 +126,10 @@ def serving(
     before: Sequence[str] = (),
     more: Mapping[str, str] | None = None,
 ) -> Iterator[Served]:
-    """Start `jitid serve`, wait until it listens, and end it after the block.
+    """Start `jitid serve`, wait until it listens, and stop it after the block.
 
-    Without `--bind` or `--socket` it is given a port that is free. `ledger` is a folder or an address; `before` are
-    words before the command, such as those of `setpriv`.
+    Without `--bind` or `--socket` it gets a free port. `ledger` is a folder or an address; `before` is a prefix of the
+    command, such as that of `setpriv`.
     """
     if not {"--bind", "--socket"} & set(arguments):
         arguments = ("--bind", "127.0.0.1:0", *arguments)
@@ -158,7 +158,7 @@ def serving(
 
 
 def listening(process: subprocess.Popen[bytes], log: Path) -> str:
-    """Wait until a service listens, and return the line that says where."""
+    """Wait until a service listens, and return the line that states its address."""
     until = monotonic() + _PATIENCE
     while monotonic() < until:
         for line in log.read_text(errors="replace").splitlines():

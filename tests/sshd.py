@@ -1,4 +1,4 @@
-"""A real sshd on the loopback interface, which lets in whom certificates of one authority name."""
+"""A real sshd on the loopback interface, which accepts the certificates of chosen authorities."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.real import free_port, need, until
 
 
 def need_sshd() -> str:
-    """Return the path of sshd, which is not where users find programs."""
+    """Return the path of sshd, which is not in the PATH of users."""
     if Path("/usr/sbin/sshd").exists():
         return "/usr/sbin/sshd"
     return need("sshd")
 
 
 class Sshd(NamedTuple):
-    """One that listens; what it trusts and whom it refuses stand in files that may be replaced."""
+    """A listening sshd. Its trusted authorities, principals and revocations are in files that a test may replace."""
 
     folder: Path
     port: int
@@ -32,21 +32,21 @@ class Sshd(NamedTuple):
 
     @property
     def principals(self) -> Path:
-        """Whom it lets in (AuthorizedPrincipalsFile)."""
+        """The accepted principals (AuthorizedPrincipalsFile)."""
         return self.folder / "principals"
 
     @property
     def revoked(self) -> Path:
-        """The list of what is revoked (RevokedKeys)."""
+        """The revocation list (RevokedKeys)."""
         return self.folder / "revoked.krl"
 
     @property
     def log(self) -> str:
-        """What it has logged."""
+        """Its log so far."""
         return (self.folder / "log").read_text()
 
     def command(self, *words: str, options: Sequence[str] = ()) -> list[str]:
-        """Return the command line that runs a command there as whoever runs the tests."""
+        """Return the command line that runs a command there as the user of the tests."""
         settings = {
             "UserKnownHostsFile": str(self.folder / "known_hosts"),
             "StrictHostKeyChecking": "yes",
@@ -55,11 +55,11 @@ class Sshd(NamedTuple):
             "Port": str(self.port),
         }
         stated = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
-        # Before what is usual: the first value that ssh meets counts.
+        # Before the usual settings: ssh uses the first value of an option.
         return [need("ssh"), "-F", "none", *options, *stated, f"{getpass.getuser()}@127.0.0.1", *words]
 
     def run(self, key: Path, *words: str, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-        """Run a command there with a key whose certificate lies beside it."""
+        """Run a command there with a key whose certificate is in the same folder."""
         chosen = ["-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-i", str(key)]
         return subprocess.run(
             self.command(*words, options=[*chosen, *options]),
@@ -72,13 +72,13 @@ class Sshd(NamedTuple):
 
 @contextmanager
 def sshd(folder: Path, *, principals: bool = True) -> Iterator[Sshd]:
-    """Start one that trusts no authority yet and revokes nothing.
+    """Start an sshd that trusts no authority yet and revokes nothing.
 
-    Without `principals` it has no file of them, and takes a principal that is a login for the right to that.
+    Without `principals` it has no file of principals: a principal that equals a login name permits that login.
     """
     program, keygen = need_sshd(), need("ssh-keygen")
     with suppress(OSError):
-        # Where it locks itself in before anybody has logged in; only root can make it, and only root needs it.
+        # The folder into which sshd locks itself before a login. Only root can make it, and only root needs it.
         Path("/run/sshd").mkdir(exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     host = folder / "host"

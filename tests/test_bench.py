@@ -1,4 +1,4 @@
-"""What the benchmarks say of their own figures; none of them is measured here."""
+"""Tests of how the benchmarks judge their figures; no benchmark is measured here."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_ratio_that_got_worse_is_named_and_a_better_one_is_not(
 
 
 def test_the_noise_of_both_runs_counts() -> None:
-    """Half the distance between the quartiles: a tenth of 2 in each of these."""
+    """The noise is half the distance between the quartiles: a tenth of 2 in each of these runs."""
     before, within, beyond = row("x", 1.8, 2.0, 2.2), row("x", 2.1, 2.3, 2.5), row("x", 2.3, 2.5, 2.7)
     assert record.line("g", before).noise == pytest.approx(0.05)
     assert not worse(before, row("x", 2.05, 2.1, 2.15))
@@ -114,7 +114,7 @@ def test_a_check_ends_with_1_where_something_is_worse(
 def test_a_benchmark_whose_peer_is_absent_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And nothing is recorded of that run, nor said to be no worse."""
+    """That run is neither recorded nor accepted as no worse."""
     from tests.real import need
 
     def rows(_: Ground) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""The error boundary holds from the first import on: a sentence, a status, and no traceback."""
+"""The error boundary works from the first import on: an error is a sentence and a status, never a traceback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LINE = ("issue", "--task", "T", "--delegator", "alice")
 
 
 def run(tmp_path: Path, *line: str, prelude: str = "pass", **files: str) -> subprocess.CompletedProcess[str]:
-    """Run a command line in a process of its own, with modules that stand before all others."""
+    """Run a command line in a separate process, with modules that come before all others in the search path."""
     for name, text in files.items():
         path = tmp_path / f"{name.replace('__', '/')}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def test_a_dependency_that_is_broken_is_a_sentence(
     "module", ["jitid.cli.main", "jitid.system.output", "jitid.errors", "jitid.redaction.token_format"]
 )
 def test_a_module_of_ours_that_does_not_load_is_a_sentence(module: str, how: str, tmp_path: Path) -> None:
-    """Even the one that tells errors."""
+    """This holds even for the module that prints errors."""
     text, status, _ = BROKEN[how]
     finder = (
         "import importlib.abc as a, importlib.util as u, importlib.machinery as m\n"
@@ -117,7 +117,7 @@ def test_what_runs_commands_keeps_their_statuses(tmp_path: Path) -> None:
 def test_a_version_that_does_not_fit_is_named_with_the_command_that_repairs_it(
     line: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """A newer Typer may fail anywhere, and in any way."""
+    """A newer Typer may fail at any place and in any way."""
     folder = tmp_path / "typer-0.29.2.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: typer\nVersion: 0.29.2\n")
@@ -129,7 +129,7 @@ def test_a_version_that_does_not_fit_is_named_with_the_command_that_repairs_it(
 
 
 def test_every_verb_is_behind_the_boundary(tmp_path: Path) -> None:
-    """A module of a verb that does not load is told as everything else."""
+    """If the module of a verb does not load, the error is reported like any other."""
     for verb in ("list", "audit log"):
         module = f"jitid.cli.{COMMANDS[verb][0].partition(':')[0]}"
         done = run(tmp_path, *verb.split(), prelude=f"sys.modules[{module!r}] = None")

@@ -1,4 +1,4 @@
-"""The page for contributors is true: its diffs apply and work, and it names every folder."""
+"""The page for contributors is correct: its diffs apply and work, and it names every folder."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ SHOWN: dict[str, Callable[[Run], None]] = {
     "A kind of credential": _kind,
     "A ledger": _ledger,
 }
-"""By the heading of a diff, what shows that it works."""
+"""The check that a diff works, by the heading of the diff."""
 
 
 def _diffs() -> dict[str, str]:
@@ -87,7 +87,7 @@ def test_a_diff_applies_and_works(tmp_path: Path, heading: str) -> None:
         cwd=tree,
         text=True,
         check=True,
-        # A repository around it would make git look for the files there.
+        # A repository around the copy would make git look for the files there.
         env={"PATH": os.environ["PATH"], "GIT_CEILING_DIRECTORIES": str(tmp_path)},
     )
 
@@ -117,7 +117,7 @@ def test_the_layout_names_every_folder() -> None:
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "SECURITY.md"])
 def test_what_a_page_names_is_there(page: str) -> None:
-    """Paths in the repository, and the verbs of commands."""
+    """A page names paths in the repository, and verbs of commands."""
     from jitid.cli.verbs import COMMANDS
 
     text = re.sub(

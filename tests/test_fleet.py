@@ -1,4 +1,4 @@
-"""The README's chapter for a fleet, played: PostgreSQL, two authorities, another shell, a stock OAuth client."""
+"""The README's chapter for a fleet, run: PostgreSQL, two authorities, another shell, a stock OAuth client."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tests.readme import FLEET, as_seen, blocks, chapter, rewrite
 from tests.real import free_port, need
 
 PORTS = ("5433", "8471", "8472")
-"""Those of the chapter; the test takes others, which are free."""
+"""The ports in the chapter; the test replaces them by free ones."""
 
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Iterator[Path]:
-    """Return a folder with the programs of PostgreSQL, and end what they and the chapter have started."""
+    """Return a folder with the programs of PostgreSQL, and kill all processes of the chapter after the test."""
     folder = tmp_path / "tools"
     folder.mkdir()
-    # It refuses to run as root and as a user without a name; in a namespace of its own root has another number, and
-    # its files are the same.
+    # PostgreSQL refuses to run as root or as a user without a name. In a separate user namespace root has another
+    # number, and its files stay the same.
     another = str(postgres.NOBODY)
     as_another = (
         [need("unshare"), "--user", f"--map-user={another}", f"--map-group={another}"]
@@ -55,7 +55,7 @@ def _replaced(text: str, ports: Mapping[str, str]) -> str:
 
 
 def test_the_chapter_for_a_fleet_comes_true(tmp_path: Path, tools: Path, node: Node) -> None:
-    """Each command answers what is shown; what differs from run to run is compared as a placeholder.
+    """Each command prints the answer in the README; parts that differ from run to run are compared as placeholders.
 
     `JITID_UPDATE_README=1` writes today's answers into the README.
     """
@@ -74,7 +74,7 @@ def test_the_chapter_for_a_fleet_comes_true(tmp_path: Path, tools: Path, node: N
     def answered() -> Iterator[list[str]]:
         for number, answer in enumerate(answers(played, story, shown, before=tools)):
             if not number:
-                # What `npm install` makes.
+                # The folder that `npm install` would make.
                 (story / "work/node_modules").symlink_to(node.packages)
             yield answer
 

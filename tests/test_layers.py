@@ -1,4 +1,4 @@
-"""The layout of the code: which folder may import which, where SQL stands, and who talks to people."""
+"""Tests of the code's layout: which folder may import which, where SQL may be, and which folders talk to people."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import jitid
 
 ROOT = Path(jitid.__file__).parent
 
-# From the top to the bottom. A file imports folders below its own, and files of its own folder without a circle.
-# Folders of one line stand side by side and do not import each other.
+# From the top to the bottom. A file imports lower folders, and files of the same folder without a circle.
+# Folders of one line are on the same level and do not import each other.
 ORDER: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("cli",),
@@ -50,18 +50,18 @@ ORDER: tuple[tuple[str, ...], ...] = (
 HEIGHT = {name: len(ORDER) - number for number, names in enumerate(ORDER) for name in names}
 
 PURE = ("errors", "redaction", "values", "model", "crypto", "policy", "search")
-"""Folders that load nothing of the world: no clock, no file, no network, no database."""
+"""Folders that import no part of the outside world: no clock, no file, no network, no database."""
 WORLD = frozenset(
     ("datetime", "io", "os", "pathlib", "random", "secrets", "socket", "sqlite3", "ssl", "subprocess", "time")
 )
 READS_FILES = {"policy/default"}
-"""The default policy is a text file of the package."""
+"""The default policy is a text file in the package."""
 CALENDAR = {"values/times": "time"} | dict.fromkeys(("crypto/der", "crypto/x509", "policy/facts"), "datetime")
-"""Modules that calculate with the times they are given; they read no clock either."""
+"""Modules that calculate with times from their arguments; they read no clock either."""
 CLOCKS = frozenset({"now", "today", "utcnow", "time", "time_ns", "monotonic", "perf_counter"})
 
 SQL_PLACES = re.compile(r"ledger/.*|.*/(\w+_)?store|capabilities/sweep/rules/.*|issuers/postgres/.*")
-"""A target that is a PostgreSQL server is asked in SQL, too."""
+"""A PostgreSQL target needs SQL, too."""
 STATEMENT = re.compile(
     r"^\s*(?:SELECT\s+[\w(*:'?\"]|INSERT\s+(?:OR\s+\w+\s+)?INTO\s|UPDATE\s+\w+\s+SET\s|DELETE\s+FROM\s|WITH\s+(?:RECURSIVE\s+)?\w+.*\bAS\b"
     r"|(?:CREATE|DROP)\s+(?:TEMP\w*\s+)?(?:TABLE|INDEX|VIEW)\s)"
@@ -72,7 +72,7 @@ TALKERS = re.compile(r"(cli|server|mcp)/.*|system/output|__main__")
 
 @cache
 def modules() -> dict[str, Path]:
-    """Return all modules by their path without `.py`; a package is called as its folder is."""
+    """Return all modules by their path without `.py`; a package has the name of its folder."""
     return {
         str(path.relative_to(ROOT).with_suffix("")): path
         for path in sorted(ROOT.rglob("*.py"))
@@ -99,7 +99,8 @@ def imports(name: str) -> Iterator[tuple[str, bool]]:
             if str(node.module).split(".")[0] == "jitid":
                 for alias in node.names:
                     inner = _module(f"{node.module}.{alias.name}")
-                    # `from jitid.crypto import jws` loads a module, `from jitid.crypto.jws import parse` a name of one.
+                    # `from jitid.crypto import jws` loads a module, `from jitid.crypto.jws import parse` a name in a
+                    # module.
                     yield inner if inner in modules() else _module(str(node.module)), id(node) in typing_only
 
 
@@ -127,12 +128,12 @@ def folder(name: str) -> str:
 
 
 def edges(names: Iterable[str]) -> set[tuple[str, str]]:
-    """Return who imports whom among modules, type-only imports included."""
+    """Return the pairs of importing and imported module, type-only imports included."""
     return {(name, target) for name in names for target, _ in imports(name) if target != name}
 
 
 def test_imports_point_down() -> None:
-    """What stands below a folder may be read and changed without it."""
+    """A reader may read and change a folder without the folders above it."""
     upward = {
         f"{name} -> {target}"
         for name, target in edges(modules())
@@ -142,11 +143,11 @@ def test_imports_point_down() -> None:
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:
-    """Two files that need each other are one; what is imported for its types alone counts, too."""
+    """Files that import each other cannot be understood alone; type-only imports count, too."""
     graph = {
         name: {target for _, target in edges([name]) if folder(target) == folder(name)} for name in modules()
     }
-    # Take away whoever imports nobody that is left: what stays stands in a circle, or above one or below one.
+    # Remove modules that import no remaining module, then modules that no remaining module imports: circles remain.
     while leaves := {name for name, targets in graph.items() if not targets & graph.keys()}:
         graph = {name: targets for name, targets in graph.items() if name not in leaves}
     while roots := graph.keys() - set().union(*graph.values()):
@@ -155,7 +156,7 @@ def test_no_files_import_each_other_in_a_circle() -> None:
 
 
 def test_pure_folders_cannot_reach_the_world() -> None:
-    """Clock, randomness, files and network are arguments there."""
+    """Clock, randomness, files and network are arguments in pure folders."""
     worldly = set()
     for name in modules():
         if folder(name) not in PURE or name in READS_FILES:
@@ -179,7 +180,7 @@ def test_pure_folders_cannot_reach_the_world() -> None:
 
 
 def test_sql_stands_in_the_ledger_and_in_stores() -> None:
-    """Whoever changes the schema knows where to look."""
+    """An engineer who changes the schema must know where to look."""
     found = {
         name
         for name in modules()
@@ -215,7 +216,7 @@ def test_few_folders_talk_to_people() -> None:
 
 
 def _members(node: ast.ClassDef) -> set[str]:
-    """Return the names of methods and fields that a class states itself."""
+    """Return the names of the methods and fields that a class itself declares."""
     stated = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
     for each in ast.walk(node):
         targets = each.targets if isinstance(each, ast.Assign) else [getattr(each, "target", None)]
@@ -223,13 +224,13 @@ def _members(node: ast.ClassDef) -> set[str]:
             if isinstance(target, ast.Name) and each in node.body:
                 stated.add(target.id)
             elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
-                # What `__init__` sets.
+                # Attributes that `__init__` sets.
                 stated |= {target.attr} if target.value.id == "self" else set()
     return stated
 
 
 def test_a_protocol_has_several_implementations() -> None:
-    """A protocol with one implementation is that class, said twice."""
+    """A protocol with one implementation only repeats that class."""
     classes = {
         f"{name}:{node.name}": node
         for name in modules()
@@ -248,7 +249,7 @@ def test_a_protocol_has_several_implementations() -> None:
     by_name = {name.partition(":")[2]: name for name in classes}
 
     def everything(name: str) -> set[str]:
-        """Return the members of a class with those of its bases."""
+        """Return the members of a class, including those of its bases."""
         beside = f"{name.partition(':')[0]}:"
         bases = [each.id for each in classes[name].bases if isinstance(each, ast.Name)]
         known = [
@@ -266,7 +267,7 @@ def test_a_protocol_has_several_implementations() -> None:
 
 
 def test_only_the_command_line_knows_typer() -> None:
-    """Verbs are functions that anything may call; and the Click inside Typer is not jitid's to use."""
+    """Verbs are functions that any code may call, and the Click inside Typer is not jitid's to use."""
     users = {
         name
         for name, path in modules().items()
@@ -277,11 +278,11 @@ def test_only_the_command_line_knows_typer() -> None:
 
 
 ROOMS = frozenset({"__init__", "operations", "store", "perform"})
-"""The rooms that each capability may have."""
+"""File names that each capability may use."""
 
 
 def test_no_file_name_stands_for_two_things() -> None:
-    """Whoever searches for a file by its name finds one; the two ledgers have the same rooms."""
+    """A search for a file name finds one file, except that the two ledgers have files of the same names."""
     places: dict[str, list[str]] = {}
     for name in modules():
         room = name.rpartition("/")[2]
@@ -295,7 +296,7 @@ def test_the_first_listing_shows_the_architecture() -> None:
 
 
 def test_files_named_in_docstrings_and_comments_are_there() -> None:
-    """A reader follows them."""
+    """A reader must be able to follow such a reference."""
     named = {
         f"{name}: {file}"
         for name, path in modules().items()
@@ -306,7 +307,7 @@ def test_files_named_in_docstrings_and_comments_are_there() -> None:
 
 
 def test_no_class_name_stands_for_two_things() -> None:
-    """What is searched for by the name of a class is one thing; the two ledgers have the same rooms."""
+    """A search for a class name finds one class, except that the two ledgers have classes of the same names."""
     places: dict[str, set[str]] = {}
     for name in modules():
         ledger = name.startswith(("ledger/sqlite/", "ledger/postgres/"))

@@ -1,4 +1,4 @@
-"""The README tells of the command tree as it is, and shows what its commands really answer."""
+"""The README describes the real command tree, and shows the real answers of its commands."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ CHAPTERS = (
 
 
 def test_every_command_is_shown_with_its_real_answer(tmp_path: Path) -> None:
-    """What differs from run to run is compared as a placeholder, as in the transcript, which another test runs.
+    """Parts that differ from run to run are compared as placeholders, as in the transcript, which another test runs.
 
-    `JITID_UPDATE_README=1` writes today's answers into the README; the transcript comes first. The chapter for a fleet
-    is played by a test of its own.
+    `JITID_UPDATE_README=1` writes today's answers into the README; update the transcript first. Another test runs the
+    chapter for a fleet.
     """
     steps, _ = parse(TRANSCRIPT)
     if os.environ.get("JITID_UPDATE_README") == "1":

@@ -1,4 +1,4 @@
-"""The wheel as it is built, with the lowest versions of its dependencies that it says will do."""
+"""The built wheel, with the lowest versions of its dependencies that it accepts."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def _wheel(folder: Path) -> Path:
 
 
 def lowest() -> list[str]:
-    """Return the lowest version of each core dependency that the project says will do."""
+    """Return the lowest version of each core dependency that the project accepts."""
     stated = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     return [each.partition(",")[0].replace(">=", "==") for each in stated]
 
 
 def test_the_package_says_that_it_is_typed() -> None:
-    """Without it no type checker reads the annotations (PEP 561)."""
+    """Without the marker `py.typed` no type checker reads the annotations (PEP 561)."""
     assert (ROOT / "jitid/py.typed").read_bytes() == b""
 
 
@@ -78,7 +78,7 @@ LINES = (
 
 @pytest.mark.deep
 def test_the_wheel_works_with_the_lowest_versions_that_it_says_will_do(tmp_path: Path) -> None:
-    """One test, since the environment takes half a minute to make."""
+    """It is one test, since the environment takes half a minute to make."""
     need("ssh-keygen")
     wheel = _wheel(tmp_path)
     names = zipfile.ZipFile(wheel).namelist()
@@ -90,7 +90,7 @@ def test_the_wheel_works_with_the_lowest_versions_that_it_says_will_do(tmp_path:
     python = tmp_path / "venv/bin/python"
     _pip(str(python), "install", *lowest())
     _pip(str(python), "install", "--no-deps", str(wheel))
-    # What the dependencies need themselves must agree with these versions, too.
+    # The dependencies' own requirements must accept these versions, too.
     _pip(str(python), "check")
 
     def run(line: str, **more: str) -> str:

@@ -185,7 +185,7 @@ class _Content:
         return found
 
     def skip(self) -> None:
-        """Read to the end of the member's last block."""
+        """Read to the end of the member's last tar block."""
         self._left, self._padding = self._left + self._padding, 0
         while self._left:
             self.read(_PIECE)

@@ -39,7 +39,7 @@ class MadeBackup(NamedTuple):
     place: str
     manifest: Manifest
     size: int
-    """Bytes of all its members."""
+    """The total size of its members in bytes."""
 
 
 def back_up(

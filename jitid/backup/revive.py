@@ -213,7 +213,7 @@ def revive(
     Args:
         ledger: a ledger that no other process uses yet.
         keyring: its current private keys.
-        told: the backup's manifest.
+        `told`: the backup's manifest.
         keep: whether its live credentials stay live.
         lost: the number of events that were lost; None if that is unknown.
         accept_clock: whether to accept a clock that has jumped.

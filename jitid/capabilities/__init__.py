@@ -1,1 +1,1 @@
-"""What jitid can do, a folder each: operations, the work behind them, and their SQL."""
+"""The capabilities of jitid, a folder each: operations, the code that performs them, and their SQL."""

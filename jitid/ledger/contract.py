@@ -79,4 +79,4 @@ class Ledger(Protocol):
 
 
 Look: TypeAlias = "Callable[[], AbstractContextManager[View]]"
-"""Opens a view of a ledger."""
+"""A function that opens a view of a ledger."""

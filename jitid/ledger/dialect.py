@@ -9,26 +9,26 @@ from typing import Any
 
 
 class Dialect:
-    """The pieces as SQLite has them."""
+    """The pieces of SQL for SQLite."""
 
     rebuilds_indexes = True
     """Whether ending a large part of a ledger is faster without the indexes on live credentials."""
     told = "(SELECT seq, CAST(body AS TEXT) AS told FROM audit_event) AS events"
-    """The audit events with their documents; a blob would be read as JSON of another form."""
+    """The audit events with their documents as text; SQLite would read a blob as binary JSON."""
     ordered_key = " WITHOUT ROWID"
     """The SQL after the columns of a temporary table that keeps its rows in the order of the key."""
 
     def member(self, *names: str) -> str:
-        """Return the expression of a member of an event (`told`); of several the JSON array."""
+        """Return the expression for a member of an event (`told`); for several members, a JSON array of them."""
         paths = ", ".join(f"'$.{name}'" for name in names)
         return f"json_extract(told, {paths})"
 
     def number(self, name: str) -> str:
-        """Return the expression of a member of an event that is a number."""
+        """Return the expression for a member of an event whose value is a number."""
         return self.member(name)
 
     def listed(self, name: str) -> str:
-        """Return the query for the texts of a JSON array, which is the value of that name."""
+        """Return the query for the texts in the JSON array that is bound as `name`."""
         return f"SELECT value FROM json_each(:{name})"
 
     def fenced(self, query: str) -> str:
@@ -36,7 +36,10 @@ class Dialect:
         return f"({query} LIMIT -1)"
 
     def joined_bytes(self, expression: str, order: str) -> str:  # noqa: ARG002 - PostgreSQL's needs to be told it
-        """Return the aggregate that joins bytes, in the order of a column in which the rows lie; NULL adds nothing."""
+        """Return the aggregate that joins bytes in the order of a column; NULL adds nothing.
+
+        The rows must be stored in that order.
+        """
         # The rows are in order already, and `ORDER BY` would sort them again. SQLite joins text and bytes alike.
         return f"CAST(group_concat({expression}, '') AS BLOB)"
 
@@ -67,7 +70,7 @@ class Dialect:
             db.execute(f"DELETE FROM {table}")
 
     def give(self, db: Any, table: str, values: Iterable[Any]) -> None:
-        """Put values into a temporary table that has a single column, each once."""
+        """Insert values into a temporary table with a single column, without duplicates."""
         db.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?)", ((value,) for value in values))
 
     def counted(self, db: Any, table: str) -> None:
@@ -81,12 +84,12 @@ class Dialect:
     def stream(
         self, db: Any, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()
     ) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of a query that may have more of them than fit into memory."""
+        """Yield the rows of a query, which may be more than fit into memory."""
         rows: Iterator[tuple[Any, ...]] = db.execute(sql, values)
         return rows
 
     def insert(self, db: Any, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Insert rows, however many there are."""
+        """Insert any number of rows."""
         db.executemany(_insertion(table, tuple(columns)), rows)
 
 

@@ -37,7 +37,7 @@ class SqlAuditLog:
         return None if row is None else Event(*row)
 
     def events(self, after: int, *, newest_first: bool = False) -> Iterator[Event]:
-        """Yield the audit events after number `after`, in order or the other way round."""
+        """Yield the audit events after number `after`, in ascending or descending order."""
         order = "DESC" if newest_first else "ASC"
         rows: Iterator[Event] = self._stream(
             f"SELECT seq, body, hash FROM audit_event WHERE seq > :after ORDER BY seq {order}",

@@ -14,7 +14,7 @@ from jitid.model.task import most_sensitive
 from jitid.values.ids import identity_id
 from jitid.values.times import check_times
 
-# Depth bounds every walk: in a damaged ledger, edges may run in a circle.
+# The depth limits every walk: in a damaged ledger, edges may form a circle.
 _ABOVE = (
     """
     WITH RECURSIVE above (start, id, parent, depth, hop) AS (

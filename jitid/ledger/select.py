@@ -35,7 +35,7 @@ IDENTITY_UNDER_AGENT = """CASE WHEN i.id <= (
                SELECT CAST(value AS BIGINT) FROM setting WHERE name = 'agents_until')
             OR EXISTS (SELECT 1 FROM credential n WHERE n.identity = i.id AND n.recurring IS NOT NULL)
             THEN 1 ELSE 0 END"""
-"""The same for an identity `i` alone."""
+"""The same as `UNDER_AGENT`, for an identity `i` without a credential."""
 
 SORTS: Sequence[str] = ("issued_at", "expires_at", "task", "agent", "delegator", "depth", "id")
 """The sort keys of `list`; rows with equal keys are sorted by the order of issue."""
@@ -86,7 +86,7 @@ _BY_TREE = """SELECT id FROM (
     SELECT id FROM below) AS tree"""
 _ROOTS = "SELECT t.id FROM given_name g CROSS JOIN term t WHERE t.text = g.name"
 """The terms of the delegators that were given by name; there may be many."""
-# Depth bounds the walk: in a damaged ledger, edges may run in a circle.
+# The depth limits the walk: in a damaged ledger, edges may form a circle.
 _UNDER = """(SELECT id FROM (
     WITH RECURSIVE below (id, depth) AS (
         SELECT id, depth FROM identity WHERE uid = :under
@@ -179,7 +179,7 @@ def _chosen(db: Any, selection: Selection, delegators: _Delegators | None) -> st
     Expired and revoked identities match too, since their descendants can be alive.
     """
     where = []
-    # With `+ 0` a column has no index: named rows are looked up by their keys, never through a whole task or agent.
+    # `+ 0` prevents the use of an index: the rows are looked up by their own keys, not through a whole task or agent.
     plus = " + 0" if selection.ids or selection.fingerprints or selection.trees else ""
     if selection.tasks:
         where.append(f"i.task{plus} IN ({_numbers(_task_keys(db, selection.tasks))})")

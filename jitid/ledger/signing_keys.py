@@ -23,7 +23,7 @@ class KeyStore:
         return self._db.execute(sql, values).fetchone()
 
     def signing_keys(self) -> list[SigningKey]:
-        """Return every signing key there ever was, oldest first."""
+        """Return all current and former signing keys, oldest first."""
         return self._view.once("keys", None, self._signing_keys)
 
     def _signing_keys(self) -> list[SigningKey]:
@@ -42,13 +42,13 @@ class KeyStore:
         return latest
 
     def last_expiry_signed_by(self, key: int) -> int | None:
-        """Return when the last credential signed by that key expires, alive or ended."""
+        """Return when the last credential signed by that key expires, whether it has ended or not."""
         row = self._one("SELECT max(expires_at) FROM credential WHERE signed_by = :key", key=key)
         latest: int | None = row[0]
         return latest
 
     def withdrawn_by(self, key: int) -> list[WithdrawnCredential]:
-        """Return the unexpired credentials that the key signed and that are no longer valid, in the order of `jti`."""
+        """Return the unexpired credentials that the key signed and that are no longer valid, oldest first."""
         rows = self._db.execute(
             """SELECT jti, coalesce(ended_at, superseded_at), coalesce(ended_as, 'superseded'), expires_at
                  FROM credential

@@ -173,12 +173,12 @@ class Transaction(View):
         return self.held.next_seqs(count)
 
     def append(self, operation: str, facts: Mapping[str, Any]) -> Event:
-        """Append an audit event to the chain; where several are held, to the one with the lowest next number."""
+        """Append an audit event to the chain; if several are held, to the one with the lowest next number."""
         (event,) = self.append_each(operation, [facts])
         return event
 
     def append_each(self, operation: str, each: Iterable[Mapping[str, Any]]) -> list[Event]:
-        """Append an audit event for each of these facts, in their order."""
+        """Append one audit event for each element of `each`, in their order."""
         events = [self._linked(operation, facts) for facts in each]
         self._write(events)
         return events

@@ -1,4 +1,4 @@
-"""Where an authority is: `https://HOST[:PORT][/PATH]`, `http://` on this machine alone, or `unix:///PATH`."""
+"""The address of an authority: `https://HOST[:PORT][/PATH]`, `http://` on this machine alone, or `unix:///PATH`."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from jitid.values.text import quote
 _SHAPE = "write https://HOST, http://127.0.0.1:PORT on this machine, or unix:///run/jitid.sock"
 PORTS = {"https": 443, "http": 80}
 _LONGEST_SOCKET = 107
-"""Bytes that the path of a Unix socket has room for (unix(7))."""
+"""The maximum length in bytes of the path of a Unix socket (unix(7))."""
 
 
 class Address(NamedTuple):
-    """Where to ask."""
+    """The address of an authority."""
 
     scheme: str
     host: str
-    """As it stands in the address; empty for a Unix socket."""
+    """The host in lower case, an IPv6 address in brackets; empty for a Unix socket."""
     port: int
     path: str
-    """What comes before the paths of the authority, without a slash at its end; of a Unix socket where it is."""
+    """The prefix of the authority's paths, without a slash at its end; for a Unix socket, the path of the socket."""
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether whoever answers proves by a certificate who they are."""
+        """Whether the server must prove its identity by a certificate."""
         return self.scheme == "https"
 
     @property
@@ -42,10 +42,10 @@ class Address(NamedTuple):
 
 
 def parse_address(text: str) -> Address:
-    """Return the address that a text is.
+    """Return the address in a text.
 
     Raises:
-        UsageError: it is none, holds a user, a query or a fragment, or is plain HTTP to another machine.
+        UsageError: the text is not an address, has a user, a query or a fragment, or is plain HTTP to another machine.
 
     """
     scheme, separator, rest = text.partition("://")
@@ -56,7 +56,8 @@ def parse_address(text: str) -> Address:
     if scheme not in PORTS or not separator:
         raise UsageError(f"{quote(text)} is no address of an authority", _SHAPE)
     try:
-        # The same rules: a scheme in lower case, a host and no user, no query, plain HTTP on loopback alone.
+        # The rules of issuer names apply: lower-case scheme, a host and no user, no query, plain HTTP on loopback
+        # alone.
         check_issuer(text)
     except UsageError:
         raise UsageError(f"{quote(text)} is no address of an authority", _SHAPE) from None

@@ -1,4 +1,4 @@
-"""Connections over TCP, whose names are looked up and whose addresses are tried within one time."""
+"""TCP connections: the lookup of the name and the attempts at all addresses share one time limit."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def connect(host: str, port: int, left: Callable[[], float]) -> socket.socket:
 
     Args:
         host: its name, or an address without brackets.
-        port: where it listens there.
-        left: returns how many seconds are left for all of it. Raises TimeoutError when none are.
+        port: the port of the service.
+        left: returns the seconds that are left for all of it. Raises TimeoutError if no time is left.
 
     Raises:
         OSError: none of its addresses can be reached; TimeoutError: not in time.
@@ -27,9 +27,9 @@ def connect(host: str, port: int, left: Callable[[], float]) -> socket.socket:
         (family, kind, protocol, _, place), *places = places
         made: socket.socket | None = None
         try:
-            # Where the kernel lacks a family, its addresses are out of reach, and those of another may not be.
+            # If the kernel lacks an address family, addresses of another family may still be reachable.
             made = socket.socket(family, kind, protocol)
-            # One that swallows what it is sent leaves the others their share.
+            # An address that does not answer must leave time for the other addresses.
             made.settimeout(left() / (1 + len(places)))
             made.connect(place)
             made.settimeout(left())
@@ -43,7 +43,7 @@ def connect(host: str, port: int, left: Callable[[], float]) -> socket.socket:
 
 
 def _resolved(host: str, port: int, left: Callable[[], float]) -> list[Any]:
-    """Return the addresses of a host as `socket.getaddrinfo` does, one at least. Raises OSError."""
+    """Return the addresses of a host like `socket.getaddrinfo`, at least one. Raises OSError."""
     with suppress(socket.gaierror, UnicodeError):
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     found: Queue[list[Any] | OSError] = Queue()
@@ -57,7 +57,7 @@ def _resolved(host: str, port: int, left: Callable[[], float]) -> list[Any]:
             # A label of it is too long for a name (RFC 1035, section 2.3.4).
             found.put(socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
 
-    # A daemon: the resolver has its own time limits, and keeps no process from ending.
+    # A daemon thread: the resolver has its own time limits, and must not keep the process from ending.
     Thread(target=resolve, daemon=True).start()
     try:
         places = found.get(timeout=left())

@@ -1,7 +1,7 @@
-"""What this installation of jitid needs, and the command that adds or repairs it.
+"""The requirements of this installation of jitid, and the command that adds or repairs packages.
 
-No index has a package `jitid`, and anybody could register one: a command names the packages that jitid needs, and the
-interpreter that they are for.
+No index has a package `jitid`, and any user could register one. So a command names the packages that jitid needs, and
+their interpreter.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class Unmet(NamedTuple):
     """A requirement that this installation does not meet."""
 
     requirement: str
-    """As pip takes it: `typer<0.29,>=0.27.3`."""
+    """In pip's form: `typer<0.29,>=0.27.3`."""
     name: str
     installed: str | None
-    """The version that is there; None where there is none."""
+    """The installed version; None if the package is missing."""
 
 
 def requirements(extra: str | None = None) -> list[str]:
-    """Return what jitid needs, or what an extra adds, as pip takes it; nothing if jitid is not installed."""
+    """Return jitid's requirements, or the requirements of an extra, in pip's form; none if jitid is not installed."""
     from importlib.metadata import PackageNotFoundError, requires
 
     try:
@@ -45,20 +45,20 @@ def adding(extra: str) -> str:
 
 
 def installing(packages: Iterable[str]) -> str:
-    """Return the command that installs packages for the interpreter that runs, however it was set up."""
+    """Return the command that installs packages for the running interpreter, which pipx, uv or pip may have set up."""
     words = " ".join(map(quote, packages))
     if os.path.exists(os.path.join(sys.prefix, "pipx_metadata.json")):
         return f"pipx inject {quote(os.path.basename(sys.prefix))} {words}"
     from importlib.util import find_spec
 
-    # An environment that uv made has no pip.
+    # An environment of uv has no pip.
     if find_spec("pip") is None:
         return f"uv pip install --python {quote(sys.executable)} {words}"
     return f"{quote(sys.executable)} -m pip install {words}"
 
 
 def unmet() -> list[Unmet]:
-    """Return what jitid needs at run time and is not there, or in a version that it does not work with."""
+    """Return the requirements at run time whose package is missing, or installed in an unsupported version."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = []
@@ -75,10 +75,10 @@ def unmet() -> list[Unmet]:
 
 
 def fault(error: BaseException) -> tuple[str, str] | None:
-    """Return a sentence and a command if an unexpected error comes of the installation; None if it does not.
+    """Return a message and a command if an unexpected error comes from the installation; None otherwise.
 
-    That is so if a package is missing or has a version that jitid does not work with, and if a package of others
-    cannot be loaded.
+    The reasons are a package that is missing or has an unsupported version, and a third-party package that cannot be
+    loaded.
     """
     if lacking := unmet():
         told = [
@@ -102,7 +102,7 @@ def _is_ours(path: str) -> bool:
 
 
 def _extra_of(marker: str) -> str | None:
-    """Return the extra that a requirement belongs to (PEP 508); None for what is always needed."""
+    """Return the extra that a requirement belongs to (PEP 508); None for a requirement without an extra."""
     _, named, rest = marker.partition("extra ==")
     return rest.strip().strip("'\"") if named else None
 
@@ -116,7 +116,7 @@ def _ends(requirement: str) -> Iterator[int]:
 
 
 def _meets(installed: str, specifiers: str) -> bool:
-    """Tell whether a version meets specifiers such as `<0.29,>=0.27.3`, the only form in jitid's requirements."""
+    """Return whether a version meets specifiers such as `<0.29,>=0.27.3`, the only form in jitid's requirements."""
     found = _numbers(installed)
     for each in filter(None, specifiers.split(",")):
         sign = each.strip()[:2].rstrip("0123456789")
@@ -127,7 +127,7 @@ def _meets(installed: str, specifiers: str) -> bool:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Return the numbers that a version begins with; those at its end that are 0 make no difference."""
+    """Return the numbers that a version begins with, without zeros at the end."""
     numbers: list[int] = []
     for part in version.strip().split("."):
         digits = part[: next((at for at, each in enumerate(part) if not each.isdigit()), len(part))]

@@ -1,4 +1,4 @@
-"""Private files: made 0600 whatever the umask, replaced whole, never reached through a link."""
+"""Private files: created with mode 0600 regardless of the umask, replaced completely, never reached through a link."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from jitid.errors import IntegrityError, JitidError, OutputError, RefusedError, 
 from jitid.system.output_place import OutputPlace, is_special, place_at
 from jitid.values.text import quote
 
-# What a stream collects before it is written.
+# The bytes that a stream collects before it writes them.
 _PIECE = 1 << 16
 
 
 def check_private(path: str, what: str) -> os.stat_result:
-    """Return the status of a file or folder that only its owner may reach.
+    """Return the status of a file or folder that only its owner may access.
 
     Raises:
-        FileNotFoundError: it is not there.
-        IntegrityError: it is a link, open to others, or somebody else's.
-        RefusedError: this user may not look.
+        FileNotFoundError: it does not exist.
+        IntegrityError: it is a link, or other users have access.
+        RefusedError: it belongs to another user, or this user may not read its status.
 
     """
     try:
@@ -48,14 +48,14 @@ def check_private(path: str, what: str) -> os.stat_result:
 
 
 class ReadableError(IntegrityError):
-    """A file that others may read, where that does no harm."""
+    """A file that others may read, although it contains no secret."""
 
 
 def offences(path: str, readable: str | None = None) -> Iterator[JitidError]:
-    """Yield what is wrong with each thing in a private folder, itself included: all of it, not the first alone.
+    """Yield an error for each problem in a private folder, itself included, and not only for the first one.
 
-    Files are for their owner alone, and all of one owner; no link is followed. What others may only read is a
-    ReadableError in the folder `readable`.
+    All files must be private and have the same owner; no link is followed. In the folder `readable`, a file that
+    others can only read gives a ReadableError.
     """
     try:
         owner = os.lstat(path).st_uid
@@ -75,7 +75,7 @@ def offences(path: str, readable: str | None = None) -> Iterator[JitidError]:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(entry.path)
         except FileNotFoundError:
-            continue  # it went away while we looked
+            continue  # it was removed meanwhile
         except OSError as error:
             yield RefusedError(f"{error.filename} is out of reach for this user: {error.strerror}")
 
@@ -112,17 +112,17 @@ def _offences(path: str, owner: int, *, readable: bool = False) -> Iterator[Jiti
 def write_private(path: str, data: bytes, *, of_folder: bool = False) -> None:
     """Write `data` durably to `path` with mode 0600: a reader sees the old file or the new one, never a part.
 
-    A file at `path` is replaced if it is a regular file of this user, and nothing is written to another user's file, a
-    link or a named pipe. An open descriptor (/dev/fd/3) and a device are written to directly.
+    A file at `path` is replaced if it is a regular file of this user. Another user's file, a link or a named pipe is
+    never written to. An open descriptor (/dev/fd/3) and a device are written to directly.
 
     Args:
         path: the file.
-        data: what it holds afterwards.
-        of_folder: whether a file that root writes belongs to the owner of the folder. That is for files of the
-            ledger's own that hold no secret.
+        data: its new content.
+        of_folder: whether a file that root writes belongs to the owner of the folder. That is for files of the ledger
+            that hold no secret.
 
     Raises:
-        OutputError: it could not be written; an old file is as it was.
+        OutputError: it could not be written; an old file is unchanged.
 
     """
     with FileReplacement(path, 0o600, of_folder=of_folder) as file:
@@ -130,10 +130,12 @@ def write_private(path: str, data: bytes, *, of_folder: bool = False) -> None:
 
 
 def write_public(path: str, data: bytes, *, over_link: bool = False) -> None:
-    """Write `data` as `write_private` does, but for everybody to read: mode 0644; `over_link` replaces a link too.
+    """Write `data` as `write_private` does, but with mode 0644, readable for all users.
+
+    With `over_link`, a symbolic link is replaced too.
 
     Raises:
-        OutputError: it could not be written; an old file is as it was.
+        OutputError: it could not be written; an old file is unchanged.
 
     """
     with FileReplacement(path, 0o644, over_link=over_link) as file:
@@ -141,26 +143,26 @@ def write_public(path: str, data: bytes, *, over_link: bool = False) -> None:
 
 
 def writing_private(path: str) -> FileReplacement:
-    """Return what writes to `path` piece by piece, as `write_private` does all at once."""
+    """Return a writer of single pieces to `path`, with the rules of `write_private`."""
     return FileReplacement(path, 0o600)
 
 
 def writing_public(path: str) -> FileReplacement:
-    """Return what writes to `path` piece by piece, as `write_public` does all at once."""
+    """Return a writer of single pieces to `path`, with the rules of `write_public`."""
     return FileReplacement(path, 0o644)
 
 
 class FileReplacement:
-    """A file in the place of another, from the end of a `with` block on, and only if the block ends well.
+    """A file that replaces another one at the end of a `with` block, unless the block raises an exception.
 
-    What could not be written raises OutputError; then, and if the block raises anything, an old file is as it was
-    and nothing of the new one is left. An open descriptor and a device get each piece as it comes.
+    A failed write raises OutputError. After a failed write or an exception in the block, an old file is unchanged and
+    no part of the new one is left. An open descriptor and a device get each piece as it comes.
     """
 
     def __init__(self, path: str, mode: int, *, over_link: bool = False, of_folder: bool = False) -> None:
-        """`mode` is that of the new file, whatever the umask; `over_link` replaces a symbolic link too.
+        """`mode` is the mode of the new file, regardless of the umask; `over_link` replaces a symbolic link too.
 
-        `of_folder` as `write_private` has it.
+        `of_folder` has the same meaning as for `write_private`.
         """
         self._path = path
         self._mode = mode
@@ -170,7 +172,7 @@ class FileReplacement:
         self._folder_path = folder or "."
         self._aside = f".{self._name[:100]}.{os.urandom(6).hex()}"
         self._folder = -1
-        """The folder, open: another folder may get its path meanwhile. -1 where nothing is replaced."""
+        """The open folder: another folder may get its path meanwhile. -1 if no file is replaced."""
         self._descriptor = -1
         self._pieces: list[bytes] = []
         self._size = 0
@@ -191,7 +193,7 @@ class FileReplacement:
                     self._flush()
                     self._publish()
         finally:
-            # Once the file has its name, nothing is left to throw away.
+            # After the rename, there is no temporary file to delete.
             self._discard()
 
     def write(self, text: str) -> None:
@@ -211,7 +213,7 @@ class FileReplacement:
         owner = os.stat(self._folder_path).st_uid if self._of_folder else None
         place = place_at(self._path, link=self._over_link, owner=owner)
         if place.descriptor is not None:
-            # The caller's own: opening its path again could cut off what is there, and fails for a socket.
+            # The caller's descriptor: opening its path again could truncate the file, and fails for a socket.
             self._descriptor = os.dup(place.descriptor)
             return
         if place.device:
@@ -228,7 +230,7 @@ class FileReplacement:
         if self._of_folder:
             folder = os.fstat(self._folder)
             os.fchown(self._descriptor, folder.st_uid, folder.st_gid)
-        # Whoever clears up after the dead sees that this one lives; not every file system has such locks.
+        # The lock shows `remove_leftovers` that this writer still runs; not every file system has such locks.
         with suppress(OSError):
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
@@ -242,7 +244,7 @@ class FileReplacement:
         if self._folder < 0:
             return
         os.fsync(self._descriptor)
-        # Another user may have put something there meanwhile, in a folder that others may write to.
+        # In a folder that others may write to, another user may have created a file there meanwhile.
         owner = os.fstat(self._folder).st_uid if self._of_folder else None
         if place_at(self._name, folder=self._folder, link=self._over_link, owner=owner) != OutputPlace():
             raise OutputError(f"{quote(self._path, 200)} was replaced by a device meanwhile")
@@ -275,7 +277,7 @@ def _told(path: str) -> Iterator[None]:
 
 
 def read_regular(path: str, most: int) -> bytes:
-    """Return the first `most` bytes of a regular file, and none of what is none: reading a pipe would wait for ever.
+    """Return the first `most` bytes of a regular file. Other kinds are not read: a pipe could make it wait for ever.
 
     Raises OSError.
     """
@@ -292,7 +294,7 @@ def _sync_names(descriptor: int) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Some file systems cannot do that for folders.
+        # Some file systems do not support that for folders.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
 

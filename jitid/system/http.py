@@ -1,6 +1,6 @@
-"""A connection to a service: HTTP/1.1 over TLS, loopback or a Unix socket, with an end to everything.
+"""A connection to a service: HTTP/1.1 over TLS, loopback or a Unix socket, with a time limit for every request.
 
-Nothing is taken from whoever cannot prove that they are the host of the address, and no redirection is followed.
+A server must prove that it is the host of an https address, and no redirection is followed.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ if TYPE_CHECKING:
     from jitid.system.proxy import Proxy
 
 LARGEST = 64 << 20
-"""Bytes of an answer that is read whole."""
+"""The maximum size of an answer that is read completely, in bytes."""
 LONGEST_LINE = 16 << 20
-"""Bytes of one piece of an answer that comes in pieces."""
+"""The maximum size of a line of a streamed answer, in bytes."""
 _FRESH = 2.0
-"""Seconds for which a connection is used again: a service closes what is idle, and a request must not meet that."""
+"""Seconds that an idle connection is reused: a service closes idle connections, and a request must not meet that."""
 _PIECE = 1 << 16
 
 
 class Words(NamedTuple):
-    """What errors call the service and its settings."""
+    """The texts in error messages for a service and its settings."""
 
     service: str
-    """With its article: `the authority`."""
+    """The service with its article: `the authority`."""
     elsewhere: str
-    """What to do where it sends its callers elsewhere."""
+    """What to do if it redirects its callers."""
     authorities: str
-    """What names the certificates that vouch for it."""
+    """The setting that names its certificates."""
     slow: str
-    """What to do where it does not answer in time."""
+    """What to do if it does not answer in time."""
     unreachable: str
-    """What to do where it is out of reach."""
+    """What to do if it cannot be reached."""
     large: str
-    """What to do where its answer is too large."""
+    """What to do if its answer is too large."""
 
 
 AUTHORITY = Words(
@@ -64,13 +64,13 @@ class LostError(StorageError):
     """The connection failed or broke."""
 
     def __init__(self, message: str, hint: str | None = None, *, sent: bool) -> None:
-        """`sent`: the service may have seen the request, and done what it asks."""
+        """`sent`: whether the service may have seen the request, and acted on it."""
         super().__init__(message, hint)
         self.sent = sent
 
 
 class Answer:
-    """What came back, its body still to be read."""
+    """An answer whose body is still unread."""
 
     def __init__(self, response: http.client.HTTPResponse, channel: Channel) -> None:
         self._response = response
@@ -81,15 +81,15 @@ class Answer:
 
     @property
     def ends(self) -> bool:
-        """Whether it says itself where its body ends: else one that is cut off is taken for whole (RFC 9112, 6.3)."""
+        """Whether it states where its body ends. If not, a truncated body looks complete (RFC 9112, section 6.3)."""
         return self._response.length is not None or bool(self._response.chunked)
 
     def header(self, name: str) -> str | None:
-        """Return a header of it."""
+        """Return a header of the answer."""
         return self._response.getheader(name)
 
     def read(self, most: int | None = None) -> bytes:
-        """Return the whole body, of so many bytes at most. Raises LostError."""
+        """Return the whole body. Raises LostError, and StorageError if it is larger than `most` bytes."""
         most = LARGEST if most is None else most
         body = self.read_past(most)
         if len(body) > most:
@@ -100,7 +100,10 @@ class Answer:
         return body
 
     def read_past(self, limit: int) -> bytes:
-        """Return the whole body, or its beginning, longer than the limit, where the body is. Raises LostError."""
+        """Return the whole body, or a beginning that is longer than `limit` if the body is longer.
+
+        Raises LostError.
+        """
         pieces: list[bytes] = []
         size = 0
         with self._channel.watched(sent=True):
@@ -110,7 +113,7 @@ class Answer:
         return b"".join(pieces)
 
     def lines(self) -> Iterator[bytes]:
-        """Yield the lines of the body, as they come. Raises LostError, also where it breaks off."""
+        """Yield the lines of the body as they arrive. Raises LostError, also if the body breaks off."""
         rest = bytearray()
         while True:
             with self._channel.watched(sent=True):
@@ -131,7 +134,7 @@ class Answer:
 
 
 class Channel:
-    """Makes one request after the other."""
+    """A connection that makes one request after another."""
 
     def __init__(
         self,
@@ -143,9 +146,9 @@ class Channel:
         """Prepare a channel; the first request connects it.
 
         Args:
-            address: the service's.
-            authorities: a file of certificates (PEM) that vouch for the host instead of the system's.
-            words: what errors call the service.
+            address: the address of the service.
+            authorities: a file of CA certificates (PEM) that replace the system's.
+            words: the texts in error messages.
             proxy: opens a tunnel to an https address; it sees the host's name and port, and no request.
 
         """
@@ -159,7 +162,7 @@ class Channel:
         self._used = 0.0
         self._end = 0.0
         self.sent = False
-        """Whether the service may have seen the last request, and done what it asks."""
+        """Whether the service may have seen the last request, and acted on it."""
 
     def ask(
         self,
@@ -171,15 +174,16 @@ class Channel:
         seconds: float,
         thinking: float | None = None,
     ) -> Answer:
-        """Make a request, and return its answer once the headers of that are there.
+        """Make a request, and return its answer once its headers have arrived.
 
-        All of it, with the body of the answer, has to be there in so many `seconds`; or, once the request is sent, in
-        as many as `thinking` says.
+        All of it, including the body of the answer, must finish in `seconds`. With `thinking`, the time limit is that
+        number of seconds after the request was sent.
 
         Raises:
-            LostError: nobody answers, or not in time.
-            IntegrityError: whoever answers is not who the address says.
-            ConfigurationError: the answer points elsewhere.
+            LostError: the service does not answer, or not in time.
+            IntegrityError: the server does not prove that it is the host of the address.
+            ConfigurationError: the answer is a redirection.
+            StorageError: the answer has a content coding.
 
         """
         answer = self.exchange(method, path, body, headers, seconds=seconds, thinking=thinking)
@@ -204,9 +208,9 @@ class Channel:
         seconds: float,
         thinking: float | None = None,
     ) -> Answer:
-        """Make a request as `ask` does, and return its answer also where that is a redirection or has a coding.
+        """Make a request as `ask` does, but also return an answer that is a redirection or has a content coding.
 
-        Raises LostError, and IntegrityError as `ask` does. What the connection failed of is their `__cause__`.
+        Raises LostError, and IntegrityError as `ask` does. Their `__cause__` is the failure of the connection.
         """
         self._end = monotonic() + seconds
         self.sent = False
@@ -220,7 +224,7 @@ class Channel:
             try:
                 connection.request(method, f"{self._prefix}{path}", body, dict(headers))
             except (BrokenPipeError, ConnectionResetError):
-                # What is refused for its size is refused before all of it was sent.
+                # A service may refuse a request for its size before all of it was sent.
                 if body is None or len(body) <= _PIECE:
                     raise
             if thinking is not None:
@@ -231,17 +235,17 @@ class Channel:
 
     @property
     def secured_by(self) -> str | None:
-        """The version of TLS of the connection, such as `TLSv1.3`; None where it has none."""
+        """The TLS version of the connection, such as `TLSv1.3`; None without TLS."""
         version = getattr(self._socket, "version", None)
         found: str | None = None if version is None else version()
         return found
 
     def extend(self, seconds: float) -> None:
-        """Let what is still to be read take so many seconds from now."""
+        """Set the time limit for the unread rest to `seconds` from now."""
         self._end = monotonic() + seconds
 
     def close(self) -> None:
-        """Close the connection, whoever still reads from it."""
+        """Close the connection, even if an answer is still being read."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -254,20 +258,20 @@ class Channel:
         return "" if self._address.is_socket else self._address.path
 
     def left(self) -> float:
-        """Return how many seconds are left. Raises TimeoutError when none are."""
+        """Return the seconds that are left. Raises TimeoutError if no time is left."""
         left = time_limit.left(self._end - monotonic())
         if left <= 0:
             raise TimeoutError
         return left
 
     def watched(self, *, sent: bool) -> _FailureWatch:
-        """Return what turns the failures of a connection into errors of ours, and closes it then."""
+        """Return a context that translates failures of the connection into jitid's errors, and then closes it."""
         return _FailureWatch(self, sent=sent)
 
     def _connect(self) -> http.client.HTTPConnection:
         address = self._address
         connection = http.client.HTTPConnection(address.host.strip("[]") or "localhost", address.port or None)
-        # By itself it would connect anew without TLS.
+        # By default it would reconnect without TLS.
         connection.auto_open = 0
         if address.is_socket:
             made = socket.socket(socket.AF_UNIX)
@@ -279,7 +283,7 @@ class Channel:
                 host, port = self._proxy.host, self._proxy.port
             made = connect(host, port, self.left)
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # What takes minutes must not wait for ever for a machine that is gone.
+            # A request of several minutes must not wait for ever for a machine that is gone.
             made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             if self._proxy is not None:
                 self._open_tunnel(made, self._proxy)
@@ -296,7 +300,7 @@ class Channel:
         if proxy.authorization is not None:
             lines.append(f"Proxy-Authorization: {proxy.authorization}")
         timed: Any = _Timed(made, self)
-        # The host says nothing before TLS begins: what is read ahead here can only be the proxy's own.
+        # The host sends no data before TLS begins: data that is read ahead here can only come from the proxy.
         answer = http.client.HTTPResponse(timed, method="CONNECT")
         try:
             timed.sendall("\r\n".join([*lines, "", ""]).encode("ascii"))
@@ -314,7 +318,7 @@ class Channel:
 
         if self._context is None:
             try:
-                # System's authorities, the host's name checked.
+                # The system's certificates by default; the host's name is checked.
                 context = ssl.create_default_context(cafile=self._authorities)
             except (OSError, ssl.SSLError) as error:
                 made.close()
@@ -330,7 +334,7 @@ class Channel:
             return self._context.wrap_socket(made, server_hostname=self._address.host.strip("[]"))
         except ssl.SSLCertVerificationError as error:
             made.close()
-            # Not a matter of trying again: somebody else answers there, or the certificate is out of order.
+            # A retry would not help: another server answers there, or the certificate is wrong.
             raise IntegrityError(
                 f"whoever answers at {self._address} does not prove to be that: "
                 f"{(error.verify_message or 'certificate not valid').lower()}; nothing was sent",
@@ -349,7 +353,7 @@ class Channel:
 
 
 class _FailureWatch:
-    """A block in which the connection may fail."""
+    """A block that translates failures of the connection."""
 
     def __init__(self, channel: Channel, *, sent: bool) -> None:
         self._channel = channel
@@ -364,7 +368,7 @@ class _FailureWatch:
                 raise LostError(
                     f"{time_limit.OVER}; nothing was sent", time_limit.MORE, sent=False
                 ) from error
-            # What is raised here, no block has entered.
+            # Python does not call `__exit__` for an error in `__enter__`.
             self.__exit__(TimeoutError, error, None)
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
@@ -390,7 +394,7 @@ class _FailureWatch:
 
 
 def _closed(path: str) -> str:
-    """Return who may connect to a socket that is closed to this user."""
+    """Return a hint with the group and the mode of a socket that this user may not connect to."""
     import grp
 
     try:
@@ -413,10 +417,10 @@ _WORDS = {
 
 
 class _Timed:
-    """A socket whose every wait ends when the request's time does.
+    """A socket; each wait on it ends with the time limit of the request.
 
-    It is closed when its last user is done: http.client leaves the connection before an answer is read that is the
-    last one.
+    It is closed when its last user is done: http.client closes its connection before it reads the body of a last
+    answer.
     """
 
     def __init__(self, made: socket.socket, channel: Channel) -> None:
@@ -426,28 +430,28 @@ class _Timed:
         self._left = False
 
     def sendall(self, data: Any) -> None:  # noqa: ANN401 - whatever http.client has
-        """Send all of it, in time."""
+        """Send all of `data` within the time limit."""
         self._socket.settimeout(self._channel.left())
         self._socket.sendall(data)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """Return what reads from it."""
+        """Return a reader of the socket."""
         self._users += 1
         return io.BufferedReader(_BodyReading(self), _PIECE)
 
     def receive(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
-        """Read what is there, in time."""
+        """Read the available bytes within the time limit."""
         self._socket.settimeout(self._channel.left())
         return self._socket.recv_into(buffer)
 
     def close(self) -> None:
-        """Be done with it, but for those who still read."""
+        """Release the socket for the connection; readers of the body continue."""
         if not self._left:
             self._left = True
             self.leave()
 
     def leave(self) -> None:
-        """Be one user less."""
+        """Count one user less, and close the socket after the last one."""
         self._users -= 1
         if not self._users:
             self._socket.close()
@@ -470,7 +474,7 @@ class _BodyReading(io.RawIOBase):
 
 
 def new_key() -> str:
-    """Return a value that makes a request known again (a UUID of version 4, RFC 9562, section 5.4)."""
+    """Return an idempotency key for a request (a UUID of version 4, RFC 9562, section 5.4)."""
     from uuid import UUID
 
     return str(UUID(bytes=os.urandom(16), version=4))

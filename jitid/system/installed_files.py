@@ -1,4 +1,4 @@
-"""The completions and man pages that come with jitid, and the places where shells and `man` look for them."""
+"""The completions and man pages of jitid, and the folders in which shells and `man` search for them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from jitid.system.xdg import shared_configuration, shared_data, shared_data_of_t
 from jitid.values.text import quote
 
 Reader = Literal["bash", "zsh", "fish", "man"]
-"""Who reads a file: a shell, or `man`."""
+"""The reader of a file: a shell, or `man`."""
 
 PROGRAM = "jitid"
 
 _MARK = b"generated from the command tree"
-"""What stands in each of our completions."""
+"""A text in each of jitid's completions."""
 
 SHELLS: tuple[Reader, ...] = ("bash", "zsh", "fish")
 
@@ -26,39 +26,39 @@ _NAMES: dict[Reader, str] = {"bash": "jitid", "zsh": "_jitid", "fish": "jitid.fi
 
 
 class Shipped(NamedTuple):
-    """One file that comes with jitid."""
+    """A file that is part of jitid."""
 
     reader: Reader
     source: str
-    """Where it is."""
+    """The path of the file."""
     name: str
-    """What it is called where it is looked for, under the folder that is searched."""
+    """The path below a folder that the reader searches."""
 
     def text(self) -> str:
-        """Return what is in it."""
+        """Return its content."""
         with open(self.source, encoding="utf-8") as file:
             return file.read()
 
 
 class InstalledFile(NamedTuple):
-    """What a reader finds."""
+    """The file that a reader finds."""
 
     reader: Reader
     places: tuple[str, ...]
-    """The paths at which it looks, in its order; for `man`, those of `jitid.1`."""
+    """The paths that the reader tries, in its order; for `man`, the paths of `jitid.1`."""
     path: str | None
-    """The first of them where there is a file."""
+    """The first of these paths with a file."""
     current: bool
-    """Whether it is the same as ours; for `man`, whether all the pages are."""
+    """Whether it equals jitid's file; for `man`, whether all pages do."""
 
 
 def completion(shell: Reader) -> Shipped:
-    """Return the completion of a shell. Raises NotFoundError when this jitid came without it."""
+    """Return the completion of a shell. Raises NotFoundError if this installation lacks it."""
     return Shipped(shell, os.path.join(_root(), "completions", _SOURCES[shell]), _NAMES[shell])
 
 
 def man_pages() -> list[Shipped]:
-    """Return the pages by their names. Raises NotFoundError when this jitid came without completions."""
+    """Return the pages sorted by name. Raises NotFoundError if this installation lacks its completions."""
     folder = os.path.join(_root(), "man")
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     # jitid.1 belongs into man1.
@@ -72,7 +72,7 @@ def man_pages() -> list[Shipped]:
 def folders(reader: Reader, environ: Mapping[str, str] = os.environ) -> list[str]:
     """Return the folders that a reader searches, in its order.
 
-    Zsh alone does not tell its own, which is set while it starts; these are the usual ones.
+    Zsh sets its folders at its start, and need not export them: the usual ones are added.
     """
     own = shared_data(environ)
     system = shared_data_of_the_system(environ)
@@ -94,7 +94,7 @@ def folders(reader: Reader, environ: Mapping[str, str] = os.environ) -> list[str
                 [f"{shared_configuration(environ)}/fish/completions", "/etc/fish/completions", *vendors]
             )
         case "man":
-            # As man-db does it: an empty part of MANPATH stands for what it finds without.
+            # Like man-db: an empty part of MANPATH means the default folders.
             beside = [f"{prefix}/{each}" for prefix in _prefixes(environ) for each in ("man", "share/man")]
             usual = [*beside, "/usr/local/man", "/usr/local/share/man", "/usr/share/man"]
             named = environ.get("MANPATH") or ":"
@@ -112,7 +112,7 @@ _ZSH = (
 
 
 def target(file: Shipped, environ: Mapping[str, str] = os.environ) -> str:
-    """Return the path at which a file belongs to be found by its reader, for this user alone."""
+    """Return the path where a reader finds a file, for this user alone."""
     match file.reader:
         case "bash" | "fish":
             return f"{folders(file.reader, environ)[0]}/{file.name}"
@@ -125,9 +125,9 @@ def target(file: Shipped, environ: Mapping[str, str] = os.environ) -> str:
 
 
 def install(file: Shipped, path: str) -> Literal["new", "changed", "unchanged"]:
-    """Put a file at a path, for everybody to read, and say what that changed.
+    """Write a file to a path, readable for all users, and return the kind of change.
 
-    A link there is replaced unless what it leads to is the same already. Raises OutputError.
+    A link there is replaced, unless its target has the same content already. Raises OutputError.
     """
     text = file.text().encode()
     before = _content(path)
@@ -148,7 +148,7 @@ def install(file: Shipped, path: str) -> Literal["new", "changed", "unchanged"]:
 
 
 def installed(environ: Mapping[str, str] = os.environ) -> list[InstalledFile]:
-    """Return what bash, zsh, fish and `man` find. Raises NotFoundError when this jitid came without completions."""
+    """Return the files that bash, zsh, fish and `man` find. Raises NotFoundError without jitid's completions."""
     found = [_installed([completion(shell)], environ) for shell in SHELLS]
     pages = man_pages()
     return [*found, _installed(pages, environ)] if pages else found
@@ -166,7 +166,7 @@ def _installed(files: list[Shipped], environ: Mapping[str, str]) -> InstalledFil
 
 
 def _root() -> str:
-    """Return the folder that holds `completions` and `man`: inside an installed package, beside a checked-out one."""
+    """Return the folder with `completions` and `man`: inside an installed package, beside a checked-out one."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     for root in (os.path.join(package, "share"), os.path.dirname(package)):
         if os.path.isfile(os.path.join(root, "completions", _SOURCES["bash"])):
@@ -177,7 +177,7 @@ def _root() -> str:
 
 
 def _content(path: str) -> bytes | None:
-    # Not what a pipe or a device would give.
+    # A pipe or a device is not read.
     if not os.path.isfile(path):
         return None
     try:
@@ -192,7 +192,7 @@ def _make_folder(path: str) -> None:
         return
     try:
         _make_folder(os.path.dirname(path))
-        # Zsh refuses a folder in which others may write; whether they may read is for the umask to say.
+        # Zsh refuses a folder that others may write to. The umask decides whether they may read it.
         os.mkdir(path, 0o755)
     except FileExistsError:
         return
@@ -202,11 +202,14 @@ def _make_folder(path: str) -> None:
 
 
 def _prefixes(environ: Mapping[str, str], *names: str) -> list[str]:
-    """Return the folders that those of PATH stand in, `/usr` for `/usr/bin`; of these names only, if there are any."""
+    """Return the parents of the folders in PATH: `/usr` for `/usr/bin`.
+
+    With `names`, only of folders with these names.
+    """
     parts = [each.rstrip("/") for each in environ.get("PATH", "").split(":") if each.startswith("/")]
     command = which(PROGRAM, environ)
     if command:
-        # A command may be a link out of an environment of its own.
+        # The command may be a link to a separate environment.
         parts.append(os.path.dirname(os.path.realpath(command)))
     return _once([os.path.dirname(each) for each in parts if not names or os.path.basename(each) in names])
 

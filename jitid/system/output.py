@@ -1,4 +1,4 @@
-"""The one place that writes: data to standard output, talk to standard error."""
+"""The only module that writes to the standard descriptors: data to standard output, messages to standard error."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ DATA = 1
 TALK = 2
 
 _PIECE = 1 << 16
-"""So many characters are written at once of what has no end."""
+"""The number of characters that a stream writes at once."""
 
 
 def claim_descriptors() -> None:
     """Fill closed standard descriptors, before any file is opened.
 
-    A ledger opened while descriptor 1 is free would become descriptor 1, and a token printed would land
-    inside it. The stand-ins for input and output are opened the wrong way round on purpose: reading from
-    or writing to what was closed still fails.
+    If descriptor 1 is free, a ledger that is opened would get this number, and a printed token would be written into
+    it. The replacements for input and output are opened in the wrong direction on purpose: reading from or writing to
+    a closed descriptor still fails.
     """
     for descriptor, mode in ((0, os.O_WRONLY), (DATA, os.O_RDONLY), (TALK, os.O_WRONLY)):
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest free number is taken, and the lower ones are filled by now.
+            # The system uses the lowest free number, and all lower ones are filled already.
             os.open(os.devnull, mode)
 
 
 def write(text: str) -> None:
-    """Write `text` to standard output, as UTF-8 and in one call where the system takes it so.
+    """Write `text` to standard output as UTF-8, in one call if the system accepts that.
 
-    Raises OutputError when it cannot all be written: a closed descriptor, a full device, a reader that went
-    away (its cause is then a BrokenPipeError, and there is nobody to tell).
+    Raises OutputError if not all of it can be written: a closed descriptor, a full device, or a reader that has gone
+    away. In the last case the cause is a BrokenPipeError, and no message is needed.
     """
     try:
         _write_all(DATA, text)
@@ -44,7 +44,7 @@ def write(text: str) -> None:
 
 
 def write_bytes(data: bytes) -> None:
-    """Write what is no text to standard output. Raises OutputError as `write` does."""
+    """Write bytes to standard output. Raises OutputError as `write` does."""
     try:
         _write_bytes(DATA, data)
     except OSError as error:
@@ -52,7 +52,7 @@ def write_bytes(data: bytes) -> None:
 
 
 def write_pieces(pieces: Iterable[str]) -> None:
-    """Write many pieces of text as they come, a good number in one call. Raises OutputError."""
+    """Write pieces of text as they come, many of them in one call. Raises OutputError."""
     gathered: list[str] = []
     size = 0
     try:
@@ -65,15 +65,15 @@ def write_pieces(pieces: Iterable[str]) -> None:
                 size = 0
                 write(text)
     finally:
-        # Also where what makes them breaks off: what has come may tell of what was done.
+        # Even if the iterator fails: the pieces so far may report work that was done.
         if gathered:
             write("".join(gathered))
 
 
 def put(pieces: Iterable[str], out: str | None) -> None:
-    """Write many pieces of text as they come: to standard output, or to the file `out` for its owner alone.
+    """Write pieces of text as they come: to standard output, or to the private file `out`.
 
-    The file has all of them or is as it was. Raises OutputError.
+    The file gets all of them or is unchanged. Raises OutputError.
     """
     if out is None:
         write_pieces(pieces)
@@ -89,15 +89,15 @@ _quick = False
 
 
 def be_quick() -> None:
-    """Say nothing more to a standard error that does not take it at once."""
+    """From now on, drop messages that standard error does not accept at once."""
     global _quick
     _quick = True
 
 
 def say(text: str) -> None:
-    """Write `text` and a newline to standard error, with stars instead of what looks like a credential.
+    """Write `text` and a newline to standard error; text that looks like a credential is replaced by stars.
 
-    A standard error that is closed is no error.
+    A closed standard error is ignored.
     """
     if _quick:
         import select
@@ -113,7 +113,7 @@ def say(text: str) -> None:
 
 
 def tell_now(text: str) -> None:
-    """Write `text` to standard error as it is, without a newline: a line of progress, or what takes it back."""
+    """Write `text` unchanged to standard error, without a newline: a line of progress, or the codes that remove it."""
     try:
         _write_all(TALK, text)
     except OSError:
@@ -121,7 +121,7 @@ def tell_now(text: str) -> None:
 
 
 def wait(seconds: float) -> None:
-    """Wait; raise OutputError if standard output is closed, and as soon as nobody can read on from it."""
+    """Wait. Raise OutputError if standard output is closed, and as soon as its reader has gone away."""
     import select
 
     try:
@@ -129,7 +129,7 @@ def wait(seconds: float) -> None:
     except OSError as error:
         raise _failed(error) from error
     poll = select.poll()
-    # Whoever asks for no event still hears that the reader of a pipe has gone away.
+    # Without any requested event, poll still reports that the reader of a pipe has gone away.
     poll.register(DATA, 0)
     gone = poll.poll(seconds * 1000)
     if gone and gone[0][1] & (select.POLLERR | select.POLLHUP):
@@ -138,12 +138,12 @@ def wait(seconds: float) -> None:
 
 
 def is_terminal() -> bool:
-    """Return whether data goes to somebody's screen."""
+    """Return whether standard output is a terminal."""
     return os.isatty(DATA)
 
 
 def _failed(error: OSError) -> Exception:
-    # Only what fails pays for the enumeration that errors.py brings.
+    # Imported here: only a failure needs the enumeration in errors.py.
     from jitid.errors import OutputError
 
     reason = "it is closed" if error.errno == errno.EBADF else (error.strerror or "write failed").lower()
@@ -159,7 +159,7 @@ def _write_all(descriptor: int, text: str) -> None:
 
 def _write_bytes(descriptor: int, data: bytes) -> None:
     left = memoryview(data)
-    # The reader may be slow: that takes none of the command's time.
+    # The reader may be slow: that does not count toward the command's time.
     with time_limit.Pause():
         while left:
             try:

@@ -1,7 +1,7 @@
-"""Where output may go: a regular file of the caller's own, a descriptor that the caller opened, or a harmless device.
+"""Permitted places of output: a regular file of the caller, a descriptor that the caller opened, a harmless device.
 
-A secret that lands elsewhere is lost: the owner of a file, the reader of a pipe, the target of a link would have it. So
-each verb asks `check_output` before it issues anything, and `files.FileReplacement` asks again when it writes.
+A secret elsewhere is lost: the owner of a file, the reader of a pipe or the target of a link would get it. So each
+command calls `check_output` before it issues a credential, and `files.FileReplacement` checks again when it writes.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from jitid.values.text import quote
 
 _NAMED = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 _FOLDERS = ("/dev/fd", "/proc/self/fd", "/proc/thread-self/fd")
-"""The folders in which the system lists the open descriptors of a process by their numbers."""
+"""The folders in which the system lists the open descriptors of a process by number."""
 _STANDARD = 2
-"""The last of the descriptors that each process is given."""
+"""The last of the standard descriptors of a process."""
 _HARMLESS = ("/dev/null", "/dev/full", "/dev/tty")
-"""Devices that hand nothing to another user: nobody reads the first two, and the third is the caller's terminal."""
+"""Devices that pass no data to other users: two have no reader, and the third is the caller's terminal."""
 _NO_TEMPORARY = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
-"""What file systems and kernels answer that have no files without a name; a missing folder is seen before."""
+"""The errors of file systems and kernels without nameless files; a missing folder is detected before."""
 
 
 _OPEN_IT = "open it in the shell, such as --out /dev/fd/3 3> FILE"
 
 
 class OutputPlace(NamedTuple):
-    """What stands at the path of an output, checked."""
+    """The checked place at the path of an output."""
 
     descriptor: int | None = None
-    """The caller's open descriptor that the path names."""
+    """The caller's open descriptor that the path names; None for another path."""
     device: bool = False
-    """A device, which is written to and never replaced."""
+    """Whether it is a device, which is written to and never replaced."""
 
 
 def check_output(path: str | None) -> None:
     """Check the path of an output before anything is issued, and change nothing; None is standard output.
 
     Raises:
-        UsageError: what stands there is not a regular file of the caller's own.
+        UsageError: the path is not a permitted place, such as another user's file or a link.
         OutputError: the file could not be written, as in a folder that does not exist.
 
     """
@@ -66,14 +66,14 @@ def check_output(path: str | None) -> None:
 def place_at(
     path: str, *, folder: int | None = None, link: bool = False, owner: int | None = None
 ) -> OutputPlace:
-    """Return what stands at the path of an output, if output may go there.
+    """Return the place at the path of an output, if output may go there.
 
-    With `folder`, the path is a name in that open folder. With `link`, a symbolic link may stand there: whoever asks
-    replaces it. `owner` is another user whose file may stand there.
+    With `folder`, the path is a name in that open folder. With `link`, a symbolic link is permitted, because the
+    caller replaces it. `owner` is another user whose file is permitted.
 
     Raises:
         UsageError: it is a link, a pipe, a socket, a foreign device, or a file of another user.
-        OSError: it is a folder, or out of reach.
+        OSError: it is a folder, or cannot be reached.
 
     """
     if folder is None and path == "-":
@@ -117,10 +117,13 @@ def descriptor_of(path: str) -> int | None:
 
 
 def _check_descriptor(descriptor: int, path: str) -> None:
-    """Refuse a descriptor that the caller did not open for writing: others are the ledger's, or another file's."""
+    """Raise UsageError for a descriptor that the caller did not open for writing.
+
+    Such a descriptor belongs to the ledger or to another file.
+    """
     try:
         flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
-        # What this process opened itself is closed in each program that it starts; what it was given is not.
+        # Descriptors that this process opened are not inheritable; descriptors that it was started with are.
         given = descriptor <= _STANDARD or os.get_inheritable(descriptor)
     except OSError as error:
         raise UsageError(f"{quote(path, 200)} is not an open descriptor", _OPEN_IT) from error
@@ -129,7 +132,7 @@ def _check_descriptor(descriptor: int, path: str) -> None:
 
 
 def _try(folder: str) -> None:
-    """Make a file without a name in a folder, where the system can do that. Raises OSError."""
+    """Create a nameless file in a folder, if the system supports that. Raises OSError."""
     if not os.path.isdir(folder):
         code = errno.ENOTDIR if os.path.lexists(folder) else errno.ENOENT
         raise OSError(code, os.strerror(code), folder)
@@ -171,5 +174,5 @@ def _user(number: int) -> str:
 
 
 def is_special(path: str) -> bool:
-    """Tell whether something is written to, and not replaced: a pipe, a device, an open descriptor by its name."""
+    """Return whether output to a path does not replace a file: a pipe, a device, or an open descriptor."""
     return os.path.exists(path) and (descriptor_of(path) is not None or not os.path.isfile(path))

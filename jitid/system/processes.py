@@ -1,4 +1,4 @@
-"""What the system says about processes: which one this is, and whether another one is still there."""
+"""Facts about processes: the identity of this process, and whether another process still runs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from jitid.model.process import Liveness, Process, ended_with_boot, is_in_sight
 
 _STATE = 0
 _STARTED = 19
-# Fields 3 and 22 of /proc/PID/stat (proc_pid_stat(5)), counted from what follows the name in parentheses.
+# Fields 3 and 22 of /proc/PID/stat (proc_pid_stat(5)), counted from the first field after the name in parentheses.
 
 
 def this_process(*, kept: bool = False, renews_until: int = 0) -> Process:
-    """Return this process as it is remembered."""
+    """Return this process in the form that the ledger records."""
     started = 0 if _has_own_time() else (_stat(os.getpid()) or ("", 0))[1]
     return Process(os.uname().nodename, _boot(), _namespace(), os.getpid(), started, kept, renews_until)
 
@@ -22,8 +22,7 @@ def this_process(*, kept: bool = False, renews_until: int = 0) -> Process:
 def liveness(process: Process, here: Process) -> Liveness:
     """Return whether `process` is still there, seen from `here`, which is this process.
 
-    A number that was given to another process since, and a process that has ended and only waits to be reaped,
-    are gone.
+    A process is gone if its number was given to another process since, or if it has ended and only waits to be reaped.
     """
     if ended_with_boot(process, here):
         return Liveness.GONE
@@ -34,20 +33,20 @@ def liveness(process: Process, here: Process) -> Liveness:
     except (ProcessLookupError, OverflowError):
         return Liveness.GONE
     except PermissionError:
-        pass  # it is somebody else's
+        pass  # the process of another user
     found = _stat(process.pid)
     if found is None or not process.started or not here.started:
-        # Where /proc hides other users' processes, or there is none, or times are not told alike, the number alone
-        # proves nothing.
+        # Without /proc, with processes of other users hidden in it, or with start times that cannot be compared, the
+        # number alone proves nothing.
         return Liveness.UNKNOWN
     state, started = found
     return Liveness.ALIVE if started == process.started and state not in ("Z", "X") else Liveness.GONE
 
 
 def orphans(found: Iterable[Credential], now: int) -> list[Credential]:
-    """Return the live credentials whose process, which was to take them away, is gone as seen from here.
+    """Return the live credentials whose process should have revoked them, but is gone.
 
-    Of an identity it is the one that lives longest.
+    For each identity, this is its credential that stays valid longest.
     """
     here = this_process()
     last: dict[str, Credential] = {}
@@ -61,7 +60,7 @@ def orphans(found: Iterable[Credential], now: int) -> list[Credential]:
 
 
 def _stat(pid: int) -> tuple[str, int] | None:
-    """Return state and start of a process; None if the system does not tell."""
+    """Return state and start time of a process; None if the system does not report them."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             text = file.read()
@@ -73,7 +72,7 @@ def _stat(pid: int) -> tuple[str, int] | None:
 
 
 def _has_own_time() -> bool:
-    """Tell whether times since the boot are told otherwise here than elsewhere (time_namespaces(7))."""
+    """Return whether this process has a time namespace with other times since the boot (time_namespaces(7))."""
     try:
         with open("/proc/self/timens_offsets", "rb") as file:
             return any(field.strip(b"0") for line in file for field in line.split()[1:])

@@ -1,4 +1,4 @@
-"""Programs, found on PATH."""
+"""The search for programs on PATH."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from jitid.values.text import quote
 
 
 def find(program: str, path: str) -> str:
-    """Return where a program is, looked for along `path` as `execvp` would, before anything is issued for it.
+    """Return the path of a program, searched along `path` like `execvp`, before a credential is issued for it.
 
     Raises:
-        NotRunError: it is not there, or may not be executed.
+        NotRunError: it does not exist, or may not be executed.
 
     """
     found = errno.ENOENT

@@ -16,11 +16,11 @@ class Proxy(NamedTuple):
 
 
 def proxy_for(scheme: str, place: str) -> Proxy | None:
-    """Return the proxy for a scheme and a host with its port; None if they are reached directly.
+    """Return the proxy for a scheme and a host with its port; None without a proxy.
 
-    Raises ValueError when the setting is not an address.
+    Raises ValueError if the setting is not an address.
     """
-    # These two functions read the settings; no request is made by them.
+    # Both functions only read the settings; they make no request.
     from urllib.request import getproxies, proxy_bypass
 
     setting = getproxies().get(scheme)
@@ -38,5 +38,5 @@ def proxy_for(scheme: str, place: str) -> Proxy | None:
 
         user = f"{unquote(name)}:{unquote(password)}"
         authorization = f"Basic {b64encode(user.encode()).decode()}"
-    # A setting without a port means that of https, whatever scheme it has: the library has always read it so.
+    # A setting without a port means port 443 for every scheme: the library has always read it so.
     return Proxy(parts.hostname, 443 if parts.port is None else parts.port, authorization)

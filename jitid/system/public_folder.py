@@ -1,4 +1,4 @@
-"""A folder of files for everybody to read, each replaced whole, with one writer at a time and no link followed."""
+"""A folder of public files: each file is replaced completely, by one writer at a time, and no link is followed."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from jitid.errors import BusyError, OutputError
 from jitid.values.text import quote
 
 _ASIDE = re.compile(r"\..+\.[0-9a-f]{12}\.part")
-"""What a file is called until it is complete."""
+"""The temporary name of a file until it is complete."""
 _AGAIN = 0.05
-"""So many seconds after another writer was met it is looked again."""
+"""Seconds between two attempts to lock the folder."""
 _OPEN = 0o755
-"""Whatever the umask, others are to read what lies in it."""
+"""The mode of the folder, regardless of the umask: other users must be able to read its files."""
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class PublicFolder:
-    """The folder, held by this writer alone from the beginning of a `with` block to its end.
+    """A folder that this writer locks during a `with` block.
 
-    Names of files have at most one folder before them. What cannot be read counts as not there; what cannot be
-    written raises OutputError, and what was there before is as it was.
+    Names of files have at most one folder before them. A file that cannot be read counts as missing. A failed write
+    raises OutputError, and the old content is unchanged.
     """
 
     def __init__(self, path: str, patience: float, *, dry: bool = False) -> None:
-        """`patience`: how many seconds to wait for another writer; `dry`: nothing is changed, and none waited for."""
+        """`patience`: the maximum wait for another writer in seconds; `dry`: change nothing and do not wait."""
         self._path = path
         self._patience = patience
         self._dry = dry
@@ -56,12 +56,12 @@ class PublicFolder:
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self._close()
         if kind is not None and self._made:
-            # Nothing may have come of it; what has something in it stays.
+            # An empty folder is removed after a failure; a folder with files stays.
             with suppress(OSError):
                 os.rmdir(self._path)
 
     def read(self, name: str, most: int) -> bytes | None:
-        """Return the first `most` bytes of a file; None where there is none, or a link, or something else."""
+        """Return the first `most` bytes of a file; None if it is missing, a link, or not a regular file."""
         folder, base = os.path.split(name)
         try:
             descriptor = os.open(
@@ -69,7 +69,7 @@ class PublicFolder:
             )
         except OSError:
             return None
-        # A folder is opened as well, and cannot become a file to Python.
+        # `os.open` opens a folder too, and `open` fails for it.
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             return None
@@ -77,7 +77,7 @@ class PublicFolder:
             return file.read(most)
 
     def has(self, name: str) -> bool:
-        """Tell whether something lies under that name, whatever it is."""
+        """Return whether an entry of any kind has that name."""
         folder, base = os.path.split(name)
         try:
             os.stat(base, dir_fd=self._at(folder), follow_symlinks=False)
@@ -86,14 +86,14 @@ class PublicFolder:
         return True
 
     def names(self, folder: str) -> list[str]:
-        """Return what lies in a folder of it, in order."""
+        """Return the names in a folder of it, sorted."""
         try:
             return sorted(os.listdir(self._at(folder)))
         except OSError:
             return []
 
     def write(self, name: str, data: bytes) -> None:
-        """Put a file in the place of what is there: readers see the old one or the new one, never a part.
+        """Write a file, replacing an existing one: readers see the old file or the new one, never a part.
 
         Raises:
             OutputError: it could not be written.
@@ -115,7 +115,7 @@ class PublicFolder:
             os.fsync(at)
 
     def remove(self, name: str) -> None:
-        """Take a file away. Raises OutputError."""
+        """Remove a file. Raises OutputError."""
         if self._dry:
             return
         folder, base = os.path.split(name)
@@ -151,7 +151,7 @@ class PublicFolder:
                 return
 
     def _at(self, folder: str, *, make: bool = False) -> int:
-        """Return the descriptor of a folder of it. Raises OSError."""
+        """Return the descriptor of one of its folders. Raises OSError."""
         if not folder or self._root < 0:
             if self._root < 0:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -167,7 +167,7 @@ class PublicFolder:
         return self._folders[folder]
 
     def _clear(self, folder: str) -> None:
-        """Take away what a writer left who was ended; none is at work beside this one."""
+        """Remove the temporary files of writers that were killed; the lock excludes other active writers."""
         for name in self.names(folder):
             if _ASIDE.fullmatch(name):
                 with suppress(OSError):
@@ -197,7 +197,7 @@ class PublicFolder:
 
 
 def _made(path: str, folder: int | None = None) -> bool:
-    """Make a folder; return False if something is there already. Raises OSError."""
+    """Create a folder; return False if the path exists already. Raises OSError."""
     try:
         os.mkdir(path, _OPEN, dir_fd=folder)
     except FileExistsError:
@@ -209,7 +209,7 @@ def _write(folder: int, name: str, data: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(name, flags, 0o644, dir_fd=folder)
     try:
-        # A umask can only take permissions away, and others are to read it.
+        # A umask can only take permissions away, and other users must be able to read it.
         os.fchmod(descriptor, 0o644)
         view = memoryview(data)
         while view:

@@ -1,6 +1,7 @@
-"""Keys given to an ssh-agent and taken from it, over its socket (the SSH agent protocol, RFC draft sshm-ssh-agent).
+"""Keys in an ssh-agent: added and removed over its socket (the SSH agent protocol, RFC draft sshm-ssh-agent).
 
-A key goes from memory to memory, with a lifetime: no disk has it, and the agent forgets it as its certificate ends.
+A key goes from memory to memory, with a lifetime: no disk stores it, and the agent deletes it when its certificate
+expires.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ _ADD_CONSTRAINED = 25
 _LIFETIME = b"\x01"
 
 _LONGEST_ANSWER = 256 * 1024
-"""OpenSSH's agent sends no more (AGENT_MAX_LEN)."""
+"""The maximum size of an answer of OpenSSH's agent (AGENT_MAX_LEN), in bytes."""
 _MOST = 2_048
 _LONGEST_LIFETIME = 0xFFFFFFFF
 
 
 class HeldKey(NamedTuple):
-    """What an agent holds: a public key or a certificate, and what it was called when it was added."""
+    """A key in an agent: a public key or a certificate, with the comment from when it was added."""
 
     blob: bytes
     comment: str
@@ -46,7 +47,7 @@ class AgentConnection:
         self._connection = connection
 
     def held(self) -> list[HeldKey]:
-        """Return what the agent holds. Raises StorageError."""
+        """Return the keys in the agent. Raises StorageError."""
         answer = self._ask(bytes([_REQUEST_IDENTITIES]))
         try:
             reader = Reader(answer)
@@ -62,22 +63,22 @@ class AgentConnection:
             raise _unclear() from None
 
     def add(self, key: str, certificate: str, lifetime: int, comment: str) -> bytes:
-        """Give the agent a key with its certificate for so many seconds, and return what it is known by there.
+        """Add a key with its certificate to the agent for `lifetime` seconds; return the blob that identifies it.
 
         Args:
-            key: the private key as OpenSSH's file has it, Ed25519 and without a passphrase.
+            key: the private key in the form of OpenSSH's file, Ed25519 and without a passphrase.
             certificate: its certificate as a line.
-            lifetime: seconds until the agent forgets it.
-            comment: what the agent calls it.
+            lifetime: seconds until the agent deletes it.
+            comment: the key's name in the agent.
 
         Raises:
-            RefusedError: the agent does not take it: it is locked, or knows no certificates or no lifetimes.
+            RefusedError: the agent refuses it: it is locked, or does not support certificates or lifetimes.
             StorageError: it does not answer.
 
         """
         seed, public = openssh.parse_private(key)
         parsed = openssh.parse_certificate(certificate)
-        # Section 4.2.6 of the draft, for certificates as OpenSSH does it: the certificate stands before the key.
+        # Section 4.2.6 of the draft; for certificates as OpenSSH does it: the certificate precedes the key.
         body = b"".join(
             [
                 bytes([_ADD_CONSTRAINED]),
@@ -98,7 +99,7 @@ class AgentConnection:
         return parsed.blob
 
     def remove(self, blob: bytes) -> bool:
-        """Take a key from the agent; return False if it was not there. Raises StorageError."""
+        """Remove a key from the agent; return False if the agent did not have it. Raises StorageError."""
         return self._ask(bytes([_REMOVE]) + string(blob)) == bytes([_SUCCESS])
 
     def _ask(self, body: bytes) -> bytes:
@@ -131,11 +132,11 @@ def _unclear() -> StorageError:
 
 @contextmanager
 def connected(path: str, timeout: float) -> Iterator[AgentConnection]:
-    """Yield a connection to the agent that listens at `path`; it waits `timeout` seconds for each answer at most.
+    """Yield a connection to the agent that listens at `path`; each wait for data takes at most `timeout` seconds.
 
     Raises:
-        StorageError: nobody listens there.
-        IntegrityError: somebody else does, who would get the keys.
+        StorageError: no agent listens there.
+        IntegrityError: the agent belongs to another user, and that user would get the keys.
 
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -158,7 +159,7 @@ def connected(path: str, timeout: float) -> Iterator[AgentConnection]:
 
 
 def _owner(connection: socket.socket, path: str) -> int:
-    """Return the user who listens."""
+    """Return the id of the user who listens."""
     if hasattr(socket, "SO_PEERCRED"):
         form = struct.Struct("3i")  # process, user, group
         found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, form.size)

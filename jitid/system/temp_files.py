@@ -1,4 +1,4 @@
-"""Clears up after writers that were killed: the files aside that they had begun."""
+"""Removal of temporary files that killed writers have left."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _HOUR = 3_600
 
 
 def remove_leftovers(path: str) -> None:
-    """Remove what writers to `path` have left beside it that were killed an hour ago or earlier.
+    """Remove the temporary files beside `path` whose writers were killed at least an hour ago.
 
-    Only what bears the name that such a file gets, is this user's, a plain file, and in the hands of nobody. What
+    A file must have the name of such a file, belong to this user, be a regular file, and not be locked. A file that
     cannot be removed stays.
     """
     folder, name = os.path.split(path)

@@ -1,6 +1,6 @@
-"""The time that one command has for all that it waits for: servers, other writers, targets, retries.
+"""The time limit of one command for all its waits: servers, other writers, targets, retries.
 
-It is a state of the process, as an alarm is: a command is one process, and what it waits for is spread over threads.
+It is state of the process, like an alarm: a command is one process, and several of its threads wait.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from collections.abc import Callable
 from time import monotonic
 
 TAKING_BACK = 30.0
-"""Seconds for taking back what the command has made, whatever is left of its time then."""
+"""Seconds to revoke the credentials that the command has made, even after its own time limit."""
 
 OVER = "the command's time is over (--timeout)"
-"""The beginning of an error's message where the command's own time limit is the cause."""
+"""The beginning of an error message if the command's own time limit is the cause."""
 
 MORE = "repeat the command, or give it more --timeout"
-"""Its hint."""
+"""The hint of that error."""
 
 _EARLY = 0.05
 """Seconds by which a timer may be early."""
@@ -23,22 +23,22 @@ _EARLY = 0.05
 _end: float | None = None
 _least = 0.0
 _paused: float | None = None
-"""Since when the time stands still."""
+"""The time at which the limit was paused; None if it is not paused."""
 _called: list[Callable[[], None]] = []
 _rung = False
-"""Whether the timer has rung, and what is to be called then was not called yet."""
+"""Whether the timer has fired in a pause, so that its calls are still due."""
 
 
 def bound(seconds: float) -> None:
-    """Let no wait of this process go on for longer than so many seconds from now."""
+    """Limit all waits of this process to `seconds` from now."""
     global _end, _least
     _end, _least = _now() + seconds, 0.0
 
 
 def take_back() -> None:
-    """Bound the process anew, by `TAKING_BACK`: what it has made is to be taken back, since nobody was given it.
+    """Extend the limit to `TAKING_BACK` seconds from now, to revoke credentials that no caller has received.
 
-    A credential that stays alive because the command's time is over would be one that no caller holds.
+    Otherwise a credential could stay live after the command's time limit, although no caller holds it.
     """
     global _end, _least
     if _end is not None:
@@ -46,39 +46,39 @@ def take_back() -> None:
 
 
 def lift() -> None:
-    """Bound each wait by its own limit alone, as at the start."""
+    """Remove the limit: each wait has only its own limit, as at the start."""
     global _end, _least
     _end, _least = None, 0.0
     _called.clear()
 
 
 def left(most: float) -> float:
-    """Return for how many seconds to wait: `most`, or what is left of the command's time if that is less."""
+    """Return the seconds to wait: `most`, or the rest of the command's time if that is less."""
     return most if _end is None else min(most, max(0.0, _end - _now()))
 
 
 def usual(timeout: float) -> float:
-    """Return for how many seconds to wait for a ledger or an authority, where `timeout` is the setting of that name."""
+    """Return the seconds to wait for a ledger or an authority; `timeout` is the setting of that name."""
     return left(max(timeout, _least))
 
 
 def is_over() -> bool:
-    """Tell whether the command has a bound, and it has passed."""
+    """Return whether the command has a time limit and the limit has passed."""
     return _end is not None and _now() >= _end
 
 
 class Pause:
-    """A block that takes none of the command's time: the caller types, reads or fills a pipe meanwhile.
+    """A block that does not count toward the command's time: the caller types, reads or fills a pipe meanwhile.
 
-    Waits for servers, other writers and targets in other threads keep the time that they were given.
+    Waits for servers, other writers and targets in other threads keep their limits.
     """
 
-    # Not by `contextlib`: that needs modules which a short command does without.
+    # Without `contextlib`, which loads modules that a short command does not need.
     __slots__ = ("_outermost",)
 
     def __enter__(self) -> None:
         global _paused
-        # One that is in another, perhaps of another thread, ends with that.
+        # A pause inside another one, perhaps of another thread, has no effect: the outermost pause counts.
         self._outermost = _end is not None and _paused is None
         if self._outermost:
             _paused = monotonic()
@@ -87,7 +87,7 @@ class Pause:
         global _end, _paused, _rung
         if not self._outermost or _paused is None:
             return
-        # Moved before it runs on: the timer's thread must not see one without the other.
+        # The limit is moved before the pause ends: the timer's thread must not see only one of the two changes.
         if _end is not None:
             _end += monotonic() - _paused
         _paused = None
@@ -102,7 +102,7 @@ def _now() -> float:
 
 
 def at_end(call: Callable[[], None]) -> None:
-    """Call something when the command's time is over, from another thread: it ends a wait that has no limit itself."""
+    """Call a function in another thread when the command's time has passed. It ends a wait without a limit."""
     if _end is None:
         return
     _called.append(call)
@@ -120,7 +120,7 @@ def _wait(end: float) -> None:
 
 def _ring() -> None:
     global _rung
-    # Before the look: a pause that ends in between winds the timer up again, and twice is once.
+    # Set before `_paused` is read: a pause that ends in between restarts the timer, and a second timer does no harm.
     _rung = True
     if _paused is not None:
         return
@@ -129,10 +129,10 @@ def _ring() -> None:
     if end is None:
         return
     if _now() < end - _EARLY:
-        # It was bound anew, or paused.
+        # The limit was changed, or paused.
         _wait(end)
         return
-    # What is begun after the end, to take something back, has an end of its own.
+    # Calls that are added after the end, during a revocation, get a timer with the new limit.
     calls = _called[:]
     _called.clear()
     for call in calls:

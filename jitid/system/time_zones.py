@@ -24,9 +24,9 @@ def load(name: str) -> tzinfo:
 
 
 def offsets(zone: tzinfo, now: int) -> list[tuple[int, int]]:
-    """Return from which second on a zone is ahead of UTC by how many, from the epoch until a day after now.
+    """Return the offsets of a zone from UTC as pairs (first second, offset in seconds), from the epoch on.
 
-    No zone changes twice on one day.
+    They cover the time until a day after `now`. No zone changes twice on one day.
     """
 
     def ahead(at: int) -> int:

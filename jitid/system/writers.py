@@ -1,4 +1,4 @@
-"""Places that other users can change: files, folders, and whatever stands above them or leads to them."""
+"""Places that other users can change: files, folders, and the folders and links that lead to them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ _MOST_LINKS = 40
 
 
 def open_to_others(status: os.stat_result, owners: Collection[int] | None = None) -> bool:
-    """Tell whether users other than the owners, by default root and the caller, can change a file or folder."""
+    """Return whether users other than the owners, by default root and the caller, can change a file or folder."""
     return bool(status.st_mode & _OTHERS) or status.st_uid not in (owners or trusted())
 
 
 def trusted() -> tuple[int, int]:
-    """Return the users that may change what the caller relies on: root and the caller."""
+    """Return the users who may change files that the caller relies on: root and the caller."""
     return 0, os.geteuid()
 
 
 def changeable(path: str) -> str | None:
-    """Return the first place by which other users can change what an absolute path names; None if there is none.
+    """Return the first place where other users can change the target of an absolute path; None if there is none.
 
-    Every folder from the root on counts, every link, what a link leads to, and the thing itself, as sshd's StrictModes
-    has it (sshd_config(5)). In a folder with the sticky bit others cannot replace what is not theirs (unlink(2)).
+    Every folder from the root on is checked, every link, the target of each link, and the file itself, as sshd's
+    StrictModes does (sshd_config(5)). In a folder with the sticky bit, users cannot replace files of other users
+    (unlink(2)).
 
-    Raises OSError if there is nothing, or a circle of links.
+    Raises OSError if the path does not exist, or has a circle of links.
     """
     owners = trusted()
     left = _parts(path)[::-1]
@@ -37,7 +38,7 @@ def changeable(path: str) -> str | None:
     while left:
         name = left.pop()
         if name == "..":
-            # What stands above was looked at on the way here.
+            # The folders above were checked on the way here.
             here = os.path.dirname(here)
             continue
         there = os.path.join(here, name)

@@ -1,4 +1,4 @@
-"""Where the files of a user and of the system are (XDG Base Directory Specification)."""
+"""The files of a user and of the system (XDG Base Directory Specification)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def user_file(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def own_files() -> tuple[list[str], list[str]]:
-    """Return where configurations are whatever the environment says: the user's own, and the system's.
+    """Return the paths of configurations that do not depend on the environment: the user's own, and the system's.
 
     The home folder is the one of the user's entry in the password database; without an entry there is none.
     """
@@ -69,8 +69,8 @@ def data_folder(environ: Mapping[str, str] = os.environ) -> str:
 def default_ledger(environ: Mapping[str, str] = os.environ) -> str:
     """Return the folder of ledger and keys, unless the configuration names another.
 
-    That is the data folder. Where it holds the keys of a ledger in a database first, it is a folder in it: a ledger's
-    folder appears by one rename, and so cannot be one that is there.
+    That is the data folder. If the data folder already holds the keys of a ledger in a database, it is a folder
+    inside: a ledger's folder appears by one rename, and so cannot be an existing folder.
     """
     folder = data_folder(environ)
     inside = f"{folder}/ledger"
@@ -98,7 +98,7 @@ def system_files(environ: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def project_files(environ: Mapping[str, str] = os.environ) -> list[str]:
-    """Return where a project's file may be: in the working directory or above it, up to the home folder."""
+    """Return the possible paths of a project's file: in the working directory or above it, up to the home folder."""
     try:
         folder = os.getcwd()
         last = home(environ)
@@ -114,12 +114,12 @@ def project_files(environ: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def shared_data(environ: Mapping[str, str] = os.environ) -> str:
-    """Return the user's folder of data that programs share: shells and `man` go by it on every platform."""
+    """Return the user's folder of data that programs share: shells and `man` use it on every platform."""
     return _folder("XDG_DATA_HOME", ".local/share", environ)
 
 
 def shared_configuration(environ: Mapping[str, str] = os.environ) -> str:
-    """Return the user's folder of configuration, as programs that go by it on every platform have it."""
+    """Return the user's folder of configuration, for programs that use this folder on every platform."""
     return _folder("XDG_CONFIG_HOME", ".config", environ)
 
 
@@ -133,5 +133,5 @@ def shared_data_of_the_system(environ: Mapping[str, str] = os.environ) -> list[s
 
 def _folder(variable: str, usual: str, environ: Mapping[str, str]) -> str:
     named = environ.get(variable, "")
-    # A relative path in these variables is invalid and to be ignored, says the specification.
+    # A relative path in these variables is invalid and must be ignored, according to the specification.
     return named.rstrip("/") if named.startswith("/") else f"{home(environ).rstrip('/')}/{usual}"

@@ -1,1 +1,1 @@
-"""Who may delegate what, at the layer of the authority."""
+"""Tests of the authority: permissions, delegation, and service for callers."""

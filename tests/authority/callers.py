@@ -1,4 +1,4 @@
-"""Callers, and asking in their name."""
+"""Callers, and functions that perform operations on their behalf."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ FOUND_OUT: Mapping[str, Any] = {
     "proved_at": 1,
     "exchanged": True,
 }
-"""What a caller may not say in a request: the authority alone finds out whom a token proves."""
+"""Fields that a request must not set: only the authority verifies tokens."""
 
 
 def caller(name: str = "user:bob", *roles: str, **more: Any) -> Caller:
-    """Return somebody with a credential of ours, in these roles."""
+    """Return a caller that authenticates with a credential of jitid and has these roles."""
     fields = {"delegator": name, "proof": "credential", **more}
     return Caller(name, frozenset(roles), **fields)
 
 
 def ask(world: World, who: Caller, operation: ops.Operation[ops.Result]) -> ops.Result:
-    """Perform an operation for somebody."""
+    """Perform an operation on behalf of a caller."""
     return world.authority.serving(who).perform(operation)
 
 
 def issue(world: World, who: Caller, **fields: Any) -> Issued:
-    """Issue one credential for somebody."""
+    """Issue one credential on behalf of a caller."""
     (issued,) = ask(world, who, issue_operations.Issue(requests=(request(**fields),)))
     return issued
 
 
 def bearer(issued: Issued) -> Secret:
-    """Return the token that was issued."""
+    """Return the issued token."""
     (one,) = issued.credentials
     return one.secret
 
 
 def told(world: World, operation: str) -> list[dict[str, Any]]:
-    """Return the audit events of one sort."""
+    """Return the audit events of one operation."""
     return [event for event in world.events() if event["op"] == operation]

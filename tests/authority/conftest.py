@@ -1,4 +1,4 @@
-"""A world whose authority serves callers, over a ledger of each kind."""
+"""A world whose authority serves callers, for each kind of ledger."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.builders import World, make_database, open_postgres
 
 
 class PostgresWorld(World):
-    """The same over a database of PostgreSQL; its folder has the keys."""
+    """The same on a PostgreSQL database; its folder has the keys."""
 
     def __init__(self, path: Path, address: str, **more: Any) -> None:
         self.address = address
@@ -30,7 +30,7 @@ class PostgresWorld(World):
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """Return a ledger of each kind with an authority over it."""
+    """Return a ledger of each kind, with an authority."""
     if request.param == "sqlite":
         with World(tmp_path / "ledger") as made:
             yield made
@@ -41,6 +41,6 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Iterator[World]:
-    """Return a ledger in a folder, whose files a test looks into."""
+    """Return a ledger in a folder, for tests that examine its files."""
     with World(tmp_path / "ledger") as made:
         yield made

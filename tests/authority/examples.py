@@ -1,4 +1,4 @@
-"""An example of each operation, as the matrix performs it: by a token, about a credential, on a task, or by itself."""
+"""An example of each operation for the matrix: with a token, about a credential, on a task, or without any."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _child(**fields: Any) -> Any:
 
 
 def _exchange(caller: Caller, subject: Secret, actor: Secret | None = None, **fields: Any) -> Operation:
-    """Exchange as a client does that acts under its own name."""
+    """Exchange as a client that acts under its own name."""
 
     def sort(token: Secret | None) -> Any:
         return "access_token" if token is not None and token.reveal().startswith("jitid_") else "jwt"
@@ -124,11 +124,11 @@ OWN_ID = {
     "other agent": "other",
     "stranger": "eve's",
 }
-"""A token that is a caller's own; of the others here the planner's."""
+"""By caller, its own token; the other callers here use the planner's."""
 
 
 def about(scene: Scene, held: Held, caller: str) -> dict[str, Operation]:
-    """Return operations about a credential of an agent, by the field that names it by an id."""
+    """Return operations about an agent's credential, by the field that holds its id."""
     return {
         "Inspect.id": inventory_operations.Inspect(id=held.jti),
         "Explain.id": policies.Explain(id=held.jti),
@@ -214,7 +214,7 @@ ROSTER = ("name,groups\n", "user:new,ops\n")
 
 
 def plain(scene: Scene) -> dict[str, Operation]:
-    """Return operations about nothing in particular, or about what is somebody else's."""
+    """Return operations on no particular object, or on an object of another caller."""
     return {
         "AddDelegator": delegators.AddDelegator(stated=Person("", "user:new", imported=False)),
         "AddLeaks": leak_operations.AddLeaks(

@@ -1,4 +1,4 @@
-"""Which caller may do what at an authority: rules for classes of operations, and their exceptions, on one page.
+"""Permissions of callers at an authority: rules for classes of operations, and their exceptions, on one page.
 
 They follow from the promises 13 to 18, 23 and 24, from the two uses of tokens (identity and service), and from
 jitid-authority(7), not from the code. `test_matrix.py` performs each operation for each caller with each token.
@@ -6,20 +6,20 @@ jitid-authority(7), not from the code. `test_matrix.py` performs each operation 
 
 DONE, USAGE, UNKNOWN, DENIED, REFUSED, INVALID = 0, 2, 3, 4, 6, 8  # The answers: exit statuses.
 
-# Callers. user:alice is the owner of the tasks INC-1 to INC-3. The agent is her planner by its renewed token, agent
-# before the same by the token before, the namesake her other planner; the child is a sub-agent of the agent, the other
-# agent is user:bob's. The stranger, user:eve, has no credential of the authority. A service and a gateway have the
-# audience API and were shown tokens; `may_act` of one token names the gateway, which gateway elsewhere has the name of,
-# with another audience. The approver is of the group that must approve, the bystander of another.
+# Callers. user:alice owns the tasks INC-1 to INC-3. `agent` is her planner with its renewed token, `agent before` the
+# same with the previous token, `namesake` her other planner. `child` is a sub-agent of `agent`, `other agent` is
+# user:bob's. The stranger, user:eve, has no credential of the authority. `service` and `gateway` have the audience API
+# and were shown tokens. `may_act` of one token names `gateway`; `gateway elsewhere` has the same name with another
+# audience. `approver` is in the group that must approve, `bystander` in another.
 ROLES = {name: name for name in ("issuer", "verifier", "responder", "sweeper", "auditor", "admin")}
 ROLES["api verifier"] = "verifier"  # For the audience API alone; the other one is for all audiences.
-LIMITED = {"api verifier", "service", "gateway"}  # To them each token for another audience is INVALID (14).
+LIMITED = {"api verifier", "service", "gateway"}  # A token for another audience is INVALID (14).
 PERSONS = {"owner", "stranger", "service", "gateway", "gateway elsewhere", "approver", "bystander", *ROLES}
 PLANNER = {"agent", "agent before"}
 AGENTS = {"agent", "agent before", "namesake", "child", "other agent"}
-# A further caller, bootstrap, is REFUSED everything but to grant the first role admin.
+# The caller `bootstrap` may only grant the first role admin; all else is REFUSED.
 
-# 1. An operation is the duty of one role. What only reads is the auditor's too.
+# 1. Each operation is the duty of one role. The auditor may also perform each operation that only reads.
 READS = {
     "verifier": "Verify Introspect MakePublication MakeStatusList",
     "responder": "Inspect ListCredentials ShowTree ListTasks ShowTask Trace ListLeaks ShowLeaks RecountLeaks ListUses",
@@ -38,10 +38,10 @@ CHANGES = {
     "ChangeAdopted EndAdopted RotateKey RevokeKey RequestAuthority ImportAuthority Prune CutLog",
 }
 EXCEPTIONS = {
-    # A responder sees whose a credential is and whether it ended; access is a credential too.
+    # A responder sees the owner and the end of a credential; access is a credential too.
     "responder": "Verify Introspect AdoptedShapes ListAdopted ProbeAdopted SuggestReplacements EndAdopted ShowAgent "
     "ListAgents ShowDelegator ListDelegators ListAccess RevokeAccess ProveLeaks Settle",
-    # An admin sees that the keys are published and what they signed is accepted; it ends what it has disabled.
+    # An admin checks that keys are published and tokens accepted, and settles credentials that it ended by disabling.
     "admin": "Introspect MakePublication MakeStatusList AdoptedShapes Settle FlyCanaries",
 }
 NOT_AUDITOR = "MakePublication MakeStatusList ForeseeFix"  # These prepare the duty of another role.
@@ -56,7 +56,7 @@ CLOCK = "admin"  # `accept_clock` needs this role beside the one for the operati
 
 
 def has_role(operation: str, caller: str) -> bool:
-    """Return whether a caller may perform an operation whatever it is about."""
+    """Return whether a caller may perform an operation on every object."""
     role = ROLES.get(caller, "")
     duties = {*f"{READS.get(role, '')} {CHANGES.get(role, '')} {EXCEPTIONS.get(role, '')}".split()}
     if role == "auditor":
@@ -64,8 +64,8 @@ def has_role(operation: str, caller: str) -> bool:
     return operation in duties or operation in WITHOUT_ROLE["everybody"].split()
 
 
-# 2. A token that names the authority is a right of its holder; one for services is none (14); a JWT-SVID or a
-# certificate proves an identity and carries no right (18). An `access` secret is no token of an agent.
+# 2. A token that names the authority is a right of its holder; a token for services is not (14). A JWT-SVID or a
+# certificate proves an identity and carries no right (18). An `access` secret is not a token of an agent.
 KINDS = {
     "identity": ("identity", "opaque identity", "superseded", "head", "child", "launched", "eve's", "other"),
     "service": ("service", "opaque service", "exchangeable", "exchanged"),
@@ -84,7 +84,7 @@ USES = {  # By the fields that hold tokens.
     "proof": "Issue.delegator_token GrantApproval.approver_token DenyApproval.approver_token",  # Of another issuer.
     "never": "Exchange.request.parent",  # The subject is the parent.
 }
-BEARER = "Authenticate.bearer"  # The server asks it first: a token of the kind `identity` is that agent.
+BEARER = "Authenticate.bearer"  # The server performs it first: a token of the kind `identity` identifies its agent.
 WORTH = """
             right   looked  valid   worth   ending  proof   never
 identity    DONE    DONE    DONE    DONE    DONE    INVALID USAGE
@@ -93,20 +93,21 @@ svid        INVALID DONE    DONE    INVALID DONE    INVALID USAGE
 certificate INVALID DONE    DONE    INVALID INVALID INVALID USAGE
 ended       INVALID DONE    INVALID INVALID DONE    INVALID USAGE
 alien       INVALID INVALID INVALID INVALID INVALID INVALID USAGE
-"""  # A use of looked, valid, worth, ending is REFUSED to a caller without the role, but for its own (3).
+"""  # Without the role, looked, valid, worth and ending are REFUSED except for own tokens (3).
 FOR_API = {"service", "opaque service", "exchangeable", "jwt-svid"}
 TOKEN_EXCEPTIONS = {  # By use, caller (* for each) and token.
     ("Renew.request.token", "*", "superseded"): DENIED,  # One successor each (13).
     ("Exchange.subject", "gateway", "exchangeable"): DONE,  # The one exception to 14.
 }
-# What is the successor of none is not abandoned: the token of a predecessor is no right to that (13).
+# Only a successor can be abandoned; the token of its predecessor is not a right to do so (13).
 for alone in (*KINDS["identity"], *KINDS["svid"], *KINDS["ended"]):
     TOKEN_EXCEPTIONS["AbandonRenewal.token", "*", alone] = DONE if alone == "head" else UNKNOWN
 for alien in (*KINDS["alien"], *KINDS["certificate"]):
-    TOKEN_EXCEPTIONS["RevokeToken.token", "*", alien] = DONE  # RFC 7009: what is no token needs no end.
+    TOKEN_EXCEPTIONS["RevokeToken.token", "*", alien] = DONE  # RFC 7009, section 2.2: not an error.
 
-# 3. No role is needed for one's own (17). A delegator's own is what descends from it, an agent's its identity and what
-# descends from that; a caller may also look at and end what was issued at its request. LISTED: as far as it is theirs.
+# 3. A caller needs no role for its own credentials (17). A delegator owns all that descend from it, an agent its
+# identity and all that descend from that. A caller may also read and end credentials that it requested. LISTED shows
+# own rows.
 OWN = "Verify Inspect ShowTree Revoke RevokeToken"
 LISTED = "ListCredentials"
 PLANNERS = {"superseded", "head", *FOR_API, *KINDS["certificate"]}  # Credentials of one identity.
@@ -120,31 +121,31 @@ REQUESTED = DESCENDS | {
     "launched": {"issuer"},
 }
 REQUESTERS = (
-    # For requesters; Settle for whose own it is too, AbandonAttachment for the holder, of the ATTACHED.
+    # Requesters may perform both; an owner also Settle, and a holder AbandonAttachment, of the ATTACHED.
     "Settle AbandonAttachment"
 )
 ATTACHED = PLANNERS - {"superseded", "head"}  # Else UNKNOWN.
-BELOW_HEAD = {*PLANNERS, "child", "exchanged"}  # What HandBack by the token `head` ends; else DENIED.
+BELOW_HEAD = {*PLANNERS, "child", "exchanged"}  # HandBack with the token `head` can end these; else DENIED.
 
-# 4. A task belongs to the root delegator of the request that opened it (17): INC-1/2 was opened by the agent, INC-3 is
-# shared with user:bob, who has joined it, INC-4 is user:bob's. A name that is not VISIBLE is UNKNOWN.
+# 4. A task belongs to the root delegator of the request that opened it (17). The agent opened INC-1/2. INC-3 is shared
+# with user:bob, and he has joined it. INC-4 is user:bob's. A name that is not VISIBLE is UNKNOWN.
 FAMILY = {"owner", "child", "namesake", *PLANNER}
 VISIBLE = {"INC-1": FAMILY, "INC-1/2": FAMILY, "INC-3": {"other agent", *FAMILY}, "INC-4": {"other agent"}}
-ON_TASK: dict[str, set[str]] = {  # Which of those to whom it is visible may do what; else REFUSED.
-    "ShowTask ShowTree ListCredentials": {"other agent", *FAMILY},  # As far as it is theirs.
+ON_TASK: dict[str, set[str]] = {  # The permitted callers among those in VISIBLE; else REFUSED.
+    "ShowTask ShowTree ListCredentials": {"other agent", *FAMILY},  # Each sees its own part.
     "Retire ShareTask GiveTask Revoke ListTasks": {"owner"},
     "ListLeaks ListUses SuggestPolicy": set(),  # These are by role alone.
 }
-TASK_EXCEPTIONS = {("Retire", caller, "INC-1/2"): DONE for caller in PLANNER}  # Who opened it.
+TASK_EXCEPTIONS = {("Retire", caller, "INC-1/2"): DONE for caller in PLANNER}  # The agent opened it.
 TASK_EXCEPTIONS |= {
     ("GiveTask", "owner", task): DENIED for task in ("INC-1", "INC-1/2")
 }  # Not joined by user:bob.
 
-# 5. A request for approval is shown to its requester and to the groups that must approve it, which alone decide: a
-# person of no such group is DENIED by rule, an agent is no person (REFUSED).
+# 5. The requester and the groups that must approve see a request for approval. Only these groups decide: a person of
+# another group is DENIED by rule, an agent is not a person (REFUSED).
 CONCERNED = {"owner": {"owner", "approver"}, "agent": {"approver", *PLANNER}}  # By the requester.
 
-# 6. A person or a service issues without a parent for itself alone, the issuer for each delegator and on each task.
+# 6. A person or a service may issue without a parent only for itself; the issuer for each delegator and on each task.
 # An agent is never a root (USAGE). The name of a registered agent is for its owner (16).
 ROOT = {
     "for oneself": (DONE, PERSONS),

@@ -1,4 +1,4 @@
-"""The world of the matrix: its callers, what they hold and own, and its state before each operation."""
+"""The world of the matrix: callers with their tokens and objects, and the state before each operation."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ forbid (principal, action == Action::"grant", resource) when { context.scope == 
 
 
 class Held(NamedTuple):
-    """A token, and the credential that it is of."""
+    """A token and its credential."""
 
     token: Secret
     id: str
@@ -59,7 +59,7 @@ class Held(NamedTuple):
 
 
 class Scene:
-    """An authority in a state that comes back after every operation that changed it."""
+    """An authority that returns to its first state after each operation that changed it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -89,7 +89,7 @@ class Scene:
         return world
 
     def perform(self, who: Caller | None, operation: Operation[Any]) -> object:
-        """Perform an operation to the end for a caller, or beside the ledger; return its answer or its error."""
+        """Perform an operation completely, for a caller or locally for None; return its answer or its error."""
         try:
             answer = (
                 self.world.authority.perform(operation) if who is None else ask(self.world, who, operation)
@@ -99,11 +99,11 @@ class Scene:
             return error
 
     def label(self, jti: str) -> str:
-        """Return the name of the token of a credential; of one without a name its `jti`."""
+        """Return the name of a credential's token; if it has no name, its `jti`."""
         return self._labels.get(jti, jti)
 
     def ended(self) -> set[str]:
-        """Return what has ended since the beginning, by the names of the tokens."""
+        """Return the names of the tokens that have ended since the start."""
         return {self.label(jti) for jti in self._live - self._living()}
 
     def _living(self) -> set[str]:
@@ -114,7 +114,7 @@ class Scene:
         return {one.jti for one in self.world.authority.perform(operation).credentials}
 
     def restore(self) -> set[str]:
-        """Bring back what was before, if something changed; return the kinds of events that told of it."""
+        """Restore the first state after a change; return the operations of the events that recorded the change."""
         if self.world.head().seq == self._before:
             return set()
         changes = {event["op"] for event in self.world.events() if event["seq"] > self._before}
@@ -175,7 +175,7 @@ def _agents(scene: Scene) -> None:
     _keep(scene, "head", ask(world, before, renewal))
     held = scene.tokens["head"].token
     agent = scene.callers["agent"] = _known(scene, held)
-    # Other identities of an agent of the same name, for the same person.
+    # Further identities of an agent of the same name, for the same person.
     _keep(scene, "identity", _issue(scene, owner, task="INC-3", **grant))
     scene.callers["namesake"] = _known(scene, scene.tokens["identity"].token)
     _keep(scene, "opaque identity", _issue(scene, owner, task="INC-1", kind="opaque", **grant))
@@ -224,7 +224,7 @@ def _keep(scene: Scene, label: str, issued: Issued) -> None:
 
 
 def _things(scene: Scene) -> None:
-    """Make what operations are about that are for a role."""
+    """Make the objects of operations that need a role."""
     world, facts = scene.world, scene.facts
     for label, who in (("owner", "owner"), ("agent", "agent")):
         parent = None if who == "owner" else scene.tokens["head"].token

@@ -1,4 +1,4 @@
-"""Each operation that accepts a clock, with a clock that is behind: a look and a dry run leave the ledger as it was."""
+"""Operations that accept a clock, with a clock that is behind: reads and dry runs do not change the ledger."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.builders import DAY, NOW
 
 KINDS: Mapping[str, type] = operations()
 LOOKS = ("ForeseeFix", "MakeReport")
-"""Operations that never write; their `accept_clock` is for the look alone."""
+"""Operations that never write; `accept_clock` only lets them read."""
 FIELDS: dict[str, Mapping[str, Any]] = {name: fields_of(kind) for name, kind in KINDS.items()}
 ACCEPTING = sorted(name for name, fields in FIELDS.items() if "accept_clock" in fields)
 DRY = [name for name in ACCEPTING if "dry_run" in FIELDS[name]]
@@ -26,7 +26,7 @@ DRY = [name for name in ACCEPTING if "dry_run" in FIELDS[name]]
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """Return one world for all operations, which is as it was at first before each of them."""
+    """Return one world for all operations, restored after each of them."""
     scene = Scene(tmp_path_factory.mktemp("accepting"))
     yield scene
     scene.world.close()
@@ -46,7 +46,7 @@ def _examples(scene: Scene, name: str) -> list[ops.Operation[Any]]:
 
 
 def _performed(scene: Scene, operation: ops.Operation[Any]) -> tuple[object, int, set[str]]:
-    """Perform an operation with a clock that is behind; return its answer, the time mark, and what was recorded."""
+    """Perform an operation with a clock that is behind; return its answer, the time mark's change, and its events."""
     mark = scene.world.ledger.condition().clock().mark
     before = scene.world.head().seq
     scene.world.clock.now = mark - 2 * DAY
@@ -85,7 +85,7 @@ def test_a_change_accepts_the_clock_with_its_first_event(scene: Scene, name: str
     for operation in found:
         answer, moved, recorded = _performed(scene, operation.replace(accept_clock=True))
         assert not isinstance(answer, ClockError), operation
-        # What finds nothing to change, or fails before it changes anything, leaves the mark where it was.
+        # An operation that changes nothing, or fails before its first change, does not move the mark.
         assert (moved == -2 * DAY) == ("accept-clock" in recorded) == bool(recorded), operation
 
 

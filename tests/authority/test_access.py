@@ -1,4 +1,4 @@
-"""Who may ask: granted, known again, rotated, ended; by a bearer or by a key of their own."""
+"""Access of callers: granted, authenticated, rotated and revoked; with an access token or with a key."""
 
 from __future__ import annotations
 
@@ -44,25 +44,25 @@ JWK = strict_json.dumps(signed.jwk(signed.ED25519, kid="k1"))
 
 
 def grant(world: World, name: str = "user:alice", *roles: str, **more: Any) -> Granted:
-    """Grant access beside the ledger; to a verifier for all audiences unless some are stated."""
+    """Grant access locally; a verifier gets all audiences unless some are stated."""
     more = {"all_audiences": "verifier" in roles and "audiences" not in more, **more}
     return world.authority.perform(ops.GrantAccess(wanted=AccessRequest(name, roles, **more)))
 
 
 def secret(granted: Granted) -> Secret:
-    """Return the bearer."""
+    """Return the access token."""
     assert granted.secret is not None
     return granted.secret
 
 
 def who(world: World, one: Granted | Secret) -> Caller:
-    """Return who comes with a bearer."""
+    """Return the caller that authenticates with an access token."""
     token = secret(one) if isinstance(one, Granted) else one
     return world.authority.perform(ops.Authenticate(bearer=token))
 
 
 def is_known(world: World, one: Granted | Secret) -> bool:
-    """Tell whether a bearer counts now; as a client's secret it counts exactly as long (promise 24)."""
+    """Return whether an access token is valid; as a client's secret it is valid exactly as long (promise 24)."""
     token = secret(one) if isinstance(one, Granted) else one
     known = counts(world, token, None)
     for name in ("user:alice", one.access.name) if isinstance(one, Granted) else ("user:alice",):
@@ -72,11 +72,11 @@ def is_known(world: World, one: Granted | Secret) -> bool:
 
 
 def counts(world: World, token: Secret, client: str | None) -> bool:
-    """Tell whether a token authenticates a caller."""
+    """Return whether a token authenticates a caller."""
     try:
         return bool(world.authority.perform(ops.Authenticate(bearer=token, client=client)))
     except UnauthenticatedError as error:
-        # It says the same whatever is wrong with the token.
+        # The message does not depend on the defect of the token.
         assert error.message in (
             "what you came with is not valid here: unknown, expired or ended; nothing was done",
             "the client_id is not the name of the caller that the access token was granted to; nothing was done",
@@ -85,7 +85,7 @@ def counts(world: World, token: Secret, client: str | None) -> bool:
 
 
 def state(world: World, one: Granted) -> AccessState:
-    """Return what has become of an access credential."""
+    """Return the state of an access credential."""
     with world.ledger.read() as snapshot:
         return access.find(snapshot, one.access.id).state_at(snapshot.now)
 
@@ -110,7 +110,7 @@ def test_a_bearer_is_known_again(world: World) -> None:
 
 
 def test_as_a_secret_it_is_the_same_caller(world: World) -> None:
-    """RFC 6749, section 2.3.1: the name or the id beside it gains and loses nothing, and another one is refused."""
+    """RFC 6749, section 2.3.1: its name or id as `client_id` changes nothing; another `client_id` is refused."""
     granted, other = grant(world, "system:ci", "verifier"), grant(world, "system:cd", "verifier")
     for client in ("system:ci", granted.access.id):
         found = world.authority.perform(ops.Authenticate(bearer=secret(granted), client=client))
@@ -120,7 +120,7 @@ def test_as_a_secret_it_is_the_same_caller(world: World) -> None:
 
 
 def test_no_token_of_an_agent_is_a_secret(world: World) -> None:
-    """Promise 14: an identity token authenticates the agent that holds it, and is no client's secret."""
+    """Promise 14: an identity token authenticates the agent that holds it, and is not a client's secret."""
     made = bearer(issue(world, caller("user:alice"), agent="planner"))
     agent = who(world, made)
     for client in (agent.name, agent.agent, agent.delegator, agent.credential, agent.identity, "user:alice"):
@@ -151,7 +151,7 @@ def test_it_counts_until_it_expires(world: World) -> None:
 
 
 def test_a_clock_that_is_set_back_brings_nothing_to_life(kept: World) -> None:
-    """The time mark stands."""
+    """The time mark does not go back."""
     granted = grant(kept, ttl=60)
     kept.clock.now += 60
     kept.issue()
@@ -227,7 +227,7 @@ def test_another_takes_the_place_of_one(world: World) -> None:
 
 @pytest.mark.parametrize("asked", ["own", "own-other-key", "admin", "beside"])
 def test_access_has_one_successor(world: World, asked: str) -> None:
-    """Two would be two logins of one grant, and a thief could have the other one."""
+    """Two successors would be two logins from one grant, and a thief could hold the second."""
     old = grant(world, "user:alice", "issuer")
     rotate = ops.RotateAccess(id=old.access.id, overlap=30)
     mine = who(world, old)
@@ -250,7 +250,7 @@ def test_access_has_one_successor(world: World, asked: str) -> None:
     assert [(one["rules"], one["access"]) for one in denials] == [(["rotated-twice"], old.access.id)] * 3
     assert (state(world, new), state(world, old)) == (AccessState.ACTIVE, AccessState.ACTIVE)
     assert len(world.authority.perform(ops.ListAccess(limit=10)).found) == 2
-    # Once its successor is ended, it has ended too: it is the one that was stolen, perhaps.
+    # Revoking the successor also revokes its predecessor, which may be the stolen token.
     world.authority.perform(ops.RevokeAccess(ids=(new.access.id,)))
     with pytest.raises(RefusedError, match="has ended"):
         ask(world, mine, rotate)
@@ -272,7 +272,7 @@ def test_a_rotation_that_is_asked_for_again_is_made_anew_unless_it_was_rotated_o
 
 @pytest.mark.parametrize("found", range(3))
 def test_by_its_id_one_ends_with_its_line(world: World, found: int) -> None:
-    """Whoever stole a bearer may have rotated it, and still have the one before it."""
+    """A thief of an access token may have rotated it, and may still hold its predecessor."""
     stolen, other = grant(world, "user:alice", "issuer"), grant(world, "user:alice", "issuer")
     second = ask(world, who(world, stolen), ops.RotateAccess(id=stolen.access.id, overlap=1))
     third = ask(world, who(world, second), ops.RotateAccess(id=second.access.id, overlap=9))
@@ -285,7 +285,7 @@ def test_by_its_id_one_ends_with_its_line(world: World, found: int) -> None:
 
 
 def test_a_rotation_is_not_made_anew_that_somebody_ended(world: World) -> None:
-    """By a client that has got no answer, and asks again."""
+    """The client got no answer, and repeats its request."""
     old = grant(world, "user:alice", "issuer")
     admin = caller("user:root", "admin", key="k1")
     rotate = ops.RotateAccess(id=old.access.id, overlap=0)
@@ -319,7 +319,7 @@ def test_whoever_rotates_their_own_gains_no_time(world: World) -> None:
 
 
 def test_an_admin_whose_access_ended_meanwhile_grants_nothing(world: World) -> None:
-    """What was looked at before the lock is looked at again inside it."""
+    """Permissions are checked again inside the lock."""
     admin = grant(world, "user:root", "admin")
     serving = who(world, admin)
     world.authority.perform(ops.RevokeAccess(ids=(admin.access.id,)))
@@ -386,7 +386,7 @@ def test_whoever_is_disabled_is_nobody_whatever_the_row_says(kept: World) -> Non
     ],
 )
 def test_a_row_alone_lets_nobody_in(kept: World, statement: str) -> None:
-    """Whoever edits it would have to forge the audit log too."""
+    """An attacker that edits the row would also have to forge the audit log."""
     opaque = kept.issue(kind="opaque")
     granted = grant(kept, "user:alice", "verifier")
     kept.close()
@@ -487,7 +487,7 @@ def test_what_a_client_signed_counts_once(world: World) -> None:
     for jti, lifetime in (("", 300), ("j" * 257, 300), ("j3", DAY)):
         with pytest.raises(UnauthenticatedError):
             use(granted, jti, lifetime)
-    # By the clock of the ledger it has expired so long ago that its use is forgotten.
+    # By the ledger's clock the assertion expired, and its use is no longer recorded.
     use(granted, "j5", 10)
     world.clock.now += 311
     use(granted, "j6")
@@ -509,7 +509,7 @@ PEM = (Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 def test_a_key_is_the_same_in_every_form_that_issue_takes(
     world: World, private: Any, form: tuple[Encoding, PublicFormat]
 ) -> None:
-    """A client has it as its tools write it: openssl, ssh-keygen, or a JWK."""
+    """A client may state the key as its tools write it: openssl, ssh-keygen, or a JWK."""
     text = private.public_key().public_bytes(*form).decode()
     stated = [grant(world, "system:ci", key=each).access.public for each in (text, f"\n{text}\r\n")]
     assert stated == [grant(world, "system:ci", key=strict_json.dumps(signed.jwk(private))).access.public] * 2
@@ -558,7 +558,7 @@ _FORGED = """INSERT INTO access SELECT zeroblob(16), 'user:mallory', roles, zero
 
 
 def _history(world: World) -> None:
-    """Let access be granted, rotated, revoked, spent, lost with its delegator, and run out."""
+    """Grant, rotate, revoke and spend access; let it expire, and end with its delegator."""
     first = world.authority.perform(ops.BootstrapAccess())
     second = world.authority.perform(ops.BootstrapAccess())
     ask(world, who(world, second), ops.GrantAccess(wanted=AccessRequest("user:root", ("admin",))))

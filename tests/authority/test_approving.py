@@ -1,4 +1,4 @@
-"""Who may use what was approved: the person or the identity that requested it, and no other caller."""
+"""Use of approvals: only the person or the identity that requested an approval may use it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _policed(world: World) -> None:
 
 
 def needed(world: World, who: Caller, **fields: Any) -> str:
-    """Insist that a caller's request needs an approval; return the id of the request for it."""
+    """Assert that a caller's request needs an approval; return the id of the approval request."""
     with pytest.raises(ApprovalNeededError) as caught:
         issue(world, who, **{"scopes": ["pay:out"], **fields})
     return caught.value.requests[0]
@@ -61,7 +61,7 @@ def state(world: World, id_: str) -> ApprovalState:
 
 
 def agent(world: World, issued: Issued) -> Caller:
-    """Return an agent as the authority knows it by its token."""
+    """Return the caller that an agent's token authenticates."""
     return world.authority.perform(Authenticate(bearer=bearer(issued)))
 
 
@@ -73,7 +73,7 @@ def lead(world: World, delegator: str = "user:alice") -> Issued:
 
 
 def test_a_caller_does_not_use_what_another_one_requested(world: World) -> None:
-    """Both may name the delegator, and the requests are the same to the last letter."""
+    """Both callers may name the delegator, and their requests are identical."""
     gateway, other = caller("system:gateway", "issuer"), caller("system:other", "issuer")
     id_ = needed(world, gateway, delegator="user:alice")
     grant(world, id_)
@@ -91,7 +91,7 @@ def test_a_caller_does_not_use_what_another_one_requested(world: World) -> None:
 
 
 def test_a_request_is_shown_to_the_groups_that_must_approve_it_alone(world: World) -> None:
-    """Not to everybody who is of some group."""
+    """A member of another group does not see it."""
     id_ = needed(world, caller("user:alice"), delegator=None, purpose="merger")
     world.know("user:carol", groups=("everybody",))
     bob, carol = caller("user:bob"), caller("user:carol")
@@ -110,7 +110,7 @@ def test_a_request_is_shown_to_the_groups_that_must_approve_it_alone(world: Worl
 
 
 def test_a_request_on_a_shared_task_does_not_show_what_the_task_is_for(world: World) -> None:
-    """The groups that must approve read it, and the requester once they have joined the task."""
+    """The groups that must approve see the purpose; the requester sees it after joining the task."""
     alice, carol = caller("user:alice"), caller("user:carol")
     issue(world, alice, delegator=None, task="INC-1", purpose="merger")
     ask(world, alice, inventory_operations.ShareTask(task="INC-1", names=("user:carol",)))
@@ -122,7 +122,7 @@ def test_a_request_on_a_shared_task_does_not_show_what_the_task_is_for(world: Wo
 
 
 def test_a_request_on_a_task_that_was_given_on_does_not_show_what_it_is_for(world: World) -> None:
-    """Whoever owned it at the request owns it no more; and a word about what is over is heard from nobody else."""
+    """The former owner of the task has no say, and only the approving groups may decide on a closed request."""
     alice, bob, carol = (caller(f"user:{name}") for name in ("alice", "bob", "carol"))
     issue(world, alice, delegator=None, task="INC-1", purpose="merger")
     ask(world, alice, inventory_operations.ShareTask(task="INC-1", names=("user:carol", "user:bob")))
@@ -138,7 +138,7 @@ def test_a_request_on_a_task_that_was_given_on_does_not_show_what_it_is_for(worl
 
 
 def test_an_agent_that_was_renewed_uses_what_it_requested(world: World) -> None:
-    """Its identity requested, and not the credential that it came with then."""
+    """The requester is the identity, not the credential that the agent had at the time."""
     made = lead(world)
     first = agent(world, made)
     id_ = needed(world, first, parent=bearer(made), agent="payer")
@@ -158,7 +158,7 @@ def test_an_agent_of_the_same_name_does_not_use_it(world: World) -> None:
     made, twin = lead(world), lead(world)
     id_ = needed(world, agent(world, made), parent=bearer(made), agent="payer")
     grant(world, id_)
-    # The very same request, by the right of the same parent.
+    # The request is identical, with the same parent.
     other = agent(world, twin)
     assert needed(world, other, parent=bearer(made), agent="payer") != id_
     with pytest.raises(RefusedError):
@@ -174,7 +174,7 @@ def test_a_row_from_before_is_used_by_the_agent_that_its_event_tells_of(world: W
     id_ = needed(world, before._replace(name="agent:lead"), parent=bearer(made), agent="payer")
     with world.ledger.read() as snapshot:
         (row,) = [each for each in ApprovalStore(snapshot).all() if each.id == id_]
-    # As an earlier jitid recorded it.
+    # An earlier version of jitid recorded the row so.
     assert row.asked_by == "agent:lead"
     grant(world, id_)
     assert needed(world, agent(world, lead(world)), parent=bearer(made), agent="payer") != id_
@@ -183,7 +183,7 @@ def test_a_row_from_before_is_used_by_the_agent_that_its_event_tells_of(world: W
 
 
 def test_for_whom_an_agent_acts_does_not_approve_of_what_it_requests(world: World) -> None:
-    """Not even where the request is for somebody else."""
+    """This holds even if the request is for another delegator."""
     made, shown = lead(world, "user:bob"), lead(world)
     id_ = needed(world, agent(world, made), parent=bearer(shown), agent="payer")
     with pytest.raises(PolicyDeniedError, match="approver-requester"):
@@ -193,7 +193,7 @@ def test_for_whom_an_agent_acts_does_not_approve_of_what_it_requests(world: Worl
 
 @pytest.mark.parametrize("granted", [False, True])
 def test_what_somebody_requested_is_withdrawn_when_they_are_disabled(world: World, *, granted: bool) -> None:
-    """Whoever it is for; and enabling them does not bring it back."""
+    """This holds for every delegator, and enabling the requester does not bring the request back."""
     carol = caller("user:carol", "issuer")
     id_ = needed(world, carol, delegator="user:alice")
     if granted:

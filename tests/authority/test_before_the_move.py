@@ -1,6 +1,6 @@
-"""A client and an authority of the version before the code was moved speak with those of now.
+"""Compatibility with clients and authorities from before the code was moved.
 
-What they have said to one another is in the fixture of `tests/fixtures/wire.py`.
+Their recorded exchanges are in the fixture of `tests/fixtures/wire.py`.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ def _called(each: wire.Exchange) -> str:
 
 
 def test_most_operations_were_asked_for() -> None:
-    """But those that need more than a ledger and a target."""
+    """Only operations that need more than a ledger and a target are missing."""
     assert len({each["name"] for each in SAID.exchanges if each["status"] == 200}) >= 60
     assert {each["name"] for each in SAID.exchanges} - set(codec.names()) == set(UNKNOWN)
 
 
 @pytest.mark.parametrize("each", DONE, ids=_called)
 def test_what_an_old_client_asks_is_understood(each: wire.Exchange) -> None:
-    """It means what it meant: the client of now says it in the same words."""
+    """The request keeps its meaning: the current client encodes it identically."""
     operation = codec.decode_operation(each["name"], strict_json.loads(wire.text(each["request"])))
     assert wire.text(codec.encode_operation(operation)) == wire.text(each["request"])
 
 
 @pytest.mark.parametrize("each", DONE, ids=_called)
 def test_what_an_old_authority_answers_is_understood(each: wire.Exchange) -> None:
-    """And the authority of now answers in the same words."""
+    """The current authority encodes the answer identically."""
     operation = codec.decode_operation(each["name"], each["request"])
     answer: Any = codec.decode_result(operation, strict_json.loads(wire.text(each["answer"])))
     answer = answer_checks.fitting(operation, answer)

@@ -1,7 +1,7 @@
-"""Whoever stands behind a request for approval neither approves of it nor presents the token of an approver.
+"""A caller behind a request for approval can neither approve it nor present an approver's token.
 
-Each way to have a hand in an identity, one or two of them after the other, meets each part that the identity may have
-in a request. No table says which of them count: all do.
+The tests combine each way to take part in an identity, alone or two in a row, with each part of the identity in a
+request. No table lists the combinations that count: all do.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ from tests.crypto.signed import P256, jwk
 
 GATE, MALLORY, ROOT = caller("system:gate"), caller("user:mallory"), caller("user:root", "admin")
 WIDE = ("*:out",)
-"""Scopes that need no approval, from which one that does can be delegated."""
+"""Scopes that need no approval, although a child with a narrower scope does."""
 
 
 class Hand(NamedTuple):
-    """Whoever acts: a person, or an identity with its token."""
+    """A person, or an identity with its token."""
 
     who: Caller
     token: Secret | None = None
@@ -53,7 +53,7 @@ class Hand(NamedTuple):
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """Return a ledger in which alice and bob approve, and whose authority believes the ID tokens of an issuer."""
+    """Return a ledger with the approvers alice and bob; its authority trusts the ID tokens of an issuer."""
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps({"keys": [jwk(P256, kid="k")]}))
     keys.chmod(0o644)
@@ -176,7 +176,7 @@ def test_who_asks_does_not_approve_themselves(world: World, part: str) -> None:
 
 
 def test_what_too_much_led_to_nobody_approves(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each poll looks through it, under the lock that all others wait for."""
+    """Each poll examines the whole history, under a lock that blocks all other requests."""
     made = issue(world, caller("user:sam"), **_wanted(scopes=WIDE)._asdict())
     for _ in range(50):
         world.clock.now += 2
@@ -207,7 +207,7 @@ def test_whose_rows_were_pruned_may_be_anybody(world: World) -> None:
 
 
 def test_what_too_many_identities_led_to_nobody_approves(world: World) -> None:
-    """Each poll follows them, under the lock that all others wait for."""
+    """Each poll follows all identities, under a lock that blocks all other requests."""
     held = issue(world, caller("user:sam"), **_wanted(scopes=WIDE)._asdict())
     hand = above = _identity(world, held)
     for _ in range(_MOST_IDENTITIES):
@@ -218,7 +218,7 @@ def test_what_too_many_identities_led_to_nobody_approves(world: World) -> None:
 
 
 def test_who_is_known_by_a_subject_later_does_not_approve_of_what_they_delegated_before(world: World) -> None:
-    """Nor does it go on once they are disabled; and their limits bind it."""
+    """The person's entitlements limit the identity too, and disabling the person ends it."""
     hand = _identity(world, _by_id_token(world, Hand(GATE), proves="zoe@example.com"))
     early = _requested(lambda: _delegated(world, hand, ("pay:out",)))
     added = AddDelegator(
@@ -247,7 +247,7 @@ def test_who_is_known_by_a_subject_later_does_not_approve_of_what_they_delegated
 
 
 def test_no_agent_takes_the_place_of_others_who_ask(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ending it makes room for other agents; for its delegator there is room anyway."""
+    """Revoking the agent makes room for other agents. Its delegator has room anyway."""
     monkeypatch.setattr(approval_request, "_MOST_OPEN", 2)
     sam = caller("user:sam")
     rogue, other = (_identity(world, issue(world, sam, **_wanted(scopes=WIDE)._asdict())) for _ in range(2))
@@ -260,7 +260,7 @@ def test_no_agent_takes_the_place_of_others_who_ask(world: World, monkeypatch: p
     assert rogue.who.identity is not None
     world.revoke(rogue.who.identity)
     _requested(lambda: _delegated(world, other, ("pay:out",), agent="c"))
-    # What is dead asks for nothing: it is open no more, so that ending itself makes no agent room for more.
+    # The requests of a revoked agent are withdrawn: no agent gets more open requests by revoking itself.
     with world.ledger.read() as snapshot:
         states = {found.id: found.ended_as for found in ApprovalStore(snapshot).all()}
     assert [states[id_] for id_ in ids] == ["withdrawn", "withdrawn"]
@@ -270,7 +270,7 @@ def test_no_agent_takes_the_place_of_others_who_ask(world: World, monkeypatch: p
 
 
 def test_a_batch_counts_the_dead_no_more_than_one_does(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is room for one more beside the dead, and for two only without them."""
+    """With the revoked agent's request there would be room for one more request, without it for two."""
     monkeypatch.setattr(approval_request, "_MOST_OPEN", 2)
     sam = caller("user:sam")
     dead, other = (_identity(world, issue(world, sam, **_wanted(scopes=WIDE)._asdict())) for _ in range(2))
@@ -286,7 +286,7 @@ def test_a_batch_counts_the_dead_no_more_than_one_does(world: World, monkeypatch
 
 
 def test_a_root_is_not_that_of_whoever_has_its_name_by_now(world: World) -> None:
-    """Whom the directory binds to another subject: no token of this one would prove them."""
+    """The directory now binds the name to another subject, so no token of the old subject proves it."""
     hand = _identity(world, _by_id_token(world, Hand(GATE), proves="zoe@example.com"))
     token = hand.token
     assert token is not None

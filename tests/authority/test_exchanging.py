@@ -1,4 +1,4 @@
-"""The standard protocols on tokens: who acts for whom by an exchange, who is told what a token says, who ends it."""
+"""The standard protocols for tokens: exchange with its actor, introspection by verifiers, and revocation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ AGENT = Caller("agent:planner", frozenset(), agent="planner")
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """Return a ledger whose authority believes an issuer."""
+    """Return a ledger whose authority trusts two issuers."""
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps({"keys": [jwk(P256, kid="k")]}))
     keys.chmod(0o644)
@@ -64,7 +64,7 @@ def exchange(
     actor_sort: Sort = "jwt",
     **fields: Any,
 ) -> Issued:
-    """Exchange a token for somebody; None has the ledger itself."""
+    """Exchange a token on behalf of a caller, or locally for None."""
     fields = {"task": None, "delegator": None, "agent": "planner", **fields}
     operation = Exchange(
         request=request(**fields), subject=subject, subject_sort=sort, actor=actor, actor_sort=actor_sort
@@ -76,7 +76,7 @@ def exchange(
     ("typ", "sort"), [("JWT", "id_token"), ("JWT", "jwt"), ("at+jwt", "access_token"), ("at+jwt", "jwt")]
 )
 def test_a_token_of_a_configured_issuer_proves_who_delegates(world: World, typ: str, sort: Sort) -> None:
-    """The caller acts, under its own name."""
+    """The caller becomes the actor, under its own name."""
     issued = exchange(world, AGENT, foreign(typ), sort, task="T1")
     assert (issued.delegator, issued.delegator_proof, issued.agent) == ("user:alice", "oidc", "planner")
     assert world.events()[-1]["by"] == "agent:planner"
@@ -86,7 +86,7 @@ def test_a_token_of_a_configured_issuer_proves_who_delegates(world: World, typ: 
     ("typ", "sort"), [("JWT", "access_token"), ("at+jwt", "id_token"), ("vc+jwt", "jwt")]
 )
 def test_no_token_is_taken_for_one_of_another_sort(world: World, typ: str, sort: Sort) -> None:
-    """RFC 8725, section 3.11; the refusal is recorded."""
+    """RFC 8725, section 3.11 requires this; the refusal is recorded."""
     with pytest.raises(InvalidCredentialError, match="type is not"):
         exchange(world, AGENT, foreign(typ), sort)
     (denial,) = told(world, "denial")
@@ -94,7 +94,7 @@ def test_no_token_is_taken_for_one_of_another_sort(world: World, typ: str, sort:
 
 
 def test_a_token_of_ours_delegates(world: World) -> None:
-    """The child descends from it, on its task, and holds no more."""
+    """The child descends from it, on its task, with at most its rights."""
     parent = world.issue(scopes=("repo:read", "repo:write"), task="T1")
     issued = exchange(world, AGENT, Secret.single(parent.token), "access_token", scopes=("repo:read",))
     assert (issued.parent, issued.depth, issued.task) == (parent.id, 1, "T1")
@@ -133,7 +133,7 @@ def test_a_dead_token_delegates_nothing(world: World) -> None:
 
 
 def test_the_actors_token_says_who_acts(world: World) -> None:
-    """On the task that it works on, unless another one is named."""
+    """The new token is on the actor's task, unless the request names another."""
     actor = Secret.single(world.issue(agent="coder", task="T9", delegator="user:carol").token)
     issued = exchange(world, AGENT, foreign(), actor=actor)
     assert (issued.agent, issued.task, issued.delegator, issued.depth) == ("coder", "T9", "user:alice", 0)
@@ -147,7 +147,7 @@ def test_the_actors_token_says_who_acts(world: World) -> None:
 
 @pytest.mark.parametrize("who", [AGENT, caller("system:ci", "issuer")])
 def test_whom_another_issuer_names_is_not_an_agent(world: World, who: Caller) -> None:
-    """A person called `deployer` there would otherwise act as the agent of that name here."""
+    """Otherwise a person named `deployer` at that issuer could act as the agent of that name here."""
     machine = foreign(iss="https://ci.example", sub="builder")
     with pytest.raises(RefusedError, match="which no record binds"):
         exchange(world, who, foreign(), actor=machine, actor_sort="id_token")
@@ -155,7 +155,7 @@ def test_whom_another_issuer_names_is_not_an_agent(world: World, who: Caller) ->
 
 
 def test_a_foreign_name_is_an_agents_name_only_by_its_record(world: World) -> None:
-    """Otherwise whoever can have the name at an issuer would act as the agent."""
+    """Otherwise every account that gets the name at an issuer could act as the agent."""
     for owner in (None, "system:other"):
         if owner is not None:
             world.register("builder", owner=owner)
@@ -176,7 +176,7 @@ def test_a_foreign_name_is_an_agents_name_only_by_its_record(world: World) -> No
 def test_a_foreign_name_counts_for_the_owner_whom_it_proves(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not for another one, to whom the record was given while the request waited."""
+    """It does not count for an owner that received the record while the request waited."""
     world.register("builder", owner="system:builder")
     look = exchanging._actor
 
@@ -196,7 +196,7 @@ def test_a_foreign_name_counts_for_the_owner_whom_it_proves(
     monkeypatch.setattr(exchanging, "_actor", waiting)
     with pytest.raises(PolicyDeniedError, match="does not let"):
         asks()
-    # Nor by right of that one, whom the subject's token proves.
+    # It does not count for the new owner even if the subject's token proves that owner.
     owners[:] = ["user:sam"]
     world.register("builder", owner="system:builder")
     with pytest.raises(PolicyDeniedError, match="does not let `system:builder`"):
@@ -210,7 +210,7 @@ def test_a_foreign_name_counts_for_the_owner_whom_it_proves(
 def test_whom_an_actors_token_proves_is_found_out_in_the_transaction(
     world: World, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    """The directory may know that subject or name no more, though the record has the same owner."""
+    """The directory may no longer know the subject or the name, although the record has the same owner."""
     subjects = {"another subject": "https://ci.example builder", "no alias": "system:builder"}
     alias = subjects.get(change, "system:builder")
     world.know("system:tom", aliases=(alias,))
@@ -243,7 +243,7 @@ def test_whom_an_actors_token_proves_is_found_out_in_the_transaction(
 
 
 def test_a_client_acts_as_itself_unless_it_is_an_issuer(world: World) -> None:
-    """Who may name any delegator may name any agent."""
+    """A caller that may name any delegator may also name any agent."""
     with pytest.raises(RefusedError, match="may not name `root` as the agent"):
         exchange(world, AGENT, foreign(), agent="root")
     service = caller("system:launcher")
@@ -264,14 +264,14 @@ def test_a_client_acts_as_itself_unless_it_is_an_issuer(world: World) -> None:
     ],
 )
 def test_whom_the_subjects_token_lets_act_may(world: World, may_act: dict[str, Any]) -> None:
-    """Once the agent is registered: until then its name is what it says of itself."""
+    """The agent must be registered: an unregistered agent's name is not proved."""
     with pytest.raises(PresenterError, match="may_act"):
         exchange(world, AGENT, foreign(may_act=may_act))
     assert exchange(world, _planner(world), foreign(may_act=may_act)).agent == "planner"
 
 
 def _planner(world: World) -> Caller:
-    """Return a registered agent that calls by a credential of its own."""
+    """Return a registered agent that authenticates with its own credential."""
     world.register("planner")
     return AGENT._replace(credential=world.issue(agent="planner", task="T-planner").jti)
 
@@ -302,7 +302,7 @@ def test_an_agent_that_is_called_as_a_person_is_not_that_person(world: World) ->
     ],
 )
 def test_whom_it_does_not_let_act_may_not(world: World, may_act: object) -> None:
-    """Every member counts (RFC 8693, section 4.4)."""
+    """Every member of `may_act` counts (RFC 8693, section 4.4)."""
     planner = _planner(world)
     with pytest.raises(InvalidCredentialError, match="may_act"):
         exchange(world, planner, foreign(may_act=may_act))
@@ -310,14 +310,14 @@ def test_whom_it_does_not_let_act_may_not(world: World, may_act: object) -> None
 
 
 def test_an_actors_token_is_what_may_act_is_held_against(world: World) -> None:
-    """Its issuer too, and not who brought it."""
+    """The actor's issuer is compared too; the caller that presents the tokens is not."""
     machine = foreign(iss="https://ci.example", sub="builder")
     world.register("builder", owner="system:builder")
     let = {"sub": "builder", "iss": "https://ci.example"}
     assert exchange(world, AGENT, foreign(may_act=let), actor=machine).agent == "builder"
     for may_act in (
         {"sub": "planner"},
-        # Another builder: a name without `iss` is one of the token's own issuer.
+        # A name without `iss` belongs to the token's own issuer, so this is another builder.
         {"sub": "builder"},
         {"sub": "builder", "iss": ISSUER},
         {"client_id": "builder"},
@@ -331,7 +331,7 @@ def test_an_actors_token_is_what_may_act_is_held_against(world: World) -> None:
 
 
 def test_an_issue_by_such_a_token_is_bound_by_it_too(world: World) -> None:
-    """The stated agent is nothing that a caller has proved."""
+    """A caller does not prove the agent that it states."""
     operation = issue_operations.Issue(
         requests=(request(delegator=None, agent="planner"),),
         delegator_token=foreign(may_act={"sub": "planner"}),
@@ -345,7 +345,7 @@ def test_an_issue_by_such_a_token_is_bound_by_it_too(world: World) -> None:
 
 
 def test_a_launcher_acts_as_a_registered_agent_alone(world: World) -> None:
-    """The role issuer may name any agent, and that proves nothing of an unregistered one."""
+    """The role issuer may name any agent, but that does not prove the name of an unregistered agent."""
     launcher = caller("system:launcher", "issuer")
     with pytest.raises(PresenterError, match="may_act"):
         exchange(world, launcher, foreign(may_act={"sub": "planner"}))
@@ -354,7 +354,7 @@ def test_a_launcher_acts_as_a_registered_agent_alone(world: World) -> None:
 
 
 def test_nobody_says_themselves_who_is_proved(world: World) -> None:
-    """What a token proves, this side finds out."""
+    """Only the authority verifies tokens."""
     forged = request(delegator=None, proved_delegator="user:alice", proved_subject=f"{ISSUER} alice")
     for roles in ((), ("issuer",)):
         with pytest.raises(RefusedError, match="may not say itself"):
@@ -379,7 +379,7 @@ def test_a_task_that_nobody_named_is_new_each_time(world: World) -> None:
 
 
 def test_a_valid_token_is_told_to_verifiers(world: World) -> None:
-    """With the identities above it."""
+    """The answer includes the identities above it."""
     made = world.chain(3)
     gate = caller("system:gate", "verifier")
     found = ask(world, gate, Introspect(token=Secret.single(made[-1].token)))
@@ -396,7 +396,7 @@ def test_a_valid_token_is_told_to_verifiers(world: World) -> None:
 
 
 def test_who_may_end_a_token(world: World) -> None:
-    """Whoever had it issued, for whom it acts, who holds it or what is above it, and responders."""
+    """These are its requester, its delegator, its holder, the holder of an identity above it, and responders."""
     bob = caller()
     for who in (bob, caller("system:irt", "responder")):
         mine = bearer(issue(world, bob, delegator=None))
@@ -428,7 +428,7 @@ TOKENS_ALONE = ("jwt", "opaque")
 
 @pytest.mark.parametrize("kind", [kind.value for kind in MADE if kind not in OUTSIDE])
 def test_whoever_was_shown_a_token_exchanges_it_for_a_token_alone(world: World, kind: str) -> None:
-    """Other kinds have no audience, and so the audiences that the holder named would not bound them."""
+    """Other kinds have no audience, so the audiences that the holder named would not limit them."""
     world.terms = policed(world.terms, PERMIT_ALL)
     api, db = "https://api.example", "https://db.example"
     gateway = caller("system:gateway", audiences=(api,))

@@ -1,4 +1,4 @@
-"""What nobody has decided on is refused; who has ended something sees to it."""
+"""Duties of operations: an operation without a duty is refused, and a caller may settle its own revocations."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tests.programs import Shop
 
 
 def test_every_operation_has_its_duty() -> None:
-    """What the duties are, `rules.py` says."""
+    """The duties are in `rules.py`."""
     assert set(operations().values()) == set(guard.DUTIES)
 
 
 def test_what_nobody_decided_on_is_refused(world: World) -> None:
     class Strange(ops.Operation[None]):
-        """An operation without a row."""
+        """An operation without a duty."""
 
     with pytest.raises(RefusedError, match="none that there is"):
         ask(world, caller("user:bob", *ROLES), Strange())
@@ -54,7 +54,7 @@ def test_no_request_of_many_says_itself_whom_a_token_proves(kept: World, field: 
 
 
 def test_who_has_ended_something_may_see_to_its_end_at_its_target(tmp_path: Path) -> None:
-    """And nobody else without a role for it."""
+    """Other callers need a role for it."""
     shop = Shop(tmp_path / "shop")
     with World(tmp_path / "served", targets=[shop.target()]) as world:
         launcher, other = caller("system:launcher", "issuer"), caller("system:other", "issuer")
@@ -76,7 +76,7 @@ def test_who_has_ended_something_may_see_to_its_end_at_its_target(tmp_path: Path
 
 
 def test_whoever_may_end_something_sees_to_its_end_at_its_target(tmp_path: Path) -> None:
-    """Also of what their agent had issued itself; and nobody of what is another's."""
+    """This includes credentials that the caller's agent issued, and excludes credentials of others."""
     shop = Shop(tmp_path / "shop")
     with World(tmp_path / "served", targets=[shop.target()]) as world:
         alice = caller("user:alice")

@@ -1,4 +1,4 @@
-"""Shown is not held: whoever was merely shown a token gains nothing by it at an authority."""
+"""Shown tokens: a service that was merely shown a token gains no right by it at an authority."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def gateway(*audiences: str, roles: tuple[str, ...] = (), name: str = GATE) -> Caller:
-    """Return a service of which audiences are registered."""
+    """Return a service with these registered audiences."""
     return caller(name, *roles)._replace(audiences=audiences or None)
 
 
@@ -101,11 +101,11 @@ RIGHTS: dict[str, Callable[[Made], ops.Operation[Any]]] = {
 
 
 def test_each_token_of_each_operation_has_a_use() -> None:
-    """A new operation cannot forget to say whether a token is its right."""
+    """A new operation cannot omit whether its token is a right."""
     kinds: list[type] = [*operations().values()]
     assert {path for kind in kinds for path in tokens_of(kind)} == set(USES)
     named = {path for path, use in USES.items() if use in (TokenRight.RIGHT, TokenRight.EXCHANGED)}
-    # These are for nobody who is served, or are refused before they are looked at.
+    # A served caller cannot use the first field; the second is refused before the authority looks at it.
     assert named - set(RIGHTS) == {"Authenticate.bearer", "Exchange.request.parent"}
 
 
@@ -124,7 +124,7 @@ LOOKS: dict[str, Callable[[Made], ops.Operation[Any]]] = {
     "RevokeToken.token": lambda made: RevokeToken(token=Secret.single(made.token)),
 }
 DOORS = {**RIGHTS, **LOOKS}
-"""All places where a token of ours is presented."""
+"""All fields in which a token of jitid is presented."""
 
 
 def test_each_place_for_a_token_of_ours_is_a_door() -> None:
@@ -134,25 +134,25 @@ def test_each_place_for_a_token_of_ours_is_a_door() -> None:
 
 
 BESIDE = None
-"""Who asks beside the ledger."""
+"""The local authority, without a served caller."""
 ASKERS = [
     pytest.param(path, who, id=f"{path}-{'beside' if who is BESIDE else 'served'}")
     for path in DOORS
     for who in (BESIDE, caller("system:gate", *ROLES))
-    # Nobody who is served asks whose a bearer is.
+    # A served caller does not authenticate access tokens.
     if who is BESIDE or path != "Authenticate.bearer"
 ]
 
 
 def known(world: World, path: str, who: Caller | None, made: Made) -> bool:
-    """Tell whether a door knows a token."""
+    """Return whether an operation recognizes a token."""
     operation = DOORS[path](made)
     try:
         answer = world.authority.perform(operation) if who is BESIDE else ask(world, who, operation)
     except (InvalidCredentialError, UnauthenticatedError):
         return False
     except NotFoundError:
-        # It is the successor of none, which only who has recognised it can say.
+        # The token has no predecessor; only an authority that recognized the token can say so.
         return path == "AbandonRenewal.token"
     verdicts = getattr(answer, "verdicts", None)
     return answer is not None and (verdicts is None or any(one.valid for one in verdicts))
@@ -163,7 +163,7 @@ def known(world: World, path: str, who: Caller | None, made: Made) -> bool:
 def test_no_door_takes_what_a_target_made_for_an_opaque_token(
     tmp_path: Path, path: str, who: Caller | None
 ) -> None:
-    """A target chooses its secrets, and may choose one that looks like a token of ours."""
+    """A target chooses its secrets, and a secret may look like a token of jitid."""
     text = new_opaque(os.urandom)
     target = Shop(tmp_path / "shop").target(template={"like": {"options": {"token": text}}})
     with World(tmp_path / "ledger", targets=[target]) as world:
@@ -171,7 +171,8 @@ def test_no_door_takes_what_a_target_made_for_an_opaque_token(
         assert made.token == text
         assert not known(world, path, who, made)
         assert world.authority.perform(inventory_operations.Inspect(id=made.id)).active
-        # It is the kind that matters. Of two tokens, the actor's is looked at first, and the other one is nonsense.
+        # Only the kind matters. In `Exchange.actor` the actor's token is accepted, and then the invalid subject is
+        # refused.
         ours = world.issue(kind="opaque", scopes=("a:b",), may_audience=(API,))
         assert known(world, path, who, ours) == (path != "Exchange.actor")
         world.check()
@@ -215,7 +216,7 @@ def test_an_identity_token_is_one(world: World, path: str, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["jwt", "opaque"])
 def test_whoever_has_a_predecessor_does_not_abandon_its_successor(world: World, kind: str) -> None:
-    """A thief would take the line over: the predecessor would live again, and be renewed again."""
+    """A thief would take over the line: the predecessor would be valid and renewable again."""
     first = world.issue(may_audience=("urn:api",), kind=kind)
     thief = world.authority.perform(Authenticate(bearer=Secret.single(first.token)))
     second = renew(world, first)
@@ -230,7 +231,7 @@ def test_whoever_has_a_predecessor_does_not_abandon_its_successor(world: World, 
     assert world.verify(second.token)
     with pytest.raises(PolicyDeniedError, match="renewed-twice"):
         renew(world, first)
-    # Whoever made it has it.
+    # The caller that made the successor may abandon it.
     ask(world, thief, issue_operations.AbandonRenewal(token=Secret.single(second.token)))
     world.clock.now += OVERLAP
     assert world.verify(first.token)
@@ -262,7 +263,7 @@ def test_an_identity_token_is_exchanged_and_acts(world: World) -> None:
 
 
 def test_beside_the_ledger_everything_is_possible(world: World) -> None:
-    """Whoever can read its key has every right anyway."""
+    """A process that can read the ledger's key has every right anyway."""
     made = shown(world)
     for path in ("Issue.requests.parent", "Attach.request.token", "Renew.request.token", "HandBack.token"):
         world.authority.perform(RIGHTS[path](made))
@@ -279,7 +280,7 @@ def test_a_token_that_was_shown_is_looked_at_and_ended(world: World) -> None:
 
 @pytest.mark.parametrize("kind", ["jwt", "opaque"])
 def test_tokens_from_before_keep_what_they_were_given(world: World, kind: str) -> None:
-    """They were access tokens that name the authority, and nothing else told them from those for services."""
+    """They were access tokens that name the authority; only that distinguished them from tokens for services."""
     made = world.issue(kind=kind)
     if kind == "jwt":
         made = made._replace(token=retyped(world, made, "at+jwt"))
@@ -294,7 +295,7 @@ def test_tokens_from_before_keep_what_they_were_given(world: World, kind: str) -
 
 
 def test_no_type_is_taken_for_the_other(world: World) -> None:
-    """Not even for who has the key, and where the row was made to fit (RFC 8725, section 3.11)."""
+    """Even a holder of the key cannot change the type, with a row made to fit (RFC 8725, section 3.11)."""
     for made, typ in ((world.issue(), "at+jwt"), (shown(world), "jitid-identity+jwt")):
         token = retyped(world, made, typ)
         edit(
@@ -349,26 +350,27 @@ def test_a_gateway_exchanges_what_lets_it(world: World) -> None:
 @pytest.mark.parametrize(
     ("who", "actors", "audience", "fields", "error"),
     [
-        # No audience of the token is registered as the caller's; all audiences are nobody's own.
+        # No audience of the token is registered for the caller. A caller for all audiences owns none of them.
         (gateway(), (MayAct(GATE, (BACKEND,)),), BACKEND, {}, ShownError),
         (gateway(OTHER), (MayAct(GATE, (BACKEND,)),), BACKEND, {}, ShownError),
         (gateway(BACKEND), (MayAct(GATE, (BACKEND,)),), BACKEND, {}, ShownError),
-        # The token lets nobody act, or another one, or this one elsewhere.
+        # The token lets no caller act, or another caller, or this caller at another audience.
         (gateway(API), (), BACKEND, {}, ShownError),
         (gateway(API), (MayAct("system:other", (BACKEND,)),), BACKEND, {}, ShownError),
         (gateway(API, name="system:gate"), (MayAct(GATE, (BACKEND,)),), BACKEND, {}, ShownError),
         (gateway(API, roles=ROLES), (MayAct("system:other", (BACKEND,)),), BACKEND, {}, ShownError),
         (gateway(API), (MayAct(GATE, (BACKEND,)),), OTHER, {}, ShownError),
         (gateway(API), (MayAct(GATE),), BACKEND, {}, ShownError),
-        # What the next one in the chain may reach is not for this one.
+        # An audience of the next actor in the chain is not for this one.
         (gateway(API), (MayAct(GATE, (BACKEND,)), MayAct("system:next", (OTHER,))), OTHER, {}, ShownError),
-        # It is never for the authority, and says itself who may go on.
+        # The new token is never for the authority. The request cannot state `may_act` or `exchanged`, or exceed the
+        # token.
         (gateway(API), (MayAct(GATE, (BACKEND,)),), NAMES.issuer, {}, (ShownError, UsageError)),
         (gateway(API), (MayAct(GATE, (BACKEND,)),), BACKEND, {"may_act": (MayAct(GATE),)}, UsageError),
         (gateway(API), (MayAct(GATE, (BACKEND,)),), BACKEND, {"identity": True}, UsageError),
         (gateway(API), (MayAct(GATE, (BACKEND,)),), BACKEND, {"scopes": ("a:d",)}, PolicyDeniedError),
         (gateway(API), (MayAct(GATE, (BACKEND,)),), BACKEND, {"exchanged": True}, RefusedError),
-        # It is on the task of the token, and neither reads, opens nor uses up another one of the owner.
+        # The new token is on the task of the token; the request cannot read, open or use up another task of the owner.
         (gateway(API), (MayAct(GATE, (BACKEND,)),), BACKEND, {"task": "SECRET-1"}, PolicyDeniedError),
         (gateway(API), (MayAct(GATE, (BACKEND,)),), BACKEND, {"task": "T1/sub"}, PolicyDeniedError),
         (
@@ -422,7 +424,7 @@ def test_what_was_exchanged_is_no_right_and_ends_with_the_token(world: World) ->
     for path in RIGHTS:
         with pytest.raises(ShownError):
             ask(world, gateway(API, BACKEND), RIGHTS[path](child))
-    # Not even beside the ledger is it renewed: what it rests on may obtain nothing for the place that it is for.
+    # It cannot be renewed even locally: its parent may not obtain tokens for its audience.
     with pytest.raises(PolicyDeniedError):
         world.authority.perform(issue_operations.Renew(request=RenewRequest(Secret.single(child.token))))
     world.revoke(made.id)
@@ -480,7 +482,7 @@ def test_the_address_of_the_authority_is_no_service(tmp_path: Path) -> None:
             world.issue(parent=parent.token, audiences=("https://auth.example",))
 
 
-# Verifiers are told about tokens for their own audiences.
+# A verifier gets answers only about tokens for its own audiences.
 
 
 def test_a_verifier_says_which_audiences_are_its_own(world: World) -> None:
@@ -498,7 +500,7 @@ def test_a_verifier_says_which_audiences_are_its_own(world: World) -> None:
     "audience", [NAMES.issuer, "https://auth.example", "https://auth.example/token", "https://old.example"]
 )
 def test_no_service_has_the_authority_as_its_audience(tmp_path: Path, audience: str) -> None:
-    """It would be told about identity tokens, which are for nobody else."""
+    """Such a service could verify identity tokens, which are only for the authority."""
     with World(tmp_path / "ledger", places=("https://auth.example",)) as world:
         if audience == "https://old.example":
             world.authority.set_issuer(audience, accept_clock=False)

@@ -1,4 +1,4 @@
-"""How long something lasts that the authority signs or grants is not for a caller without the role to say."""
+"""A caller without the role cannot choose how long a signed or granted object lasts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ UNBOUNDED = {
     "ListCredentials.chosen.expires_before": "which are listed",
     "ListCredentials.chosen.expires_after": "which are listed",
 }
-"""The times and durations in what any caller may ask for that give nothing a life, and what they are."""
+"""Times and durations that any caller may state and that set no lifetime, each with its meaning."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def _lasting(scene: Scene) -> dict[str, tuple[str, ops.Operation[Any]]]:
-    """Return what gives something a life that the caller states, by its field: who asks, and for what."""
+    """Return the requests with a lifetime that the caller states, by field; each with its caller."""
     held = scene.tokens["identity"].token
     child = request(agent="fetcher", task=None, delegator=None, parent=held, ttl=LONG)
     own = request(agent="fetcher", task="NEW", delegator=None, ttl=LONG)
@@ -74,11 +74,11 @@ def _lasting(scene: Scene) -> dict[str, tuple[str, ops.Operation[Any]]]:
 
 
 REFUSED = {"GrantApproval.lifetime", "RotateAccess.ttl", "PublishRevocations.lifetime"}
-"""The others are clamped."""
+"""Fields for which an excessive value is refused; the others are shortened."""
 
 
 def _ends(answer: Any) -> int:
-    """Return the latest time until when an answer gives something a life; 0 for a refusal."""
+    """Return the latest expiry time in an answer; 0 for a refusal."""
     if isinstance(answer, JitidError):
         assert answer.exit_status in (2, 4, 6), answer.message
         return 0

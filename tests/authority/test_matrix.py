@@ -47,14 +47,14 @@ each_caller = pytest.mark.parametrize("caller", CALLERS)
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """Return one world for all cells, which is as it was at first before each of them."""
+    """Return one world for all cells, restored after each of them."""
     scene = Scene(tmp_path_factory.mktemp("matrix"))
     yield scene
     scene.world.close()
 
 
 class Cell(NamedTuple):
-    """An operation, and the status with which it must end."""
+    """An operation and its expected exit status."""
 
     about: str
     operation: ops.Operation[Any]
@@ -62,10 +62,10 @@ class Cell(NamedTuple):
 
 
 def check(scene: Scene, caller: str, cells: Iterable[Cell]) -> None:
-    """Perform operations for a caller, and as dry runs.
+    """Perform operations for a caller, also as dry runs, and compare the answers.
 
-    What is refused changes nothing, and neither does what reads. Without a role a caller sees and ends its own
-    alone. To the bootstrap credential everything else is refused.
+    A refused operation and a read change nothing. Without a role a caller sees and ends only its own credentials. The
+    bootstrap credential may only grant access.
     """
     wrong: list[str] = []
     for about, operation, stated in cells:
@@ -90,7 +90,7 @@ def check(scene: Scene, caller: str, cells: Iterable[Cell]) -> None:
 
 
 def status_of(answer: object) -> int:
-    """Return the exit status that an answer or an error means; that of a token that is denied a use is INVALID."""
+    """Return the exit status for an answer or an error; INVALID if a token is denied a use."""
     if isinstance(answer, JitidError):
         return int(answer.exit_status)
     if isinstance(answer, RecordedUses):
@@ -99,7 +99,7 @@ def status_of(answer: object) -> int:
 
 
 def beyond(scene: Scene, caller: str, name: str, answer: object) -> set[str]:
-    """Return what an answer shows, or has ended, that is not the caller's own; nothing for one with the role."""
+    """Return the credentials that an answer shows or ended without the caller owning them or having the role."""
     if has_role(name, caller):
         return set()
     found: list[Credential] = []
@@ -116,18 +116,18 @@ def beyond(scene: Scene, caller: str, name: str, answer: object) -> set[str]:
 
 
 def is_own(caller: str, token: str, *, requested: bool = True) -> bool:
-    """Return whether a credential is the caller's own; or was issued at its request."""
+    """Return whether a credential is the caller's own or, by default, was issued at its request."""
     owns = [rules.HELD, rules.DESCENDS, *([rules.REQUESTED] if requested else [])]
     return any(caller in own.get(token, ()) for own in owns)
 
 
 def may(operation: str, caller: str, token: str) -> bool:
-    """Return whether a caller has the role for an operation, or needs none for what it is about."""
+    """Return whether a caller has the role for an operation, or needs none because the credential is its own."""
     own = is_own(caller, token, requested=operation != "ShowTree")
     return has_role(operation, caller) or (operation in rules.OWN.split() and own)
 
 
-# The rules are about all operations, and there is an example of each.
+# The rules cover all operations, and each operation has an example.
 
 
 def test_each_operation_has_one_rule_and_an_example(scene: Scene) -> None:
@@ -158,14 +158,14 @@ def test_each_field_that_names_a_credential_or_a_task_has_an_example(scene: Scen
     by_role -= {*f"{rules.OWN} {rules.LISTED} {rules.REQUESTERS} Explain".split()}
     ids = {path for path, form in _forms() if form is ID and path.partition(".")[0] not in by_role}
     about = {*examples.about(scene, scene.tokens["head"], "agent")}
-    # What narrows an operation to the caller's own is nothing that a caller states.
+    # A caller cannot state the fields that narrow an operation to its own objects.
     kept_back = {
         f"{name}.{each}" for name, kind in operations().items() for each in KEPT_BACK.get(owned(kind), ())
     }
     assert kept_back == {"ShowTree.delegator", "ShowTree.under", "ListTasks.within", "ListApprovals.within"}
     assert ids - {"UseAssertion.jti"} == about - kept_back
     tasks = {path.partition(".")[0] for path, form in _forms() if form in (TASK, WHOSE_TASK)}
-    # Those that issue may open it; the log is the auditor's.
+    # Issue and Exchange may open the task; the log is only for the auditor.
     assert tasks - {"Issue", "Exchange", "ReadLog", "FollowLog"} == {*examples.on_task("INC-1")}
 
 
@@ -237,7 +237,7 @@ def test_an_agent_is_known_by_its_identity_token_alone(scene: Scene, token: str)
         assert status_of(answer) == REFUSED
 
 
-# 3. One's own.
+# 3. The caller's own credentials.
 
 
 @pytest.mark.deep
@@ -266,7 +266,7 @@ def _about(field: str, caller: str, token: str) -> int:
     if field == "ShowTree.under":
         token = examples.OWN_ID.get(caller, "head")
     if field == "Revoke.selection.trees" and not has_role(operation, caller):
-        # The whole tree, from its root on, which is no agent's and nobody's who requested a part of it.
+        # The whole tree from its root: no agent owns it, nor does a caller that requested only a part of it.
         own = is_own(caller, token, requested=False) and caller not in rules.AGENTS
         return DONE if own else REFUSED
     return DONE if may(operation, caller, token) else REFUSED
@@ -290,7 +290,7 @@ def test_a_selection_ends_no_more_than_one_s_own(scene: Scene, field: str) -> No
         strange = beyond(scene, caller, "Revoke", answer)
         scene.restore()
         assert not strange, (caller, token)
-        # Narrowed to the caller's own, it may match nothing.
+        # Narrowed to the caller's own credentials, the selection may be empty.
         assert status_of(answer) in (DONE, UNKNOWN, REFUSED)
         if is_own(caller, token, requested=False) and caller not in rules.AGENTS:
             assert status_of(answer) == DONE, (caller, token)
@@ -432,7 +432,7 @@ def test_a_holder_ends_its_own_access_by_its_id(scene: Scene, caller: str) -> No
     check(scene, caller, cells)
 
 
-# 7. What waited.
+# 7. Requests that waited.
 
 
 WITH_CREDENTIAL = (
@@ -453,7 +453,7 @@ WITH_CREDENTIAL = (
 def test_nothing_is_done_for_whose_access_ended_while_they_waited(
     scene: Scene, caller: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the look whether they may and the change, others have the ledger: they may end that very access."""
+    """Another request may revoke the caller's access between the check of permissions and the change."""
     who = scene.callers[caller]
     assert who.credential is not None
     look, ending = guard.allowed, [False]
@@ -477,7 +477,7 @@ def test_nothing_is_done_for_whose_access_ended_while_they_waited(
     changing = 0
     for name, operation in each.items():
         scene.perform(who, operation)
-        # A use of a token, or a refusal, is told of by an event as well.
+        # A use of a token and a refusal are recorded as events too.
         if not scene.restore():
             continue
         changing += 1
@@ -490,7 +490,7 @@ def test_nothing_is_done_for_whose_access_ended_while_they_waited(
 
 
 def _end(scene: Scene, credential: str) -> None:
-    """End what a caller came with, beside the ledger."""
+    """Revoke the credential of a caller locally."""
     if credential.startswith("acc_"):
         scene.world.authority.perform(RevokeAccess(ids=(credential,)))
     else:
@@ -499,12 +499,12 @@ def _end(scene: Scene, credential: str) -> None:
         )
 
 
-# 6. What is left in memory.
+# 8. Objects left in memory.
 
 
 @pytest.mark.parametrize("caller", ["admin", "agent"])
 def test_an_authority_of_one_request_is_freed_with_it(scene: Scene, caller: str) -> None:
-    """A reference cycle would keep the tokens of a request, and all else of it, until the garbage collector runs."""
+    """A reference cycle would keep a request with its tokens in memory until the garbage collector runs."""
     who, held = scene.callers[caller], scene.tokens["head"]
     kept: list[str] = []
     for operation in (

@@ -1,8 +1,7 @@
-"""What is refused after a change is refused too if the change is made while the request waits for the ledger.
+"""A change that refuses a request also refuses it if it happens while the request waits for the ledger.
 
-Between what is looked at in a view and the transaction, others have the ledger. No table says here what a change is to
-refuse: each request is asked once after the change, and once with the change made at the last moment before its first
-transaction.
+Other requests may write between the view and the transaction of a request. No table lists the changes that refuse it:
+each request is performed once after the change, and once with the change just before its first transaction.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ PEOPLE = ("alice", "bob", "carol", "sam", "tim", "eve")
 
 
 class Scene:
-    """A ledger with an agent of alice's, one of tim's, what they hold, and what waits for an approval."""
+    """A ledger with an agent of alice's and one of tim's, their tokens, and requests that wait for an approval."""
 
     def __init__(self, path: Path) -> None:
         keys = path.parent / "keys.json"
@@ -100,7 +99,7 @@ class Scene:
 
     @contextmanager
     def copied(self, path: Path) -> Iterator[Scene]:
-        """Yield the same scene over a copy of its ledger, which is closed already."""
+        """Yield the scene with a copy of its closed ledger."""
         copytree(self._path, path)
         scene = copy(self)
         scene.world = self._open(path)
@@ -124,7 +123,7 @@ class Scene:
 
 
 def proved(name: str, **claims: Any) -> Secret:
-    """Return an ID token of somebody."""
+    """Return an ID token of this person."""
     return foreign(f"{name}@example.com", **claims)
 
 
@@ -213,7 +212,7 @@ def _disable(name: str) -> Callable[[Scene], None]:
 
 
 def _rename(name: str) -> Callable[[Scene], None]:
-    """Let the directory know somebody by another subject."""
+    """Return a change that binds a person to another subject in the directory."""
 
     def change(scene: Scene) -> None:
         scene.world.know(f"user:{name}", aliases=(f"{ISSUER} {name}-2@example.com",))
@@ -283,7 +282,7 @@ def _made_before_the_first_transaction(change: Callable[[], object]) -> Iterator
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    """Return a scene whose ledger is closed, to be copied."""
+    """Return a scene with a closed ledger, to be copied."""
     scene = Scene(tmp_path_factory.mktemp("meanwhile") / "ledger")
     scene.world.close()
     return scene

@@ -1,4 +1,4 @@
-"""Names of agents: under that of a registered one issue those alone whom its record lets."""
+"""Names of agents: only callers that the record of a registered agent permits may issue under its name."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SERVICE = "https://api.example"
 
 
 def register(world: World, name: str = "deploy-bot", most: int | None = None, **stated: Any) -> Any:
-    """Register an agent of user:alice's, as an administrator does."""
+    """Register an agent of user:alice's, as an administrator."""
     world.know("user:alice")
     fields = {"owner": "user:alice", "purpose": "roll out", "scopes": ("repo:*",), **stated}
     operation = agents.RegisterAgent(name=name, stated=StatedAgent(**fields), due=Due(), most=most)
@@ -54,7 +54,7 @@ def as_bot(world: World, who: Caller, **fields: Any) -> Issued:
 
 
 def agent(issued: Issued) -> Caller:
-    """Return the agent that a credential was issued to."""
+    """Return the agent that holds a credential, as a caller."""
     name, jti = issued.agent, issued.credentials[0].jti
     return Caller(f"agent:{name}", frozenset(), None, "credential", jti, name)
 
@@ -67,7 +67,7 @@ def test_nobody_but_its_owner_uses_the_name_of_a_registered_agent(world: World) 
     assert denied.value.facts["rules"] == ["agent-users"]
     assert as_bot(world, OWNER).agent == "deploy-bot"
     assert as_bot(world, caller("system:launcher", "issuer"), delegator="user:eve").agent == "deploy-bot"
-    # Whoever has the ledger itself has every right.
+    # A local caller has every right.
     assert world.issue(agent="deploy-bot", delegator="user:eve", task="T-local")
 
 
@@ -90,7 +90,7 @@ def test_those_whom_the_record_lists_use_it(world: World, users: tuple[str, ...]
 
 
 def test_an_agent_is_listed_by_a_name_that_is_proved(world: World) -> None:
-    """What calls itself so without a record is not meant."""
+    """An unregistered agent with the listed name does not count."""
     register(world, "planner")
     top = issue(world, OWNER, delegator=None, agent="planner", task="T1", scopes=("repo:read",))
     other = issue(world, EVE, delegator=None, agent="scout", task="T2", scopes=("repo:read",))
@@ -99,7 +99,7 @@ def test_an_agent_is_listed_by_a_name_that_is_proved(world: World) -> None:
     assert made.depth == 1
     with pytest.raises(PolicyDeniedError, match="does not let `agent:scout`"):
         as_bot(world, agent(other), parent=bearer(other), task=None)
-    # Its own identities delegate to others of its name, and are renewed.
+    # Its own identities may delegate to others of its name, and may be renewed.
     assert as_bot(world, agent(made), parent=bearer(made), task=None).depth == 2
     assert (
         ask(world, agent(made), issue_operations.Renew(request=RenewRequest(bearer(made)))).agent
@@ -115,12 +115,12 @@ RIGHTS = (
     "the role issuer",
     "itself by the role",
 )
-"""By whose right an identity has the name: of the last two only the role issuer's, which a record does not change."""
+"""The right by which an identity has the name. The last two are rights of the role issuer, which no record changes."""
 BY_ROLE = RIGHTS[-2:]
 
 
 def _named(world: World, right: str) -> Issued:
-    """Return an identity under the name of the registered agent, issued by some right."""
+    """Return an identity under the name of the registered agent, issued by this right."""
     wide = {"may_audience": (SERVICE,), "task": "T-1"}
     below = {"delegator": None, "task": None, "may_audience": (SERVICE,)}
     launcher = caller("system:launcher", "issuer")
@@ -129,7 +129,7 @@ def _named(world: World, right: str) -> Issued:
     if right == "the role issuer":
         return issue(world, launcher, agent="deploy-bot", delegator="user:alice", **wide)
     if right == "an agent that is listed":
-        # Its own identity is by the role: what counts is that it is listed.
+        # The role issuer issued the agent's own identity; it counts that the record lists the agent.
         held = issue(world, launcher, agent="planner", delegator="user:alice", **wide)
         return as_bot(world, agent(held), parent=bearer(held), **below)
     held = issue(world, OWNER, agent="deploy-bot", delegator=None, **wide)
@@ -152,7 +152,7 @@ def _exchanged(world: World, who: Caller, subject: Secret, actor: Secret) -> Iss
 @pytest.mark.parametrize("right", RIGHTS)
 @pytest.mark.parametrize("change", ["nothing", "the purpose", "the owner"])
 def test_a_name_goes_on_by_the_right_by_which_it_was_had(world: World, right: str, change: str) -> None:
-    """To renew, attach, delegate under it, and act under it for another: as long as that right is there."""
+    """An identity may renew, attach, delegate and act for another under its name, as long as that right exists."""
     world.know("user:carl")
     register(world, "planner", audiences=(SERVICE,))
     register(world, audiences=(SERVICE,), users=("agent:planner",))
@@ -183,7 +183,7 @@ def test_a_name_goes_on_by_the_right_by_which_it_was_had(world: World, right: st
         else:
             with pytest.raises(PolicyDeniedError, match="agent-users"):
                 door()
-    # Under another name it delegates in any case: what it holds stays as it was issued.
+    # It may delegate under another name in any case: its own rights are unchanged.
     assert issue(world, bot, agent="other", parent=token, **below).agent == "other"
     assert world.check()
 
@@ -210,7 +210,7 @@ def test_what_was_issued_under_a_name_is_allowed_as_long_as_the_right_to_it_is_t
 
 @pytest.mark.parametrize("ended", ["suspended", "unregistered"])
 def test_an_agent_out_of_service_lends_no_name(world: World, ended: str) -> None:
-    """Not by its own credential beside another one of its delegator, either."""
+    """It cannot lend its name beside another credential of its delegator either."""
     bob, admin = caller("user:bob"), caller("user:root", "admin")
     world.know("user:bob")
     register(world, users=("agent:planner",))
@@ -227,11 +227,11 @@ def test_an_agent_out_of_service_lends_no_name(world: World, ended: str) -> None
 
 
 LENT = ("an actor", "a caller")
-"""How an identity lets its name be used beside another chain: its token is the actor's, or who asks came with it."""
+"""How an identity lends its name to another chain: with its token as the actor's token, or as the caller."""
 
 
 def _lent(world: World, how: str, lender: Issued, **fields: Any) -> tuple[Issued, Secret]:
-    """Let eve's identity have a child under a name that another identity lends; return it and its parent's token."""
+    """Give eve's identity a child under a name that another identity lends; return it and its parent's token."""
     eve = issue(world, EVE, agent="plain", delegator=None, task="T-eve", may_audience=(SERVICE,))
     if how == "an actor":
         return _exchanged(world, EVE, bearer(eve), bearer(lender)), bearer(eve)
@@ -240,7 +240,7 @@ def _lent(world: World, how: str, lender: Issued, **fields: Any) -> tuple[Issued
 
 
 def _doors(world: World, held: Issued, above: Secret) -> dict[str, Callable[[], object]]:
-    """Return how an identity goes on under its name, and lends it."""
+    """Return the ways in which an identity uses or lends its name again."""
     bot, token = agent(held), bearer(held)
     return {
         "delegate": lambda: as_bot(world, bot, parent=token, task=None),
@@ -270,7 +270,7 @@ def _end_lender(world: World, how: str, lender: Issued) -> None:
 @pytest.mark.parametrize("how", LENT)
 @pytest.mark.parametrize("ended", ["revoked", "handed back", "the task retired", "its person disabled"])
 def test_what_was_lent_goes_on_no_longer_than_the_lender(world: World, how: str, ended: str) -> None:
-    """Nor does what that has lent: a token of seconds would be a name for ever."""
+    """The same holds if the name was lent further: otherwise a token of a few seconds would give the name for ever."""
     carl = caller("user:carl")
     world.know("user:carl")
     register(world, audiences=(SERVICE,), users=("user:carl",))
@@ -287,7 +287,7 @@ def test_what_was_lent_goes_on_no_longer_than_the_lender(world: World, how: str,
             with pytest.raises(PolicyDeniedError, match="agent-users"):
                 door()
             assert name
-    # Its rights are its own: it lives until it expires, and is nobody's agent.
+    # The identity keeps its own rights: it is valid until it expires, but may not use the name again.
     assert ask(world, agent(held), identity_operations.Verify(token=bearer(held)))
     assert world.check()
 
@@ -300,7 +300,7 @@ def _again(world: World, above: Secret, how: str, lender: Issued) -> Issued:
 
 @pytest.mark.parametrize("who", ["the owner", "who is listed"])
 def test_the_right_of_a_disabled_person_is_gone(world: World, who: str) -> None:
-    """Also in the chain of another, which their disabling does not end."""
+    """This holds in another delegator's chain too, which disabling the person does not end."""
     carl = caller("user:carl")
     world.know("user:carl")
     people: dict[str, Any] = {"owner": "user:carl"} if who == "the owner" else {"users": ("user:carl",)}
@@ -321,7 +321,7 @@ def test_the_right_of_a_disabled_person_is_gone(world: World, who: str) -> None:
 @pytest.mark.parametrize("how", LENT)
 @pytest.mark.parametrize("by", ["the owner", "the role issuer"])
 def test_what_was_lent_expires_with_the_lender(world: World, how: str, by: str) -> None:
-    """Whoever let that be issued, and however often it is renewed."""
+    """The lender may be the owner's or the role issuer's, and the borrower may be renewed repeatedly."""
     register(world, audiences=(SERVICE,))
     fields: dict[str, Any] = {"agent": "deploy-bot", "ttl": 60, "may_audience": (SERVICE,), "task": "T-1"}
     if by == "the owner":
@@ -337,7 +337,7 @@ def test_what_was_lent_expires_with_the_lender(world: World, how: str, by: str) 
     further = _exchanged(world, EVE, above, bearer(held))
     assert {attached.expires_at, further.expires_at} == {lender.expires_at}
     world.clock.now += 10
-    # It was renewed meanwhile, and so may be what it lent.
+    # After the lender was renewed, the identity that borrows its name may be renewed too.
     renewed = ask(world, agent(lender), issue_operations.Renew(request=RenewRequest(bearer(lender))))
     assert (
         ask(world, agent(held), issue_operations.Renew(request=RenewRequest(bearer(held)))).expires_at
@@ -350,7 +350,7 @@ def test_what_was_lent_expires_with_the_lender(world: World, how: str, by: str) 
 
 
 def test_by_whose_right_a_name_is_used_costs_no_more_for_what_its_lender_holds(world: World) -> None:
-    """Each question is for one row, however many credentials an identity has had."""
+    """Each check reads one row, regardless of the number of credentials of an identity."""
     register(world, audiences=(SERVICE,))
     lender = as_bot(world, OWNER, may_audience=(SERVICE,))
     held, _ = _lent(world, "an actor", lender)
@@ -360,7 +360,7 @@ def test_by_whose_right_a_name_is_used_costs_no_more_for_what_its_lender_holds(w
         ask(world, agent(one), Attach(request=wanted))
 
     def rows() -> int:
-        """Return how many credentials are read for an attachment."""
+        """Return the number of credentials that an attachment reads."""
         read: list[object] = []
         from_row = identity_store._from_row
 
@@ -405,7 +405,7 @@ def test_an_actor_that_ended_while_its_request_waited_acts_no_more(
 
 
 def test_whoever_may_use_a_name_lets_it_go_on_whose_right_is_gone(world: World) -> None:
-    """And then it is theirs; those who may not are told who lost it."""
+    """From then on that caller's right counts. Other callers get an error that names the lost right."""
     world.know("user:bob")
     register(world, "planner", owner="user:bob", audiences=(SERVICE,))
     register(world, audiences=(SERVICE,), users=("agent:planner",))
@@ -434,7 +434,7 @@ def test_whoever_may_use_a_name_lets_it_go_on_whose_right_is_gone(world: World) 
 
 @pytest.mark.parametrize("change", ["suspended", "another owner", "lent by one that ended"])
 def test_an_agent_that_may_not_go_on_obtains_nothing_by_what_it_was_given(world: World, change: str) -> None:
-    """Neither for a person whose token names it as the client, nor beside the chain of another."""
+    """This holds for a person whose token names it as the client, and beside another chain."""
     world.know("user:carl")
     register(world, audiences=(SERVICE,))
     held = as_bot(world, OWNER, may_audience=(SERVICE,))
@@ -479,19 +479,19 @@ def test_registering_ends_what_lives_under_the_name_without_a_record(world: Worl
 
 
 def unregister(world: World, name: str = "deploy-bot") -> None:
-    """Unregister an agent, whose credentials are to live on."""
+    """Unregister an agent, and keep its credentials valid."""
     operation = agents.UnregisterAgent(name=name, keep_live=True, most=None)
     ask(world, caller("user:root", "admin"), operation)
 
 
 def test_a_name_that_another_owner_registers_again_is_not_used_on(world: World) -> None:
-    """Neither renewed, nor delegated under, by what the former owner holds of it."""
+    """The former owner's credentials can neither be renewed nor delegate."""
     world.know("user:bob")
     register(world)
     made = as_bot(world, OWNER)
     child = issue(world, agent(made), parent=bearer(made), agent="other", task=None)
     unregister(world)
-    # The former owner is shut out of the record alone until then.
+    # Until the new registration, the former owner has lost only the record: the credentials are valid.
     assert ask(world, agent(made), identity_operations.Verify(token=bearer(made)))
     kept = register(world, owner="user:bob")
     assert (kept.ended, kept.live) == (2, 0)
@@ -520,7 +520,7 @@ def test_a_name_that_another_owner_registers_again_is_not_used_on(world: World) 
         ({"owner": "user:bob", "users": ("user:alice",)}, True),
         ({"owner": "user:bob", "users": ("group:release",)}, True),
         ({"owner": "user:bob", "users": ("user:eve",)}, False),
-        # An agent that is listed is not the delegator for whom it acts.
+        # A listed agent is not the delegator that it acts for.
         ({"owner": "user:bob", "users": ("agent:deploy-bot",)}, False),
     ],
     ids=str,
@@ -563,7 +563,7 @@ def test_registering_again_ends_no_more_than_it_may(world: World) -> None:
 def test_whatever_lives_under_a_registered_name_its_record_lets(
     tmp_path_factory: pytest.TempPathFactory, registrations: list[tuple[str, set[str]]]
 ) -> None:
-    """However often it was registered, and for whom."""
+    """This holds for every number of registrations, with every owner and user."""
     with World(tmp_path_factory.mktemp("again") / "ledger") as world:
         for person in ("user:alice", "user:bob", "user:eve"):
             world.know(person)
@@ -620,7 +620,7 @@ def test_who_may_use_a_name_is_held_to_the_audit_log(kept: World) -> None:
 
 
 def test_an_identity_from_before_keeps_its_spiffe_id(kept: World) -> None:
-    """Also in what it is renewed to, and delegates."""
+    """This includes its renewals and the identities that it delegates."""
     own = issue(kept, EVE, delegator=None, task="T1")
     edit(kept.path, "INSERT INTO setting SELECT 'agents_until', max(id) FROM identity")
     renewed = ask(kept, agent(own), issue_operations.Renew(request=RenewRequest(bearer(own))))

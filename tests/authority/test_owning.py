@@ -1,4 +1,4 @@
-"""Tasks belong to who opened them: what others can do about a name, and what one can without a role."""
+"""Ownership of tasks: a task belongs to its opener; the rights of other callers, and of callers without a role."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RESPONDER = caller("user:rita", "responder")
 
 
 def listed(world: World, who: Caller, **chosen: Any) -> list[str]:
-    """Return the delegators and tasks of what somebody lists."""
+    """Return the delegator and the task of each credential that a caller lists."""
     operation = inventory_operations.ListCredentials(
         chosen=Filter(**chosen), sort="issued_at", descending=False, after=None, limit=100
     )
@@ -38,7 +38,7 @@ def listed(world: World, who: Caller, **chosen: Any) -> list[str]:
 
 
 def shown(world: World, who: Caller, name: str) -> inventory_operations.TaskRow:
-    """Return a task as somebody sees it."""
+    """Return a task as a caller sees it."""
     return ask(world, who, inventory_operations.ShowTask(name=name))
 
 
@@ -48,7 +48,7 @@ Refused = ops.Operation[Any]
 def share(
     world: World, who: Caller, task: str, *names: str, end: bool = False
 ) -> inventory_operations.TaskRow:
-    """Share a task."""
+    """Share a task, or end its sharing."""
     return ask(world, who, inventory_operations.ShareTask(task=task, names=names, end=end))
 
 
@@ -64,7 +64,7 @@ def test_nobody_lowers_what_another_gets_by_naming_their_task_first(world: World
 
 @pytest.mark.parametrize("name", ["user:alice/INC-77", "INC-77"])
 def test_a_stranger_learns_nothing_of_a_task_and_ends_none(world: World, name: str) -> None:
-    """Whether it is there or not, the answer is the same."""
+    """The answer is the same for a task that does not exist."""
     issue(world, ALICE, delegator=None, task="INC-77", purpose="merger")
     asked: tuple[Refused, ...] = (
         inventory_operations.Retire(task=name),
@@ -97,7 +97,7 @@ def test_who_shares_a_task_lets_others_join_and_not_end_it(world: World) -> None
     assert share(world, ALICE, "INC-1", "user:bob", "group:oncall").shared == ("group:oncall", "user:bob")
     assert shown(world, BOB, "INC-1").task.purpose is None
     joined = issue(world, BOB, delegator=None, task="user:alice/INC-1")
-    # As sensitive as if he had opened it himself: nobody lowers what he gets by sharing.
+    # The joined credential has bob's own sensitivity: sharing a task must not lower it.
     assert (joined.task, joined.sensitivity) == ("INC-1", "moderate")
     assert any("user:alice/INC-1" in note for note in joined.notes)
     assert shown(world, BOB, "user:alice/INC-1").task.purpose == "repair"
@@ -105,10 +105,10 @@ def test_who_shares_a_task_lets_others_join_and_not_end_it(world: World) -> None
         ask(world, BOB, inventory_operations.Retire(task="INC-1"))
     (event,) = told(world, "issue")[1:]
     assert (event["task"], event["opener"], event["delegator"]) == ("INC-1", "user:alice", "user:bob")
-    # What was issued on it for others nobody sees who joins.
+    # A caller that joins a task does not see the credentials of others on it.
     assert listed(world, BOB, task="INC-1") == ["user:bob INC-1"]
     assert listed(world, ALICE, task="INC-1") == ["user:alice INC-1"]
-    # Once it is joined, a bare name means it, for who has none of that name.
+    # After joining, the bare name means the shared task for a caller that has no task of that name.
     assert issue(world, BOB, delegator=None, task="INC-1").sensitivity == "moderate"
     world.know("user:eve", groups=("oncall",))
     onto = {"task": "user:alice/INC-1", "sensitivity": "high"}
@@ -121,7 +121,7 @@ def test_who_shares_a_task_lets_others_join_and_not_end_it(world: World) -> None
 
 
 def test_a_share_that_was_not_accepted_changes_nothing_for_whom_it_names(world: World) -> None:
-    """Else whoever shares would choose on which task others are, end what they hold, and use up their names."""
+    """Otherwise a caller could put others on its task, revoke their credentials, and use up their names."""
     world.know("user:bob", groups=("oncall",))
     for number, name in enumerate(["user:bob", "group:oncall"]):
         task = f"INC-7{number}"
@@ -138,7 +138,7 @@ def test_a_share_that_was_not_accepted_changes_nothing_for_whom_it_names(world: 
 
 
 def test_beside_the_ledger_a_bare_name_is_the_delegators_own_too(world: World) -> None:
-    """Where an authority serves others, a stranger may have opened a task of that name."""
+    """If an authority serves other callers, a stranger may have opened a task of that name."""
     issue(world, EVE, delegator=None, task="MIX-1", sensitivity="low", deadline_after=5)
     made = world.issue(task="MIX-1", delegator="user:alice")
     assert (made.issued.sensitivity, world.verify(made.token).task_opener) == ("moderate", "user:alice")
@@ -165,7 +165,7 @@ BELOW = {"task": "A1/sub", "sensitivity": "low"}
     ids=str,
 )
 def test_an_agent_names_no_task_of_its_delegator_but_its_own(world: World, fields: dict[str, Any]) -> None:
-    """It lowers none, uses none up, reads none, and ends nothing that others issue on one."""
+    """It can neither lower the sensitivity, use up the name, read the purpose, nor end credentials of another task."""
     held = issue(world, ALICE, delegator=None, task="A1")
     issue(world, ALICE, delegator=None, task="SECRET-9", purpose="merger")
     agent = _agent_of(held)
@@ -185,7 +185,7 @@ def test_an_agent_ends_a_task_below_its_own_only_while_all_of_it_is_its_own(worl
     child = issue(world, agent, parent=bearer(held), **BELOW)
     assert child.task == "A1/sub"
     root = issue(world, ALICE, delegator=None, task="A1/sub", scopes=("prod:*",))
-    # The task is as sensitive as what its agent delegates from.
+    # The task is as sensitive as the agent's own credential.
     assert root.sensitivity == "moderate"
     with pytest.raises(RefusedError):
         ask(world, agent, inventory_operations.Retire(task="A1/sub"))
@@ -200,7 +200,7 @@ def test_an_agent_ends_a_task_below_its_own_only_while_all_of_it_is_its_own(worl
 
 @pytest.mark.parametrize("given", [False, True], ids=["shared", "given"])
 def test_below_another_s_task_an_agent_has_no_tasks(world: World, *, given: bool) -> None:
-    """What its delegator calls `S/sub` is below the delegator's own `S`, and not below that of another."""
+    """For its delegator, `S/sub` is below the delegator's own `S`, not below another owner's `S`."""
     first, second = (BOB, ALICE) if given else (ALICE, BOB)
     issue(world, first, delegator=None, task="S", purpose="shared")
     share(world, first, "S", second.name)
@@ -225,7 +225,7 @@ def test_below_another_s_task_an_agent_has_no_tasks(world: World, *, given: bool
 def test_an_agent_ends_nothing_that_others_issued_while_it_waited(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is its own is found out in the transaction that ends it."""
+    """The transaction that ends the task checks again which credentials are the agent's own."""
     held = issue(world, ALICE, delegator=None, task="A1")
     agent = _agent_of(held)
     issue(world, agent, parent=bearer(held), **BELOW)
@@ -248,7 +248,7 @@ def test_an_agent_ends_nothing_that_others_issued_while_it_waited(
 
 
 def test_a_service_that_opened_a_task_for_somebody_does_not_end_it(world: World) -> None:
-    """It is their task: what the service had issued, it ends by id."""
+    """The task is the delegator's. The service ends the credentials that it requested by id."""
     launcher = caller("system:launcher", "issuer")
     launched = issue(world, launcher, delegator="user:bob", task="OB")
     own = issue(world, BOB, delegator=None, task="OB")
@@ -264,7 +264,7 @@ def test_a_service_that_opened_a_task_for_somebody_does_not_end_it(world: World)
 
 
 def test_the_end_of_one_s_own_does_not_tell_what_else_ended(world: World) -> None:
-    """An event may tell of the tasks, the delegators and the credentials of others."""
+    """An event may name the tasks, the delegators and the credentials of others."""
     own = issue(world, ALICE, delegator=None, task="Q3").credentials[0]
     other = issue(world, BOB, delegator=None, task="merger").credentials[0]
     chosen = Selection(tasks=("user:alice/Q3", "user:bob/merger"))
@@ -280,7 +280,7 @@ def test_the_end_of_one_s_own_does_not_tell_what_else_ended(world: World) -> Non
 
 
 def test_who_is_given_a_task_says_with_whom_it_is_shared(world: World) -> None:
-    """What the giver had shared with themselves, by a group, or with others, is over."""
+    """All earlier shares end, also with the new owner and with a group of the giver's."""
     world.know("user:eve", groups=("eng",))
     issue(world, EVE, delegator=None, task="REL-1")
     share(world, EVE, "REL-1", "user:alice", "user:bob", "group:eng")
@@ -351,7 +351,7 @@ def test_a_task_that_is_over_uses_up_no_name_of_others(world: World) -> None:
 
 
 def test_nobody_is_given_a_task_that_they_have_not_joined(world: World) -> None:
-    """Else a name could be used up for them, and what they get be lowered."""
+    """Otherwise a caller could use up another's task name and lower the sensitivity of its credentials."""
     issue(world, EVE, delegator=None, task="INC-1", sensitivity="low")
     with pytest.raises(PolicyDeniedError, match="has not joined"):
         ask(world, EVE, inventory_operations.GiveTask(task="INC-1", to="user:bob"))
@@ -361,7 +361,7 @@ def test_nobody_is_given_a_task_that_they_have_not_joined(world: World) -> None:
     issue(world, BOB, delegator=None, task="user:eve/INC-1")
     given = ask(world, EVE, inventory_operations.GiveTask(task="INC-1", to="user:bob"))
     assert given.task.full_name == "user:bob/INC-1"
-    # Whoever opened it chose how sensitive it is.
+    # The opener chose the sensitivity of the task.
     assert issue(world, BOB, delegator=None, task="INC-1").sensitivity == "moderate"
     with pytest.raises(NotFoundError):
         ask(world, EVE, inventory_operations.Retire(task="user:eve/INC-1"))
@@ -385,7 +385,7 @@ def test_the_tasks_of_the_disabled_fall_to_responders(world: World) -> None:
 
 
 def test_an_agent_ends_the_task_that_it_opened_after_a_renewal_too(world: World) -> None:
-    """Its identity counts, and not the credential that it had then."""
+    """The identity counts, not the credential that the agent had when it opened the task."""
     own = issue(world, ALICE, delegator=None, task="INC-1")
     (held,) = own.credentials
 
@@ -414,7 +414,7 @@ def test_roles_name_a_task_with_its_owner(world: World) -> None:
 
 
 def test_one_s_own_is_listed_and_revoked_without_a_role(world: World) -> None:
-    """Of a selection that names others too, nothing; what else is refused stands in `rules.py`."""
+    """A selection that also names others is refused as a whole; further refusals are in `rules.py`."""
     own = issue(world, ALICE, delegator=None, task="INC-1")
     issue(world, caller("system:launcher", "issuer"), delegator="user:alice", task="INC-2")
     others = issue(world, BOB, delegator=None, task="INC-3")
@@ -436,7 +436,7 @@ def test_one_s_own_is_listed_and_revoked_without_a_role(world: World) -> None:
             ask(world, ALICE, refused)
     tree = ask(world, ALICE, inventory_operations.ShowTree(ids=(own.credentials[0].id,), limit=9))
     assert [one.id for one in tree.credentials] == [own.credentials[0].id]
-    # All three have this agent; only what is hers ends.
+    # All three credentials have this agent; only alice's are revoked.
     assert (
         ask(
             world, ALICE, inventory_operations.Revoke(selection=Selection(agents=(own.agent,)), most=None)
@@ -465,7 +465,7 @@ def _agent_of(issued: Issued) -> Caller:
 def test_an_identity_is_owned_by_who_opened_it_whoever_adds_to_it(
     world: World, make: Callable[[World, Caller, Secret], Issued], other: str
 ) -> None:
-    """A token that was given to somebody lets them renew it, and makes nothing of it theirs."""
+    """A caller that was given a token may renew it, but does not become an owner of the identity."""
     own = issue(world, ALICE, delegator=None, task="INC-1", may_audience=("urn:api",))
     who = caller(other)
     if other == "agent":
@@ -520,7 +520,7 @@ def test_an_agent_s_own_is_its_identity_and_what_it_delegated(world: World) -> N
 
 
 def test_a_tree_is_shown_below_one_s_own_alone(world: World) -> None:
-    """A field by which the authority narrows what it shows is no door to what it does not show."""
+    """A caller must not use the field by which the authority narrows the tree to see more of it."""
     (own,) = issue(world, EVE, delegator=None, task="INC-1").credentials
     (others,) = issue(world, ALICE, delegator=None, task="INC-1", purpose="merger").credentials
     for delegator in (None, "user:alice"):
@@ -582,7 +582,7 @@ def test_an_edit_of_whose_a_task_is_shows_in_the_audit(kept: World, change: str)
 
 
 def test_the_secret_of_another_is_no_right_over_their_task(world: World) -> None:
-    """Whoever was shown a token of a task cannot name it as their own."""
+    """A caller that was merely shown a token of a task cannot claim the task with it."""
     token = bearer(issue(world, ALICE, delegator=None, task="INC-1"))
     with pytest.raises(RefusedError):
         ask(

@@ -1,4 +1,4 @@
-"""A token of another issuer counts for the client that it names, else for the one who presented it first."""
+"""Tokens of other issuers: a token counts for the client that it names, otherwise for its first presenter."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from tests.crypto.signed import ED25519, P256, encode, jwk, token
 ISSUER = "https://id.example"
 OTHER = "https://other.example"
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-"""Of the curve P-256."""
+"""The order of the curve P-256."""
 POLICY = """
 @id("all") permit (principal, action, resource);
 @id("pay-needs-security") @approval("security")
@@ -59,7 +59,7 @@ in_both = pytest.mark.usefixtures("kept_in")
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """Return a ledger whose authority believes two issuers, each about its own names."""
+    """Return a ledger whose authority trusts two issuers, each for its own names."""
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps({"keys": [jwk(P256, kid="k")]}))
     keys.chmod(0o644)
@@ -72,7 +72,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def foreign(sub: str = "alice@example.com", **claims: Any) -> Secret:
-    """Return a token of the first issuer; it has no `jti`, and what is in it tells it from others."""
+    """Return a token of the first issuer; it has no `jti`, so its content distinguishes it from others."""
     plain = {
         "iss": ISSUER,
         "aud": "jitid",
@@ -85,7 +85,7 @@ def foreign(sub: str = "alice@example.com", **claims: Any) -> Secret:
 
 
 def use(world: World, who: Caller | None, proof: Secret, *, dry_run: bool = False, **fields: Any) -> Issued:
-    """Issue by the proof that a token is; for None beside the ledger."""
+    """Issue with a token as the delegator's proof, for a caller or locally for None."""
     fields = {"delegator": None, "agent": "planner", **fields}
     operation = issue_operations.Issue(requests=(request(**fields),), delegator_token=proof, dry_run=dry_run)
     (issued,) = world.authority.perform(operation) if who is None else ask(world, who, operation)
@@ -93,27 +93,27 @@ def use(world: World, who: Caller | None, proof: Secret, *, dry_run: bool = Fals
 
 
 def exchange(world: World, who: Caller | None, proof: Secret, actor: Secret | None = None) -> Issued:
-    """Exchange a token for a caller."""
+    """Exchange a token on behalf of a caller."""
     assert who is not None
     wanted = request(task=None, delegator=None, agent=who.name.partition(":")[2])
     return ask(world, who, Exchange(request=wanted, subject=proof, actor=actor))
 
 
 def agent(world: World, name: str = "planner") -> Caller:
-    """Return an agent that calls by a credential of its own."""
+    """Return an agent that authenticates with its own credential."""
     made = world.issue(agent=name)
     return Caller(f"agent:{name}", frozenset(), None, "credential", credential=made.jti, agent=name)
 
 
 def marks(world: World) -> list[Presentation]:
-    """Return the marks that the ledger has."""
+    """Return the ledger's marks of presented tokens."""
     with world.ledger.read() as snapshot:
         return [mark for mark, _ in PresentedStore(snapshot).all()]
 
 
 @in_both
 def test_a_token_counts_for_its_first_presenter_alone(world: World) -> None:
-    """The next one, who has it out of a log, is refused at each door; the refusal is recorded."""
+    """A later presenter that found it in a log is refused by each operation; the refusal is recorded."""
     proof = foreign()
     assert use(world, GATE, proof).delegator == "user:alice@example.com"
     for again in (use, exchange):
@@ -141,12 +141,12 @@ def test_a_token_counts_for_its_first_presenter_alone(world: World) -> None:
 
 @in_both
 def test_another_signature_of_the_same_token_is_no_other_token(world: World) -> None:
-    """Neither is one that the issuer has given the same `jti`."""
+    """A token with the same `jti` of the same issuer is not another token either."""
     proof = foreign()
     use(world, GATE, proof)
     signed, _, signature = proof.reveal().rpartition(".")
     raw = urlsafe_b64decode(signature + "==")
-    # Of an ECDSA signature (r, s) anybody can make (r, n - s).
+    # Any holder of an ECDSA signature (r, s) can compute the valid signature (r, n - s).
     other = raw[:32] + (ORDER - int.from_bytes(raw[32:], "big")).to_bytes(32, "big")
     spelled = Secret.single(f"{signed}.{encode(other)}")
     assert use(world, GATE, spelled)
@@ -160,7 +160,7 @@ def test_another_signature_of_the_same_token_is_no_other_token(world: World) -> 
 
 
 def test_what_was_refused_or_only_looked_at_binds_nothing(world: World) -> None:
-    """Whoever tries in vain to use another's token does not take it from them."""
+    """A failed attempt with another caller's token does not bind the token to the attempter."""
     proof = foreign()
     assert use(world, EVE, proof, dry_run=True)
     with pytest.raises(JitidError):
@@ -183,7 +183,7 @@ def test_beside_the_ledger_the_first_presenter_is_the_os_user(world: World) -> N
 
 
 def test_agents_of_one_name_are_not_one_presenter(world: World) -> None:
-    """An identity is, also after it was renewed."""
+    """One identity is one presenter, also after a renewal."""
     one, other, proof = agent(world), agent(world), foreign()
     assert use(world, one, proof)
     with pytest.raises(PresenterError):
@@ -198,7 +198,7 @@ def test_agents_of_one_name_are_not_one_presenter(world: World) -> None:
 
 @pytest.mark.parametrize("member", ["azp", "client_id"])
 def test_a_token_counts_for_the_client_that_it_names(world: World, member: str) -> None:
-    """As the configuration names it, or as the caller is called; whoever else comes first is refused."""
+    """The configuration may map the client's name, or it is the caller's name; every other caller is refused."""
     for client, who in (("0oa1", GATE), ("system:lift", caller("system:lift"))):
         proof = foreign(**{member: client})
         for stranger in (EVE, caller("user:eve", "issuer"), caller("system:0oa1"), agent(world, "0oa1")):
@@ -207,7 +207,7 @@ def test_a_token_counts_for_the_client_that_it_names(world: World, member: str) 
         assert use(world, who, proof)
         assert use(world, who, proof)
         assert use(world, None, proof), "whoever has the ledger's key has every right"
-    # A configured client is that caller and no other, whatever its id is called elsewhere.
+    # A configured client id means only its configured caller, not a caller of that name.
     with pytest.raises(PresenterError):
         use(world, caller("0oa1"), foreign(**{member: "0oa1"}))
     with pytest.raises(PresenterError):
@@ -225,7 +225,7 @@ def test_every_client_that_a_token_names_has_to_be_the_caller(world: World) -> N
 
 
 def test_a_login_of_jitids_own_names_no_other_client(world: World) -> None:
-    """`azp` is then the audience, as logins on a command line have it: the first presenter counts."""
+    """Logins on a command line have the audience as `azp`: then the first presenter counts."""
     proof = foreign(azp="jitid")
     assert use(world, GATE, proof)
     with pytest.raises(PresenterError, match="before"):
@@ -233,7 +233,7 @@ def test_a_login_of_jitids_own_names_no_other_client(world: World) -> None:
 
 
 def test_an_agent_is_a_named_client_only_by_its_record(world: World) -> None:
-    """What it says of itself is no client: any caller can have an agent of that name."""
+    """The stated name of an agent is not a client: any caller can have an agent of that name."""
     planner = agent(world)
     for claims in ({"azp": "agent:planner"}, {"azp": "planner"}, {"may_act": {"sub": "agent:planner"}}):
         with pytest.raises(PresenterError):
@@ -245,7 +245,7 @@ def test_an_agent_is_a_named_client_only_by_its_record(world: World) -> None:
 
 @pytest.mark.parametrize("change", ["suspended", "another owner"])
 def test_an_agent_that_may_not_go_on_is_no_client(world: World, change: str) -> None:
-    """Though it lives: what it obtained by the token would be bounded by nothing that it holds."""
+    """The agent is still valid, but its own rights would not limit a credential obtained by the token."""
     world.know("user:alice")
     world.know("user:bob")
     world.register("planner", owner="user:alice")
@@ -270,7 +270,7 @@ def test_an_agent_that_may_not_go_on_is_no_client(world: World, change: str) -> 
 def test_an_agent_that_may_not_go_on_is_no_actor(
     world: World, who: Caller, change: str, waiting: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever is proved besides, and may use the name: it would have it again by their right."""
+    """This holds although the proved caller may use the name: otherwise the agent would regain it by that right."""
     world.know("user:alice", aliases=(f"{ISSUER} alice@example.com",))
     world.know("user:bob", aliases=(f"{ISSUER} bob@example.com",))
     world.register("planner", owner="user:alice")
@@ -312,7 +312,7 @@ def test_an_agent_that_may_not_go_on_is_no_actor(
 def test_what_was_foreseen_is_asked_again_of_who_acts(
     world: World, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the plan and the transaction, in the same second."""
+    """The change happens between the plan and the transaction, in the same second."""
     monkeypatch.setattr(SqliteLedger, "foresees", lambda *_, **__: True)
     world.know("user:alice")
     world.know("user:bob")
@@ -363,7 +363,7 @@ def test_may_act_names_the_client_in_its_issuers_words_or_in_ours(world: World) 
 
 
 def test_a_key_that_a_token_names_has_to_be_proved(world: World) -> None:
-    """By the signature that the client authenticates with; nothing else here proves it."""
+    """Only the signature that authenticates the client proves the key."""
     key = world.authority.perform(
         GrantAccess(wanted=AccessRequest("system:signs", (), key=json.dumps(jwk(ED25519))))
     ).access
@@ -394,7 +394,7 @@ def test_a_key_that_a_token_names_has_to_be_proved(world: World) -> None:
 
 @in_both
 def test_an_actors_token_is_presented_too(world: World) -> None:
-    """Both marks stand in one event; a logged token makes nobody the actor."""
+    """One event records both marks. A token from a log does not make its finder the actor."""
     subject, actor = foreign(), foreign("builder@example.com")
     world.register("builder@example.com", owner="user:builder@example.com")
     assert exchange(world, GATE, subject, actor).agent == "builder@example.com"
@@ -410,7 +410,7 @@ def test_an_actors_token_is_presented_too(world: World) -> None:
 
 @in_both
 def test_an_approvers_token_counts_for_its_presenter(world: World) -> None:
-    """Whoever finds it in a log approves nothing by it; and what it proved elsewhere binds it here."""
+    """A finder of the token cannot approve with it, and its first use elsewhere binds it here."""
     world.know("user:bob@example.com", groups=("security",))
     pay: dict[str, Any] = {"scopes": ["pay:out"], "agent": "payer"}
 
@@ -442,11 +442,11 @@ def test_an_approvers_token_counts_for_its_presenter(world: World) -> None:
 
 SAM = "user:sam@example.com"
 APP = {"azp": "0oa1"}
-"""As an ID token names the client with which its holder logged in: it is the gateway."""
+"""An ID token whose client is the gateway, with which its holder logged in."""
 
 
 def _wanting(world: World, who: Caller, **fields: Any) -> str:
-    """Request what security has to approve of; return the id of the request."""
+    """Request a scope that the group security must approve; return the id of the request."""
     with pytest.raises(ApprovalNeededError) as caught:
         wanted = request(**{"delegator": None, "agent": "payer", "scopes": ["pay:out"], **fields})
         ask(world, who, issue_operations.Issue(requests=(wanted,)))
@@ -454,7 +454,7 @@ def _wanting(world: World, who: Caller, **fields: Any) -> str:
 
 
 def _agent_of(world: World, who: Caller, **fields: Any) -> tuple[Caller, Secret]:
-    """Issue an identity for a caller; return the agent as a caller, and its token."""
+    """Issue an identity on behalf of a caller; return the agent as a caller, and its token."""
     wanted = request(**{"delegator": None, "agent": "payer", "scopes": ["*:out"], **fields})
     (made,) = ask(world, who, issue_operations.Issue(requests=(wanted,)))
     bearer = made.credentials[0].secret
@@ -466,7 +466,7 @@ def _agent_of(world: World, who: Caller, **fields: Any) -> tuple[Caller, Secret]
 )
 @in_both
 def test_a_requester_presents_no_approvers_token(world: World, who: str) -> None:
-    """Neither does what acts for it, or was issued at its request; the approver alone, or somebody else, does."""
+    """The requester's agents cannot present it either; only the approver or an uninvolved caller can."""
     world.know(SAM, groups=("security",))
     launcher = caller("system:gate", "issuer")
     id_ = _wanting(world, launcher)
@@ -485,7 +485,7 @@ def test_a_requester_presents_no_approvers_token(world: World, who: str) -> None
     assert (denial["approval"], denial["approver"]) == (id_, SAM)
     assert denial["presenter"] == (presenter.identity or presenter.name)
     assert _wanting(world, launcher) == id_
-    # In person, and by another caller.
+    # The approver in person, or another caller, may present it.
     other = foreign("sam@example.com")
     assert ask(world, EVE, GrantApproval(id=id_, approver_token=other)).event is not None
     assert told(world, "approval-grant")[-1]["presenter"] == "user:eve"
@@ -502,7 +502,7 @@ def test_a_requester_presents_no_approvers_token(world: World, who: str) -> None
 
 @in_both
 def test_who_stands_behind_a_request_presents_no_approvers_token(world: World) -> None:
-    """An agent's request is its delegator's, and that of whoever had the agent issued; and it is for somebody."""
+    """Behind an agent's request are its delegator, the requester of the agent, and the delegator of the request."""
     world.know(SAM, groups=("security",))
     alice, launcher = caller("user:alice"), caller("system:gate", "issuer")
     own, bearer = _agent_of(world, alice)
@@ -520,7 +520,7 @@ def test_who_stands_behind_a_request_presents_no_approvers_token(world: World) -
         with pytest.raises(PolicyDeniedError, match="approver-requester"):
             proof = foreign("sam@example.com", **claims)
             ask(world, presenter, GrantApproval(id=id_, approver_token=proof))
-    # Whoever has nothing to do with it does. An agent does not: who had it issued may be anybody behind it.
+    # An uninvolved person may present it. An agent may not, because any caller may have requested the agent.
     other, _ = _agent_of(world, EVE, task="T3")
     id_ = _wanting(world, own, **child)
     with pytest.raises(PolicyDeniedError, match="approver-requester"):
@@ -532,7 +532,7 @@ def test_who_stands_behind_a_request_presents_no_approvers_token(world: World) -
 @in_both
 @pytest.mark.parametrize("by", ["an agent of its", "its login"])
 def test_who_had_a_requester_issued_is_found_to_the_end(world: World, by: str) -> None:
-    """By way of an agent that it had issued, or over a socket, where its name is a login."""
+    """The gateway requested it through an agent, or over a socket, where its name is a login."""
     world.know(SAM, groups=("security",))
     gate = caller("system:gate")
     between = Caller("games", frozenset(), "system:gate", "os-user")
@@ -561,7 +561,7 @@ def test_a_grant_does_not_count_whose_presenter_turns_out_to_be_the_requester(wo
 
 @in_both
 def test_a_denial_needs_no_second_party_and_says_who_presented_the_token(world: World) -> None:
-    """Whoever gives up a request may do so; nobody obtains anything by it."""
+    """A requester may give up its request, and no caller gains by a denial."""
     world.know(SAM, groups=("security",))
     id_ = _wanting(world, GATE)
     assert ask(world, GATE, DenyApproval(id=id_, approver_token=foreign("sam@example.com", **APP))).event
@@ -570,7 +570,7 @@ def test_a_denial_needs_no_second_party_and_says_who_presented_the_token(world: 
 
 
 def test_beside_the_ledger_an_approver_may_share_the_login_of_the_requester(world: World) -> None:
-    """Whoever has the ledger itself has every right; `by` says who it was."""
+    """A local caller has every right anyway; `by` records the login."""
     world.know(SAM, groups=("security",))
     with pytest.raises(ApprovalNeededError) as caught:
         world.issue(scopes=["pay:out"])
@@ -582,7 +582,7 @@ def test_beside_the_ledger_an_approver_may_share_the_login_of_the_requester(worl
 
 @pytest.mark.parametrize("acts", ["by a token of ours", "by another issuer's"])
 def test_who_acts_is_a_part_of_what_is_approved_and_approves_nothing(world: World, acts: str) -> None:
-    """Though a gateway asks, and neither they nor those behind them."""
+    """A gateway makes the request; neither the actor nor the delegators behind the actor can approve it."""
     gateway, alice = caller("system:gateway"), caller("user:alice")
     world.know("user:alice", groups=("security",), aliases=("user:payer@example.com",))
     for name in ("bob", "carol"):
@@ -624,7 +624,7 @@ def test_who_acts_is_a_part_of_what_is_approved_and_approves_nothing(world: Worl
 
 
 def test_a_request_for_approval_is_a_use(world: World) -> None:
-    """Whoever asks by a logged token would otherwise wait for an approver with it."""
+    """Otherwise a finder of a logged token could wait with it for an approver."""
     proof = foreign()
     with pytest.raises(ApprovalNeededError):
         use(world, GATE, proof, scopes=("pay:out",))
@@ -635,7 +635,7 @@ def test_a_request_for_approval_is_a_use(world: World) -> None:
 
 
 def test_an_issuer_proves_its_names_alone(world: World) -> None:
-    """In no door, and by no alias."""
+    """This holds for each operation, and an alias does not help."""
     world.know("user:alice@example.com", aliases=("user:carol@example.org",), groups=("security",))
     assert use(world, GATE, foreign("carol@example.org", iss=OTHER)).delegator == "user:alice@example.com"
     for proof in (foreign("alice@example.com", iss=OTHER), foreign("carol@example.org"), foreign("root")):
@@ -662,7 +662,7 @@ def test_issuers_whose_names_overlap_prove_nobody(world: World) -> None:
 
 
 def test_an_issuer_does_not_prove_whom_the_directory_binds_to_another_ones_subject(world: World) -> None:
-    """Neither by a name nor by an alias; nor does the same issuer by an address that it gave to somebody else."""
+    """This holds for names and aliases, and for an address that the same issuer reassigned to another subject."""
     aliases = ("user:carol@example.org", f"{ISSUER} 4711")
     world.know("user:alice@example.com", aliases=aliases, groups=("security",))
     world._oidc = (world._oidc[0]._replace(claim="email"), world._oidc[1])
@@ -694,7 +694,7 @@ def test_an_issuer_does_not_prove_whom_the_directory_binds_to_another_ones_subje
 )
 @in_both
 def test_a_mark_that_was_edited_is_found(world: World, change: str) -> None:
-    """Promise 21: what binds a token stands in the audit log too."""
+    """Promise 21: the audit log records the presenter of a token too."""
     use(world, GATE, foreign())
     world.check()
     edit(world.path, change)
@@ -705,7 +705,7 @@ def test_a_mark_that_was_edited_is_found(world: World, change: str) -> None:
 
 @in_both
 def test_a_mark_goes_when_its_token_has_expired_long_ago(world: World) -> None:
-    """And no earlier, whatever is pruned or cut; its absence is then no edit."""
+    """It is kept until then by prunes and cuts; afterwards its absence does not count as an edit."""
     proof = foreign()
     use(world, GATE, proof)
     wait(world, 300 + REMEMBERED - 1)
@@ -719,7 +719,7 @@ def test_a_mark_goes_when_its_token_has_expired_long_ago(world: World) -> None:
 
 
 def test_a_new_mark_takes_the_place_of_old_ones(world: World) -> None:
-    """Where nobody prunes, too."""
+    """This holds even if the ledger is never pruned."""
     use(world, GATE, foreign())
     wait(world, 301 + REMEMBERED)
     use(world, GATE, foreign(iat=world.clock.now, exp=world.clock.now + 300), task="T2")
@@ -728,7 +728,7 @@ def test_a_new_mark_takes_the_place_of_old_ones(world: World) -> None:
 
 
 def test_a_clock_that_was_ahead_hides_no_edit(world: World) -> None:
-    """What was deleted while it was ahead was deleted rightly."""
+    """A mark deleted while the clock was ahead was deleted correctly."""
     use(world, GATE, foreign())
     wait(world, 10 * DAY)
     prune(world, 3_600)
@@ -749,7 +749,7 @@ def test_a_copy_knows_who_presented_a_token(world: World, tmp_path: Path) -> Non
 
 @in_both
 def test_a_mark_outlives_a_cut_of_the_log(world: World, tmp_path: Path) -> None:
-    """The event that accounts for it stays as long as the mark does."""
+    """The event that records a mark is kept as long as the mark."""
     proof = foreign(exp=NOW + 30 * DAY)
     use(world, GATE, proof, kind="opaque")
     wait(world, 10 * DAY)

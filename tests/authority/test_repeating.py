@@ -1,4 +1,4 @@
-"""Requests that come again under their key: at no time two of what was asked for once are alive."""
+"""Repeated requests with the same idempotency key: at most one of their results is valid at any time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BOB = caller(key="k1")
 
 
 def live(world: World) -> list[str]:
-    """Return the ids of the credentials that live, in the order of issue."""
+    """Return the ids of the live credentials, in the order of issue."""
     with world.ledger.read() as snapshot:
         found = CredentialStore(snapshot).credentials(
             Filter(live=True), "issued_at", descending=False, after=None, limit=99
@@ -44,7 +44,7 @@ def live(world: World) -> list[str]:
 
 
 def jtis(*issued: Issued) -> list[str]:
-    """Return the ids of what was issued."""
+    """Return the ids of the issued credentials."""
     return [credential.jti for one in issued for credential in one.credentials]
 
 
@@ -137,7 +137,7 @@ def test_what_is_refused_the_second_time_ends_all_the_same(world: World) -> None
 
 
 def test_what_was_approved_once_is_not_alive_after_a_lost_answer(world: World) -> None:
-    """The approval is used up: what it had been used for ends, and others have to approve again."""
+    """The approval is used up: the first credential is revoked, and the repeated request needs a new approval."""
     issue(world, BOB, delegator=None)
     asking = '@id("ask") @approval("crew") permit (principal, action, resource);'
     world.terms = policed(world.terms, [("p.cedar", asking)])
@@ -161,7 +161,7 @@ def test_a_renewal_again_leaves_one_successor(world: World) -> None:
 
 
 def test_a_renewal_asked_for_again_too_late_leaves_nothing(world: World) -> None:
-    """What its successor stands for is dead by then, and dead stays dead."""
+    """The predecessor has ended by then, and is not made valid again."""
     token = bearer(issue(world, caller(), delegator=None))
     renew = issue_operations.Renew(request=RenewRequest(token))
     ask(world, BOB, renew)
@@ -225,7 +225,7 @@ def test_nothing_of_the_request_is_kept(kept: World) -> None:
 
 
 def test_many_that_ask_at_once_under_one_key_leave_one(kept: World) -> None:
-    """Each in a thread with a connection of its own, as an authority of several processes has them."""
+    """Each thread has a separate connection, like the processes of an authority."""
     kept.issue(task="T0")
     barrier = threading.Barrier(8)
     failures: list[JitidError] = []

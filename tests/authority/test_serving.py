@@ -1,4 +1,4 @@
-"""Somebody who is served: under whose name things happen, and for whom they may be asked."""
+"""Service for callers: the caller in events, and the delegators that a caller may name."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def test_events_are_by_whoever_is_served(world: World) -> None:
-    """Also what is closed on the way."""
+    """This includes the event that closes expired credentials on the way."""
     with world.ledger.write() as transaction:
         granted = grant(transaction, AccessRequest("user:bob"), None).access.id
     world.issue(ttl=60)
@@ -69,7 +69,7 @@ def test_the_ledger_stays_open_for_others(world: World) -> None:
 
 @pytest.mark.parametrize("stated", [None, "user:bob", "user:rob"])
 def test_the_delegator_is_the_proven_caller(world: World, stated: str | None) -> None:
-    """Whether they say so or not, by any name of theirs."""
+    """The caller may state its name, an alias, or no name."""
     world.know("user:bob", aliases=("user:rob",))
     issued = issue(world, caller(), delegator=stated)
     assert (issued.delegator, issued.delegator_proof) == ("user:bob", "credential")
@@ -102,7 +102,7 @@ def test_a_socket_proves_the_login(world: World) -> None:
 
 
 def test_a_login_of_the_authority_is_nobody_who_is_served(world: World) -> None:
-    """The authority runs as `tester`; whoever it serves is not, whatever they say."""
+    """The authority runs as `tester`; a served caller is never `tester`, even if it states that name."""
     with pytest.raises(RefusedError):
         issue(world, caller(), delegator="user:tester")
     issued = issue(world, caller("system:launcher", "issuer"), delegator="user:tester")
@@ -132,7 +132,7 @@ def test_the_holder_renews_and_hands_back(world: World) -> None:
 
 
 def test_who_asked_for_something_may_end_it(world: World) -> None:
-    """What a launcher could not hand out is revoked, though no responder asks."""
+    """A launcher revokes credentials that it could not deliver, without the role responder."""
     (mine,) = issue(world, caller(), delegator=None, task="T1").credentials
     (others,) = issue(world, caller("user:eve"), delegator=None, task="T2").credentials
     for id_ in (mine.id, mine.jti):
@@ -203,7 +203,7 @@ def test_only_an_admin_accepts_the_clock(kept: World) -> None:
 
 
 def test_refusals_are_told_once_and_counted(world: World) -> None:
-    """A flood of them does not fill the ledger."""
+    """A flood of refusals must not fill the ledger."""
     for _ in range(50):
         with pytest.raises(RefusedError):
             ask(world, caller(), trust_operations.ListKeys())
@@ -222,7 +222,7 @@ def test_refusals_are_told_once_and_counted(world: World) -> None:
 
 
 def _namesakes(world: World) -> list[tuple[Caller, Secret]]:
-    """Return two agents that share a name, each with an identity and a token of its own."""
+    """Return two agents of the same name, each with a separate identity and token."""
     made = [
         issue(world, caller(), delegator=None, task=task, scopes=("repo:read",)).credentials[0]
         for task in ("T1", "T2")
@@ -237,7 +237,7 @@ def _namesakes(world: World) -> list[tuple[Caller, Secret]]:
 
 
 def test_the_log_tells_agents_apart_that_share_a_name(world: World) -> None:
-    """By the identity, which a renewal keeps; the name stands beside it as ever, and old events have it alone."""
+    """The event has the identity, which a renewal keeps, beside the name; old events have only the name."""
     agents = _namesakes(world)
     for agent, token in agents:
         issue(world, agent, parent=token, agent="coder", scopes=("repo:read",))
@@ -257,7 +257,7 @@ def test_the_log_tells_agents_apart_that_share_a_name(world: World) -> None:
 
 
 def test_no_agent_hides_its_refusals_behind_a_namesake(world: World) -> None:
-    """Each one's first refusal is an event at once, and further ones are counted as its own."""
+    """The first refusal of each agent is an event at once, and its further refusals are counted separately."""
     agents = [agent for agent, _ in _namesakes(world)]
     for agent in agents:
         for _ in range(3):
@@ -276,7 +276,7 @@ def test_no_agent_hides_its_refusals_behind_a_namesake(world: World) -> None:
 
 
 def test_reads_of_namesakes_are_one_event_that_names_them(world: World) -> None:
-    """Thousands of agents may have one name: an event each and minute would fill the ledger."""
+    """Thousands of agents may have one name: an event a minute for each would fill the ledger."""
     agents = [agent for agent, _ in _namesakes(world)]
     tally = ReadTally()
     for agent in agents:
@@ -315,7 +315,7 @@ def test_what_cannot_be_told_is_counted_on(kept: World) -> None:
 
 
 def test_a_refusal_that_cannot_be_recorded_is_counted(kept: World) -> None:
-    """The ledger takes no record while its clock is not believed; the caller is refused all the same."""
+    """The ledger accepts no record while its clock is not trusted; the caller is refused all the same."""
 
     def refused(times: int) -> None:
         for _ in range(times):
@@ -341,7 +341,7 @@ def test_whoever_has_the_files_may_do_anything(world: World) -> None:
 
 
 def test_one_s_own_is_looked_at_by_its_token_as_by_its_id(world: World) -> None:
-    """Whatever descends from a delegator or from an agent, a certificate too."""
+    """This holds for all descendants of a delegator or an agent, and for certificates."""
     bob = caller("user:bob")
     top = issue(world, bob, delegator=None, may_kind=("jwt", "x509-svid"))
     agent = world.authority.perform(Authenticate(bearer=bearer(top)))
@@ -368,7 +368,7 @@ def test_one_s_own_is_looked_at_by_its_token_as_by_its_id(world: World) -> None:
 
 
 def test_what_is_told_of_reads_is_no_decision(world: World) -> None:
-    """Whoever asks policies about all that was decided meets those events too."""
+    """A replay of policies over all decisions must skip these events."""
     world.issue()
     ask(world, caller("system:gate", "verifier"), trust_operations.PublishKeys())
     world.reopen()

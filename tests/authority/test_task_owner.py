@@ -1,4 +1,4 @@
-"""A policy that names a task with its owner counts for nobody else's task of that name, whatever is asked."""
+"""Policies that name a task with its owner: they never apply to another owner's task of that name."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def test_nobody_else_gets_what_a_rule_permits_on_somebodys_task(world: World) ->
     refused(world, MALLORY, "kind-by-name", issue_operations.Issue(requests=(wanted,)))
     refused(world, MALLORY, "kind-by-name", issue_operations.Issue(requests=(wanted,), dry_run=True))
     assert issue(world, ALICE, task="REL-7", **CERTIFICATE).kind == "ssh-cert"
-    # Her own task of the name, which she has by now, gives it no more than before.
+    # Her own task of that name now exists, and gives her no more rights than before.
     issue(world, MALLORY, task="REL-7", delegator=None)
     refused(world, MALLORY, "kind-by-name", issue_operations.Issue(requests=(wanted,)))
     world.check()
 
 
 def test_who_joins_a_task_is_on_its_owners(world: World) -> None:
-    """And what is given away is its new owner's from then on."""
+    """A task that was given away is its new owner's from then on."""
     under(world, OWNED)
     issue(world, ALICE, task="REL-7", delegator=None)
     ask(world, ALICE, inventory_operations.ShareTask(task="REL-7", names=("user:bob",)))
@@ -86,7 +86,7 @@ def test_who_joins_a_task_is_on_its_owners(world: World) -> None:
 
 
 def _through(world: World, opener: Caller, who: Caller) -> dict[str, ops.Operation[Any]]:
-    """Let somebody have an identity on a task before the policy of the test is in force; return what asks then."""
+    """Issue an identity on a task under a permissive policy; return operations to perform under the test's policy."""
     under(world, PLAIN)
     scopes, task = ("a:b",), "REL-7"
     if who is not opener:
@@ -110,7 +110,7 @@ def _through(world: World, opener: Caller, who: Caller) -> dict[str, ops.Operati
 
 
 def _passes(world: World, owner: Caller, who: Caller, operation: ops.Operation[Any]) -> bool:
-    """Tell whether the policy permits something now."""
+    """Return whether the policy permits an operation now."""
     if isinstance(operation, (Authorize, Explain)):
         answer: Any = world.authority.perform(cast("ops.Operation[Any]", operation))
         if isinstance(operation, Explain):
@@ -134,14 +134,14 @@ def _passes(world: World, owner: Caller, who: Caller, operation: ops.Operation[A
 def test_every_question_about_a_task_has_its_owner(
     world: World, owner: Caller, who: Caller, what: str
 ) -> None:
-    """Whoever is on it."""
+    """This holds for the owner and for callers that joined the task."""
     operation = _through(world, owner, who)[what]
     assert _passes(world, owner, who, operation) is (owner is ALICE)
     world.check()
 
 
 def test_what_was_decided_is_asked_again_with_the_owner_of_then(world: World) -> None:
-    """Distinct requests are joined where a policy cannot tell them apart, and by the owner it can."""
+    """Requests that a policy cannot distinguish are counted together; it can distinguish owners."""
     under(world, PLAIN)
     for who in (ALICE, MALLORY, BOB):
         for _ in range(2):
@@ -153,7 +153,7 @@ def test_what_was_decided_is_asked_again_with_the_owner_of_then(world: World) ->
     replayed = world.authority.perform(ReplayDecisions(old=files[0], new=files[1]))
     assert sum(one.credentials for one in replayed.changes) == 4
     assert replayed.credentials == 8
-    # Bob's on his own task and mallory's are alike to it, and the others are alice's.
+    # To the policy, bob's requests on his own task and mallory's are alike; the others are on alice's task.
     assert [(one.document["delegator"], one.credentials) for one in replayed.changes] == [("user:mallory", 4)]
 
 
@@ -161,7 +161,7 @@ def test_what_was_decided_is_asked_again_with_the_owner_of_then(world: World) ->
     "condition", ['context.task_owner == "user:alice"', 'resource.owner == Delegator::"user:alice"']
 )
 def test_what_lives_is_asked_about_with_its_owner(world: World, condition: str) -> None:
-    """Whoever the delegators are that no rule asks for."""
+    """The delegators do not matter, because no rule refers to them."""
     under(world, PLAIN)
     for who in (MALLORY, ALICE, BOB):
         issue(world, who, task="REL-7", delegator=None)
@@ -177,7 +177,7 @@ def test_what_lives_is_asked_about_with_its_owner(world: World, condition: str) 
 def test_nobody_makes_their_own_count_as_anothers_by_giving_that_one_the_task(
     world: World, name: str
 ) -> None:
-    """What was issued before counts as on a task of the one who had it; what the new owner issues, as on theirs."""
+    """Earlier credentials count as on the former owner's task, later ones as on the new owner's."""
     asked = _through(world, MALLORY, MALLORY)
     under(world, PLAIN)
     ask(world, MALLORY, inventory_operations.ShareTask(task="REL-7", names=(ALICE.name, BOB.name)))

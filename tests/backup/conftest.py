@@ -1,4 +1,4 @@
-"""A ledger with an authority over it, as the tests of the capabilities have it."""
+"""Fixtures of the capability tests, such as a ledger with an authority."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A backup and its way back: of one moment, vouched for by the ledger's key, and with nothing dead alive again."""
+"""Backup and restore: a snapshot of one moment, signed with the ledger's key; no revoked credential is valid again."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ QUIET = BackupProgress(lambda _done, _all: None, lambda _what: None)
 
 @pytest.fixture(autouse=True)
 def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no configuration of anybody count."""
+    """Isolate the test from the user's configuration."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "JITID_LEDGER"):
         monkeypatch.delenv(name, raising=False)
 
 
 def config(path: Path) -> Config:
-    """Return a configuration that names a ledger."""
+    """Return a configuration with a ledger."""
     return load(file=None, profile=None, flags={"ledger": str(path), "timeout": "5s"})
 
 
@@ -78,7 +78,7 @@ def restore(
     expect: str | None = None,
     stream: bytes | None = None,
 ) -> Back:
-    """Put a backup back."""
+    """Restore a backup."""
     return restoration.restore(
         config(to),
         "-" if stream is not None else str(place),
@@ -98,7 +98,7 @@ def names(path: Path) -> list[str]:
 
 @pytest.fixture
 def used(tmp_path: Path) -> Iterator[World]:
-    """Return a ledger for which the real clock is right."""
+    """Return a ledger that uses the real clock."""
     with World(tmp_path / "ledger", now=int(time.time())) as world:
         world.chain(3, scopes=["db:read"])
         for number in range(3):
@@ -134,7 +134,7 @@ def test_as_a_stream(used: World, tmp_path: Path) -> None:
 
 
 def test_nothing_that_may_have_been_ended_since_lives_again(used: World, tmp_path: Path) -> None:
-    """Also not what was alive for all that anybody knows: nobody can tell."""
+    """Credentials that were live in the backup are invalid too: they may have been revoked since."""
     alive, dead = used.issue(task="A"), used.issue(task="B", kind="opaque")
     used.authority.perform(GrantAccess(wanted=AccessRequest("user:eve", ("responder",))))
     back_up(used, tmp_path / "backup", keys=True)
@@ -150,7 +150,7 @@ def test_nothing_that_may_have_been_ended_since_lives_again(used: World, tmp_pat
         with other.ledger.read() as snapshot:
             assert not AccessStore(snapshot).some(live=True, name=None, after=None, limit=9)
             assert [key.revoked_at is None for key in KeyStore(snapshot).signing_keys()] == [False, True]
-        # The name of a task that was ended since is not given again either.
+        # The name of a task that was retired since cannot be used again either.
         with pytest.raises(JitidError, match="task-ended"):
             other.issue(task="A")
         assert other.verify(other.issue(task="NEW").token)
@@ -184,7 +184,7 @@ def test_what_was_approved_is_not_good_for_another_issue(tmp_path: Path, then: s
 
 
 def test_a_task_of_something_adopted_is_retired_if_more_lives_on_it(used: World, tmp_path: Path) -> None:
-    """What was issued on it was issued, and ends as all else does; what was adopted does not."""
+    """Credentials that jitid issued on the task end like all others; adopted secrets stay live."""
     adopt(used)
     other = used.issue(task="adopted/github-ci", kind="opaque")
     back_up(used, tmp_path / "backup", keys=True)
@@ -212,7 +212,7 @@ def test_what_is_known_to_be_older_is_not_kept_alive(used: World, tmp_path: Path
 
 
 def test_a_ledger_that_ends_where_the_backup_does_goes_on(used: World, tmp_path: Path) -> None:
-    """With its own private keys, which were not in the backup."""
+    """It uses its own private keys, which were not in the backup."""
     alive = used.issue()
     back_up(used, tmp_path / "backup")
     used.close()
@@ -226,7 +226,7 @@ def test_a_ledger_that_ends_where_the_backup_does_goes_on(used: World, tmp_path:
 
 
 def test_who_has_a_ledger_open_that_is_replaced_is_told(used: World, tmp_path: Path) -> None:
-    """What is revoked in the one that was moved aside would live on, and so would what the new one ended."""
+    """Otherwise it would revoke credentials in the old ledger only, and ignore revocations in the new one."""
     lives = used.issue(task="A", kind="opaque")
     back_up(used, tmp_path / "backup", keys=True)
     assert restore(tmp_path / "backup", used.path, replace=True).newest
@@ -386,7 +386,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a backup that is in order."""
+    """Return an intact backup."""
     place = tmp_path_factory.mktemp("sound")
     with World(place / "ledger", now=int(time.time())) as world:
         world.issue()
@@ -541,7 +541,7 @@ def test_an_unreachable_place_is_told(used: World, tmp_path: Path) -> None:
 
 
 def test_others_go_on_writing_in_the_same_process(used: World, tmp_path: Path) -> None:
-    """Nothing drops the locks of a connection that is open."""
+    """The backup drops no lock of an open connection."""
     ledger = open_sqlite(used.path, used.clock)
     with ledger.write() as transaction:
         back_up(used, tmp_path / "backup")
@@ -554,7 +554,7 @@ CHANGES = ("mkdir", "rename", "link", "unlink", "fsync", "fchmod", "chmod", "rmd
 
 
 def killed_at(number: int, work: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Do some work in a child that is killed before its change of that number; return whether it came so far."""
+    """Work in a child that is killed before its nth change; return whether it came that far."""
     child = os.fork()
     if child == 0:
         left = number
@@ -596,7 +596,7 @@ def test_whenever_it_is_killed_a_backup_is_whole_or_not_there(
             restore(place, tmp_path / "again", keep=True)
             shutil.rmtree(tmp_path / "again")
         back_up(used, place.parent / "next", verify=False)
-        # One in which nothing is yet may be somebody's who has just begun.
+        # An empty folder may belong to another process that has just started.
         left = [each for each in names(place.parent) if each.startswith(".")]
         assert not any(names(place.parent / each) for each in left)
         assert set(names(place.parent)) - set(left) == {"next", *([name] if there else [])}
@@ -646,7 +646,7 @@ def test_without_room_there_is_no_backup_and_the_ledger_goes_on(used: World, tmp
                 back_up(used, full / name)
         assert names(full) == []
     made = back_up(used, tmp_path / "backup")
-    # Room for the database, and none for what is written to it.
+    # There is room for the database, but not for later writes to it.
     with tmpfs(tmp_path / "small", f"size={(made.size >> 10) + 24}k") as small:
         with pytest.raises(StorageError):
             restore(Path(made.place), small / "ledger", keep=True)
@@ -706,7 +706,7 @@ def test_what_was_adopted_lives_whatever_a_backup_says(used: World, tmp_path: Pa
 
 def test_damage_in_an_index_alone_is_gone_once_it_is_restored(used: World, tmp_path: Path) -> None:
     made = used.issue()
-    # As where bits flip in the pages of an index: it has an entry for each row, and not the right one.
+    # Damage like flipped bits in index pages: there is an entry for each row, but a wrong one.
     for wrong, right in (("(jti)", "(substr(jti, 2))"), ("(substr(jti, 2))", "(jti)")):
         db = sqlite3.connect(used.path / folder.DATABASE, isolation_level=None)
         db.execute("PRAGMA writable_schema = ON")

@@ -1,4 +1,4 @@
-"""A backup and its way back with a clock that is days behind: checked by the mark, written with an accepted clock."""
+"""Backup and restore with a clock that is days behind: checked by the time mark, written with an accepted clock."""
 
 from __future__ import annotations
 

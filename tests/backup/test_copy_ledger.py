@@ -1,4 +1,4 @@
-"""A ledger copied elsewhere: whole, verified, gone on with after a kill, and nobody's ledger before it is complete."""
+"""A copied ledger: complete, verified, resumed after a kill, and unusable until it is complete."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ from tests.capabilities.trust.test_own_issuer import NEW as SERVICE
 
 
 class KilledError(BaseException):
-    """Stands for the end of the process: nothing of it goes on."""
+    """A simulated kill of the process. No handler catches it."""
 
 
 class Frail(SqliteTarget):
-    """A target whose process ends after so many steps."""
+    """A target whose process is killed after a number of steps."""
 
     def __init__(self, path: str, steps: int) -> None:
         super().__init__(path)
@@ -108,7 +108,7 @@ def copied(
 
 
 def twin(world: World, to: Path) -> World:
-    """Return a second ledger of the same state, to be copied: afterwards it is sealed."""
+    """Return a second ledger with the same state, because a copy seals its source."""
     world.close()
     shutil.copytree(world.path, to)
     world.reopen()
@@ -118,7 +118,7 @@ def twin(world: World, to: Path) -> World:
 
 
 def rows(path: Path) -> dict[str, list[Any]]:
-    """Return all rows of a ledger but those of its chains, its events, and its time mark."""
+    """Return all rows of a ledger, except those of its chains, events and time mark."""
     db = sqlite3.connect(path / folder.DATABASE)
     names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     found = {
@@ -173,14 +173,14 @@ def test_what_is_alive_stays_valid_and_what_is_dead_stays_dead(used: World, tmp_
 
 @pytest.fixture
 def in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let three rows be committed together."""
+    """Commit three rows in each transaction."""
     monkeypatch.setattr(copy_rows, "_AT_ONCE", 3)
 
 
 @pytest.mark.deep
 @pytest.mark.usefixtures("in_small_pieces")
 def test_a_copy_that_was_killed_is_gone_on_with(used: World, tmp_path: Path) -> None:
-    """At any step: there is no ledger before, and afterwards a whole one."""
+    """The copy can be killed at any step: there is no ledger before the last step, and a complete one after it."""
     to, steps = tmp_path / "copy", 0
     killed, events = True, used.check()
     while killed:
@@ -191,7 +191,7 @@ def test_a_copy_that_was_killed_is_gone_on_with(used: World, tmp_path: Path) -> 
             except KilledError:
                 killed = True
                 assert not folder.exists(str(to))
-                # The time mark of the copy is then later than that of its beginning.
+                # The time mark of the copy is then later than the mark at its beginning.
                 source.clock.now += 60
                 done = copied(source, to)
                 assert done.resumed == (steps > 0) or steps == 0
@@ -216,7 +216,7 @@ def test_a_copy_that_only_lacks_its_name_gets_it(
         patch.setattr(folder, "publish", killed)
         copied(used, to)
     assert not folder.exists(str(to))
-    # It was sealed before: neither of the two is live.
+    # The source was sealed before, so neither ledger is live.
     with pytest.raises(IntegrityError, match="is sealed") as caught:
         used.issue()
     assert f"repeat: jitid ledger copy --to {to}" in str(caught.value.hint)
@@ -250,14 +250,14 @@ def test_a_copy_that_was_lost_before_it_was_published_is_made_anew(
     shutil.rmtree(tmp_path / ".copy.copying")
     assert not copied(used, to).resumed
     with World(to) as other:
-        # It has the event too that tells of the seal, and is not sealed.
+        # The copy also has the event of the seal, but is not sealed itself.
         assert other.check() == events + 1
         other.issue(task="LATER")
     must_be_sealed(used, to)
 
 
 def must_be_sealed(world: World, to: Path) -> None:
-    """Insist that a ledger which was copied changes no more, vouches for nothing, and can be read."""
+    """Check that a copied ledger cannot change, signs nothing, and can be read."""
     events = world.check()
     told = world.events()[-1]
     assert (told["op"], told["to"], told["done"]) == ("ledger-seal", str(to), True)
@@ -334,7 +334,7 @@ def test_nobody_writes_while_it_is_copied(used: World) -> None:
 
 
 def test_whoever_has_written_all_the_same_is_noticed(used: World, tmp_path: Path) -> None:
-    """A file system without locks, say."""
+    """A file system without locks allows such a write."""
     source = SqliteSource(str(used.path), 1, used.clock)
     db = sqlite3.connect(used.path / folder.DATABASE, isolation_level=None)
     target = SqliteTarget(str(tmp_path / "copy"))
@@ -472,13 +472,13 @@ def test_an_unknown_token_under_an_earlier_issuer_is_refused(used: World, tmp_pa
 
 @pytest.mark.parametrize("how", IN_USE)
 def test_a_copy_does_not_take_the_name_of_a_service(world: World, tmp_path: Path, how: str) -> None:
-    """In the copy that name would be the authority's, and what was issued for the service is live there."""
+    """In the copy, the authority would have the name of the service, and credentials for the service are live there."""
     IN_USE[how](world)
     before = world.head()
     with pytest.raises(UsageError, match="service"):
         copied(world, tmp_path / "copy", issuer=SERVICE)
     assert list(tmp_path.glob("*copy*")) == []
-    # Neither copied nor sealed: it goes on, and is copied under another name.
+    # The source is neither copied nor sealed: it can issue, and be copied under another name.
     assert world.head() == before
     world.issue(task="T2")
     copied(world, tmp_path / "copy", issuer=NEW)

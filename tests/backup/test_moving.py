@@ -1,4 +1,4 @@
-"""A ledger copied into PostgreSQL, out of it, and from one database to another, whatever breaks it off."""
+"""A ledger copied into PostgreSQL, out of it, and between databases, with interruptions at any step."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ CHAINS = 16
 
 
 class DatabaseWorld(World):
-    """The same over a database, with the keys of a folder."""
+    """A `World` with its ledger in a database and its keys in a folder."""
 
     def __init__(self, keys: Path, address: str, now: int = NOW) -> None:
         self._address = address
@@ -91,7 +91,7 @@ def used(world: World) -> World:
 
 @pytest.fixture
 def addresses(postgres_server: Postgres) -> Iterator[Callable[[], str]]:
-    """Return what gives the address of another empty database."""
+    """Return a function that creates another empty database and returns its address."""
     made: list[str] = []
 
     def another() -> str:
@@ -124,7 +124,7 @@ def into(world: World, address: str) -> Copy:
 
 
 def test_there_and_back_again(used: World, tmp_path: Path, addresses: Callable[[], str]) -> None:
-    """What is alive lives at each place, what is dead is dead, and every head that was kept proves what it proved."""
+    """In each copy, live credentials verify, revoked ones do not, and every signed head still verifies."""
     parent, dead = used.issue(task="T1", scopes=("repo:*",)), used.issue(task="T1")
     used.revoke(dead.id)
     heads, tokens = [used.authority.perform(SignHead())], [parent.token]
@@ -142,7 +142,7 @@ def test_there_and_back_again(used: World, tmp_path: Path, addresses: Callable[[
         heads.append(there.authority.perform(SignHead()))
         transfer(PostgresSource(second, 5, there.clock), SqliteTarget(str(tmp_path / "back")), there)
     with World(tmp_path / "back", targets=used.targets) as back:
-        # What is still to be ended at its target is known wherever the ledger is.
+        # Each copy knows which revocations are still due at a target.
         assert back.authority.perform(Settle(waiting=True)).done == 1
         tokens.append(back.issue(task="T4").token)
         heads.append(back.authority.perform(SignHead()))
@@ -210,11 +210,11 @@ def exported(world: World) -> list[str]:
 
 
 class KilledError(BaseException):
-    """Stands for the end of the process: nothing of it goes on."""
+    """A simulated kill of the process. No handler catches it."""
 
 
 class Frail(PostgresTarget):
-    """A target whose process ends after so many steps."""
+    """A target whose process is killed after a number of steps."""
 
     def __init__(self, address: str, world: World, steps: int) -> None:
         super().__init__(address, 5, world.clock)
@@ -283,7 +283,7 @@ def test_an_attempt_of_another_state_is_begun_anew(used: World, addresses: Calla
 
 
 def test_into_a_schema_that_is_there(used: World, addresses: Callable[[], str]) -> None:
-    """Whoever may not make schemas at the end finds the tables in the one that was given."""
+    """A user that may not create schemas later finds the tables in the given schema."""
     address = addresses()
     with psycopg.connect(address) as db:
         db.execute("CREATE TABLE other (id int)")
@@ -301,7 +301,7 @@ def test_into_a_schema_that_is_there(used: World, addresses: Callable[[], str]) 
 
 
 def must_be_sealed(world: World, address: str) -> None:
-    """Insist that a ledger which was copied changes no more and vouches for nothing; its sessions are open still."""
+    """Check that a copied ledger cannot change and signs nothing, while its sessions are still open."""
     world.check()
     for do in (lambda: world.issue(task="LATER"), lambda: world.verify("x"), lambda: world.revoke("jid_x")):
         with pytest.raises(IntegrityError, match="is sealed"):
@@ -335,7 +335,7 @@ def test_a_database_that_was_copied_is_sealed_for_whoever_has_it_open(
 
 
 def test_a_copy_that_only_lacks_its_name_gets_it(used: World, addresses: Callable[[], str]) -> None:
-    """The source is sealed before its copy is live, and the same copy again makes that live."""
+    """The source is sealed before its copy is live. A repeated copy makes the copy live."""
     first, second = addresses(), addresses()
     into(used, first)
 
@@ -408,7 +408,7 @@ def test_both_have_the_same_tables(addresses: Callable[[], str], used: World) ->
 def test_keys_that_are_not_here_sign_nothing_more_in_a_folder(
     used: World, tmp_path: Path, addresses: Callable[[], str]
 ) -> None:
-    """Other machines that sign for a database have keys of their own."""
+    """Other machines that sign for a database have their own keys."""
     address = addresses()
     into(used, address)
     (tmp_path / "home2" / folder.KEYS).mkdir(parents=True, mode=0o700)
@@ -440,7 +440,7 @@ def test_keys_that_are_not_here_sign_nothing_more_in_a_folder(
 
 
 def test_numbers_of_the_copy_are_given_out_once(used: World, addresses: Callable[[], str]) -> None:
-    """Also while its clock has not passed the last number that was copied, which many chains go on from."""
+    """This holds even if its clock is not past the last copied number, from which many chains continue."""
     first, second = addresses(), addresses()
     into(used, first)
     with DatabaseWorld(used.path, first) as there:

@@ -1,4 +1,4 @@
-"""Run the benchmarks: `python -m tests.bench [name…]` prints a line for each figure, ready for the README."""
+"""Run the benchmarks: `python -m tests.bench [name…]` prints a line for each figure, in the README's format."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
 
 
 def main() -> None:
-    """Measure the groups that are named, or all of them."""
+    """Measure the given groups, or all groups."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(GROUPS)}; all unless named")
     parser.add_argument(
@@ -113,7 +113,7 @@ def main() -> None:
         parser.error("a recorded run is one of all groups")
     if unknown := set(options.names) - GROUPS.keys():
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
-    # As the command does once everything is loaded: the collector looks only at what is made from here on.
+    # The command does the same after its imports: the collector scans only objects that are created later.
     gc.freeze()
     options.folder.mkdir(parents=True, exist_ok=True)
     before = record.read() if options.check else None
@@ -149,7 +149,7 @@ def main() -> None:
 
 
 def _commit() -> str:
-    """Return the commit that is measured; what is changed beside it is told by a mark."""
+    """Return the measured commit, with a mark if there are uncommitted changes."""
     line = ["git", "describe", "--always", "--abbrev=8", "--dirty", "--exclude=*"]
     return subprocess.run(line, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
 

@@ -1,4 +1,4 @@
-"""Adopting ten thousand standing secrets, and what it costs a scan to look for them."""
+"""Adoption of ten thousand standing secrets, and the cost of searching for them in a scan."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LENGTHS = (20, 32, 40, 64)
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure a whole process against bare rows, and a search of text against the same without such secrets."""
+    """Measure a whole process against bare rows, and a text search against the same search without adopted secrets."""
     folder = place.new("adopting")
     listed = folder / "secrets.csv"
     listed.write_text(

@@ -1,4 +1,4 @@
-"""`jitid serve` over PostgreSQL, every issue durable, against OpenBao under the same client on the same disk."""
+"""`jitid serve` over PostgreSQL, with durable issues, against OpenBao: the same client, the same disk."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ _ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure token exchange and introspection; all servers run all the time, and one at a time is asked."""
+    """Measure token exchange and introspection. All servers run all the time, and only one at a time gets requests."""
     folder = place.new("authority")
-    # The database's own user works below it.
+    # The database runs as another user below this folder.
     for path in (place.folder, folder):
         path.chmod(0o755)
     with ExitStack() as stack:
@@ -60,13 +60,13 @@ def rows(place: Ground) -> Iterator[Row]:
 
 
 class _Loads:
-    """What each load came to, round by round."""
+    """The results of each load by name, in the order of the rounds."""
 
     def __init__(self) -> None:
         self._found: dict[str, list[Load]] = {}
 
     def measured(self, name: str, thing: Callable[[], Load]) -> Callable[[], float]:
-        """Return what runs a load and keeps it under its name."""
+        """Return a function that runs a load and keeps its result by name."""
 
         def run() -> float:
             found = thing()
@@ -76,11 +76,11 @@ class _Loads:
         return run
 
     def rate(self, name: str, shown: str, rounds: int) -> Series:
-        """Return the rates under a name; the first one, which only fills caches, is left out."""
+        """Return the rates of a load. The first round is omitted: it only fills caches."""
         return Series(shown, [one.rate for one in self._found[name][-rounds:]], per_second)
 
     def p99(self, name: str, shown: str, rounds: int) -> Series:
-        """Return what 99 of 100 requests took at most."""
+        """Return the 99th percentile of the response times in each round."""
         return Series(shown, [one.p99 for one in self._found[name][-rounds:]], duration)
 
 
@@ -119,7 +119,7 @@ def _introspecting(loads: _Loads, rounds: int) -> Iterator[Row]:
 
 
 class _Ours:
-    """An authority with two workers, the proofs of a hundred people, and a thousand tokens that live."""
+    """An authority with two workers, the ID tokens of a hundred people, and a thousand live tokens."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         settings = {**postgres.DURABLE, "shared_buffers": "128MB"}
@@ -139,11 +139,11 @@ class _Ours:
         return load.drive(self._replica.address[1], self._exchanges, clients, count)
 
     def introspect(self, clients: int, count: int) -> Load:
-        """Ask about a thousand tokens that live."""
+        """Introspect a thousand live tokens."""
         return load.drive(self._replica.address[1], self._introspections, clients, count)
 
     def size_and_start(self, raft: Store, rounds: int) -> Iterator[Row]:
-        """Measure the memory of the workers that have worked, and how long a new authority takes to answer."""
+        """Measure the memory of the workers after their work, and how long a new authority takes to answer."""
         sizes = [float(_resident(pid)) for pid in self._replica.workers()]
         bare = Series("OpenBao on raft", [float(_resident(raft.pid))] * len(sizes), megabytes)
         yield Row("resident memory of a worker", Series("", sizes, megabytes), bare, under(120e6, megabytes))
@@ -164,7 +164,7 @@ class _Ours:
         for name, value in (
             (f"oidc.{_ISSUER}.jwks", str(keys)),
             (f"oidc.{_ISSUER}.audience", "jitid"),
-            # One client asks all the time, which no client of a real service does.
+            # One client sends requests all the time, unlike any client of a real service.
             ("serve_rate", "1000000"),
         ):
             self._shell.good("config", "set", name, value)
@@ -186,7 +186,7 @@ class _Ours:
         )
 
     def _issued(self) -> list[str]:
-        """Return tokens of the authority, so many as are looked up."""
+        """Return tokens of the authority, as many as are looked up."""
         made = []
         connection = HTTPConnection("127.0.0.1", self._replica.address[1], timeout=60)
         for number in range(_TOKENS):
@@ -211,6 +211,6 @@ def _form(path: str, bearer: str, **values: str) -> bytes:
 
 
 def _resident(pid: int) -> int:
-    """Return the bytes of a process that are in memory now."""
+    """Return the resident memory of a process in bytes."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) * 1024

@@ -1,4 +1,4 @@
-"""`authorize --batch` as a whole process, against one bare signature verified and one bare question to Cedar."""
+"""`authorize --batch` as a whole process, against a bare signature verification and a bare Cedar request."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _USE_RULE = """
 @id("shared") permit (principal, action == Action::"authorize", resource) when { !(context.action like "prod:*") };
 @id("sealed") forbid (principal, action == Action::"authorize", resource == Resource::"acme/sealed");
 """
-"""With it, each question is another one, since the resource counts."""
+"""A policy that makes each request different, since its decision depends on the resource."""
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure a batch of distinct tokens, each for a resource of its own."""
+    """Measure a batch of distinct tokens, each for its own resource."""
     default = "".join(text for _, text in default_files())
     for name, more, asked in (
         ("the default policy", "", _issue_question),
@@ -51,7 +51,7 @@ def rows(place: Ground) -> Iterator[Row]:
 
 
 def _prepare(ledger: Path) -> tuple[Path, int]:
-    """Issue the tokens and write the lines that use them; return those and how many bytes of a token are signed."""
+    """Issue the tokens and write the request lines; return the file, and how many bytes of a token are signed."""
     authority = ground.authority(ledger)
     tokens: list[str] = []
     for start in range(0, _TOKENS, 1_000):
@@ -73,7 +73,7 @@ def _prepare(ledger: Path) -> tuple[Path, int]:
 
 
 def _request(number: int) -> IssueRequest:
-    # Ten agents on a task, as a fleet has them; the delegators and the agents are many too.
+    # Ten agents on each task, as in a fleet, and many delegators and agents in all.
     plain = ground.request(number)
     return plain._replace(task=f"INC-{number // 10}", agent=f"fixer-{number % 997}", copies=10, ttl=3600)
 

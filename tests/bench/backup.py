@@ -1,4 +1,4 @@
-"""Backups of a ledger of 1.5 million credentials, against copies of the file that vouch for nothing."""
+"""Backups of a ledger of 1.5 million credentials, against copies of the file without verification."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _QUIET = BackupProgress(lambda _done, _all: None, lambda _what: None)
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure making a backup, with and without verifying it, putting it back, and giving room back."""
+    """Measure a backup with and without verification, a restore, and the release of free space."""
     made = fleet.fleet(place.cache or place.new("cache"))
     ledger, here = made / "ledger", place.new("backup")
     database = ledger / ledgers.DATABASE

@@ -1,4 +1,4 @@
-"""A breach: 1.5 million live keys are reported at once, until all are dead, proved so, and told in the report."""
+"""A breach: 1.5 million live keys are reported at once, then revoked, proved as revoked, and listed in a report."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ KEYS = 1_500_000
 
 _LIFETIME = 28_800
 _FRESH = 3 * 3_600
-"""What was made so many seconds ago lives long enough for all rounds."""
+"""Maximum age in seconds of a cached ledger: its keys outlive all rounds."""
 _SOURCE = "the breach"
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure the command that a responder gives, the report after it, and what each of its steps costs."""
+    """Measure the responder's command, the report after it, and the cost of each step."""
     pristine = _made(place.cache or place.new("cache"))
     folder = place.new("breach")
     rounds = min(place.rounds, 3)
@@ -78,7 +78,7 @@ def rows(place: Ground) -> Iterator[Row]:
 
 
 def _made(cache: Path) -> Path:
-    """Return a folder with a ledger of live keys, and a file in which they stand, of a few hours at most."""
+    """Return a folder, at most a few hours old, with a ledger of live keys and a file of the keys."""
     place = cache / f"breach-{KEYS}"
     done = place / "made"
     if done.exists() and time.time() - done.stat().st_mtime < _FRESH:
@@ -106,7 +106,7 @@ def _made(cache: Path) -> Path:
 
 
 def _copied(pristine: Path, folder: Path) -> ground.Command:
-    """Return the command over a copy of the ledger, which takes the place of the one before."""
+    """Return the command over a copy of the ledger, which replaces the copy before."""
     shutil.rmtree(folder / "copy", ignore_errors=True)
     (folder / "copy").mkdir(mode=0o700)
     command = ground.Command(folder / "copy")

@@ -1,4 +1,4 @@
-"""Many credentials at once: copies of one request, and a file with a decision a line."""
+"""Bulk issue: copies of one request, and a file with a decision for each line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _runs = count()
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure `--count` and `--from-file`: in process without the start, and as whole processes with it."""
+    """Measure `--count` and `--from-file`, in process without the start, and as whole processes."""
     folder = place.new("bulk")
     authority = ground.authority(folder / "ledger")
     command = ground.Command(folder)
@@ -59,13 +59,13 @@ def rows(place: Ground) -> Iterator[Row]:
 
 
 def _signed_length(authority: LocalAuthority) -> int:
-    """Return how many bytes are signed of an ordinary token."""
+    """Return the length of an ordinary token's signed part in bytes."""
     (issued,) = ground.issue(authority, [ground.request(0)])
     return len(issued.credentials[0].secret.reveal().rpartition(".")[0])
 
 
 def _fresh(place: Ground, kind: str, out: TextIO) -> float:
-    """Return the rate on a new ledger: what the other series left behind must not count, nor does it for OpenBao."""
+    """Return the rate on a new ledger: rows of other series must not count, which they do not for OpenBao either."""
     authority = ground.authority(place.new(f"copies-{kind}-{next(_runs)}") / "ledger")
     try:
         _copy_once(authority, kind, out)
@@ -75,7 +75,7 @@ def _fresh(place: Ground, kind: str, out: TextIO) -> float:
 
 
 def _copy_once(authority: LocalAuthority, kind: str, out: TextIO) -> None:
-    """Load what the first issue loads."""
+    """Issue once, so that everything is loaded."""
     _hand_out(authority, [ground.request(0, kind)], out)
 
 
@@ -94,13 +94,13 @@ def _process(command: ground.Command, folder: Path, *arguments: str) -> float:
 
 
 def _hand_out(authority: LocalAuthority, batch: list[IssueRequest], out: TextIO) -> None:
-    """Issue one transaction's worth and write its lines, as the command does."""
+    """Issue a batch in one transaction and write its lines, as the command does."""
     issued = ground.issue(authority, batch)
     out.write("".join([issue_many._written(one, wanted) for one, wanted in zip(issued, batch, strict=True)]))
 
 
 def _file(folder: Path) -> Path:
-    """Write a file whose every line is a task of its own, with scopes of its own: no decision is met twice."""
+    """Write a file in which every line has its own task and scopes, so that no decision repeats."""
     path, run = folder / "tasks.jsonl", next(_runs)
     with path.open("w") as file:
         for number in range(_LINES):

@@ -1,4 +1,4 @@
-"""A TAB: the whole process that a shell starts for names out of a ledger of 100,000 credentials."""
+"""Shell completion: the whole process that a TAB starts, for names from a ledger of 100,000 credentials."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ CREDENTIALS = 100_000
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure ids with the ledger named by the environment, and by the configuration alone."""
+    """Measure the completion of ids, with the ledger from the environment and from the configuration."""
     folder = place.new("completion")
     command = ground.Command(folder)
-    # Where it is looked for when nothing names it.
+    # The default place of the ledger.
     command.ledger = folder / ".local" / "share" / "jitid"
     command.ledger.parent.mkdir(parents=True)
     authority = ground.authority(command.ledger)

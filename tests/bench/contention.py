@@ -1,4 +1,4 @@
-"""Eight processes that issue one by one on one ledger: how many, how long the unluckiest waits, how fair it is."""
+"""Eight processes that issue credentials singly on one ledger: throughput, longest wait, and fairness."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _SECONDS = 2.0
 
 
 class Share(NamedTuple):
-    """What one process got."""
+    """The result of one process."""
 
     issues: int
     longest: float
-    """Seconds from asking to having, at worst."""
+    """The longest time in seconds from a request to its credential."""
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure eight writers at once."""
+    """Measure eight concurrent writers."""
     folder = place.new("contention")
     ground.authority(folder / "ledger").close()
     floors, rates, longest, unfair = [], [], [], []
@@ -47,7 +47,7 @@ def rows(place: Ground) -> Iterator[Row]:
 
 
 def together(ledger: str, processes: int, seconds: float) -> list[Share]:
-    """Let so many processes issue for so many seconds, all from the same moment on."""
+    """Run a number of processes that issue for a number of seconds, all from the same moment."""
     arguments = [(ledger, str(number), str(seconds)) for number in range(processes)]
     return [Share(*one) for one in ground.race("tests.bench.contention", arguments, seconds)]
 

@@ -1,4 +1,4 @@
-"""A ledger of 1.5 million live credentials, made by issuing them, and kept for the next time."""
+"""A ledger of 1.5 million live credentials, which is made by issuing them, and cached."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from tests.bench import ground
 
 DELEGATORS = 1_000
 TASKS = 15
-"""Of each delegator; a hundred credentials for each."""
+"""Tasks of each delegator. Each task has a hundred credentials."""
 COPIES = 100
 TREES = 7
 BRANCHES = 99
-"""Children of a tree's root, each with a hundred children of its own: 1 + 99 + 9,900 identities."""
+"""Children of a tree's root. Each has a hundred children: 1 + 99 + 9,900 identities in a tree."""
 CREDENTIALS = DELEGATORS * TASKS * COPIES + TREES * (1 + BRANCHES + BRANCHES * COPIES)
 
 _MADE = "made"
@@ -43,7 +43,7 @@ def delegator(number: int) -> str:
 
 
 def task(number: int) -> str:
-    """Return the name of a task; each is one delegator's."""
+    """Return the name of a task, which belongs to one delegator."""
     return f"INC-{number}"
 
 
@@ -53,7 +53,7 @@ def tree_task(number: int) -> str:
 
 
 def fleet(cache: Path) -> Path:
-    """Return the folder of the ledger, made now unless one of this schema is there."""
+    """Return the folder of the ledger. Make it unless the cache has one of this schema."""
     schema = sha256(repr((SQLITE_STEPS, LIVE_INDEXES)).encode()).hexdigest()[:12]
     place = cache / f"fleet-{CREDENTIALS}-{schema}"
     if not (place / _MADE).exists():
@@ -69,7 +69,7 @@ def fleet(cache: Path) -> Path:
 
 
 def copy(place: Path, to: Path) -> Path:
-    """Return a copy that may be changed."""
+    """Return a copy that the caller may change."""
     shutil.rmtree(to, ignore_errors=True)
     shutil.copytree(place, to)
     os.sync()
@@ -77,7 +77,7 @@ def copy(place: Path, to: Path) -> Path:
 
 
 def open_fleet(place: Path) -> LocalAuthority:
-    """Return the authority over the ledger of a fleet, at the time at which it was made: so that all of it lives."""
+    """Return the authority over a fleet's ledger, at the time when it was made: all credentials are live."""
     at = int((place / "time").read_text())
     path = place / "ledger"
     ledger = sqlite_ledger.connect(
@@ -113,7 +113,7 @@ def _requests() -> Iterator[Sequence[IssueRequest]]:
             task=task(number),
             delegator=delegator(number // TASKS),
             agent=f"fixer-{number % DELEGATORS}",
-            # A fleet holds both kinds; those that are not signed are made faster.
+            # A fleet has both kinds. Opaque tokens are not signed, so they are made faster.
             kind="jwt" if number % 2 else "opaque",
             scopes=(Scope(f"repo:acme/web-{number % 50}:read"), Scope("tickets:all:write")),
             copies=COPIES,

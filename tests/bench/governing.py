@@ -1,4 +1,4 @@
-"""What governance costs an issue: a policy of a hundred rules and a directory of ten thousand, as whole processes."""
+"""The cost of governance for an issue: a hundred policy rules and a directory of ten thousand, as whole processes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def rows(place: Ground) -> Iterator[Row]:
 
 
 def govern(ledger: Path) -> None:
-    """Give a ledger a directory and policies beside its own: half of them look at entities, half at the context."""
+    """Add a directory and more policies to a ledger. Half of the policies use entities, half use the context."""
     people = [
         Delegator(
             0,

@@ -1,4 +1,4 @@
-"""Where a benchmark works: a folder on a real disk, ledgers in it, and the command as a user has it."""
+"""The environment of a benchmark: a folder on a real disk, ledgers in it, and the installed command."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ SCOPES = (Scope("repo:acme/web:read"), Scope("tickets:INC-4821:write"))
 
 
 class Ground(NamedTuple):
-    """What every benchmark is given."""
+    """The folders and the number of rounds of a benchmark."""
 
     folder: Path
-    """Empty, on a file system that is really on a disk."""
+    """An empty folder on a file system that is on a real disk."""
     cache: Path | None
-    """Where the ledger of 1.5 million credentials is kept for the next time."""
+    """The folder in which the ledger of 1.5 million credentials is cached."""
     rounds: int
-    """How often each comparison is made."""
+    """The number of times that each comparison runs."""
 
     def new(self, name: str) -> Path:
         """Return a new folder."""
@@ -41,7 +41,7 @@ class Ground(NamedTuple):
 
 
 class Command:
-    """`jitid` as the installed script starts it, with a home folder of its own."""
+    """`jitid` as the installed script starts it, with its own home folder."""
 
     def __init__(self, folder: Path) -> None:
         self._script = folder / "jitid"
@@ -64,30 +64,30 @@ class Command:
 
 
 def authority(folder: Path) -> LocalAuthority:
-    """Return the authority over the ledger in `folder`, as the command line composes it; it is made if need be."""
+    """Return the authority over the ledger in `folder`, as the command line opens it. The first use creates it."""
     settings = effective.load(flags={"ledger": str(folder)}, environ={"HOME": str(folder.parent)})
     return open_or_create_local(settings, lambda _: None)
 
 
 def request(number: int, kind: str = "jwt") -> IssueRequest:
-    """Return an ordinary request; every thousand of them share a task."""
+    """Return an ordinary request. Each group of a thousand requests shares a task."""
     return IssueRequest(
         task=f"INC-{number // 1000}",
         delegator=f"user:engineer-{number % 100}@example.com",
         agent=f"fixer-{number % 10}",
         kind=kind,
-        # What proves an identity carries none.
+        # Identity proofs carry no scopes.
         scopes=() if kind in PROOFS else SCOPES,
     )
 
 
 def issue(authority: LocalAuthority, requests: Sequence[IssueRequest]) -> list[Issued]:
-    """Issue what the requests ask for, in one transaction."""
+    """Issue the credentials of the requests in one transaction."""
     return authority.perform(Issue(requests=tuple(requests)))
 
 
 def race(module: str, arguments: Sequence[Sequence[str]], seconds: float) -> list[list[Any]]:
-    """Run a module in as many processes as there are arguments, from the same moment on; return what each printed."""
+    """Run a module in one process for each item of `arguments`, from the same moment; return their outputs."""
     running = [
         subprocess.Popen(
             [sys.executable, "-m", module, *own],
@@ -115,12 +115,12 @@ def race(module: str, arguments: Sequence[Sequence[str]], seconds: float) -> lis
 
 
 def wait_for_start() -> None:
-    """Tell `race` that this process is ready, and wait until all are."""
+    """Report to `race` that this process is ready, and wait until all are ready."""
     print("ready", flush=True)
     sys.stdin.readline()
 
 
 def copies(template: IssueRequest, count: int) -> Iterator[list[IssueRequest]]:
-    """Cut `count` copies of a request into transactions."""
+    """Split `count` copies of a request into transactions."""
     for start in range(0, count, MOST_AT_ONCE):
         yield [template._replace(copies=min(MOST_AT_ONCE, count - start))]

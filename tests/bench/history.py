@@ -1,4 +1,4 @@
-"""A ledger with a long history, written as rows: so many credentials that issuing each would take minutes."""
+"""A ledger with a long history, written as rows, because issuing the credentials singly would take minutes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.bench.fleet import terms
 DELEGATORS = 1_000
 AGENTS = 50
 ON_TASK = 20
-"""Credentials of one task, unless told otherwise."""
+"""The default number of credentials of a task."""
 NAMES = Names("00000000-0000-4000-8000-000000000001", "urn:jitid:history", "jitid.local")
 
 _LIFETIME = 900
@@ -27,7 +27,7 @@ _SCOPES = ("repo:acme/web:read tickets:all:write", "repo:acme/api:read", "")
 
 
 class Ledger:
-    """The folder of a ledger and the time at which its living live."""
+    """The folder of a ledger, and the time at which its live credentials are live."""
 
     def __init__(self, path: Path, now: int) -> None:
         self.path = path
@@ -35,11 +35,11 @@ class Ledger:
 
     @property
     def database(self) -> Path:
-        """The file."""
+        """Return the path of the database file."""
         return self.path / ledgers.DATABASE
 
     def scan(self) -> None:
-        """Read all credentials once, as SQLite does it by itself."""
+        """Read all credentials once, without an index."""
         db = sqlite3.connect(self.database)
         try:
             db.execute(
@@ -50,11 +50,12 @@ class Ledger:
 
 
 def make(path: Path, dead: int, live: int, *, on_task: int = ON_TASK, late: int = 200) -> Ledger:
-    """Make a ledger with so many dead and living credentials, the living issued last, and something for most rules.
+    """Make a ledger with expired and live credentials, the live ones issued last, and findings for most sweep rules.
 
-    The default policy decided on all of them. What the rules find: tasks that are over, dead parents, wrappers that
-    are gone, unconfirmed ones, leaks, standing ones, unproved delegators. So many are `on_task` at most, and one in
-    `late` tasks of the living is over.
+    The default policy decided all requests. The rules find: ended tasks, expired parents, wrappers that have exited,
+    unconfirmed credentials, leaks, standing credentials, unproved delegators. A task has at most `on_task`
+    credentials,
+    and one in `late` tasks with live credentials has ended.
     """
     now = int(time.time())
     ledgers.create(str(path), NAMES, default_files(), by="bench", now=now)
@@ -125,7 +126,7 @@ def _tasks(total: int, dead: int, now: int, on_task: int, late: int) -> Iterator
 def _identities(total: int, dead: int, on_task: int) -> Iterator[tuple[Any, ...]]:
     for n in range(1, total + 1):
         task = n // on_task
-        # On every task one agent delegates to three others; of a few the parent is among the dead.
+        # On every task, one agent delegates to three others. A few live children have an expired parent.
         child = n % on_task in (1, 2, 3) and n > 4
         parent = n - n % on_task if child else None
         if child and n > dead and task % 500 == 0:
@@ -152,7 +153,7 @@ def _credentials(total: int, dead: int, now: int, on_task: int) -> Iterator[tupl
         task = n // on_task
         signed = n % 2 == 0
         issued = now - 60 if lives else now - 86_400
-        # The sensitive ones have less, and a few have too much.
+        # A few credentials have a lifetime that is too long.
         lifetime = 86_400 if n % 5_000 == 0 else _LIFETIME
         unconfirmed = lives and n % 20_000 == 7
         ended = None if lives else issued + lifetime

@@ -1,4 +1,4 @@
-"""From the report of what leaked to the proof that all of it is dead, and matching as much as ever leaked at once."""
+"""The report of a leak, until all leaked tokens are proved as revoked, and the matching of a large leak."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from tests.bench.measure import Row, Series, duration, in_turns, seconds, under
 
 _LEAKED = 10_000
 _AT_ONCE = 100_000
-"""So many strings `leak add` looks up together."""
+"""The number of strings that `leak add` looks up together."""
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure the work of a responder."""
+    """Measure the responder's work."""
     yield from _over(place.new("over"), place.rounds)
     yield from _matching(place)
 
 
 def _over(folder: Path, rounds: int) -> Iterator[Row]:
-    """Report and end 10,000 live tokens, each time those of another ledger; the first time is for warming up."""
+    """Report and revoke 10,000 live tokens of a different ledger in each round. The first round is a warm-up."""
     grounds = [_leaky(folder / str(number)) for number in range(rounds + 1)]
     again = [_leaky(folder / f"bare-{number}") for number in range(rounds + 1)]
     commands, bare = iter(grounds), iter(again)
@@ -53,7 +53,7 @@ def _over(folder: Path, rounds: int) -> Iterator[Row]:
 
 
 def _leaky(folder: Path) -> ground.Command:
-    """Return the command over a new ledger, whose live tokens stand in a log beside it."""
+    """Return the command over a new ledger, with a log of its live tokens beside it."""
     folder.mkdir(mode=0o700)
     command = ground.Command(folder)
     authority = ground.authority(command.ledger)

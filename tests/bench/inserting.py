@@ -1,4 +1,4 @@
-"""What a PostgreSQL server can do at best: processes that insert one row a commit, and nothing else."""
+"""The upper limit of a PostgreSQL server: processes that only insert, with one row in each commit."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tests.bench import ground
 from tests.real import module
 
 _PAYLOAD = bytes(300)
-"""About as much as a credential is in the ledger."""
+"""About the size of a credential in the ledger."""
 
 
 def inserts(url: str, processes: int, seconds: float) -> float:
-    """Return how many rows a second so many processes insert together, each row durable before the next."""
+    """Return how many rows a second a number of processes insert together. Each row is durable before the next one."""
     with module("psycopg", "postgres").connect(url) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS bare (writer integer, number integer, payload bytea)")
     arguments = [(url, str(number), str(seconds)) for number in range(processes)]

@@ -1,4 +1,4 @@
-"""Single durable issues in one process, against what the disk can do."""
+"""Durable issues of single credentials in one process, against the limit of the disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ISSUES = 300
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure issues that are decided, signed, audited and on the disk one by one."""
+    """Measure issues that are each decided, signed, audited and written to the disk."""
     folder = place.new("issue")
     authority = ground.authority(folder / "ledger")
     numbers = count()

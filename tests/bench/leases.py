@@ -1,4 +1,4 @@
-"""Leases of OpenBao that are held against what the ledger remembers: against the bare LIST calls for the same."""
+"""The comparison of OpenBao's leases with the ledger's records, against the bare LIST calls for it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LISTS = (f"sys/leases/lookup/{_PATH}/", "auth/token/accessors", "sys/leases/loo
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure the reconciling of 10,000 leases, each with its token."""
+    """Measure the comparison of 10,000 leases, each with its token."""
     folder = place.new("leases")
     with secretstore.in_memory(folder) as store:
         names = _made(store)
@@ -72,7 +72,7 @@ def _swept(ledger: LocalAuthority) -> None:
 
 
 def _recorded(folder: Path, names: list[str], port: int) -> LocalAuthority:
-    """Return the authority over a ledger that has live credentials with those leases, as `mint` leaves them."""
+    """Return the authority over a ledger with live credentials for those leases, as `mint` records them."""
     configuration = folder / ".config/jitid/config.toml"
     configuration.parent.mkdir(parents=True)
     configuration.write_text(
@@ -126,7 +126,7 @@ def _issuer(store: Store, folder: Path) -> OpenbaoLeaseIssuer:
 
 
 def _made(store: Store) -> list[str]:
-    """Make the leases as `mint` does, and return what a ledger remembers of them."""
+    """Make the leases as `mint` does, and return the ledger's records of them."""
     store.ask("POST", "sys/mounts/ssh", {"type": "ssh"})
     store.ask("POST", "ssh/roles/otp", {"key_type": "otp", "default_user": "agent", "cidr_list": "0.0.0.0/0"})
     store.ask("PUT", "sys/policies/acl/otp", {"policy": f'path "{_PATH}" {{ capabilities = ["update"] }}'})

@@ -1,7 +1,7 @@
-"""The client under which servers are measured: keeps its connections, asks again as soon as it is answered.
+"""The load client for all servers: it keeps its connections, and sends each request right after the last answer.
 
-It is one process that waits for all of its connections at once, and looks at no more of an answer than where it ends.
-It is the same for every server, and cheap, so that the server is what is measured.
+It is one process that polls all of its connections, and reads an answer only to find its end. It is the same for every
+server, and cheap, so that the measurement shows the server.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Load(NamedTuple):
-    """What came of it."""
+    """The result of a load."""
 
     rate: float
-    """Answers a second."""
+    """Answers per second."""
     median: float
-    """Seconds from asking to having the whole answer."""
+    """Seconds from the request to the end of the answer."""
     p99: float
     longest: float
 
@@ -36,7 +36,7 @@ class Load(NamedTuple):
 def message(
     method: str, path: str, body: str = "", headers: Mapping[str, str] | None = None, host: str = "127.0.0.1"
 ) -> bytes:
-    """Return one HTTP/1.1 request as it goes over the wire (RFC 9112)."""
+    """Return one HTTP/1.1 request in wire format (RFC 9112)."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     if body or method != "GET":
@@ -47,7 +47,7 @@ def message(
 def drive(
     port: int, messages: Sequence[bytes], clients: int, count: int, statuses: Sequence[int] = (200,)
 ) -> Load:
-    """Send `count` requests, these messages over and over, by so many clients at once.
+    """Send `count` requests, these messages in turn, from a number of concurrent clients.
 
     Raises:
         RuntimeError: an answer has another status.
@@ -74,7 +74,7 @@ def drive(
 
 
 class _Client:
-    """One connection, and the answer that is under way on it."""
+    """A connection, and the answer that it is receiving."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), 30)
@@ -89,7 +89,7 @@ class _Client:
         self.socket.sendall(message)
 
     def answer(self) -> bytes | None:
-        """Read what there is, and return the whole answer once it is there."""
+        """Read the available data; return the answer if it is complete, or None."""
         part = self.socket.recv(65536)
         if not part:
             raise ConnectionError(f"the server hung up after {self._got[:200]!r}")

@@ -1,4 +1,4 @@
-"""Measuring by ratios: whatever is compared is run in turns, so that a busy neighbour slows both."""
+"""Measurement by ratios: the compared operations run in turns, so that other load on the machine slows both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HEADER = "| what | measured | floor or peer | ratio | goal | noise |\n| --- | --
 
 
 class Series(NamedTuple):
-    """What one thing came to in each round: seconds, or things a second, or bytes."""
+    """The values of one operation in each round: seconds, operations a second, or bytes."""
 
     name: str
     values: Sequence[float]
@@ -23,7 +23,7 @@ class Series(NamedTuple):
 
 
 class Goal(NamedTuple):
-    """What should be reached: of the ratio or, where `absolute`, of the measured value itself."""
+    """The limit for a ratio, or for the measured value itself if `absolute`."""
 
     text: str
     limit: float
@@ -31,27 +31,27 @@ class Goal(NamedTuple):
     absolute: bool
 
     def reached(self, value: float) -> bool:
-        """Say whether `value` is good enough."""
+        """Return whether `value` meets the goal."""
         return value >= self.limit if self.at_least else value <= self.limit
 
 
 def at_most(ratio: float) -> Goal:
-    """Return the goal of a ratio that is better the smaller it is."""
+    """Return the upper limit of a ratio."""
     return Goal(f"≤ {ratio:g}", ratio, at_least=False, absolute=False)
 
 
 def at_least(ratio: float) -> Goal:
-    """Return the goal of a ratio that is better the larger it is."""
+    """Return the lower limit of a ratio."""
     return Goal(f"≥ {ratio:g}", ratio, at_least=True, absolute=False)
 
 
 def under(limit: float, shown: Callable[[float], str]) -> Goal:
-    """Return the goal of a measured value that is better the smaller it is."""
+    """Return the upper limit of a measured value."""
     return Goal(f"< {shown(limit)}", limit, at_least=False, absolute=True)
 
 
 def over(limit: float, shown: Callable[[float], str]) -> Goal:
-    """Return the goal of a measured value that is better the larger it is."""
+    """Return the lower limit of a measured value."""
     return Goal(f"≥ {shown(limit)}", limit, at_least=True, absolute=True)
 
 
@@ -65,12 +65,12 @@ class Row(NamedTuple):
 
     @property
     def ratios(self) -> list[float]:
-        """The ratio of each round."""
+        """Return the ratio of each round."""
         return [one / other for one, other in zip(self.measured.values, self.floor.values, strict=True)]
 
     @property
     def missed(self) -> bool:
-        """Whether there is a goal and it is not reached."""
+        """Return whether the row misses its goal; False without a goal."""
         value = median(self.measured.values if self.goal and self.goal.absolute else self.ratios)
         return self.goal is not None and not self.goal.reached(value)
 
@@ -85,7 +85,7 @@ class Row(NamedTuple):
 
 
 def spread(values: Sequence[float]) -> float:
-    """Return half the distance between the quartiles as a part of the median: how far a typical round is off."""
+    """Return half of the interquartile range, relative to the median: the error of a typical round."""
     if len(values) < 2:
         return 0.0
     low, middle, high = quantiles(values, n=4, method="inclusive")
@@ -93,9 +93,9 @@ def spread(values: Sequence[float]) -> float:
 
 
 def in_turns(rounds: int, things: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
-    """Run each thing once a round, every other round backwards, and return what each came to, round by round.
+    """Run each operation once a round, in reverse order every other round; return their values by round.
 
-    A first round that nobody counts fills the caches.
+    An additional first round, which fills the caches, is not counted.
     """
     found: dict[str, list[float]] = {name: [] for name in things}
     order = list(things)
@@ -109,7 +109,7 @@ def in_turns(rounds: int, things: Mapping[str, Callable[[], float]]) -> dict[str
 
 
 def seconds(thing: Callable[[], object]) -> float:
-    """Return how long one call takes; what was left lying before it is not swept up on its time."""
+    """Return the duration of one call. Earlier garbage is collected before the measurement starts."""
     gc.collect()
     start = perf_counter()
     thing()
@@ -117,32 +117,32 @@ def seconds(thing: Callable[[], object]) -> float:
 
 
 def rate(count: int, thing: Callable[[], object]) -> float:
-    """Return how many of the `count` things that one call does are done in a second."""
+    """Return the rate per second of a call that does `count` operations."""
     return count / seconds(thing)
 
 
 def duration(value: float) -> str:
-    """Write seconds in a unit that fits."""
+    """Format seconds in a suitable unit."""
     if value < 1e-3:
         return f"{value * 1e6:.3g} µs"
     return f"{value * 1e3:.3g} ms" if value < 1 else f"{value:.3g} s"
 
 
 def per_second(value: float) -> str:
-    """Write a rate."""
+    """Format a rate."""
     return f"{value:,.0f} a second"
 
 
 def size(value: float) -> str:
-    """Write a number of bytes."""
+    """Format a number of bytes."""
     return f"{value:,.0f} bytes"
 
 
 def megabytes(value: float) -> str:
-    """Write a large number of bytes."""
+    """Format a large number of bytes."""
     return f"{value / 1e6:.0f} MB"
 
 
 def share(value: float) -> str:
-    """Write a factor."""
+    """Format a factor."""
     return f"{value:.2f}"

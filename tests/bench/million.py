@@ -1,4 +1,4 @@
-"""Among 1.5 million credentials: finding a few, ending some or all, and proving that the log is whole."""
+"""Work among 1.5 million credentials: finding a few, ending some or all, and verifying the log."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _kid(place: Path) -> str:
 
 
 def _rows(place: Path) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, bytes]]]:
-    """Return what `audit verify` hashes: of each event hash and body, of each credential `jti` and fingerprint."""
+    """Return the input of `audit verify`: hash and body of each event, `jti` and fingerprint of each credential."""
     db = sqlite3.connect(place / "ledger" / "ledger.db")
     try:
         return (
@@ -157,7 +157,7 @@ def _rows(place: Path) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, byt
 
 
 def _hash(events: list[tuple[bytes, bytes]], members: list[tuple[bytes, bytes]]) -> None:
-    """Hash each row with one call, all of them in memory."""
+    """Hash each row with one call; all rows are in memory."""
     for first, second in events:
         sha256(first + second).digest()
     for first, second in members:

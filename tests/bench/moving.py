@@ -1,4 +1,4 @@
-"""`ledger copy` of 1.5 million credentials, against a copy of the file by SQLite, which verifies nothing."""
+"""`ledger copy` of 1.5 million credentials, against SQLite's copy of the file, which verifies nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MINUTES = 300.0
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure a move into PostgreSQL and back, each once: minutes, of which a floor takes seconds."""
+    """Measure a copy into PostgreSQL and back, each once, because it takes minutes; its floor takes seconds."""
     made = fleet.fleet(place.cache or place.new("cache"))
     at = float((made / "time").read_text())
     here = place.new("moving")
@@ -40,7 +40,7 @@ def rows(place: Ground) -> Iterator[Row]:
         )
 
     def of_folder() -> SqliteSource:
-        # A ledger that was copied is sealed.
+        # `ledger copy` seals its source.
         shutil.rmtree(here / "source", ignore_errors=True)
         shutil.copytree(made / "ledger", here / "source")
         return SqliteSource(str(here / "source"), 5, clock)

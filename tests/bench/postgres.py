@@ -1,4 +1,4 @@
-"""The ledger in PostgreSQL: against one inserted row a commit on the same server, and against the ledger in a file."""
+"""The ledger in PostgreSQL, against one inserted row per commit on the same server, and against a ledger in a file."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _OWN = {"sqlite_sequence", "setting", "clock_mark", "chain", "signing_key"}
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure issues of many processes, bulk, and sweeps of 1.5 million."""
+    """Measure issues of many processes, bulk issues, and sweeps of 1.5 million credentials."""
     with running({**DURABLE, "shared_buffers": "128MB", "max_connections": "50"}) as server:
         yield from _together(place, server)
         yield _bulk(place, server)
@@ -141,7 +141,7 @@ def _sweep(authority: LocalAuthority) -> int:
 
 
 def seed(folder: Path, server: Postgres, address: str) -> None:
-    """Fill a ledger in a database with the rows of one in a file."""
+    """Copy the rows of a ledger in a file to a ledger in a database."""
     import sqlite3
 
     import psycopg
@@ -166,14 +166,14 @@ def seed(folder: Path, server: Postgres, address: str) -> None:
 
 
 def authority(address: str, folder: Path) -> LocalAuthority:
-    """Return the authority over the ledger at an address, as the command line composes it; it is made if need be."""
+    """Return the authority over the ledger at an address, as the command line opens it. The first use creates it."""
     flags = {"ledger": address}
     settings = effective.load(flags=flags, environ={"HOME": str(folder), "JITID_HOME": str(folder / "home")})
     return open_or_create_local(settings, lambda _: None)
 
 
 def _rate(what: str, address: str, folder: Path, processes: int) -> float:
-    """Let so many processes work from the same moment on, and return what they do a second together."""
+    """Run a number of processes from the same moment, and return their total rate per second."""
     started = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.bench.postgres", what, address, str(folder), str(number)],

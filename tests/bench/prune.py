@@ -1,4 +1,4 @@
-"""Letting go of 1.5 million that are over: how long that takes beside a bare DELETE of the same rows, and who waits."""
+"""A prune of 1.5 million expired credentials: its duration against a bare DELETE, and how long it blocks writers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST = 10_000_000
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure what `jitid prune` does to a fleet of which all but a little is over."""
+    """Measure `jitid prune` on a fleet in which nearly all credentials have expired."""
     folder = place.new("prune")
     over = fleet.copy(fleet.fleet(place.cache or place.new("cache")), folder / "over")
     _end(over)
@@ -50,7 +50,7 @@ def rows(place: Ground) -> Iterator[Row]:
 
 
 def _later(place: Path, hold: Callable[[float], None] = lambda _: None) -> LocalAuthority:
-    """Return the authority 40 days later; `hold` is told how long each transaction keeps others out."""
+    """Return the authority 40 days later. `hold` gets the time for which each transaction held the lock."""
     at = int((place / "time").read_text()) + 40 * _DAY
     path = place / "ledger"
     ledger = sqlite_ledger.connect(
@@ -71,7 +71,7 @@ def _later(place: Path, hold: Callable[[float], None] = lambda _: None) -> Local
 
 
 def _end(place: Path) -> None:
-    """Let everything expire, and be forgotten for longer than rows are kept; a little is new."""
+    """Let all credentials expire and exceed the retention period, and issue a few new ones."""
     authority = _later(place)
     with authority._ledger.write(accept_clock=True) as transaction:
         expiry.close_due(transaction, _MOST)
@@ -111,7 +111,7 @@ def _delete(path: Path) -> None:
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("BEGIN IMMEDIATE")
     for table in ("credential", "identity"):
-        # A condition, so that SQLite does not just drop the pages.
+        # The condition prevents SQLite from just dropping all pages.
         db.execute(f"DELETE FROM {table} WHERE id < (SELECT max(id) FROM {table})")
     db.execute("COMMIT")
     db.close()

@@ -1,4 +1,4 @@
-"""What status lists cost: at the issue of a token, when they are published, and where a token is verified by one."""
+"""The cost of status lists: when a token is issued, when lists are published, and when a list verifies a token."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _URL = "https://tokens.example"
 _TOKENS = 100_000
 _VERIFIED = 200
 _FILES = 12
-"""So many files are published."""
+"""The number of published files."""
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure all three."""
+    """Measure all three costs."""
     yield from _issuing(place)
     folder = place.new("publishing")
     authority = _publisher(folder)
@@ -73,10 +73,10 @@ def _issuing(place: Ground) -> Iterator[Row]:
 
 
 def _filled(authority: LocalAuthority) -> list[str]:
-    """Issue many tokens and end a tenth of them; return some that live."""
+    """Issue many tokens and revoke a tenth of them; return some live ones."""
     tokens: list[str] = []
     for number in range(_TOKENS // 1_000):
-        # All on one day, or half of them on each of two: a list is as long in either case.
+        # The credentials fall on one day, or half of them on each of two days: a list is as long in either case.
         request = IssueRequest(task=f"T{number % 10}", delegator="user:a", agent="fixer", copies=1_000)
         (issued,) = ground.issue(authority, [request])
         tokens += [one.secret.reveal() for one in issued.credentials[:1]]
@@ -104,7 +104,7 @@ def _publishing(place: Ground, folder: Path, authority: LocalAuthority) -> Itera
 
 
 def _bare(database: Path, to: Path) -> None:
-    """Ask which places are ended, compress the bits of as many lists as are published, and write them durably."""
+    """Query the indexes of ended credentials, compress as many lists as are published, and write them durably."""
     db = sqlite3.connect(database)
     asked = db.execute(
         """SELECT s.place FROM status s JOIN credential c ON c.id = s.credential
@@ -119,7 +119,7 @@ def _bare(database: Path, to: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file as durably as what is published: aside, synced, and renamed."""
+    """Write a file as durably as a published list: to a temporary file, synced, and renamed."""
     aside = path.with_suffix(".part")
     with aside.open("wb") as file:
         file.write(data)

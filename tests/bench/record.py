@@ -1,4 +1,4 @@
-"""The last recorded run of the benchmarks (`recorded.json`), which the README shows, and what got worse since."""
+"""The last recorded run of the benchmarks (`recorded.json`), which the README shows, and regressions since then."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.bench.measure import HEADER, Row, per_second, spread
 PATH = Path(__file__).with_name("recorded.json")
 README = ROOT / "README.md"
 ONE_ROUND = 0.1
-"""The noise of a ratio that was measured once, as a part of the ratio: one value says nothing about its noise."""
+"""The assumed noise of a ratio that was measured once, relative to the ratio: one value does not show its noise."""
 
 
 class Line(NamedTuple):
@@ -23,18 +23,18 @@ class Line(NamedTuple):
     group: str
     what: str
     against: str
-    """The floor or the peer: one thing may be measured against several."""
+    """The floor or the peer. One operation may have several."""
     text: str
     """The printed line."""
     ratio: float
     noise: float | None
-    """Half the distance between the quartiles, as a part of the ratio; None if there was one round."""
+    """Half of the interquartile range, relative to the ratio; None after a single round."""
     larger: bool
-    """Whether a larger ratio is the better one."""
+    """Whether a larger ratio is better."""
 
     @property
     def key(self) -> tuple[str, str]:
-        """What the same line has in each run."""
+        """Return the key of the line, which is the same in each run."""
         return self.what, self.against
 
 
@@ -76,7 +76,7 @@ def table_of(text: str) -> str:
     """Return the table of figures in a text.
 
     Raises:
-        ValueError: it has none.
+        ValueError: the text has no such table.
 
     """
     start = text.index(HEADER)
@@ -94,7 +94,7 @@ def worse(before: Recorded, now: Sequence[Line]) -> list[str]:
 
 
 def unmeasured(before: Recorded, now: Iterable[Line], groups: Iterable[str]) -> list[str]:
-    """Return the recorded lines of these groups that this run does not have."""
+    """Return the recorded lines of these groups that are missing in this run."""
     known, measured = set(groups), {one.key for one in now}
     return [one.what for one in before.lines if one.group in known and one.key not in measured]
 

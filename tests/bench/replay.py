@@ -1,4 +1,4 @@
-"""`policy diff` over 1.5 million decisions, each of them an audit event: what was asked in a year, asked again."""
+"""`policy diff` over 1.5 million decisions: it evaluates the recorded requests of a year again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.bench.measure import Row, Series, duration, in_turns, seconds, under
 
 CREDENTIALS = 1_500_000
 NOW = 1_795_521_600
-"""2026-11-24T12:00:00Z: so many requests are distinct whenever this runs."""
+"""2026-11-24T12:00:00Z. The fixed time gives the same number of distinct requests in every run."""
 
 _YEAR = 365 * 86_400
 _AGENTS_OF_ONE = 3
@@ -31,7 +31,7 @@ _ZONE = "Europe/Berlin"
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure the default policy against one that looks at scopes, and one that looks at whom and when as well."""
+    """Measure the default policy against a policy about scopes, and against one about scopes, people and hours."""
     folder = place.new("replay")
     database = make(folder / "ledger", CREDENTIALS)
     command = Command(folder)
@@ -69,7 +69,7 @@ def rows(place: Ground) -> Iterator[Row]:
 
 
 def make(path: Path, credentials: int) -> Path:
-    """Make a ledger whose audit log has issued so many credentials one by one within a year; return its database."""
+    """Make a ledger whose audit log has a number of single issues within a year; return its database."""
     ledgers.create(str(path), history.NAMES, default_files(), by="bench", now=NOW - _YEAR)
     database = path / ledgers.DATABASE
     db = sqlite3.connect(database, isolation_level=None)
@@ -117,7 +117,7 @@ def _events(credentials: int, seq: int, hash_: bytes) -> Iterator[tuple[int, byt
 
 
 def scan(database: Path) -> None:
-    """Read two members of each event once, as SQLite does it by itself."""
+    """Read two members of each event once, without an index."""
     db = sqlite3.connect(database)
     try:
         db.execute(

@@ -1,4 +1,4 @@
-"""The page of a report about 1.5 million credentials: how long it takes, as a whole process, and how large it is."""
+"""The report page about 1.5 million credentials: its duration as a whole process, and its size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CREDENTIALS = 1_500_000
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure the page of 1.5 million credentials, of which three in ten live."""
+    """Measure the page of 1.5 million credentials, three in ten of them live."""
     folder = place.new("report")
     live = CREDENTIALS * 3 // 10
     fleet = history.make(folder / "ledger", CREDENTIALS - live, live)

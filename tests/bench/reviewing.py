@@ -1,4 +1,4 @@
-"""Looking over a large fleet as whoever governs does: what recurs, what today's policy would refuse, who is known."""
+"""Reviews of a large fleet: recurring agents, credentials that today's policy would deny, and a directory import."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ when { context.agent == "fixer-7" && context.weekday <= 7 };
 forbid (principal, action == Action::"grant", resource)
 when { context.scope like "repo:acme/api:*" && context.delegator_name like "user:engineer-1*" };
 """
-"""A policy by which all live credentials have to be asked about: by agent, delegator, scope and hour."""
+"""A policy that must be evaluated for all live credentials: by agent, delegator, scope and hour."""
 
 
 def rows(place: Ground) -> Iterator[Row]:
@@ -72,7 +72,7 @@ def _run(line: list[str], environment: dict[str, str], folder: Path) -> float:
 
 
 def _import(folder: Path, rounds: int) -> Iterator[Row]:
-    """Measure the first import of a large directory, and that of a list that says nothing new."""
+    """Measure the first import of a large directory, and an import without changes."""
     people = folder / "people.csv"
     people.write_text(
         "name,entitlements,groups,manager,aliases\n"

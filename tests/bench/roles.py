@@ -1,4 +1,4 @@
-"""Roles of PostgreSQL that are ended: against the bare statements that psql sends for the same roles."""
+"""Revocation of PostgreSQL roles, against the bare statements that psql sends for the same roles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TABLES = 3
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure the end of 1,000 roles that may read three tables."""
+    """Measure the revocation of 1,000 roles that may read three tables."""
     with running({**DURABLE, "shared_buffers": "128MB"}) as server:
         server.execute(*(f"CREATE TABLE t{number} (id int)" for number in range(_TABLES)))
         roles = PostgresPlace(server)
@@ -61,7 +61,7 @@ def _end(issuer: PostgresRoleIssuer, records: list[TargetRecord]) -> None:
 
 
 def _made(roles: PostgresPlace, issuer: PostgresRoleIssuer) -> list[TargetRecord]:
-    """Return the records of new roles, which are as `mint` makes them."""
+    """Return the records of new roles, as `mint` makes them."""
     records = [roles.record() for _ in range(_ROLES)]
     with roles.server.connect() as db:
         db.execute("SET synchronous_commit = off")

@@ -24,11 +24,11 @@ _FOLDERS = 9_700
 _LARGEST = 5_000_000
 _ENDINGS = (".py", ".js", ".c", ".h", ".md", ".json", ".go", ".rs", ".ts", ".txt")
 _FOUND = (0, 1, 10, 200)
-"""What those that search end with, whether they found something or not."""
+"""Exit statuses of a search with or without findings."""
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure whole processes over files that are in memory already."""
+    """Measure whole processes over files that are in the page cache already."""
     folder = place.new("scan")
     command = ground.Command(folder)
     authority = ground.authority(command.ledger)
@@ -94,7 +94,7 @@ def _others(
 
 
 def _first_rule(text: str, begins: str) -> str:
-    """Return a file of rules without those after the first."""
+    """Return a file of rules with only the first rule."""
     second = list(re.finditer(begins, text, re.MULTILINE))[1]
     return text[: second.start()]
 
@@ -114,7 +114,7 @@ def _run(line: Sequence[str], environment: dict[str, str], folder: Path) -> None
 
 
 def _grow(tree: Path, tokens: Sequence[str]) -> None:
-    """Make files as source code is, most of them small, in folders up to ten deep; in some stands a token."""
+    """Make files like source code, most of them small, in folders up to ten deep; some contain a token."""
     chance = random.Random(7)
     source = sorted(Path(sysconfig.get_path("stdlib")).glob("**/*.py"))
     text = b"".join(path.read_bytes() for path in source[:1_500])

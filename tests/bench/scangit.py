@@ -1,4 +1,4 @@
-"""`scan --git` of a history, against git that only gives the same objects."""
+"""`scan --git` of a history, against git commands that only output the same objects."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tests.real import need
 _FILES = 100
 _COMMITS = 300
 _LINES = 220
-"""How many lines a file has, of about 45 bytes: 300 MB in 30,000 versions of files."""
+"""The number of lines of a file, each about 45 bytes: 300 MB in 30,000 versions of files."""
 _WORDS = """agent task scope delegator expires issued return import class value request token none self for while with
 result query ledger record policy limit parent audience chain event state error"""
 _FOUND = 10
-"""The status of a scan that found something."""
+"""The exit status of a scan with findings."""
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure whole processes, on a history that is packed."""
+    """Measure whole processes on a packed history."""
     folder = place.new("scan-git")
     command = ground.Command(folder)
     authority = ground.authority(command.ledger)
@@ -54,7 +54,7 @@ def rows(place: Ground) -> Iterator[Row]:
 
 
 def _repository(folder: Path, token: str) -> Path:
-    """Make a repository in which each commit changes a few lines of each file; one of them had a token once."""
+    """Make a repository in which each commit changes a few lines of each file; one old version has a token."""
     repository = folder / "repository"
     _git(folder, "init", "-q", "--bare", "-b", "main", str(repository))
     with subprocess.Popen(
@@ -90,7 +90,7 @@ def _line(chance: random.Random) -> bytes:
 
 
 def _objects(repository: Path) -> Path:
-    """Write the list of what is to be read: blobs, commits and tags."""
+    """Write the list of the objects to read: blobs, commits and tags."""
     listed = _git(repository, "rev-list", "--objects", "--all", "--no-object-names")
     kinds = _git(repository, "cat-file", "--batch-check=%(objecttype) %(objectname)", given=listed)
     path = repository / "objects.list"

@@ -1,4 +1,4 @@
-"""OpenBao under load: in memory, where nothing is durable, and on raft, where each token is."""
+"""OpenBao under load: in memory, without durability, and on raft, with each token durable."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Store:
         self._root = root
 
     def ask(self, method: str, path: str, body: object = None, token: str | None = None) -> Any:
-        """Ask it once, and return the answer."""
+        """Send one request, and return the answer."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
         headers = {"X-Vault-Token": self._root if token is None else token}
         try:
@@ -59,7 +59,7 @@ class Store:
         )
 
     def tokens_to_look_up(self, count: int) -> list[bytes]:
-        """Create tokens, and return the requests that look at them."""
+        """Create tokens, and return the requests that look them up."""
         tokens = [
             self.ask("POST", "auth/token/create", {"ttl": "24h"})["auth"]["client_token"]
             for _ in range(count)
@@ -67,7 +67,7 @@ class Store:
         return [self._message("POST", "auth/token/lookup", {"token": token}) for token in tokens]
 
     def prepare_id_tokens(self, algorithm: str) -> bytes:
-        """Set up a key and a role for ID tokens, and somebody to get them; return the request."""
+        """Create a key and a role for ID tokens, and a user that may get them; return the request for an ID token."""
         self.ask("POST", "sys/auth/userpass", {"type": "userpass"})
         self.ask(
             "PUT",
@@ -95,7 +95,7 @@ def in_memory(folder: Path) -> Iterator[Store]:
 
 @contextlib.contextmanager
 def on_raft(folder: Path) -> Iterator[Store]:
-    """Run OpenBao on its own durable storage, one node; without TLS, as all that is measured here."""
+    """Run OpenBao on its own durable storage, with one node, and without TLS like all measured servers."""
     port = free_port()
     (folder / "raft").mkdir()
     configuration = folder / "raft.hcl"

@@ -1,4 +1,4 @@
-"""Bytes of disk a credential, with its identity, its share of the audit log, and all indexes."""
+"""Disk space of a credential in bytes, with its identity, its share of the audit log, and all indexes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BULK = 50_000
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure what a ledger grows by: credentials with an event each, and a thousand to an event."""
+    """Measure the growth of a ledger by credentials: with an event for each, and with an event for each thousand."""
     single = [ground.request(number) for number in range(_SINGLE)]
     bulk = [ground.request(number)._replace(copies=1000) for number in range(0, _BULK, 1000)]
     for what, requests, count in (("singly", single, _SINGLE), ("in bulk", bulk, _BULK)):
@@ -34,7 +34,7 @@ def rows(place: Ground) -> Iterator[Row]:
 
 
 def _issue(ledger: Path, requests: list[IssueRequest]) -> int:
-    """Issue with a transaction each; return how long a token is."""
+    """Issue each request in its own transaction; return the length of a token."""
     authority = ground.authority(ledger)
     length = 0
     for request in requests:

@@ -1,4 +1,4 @@
-"""Whole processes: what a shell script waits for, against OpenBao's command line and the bare interpreter."""
+"""Start-up times: whole processes as a shell script waits for them, against OpenBao's CLI and the bare interpreter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AGAINST_OPENBAO = ("issue", "revoke", "list", "inspect")
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure one process each of the verbs that scripts run in loops."""
+    """Measure one process of each command that scripts run in loops."""
     folder = place.new("startup")
     command = ground.Command(folder)
     rounds = place.rounds * 3

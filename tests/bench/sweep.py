@@ -1,4 +1,4 @@
-"""Sweeping a fleet: against one pass over the table, ten times the history, and OpenBao; and as a whole command."""
+"""Sweeps of a fleet, against one pass over the table, a ten times longer history, and OpenBao; also as a command."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from tests.bench.measure import Row, Series, at_most, duration, in_turns, megaby
 
 CREDENTIALS = 1_500_000
 SET_RULES = tuple(name for name in NAMES if name != "audit-gap")
-"""All but the one that reads the audit log."""
+"""All rules except the rule that reads the audit log."""
 
 _STARTER = """import os, subprocess, sys
 running = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
 _, status, usage = os.wait4(running.pid, 0)
 print(os.waitstatus_to_exitcode(status), usage.ru_maxrss)"""
-"""A small process that starts another: to each the system counts what the one that started it has had."""
+"""A small process that starts another: the kernel counts the starter's peak memory for the new process too."""
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure sweeps of 1.5 million credentials, of which three in ten live."""
+    """Measure sweeps of 1.5 million credentials, three in ten of them live."""
     folder = place.new("sweep")
     live = CREDENTIALS * 3 // 10
     fleet = history.make(folder / "ledger", CREDENTIALS - live, live)
@@ -102,7 +102,7 @@ def _longer(folder: Path, rounds: int) -> Iterator[Row]:
 
 
 def _many(folder: Path) -> Iterator[Row]:
-    """Measure the memory of a sweep that finds a million and a half; told as it comes, once."""
+    """Measure once the memory of a sweep that streams 1.5 million findings."""
     fleet = history.make(folder / "ledger", 0, CREDENTIALS, on_task=1, late=1)
     command = Command(folder)
     environment = {**command.environment, "JITID_LEDGER": str(fleet.path)}
@@ -120,7 +120,7 @@ def _many(folder: Path) -> Iterator[Row]:
 
 
 def _memory(line: list[str], environment: dict[str, str], folder: Path) -> float:
-    """Return the most memory that a process has had, in bytes."""
+    """Return the peak memory of a process in bytes."""
     starter = [sys.executable, "-S", "-c", _STARTER, *line]
     ran = subprocess.run(starter, env=environment, cwd=folder, stdout=subprocess.PIPE, check=True)
     status, most = map(int, ran.stdout.split())
@@ -129,7 +129,7 @@ def _memory(line: list[str], environment: dict[str, str], folder: Path) -> float
 
 
 def _peer(folder: Path) -> Iterator[Row]:
-    """Measure what OpenBao needs for as much, once: it takes minutes."""
+    """Measure OpenBao with the same number of tokens once, because it takes minutes."""
     count = 100_000
     with peers.openbao(folder) as bao:
         bao.tokens(count, "1h")

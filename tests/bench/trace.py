@@ -26,7 +26,7 @@ message payload response status cache miss retry attempt worker job thread memor
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure whole processes, with standard input a file and a pipe."""
+    """Measure whole processes, with a file and with a pipe as standard input."""
     folder = place.new("trace")
     command = ground.Command(folder)
     authority = ground.authority(command.ledger)
@@ -55,7 +55,7 @@ def rows(place: Ground) -> Iterator[Row]:
 
 
 def _log(path: Path, tokens: Sequence[str]) -> Path:
-    """Write a log of 100 MB as services write them, with a few strings of ours."""
+    """Write a log of 100 MB like those of services, with a few of jitid's strings."""
     chance = random.Random(1)
     lines = [_line(chance) for _ in range(20_000)]
     block = "".join(lines).encode()

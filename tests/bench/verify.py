@@ -1,4 +1,4 @@
-"""Verification with the ledger, whatever is on file, against bare verification of the signature."""
+"""Verification with the ledger at different numbers of revocations, against bare verification of the signature."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REVOCATIONS = (0, 100, 100_000)
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure `verify` of live tokens while ever more others are revoked."""
+    """Measure `verify` of live tokens while the number of revoked ones grows."""
     folder = place.new("verify")
     authority = ground.authority(folder / "ledger")
     tokens = _issue(authority, _TOKENS, "live")
@@ -48,7 +48,7 @@ def rows(place: Ground) -> Iterator[Row]:
 
 
 def _issue(authority: LocalAuthority, count: int, agent: str) -> list[Secret]:
-    """Issue tokens to an agent, a hundred for each of as many tasks as it takes."""
+    """Issue tokens to an agent, a hundred for each task."""
     requests = [
         ground.request(number)._replace(task=f"{agent}-{number // 100}-{count}", agent=agent, copies=100)
         for number in range(0, count, 100)

@@ -1,4 +1,4 @@
-"""X.509-SVIDs: in one process against what `cryptography` needs for the bare thing, and as whole processes."""
+"""X.509-SVIDs: in one process against `cryptography` alone, and as whole processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MANY = 1_000
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure issues of certificates with a key pair each."""
+    """Measure issues of certificates, each with a key pair."""
     folder = place.new("x509-svid")
     authority = ground.authority(folder / "ledger")
     command = ground.Command(folder)
@@ -60,7 +60,7 @@ def rows(place: Ground) -> Iterator[Row]:
 
 
 def bare(many: int) -> partial[None]:
-    """Return what makes so many keys and certificates with `cryptography` alone, each as its text."""
+    """Return a function that makes keys and certificates as text with `cryptography` alone."""
     return partial(_bare, many, ec.generate_private_key(ec.SECP256R1()))
 
 

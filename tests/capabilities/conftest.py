@@ -1,4 +1,4 @@
-"""A ledger with an authority over it."""
+"""Fixtures: ledgers with an authority over each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def lenient(tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def oidc(tmp_path: Path) -> Iterator[World]:
-    """Return a ledger that takes the ID tokens of one issuer, whose keys are in a file."""
+    """Return a ledger that accepts the ID tokens of one issuer; a file has its keys."""
     jwks = tmp_path / "jwks.json"
     jwks.write_text(json.dumps({"keys": [signed.jwk(signed.ED25519, kid="k1")]}))
     with World(tmp_path / "ledger", oidc=[OidcIssuer("https://id.example", str(jwks), "jitid")]) as world:

@@ -1,4 +1,4 @@
-"""A user whose policy wants approvals, and people who prove themselves by ID tokens to give them."""
+"""A user whose policy requires approvals, and approvers who authenticate with ID tokens."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NUMBER = r"apr_[0-9a-v]{26}"
 
 
 class Approving(Shell):
-    """Runs jitid over a ledger; alice, bob and carol are of the group security."""
+    """Runs jitid over a ledger; alice, bob and carol are in the group security."""
 
     def __init__(self, home: Path) -> None:
         super().__init__(home)
@@ -48,27 +48,27 @@ class Approving(Shell):
         return str(path)
 
     def decide(self, verb: str, id_: str, who: str = "bob", *more: str) -> subprocess.CompletedProcess[str]:
-        """Grant or deny a request as somebody."""
+        """Grant or deny a request as `who`."""
         return self.run("approve", verb, id_, "--delegator-token-file", self.id_token(who), *more)
 
     def grant(self, id_: str, who: str = "bob", *more: str) -> str:
-        """Grant a request as somebody, insist that this succeeds, and return what was said."""
+        """Grant a request as `who`, assert that this succeeds, and return the output."""
         done = self.decide("grant", id_, who, *more)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def ask(self, *line: str) -> str:
-        """Insist that a line lacks an approval; return the id of the request."""
+        """Assert that a line lacks an approval; return the id of the request."""
         done = self.run("issue", *(line or PAY))
         assert done.returncode == 4, done.stderr
         return self.waiting()[0]
 
     def waiting(self) -> list[str]:
-        """Return the ids of the requests that wait for somebody's word, the newest first."""
+        """Return the ids of the open requests, the newest first."""
         return self.good("approve", "list", "--open", "--field", "approval").split()
 
     def wait(self, *line: str, verb: str = "issue") -> tuple[subprocess.Popen[str], str]:
-        """Start a line that waits for an approval; return its process, once it does, and the id."""
+        """Start a line that waits for an approval; once it waits, return its process and the request's id."""
         process = self.start(verb, "--wait", "60s", *(line or PAY))
         assert process.stderr is not None
         assert "waiting for 1m at most" in process.stderr.readline()

@@ -1,4 +1,4 @@
-"""What the tests of the command line have in common."""
+"""Fixtures for all tests of the command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """Keep signals, home and variables of the test run apart from those of command lines that it runs itself."""
+    """Isolate the signals, home and variables of the test run from the command lines that it runs itself."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
     kept = {number: signal.getsignal(number) for number in numbers}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())

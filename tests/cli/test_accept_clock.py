@@ -1,4 +1,4 @@
-"""--accept-clock with a clock that is days behind: a verb that only looks changes nothing, one that changes works."""
+"""--accept-clock with a clock that is days behind: a read-only verb changes nothing, and a changing verb works."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 
 @pytest.fixture
 def shell(made: Shell, tmp_path: Path) -> Iterator[Shell]:
-    """Return a copy of it."""
+    """Return a copy of that ledger."""
     shutil.copytree(made.home, tmp_path, dirs_exist_ok=True)
     yield Shell(tmp_path)
 

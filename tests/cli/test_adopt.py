@@ -1,4 +1,4 @@
-"""Adopting from the command line: what is read, what is refused, and that no secret is ever repeated."""
+"""Adoption from the command line: accepted lists, refused lists, and that no output repeats a secret."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEADER = "name,owner,place,purpose,secret"
 
 
 def read(tmp_path: Path, text: str | bytes, form: str = "csv", **usual: str) -> list[tuple[int, str]]:
-    """Read a list, and return lines and names of what it states."""
+    """Read a list, and return the line and name of each secret."""
     path = tmp_path / "list"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     secrets, content = adopt_file.read(str(path), form, usual)
@@ -96,7 +96,7 @@ def test_a_list_is_not_read_without_end(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Return a command line with a ledger of its own."""
+    """Return a command line with a new ledger."""
     return Shell(tmp_path)
 
 
@@ -136,7 +136,7 @@ def test_a_dry_run_makes_no_ledger(shell: Shell) -> None:
 
 
 def test_what_it_is_given_it_never_shows(shell: Shell) -> None:
-    """Places are free text, and a terminal obeys none of it."""
+    """Places and purposes are free text, and their control characters must not reach a terminal."""
     hostile = "\x1b]0;x\x07\u202e=cmd()<b>"
     shell.good("adopt", "add", "ci", "--owner", "bob", "--place", hostile, "--purpose", hostile, stdin=SECRET)
     for verb in (

@@ -1,4 +1,4 @@
-"""`jitid agent` as a process: two at once, ends in the middle, hostile text, and what was suspended while it issued."""
+"""`jitid agent` as a process: concurrent registrations, lost output, hostile text, and suspension during issue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.real import Shell, command
 
 REGISTER = ("agent", "register", "bot", "--owner", "alice", "--purpose", "triage")
 TOKEN = "jitid_" + "aB3" * 12 + "x9"
-"""A token that was mistyped: its checksum is wrong."""
+"""A mistyped token: its checksum is wrong."""
 ISSUE = ("issue", "--delegator", "alice", "--agent", "bot", "--task")
 
 
@@ -42,7 +42,7 @@ def test_one_of_those_who_register_a_name_at_once_does(shell: Shell) -> None:
 
 
 def test_nothing_is_alive_of_what_was_suspended_while_others_issued(shell: Shell) -> None:
-    """Whoever was decided on before and comes to the lock after it is decided on anew."""
+    """An issue that was decided before the suspension but gets the lock after it is decided again."""
     shell.good(*REGISTER)
     tasks = count()
     running = [shell.start(*ISSUE, f"T{next(tasks)}") for _ in range(6)]
@@ -91,7 +91,7 @@ def test_a_terminal_is_asked_before_much_ends(shell: Shell, verb: str) -> None:
     ],
 )
 def test_what_cannot_be_told_is_done_all_the_same(shell: Shell, arguments: tuple[str, ...]) -> None:
-    """The record, unlike a token, is there to be looked at again."""
+    """The record, unlike a token, can be shown again."""
     shell.good(*REGISTER)
     events = int(shell.good("audit", "verify", "--field", "events"))
     full = Path("/dev/full")
@@ -154,7 +154,7 @@ def test_a_hostile_purpose_of_a_task_is_quoted_in_the_command_that_registers(she
 
 
 def _pasted(shell: Shell, line: str) -> subprocess.CompletedProcess[str]:
-    """Run a line as a shell does that it is pasted into."""
+    """Run a line like a shell into which a user pastes it."""
     script = "jitid() { " + subprocess.list2cmdline(command()) + ' "$@"; }\n' + line
     return subprocess.run(
         ["bash", "-c", script], capture_output=True, text=True, env=shell.environment, cwd=shell.home
@@ -187,7 +187,7 @@ def test_a_command_that_is_told_acts_on_no_terminal_and_registers(shell: Shell, 
     ],
 )
 def test_a_bar_in_a_purpose_is_no_pipe_in_the_command(tmp_path: Path, purpose: str) -> None:
-    """The flags by which the ledger was found come in once, in front, whatever stands between the quotes."""
+    """The flags that chose the ledger appear once, in front, for any text between the quotes."""
     folder = tmp_path / "it's my ledger"
     shell = Shell(tmp_path, tmp_path / "none")
     given = ("--ledger", str(folder))

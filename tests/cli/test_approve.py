@@ -1,4 +1,4 @@
-"""`approve`, and `--wait`: who asks waits without being in anybody's way, and gets what was granted, once."""
+"""`approve`, and `--wait`: a waiting requester blocks no other process, and gets the granted credential once."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tests.real import command
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Approving:
-    """Return a user whose policy wants approvals; nobody changes anything there."""
+    """Return a user whose policy requires approvals; no test changes this ledger."""
     return Approving(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture
 def shell(made: Approving, tmp_path: Path) -> Approving:
-    """Return the same over a copy of the ledger."""
+    """Return the same user over a copy of the ledger."""
     copy = Approving.__new__(Approving)
     copy.home, copy.ledger = made.home, Path(shutil.copytree(made.ledger, tmp_path / "ledger"))
     copy.environment = {**made.environment, "JITID_LEDGER": str(copy.ledger)}
@@ -71,7 +71,7 @@ def test_the_hint_acts_on_the_ledger_that_the_line_acts_on(shell: Approving) -> 
     flags = ("--ledger", str(shell.ledger))
     done = shell.run(*flags, "issue", *PAY, more={"JITID_LEDGER": "/nowhere"})
     assert f"jitid --ledger {shell.ledger} approve grant apr_" in done.stderr
-    # Who approves comes with a credential of their own, and not with that of the requester.
+    # An approver authenticates with their own credential, not with that of the requester.
     given = Globals()
     given.remote, given.credential_file = "https://a.example", "alice.bearer"
     assert given.command("jitid approve grant apr_1", for_another=True) == (
@@ -91,7 +91,7 @@ def test_a_dry_run_asks_nobody_and_waits_for_nobody(shell: Approving) -> None:
 
 def test_who_waits_gets_it_as_soon_as_it_is_granted(shell: Approving) -> None:
     process, id_ = shell.wait()
-    # It holds nothing meanwhile.
+    # While it waits, it does not hold the ledger's lock.
     shell.good("issue", "--task", "T1", "--delegator", "alice")
     shell.grant(id_)
     status, out, err = _end(process)
@@ -206,7 +206,7 @@ def test_a_command_waits_and_has_until_the_end_of_its_one_credential(shell: Appr
     assert until == shell.good("list", "--id", jti, "--field", "expires_at").strip()
 
 
-# Two at once, and the end of a process
+# Two processes at once, and killed processes
 
 
 def test_of_eight_at_once_one_uses_the_grant_and_seven_ask_anew(shell: Approving) -> None:
@@ -233,7 +233,7 @@ def test_eight_who_ask_the_same_at_once_make_one_request(shell: Approving) -> No
 @pytest.mark.deep
 @pytest.mark.parametrize("call", ["pwrite64", "fdatasync", "write"])
 def test_an_issue_that_is_killed_has_used_its_approval_or_has_not(call: str, shell: Approving) -> None:
-    """Whatever was printed is in the ledger, and an approval is used exactly if there is something that it was for."""
+    """A printed credential is in the ledger, and an approval is used exactly if its task exists."""
     line = (*PAY, "--kind", "opaque")
     shell.grant(shell.ask(*line))
     whole = shutil.copytree(shell.ledger, shell.ledger.parent / "whole")
@@ -281,7 +281,7 @@ def test_a_word_that_could_not_be_confirmed_has_been_said(shell: Approving) -> N
         assert shell.good("approve", "show", id_, "--field", "state") == f"{state}\n"
 
 
-# Looking
+# Output of `list` and `show`
 
 
 def test_a_list_says_who_asks_for_what_in_one_line_each(shell: Approving) -> None:
@@ -366,7 +366,7 @@ def test_what_cannot_be_meant_or_found_has_a_status(
 
 
 def test_nobody_approves_by_a_name_that_is_only_said(shell: Approving) -> None:
-    """Neither an option nor a variable makes an approver."""
+    """Neither an option nor a variable identifies an approver."""
     id_ = shell.ask()
     variables = {"JITID_DELEGATOR": "bob", "JITID_DELEGATOR_TOKEN_FILE": shell.id_token("bob")}
     done = shell.run("approve", "grant", id_, more=variables)

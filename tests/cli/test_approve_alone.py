@@ -1,4 +1,4 @@
-"""A policy that wants a second person's word, beside a ledger that only one person can reach."""
+"""A policy that requires the approval of a second person, beside a ledger that only one person can reach."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WHY, HOW = "no second person can approve beside a private ledger", "jitid serve 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Return a shell with a ledger whose policy has such a rule."""
+    """Return a shell with a ledger whose policy has a rule that requires a second person."""
     made = Shell(tmp_path)
     made.good("issue", "--task", "FIRST", "--delegator", "alice")
     rules = made.ledger / "policy" / "eyes.cedar"
@@ -27,7 +27,7 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def told(shell: Shell, *words: str) -> list[bool]:
-    """Tell of each verb that meets the rule whether it says that nobody else can approve, and what to do."""
+    """Return, for each verb that meets the rule, whether it prints that a second person is missing, and the remedy."""
     texts = [
         shell.run(*ASKING, *words).stderr,
         shell.run(*ASKING, "--dry-run", *words).stderr,

@@ -1,4 +1,4 @@
-"""`jitid authorize --batch`: each line has its answer, in order, and no answer comes before its record."""
+"""`jitid authorize --batch`: each line gets an answer, in order, and no answer is printed before its record."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class Scene(NamedTuple):
     planner: str
     """It may read any repository."""
     reader: str
-    """It was made by the planner, and may read logs alone."""
+    """The planner issued it, and it may read only logs."""
 
     def line(self, resource: str = "acme", **more: Any) -> str:
-        """Return a line that asks whether the planner may read a repository."""
+        """Return a line that requests permission for the planner to read a repository."""
         plain = {"token": self.planner, "action": "repo:read", "resource": resource}
         return json.dumps({**plain, **more}) + "\n"
 
     def recorded(self, **chosen: Any) -> list[tuple[str, bool]]:
-        """Return resource and outcome of each action, after insisting that the ledger holds."""
+        """Verify the ledger, and return the resource and the outcome of each recorded action."""
         with World(self.shell.ledger, now=int(time.time())) as world:
             world.check()
             uses = world.authority.perform(ListUses(chosen=UseFilter(**chosen), limit=1 << 30)).uses
@@ -68,7 +68,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 
 @pytest.fixture
 def scene(template: Scene, tmp_path: Path) -> Scene:
-    """Return a scene of its own for each test."""
+    """Return a separate scene for each test."""
     shutil.copytree(template.shell.ledger, tmp_path / "ledger")
     (tmp_path / "ledger").chmod(0o700)
     (tmp_path / "planner").write_text(template.planner)
@@ -76,7 +76,7 @@ def scene(template: Scene, tmp_path: Path) -> Scene:
 
 
 class Partner:
-    """Whoever writes lines to a running batch and reads its answers."""
+    """A client that writes lines to a running batch and reads its answers."""
 
     def __init__(self, scene: Scene, *more: str) -> None:
         self.process = subprocess.Popen(
@@ -108,14 +108,14 @@ class Partner:
         return self.read()
 
     def end(self) -> tuple[int, str]:
-        """Write no more, and return the status and what was said."""
+        """Close its standard input, and return the exit status and standard error."""
         _, said = self.process.communicate(timeout=60)
         return self.process.returncode, said.decode()
 
 
 @contextlib.contextmanager
 def partner(scene: Scene, *more: str) -> Iterator[Partner]:
-    """Start a batch, and leave nothing behind."""
+    """Start a batch, and stop it after the block."""
     one = Partner(scene, *more)
     with one.process:
         try:
@@ -125,7 +125,7 @@ def partner(scene: Scene, *more: str) -> Iterator[Partner]:
 
 
 def answers(scene: Scene, text: str | bytes, status: int = 0) -> list[dict[str, Any]]:
-    """Give lines to a batch, all at once, and return what it answers."""
+    """Send lines to a batch, all at once, and return its answers."""
     done = subprocess.run(
         command(*BATCH),
         input=text if isinstance(text, bytes) else text.encode(),
@@ -277,7 +277,7 @@ def test_nothing_in_is_nothing_out(scene: Scene) -> None:
     assert scene.recorded() == []
 
 
-# How it ends.
+# The end of a batch.
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -295,10 +295,10 @@ def test_who_reads_no_answer_ends_it_and_what_was_asked_is_recorded(scene: Scene
         other.ask(scene.line("first"))
         assert other.process.stdout is not None
         other.process.stdout.close()
-        # It may be noticed while it waits: then there is nobody to write to.
+        # The batch may notice the closed output while it waits: then it has ended and does not read this line.
         assert other.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            # Past the buffer, which would keep what nobody has taken and write it again at the end.
+            # Past Python's buffer, which would keep an unread line and write it again when it is closed.
             os.write(other.process.stdin.fileno(), scene.line("second").encode())
         assert other.process.wait(60) == 74
     assert scene.recorded()[0] == ("first", True)
@@ -331,7 +331,7 @@ def test_an_answer_that_cannot_be_written_is_no_success(where: str, scene: Scene
     assert scene.recorded() == [("acme", True)] * 2
 
 
-# What may be in its way.
+# Obstacles.
 
 
 @contextlib.contextmanager
@@ -357,7 +357,7 @@ def test_what_cannot_be_recorded_is_denied_and_the_next_is_tried_again(scene: Sc
 
 
 def test_a_disk_that_fails_once_ends_it(scene: Scene) -> None:
-    """What comes after would be built on what may be lost, though the disk answered for it."""
+    """Later answers would rest on records that may be lost, even if the disk reports success for them."""
     fault = ["-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=2"]
     done = scene.shell.run(
         *BATCH,
@@ -367,7 +367,7 @@ def test_a_disk_that_fails_once_ends_it(scene: Scene) -> None:
     assert done.returncode == 5
     assert "the disk failed" in done.stderr
     told = [json.loads(line)["decision"] for line in done.stdout.splitlines()]
-    # How many lines are there together, when they come by a pipe, is up to the two of them.
+    # The number of lines that the batch reads together from a pipe depends on the timing of both processes.
     first = told.index("deny")
     assert 0 < first <= MOST
     assert told == ["allow"] * first + ["deny"] * (len(told) - first)
@@ -401,7 +401,7 @@ def test_a_ledger_that_was_replaced_is_not_answered_for(scene: Scene) -> None:
 
 
 def _until(other: Partner, scene: Scene, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """Ask the same again until something holds of the answer, and return it."""
+    """Send the same line again until `holds` is true of the answer, and return the answer."""
     ends = time.monotonic() + 30
     while not holds(answer := other.ask(scene.line())):
         assert time.monotonic() < ends
@@ -443,7 +443,7 @@ def test_a_policy_is_read_anew_though_its_file_keeps_its_size_and_its_time(scene
         os.utime(policy, ns=(kept.st_atime_ns, kept.st_mtime_ns))
         assert policy.stat().st_size == kept.st_size
         _until(other, scene, lambda answer: answer["decision"] == "deny")
-        # Whoever else may write it decides what is allowed.
+        # Another user who may write the file could decide which actions are allowed.
         policy.chmod(0o666)
         assert _until(other, scene, lambda answer: "error" in answer)["error"]["code"] == "integrity"
         assert other.end()[0] == 7

@@ -1,4 +1,4 @@
-"""What may stand around a token in a file: the blanks of ASCII that editors and shells leave, and nothing else."""
+"""Blanks around a token in a file: the ASCII blanks that editors and shells leave are accepted, no others."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Run = Callable[[str, str], int]
 
 @pytest.fixture
 def run(home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Return what gives a text, read from a file, to a verb."""
+    """Return a function that writes a text to a file and runs a verb on it."""
     monkeypatch.setenv("JITID_LEDGER", str(home / "ledger"))
 
     def run(line: str, text: str) -> int:
@@ -63,7 +63,7 @@ def _issue(run: Run, capfd: pytest.CaptureFixture[str], kind: str) -> str:
 def test_blanks_of_ascii_around_a_token_are_no_part_of_it_and_others_are(
     door: str, kind: str, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """One spelling at every door, so that what is looked up is what was shown."""
+    """A token has one spelling for every verb, so that a look-up uses exactly the token that was shown."""
     for blank in FEW:
         token = _issue(run, capfd, kind)
         for text in (f"{token}{blank}", f"{blank}{token}", f"{blank}\n{token}", f"{token}\n{blank}"):
@@ -75,7 +75,7 @@ def test_blanks_of_ascii_around_a_token_are_no_part_of_it_and_others_are(
 
 @pytest.mark.parametrize("kind", ["jwt", "opaque"])
 def test_what_is_looked_up_has_one_spelling(kind: str, tmp_path: Path) -> None:
-    """Behind the doors nothing is stripped: what the web and other authorities hand on stands as it came."""
+    """Below the command line nothing is stripped: tokens from the web and from other authorities stay unchanged."""
     with World(tmp_path / "ledger") as world:
         token = world.issue(kind=kind).token
         assert world.verify(token)
@@ -105,7 +105,7 @@ def test_a_credential_file_has_no_other_blanks(blank: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("blank", [each for each in OTHERS if each.isspace()], ids=ascii)
 def test_pem_has_no_other_blanks(blank: str) -> None:
-    """They would be further spellings of one certificate."""
+    """Other blanks would be further spellings of one certificate."""
     pem = der.to_pem(b"0\x03\x02\x01\x05" * 20)
     assert der.from_pem(f" \t\r\n{pem}\r\n")
     for text in (blank + pem, pem + blank, pem.replace("\n", f"{blank}\n", 2)):

@@ -1,4 +1,4 @@
-"""The boundary: exit statuses, signals, closed descriptors, and what is loaded for what."""
+"""The boundary: exit statuses, signals, closed descriptors, and the modules that each command loads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PYTHON = [
 
 
 def process(code: str) -> list[str]:
-    """Return the command that runs `code` with our modules."""
+    """Return the command that runs `code` with jitid's modules."""
     return [*PYTHON[:2], PYTHON[2] + code]
 
 
@@ -38,7 +38,7 @@ def jitid_process(*arguments: str) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def private_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Keep signals, home and variables of the test run apart from those of the command lines."""
+    """Isolate the signals, home and variables of the test run from the command lines."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     for name in [name for name in os.environ if name.startswith(("JITID_", "XDG_"))]:
         monkeypatch.delenv(name)
@@ -51,7 +51,7 @@ def private_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
 
 @pytest.fixture
 def verb(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Return the module of a verb `probe` whose function the test writes."""
+    """Return the module of a verb `probe`; the test defines its function."""
     module = ModuleType("jitid.cli.probe")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(verbs.COMMANDS, "probe", ("probe:probe", "Probe the command line."))
@@ -59,7 +59,7 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_global_options_count_on_both_sides_of_the_verb(verb: ModuleType) -> None:
-    """The last one given counts."""
+    """The last of several options counts."""
     seen: list[Globals] = []
     verb.probe = lambda given: seen.append(given)  # type: ignore[attr-defined]
     line = "--format csv -q --ledger /a -v probe --format json --timeout 5s -v --no-input --accept-clock"
@@ -71,7 +71,7 @@ def test_global_options_count_on_both_sides_of_the_verb(verb: ModuleType) -> Non
 def test_a_verb_learns_what_came_from_the_environment(
     verb: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that it may ignore a variable where a flag would be a contradiction."""
+    """The verb may ignore a variable that would contradict a flag."""
     seen: list[object] = []
 
     def probe(given: Globals, task: options.Task = None, scope: options.Scopes = None) -> None:
@@ -99,7 +99,7 @@ def test_a_blank_variable_of_the_verb_is_a_usage_error(
 
 
 def test_a_blank_item_of_a_list_is_a_usage_error(verb: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
-    """One blank among several good values is as wrong."""
+    """One blank among several good values is an error, too."""
 
     def probe(given: Globals, scope: options.Scopes = None) -> None:
         raise AssertionError
@@ -112,7 +112,7 @@ def test_a_blank_item_of_a_list_is_a_usage_error(verb: ModuleType, capfd: pytest
 def test_an_error_is_a_sentence_a_hint_and_a_status(
     verb: ModuleType, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """In JSON, the same with its code."""
+    """In JSON, the error has the same parts and a code."""
 
     def probe(given: Globals) -> None:
         raise NotFoundError("there is no `x\x1b`", "look elsewhere")
@@ -152,7 +152,7 @@ def test_a_bug_is_told_without_what_it_was_about(verb: ModuleType, capfd: pytest
 
 
 def test_a_full_disk_is_no_bug(verb: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
-    """Wherever it is met, trying again later may help."""
+    """A full disk is retryable, wherever the error occurs."""
 
     def probe(given: Globals) -> None:
         Path("/dev/full").write_text("x")
@@ -164,7 +164,7 @@ def test_a_full_disk_is_no_bug(verb: ModuleType, capfd: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_cleans_up_and_shows_in_the_status(number: signal.Signals, verb: ModuleType) -> None:
-    """A second one, which `timeout` sends to the whole group, does not break the cleaning up."""
+    """A second signal, which `timeout` sends to the whole group, does not interrupt the clean-up."""
     cleaned = []
 
     def probe(given: Globals) -> None:
@@ -180,7 +180,7 @@ def test_a_signal_cleans_up_and_shows_in_the_status(number: signal.Signals, verb
 
 
 def test_a_process_ends_by_a_signal_with_its_number(tmp_path: Path) -> None:
-    """Stopped while it waits for the reader of its output."""
+    """The signal arrives while the process waits for the reader of its output."""
     (tmp_path / ".jitid.toml").write_text("ledger = '/elsewhere'\n")
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -192,7 +192,7 @@ def test_a_process_ends_by_a_signal_with_its_number(tmp_path: Path) -> None:
     os.set_blocking(writer, True)
     with subprocess.Popen(jitid_process("config", "show"), stdout=writer, stderr=subprocess.PIPE) as child:
         assert child.stderr is not None
-        # The warning about the project's file comes when the signals are already listened to.
+        # The warning about the project's file is printed when the signal handlers are already installed.
         assert b"warning" in child.stderr.readline()
         child.send_signal(signal.SIGTERM)
         assert child.wait() == 128 + signal.SIGTERM
@@ -202,7 +202,7 @@ def test_a_process_ends_by_a_signal_with_its_number(tmp_path: Path) -> None:
 
 
 def test_a_file_never_becomes_a_closed_standard_output(tmp_path: Path) -> None:
-    """What is opened later does not get the number that data is written to."""
+    """A file that is opened later must not get the descriptor number of standard output."""
     code = (
         "import os\nfrom jitid.system import output\noutput.claim_descriptors()\n"
         f"kept = os.open({str(tmp_path / 'ledger')!r}, os.O_RDWR | os.O_CREAT)\n"
@@ -214,7 +214,7 @@ def test_a_file_never_becomes_a_closed_standard_output(tmp_path: Path) -> None:
 
 
 def test_a_terminal_gets_a_table() -> None:
-    """Tabs and bare rows are for pipes."""
+    """A pipe gets rows with tabs and without a header."""
     master, terminal = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
     done = subprocess.run(jitid_process("config", "show"), stdout=terminal, env=environment, check=False)
@@ -237,12 +237,12 @@ def loaded_by(*arguments: str) -> set[str]:
 
 
 def test_the_version_needs_next_to_nothing() -> None:
-    """Scripts ask for it all the time."""
+    """Scripts run `jitid --version` often."""
     assert not loaded_by("--version") & {"typer", "enum", "re", "json", "signal", "functools"}
 
 
 def test_help_loads_no_verb() -> None:
-    """The table has the sentences."""
+    """The table of verbs has the sentences."""
     loaded = loaded_by("--help")
     ours = {
         each for each in loaded if each.startswith("jitid.cli.") and not each.startswith("jitid.cli.options")
@@ -253,7 +253,7 @@ def test_help_loads_no_verb() -> None:
 
 
 def test_only_a_page_loads_the_templates(tmp_path: Path) -> None:
-    """They would double the time of a short command."""
+    """The templates would double the time of a short command."""
     ledger = ("--ledger", str(tmp_path / "ledger"))
     lines = (
         ("issue", "--task", "T", "--delegator", "a", "--scope", "a:b"),
@@ -270,7 +270,7 @@ def test_only_a_page_loads_the_templates(tmp_path: Path) -> None:
 
 
 def test_a_verb_loads_no_more_than_it_uses() -> None:
-    """No TOML without a file, no Rich without a table, no JSON without a mapping."""
+    """It loads no TOML without a file, no Rich without a table, no JSON without a mapping."""
     assert not loaded_by("config", "show") & {
         "rich",
         "tomllib",

@@ -1,4 +1,4 @@
-"""`config set` and `config unset` on a file that its user writes too."""
+"""`config set` and `config unset` on a file that its user edits too."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_config_set_and_unset_keep_the_users_file(home: Path) -> None:
     assert path.read_text() == text
     assert main.run(["--profile", "night", "config", "set", "max", "3"]) == 0
     assert path.read_text() == f"{text}\n[profile.night]\nmax = 3\n"
-    # What cannot be meant changes nothing.
+    # An invalid value changes nothing.
     before = path.read_bytes()
     assert main.run(["config", "set", "ttl", "soon"]) == 2
     assert main.run(["config", "set", "floor.scope.a:b", "none"]) == 2

@@ -1,4 +1,4 @@
-"""What `use.cedarschema` beside the policy in force makes of a context: addresses are said as text."""
+"""`use.cedarschema`, beside the policy in force, declares types of a context: an IP address may be a text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ USE = ("authorize", "--token-file", "token", "--action", "a:b", "--resource", "r
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
-    """Return a user with a policy in `~/policy` that lets those in who are inside, and with a token in `~/token`."""
+    """Return a user with a token in `~/token`, and a policy that permits uses from addresses in 10.0.0.0/8."""
     shell = Shell(tmp_path)
     (tmp_path / "policy").mkdir()
     (tmp_path / "policy" / "p.cedar").write_text(POLICY)
@@ -55,7 +55,7 @@ def test_an_address_is_text(use: str, status: int, shell: Shell) -> None:
 
 
 def test_what_cannot_be_trusted_declares_nothing_and_refuses(shell: Shell) -> None:
-    """Whoever may write it could make another address of a text; nothing takes its place."""
+    """Another user who may write the file could turn a text into another address; no default replaces the file."""
     file = shell.home / "policy" / "use.cedarschema"
     file.chmod(0o666)
     done = shell.run(*USE, "--context", '{"ip":"10.1.2.3"}')
@@ -81,7 +81,7 @@ def test_what_cannot_be_trusted_declares_nothing_and_refuses(shell: Shell) -> No
 
 @pytest.mark.deep
 def test_a_declaration_that_is_changed_counts_for_whoever_asks_on(shell: Shell) -> None:
-    """`authorize --batch` reads it again as it reads the policy."""
+    """`authorize --batch` reads the declaration again whenever it reads the policy again."""
     file = shell.home / "policy" / "use.cedarschema"
     file.unlink()
     token = (shell.home / "token").read_text().strip()

@@ -1,4 +1,4 @@
-"""`jitid delegator` as a process: lists in odd files, first use, proofs by another name, and ends in the middle."""
+"""`jitid delegator` as a process: lists in unusual files, first use, proof by another name, and lost output."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def names(shell: Shell) -> list[str]:
-    """Return who is in the directory."""
+    """Return the names in the directory."""
     return shell.good("delegator", "list", "--limit", "1000000", "--field", "name").split()
 
 
@@ -106,7 +106,7 @@ def test_a_list_that_is_cut_off_while_it_comes_changes_nothing(shell: Shell) -> 
         stderr=subprocess.PIPE,
     )
     os.close(reader)
-    # More than a pipe holds: it has begun to read.
+    # More than a pipe buffers, so jitid has begun to read.
     os.write(writer, b"name\n" + b"".join(b"d%d\n" % number for number in range(20_000)))
     process.kill()
     process.communicate()
@@ -180,12 +180,12 @@ process = subprocess.Popen(sys.argv[1:])
 _, status, used = os.wait4(process.pid, 0)
 print(os.waitstatus_to_exitcode(status), used.ru_maxrss)
 """
-"""Prints the exit status of a command, and its peak of resident memory in KiB."""
+"""A script that prints the exit status of a command, and its peak of resident memory in KiB."""
 
 
 @pytest.mark.deep
 def test_a_hundred_thousand_come_in_bounded_memory_and_one_bad_line_stops_all(shell: Shell) -> None:
-    """Memory grows with the file and what is compared, not with each of the texts that it is read into."""
+    """Memory grows with the file and the compared records, not with the number of parsed texts."""
     head = '{"schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"], "totalResults": 100000, "Resources": ['
     users = [_user(number) for number in range(100_000)]
     write(shell, "bad.json", head + ",\n".join([*users[:-1], _user(7).replace("d7", "no name")]) + "]}")
@@ -194,7 +194,7 @@ def test_a_hundred_thousand_come_in_bounded_memory_and_one_bad_line_stops_all(sh
     assert refused.returncode == 2
     assert ".Resources[99999]" in refused.stderr
     assert not shell.ledger.exists()
-    # The peak of a process counts from its fork on: started from here it would be that of all these tests.
+    # The peak of a process counts from its fork: a direct child would inherit the peak of all these tests.
     measured = subprocess.run(
         [sys.executable, "-c", _MEASURE, *command("delegator", "import", "good.json", "--full", "-q")],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""`jitid doctor` on installations that are well, and on those that are not."""
+"""`jitid doctor` on sound and on damaged installations."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 
 @pytest.fixture
 def shell(template: Shell, tmp_path: Path) -> Shell:
-    """Return a shell with a copy of that ledger, to be spoilt."""
+    """Return a shell with a copy of that ledger, which a test may damage."""
     shutil.copytree(template.ledger, tmp_path / "ledger", copy_function=shutil.copy2)
     (tmp_path / "ledger").chmod(0o700)
     made = Shell(tmp_path)
-    # No shells that completions could be missing for.
+    # No shells are installed whose completions could be missing.
     made.environment["PATH"] = str(tmp_path)
     return made
 
 
 def diagnose(shell: Shell, *arguments: str, before: Sequence[str] = ()) -> tuple[int, list[dict[str, Any]]]:
-    """Return the exit status and the rows; every check has one, whatever became of the others."""
+    """Return the exit status and the rows; every check has a row, even if others failed."""
     done = shell.run("doctor", "--format", "json", *arguments, before=before)
     document = json.loads(done.stdout)
     rows: list[dict[str, Any]] = document["items"]
@@ -80,7 +80,7 @@ def failures(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def change(shell: Shell, statement: str) -> None:
-    """Change the ledger behind its back."""
+    """Change the ledger's database directly."""
     db = sqlite3.connect(shell.ledger / "ledger.db", isolation_level=None)
     try:
         db.execute(statement)
@@ -89,7 +89,7 @@ def change(shell: Shell, statement: str) -> None:
 
 
 def standing(path: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Return all that is in a folder: modes, times of the last change, contents."""
+    """Return the mode, time of the last change and content of each file in a folder."""
     return {
         str(each): (
             each.stat().st_mode,
@@ -114,7 +114,7 @@ def test_nothing_is_changed(shell: Shell) -> None:
 
 
 def test_where_there_is_no_ledger_yet_none_is_made(tmp_path: Path) -> None:
-    """A warning says how to begin; what cannot be examined is no success."""
+    """A warning names the first step; a check that was not examined is not `ok`."""
     shell = Shell(tmp_path)
     status, rows = diagnose(shell)
     assert status == 0
@@ -150,7 +150,7 @@ def test_every_offence_has_a_line_and_its_command_repairs_it(shell: Shell) -> No
 
 
 def test_a_policy_that_others_may_only_read_is_a_warning(shell: Shell) -> None:
-    """Issuing takes it too."""
+    """Issuing accepts such a policy, too."""
     file = shell.ledger / "policy" / "default.cedar"
     file.chmod(0o644)
     status, rows = diagnose(shell)
@@ -164,7 +164,7 @@ def test_a_policy_that_others_may_only_read_is_a_warning(shell: Shell) -> None:
 
 
 def test_a_folder_that_is_no_ledger_is_not_walked(tmp_path: Path) -> None:
-    """It may be a home folder; nobody is told to close that to others."""
+    """It may be a home folder, and doctor must not advise closing that to other users."""
     (tmp_path / "ledger").mkdir(mode=0o755)
     (tmp_path / "ledger" / "letter").write_text("")
     status, rows = diagnose(Shell(tmp_path))
@@ -217,7 +217,7 @@ def test_a_log_that_is_none_is_told_once(shell: Shell) -> None:
 
 
 def test_the_gravest_failure_gives_the_status(shell: Shell) -> None:
-    """A newer schema alone is 2, and an integrity failure outranks it."""
+    """The status of a newer schema is 2, and an integrity failure outranks it."""
     change(shell, "PRAGMA user_version = 99")
     assert diagnose(shell)[0] == 2
     error = json.loads(shell.run("doctor", "--format", "json").stderr)["error"]
@@ -265,7 +265,7 @@ def test_a_policy_that_permits_nothing_is_a_warning(text: str, shell: Shell) -> 
 
 
 def test_a_repair_is_for_the_ledger_that_was_asked_about(shell: Shell) -> None:
-    """Without the flag it would be for another one."""
+    """Without the flag, the repair command would act on another ledger."""
     change(shell, "UPDATE signing_key SET retired_at = 1")
     moved = shell.home / "it's mine"
     shell.ledger.rename(moved)
@@ -303,7 +303,7 @@ def test_what_is_left_is_ended_in_the_ledger_that_holds_it(script: str, look: bo
 
 
 def test_a_configuration_that_cannot_be_used_keeps_no_check_from_running(shell: Shell) -> None:
-    """What it might have said is left alone: the ledger, unless a flag or a variable names it, and the policy."""
+    """Parts that it may configure are not examined: the policy, and the ledger unless a flag or a variable names it."""
     file = shell.home / ".config" / "jitid" / "config.toml"
     file.parent.mkdir(parents=True)
     file.write_text("ttl = [")
@@ -378,7 +378,7 @@ def test_a_full_disk_is_a_warning_and_no_obstacle(shell: Shell) -> None:
 
 @pytest.mark.parametrize("where", ['"$@" >/dev/full', '"$@" >&-'])
 def test_a_report_that_cannot_be_written_is_74(where: str, shell: Shell) -> None:
-    """Whatever it would have said."""
+    """The findings do not matter."""
     (shell.ledger / "lock").chmod(0o644)
     assert shell.run("doctor", before=["/bin/sh", "-c", where, "sh"]).returncode == 74
 
@@ -415,7 +415,7 @@ def test_the_oldest_versions_are_those_that_the_package_asks_for() -> None:
 
 
 def test_targets_are_visited_each_by_itself(shell: Shell, tmp_path: Path) -> None:
-    """One that cannot be meant and one that is down keep no other from being visited; what is left there is told."""
+    """An invalid or unreachable target does not stop visits to others; credentials that may remain are reported."""
     shop, down = Shop(tmp_path / "shop"), Shop(tmp_path / "down")
     file = shell.home / ".config" / "jitid" / "config.toml"
     file.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A credential typed in the wrong place, in every option, argument and variable: no answer shows it or a part of it."""
+"""A credential typed in the wrong place, in every option, argument and variable: no answer shows any part of it."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ BROKEN = {
 }
 SECRETS |= BROKEN
 NAMES = {"opaque without its checksum", "signature", "signed, its end", "AWS"}
-"""Which of them nobody can tell from a name, such as the subject of an ID token."""
-# What differs in how it is known. All of them are tried on the function that knows them.
+"""Secrets that cannot be distinguished from a name, such as the subject of an ID token."""
+# One secret for each way of recognition. The function that recognises secrets is tested with all of them.
 TYPED = [
     SECRETS[name]
     for name in (
@@ -118,7 +118,7 @@ Run = Callable[..., None]
 
 
 def shown_pieces(text: str) -> set[str]:
-    """Return what of the secrets stands in a text, in whatever case, and whatever blanks and escapes are in between."""
+    """Return the pieces of secrets in a text, ignoring case and any blanks and escapes between their characters."""
     letters = "".join(each for each in text if each.isascii() and (each.isalnum() or each in "-_"))
     folded = "\0".join((text, _BETWEEN.sub("", text), letters)).lower()
     return {piece for piece in PIECES if piece.lower() in folded}
@@ -126,14 +126,14 @@ def shown_pieces(text: str) -> set[str]:
 
 @pytest.fixture
 def run(home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Return what runs a command line on one ledger, and insists that no answer of it shows a secret."""
+    """Return a function that runs a command line on one ledger, and asserts that no answer shows a secret."""
     monkeypatch.setenv("JITID_LEDGER", str(home / "ledger"))
 
     def run(*line: str) -> None:
         status = main.run([*line])
         out, err = capfd.readouterr()
         assert not shown_pieces(err), (line, err)
-        # A name that is accepted is shown like any other: those of other systems are as random as their secrets.
+        # An accepted name is shown, even if it looks random: names from other systems are as random as secrets.
         assert not shown_pieces(out) or (status in (0, 4) and not names_token(f"{line} {os.environ}")), (
             line,
             out,
@@ -237,7 +237,7 @@ def test_no_setting_of_a_file_echoes_a_secret(key: str, run: Run, home: Path) ->
 
 
 def test_an_error_holds_no_secret_from_its_making() -> None:
-    """So no door, the server's and that of MCP neither, can show what the terminal does not."""
+    """So no interface, neither the server nor MCP, can show a secret that the terminal hides."""
     for name, secret in SECRETS.items():
         shown = secret if name not in NAMES else quote(secret)
         error = JitidError(f"there is no file {shown}", f"see: jitid get {shown}")
@@ -246,7 +246,7 @@ def test_an_error_holds_no_secret_from_its_making() -> None:
 
 @pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
 def test_neither_a_quotation_nor_the_words_of_others_hold_a_secret(secret: str) -> None:
-    """Whatever they are about, they are not needed to run a command."""
+    """Quoted values and texts of other programs are not needed to run a command, so any secret in them is masked."""
     for text in (secret, f"x {secret}", f"the file /a/b/{secret}", f"{secret}\n"):
         for limit in (10, 60, 200):
             assert not shown_pieces(quote(text, limit))
@@ -272,13 +272,13 @@ def test_neither_a_quotation_nor_the_words_of_others_hold_a_secret(secret: str) 
     ],
 )
 def test_a_broken_token_is_known_wherever_it_is_broken(between: str) -> None:
-    """In a message, in a quotation, and as what a name or a text could be."""
+    """It is recognised in a message, in a quotation, and where a name or a text is expected."""
     for at in range(1, len(OPAQUE)):
         broken = OPAQUE[:at] + between + OPAQUE[at:]
         assert names_token(broken)
         for text in (broken, f"there is no agent {broken} on the task T1", f"run: jitid inspect '{broken}'"):
             assert not shown_pieces(masked(text)), (at, text)
-        # Of what stands before a prefix that is broken itself, a letter may be left.
+        # If the break is within the prefix, the letters before it may remain.
         assert quote(broken) == "`****`" or (at < len("jitid_") and not shown_pieces(quote(broken)))
     for at in range(1, len(OURS)):
         broken = OURS[:at] + between + OURS[at:]
@@ -288,7 +288,7 @@ def test_a_broken_token_is_known_wherever_it_is_broken(between: str) -> None:
 
 
 def _ways(character: str) -> Iterator[str]:
-    """Yield how a character is escaped."""
+    """Yield the escaped forms of a character."""
     number = ord(character)
     for way in ("%{:02X}", "%{:02x}", "%25{:02x}", "\\x{:02x}", "\\u{:04x}", "\\U{:08x}"):
         yield way.format(number)
@@ -325,7 +325,7 @@ def test_a_token_is_known_whatever_of_it_is_escaped() -> None:
     ],
 )
 def test_a_token_that_a_program_has_coloured_is_not_echoed(line: tuple[str, ...], run: Run) -> None:
-    """As `grep --color=always` prints it, and `cat -v` then."""
+    """`grep --color=always` prints such a token, and `cat -v` after it."""
     for before, behind in (
         ("\x1b[01;31m\x1b[K", "\x1b[m\x1b[K"),
         ("^[[01;31m^[[K", "^[[m^[[K"),
@@ -342,7 +342,7 @@ def _some_bytes(number: int, count: int) -> bytes:
 
 @pytest.mark.parametrize("cut", [(1, 0), (0, 1), (2, 0), (1, 1), (0, 2)])
 def test_a_token_without_its_prefix_is_known_by_what_is_left_of_it(cut: tuple[int, int]) -> None:
-    """Nobody needs many tries for one or two characters whose checksum is told."""
+    """An attacker can guess one or two missing characters quickly, because the checksum confirms the guess."""
     before, behind = cut
     for number in range(40):
         token = new_opaque(partial(_some_bytes, number))
@@ -351,7 +351,7 @@ def test_a_token_without_its_prefix_is_known_by_what_is_left_of_it(cut: tuple[in
             assert names_token(text)
             assert left not in label(text)
             assert left not in masked(f"there is no {text}")
-        # One that is not of a token, by its checksum.
+        # The checksum shows that this string is not part of a token.
         other = left[:-7] + ("a" if left[-7] != "a" else "b") + left[-6:]
         assert not names_token(other)
         assert label(other) == f"`{other}`"
@@ -372,7 +372,7 @@ def test_a_folded_token_is_known(width: int) -> None:
 
 
 def test_the_end_of_a_folded_token_is_not_echoed(run: Run) -> None:
-    """It has no mark; but line breaks in a long random word are no name's."""
+    """The end of a token has no prefix, but a name never has line breaks within a long random word."""
     tail = OURS[-100:]
     for text in ("\n".join(tail[at : at + 25] for at in range(0, 100, 25)), f"{tail[:50]}\n{tail[50:]}"):
         for line in (
@@ -412,7 +412,7 @@ def test_the_end_of_a_folded_token_is_not_echoed(run: Run) -> None:
     ],
 )
 def test_the_cost_of_a_look_is_linear(word: str) -> None:
-    """Each step is one of a loop over the text: ten times the text takes about ten times the steps."""
+    """Each step is an iteration over the text: ten times the text takes about ten times the steps."""
 
     def steps(text: str) -> int:
         count = 0
@@ -438,7 +438,7 @@ def test_the_cost_of_a_look_is_linear(word: str) -> None:
 @example("CiQwOGE4Njg0Yi1kYjg4LTRiNzMtOTBhOS0zY2QxNjYxZjU0NjYSBWxvY2Fs" * 2)
 @example("jitid_documentation-of-the-service-Number1/and/Number2")
 def test_a_name_that_jitid_accepts_is_shown(name: str) -> None:
-    """A command in a hint is run as it stands: the names in it are not starred."""
+    """A user copies and runs the command of a hint, so the names in it must not be masked."""
     assume(not any(mark in name for mark in ("eyJ", "hv", "gh", "github", "s.", "b.", "r.")))
     delegator = f"system:{name}"
     error = JitidError(f"the name {label(delegator)} has ended", f"run: jitid delegator enable {delegator}")
@@ -447,7 +447,7 @@ def test_a_name_that_jitid_accepts_is_shown(name: str) -> None:
 
 
 def test_the_command_of_a_hint_can_be_run(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
-    """With a name as other systems give them: the reason that the audit log keeps names it too."""
+    """The name looks like one from another system; the denial in the audit log shows the name, too."""
     name = "system:aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0dF"
     run("delegator", "add", name)
     run("delegator", "disable", name)
@@ -481,6 +481,6 @@ def test_the_command_of_a_hint_can_be_run(run: Run, capfd: pytest.CaptureFixture
     ],
 )
 def test_what_is_no_secret_is_shown_as_it_is(text: str) -> None:
-    """Ids, names at targets, thumbprints, digests, addresses and paths are what a reader needs."""
+    """A reader needs ids, names at targets, thumbprints, digests, addresses and paths."""
     assert masked(text) == text
     assert JitidError(text, text).message == text

@@ -1,4 +1,4 @@
-"""Whatever has expired is refused with the time of that and with what comes next."""
+"""A refusal of an expired credential states the time of expiry and the next command."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def expired(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Return a shell with tokens, a task and a file of status lists that are over ten minutes from now."""
+    """Return a shell with tokens, a task and a certificate that will have expired in ten minutes."""
     shell = Shell(tmp_path_factory.mktemp("home"))
     for name, task, *more in (
         ("identity", "T1"),
@@ -80,7 +80,7 @@ def test_inspect_names_the_time(expired: Shell, name: str) -> None:
 
 
 def test_an_access_credential_names_the_time_to_who_has_it(world: World) -> None:
-    """And to nobody else: what was revoked, or never was, is refused in the same words without one."""
+    """Only the holder learns it: an unknown or revoked access token is refused in the same words, without a time."""
     world.know("system:gate")
     granted = world.authority.perform(GrantAccess(wanted=AccessRequest("system:gate", ("auditor",), 300)))
     assert granted.secret is not None
@@ -107,7 +107,7 @@ def test_a_token_of_an_ended_task_names_the_time(world: World) -> None:
 
 
 def test_every_refusal_of_what_has_expired_says_when(expired: Shell) -> None:
-    """Held to the code: an error whose words say so has the time in them, or what `over` or `claimed_expiry` makes."""
+    """Checked in the source: each error about expiry contains the time, or a text from `over` or `claimed_expiry`."""
     root = Path(jitid.__file__).parent
     silent = []
     for path in sorted(root.rglob("*.py")):

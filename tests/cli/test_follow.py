@@ -1,4 +1,4 @@
-"""`jitid audit log --follow`: what is there, and then what comes, until somebody has had enough."""
+"""`jitid audit log --follow` prints the existing events, then new ones, until it is stopped."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def issue(shell: Shell, task: str) -> None:
 
 @contextmanager
 def following(shell: Shell, *more: str) -> Iterator[subprocess.Popen[str]]:
-    """Start following, and leave nothing behind."""
+    """Start following, and stop the process after the block."""
     with shell.start(*LOG, *more) as process:
         try:
             yield process
@@ -61,7 +61,7 @@ def line(process: subprocess.Popen[str]) -> str:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Wait for the end, and return the status and what was said."""
+    """Wait for the end, and return the exit status and standard error."""
     assert process.stderr is not None
     return process.wait(), process.stderr.read()
 
@@ -108,7 +108,7 @@ def test_csv_has_one_header(shell: Shell) -> None:
 
 
 def test_later_rows_stand_in_the_columns_of_the_first_ones(shell: Shell) -> None:
-    """The header stands once above them all, and a long name is folded within its column."""
+    """One header is printed above all rows, and a long name is folded within its column."""
     with following(shell, "--after", "12", "--format", "table") as process:
         header, first = line(process), line(process)
         task = "a-task-whose-name-is-longer-than-a-column"
@@ -162,7 +162,7 @@ def test_what_has_an_end_cannot_be_followed(more: tuple[str, ...], hint: str, sh
 
 @pytest.mark.parametrize("fault", ["removed", "replaced", "loosened"])
 def test_a_ledger_that_is_no_longer_there_ends_it(fault: str, shell: Shell) -> None:
-    """A file that was taken away could be read for ever, and would never change."""
+    """A deleted file can still be read, and would never change."""
     with following(shell) as process:
         line(process)
         if fault == "loosened":
@@ -204,7 +204,7 @@ def test_a_log_that_became_shorter_ends_it(tmp_path: Path) -> None:
 
 
 def test_what_does_not_match_is_not_looked_at_twice(tmp_path: Path) -> None:
-    """On a busy ledger a filter that rarely matches would cost ever more."""
+    """Otherwise a filter that rarely matches would cost more and more on a busy ledger."""
     with World(tmp_path / "ledger") as world, output_to(os.devnull):
         batches = follow(
             world.authority, lambda: None, LogFilter(operation="retire"), None, start=False, members=False
@@ -216,7 +216,7 @@ def test_what_does_not_match_is_not_looked_at_twice(tmp_path: Path) -> None:
 
 @contextmanager
 def output_to(path: str) -> Iterator[None]:
-    """Let standard output be a file for the length of the block, whatever pytest has made of it."""
+    """Redirect standard output to a file for the length of the block, even if pytest captures it."""
     kept, file = os.dup(1), os.open(path, os.O_WRONLY)
     os.dup2(file, 1)
     try:

@@ -18,7 +18,7 @@ from jitid.cli.verbs import COMMANDS, GROUPS
 def test_help_fits_a_plain_terminal(
     verb: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However wide the terminal is, and whatever it can do."""
+    """The width and the features of the terminal do not matter."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert main.run([*verb.split(), "--help"]) == 0
@@ -31,14 +31,14 @@ def test_help_fits_a_plain_terminal(
 
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_the_table_has_the_first_sentence_of_each_verb(verb: str) -> None:
-    """The list of verbs is made without loading any, and must not say something else."""
+    """The list of verbs is made without loading any verb, and must agree with their docstrings."""
     module, function = COMMANDS[verb][0].split(":")
     callback = getattr(import_module(f"jitid.cli.{module}"), function)
     assert (inspect.getdoc(callback) or "").split("\n\n")[0].replace("\n", " ") == COMMANDS[verb][1]
 
 
 def test_no_two_modules_of_options_use_one_name() -> None:
-    """All are one namespace: the later one would give the verbs of the earlier one its help."""
+    """All modules share one namespace: a later module would replace the help of an earlier one."""
     modules = [import_module(f"{options.__name__}.{one.name}") for one in iter_modules(options.__path__)]
     used = Counter(
         name
@@ -54,5 +54,5 @@ def test_no_two_modules_of_options_use_one_name() -> None:
 
 
 def test_every_group_has_verbs_and_a_sentence() -> None:
-    """A first word without a second one leads nowhere."""
+    """A first word without a second word would lead nowhere."""
     assert {verb.split()[0] for verb in COMMANDS if " " in verb} == GROUPS.keys()

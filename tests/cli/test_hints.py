@@ -1,4 +1,4 @@
-"""Where a newcomer goes wrong, the answer names the next step."""
+"""The error that a new user meets names the next step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ READING = ("verify", "inspect", "explain", "scan", "revoke")
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Return a shell in a home of its own, without a ledger."""
+    """Return a shell in a new home, without a ledger."""
     return Shell(tmp_path)
 
 
@@ -29,7 +29,7 @@ def held(shell: Shell) -> Shell:
 
 
 def refused(shell: Shell, *words: str, status: int) -> tuple[str, str]:
-    """Return message and hint of a refusal."""
+    """Return the message and the hint of a refusal."""
     done = shell.run(*words)
     assert done.returncode == status, done
     message, hint = done.stderr.rstrip("\n").splitlines()[-2:]

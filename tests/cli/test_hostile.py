@@ -1,4 +1,4 @@
-"""Hostile text in every option and argument of every verb: an answer of the contract, and a terminal left in peace."""
+"""Hostile text in every option and argument of every verb: a documented answer, and no effect on the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jitid.cli.plain_table import GLOBALS, VERBS
 from jitid.values.text import safe
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
-# NUL cannot be passed to a process, and half a surrogate pair is no text that a process could be passed either.
+# An argument of a process can contain neither NUL nor half a surrogate pair.
 SHORT = [
     "\x1b[31mred\x1b]0;owned\x07",
     "a\u202eb\u2066c\u200b",
@@ -38,7 +38,7 @@ NEEDED = {
     "revoke": ("--task", "T", "--dry-run"),
     "retire": ("--dry-run",),
     "keys revoke": ("--dry-run",),
-    # Beyond loopback it does not listen without TLS: it ends, whatever else it is told.
+    # On an address beyond loopback `serve` refuses to listen without TLS: it ends for any other options.
     "serve": ("--bind", "0.0.0.0:0"),
     "authorize": ("--token-file", "tok", "--action", "a:b", "--resource", "r"),
 }
@@ -50,7 +50,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Return what runs a command line on one ledger, and insists that no answer of it is dangerous."""
+    """Return a function that runs a command line on one ledger, and asserts that no answer is dangerous."""
     monkeypatch.setenv("JITID_LEDGER", str(home / "ledger"))
 
     def run(*line: str) -> tuple[int, str, str]:
@@ -89,7 +89,7 @@ PLACES = [
 @pytest.mark.deep
 @pytest.mark.parametrize(("verb", "place"), PLACES, ids=" ".join)
 def test_no_option_takes_hostile_text_badly(verb: str, place: str, run: Run) -> None:
-    """Whatever it is taken for, names and the rest."""
+    """Every kind of value is tested, names and free text."""
     for text in SHORT:
         given = [f"{place}={text}"] if place.startswith("-") else ["--", text]
         needed = [
@@ -128,7 +128,7 @@ def test_no_variable_takes_hostile_text_badly(run: Run, monkeypatch: pytest.Monk
 
 
 def test_names_are_plain(run: Run) -> None:
-    """Look-alikes and what hides are refused in every name."""
+    """Look-alike and invisible characters are refused in every name."""
     for option in ("--task", "--delegator", "--agent", "--scope", "--audience"):
         for text in INTRUDERS:
             if text == "\x00":
@@ -139,7 +139,7 @@ def test_names_are_plain(run: Run) -> None:
 
 
 def test_free_text_is_kept_as_it_is_and_shown_harmless(run: Run) -> None:
-    """A purpose and a reason may say anything; JSON gives it back unchanged, a table and tabs do not obey it."""
+    """A purpose and a reason may be any text; JSON returns it unchanged, a table and tabs neutralise it."""
     texts = [text for text in NAUGHTY if text.strip() and "\x00" not in text and len(text) <= 1_000]
     purposes = texts[::8]
     for number, purpose in enumerate(purposes):
@@ -163,7 +163,7 @@ def test_free_text_is_kept_as_it_is_and_shown_harmless(run: Run) -> None:
 
 
 def test_lines_of_bulk_hold_what_they_like(run: Run, home: Path) -> None:
-    """Each is a usage error that names its line, or issues."""
+    """Each line either issues a credential or is a usage error with the line's number."""
     lines = [json.dumps({"task": text}) for text in NAUGHTY[::10]]
     lines += [json.dumps({text or "x": text}) for text in NAUGHTY[::10]]
     lines += [json.dumps({"task": "B", "purpose": text}) for text in SHORT]

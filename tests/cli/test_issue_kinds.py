@@ -1,4 +1,4 @@
-"""`issue` of kinds whose secrets have several parts: what is printed, written, shown and refused."""
+"""`issue` of kinds whose secrets have several parts: printed, written, shown and refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def test_an_x509_svid_is_one_private_file(shell: Shell) -> None:
-    """Certificate and key, as openssl reads both from it."""
+    """The file has certificate and key, in a form that openssl reads."""
     openssl = need("openssl")
     shell.good(*ISSUE, "--kind", "x509-svid", "--out", "agent.pem")
     assert (shell.home / "agent.pem").stat().st_mode & 0o777 == 0o600
@@ -35,7 +35,7 @@ def test_an_x509_svid_is_one_private_file(shell: Shell) -> None:
 
 
 def test_an_ssh_certificate_is_a_file_beside_its_key(shell: Shell) -> None:
-    """Where ssh looks for it; ssh-keygen reads both."""
+    """The certificate is where ssh looks for it; ssh-keygen reads both files."""
     keygen = need("ssh-keygen")
     done = shell.run(*ISSUE, "--kind", "ssh-cert", "--out", "id", "--format", "json")
     assert done.returncode == 0, done.stderr
@@ -51,7 +51,7 @@ def test_an_ssh_certificate_is_a_file_beside_its_key(shell: Shell) -> None:
 
 
 def test_a_part_is_shown_alone_and_all_of_them_by_their_names(shell: Shell) -> None:
-    """A field that the kind does not have changes nothing."""
+    """A field that the kind does not have does not change the answer."""
     printed = shell.good(*ISSUE, "--kind", "x509-svid", "--field", "certificate")
     assert printed.startswith("-----BEGIN CERTIFICATE-----\n") and printed.endswith("-----\n")
     told = json.loads(shell.good(*ISSUE, "--kind", "x509-svid", "--format", "json"))
@@ -63,7 +63,7 @@ def test_a_part_is_shown_alone_and_all_of_them_by_their_names(shell: Shell) -> N
 
 
 def test_what_it_is_made_from_is_told_as_the_policy_has_it(shell: Shell) -> None:
-    """With its target, also where the line names the template alone."""
+    """The template is printed with its target, even if the line names only the template."""
     settings = shell.home / "settings.toml"
     settings.touch(0o600)
     settings.write_text(
@@ -77,7 +77,7 @@ def test_what_it_is_made_from_is_told_as_the_policy_has_it(shell: Shell) -> None
 
 
 def test_many_have_their_parts_in_their_lines(shell: Shell) -> None:
-    """A line may ask for a kind of its own."""
+    """Each line may request a different kind."""
     lines = '{"kind":"x509-svid"}\n{"kind":"jwt"}\n'
     first, second = map(json.loads, shell.good(*ISSUE, "--from-file", "-", stdin=lines).splitlines())
     assert set(first["secret"]) == {"certificate", "key"} and "token" not in first
@@ -85,7 +85,7 @@ def test_many_have_their_parts_in_their_lines(shell: Shell) -> None:
 
 
 def test_whoever_has_a_key_gets_a_certificate_alone(shell: Shell) -> None:
-    """The private key never comes near."""
+    """The private key never leaves the caller."""
     openssl, keygen = need("openssl"), need("ssh-keygen")
     made = [openssl, "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "k.pem"]
     subprocess.run(made, cwd=shell.home, capture_output=True, check=True)
@@ -111,7 +111,7 @@ def test_whoever_has_a_key_gets_a_certificate_alone(shell: Shell) -> None:
     ],
 )
 def test_a_key_that_cannot_be_certified_is_refused(shell: Shell, kind: str, text: str, why: str) -> None:
-    """And nothing is issued for it."""
+    """No credential is issued for such a key."""
     shell.good("issue", "--task", "FIRST", "--delegator", "alice")
     done = shell.run(*ISSUE, "--kind", kind, "--public-key", "-", stdin=text)
     assert (done.returncode, done.stdout) == (2, "")
@@ -121,7 +121,7 @@ def test_a_key_that_cannot_be_certified_is_refused(shell: Shell, kind: str, text
 
 
 def test_parts_come_from_an_authority_elsewhere_too(tmp_path: Path) -> None:
-    """Whole, and by their names."""
+    """The secret comes whole, and by the names of its parts."""
     with serving(tmp_path / "authority", "--socket", str(tmp_path / "s")):
         asking = Shell(tmp_path / "asking")
         asking.home.mkdir()

@@ -1,4 +1,4 @@
-"""`leak` as it is used in an incident: no secret is kept or shown, and what was reported is never half ended."""
+"""`leak` in an incident: no secret is kept or shown, and a reported credential is never half revoked."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ from tests.real import Shell, command, need
 
 
 class Incident(NamedTuple):
-    """Tokens that got about, the second of which hangs below the first."""
+    """Leaked tokens: the planner's, and the coder's, which was delegated from it."""
 
     shell: Shell
     planner: str
     coder: str
 
     def listed(self, *arguments: str) -> list[dict[str, Any]]:
-        """Return what leaked."""
+        """Return the rows of `leak list`."""
         items: list[dict[str, Any]] = json.loads(
             self.shell.good("leak", "list", "--format", "json", *arguments)
         )["items"]
         return items
 
     def operations(self) -> list[str]:
-        """Return what happened, by the audit log."""
+        """Return the operations in the audit log."""
         return self.shell.good("audit", "log", "--field", "op").split()
 
 
 @pytest.fixture
 def incident(tmp_path: Path) -> Incident:
-    """Return a ledger with a signed token and an opaque one that hangs below it."""
+    """Return a ledger with a signed token, and an opaque token delegated from it."""
     shell = Shell(tmp_path)
     shell.good("-q", "issue", "--task", "T", "--delegator", "alice", "--out", "p.jwt", "--agent", "planner")
     shell.good("issue", "--parent-file", "p.jwt", "--kind", "opaque", "--out", "c.tok", "--agent", "coder")
@@ -74,7 +74,7 @@ LINES = [
 @pytest.mark.deep
 @pytest.mark.parametrize("way", SPOILT)
 def test_no_part_of_a_token_is_kept_or_shown(way: str, incident: Incident) -> None:
-    """In no file of the ledger, in no output, and in nothing that is told afterwards."""
+    """It is in no file of the ledger, in no output, and in no later report."""
     for token in (incident.planner, incident.coder):
         shown = ""
         for line in LINES:
@@ -127,7 +127,7 @@ def test_what_leaked_ends_with_all_below_it_and_is_proved(incident: Incident) ->
 
 
 def test_what_a_responder_is_told_to_do_ends_in_a_proof(incident: Incident) -> None:
-    """The command that a sweep prints; a sweep that only looks changes nothing."""
+    """The command that a sweep prints leads to the proof; the sweep itself changes nothing."""
     incident.shell.good("leak", "add", "p.jwt")
     swept = incident.shell.run("sweep", "--rule", "leaked-live", "--format", "json")
     assert swept.returncode == 10
@@ -141,7 +141,7 @@ def test_what_a_responder_is_told_to_do_ends_in_a_proof(incident: Incident) -> N
 
 
 def test_what_ended_without_its_proof_is_told(incident: Incident) -> None:
-    """The end stands, whatever the ledger refuses afterwards; the next one that can makes up for the proof."""
+    """The revocation is kept if the ledger refuses to record the proof; a later command records the proof."""
     incident.shell.good("leak", "add", "c.tok")
     refusal = "BEFORE UPDATE OF proved_at ON leak BEGIN SELECT raise(ABORT, 'no room'); END"
     edit(incident.shell.ledger, f"CREATE TRIGGER refuses {refusal}")
@@ -211,7 +211,7 @@ def test_the_same_again_is_already_so(incident: Incident) -> None:
 
 
 def test_more_than_max_is_recorded_and_does_not_end(incident: Incident) -> None:
-    """What is known to have leaked is knowledge, whoever may end it."""
+    """A known leak is recorded, even if the command may not revoke the credential."""
     line = ("leak", "add", "p.jwt", "--revoke", "--max", "1")
     done = incident.shell.run(*line)
     assert done.returncode == 9
@@ -293,7 +293,7 @@ def test_a_token_is_no_source_and_is_not_repeated(incident: Incident) -> None:
             done = incident.shell.run("leak", "add", *line, stdin=token)
             assert done.returncode == 2
             assert not [piece for piece in pieces(token) if piece in done.stdout + done.stderr]
-    # As the name of a file that is there it is the source by default.
+    # A file with that name exists; its name would be the default source.
     (incident.shell.home / incident.coder).write_text(incident.coder)
     done = incident.shell.run("leak", "add", incident.coder)
     assert done.returncode == 2
@@ -313,7 +313,7 @@ IN_A_WORD: dict[str, Callable[[str], str]] = {
 @pytest.mark.deep
 @pytest.mark.parametrize("way", IN_A_WORD)
 def test_no_part_of_a_token_is_a_note(way: str, incident: Incident) -> None:
-    """Wherever people say in their own words where and why."""
+    """This holds for every option in which users describe the place and the reason."""
     incident.shell.good("leak", "add", "c.tok")
     for token in (incident.planner, incident.coder):
         part = IN_A_WORD[way](token)
@@ -384,7 +384,7 @@ def test_ids_alone_are_no_leak(incident: Incident) -> None:
 
 @pytest.mark.parametrize("piped", [False, True], ids=["file", "pipe"])
 def test_a_large_log_is_recorded_in_one_go(piped: bool, incident: Incident, tmp_path: Path) -> None:
-    """With strings of ours on both sides of wherever it is cut, and searched by several processes."""
+    """Strings issued by jitid are on both sides of every cut, and several processes search the log."""
     log = tmp_path / "log"
     with log.open("wb") as file:
         for number in range(20):
@@ -413,7 +413,7 @@ def test_a_compressed_log_is_not_said_to_hold_nothing(incident: Incident) -> Non
 
 
 def test_rows_that_nobody_takes_do_not_hide_what_was_done(incident: Incident) -> None:
-    """The status is that of an output that was not written."""
+    """The exit status is that of output that was not written."""
     for where in ('"$@" >/dev/full', '"$@" >&-'):
         done = incident.shell.run("leak", "add", "--revoke", "p.jwt", before=["sh", "-c", where, "sh"])
         assert done.returncode == 74
@@ -436,7 +436,7 @@ def test_two_at_once_record_and_end_it_once(incident: Incident) -> None:
 
 
 def killed(shell: Shell, arguments: tuple[str, ...], call: str) -> Iterator[None]:
-    """Yield after each death of a command before one of its calls of one name, until it outlives them."""
+    """Yield each time that a command is killed before a call of this name; stop when it succeeds."""
     strace = [need("strace"), "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}"]
     when = 1
     while True:
@@ -450,7 +450,7 @@ def killed(shell: Shell, arguments: tuple[str, ...], call: str) -> Iterator[None
 
 @pytest.mark.deep
 def test_a_report_killed_before_any_write_is_done_by_repeating_it(incident: Incident, tmp_path: Path) -> None:
-    """Whatever was recorded of it stands once, what ended has its leak, and what is proved is dead."""
+    """Each record exists once, a revoked credential has its leak, and a proved leak is of a revoked credential."""
     shell, before = incident.shell, tmp_path / "before"
     line = ("leak", "add", "--revoke", "--reason", "leaked", "p.jwt")
     shutil.copytree(shell.ledger, before, copy_function=shutil.copy2)
@@ -496,7 +496,7 @@ def test_closing_needs_a_reason_and_the_end(incident: Incident) -> None:
     place = ("--ledger", str(incident.shell.ledger))
     done = incident.shell.run("leak", "close", "1", "--reason", "x", *place)
     assert done.returncode == 2
-    # Copied as it is, the command finds the same ledger.
+    # The printed command finds the same ledger when a user copies it.
     assert f"jitid --ledger {incident.shell.ledger} revoke jti_" in done.stderr
     incident.shell.good("leak", "close", "1", "--reason", "x", "--yes")
     assert incident.shell.good("leak", "close", "1", "--reason", "y") == (
@@ -536,7 +536,7 @@ def test_a_token_that_is_given_for_a_leak_is_not_repeated(incident: Incident) ->
 
 
 def test_a_key_that_somebody_else_has_is_told(incident: Incident, tmp_path: Path) -> None:
-    """Signed by our key, with claims that the ledger does not know: another copy of the ledger issued it."""
+    """The ledger's key signed it, with claims unknown to the ledger: another copy of the ledger issued it."""
     shutil.copytree(incident.shell.ledger, tmp_path / "thief", copy_function=shutil.copy2)
     token = Shell(tmp_path, tmp_path / "thief").good("issue", "--task", "T", "--delegator", "mallory")
     done = incident.shell.run("leak", "add", stdin=token)

@@ -1,4 +1,4 @@
-"""`leak add --from`: what a scanner reported is looked up finding by finding, and its places are kept."""
+"""`leak add --from`: each finding of a scanner's report is looked up, and its places are kept."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
 def finding(secret: str, file: str = "src/app.py", line: int = 1, **more: Any) -> dict[str, Any]:
-    """Return a finding as gitleaks reports it."""
+    """Return a finding in the format of gitleaks."""
     told = {"RuleID": "token", "Secret": secret, "Match": secret, "File": file, "StartLine": line}
     return {**told, "Commit": REVISION, "Date": "2026-11-24T12:00:00Z", **more}
 
@@ -48,7 +48,7 @@ def written(path: Path, findings: Iterable[dict[str, Any]]) -> str:
 
 
 def add(world: World, search: ReportSearch, room: int | None = None) -> list[ReportedLeaks]:
-    """Report what a search finds, as the verb does."""
+    """Report the findings of a search, as the verb does."""
     came = []
     with search:
         for finds, sightings in search.batches(room):
@@ -93,7 +93,7 @@ def test_each_finding_of_ours_is_told_by_its_place(world: World, tmp_path: Path)
 def test_of_a_string_in_a_thousand_places_a_hundred_are_kept(
     world: World, tmp_path: Path, room: int | None
 ) -> None:
-    """However small the requests are; and of each finding it is known whether it is ours."""
+    """This holds for requests of any size; each finding is still known as issued by jitid or not."""
     one, other = world.issue(kind="opaque"), world.issue(kind="opaque")
     findings = [finding(one.token, f"{number}.py") for number in range(1_000)]
     path = written(tmp_path / "found.json", [*findings, finding(other.token), finding("jitid_" + "x" * 38)])
@@ -169,7 +169,7 @@ def test_what_is_too_deep_beside_a_plain_string_is_said(world: World, tmp_path: 
 
 @pytest.mark.parametrize("padding", [0, LONGEST])
 def test_what_is_not_searched_in_a_finding_is_said(world: World, tmp_path: Path, padding: int) -> None:
-    """Whether the text of the finding is short or long, and beside what is found."""
+    """This holds for a short and a long text of the finding, and beside a token that is found."""
     one = world.issue(kind="opaque")
     deep = one.token.encode()
     for _ in range(DEPTH + 1):
@@ -203,7 +203,7 @@ def test_of_a_report_that_is_cut_short_nothing_is_recorded(world: World, tmp_pat
 
 
 def test_what_it_says_and_how_it_ends(tmp_path: Path) -> None:
-    """Recorded, ended and proved by one line, and its places are told; what is none of ours is counted."""
+    """One command records, revokes and proves, and prints the places; findings not issued by jitid are counted."""
     shell = Shell(tmp_path)
     token = shell.good("-q", "issue", "--task", "T", "--delegator", "alice", "--kind", "opaque").strip()
     path = written(tmp_path / "found.json", [finding(token), finding("AKIAIOSFODNN7EXAMPLE")])
@@ -222,13 +222,13 @@ def test_what_it_says_and_how_it_ends(tmp_path: Path) -> None:
 
 
 class _Given:
-    """Who asks: nobody at a terminal."""
+    """Global options with `--no-input`."""
 
     no_input = True
 
 
 def test_more_than_one_request_can_name_is_ended_in_several(world: World) -> None:
-    """The guard counts all of them first, and what is told is of all."""
+    """The limit counts all of them first, and the answer is about all of them."""
     made = [world.issue(kind="opaque") for _ in range(5)]
     operation = inventory_operations.Revoke(selection=Selection(ids=tuple(one.jti for one in made)), most=4)
     given = cast("Globals", _Given())

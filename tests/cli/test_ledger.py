@@ -1,4 +1,4 @@
-"""`jitid ledger copy`: what its user sees, and what is left when it is killed."""
+"""`jitid ledger copy`: its output, and the state that is left when it is killed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.real import Shell, need
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Return a shell with a ledger of its own."""
+    """Return a shell with a new ledger."""
     shell = Shell(tmp_path)
     shell.good("-q", "issue", "--task", "T1", "--delegator", "alice", "--out", "token")
     return shell
@@ -37,7 +37,7 @@ def test_a_copy_is_used_as_the_ledger_is(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_a_copy_tells_what_an_authority_before_it_has_revoked(shell: Shell, tmp_path: Path) -> None:
-    """Its private key goes along until all that it certified has expired."""
+    """The private key of the former authority is copied, too, until all of its certificates have expired."""
     shell.good("-q", "issue", "--task", "T2", "--delegator", "alice", "--kind", "x509-svid", "--out", "leaf")
     shell.good("keys", "rotate", "--use", "x509")
     place = str(tmp_path / "moved")
@@ -45,13 +45,13 @@ def test_a_copy_tells_what_an_authority_before_it_has_revoked(shell: Shell, tmp_
     shell.good("--ledger", place, "verify", "leaf")
     shell.good("--ledger", place, "retire", "T2")
     assert shell.good("--ledger", place, "keys", "crl").count("BEGIN X509 CRL") == 2
-    # What it has left in its folder is needed, and no reason for a warning.
+    # The files that the former authority left in its folder are needed, so doctor does not warn about them.
     assert "left behind" not in shell.good("--ledger", place, "doctor")
 
 
 @pytest.mark.deep
 def test_what_was_copied_is_sealed(shell: Shell, tmp_path: Path) -> None:
-    """It can be read, and refuses all else, with where it went."""
+    """A sealed ledger can be read; all other requests are refused with the ledger's new place."""
     done = shell.run("ledger", "copy", "--to", "moved")
     assert done.returncode == 0
     assert "the source is sealed" in done.stderr
@@ -114,7 +114,7 @@ def test_without_a_key_that_signs_there_is_no_copy(shell: Shell, tmp_path: Path)
 
 @pytest.mark.deep
 def test_a_kill_at_any_call_that_changes_a_file_leaves_no_half_ledger(shell: Shell, tmp_path: Path) -> None:
-    """By the real signal, at one call after the other; the next attempt completes it."""
+    """A real SIGKILL arrives at one call after the other; the next attempt completes the copy."""
     strace = need("strace")
     calls = "mkdir,openat,rename,unlink,fsync,fdatasync,pwrite64"
     aside, place = tmp_path / ".moved.copying", tmp_path / "moved"
@@ -184,7 +184,7 @@ def test_a_password_is_never_shown(shell: Shell) -> None:
 
 
 def test_a_kill_in_the_middle_of_a_database_leaves_no_half_ledger(shell: Shell, postgres_url: str) -> None:
-    """By the real signal, at one message to the server after the other; the next attempt completes it."""
+    """A real SIGKILL arrives at one message to the server after the other; the next attempt completes the copy."""
     strace = need("strace")
     killed, completed = 0, 0
     for at in (8, 20, 40, 60, 90, 130, 180, 250):

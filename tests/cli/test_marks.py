@@ -1,4 +1,4 @@
-"""Files that an editor on Windows has saved, and words that were copied out of one: a byte order mark is no riddle."""
+"""Byte order marks in files that an editor on Windows has saved, and in words copied from such files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MARK = "\ufeff"
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Return a shell with a ledger that has one credential, whose token is in a file."""
+    """Return a shell with a ledger of one credential and a file with its token."""
     made = Shell(tmp_path)
     (tmp_path / "token").write_text(made.good("issue", "--task", "T1", "--delegator", "alice"))
     return made
@@ -92,7 +92,7 @@ def test_a_word_that_holds_a_mark_is_refused_by_its_name(shell: Shell, words: tu
 )
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_a_token_has_no_mark(shell: Shell, words: tuple[str, ...], encoding: str) -> None:
-    """It has one spelling, and the refusal says what is wrong with this one."""
+    """A token has one spelling, and the refusal names the byte order mark."""
     token = (shell.home / "token").read_text()
     (shell.home / "marked").write_bytes(token.encode(encoding))
     done = shell.run(*words, "marked")
@@ -112,7 +112,7 @@ def test_lists_of_ids_may_begin_with_a_mark(shell: Shell) -> None:
 
 
 def test_settings_may_begin_with_a_mark(shell: Shell) -> None:
-    """Of UTF-16, which is not TOML, the refusal says so."""
+    """UTF-16 is not TOML, and the refusal says so."""
     file = shell.home / "settings.toml"
     file.touch(0o600)
     file.write_text(f'{MARK}ttl = "5m"\r\n')
@@ -124,7 +124,7 @@ def test_settings_may_begin_with_a_mark(shell: Shell) -> None:
 
 
 def test_a_policy_says_that_it_begins_with_a_mark(shell: Shell) -> None:
-    """What was hashed is what Cedar reads; cases of a policy are read."""
+    """Cedar reads the bytes that were hashed, so a policy may not begin with a mark; a file of test cases may."""
     folder = shell.home / "rules"
     folder.mkdir(0o700)
     rules, cases = folder / "a.cedar", folder / "a.test.toml"
@@ -193,7 +193,7 @@ def test_a_signed_head_and_a_baseline_may_begin_with_a_mark(shell: Shell) -> Non
 
 
 def test_a_secret_with_a_mark_is_not_adopted(shell: Shell) -> None:
-    """Its fingerprint would be that of another secret, and no look-up would ever find it."""
+    """Its fingerprint would be that of another secret, and no look-up would find it."""
     (shell.home / "secret").write_text(f"{MARK}sk-live-0123456789abcdef0123456789")
     done = shell.run(
         "adopt", "add", "key", "--owner", "alice", "--file", "secret", "--place", "vault", "--purpose", "x"

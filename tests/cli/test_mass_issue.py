@@ -1,4 +1,4 @@
-"""Mass issue has a guard like mass revocation: a limit, `--yes`, and bounds on what one request may hold."""
+"""Mass issue has a guard like mass revocation: a limit, `--yes`, and bounds on the size of one request."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LINE = ("issue", "--task", "T1", "--delegator", "alice", "--kind", "opaque")
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Return a shell whose limit is five credentials a command."""
+    """Return a shell with a limit of five credentials a command."""
     made = Shell(tmp_path)
     made.good("config", "set", "max_issue", "5")
     return made
 
 
 def issued(shell: Shell) -> int:
-    """Return how many credentials the ledger has."""
+    """Return the number of credentials in the ledger."""
     return len(shell.good("list", "--format", "jsonl").splitlines())
 
 
@@ -32,7 +32,7 @@ def requests(count: int) -> str:
 
 @pytest.mark.parametrize("more", [(), ("--from-file", "-"), ("--from-file", "list")])
 def test_more_than_the_limit_needs_yes(shell: Shell, more: tuple[str, ...]) -> None:
-    """Nothing is issued and no ledger is made; as many as the limit says are issued without a question."""
+    """Above the limit, nothing is issued and no ledger is made; up to the limit, no confirmation is needed."""
     (shell.home / "list").write_text(requests(6))
     many = more or ("--count", "6")
     refused = shell.run(*LINE, *many, stdin=requests(6))
@@ -51,9 +51,9 @@ def test_more_than_the_limit_needs_yes(shell: Shell, more: tuple[str, ...]) -> N
 def test_a_list_of_unknown_length_that_cannot_be_held_stops_at_the_limit(
     shell: Shell, tmp_path: Path
 ) -> None:
-    """It says how many were issued: what was written, no more and no less."""
+    """The error reports how many credentials were issued; exactly these were written."""
     shell.good("config", "set", "max_issue", "4500")
-    # 70 lines of a mebibyte are more than is held.
+    # 70 lines of a mebibyte exceed the buffer for lines.
     long = '{"agent": "b"' + " " * ((1 << 20) - 40) + "}\n"
     with (tmp_path / "out").open("wb") as out:
         process = subprocess.Popen(
@@ -81,7 +81,7 @@ def test_a_list_of_unknown_length_that_cannot_be_held_stops_at_the_limit(
     "number", ["1000000000", "99999999999999999999", "100000000000000000000", "9" * 400, "9" * 5000]
 )
 def test_no_number_on_a_line_is_beyond_what_a_ledger_holds(tmp_path: Path, number: str) -> None:
-    """Whether a line is read with or without Typer; nothing is made."""
+    """This holds with and without Typer; no ledger is made."""
     shell = Shell(tmp_path)
     for line in (
         (*LINE, "--count", number, "--yes"),
@@ -113,7 +113,7 @@ def test_yes_means_something_beside_a_number_alone(tmp_path: Path) -> None:
 def test_a_credential_holds_a_bounded_number_of_things(
     tmp_path: Path, option: str, value: str, what: str
 ) -> None:
-    """128 of each are issued, one more is a usage error before a ledger is made."""
+    """128 values of each option are issued; one more is a usage error before a ledger is made."""
     shell = Shell(tmp_path)
     words = [word for number in range(129) for word in (option, value.format(number))]
     for more in ((), ("--dry-run",), ("--count", "2")):

@@ -1,4 +1,4 @@
-"""A working directory that was deleted: a verb that needs it says so, and others work."""
+"""A working directory that was deleted: a verb that needs it reports that, and other verbs work."""
 
 from __future__ import annotations
 

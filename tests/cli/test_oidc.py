@@ -1,4 +1,4 @@
-"""`issue --delegator-token-file`: an ID token of a configured issuer proves who delegates."""
+"""`issue --delegator-token-file`: an ID token of a configured issuer proves the delegator."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ISSUER = "https://ci.example"
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Return a shell whose configuration trusts the keys of an issuer, kept in a file."""
+    """Return a shell with a trusted issuer in its configuration; the issuer's keys are in a file."""
     made = Shell(tmp_path)
     (tmp_path / "jwks.json").write_text(json.dumps({"keys": [jwk(P256, kid="ci", alg="ES256", use="sig")]}))
     for name, value in (("jwks", "jwks.json"), ("audience", "jitid"), ("kind", "system")):
@@ -28,7 +28,7 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def id_token(shell: Shell, **more: Any) -> str:
-    """Write an ID token as a CI system hands it out, and return the name of its file."""
+    """Write an ID token like that of a CI system, and return the name of its file."""
     now = int(time.time())
     claims = {"iss": ISSUER, "aud": "jitid", "sub": "repo-acme", "iat": now, "exp": now + 300, **more}
     path = shell.home / "id.jwt"
@@ -37,7 +37,7 @@ def id_token(shell: Shell, **more: Any) -> str:
 
 
 def test_an_id_token_proves_the_delegator(shell: Shell) -> None:
-    """What is proved may do more than what is asserted."""
+    """A proved delegator may do more than an asserted one."""
     line = ("issue", "--task", "T", "--sensitivity", "high", "--purpose", "p", "--kind", "opaque")
     assert shell.run(*line, "--delegator", "system:repo-acme").returncode == 4
     know(shell.ledger, "system:repo-acme")
@@ -59,7 +59,7 @@ def test_it_proves_nobody_else(shell: Shell) -> None:
 
 @pytest.mark.deep
 def test_its_subject_is_an_alias_of_whoever_the_directory_says(shell: Shell) -> None:
-    """The token's own name for them stands back: `iss` and `sub` say who they are."""
+    """`iss` and `sub` identify the delegator in the directory, not the name that the issuer gives."""
     shell.good(
         "delegator", "add", "alice", "--alias", "alice@example.com", "--subject", f"{ISSUER} repo-acme", "-q"
     )
@@ -83,7 +83,7 @@ def test_its_subject_is_an_alias_of_whoever_the_directory_says(shell: Shell) -> 
     ids=lambda claims: next(iter(claims)),
 )
 def test_a_bad_one_is_refused_and_never_shown(claims: dict[str, Any], shell: Shell) -> None:
-    """It is no valid credential, whatever is wrong with it; and the refusal is in the audit log."""
+    """Every fault makes it an invalid credential, and the refusal is in the audit log."""
     path = id_token(shell, **claims)
     done = shell.run("issue", "--task", "T", "--delegator-token-file", path, "--debug")
     assert done.returncode == 8, done.stderr
@@ -92,7 +92,7 @@ def test_a_bad_one_is_refused_and_never_shown(claims: dict[str, Any], shell: She
 
 
 def test_a_second_issuer_that_lacks_something_keeps_nobody_from_using_the_first(shell: Shell) -> None:
-    """The doctor names it, and it can be taken away."""
+    """The doctor names the incomplete issuer, and the user can remove it."""
     shell.good("config", "set", "oidc.id.example.audience", "jitid")
     line = ("issue", "--task", "T", "--kind", "opaque", "--out", "a.tok", "--delegator-token-file")
     shell.good(*line, id_token(shell))
@@ -118,7 +118,7 @@ def test_without_a_configured_issuer_none_is_believed(shell: Shell) -> None:
 
 
 def test_an_issuer_proves_its_names_alone(shell: Shell) -> None:
-    """`names` are set as one text; what is no pattern is not written."""
+    """`names` is set as one text; an invalid pattern is not written."""
     line = ("issue", "--task", "T", "--out", "a.jwt", "--delegator-token-file")
     shell.good("config", "set", f"oidc.{ISSUER}.names", "repo-* system-1")
     assert shell.good("config", "get", f"oidc.{ISSUER}.names") == "repo-* system-1\n"
@@ -132,7 +132,7 @@ def test_an_issuer_proves_its_names_alone(shell: Shell) -> None:
 
 @pytest.mark.deep
 def test_two_issuers_of_a_kind_with_a_name_in_common_prove_nobody(shell: Shell) -> None:
-    """The error names both, the doctor too, and each is usable again once the names are apart."""
+    """The error names both, and doctor does, too; each is usable again once the names differ."""
     line = ("issue", "--task", "T", "--out", "a.jwt", "--delegator-token-file")
     other = "https://forge.example"
     for name, value in (("jwks", "jwks.json"), ("audience", "jitid"), ("kind", "system")):
@@ -155,14 +155,14 @@ def test_two_issuers_of_a_kind_with_a_name_in_common_prove_nobody(shell: Shell) 
 
 
 def test_clients_of_an_issuer_are_set_as_pairs(shell: Shell) -> None:
-    """A client id may hold dots and equals signs; a caller has neither."""
+    """A client id may contain dots and equals signs; a caller's name contains neither."""
     key = f"oidc.{ISSUER}.clients"
     shell.good("config", "set", key, "1.apps.example=system:ci a=b=alice")
     assert shell.good("config", "get", key) == "1.apps.example=system:ci a=b=alice\n"
     assert f"{key}\t1.apps.example=system:ci a=b=alice\n" in shell.good("config", "show")
     for value in ("app", "app=", "=system:ci", "app=robot:ci", "app=a,b"):
         assert shell.run("config", "set", key, value).returncode == 2
-    # Beside the ledger, whoever can read its key has every right.
+    # On the ledger's machine, a user who can read its key has every right.
     shell.good("issue", "--task", "T", "--out", "a.jwt", "--delegator-token-file", id_token(shell, azp="app"))
     shell.good("config", "unset", key)
     assert shell.run("config", "get", key).returncode == 3

@@ -1,4 +1,4 @@
-"""A secret goes only where the caller owns the place, and that is checked before anything is issued (promise 19)."""
+"""A secret is written only to a place that the caller owns; the place is checked before issue (promise 19)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LINES = {
     "keys crl": "keys crl --out PLACE",
     "helper pgpass": "helper pgpass --task NEW --delegator alice --out PLACE",
 }
-"""A line for each verb that has --out."""
+"""A line for each verb that has `--out`."""
 
 OTHERS = {
     "issue of a certificate": "issue --task NEW --delegator alice --kind ssh-cert --out KEY",
@@ -55,7 +55,7 @@ OTHERS = {
     "sweep of a head": "sweep --head-out PLACE",
     "sweep of a baseline": "sweep --baseline PLACE --update-baseline",
 }
-"""A line for each other way to write where the user says."""
+"""A line for each other option that names an output file."""
 
 
 def _foreign(path: Path) -> None:
@@ -105,7 +105,7 @@ def _socket(path: Path) -> None:
 
 
 def _disk(path: Path) -> None:
-    # The number of no device that is there.
+    # The number of a device that does not exist.
     os.mknod(path, stat.S_IFBLK | 0o600, os.makedev(7, 255))
 
 
@@ -135,7 +135,7 @@ OBSTACLES: dict[str, Callable[[Path], None]] = {
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Return a shell with a ledger, a token and an access credential, whose policy permits every kind."""
+    """Return a shell with a ledger, a token and an access credential; its policy permits every kind."""
     need_root()
     made = Shell(tmp_path_factory.mktemp("home"))
     made.permit_kinds()
@@ -146,7 +146,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 
 @pytest.fixture
 def place(shell: Shell) -> Iterator[Path]:
-    """Return a path at which nothing stands, in a folder of its own."""
+    """Return a path in a new, empty folder."""
     folder = shell.home / "place"
     folder.mkdir(mode=0o700)
     yield folder / "token"
@@ -156,7 +156,7 @@ def place(shell: Shell) -> Iterator[Path]:
 
 
 def _seen(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:
-    """Return what stands in a folder: type and mode, owner, number, content."""
+    """Return the files in a folder: type and mode, owner, inode number, content."""
     found = {}
     for path in sorted(folder.iterdir()):
         status = path.lstat()
@@ -177,7 +177,7 @@ def _filled(line: str, shell: Shell, place: Path) -> list[str]:
 
 def test_each_verb_with_an_output_file_has_a_line() -> None:
     assert LINES.keys() == {verb for verb, (known, _) in VERBS.items() if known.get("--out", "?")[0] == "out"}
-    # What has another name than `out` is a folder, or checked by the verb itself.
+    # If the parameter of `--out` has another name than `out`, it is a folder, or the verb itself checks it.
     assert {verb for verb, (known, _) in VERBS.items() if "--out" in known} - LINES.keys() == {
         "schedule systemd"
     }
@@ -195,7 +195,7 @@ def test_nothing_is_issued_for_a_place_that_is_not_the_callers(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Not read, not written, not given away; and the ledger has no event more."""
+    """The file is not read, written or given to another owner, and the ledger has no new event."""
     for name, value in shell.environment.items():
         monkeypatch.setenv(name, value)
     OBSTACLES[obstacle](place.with_name("token-cert.pub") if verb == "issue of a certificate" else place)
@@ -216,7 +216,7 @@ def _events(shell: Shell) -> int:
 
 
 def test_what_is_there_is_replaced_by_a_file_for_its_owner_alone(shell: Shell, place: Path) -> None:
-    """Whatever its mode was; a second name of the old file keeps the old content."""
+    """The old mode does not matter; a second name of the old file keeps the old content."""
     place.write_bytes(OLD)
     place.chmod(0o666)
     other = place.with_name("other")
@@ -228,7 +228,7 @@ def test_what_is_there_is_replaced_by_a_file_for_its_owner_alone(shell: Shell, p
 
 
 def test_a_user_writes_to_no_file_of_root(shell: Shell, tmp_path: Path) -> None:
-    """In a folder that all may write to, as /tmp: a file of another user, open to everybody."""
+    """The file belongs to another user and all may write to it, in a folder like /tmp that all may write to."""
     prefix = other_user()
     with reachable(tmp_path) as folder:
         folder.chmod(0o1777)
@@ -267,11 +267,11 @@ def test_a_folder_that_cannot_be_written_is_seen_before(shell: Shell, tmp_path: 
 
 @pytest.mark.parametrize("name", ["/dev/fd/7", "/proc/self/fd/7", "/dev/fd/../fd/7"])
 def test_a_descriptor_that_the_caller_opened_is_written_to(name: str, shell: Shell, place: Path) -> None:
-    """A pipe too: whoever opened it chose its reader."""
+    """This includes a pipe: the caller who opened it chose its reader."""
     line = ("issue", "--task", "FD", "--delegator", "alice", "--out", name)
     done = shell.run(*line, before=["sh", "-c", '"$@" 7>&1 | cat', "sh"])
     assert done.stdout.startswith("eyJ"), done.stderr
-    # What was there before stays before it.
+    # Text that was in the file before stays before the token.
     done = shell.run(
         *line, before=["sh", "-c", f'exec 7>{place}; echo before >&7; "$@"; echo after >&7', "sh"]
     )
@@ -283,7 +283,7 @@ def test_a_descriptor_that_the_caller_opened_is_written_to(name: str, shell: She
 
 @pytest.mark.parametrize("how", ["", "7<token", "7>&-"])
 def test_a_descriptor_that_the_caller_did_not_open_for_writing_is_refused(how: str, shell: Shell) -> None:
-    """Such as one of the ledger's, which this process opens later."""
+    """Such a descriptor may be one of the ledger's files, which this process opens later."""
     events = _events(shell)
     line = ("issue", "--task", "FD", "--delegator", "alice", "--out", "/dev/fd/7")
     done = shell.run(*line, before=["sh", "-c", f'"$@" {how}', "sh"])
@@ -299,7 +299,7 @@ def test_a_descriptor_of_this_process_itself_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("device", ["/dev/null", "/dev/full"])
 def test_a_device_that_nobody_reads_may_be_named(device: str, shell: Shell) -> None:
-    """The token is thrown away, which is the caller's choice; the device stays."""
+    """The token is discarded, as the caller chose; the device stays."""
     events = _events(shell)
     done = shell.run("issue", "--task", "DEVICE", "--delegator", "alice", "--out", device)
     assert done.returncode == (0 if device == "/dev/null" else 74), done.stderr
@@ -309,7 +309,7 @@ def test_a_device_that_nobody_reads_may_be_named(device: str, shell: Shell) -> N
 
 @pytest.mark.parametrize("obstacle", OBSTACLES)
 def test_what_comes_between_the_check_and_the_write_gets_nothing(obstacle: str, place: Path) -> None:
-    """It stays what it is, and the secret is nowhere: before the file is opened, and before it gets its name."""
+    """The obstacle stays unchanged and gets no secret, before the file is opened and before it gets its name."""
     need_root()
     check_output(str(place))
     OBSTACLES[obstacle](place)
@@ -327,7 +327,7 @@ def test_what_comes_between_the_check_and_the_write_gets_nothing(obstacle: str, 
 
 
 def test_a_folder_that_is_exchanged_meanwhile_does_not_get_the_file(tmp_path: Path) -> None:
-    """The file lands in the folder that was checked, wherever that has gone."""
+    """The file is written in the folder that was checked, even if that was moved."""
     folder = tmp_path / "folder"
     folder.mkdir()
     with writing_private(str(folder / "token")) as file:
@@ -349,7 +349,7 @@ def _note(shell: Shell, *words: str, stdin: str = "") -> str:
 @pytest.mark.deep
 @pytest.mark.parametrize("kind", ["jwt", "opaque", "x509-svid"])
 def test_a_live_token_that_is_replaced_is_named(kind: str, shell: Shell) -> None:
-    """Which one it is, until when it works, and the command that ends it, which does; never the token itself."""
+    """The note has its id, its expiry and a working command that revokes it; never the token itself."""
     (shell.home / "replaced").unlink(missing_ok=True)
     line = ("issue", "--task", f"OVER-{kind}", "--delegator", "alice", "--kind")
     assert _note(shell, *line, kind) == ""
@@ -367,7 +367,7 @@ def test_a_live_token_that_is_replaced_is_named(kind: str, shell: Shell) -> None
 
 @pytest.mark.deep
 def test_only_what_is_still_valid_is_named(shell: Shell) -> None:
-    """Not what has ended, another ledger's token, another text, what is too long, or one's own predecessor."""
+    """Not named: a revoked token, another ledger's token, another text, a long text, the predecessor of a renewal."""
     place, line = shell.home / "replaced", ("issue", "--task", "OVER", "--delegator", "alice")
     place.unlink(missing_ok=True)
     _note(shell, *line)

@@ -1,4 +1,4 @@
-"""Where data and talk go: what cannot be written does not live, and no secret is anywhere but on standard output."""
+"""Data and messages: a credential that cannot be written is revoked, and secrets go only to standard output."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ ISSUE = ("issue", "--task", "T", "--delegator", "alice")
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Return a shell with a ledger; each test names tasks of its own."""
+    """Return a shell with a ledger; each test uses different tasks."""
     made = Shell(tmp_path_factory.mktemp("home"))
     made.good("issue", "--task", "FIRST", "--delegator", "alice")
     return made
 
 
 def states(shell: Shell, task: str) -> list[str]:
-    """Return the states of what was issued for a task, without repetitions."""
+    """Return the states of a task's credentials, without repetitions."""
     return sorted(set(shell.good("list", "--task", task, "--field", "state").split()))
 
 
 def through_a_shell(shell: Shell, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run jitid by `sh`, which sets up its descriptors."""
+    """Run jitid from `sh`, which sets up its descriptors."""
     return shell.run(*arguments, before=["sh", "-c", script, "sh"])
 
 
@@ -47,7 +47,7 @@ def through_a_shell(shell: Shell, script: str, *arguments: str) -> subprocess.Co
     ids=lambda more: " ".join(more) or "plain",
 )
 def test_what_cannot_be_written_does_not_live(where: str, more: Sequence[str], shell: Shell) -> None:
-    """A token alone, as JSON, many of them; even where only a field of it was asked for."""
+    """This holds for one token, for JSON, for many tokens, and even if only another field was requested."""
     task = f"W{abs(hash((where, *more)))}"
     done = through_a_shell(shell, where, "issue", "--task", task, "--delegator", "alice", *more)
     assert done.returncode == 74
@@ -58,7 +58,7 @@ def test_what_cannot_be_written_does_not_live(where: str, more: Sequence[str], s
 
 
 def unread(shell: Shell, *line: str, stdin: str = "") -> tuple[int, str]:
-    """Run a line whose standard output is a pipe that nobody reads; return the status, and standard error."""
+    """Run a line whose standard output is a pipe without a reader; return the status, and standard error."""
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -86,7 +86,7 @@ BROKEN = "jitid: error: standard output cannot be written: broken pipe"
     ids=" ".join,
 )
 def test_a_reader_that_went_away_leaves_nothing_alive(shell: Shell, more: Sequence[str]) -> None:
-    """One line says what became of it, though nobody reads on: whoever reads standard error may be somebody else."""
+    """One line on standard error reports the revocation: another reader may read standard error."""
     task = f"GONE{abs(hash(tuple(more)))}"
     status, said = unread(shell, *ISSUE[:2], task, *ISSUE[3:], *more)
     what = "the 1000 just made were" if "--count" in more else "the credential just made was"
@@ -157,12 +157,12 @@ def test_a_verb_that_changes_something_says_what_became_of_it(shell: Shell, line
     ],
 )
 def test_a_verb_that_only_looks_is_silent_where_nobody_reads(shell: Shell, line: str) -> None:
-    """As in `jitid list | head -1`."""
+    """An example is `jitid list | head -1`."""
     assert unread(shell, *line.split()) == (74, "")
 
 
 def test_every_verb_is_known_to_look_or_to_change() -> None:
-    """By its manual: whatever has done something tells there what became of it."""
+    """Compared with the manual: a verb that changes something documents the outcome of lost output there."""
     for verb in COMMANDS:
         text = ENDS.get(verb, {}).get(74)
         if text is not None:
@@ -173,7 +173,7 @@ def test_every_verb_is_known_to_look_or_to_change() -> None:
 
 
 def test_what_was_written_before_a_bulk_reader_went_away_lives_on(shell: Shell) -> None:
-    """Each transaction is handed out by itself: the first ones were, the one that failed is revoked whole."""
+    """Each transaction is written separately: the first ones stay valid, and the failed one is revoked whole."""
     line = command("issue", "--task", "HALF", "--delegator", "alice", "--count", "4000", "--kind", "opaque")
     with subprocess.Popen(
         line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=shell.environment, cwd=shell.home
@@ -193,7 +193,7 @@ def test_what_was_written_before_a_bulk_reader_went_away_lives_on(shell: Shell) 
 
 
 def test_a_file_on_a_full_disk_gets_no_living_token(shell: Shell) -> None:
-    """The old file there is as it was."""
+    """The old file there stays unchanged."""
     with tmpfs(shell.home / "disk", "size=16k") as disk:
         kept = disk / "token"
         kept.write_text("old")
@@ -229,7 +229,7 @@ def test_a_file_on_a_full_disk_gets_no_living_token(shell: Shell) -> None:
     ],
 )
 def test_every_answer_that_cannot_be_written_has_its_status(line: str, shell: Shell) -> None:
-    """Whatever the verb says, to nobody, is no success."""
+    """An answer without a reader is not a success, for any verb."""
     assert through_a_shell(shell, '"$@" >/dev/full', *line.split()).returncode == 74
 
 
@@ -246,13 +246,13 @@ def test_no_file_gets_colours_however_they_are_forced(verb: str, shell: Shell) -
 
 
 def test_a_signal_in_the_middle_of_handing_out_revokes(shell: Shell) -> None:
-    """The process waits for the reader of its output when it is told to end."""
+    """The signal arrives while the process waits for the reader of its output."""
     line = command("issue", "--task", "TERM", "--delegator", "alice", "--count", "1000")
     with subprocess.Popen(
         line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=shell.environment, cwd=shell.home
     ) as process:
         assert process.stdout is not None
-        # A line shows that the transaction is done; the pipe holds less than a thousand of them.
+        # The first line shows that the transaction is committed; the pipe holds less than a thousand lines.
         process.stdout.readline()
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 128 + signal.SIGTERM
@@ -262,7 +262,7 @@ def test_a_signal_in_the_middle_of_handing_out_revokes(shell: Shell) -> None:
 
 
 def test_a_signal_while_the_lines_are_awaited_ends_it(shell: Shell) -> None:
-    """The transaction that was handed out stands or was taken back as a whole; nothing more comes."""
+    """The written transaction stays valid or is revoked as a whole; no more output follows."""
     with subprocess.Popen(
         command("-v", "issue", "--from-file", "-", "--yes", "--delegator", "alice"),
         stdin=subprocess.PIPE,
@@ -276,19 +276,19 @@ def test_a_signal_while_the_lines_are_awaited_ends_it(shell: Shell) -> None:
             process.stdin.write(b'{"task":"WAIT","kind":"opaque"}\n')
         process.stdin.flush()
         assert process.stdout is not None
-        # The first thousand come out; then it waits for more.
+        # The first thousand lines come out; then the process waits for more input.
         for _ in range(1000):
             process.stdout.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait() == 128 + signal.SIGINT
         assert process.stdout.read() == b""
-    # Told to end in the very moment after the last line was written, it takes them all back; never a part.
+    # A signal right after the last written line revokes all of them, never a part.
     assert len(states(shell, "WAIT")) == 1
 
 
 @pytest.mark.deep
 def test_the_secret_is_nowhere_but_on_standard_output(tmp_path: Path) -> None:
-    """Not in talk, with --debug and --verbose too; not in ledger, its log, or the export; nor in arguments."""
+    """It is not in messages, even with --debug and --verbose; nor in the ledger, its log, its export or arguments."""
     shell = Shell(tmp_path)
     secrets = []
     talk = ""
@@ -315,14 +315,14 @@ def test_the_secret_is_nowhere_but_on_standard_output(tmp_path: Path) -> None:
     talk += shell.good("list", "--format", "json") + shell.good("audit", "export")
     kept = b"".join(path.read_bytes() for path in shell.ledger.rglob("*") if path.is_file())
     for secret in secrets:
-        # The last part of a signed token is what makes it one; the others tell what the ledger may tell.
+        # The last part of a signed token is its signature; the ledger may show the other parts.
         worth = secret.rpartition(".")[2]
         assert worth not in talk
         assert worth.encode() not in kept
 
 
 def test_no_argument_of_a_waiting_process_holds_the_token(shell: Shell) -> None:
-    """Everybody on the machine can read the arguments and nobody's standard input."""
+    """Every user of the machine can read its arguments, but no other user its standard input."""
     token = shell.good("issue", "--task", "PS", "--delegator", "alice", "--kind", "opaque").strip()
     with subprocess.Popen(
         command("verify", "-"), stdin=subprocess.PIPE, env=shell.environment, cwd=shell.home
@@ -378,7 +378,7 @@ def test_a_token_file_that_is_none_is_a_usage_error(verb: str, shell: Shell) -> 
 
 
 def test_only_system_calls_that_write_the_token_come_after_the_commit(shell: Shell) -> None:
-    """The token is written in one write, after the last sync of the ledger."""
+    """The token is written by one call, after the last sync of the ledger."""
     trace = shell.home / "trace"
     done = shell.run(*ISSUE, before=[need("strace"), "-f", "-o", str(trace), "-e", "write,fsync,fdatasync"])
     calls = [re.sub(r"^\d+ +", "", line) for line in trace.read_text().splitlines() if "(" in line]

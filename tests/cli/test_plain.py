@@ -1,4 +1,4 @@
-"""Plain lines are read without Typer, and alike."""
+"""Plain lines are parsed without Typer, with the same result."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _state(given: Globals) -> dict[str, Any]:
 
 
 def _by_typer(line: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what Typer has a verb called with, and the global options."""
+    """Return the arguments with which Typer calls a verb, and the global options."""
     caught: list[dict[str, Any]] = []
     bound = command_tree._bound
 
@@ -177,15 +177,15 @@ UNWANTED = (
 
 
 CERTIFYING = "cryptography.x509 cryptography.hazmat.primitives.serialization"
-"""What costs as much as the rest of an issue; the first certificate, which makes an authority, needs it."""
+"""Modules that take as long to load as the rest of an issue; only the first certificate needs them."""
 
 
 LISTING = ("jitid.capabilities.trust.status_place", "jitid.crypto.status_list", "jitid.ledger.status_places")
-"""What tokens need that name their place in a status list."""
+"""Modules for tokens that have an index in a status list."""
 
 
 def _issue(kind: str, *unwanted: str) -> subprocess.CompletedProcess[str]:
-    """Issue by a plain line; standard error says what was loaded of what is unwanted."""
+    """Issue by a plain line; standard error lists the unwanted modules that were loaded."""
     program = (
         "import os, sys\n"
         "from jitid.cli import main\n"

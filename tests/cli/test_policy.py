@@ -1,4 +1,4 @@
-"""The verbs of policies as users and attackers meet them: nothing is issued by what cannot be read, no text acts."""
+"""Policy verbs: a policy that cannot be read permits nothing, and hostile text has no effect."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     """Return a user with a policy in `~/policy`, and with a token in `~/token`."""
     shell = Shell(tmp_path)
     (tmp_path / "policy").mkdir()
-    # Whatever the umask of whoever runs this.
+    # The umask of the test run must not matter.
     (tmp_path / "policy").chmod(0o755)
     _put(tmp_path / "policy", PERMIT)
     shell.environment["JITID_POLICY"] = str(tmp_path / "policy")
     shell.good("-q", "issue", "--task", "T1", "--delegator", "alice", "--scope", "a:b", "--out", "token")
     yield shell
-    # Whatever happened, the ledger is whole.
+    # After every test, the ledger is intact.
     shell.good("audit", "verify")
 
 
@@ -101,7 +101,7 @@ BROKEN: dict[str, tuple[Breaking, int]] = {
 @pytest.mark.deep
 @pytest.mark.parametrize("what", BROKEN)
 def test_what_cannot_be_read_stops_whatever_it_decides(what: str, shell: Shell) -> None:
-    """And no other policy takes its place: not the one of the first use, which would permit all of it."""
+    """No other policy replaces it, not even the default policy, which would permit all of these."""
     breaking, status = BROKEN[what]
     breaking(shell.home / "policy")
     before = shell.good("list", "--field", "jti")
@@ -115,7 +115,7 @@ def test_what_cannot_be_read_stops_whatever_it_decides(what: str, shell: Shell) 
     assert shell.good("list", "--field", "jti") == before
     assert (shell.home / "token").read_text() == token
     assert not (shell.home / "ran").exists()
-    # What is there can be looked at and ended all the same.
+    # Existing credentials can still be inspected and revoked.
     shell.good("verify", "token")
     shell.good("explain", "token")
     shell.good("revoke", "--token-file", "token")
@@ -183,7 +183,7 @@ def _is_harmless(done: subprocess.CompletedProcess[str]) -> None:
 
 
 def test_a_hostile_text_acts_on_no_terminal(shell: Shell) -> None:
-    """In a pipe the text of the files is what they are; JSON has each rule unchanged."""
+    """A pipe gets the text of the files unchanged; JSON has each rule unchanged."""
     text = f'// \x1b]0;owned\x07 \u202e [bold]\n{PERMIT.replace(";", "")} when {{ context.task != "\x1b[31m[red]" }};\n'
     _put(shell.home / "policy", text)
     assert shell.good("policy", "show", "--text") == f"// p.cedar\n{text}"
@@ -339,7 +339,7 @@ def test_where_nobody_can_read_the_answer_the_status_says_so(line: list[str], sh
 
 
 def test_a_beginning_leaves_nothing_where_it_cannot_be_written(shell: Shell) -> None:
-    """Neither a half of it, nor what was there."""
+    """Neither part of a new policy nor a change to existing files is left."""
     done = shell.run("policy", "init", "nowhere/new")
     assert done.returncode == 74
     (shell.home / "full").mkdir()
@@ -363,7 +363,7 @@ def test_a_beginning_can_be_read_by_who_issues_whatever_the_umask(shell: Shell) 
 
 
 def test_what_is_declared_of_uses_counts_for_the_doctor_too(shell: Shell) -> None:
-    """One that must be there needs no question whether it is."""
+    """A rule needs no `has` test for an attribute that the declaration requires."""
     head = '@id("in") forbid (principal, action == Action::"authorize", resource)'
     rule = f"{head} when {{ !context.use.ip.isLoopback() }};\n"
     _put(shell.home / "policy", PERMIT + rule)

@@ -1,4 +1,4 @@
-"""`jitid publish`, and `jitid verify` by what it wrote: real files, a real web server, and what goes wrong between."""
+"""`jitid publish`, and `jitid verify` with its files: real files, a real web server, and faults in between."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ ISSUE = ("-q", "issue", "--task", "T1", "--delegator", "alice", "--ttl", "1h")
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Return a shell whose ledger is an issuer that publishes, with a token in the file `token`."""
+    """Return a shell with a token in the file `token`, and a ledger that is an issuer and publishes."""
     return publisher(tmp_path)
 
 
 def publisher(home: Path, issuer: str = URL, url: str = URL) -> Shell:
-    """Return a shell whose ledger is an issuer that publishes."""
+    """Return a shell with a ledger that is an issuer and publishes."""
     shell = Shell(home)
     shell.environment |= {"JITID_ISSUER": issuer, "JITID_PUBLISH_URL": url}
     (home / "token").write_text(shell.good(*ISSUE))
@@ -41,7 +41,7 @@ def publisher(home: Path, issuer: str = URL, url: str = URL) -> Shell:
 
 
 def verifier(home: Path) -> Shell:
-    """Return a shell of somebody who has no ledger, and is told of none."""
+    """Return a shell without a ledger and without the variable that names one."""
     home.mkdir()
     shell = Shell(home)
     del shell.environment["JITID_LEDGER"]
@@ -55,18 +55,18 @@ def published(shell: Shell, *more: str) -> dict[str, str]:
 
 
 def place_of(token: Path) -> tuple[str, int]:
-    """Return the name of the list that a token names, and its place there."""
+    """Return the name of a token's status list, and the token's index in it."""
     found = jws.parse(token.read_text().strip(), types=jws.TOKENS).claims["status"]["status_list"]
     return found["uri"].removeprefix(f"{URL}/"), found["idx"]
 
 
 def kids(folder: Path) -> set[str]:
-    """Return the keys in a published key set."""
+    """Return the ids of the keys in a published key set."""
     return {key["kid"] for key in json.loads((folder / "jwks.json").read_text())["keys"]}
 
 
 def signed_by(folder: Path) -> set[str]:
-    """Return the keys that the published lists are signed by; each of them is whole."""
+    """Return the ids of the keys that signed the published lists; each list must be complete."""
     types = frozenset({"statuslist+jwt"})
     return {
         jws.parse(one.read_text(), types=types, most=1 << 22).kid for one in (folder / "status").glob("*.jwt")
@@ -90,7 +90,7 @@ def test_what_is_published_is_for_everybody_and_says_what_others_look_for(shell:
     assert {mode for name, mode in modes(out).items() if (out / name).is_file()} == {0o644}
     assert {mode for name, mode in modes(out).items() if (out / name).is_dir()} == {0o755}
     found = json.loads((out / ".well-known/openid-configuration").read_text())
-    # What AWS and Kubernetes require of an issuer (OpenID Connect Discovery, section 3).
+    # AWS and Kubernetes require these fields of an issuer (OpenID Connect Discovery, section 3).
     assert found["issuer"] == URL
     assert found["jwks_uri"] == f"{URL}/jwks.json"
     assert found["response_types_supported"] == ["id_token"]
@@ -107,7 +107,7 @@ def test_a_closed_umask_closes_nothing(tmp_path: Path) -> None:
 
 
 def test_what_has_not_changed_is_left_as_it_is(shell: Shell) -> None:
-    """Nobody who mirrors the folder fetches for nothing; a dry run changes nothing."""
+    """A mirror of the folder does not fetch unchanged files again; a dry run changes nothing."""
     published(shell)
     before = {path: path.stat().st_mtime_ns for path in (shell.home / "out").rglob("*")}
     assert set(published(shell).values()) == {"unchanged"}
@@ -140,7 +140,7 @@ def test_a_verifier_without_a_ledger_sees_what_was_ended(shell: Shell, tmp_path:
         done = elsewhere.run("verify", "--published", "../out", f"../{name}")
         assert (done.returncode, done.stdout) == (8, "")
         assert "was ended before its time" in done.stderr
-    # No ledger was made or looked for.
+    # The verifier neither makes nor looks for a ledger.
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
@@ -176,7 +176,7 @@ def test_two_files_do_as_well_as_the_folder(shell: Shell, tmp_path: Path) -> Non
 
 @pytest.mark.deep
 def test_whatever_is_doubtful_is_refused(shell: Shell, tmp_path: Path) -> None:
-    """Another list, a stale one, one of another issuer's key, an opaque token, one that names no list."""
+    """Refused: another list, an expired list, another issuer's list, an opaque token, a token without a status list."""
     (tmp_path / "opaque").write_text(shell.good(*ISSUE, "--kind", "opaque"))
     quiet = shell.run(*ISSUE, more={"JITID_PUBLISH_URL": "https://other.example"})
     (tmp_path / "foreign").write_text(quiet.stdout)
@@ -216,7 +216,7 @@ def test_whatever_is_doubtful_is_refused(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_any_web_server_can_serve_it(shell: Shell, tmp_path: Path) -> None:
-    """nginx, with the types as the page says; what it hands out is what verifiers take."""
+    """The server is nginx with the documented media types, and verifiers accept the files that it serves."""
     published(shell)
     out = tmp_path / "out"
     types = "types { application/json json; application/statuslist+jwt jwt; } default_type application/json;"
@@ -238,7 +238,7 @@ def test_any_web_server_can_serve_it(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_others_read_the_same_in_it(shell: Shell, tmp_path: Path) -> None:
-    """PyJWT with the published keys, and a few lines for the list: nothing of ours."""
+    """The reader is PyJWT with the published keys, and a few lines for the list, without jitid's code."""
     (tmp_path / "ended").write_text(shell.good("-q", "issue", "--task", "T2", "--delegator", "alice"))
     shell.good("retire", "T2")
     published(shell)
@@ -347,7 +347,7 @@ def test_whoever_cannot_federate_is_told(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_the_place_of_a_file_is_told(shell: Shell, tmp_path: Path) -> None:
-    """It is nobody's file; and the folder is in order again when it is gone."""
+    """The folder was not made by jitid, and a later publication succeeds once it is removed."""
     published(shell)
     (tmp_path / "out" / "jwks.json").unlink()
     (tmp_path / "out" / "jwks.json").mkdir()
@@ -359,7 +359,7 @@ def test_a_folder_in_the_place_of_a_file_is_told(shell: Shell, tmp_path: Path) -
 
 
 def test_no_link_in_the_folder_is_followed(shell: Shell, tmp_path: Path) -> None:
-    """A link in the place of a file is replaced; one in the place of a folder is refused."""
+    """A link at the path of a file is replaced; a link at the path of a folder is refused."""
     published(shell)
     out = tmp_path / "out"
     victim = tmp_path / "victim"
@@ -417,7 +417,7 @@ def test_a_folder_that_cannot_be_written_is_said(shell: Shell, tmp_path: Path) -
     with tmpfs(tmp_path / "disk", "size=1m") as disk:
         shell.good("publish", "disk/out")
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        shell.good("publish", "disk/out")  # nothing to be written
+        shell.good("publish", "disk/out")  # nothing to write
         shell.good("revoke", "--task", "T1")
         done = shell.run("publish", "disk/out")
         assert done.returncode == 74
@@ -429,7 +429,7 @@ def test_a_folder_that_cannot_be_written_is_said(shell: Shell, tmp_path: Path) -
 
 
 def deaths(shell: Shell, call: str) -> Iterator[None]:
-    """Publish, killed before each of its calls of one sort, until it outlives them."""
+    """Publish, killed before each call of the given kind; yield after each kill, until it succeeds."""
     strace = [need("strace"), "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}"]
     when = 1
     while True:
@@ -445,7 +445,7 @@ def deaths(shell: Shell, call: str) -> Iterator[None]:
 
 @pytest.mark.deep
 def test_a_publisher_killed_at_any_moment_leaves_a_folder_in_order(shell: Shell, tmp_path: Path) -> None:
-    """The key was changed and something ended: each file is the old one or the new one, and no list lacks its key."""
+    """After a key change and a revocation, each file is the old or the new one, and every list's key is published."""
     published(shell)
     out, before = tmp_path / "out", tmp_path / "before"
     old = kids(out)
@@ -461,7 +461,7 @@ def test_a_publisher_killed_at_any_moment_leaves_a_folder_in_order(shell: Shell,
             assert json.loads((out / "jitid.json").read_text())["issuer"] == URL
             assert signed_by(out) <= kids(out), (call, died)
             seen.add(len(signed_by(out)))
-            # Whoever comes next clears up what the dead left, and finishes.
+            # The next publisher removes the leftovers of the killed one, and completes the work.
             if died % 4 == 0:
                 published(shell)
                 assert not list(out.rglob("*.part"))
@@ -485,7 +485,7 @@ def test_a_first_use_killed_at_any_moment_can_be_repeated(shell: Shell, tmp_path
 
 
 def test_what_is_unclear_in_an_index_is_refused(shell: Shell, tmp_path: Path) -> None:
-    """A verifier trusts the folder for what it says, and for nothing that it does not say."""
+    """A verifier trusts the statements of the index and nothing beyond them."""
     published(shell)
     index = tmp_path / "out/jitid.json"
     said: dict[str, Any] = json.loads(index.read_text())
@@ -503,7 +503,7 @@ def test_what_is_unclear_in_an_index_is_refused(shell: Shell, tmp_path: Path) ->
 
 
 def test_tokens_of_a_former_issuer_are_accepted_by_what_is_published(shell: Shell) -> None:
-    """As beside the ledger: until the last of them expires, and whoever expects either name means the folder."""
+    """They are accepted until the last of them expires, as on the ledger's machine; `--issuer` may be either name."""
     old, new = URL, "https://id.example"
     shell.good("ledger", "issuer", "set", new, "--yes")
     (shell.home / "new").write_text(shell.good(*ISSUE))

@@ -1,4 +1,4 @@
-"""What `jitid publish` writes for those who read no tokens: openssl and verifiers of SVIDs, and SSH hosts."""
+"""Files that `jitid publish` writes for users who read no tokens: openssl, verifiers of SVIDs, and SSH hosts."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def published(shell: Shell) -> dict[str, str]:
 
 
 def changed(states: dict[str, str]) -> set[str]:
-    """Return what was written, but for status lists, which may be due."""
+    """Return the files that were written, except status lists, which may be due."""
     return {name for name, state in states.items() if state == "written" and not name.startswith("status/")}
 
 
 def openssl(folder: Path, certificate: Path) -> subprocess.CompletedProcess[str]:
-    """Verify a certificate by what was published alone."""
+    """Verify a certificate with only the published files."""
     x509 = folder / "x509"
     line = ["verify", "-crl_check", "-CAfile", x509 / "roots.pem", "-CRLfile", x509 / "crl.pem", certificate]
     return subprocess.run([need("openssl"), *map(str, line)], capture_output=True, text=True)
@@ -53,7 +53,7 @@ def test_certificates_are_verified_by_what_was_published(shell: Shell, tmp_path:
     for name in ("first.pem", "second.pem"):
         done = openssl(tmp_path / "out", tmp_path / name)
         assert done.returncode == 0, done.stderr
-    # Made anew with each run, they are left as they are while they say the same.
+    # They are generated in each run, but stay unwritten while their statements stay the same.
     assert not changed(published(shell))
     shell.good("retire", "T1")
     assert changed(published(shell)) == {crl, "x509/crl.pem"}
@@ -70,7 +70,7 @@ def test_certificates_are_verified_by_what_was_published(shell: Shell, tmp_path:
 
 
 def test_a_jwt_svid_is_verified_offline_and_seen_to_end(shell: Shell, tmp_path: Path) -> None:
-    """Its list is signed as it is itself, with ES256; its key is in the bundle."""
+    """Its status list is signed with ES256, like the SVID itself; the key is in the bundle."""
     line = ("--audience", "https://cloud.example")
     (tmp_path / "svid").write_text(
         shell.good("-q", "issue", "--task", "T1", "--delegator", "alice", "--kind", "jwt-svid", *line)
@@ -86,7 +86,7 @@ def test_a_jwt_svid_is_verified_offline_and_seen_to_end(shell: Shell, tmp_path: 
 
 
 def test_a_library_for_jwt_svids_reads_the_bundle_of_their_keys_alone(shell: Shell, tmp_path: Path) -> None:
-    """Printed or published, with an X.509 authority in the ledger; a key that is revoked is gone from it."""
+    """The bundle is printed or published, beside an X.509 authority; a revoked key is no longer in it."""
     spiffe, bundles = module("spiffe"), module("spiffe.bundle.jwt_bundle.jwt_bundle_set")
     parse = module("spiffe.bundle.jwt_bundle.jwt_bundle").JwtBundle.parse
     domain = spiffe.TrustDomain("jitid.local")

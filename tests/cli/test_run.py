@@ -1,4 +1,4 @@
-"""`run` and `renew` where things go wrong: the ledger, the disk, the policy, the terminal, the wrapper itself."""
+"""`run` and `renew` with failures: of the ledger, the disk, the policy, the terminal, and the wrapper itself."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RUN = ("run", "--task", "T1", "--delegator", "alice")
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Return a shell with a ledger, and a `jitid` for the scripts that it runs."""
+    """Return a shell with a ledger, and a `jitid` program for its scripts."""
     made = Shell(tmp_path)
     made.good("issue", "--task", "FIRST", "--delegator", "alice")
     script = tmp_path / "jitid"
@@ -36,17 +36,17 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def states(shell: Shell, task: str = "T1") -> list[str]:
-    """Return the states of what was issued for a task, newest first."""
+    """Return the states of a task's credentials, newest first."""
     return shell.good("list", "--task", task, "--field", "state").split()
 
 
 def replace_policy(shell: Shell, text: str) -> None:
-    """Put another policy in the place of the ledger's own."""
+    """Replace the ledger's policy."""
     (shell.ledger / "policy" / "default.cedar").write_text(text)
 
 
 def test_variables_that_made_an_identity_are_those_of_its_options() -> None:
-    """None is handed on that would make a further identity more than its holder asks for."""
+    """The command does not inherit a variable that would give a further identity more than its caller requests."""
     variables = {variable for _, _, variable in VERBS["run"][0].values() if variable}
     assert variables >= CONSUMED
     assert (
@@ -107,7 +107,7 @@ def test_a_ledger_that_is_locked_at_the_end_is_told_and_the_status_is_passed_on(
     script = f"{sys.executable} holder {shell.ledger}/lock > /dev/null 2>&1 & read x < held; exit 3"
     for name in ("hold", "held"):
         os.mkfifo(shell.home / name)
-    # Opened for both ways, nobody waits for anybody, and the holder lives as long as this test wants.
+    # Opened for reading and writing, so that no open blocks; the holder keeps the lock until this test closes it.
     keep = os.open(shell.home / "hold", os.O_RDWR)
     done = shell.run(*RUN, "--timeout", "1s", "--", "sh", "-c", script)
     assert done.returncode == 3
@@ -137,7 +137,7 @@ def test_a_disk_that_is_full_at_the_end_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.deep
 def test_a_refused_renewal_leaves_the_old_token_until_it_expires(shell: Shell) -> None:
-    """The script goes on until the wrapper has said that the credential has expired."""
+    """The script runs until the wrapper has reported that the credential has expired."""
     script = textwrap.dedent(
         """
         echo '@id("no") forbid (principal, action, resource);' > "$JITID_LEDGER/policy/no.cedar"
@@ -181,7 +181,7 @@ def test_a_command_whose_identity_was_revoked_is_told_and_goes_on(shell: Shell) 
 
 @pytest.mark.deep
 def test_the_token_is_renewed_in_its_place(shell: Shell) -> None:
-    """The path stays, and each token that is read there is valid."""
+    """The path stays the same, and each token that is read from it is valid."""
     script = textwrap.dedent(
         """
         cat "$JITID_TOKEN_FILE" > first
@@ -256,7 +256,7 @@ def test_closed_streams_are_the_commands_own_affair(shell: Shell, closed: str) -
 
 
 def test_a_key_at_the_terminal_reaches_the_command_once(shell: Shell) -> None:
-    """The terminal signals both of them; the wrapper does not pass on what the command has got."""
+    """The terminal signals both processes; the wrapper does not forward a signal that the command has received."""
     script = "trap 'echo got' INT; echo ready; read x; echo end"
     terminal = Terminal(shell, *RUN, "--", "sh", "-c", script, own_session=True)
     terminal.until("ready")
@@ -309,7 +309,7 @@ def test_words_of_the_command_are_taken_as_they_stand(shell: Shell) -> None:
 
 @pytest.mark.deep
 def test_a_wrapper_killed_before_any_write_leaves_nothing_that_nobody_notices(shell: Shell) -> None:
-    """Whatever was committed for it is bound to a process that is gone, and the command has died."""
+    """Credentials that were committed are bound to a process that is gone, and the command is killed."""
     strace = [need("strace"), "-f", "-qq", "-o", os.devnull, "-e", "trace=pwrite64,fdatasync,dup3"]
     for call, step in (("fdatasync", 1), ("dup3", 1), ("pwrite64", 5)):
         when = 1
@@ -352,7 +352,7 @@ def test_two_hundred_at_once(shell: Shell) -> None:
 @pytest.mark.deep
 @pytest.mark.parametrize("count", [8])
 def test_those_who_renew_one_file_take_turns(shell: Shell, count: int) -> None:
-    """What stands in the file in the end is the one token that lasts."""
+    """The token in the file at the end is the only token that stays valid."""
     shell.good("issue", "--task", "T1", "--delegator", "alice", "--out", "token")
     running = [shell.start("renew", "--token-file", "token") for _ in range(count)]
     for one in running:
@@ -424,7 +424,7 @@ def test_a_folder_that_only_takes_new_names_keeps_the_old_token(tmp_path: Path) 
 
 
 def test_root_renews_no_file_of_another_user_in_place(shell: Shell) -> None:
-    """A secret goes only where the caller owns the place; the token that is there stays as it is."""
+    """A secret is written only to a place that the caller owns; the existing token stays unchanged."""
     need_root()
     shell.good("issue", "--task", "T1", "--delegator", "alice", "--out", "token")
     before = (shell.home / "token").read_text()
@@ -449,7 +449,7 @@ def test_a_credential_too_short_to_be_renewed_is_refused(shell: Shell) -> None:
 
 @pytest.mark.deep
 def test_a_ledger_ahead_of_the_clock_does_not_make_it_renew_all_the_time(shell: Shell) -> None:
-    """The ledger's time stands still meanwhile."""
+    """The ledger's time does not advance meanwhile."""
     ahead = faked("+3600s")
     assert shell.run("issue", "--task", "AHEAD", "--delegator", "alice", before=ahead).returncode == 0
     shell.good(*RUN, "--ttl", "3s", "--", "sleep", "5")
@@ -457,7 +457,7 @@ def test_a_ledger_ahead_of_the_clock_does_not_make_it_renew_all_the_time(shell: 
 
 
 def test_a_command_ended_by_a_key_ends_the_loop_around_it(shell: Shell) -> None:
-    """As a shell sees it, the wrapper was ended by the same signal."""
+    """To a shell, the wrapper itself ended by that signal."""
     running = shell.start(*RUN, "--", "sh", "-c", "kill -INT $$")
     running.communicate(timeout=60)
     assert running.returncode == -signal.SIGINT
@@ -478,7 +478,7 @@ def test_a_wrapper_elsewhere_is_not_taken_for_well(shell: Shell) -> None:
 
 @pytest.mark.parametrize("kind", ["x509-svid", "ssh-cert"])
 def test_what_is_no_token_is_not_renewed_by_itself(shell: Shell, kind: str) -> None:
-    """Whoever has it may have found it; the file stays as it is."""
+    """The presenter of such a secret may have found it; the file stays unchanged."""
     shell.good("issue", "--task", "T1", "--delegator", "alice", "--kind", kind, "--out", "held")
     before = (shell.home / "held").read_text()
     done = shell.run("renew", "--token-file", "held")

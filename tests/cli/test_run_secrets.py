@@ -1,4 +1,4 @@
-"""`run --secret`: all of them or nothing starts, renewed in time, and gone from their targets at the end."""
+"""`run --secret`: the command starts only with all secrets; they are renewed in time and revoked at the end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def shop(tmp_path: Path) -> Shop:
 
 @pytest.fixture
 def shell(tmp_path: Path, shop: Shop) -> Shell:
-    """Return a shell with a ledger, whose configuration has the program as a target."""
+    """Return a shell with a ledger, and the program as a target in its configuration."""
     made = Shell(tmp_path)
     settings = tmp_path / "settings.toml"
     settings.touch(0o600)
@@ -53,12 +53,12 @@ options = {{ parts = "yes" }}
 
 
 def states(shell: Shell) -> set[str]:
-    """Return the states of what was issued for the task."""
+    """Return the states of the task's credentials."""
     return set(shell.good("list", "--task", "T1", "--field", "state").split())
 
 
 def test_the_command_reads_each_from_a_file_and_nothing_is_left(shell: Shell, shop: Shop) -> None:
-    """Whole as `issue` prints it, each part in a file of its own; at the end the target has nothing."""
+    """The whole secret is in a file, each part in a separate file; the target has no secret at the end."""
     script = 'cat "$JITID_SECRET_KEY" "$JITID_SECRET_BOTH" "$JITID_SECRET_BOTH_PASSWORD"; ls shop'
     done = shell.run(
         *RUN, "--secret", "key=exec:shop", "--secret", "both=exec:shop:parts", "--", "sh", "-c", script
@@ -75,7 +75,7 @@ def test_the_command_reads_each_from_a_file_and_nothing_is_left(shell: Shell, sh
 
 
 def test_a_certificate_comes_with_those_that_its_peers_are_checked_by(shell: Shell) -> None:
-    """As openssl checks one; the bundle is no secret."""
+    """The bundle verifies the certificate in openssl; the bundle is not a secret."""
     need("openssl")
     script = 'openssl verify -CAfile "$JITID_SECRET_WEB_BUNDLE" "$JITID_SECRET_WEB_CERTIFICATE"'
     done = shell.run(*RUN, "--secret", "web=x509-svid", "--", "sh", "-c", script)
@@ -84,7 +84,7 @@ def test_a_certificate_comes_with_those_that_its_peers_are_checked_by(shell: She
 
 
 def test_what_is_in_a_variable_of_the_user_is_asked_for_once(shell: Shell, shop: Shop) -> None:
-    """A run within asks for its own."""
+    """A nested run does not request the secrets of the outer one."""
     script = 'test -n "$JITID_SECRET_KEY" && test -z "$JITID_SECRET" && jitid run -- sh -c \'ls shop\''
     done = shell.run(*RUN, "--", "sh", "-c", script, more={"JITID_SECRET": "key=exec:shop"})
     assert done.returncode == 0, done.stderr
@@ -93,7 +93,7 @@ def test_what_is_in_a_variable_of_the_user_is_asked_for_once(shell: Shell, shop:
 
 
 def test_all_of_them_or_nothing_starts(shell: Shell, shop: Shop) -> None:
-    """What was made before the one that fails has gone from its target."""
+    """A secret that was made before the failure is removed from its target."""
     settings = shell.home / "settings.toml"
     settings.write_text(
         f'{settings.read_text()}[target.gone]\nkind = "exec"\nprogram = "{shell.home}/gone"\n'
@@ -108,7 +108,7 @@ def test_all_of_them_or_nothing_starts(shell: Shell, shop: Shop) -> None:
 
 
 def test_what_the_policy_refuses_is_refused_before_anything_is_made(shell: Shell, shop: Shop) -> None:
-    """The identity itself is not permitted to obtain it."""
+    """The identity itself does not get the permission to obtain it."""
     policy = shell.home / "rules" / "other.cedar"
     policy.touch(0o600)
     policy.write_text(
@@ -124,7 +124,7 @@ def test_what_the_policy_refuses_is_refused_before_anything_is_made(shell: Shell
 
 
 def test_a_run_within_obtains_what_the_outer_one_permits(shell: Shell, shop: Shop) -> None:
-    """Without it, the error says what to add."""
+    """Without the permission, the error names the option to add."""
     inner = "jitid run --secret key=exec:shop -- sh -c 'ls shop'"
     done = shell.run(*RUN, "--", "sh", "-c", inner)
     assert done.returncode == 125
@@ -133,7 +133,7 @@ def test_a_run_within_obtains_what_the_outer_one_permits(shell: Shell, shop: Sho
     done = shell.run(*RUN, "--may-kind", "jwt", "--may-kind", "exec:shop", "--", "sh", "-c", inner)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(".made") == 1
-    # What the variable says is for the outer one alone.
+    # The variable applies only to the outer run.
     done = shell.run(
         *RUN, "--", "sh", "-c", f'test -z "$JITID_MAY_KIND" && {inner}', more={"JITID_MAY_KIND": "exec:shop"}
     )
@@ -151,7 +151,7 @@ def test_a_target_that_refuses_lets_nothing_start(shell: Shell, shop: Shop) -> N
 
 
 def test_an_end_while_a_target_is_asked_leaves_nothing(shell: Shell, shop: Shop) -> None:
-    """What was recorded ends, and the target is asked to end what there may be."""
+    """The recorded credential is revoked, and so is any credential that the target may have made."""
     shop.fail("hang", "mint")
     running = shell.start(*RUN, "--secret", "one=exec:shop", "--", "touch", "started")
     until(lambda: bool(shop.asked("mint")), "the target is not asked")
@@ -165,7 +165,7 @@ def test_an_end_while_a_target_is_asked_leaves_nothing(shell: Shell, shop: Shop)
 
 
 def test_what_a_target_does_not_confirm_is_said_and_ended_later(shell: Shell, shop: Shop) -> None:
-    """The status stays the command's own."""
+    """The exit status is still that of the command."""
     shop.fail("down", "revoke")
     done = shell.run(*RUN, "--secret", "one=exec:shop", "--", "sh", "-c", "exit 7")
     assert done.returncode == 7
@@ -179,7 +179,7 @@ def test_what_a_target_does_not_confirm_is_said_and_ended_later(shell: Shell, sh
 
 @pytest.mark.deep
 def test_each_is_renewed_before_it_expires(shell: Shell, shop: Shop) -> None:
-    """The file gives the successor; both are of one identity, and both are gone at the end."""
+    """The file has the successor; both belong to one identity, and both are removed at the end."""
     script = """
         first=$(cat "$JITID_SECRET_KEY")
         until [ "$(cat "$JITID_SECRET_KEY")" != "$first" ]; do sleep 0.05; done
@@ -215,7 +215,7 @@ def test_one_that_cannot_be_renewed_is_said_and_the_command_goes_on(shell: Shell
 
 
 def test_a_run_that_is_killed_leaves_what_a_sweep_ends(shell: Shell, shop: Shop) -> None:
-    """The ledger knows by which process it was held, and where it is to be ended."""
+    """The ledger knows the process that held it, and the target where it must be revoked."""
     script = "touch ready; exec sleep 600"
     running = shell.start(*RUN, "--secret", "key=exec:shop", "--", "sh", "-c", script)
     until(lambda: (shell.home / "ready").exists(), "the command does not start")
@@ -224,7 +224,7 @@ def test_a_run_that_is_killed_leaves_what_a_sweep_ends(shell: Shell, shop: Shop)
     assert len(shop.made) == 1
     shop.fail("down", "revoke")
     done = shell.run("sweep", "--rule", "orphaned-process", "--fix", "--yes")
-    # Nothing is left that the rule would find, and the target takes one of them all the same.
+    # No credential is left that the rule would find, but the target still accepts one.
     assert (done.returncode, len(shop.made)) == (9, 1)
     assert "1 are still to be ended there" in done.stderr
     shop.fail("")
@@ -247,7 +247,7 @@ def test_whoever_revokes_a_key_ends_what_its_holders_have_at_targets(shell: Shel
 def test_an_authority_elsewhere_makes_them_and_sees_to_their_end(
     shell: Shell, shop: Shop, tmp_path: Path
 ) -> None:
-    """Whoever asks needs no role for what was issued to them."""
+    """A caller needs no role for credentials that were issued to it."""
     config = {name: shell.environment[name] for name in ("JITID_CONFIG", "JITID_POLICY")}
     with serving(shell.ledger, "--socket", str(tmp_path / "s"), more=config):
         asking = Shell(tmp_path / "asking")

@@ -1,4 +1,4 @@
-"""`jitid scan` as its users meet it: hostile names in every format, a terminal, an authority elsewhere."""
+"""`jitid scan` from the command line: hostile names in every format, a terminal, a remote authority."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.capabilities.scan.test_hits import opaque
 from tests.real import Shell, command, until
 
 HOSTILE = b"\xff\x1b[31m\x1b]0;x\x07\t<b>=cmd|' -C x'!A0 ..:%2f{}](.txt"
-"""What acts on a terminal, in HTML, in a spreadsheet, in an address and in Markdown; and is no UTF-8."""
+"""A name with active text for a terminal, HTML, a spreadsheet, an address and Markdown, which is not UTF-8."""
 
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Return the command line with a ledger, and a token in a file of a hostile name."""
+    """Return the command line with a ledger, and a token in a file with a hostile name."""
     shell = Shell(tmp_path_factory.mktemp("scan"))
     shell.good("issue", "--task", "T", "--delegator", "alice", "--kind", "opaque", "--out", "token")
     tree = shell.home / "tree"
@@ -38,7 +38,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 
 
 def told(shell: Shell, format_: str) -> str:
-    """Return what is told of the tree in a format, and insist that it holds no secret and commands no terminal."""
+    """Return the report about the tree in a format, and assert that it has no secret and no terminal escape."""
     done = shell.run("scan", "tree", "--format", format_)
     assert done.returncode == 10, done.stderr
     assert (shell.home / "token").read_text().strip() not in done.stdout
@@ -92,7 +92,7 @@ def test_html_shows_the_name_and_obeys_it_not(shell: Shell) -> None:
 
 
 def test_a_file_that_is_called_like_a_token_shows_none(shell: Shell) -> None:
-    """What leaked may stand in the name of a file as well."""
+    """A leaked token may also be in the name of a file."""
     token = (shell.home / "token").read_text().strip()
     folder = shell.home / "named"
     folder.mkdir()
@@ -148,7 +148,7 @@ def test_what_was_recorded_before_a_process_was_killed_is_told(shell: Shell) -> 
     nothing = bytes(1 << 20)
 
     def fed() -> bool:
-        # It asks the ledger between two pieces.
+        # The scan queries the ledger between two pieces.
         assert process.stdin is not None
         process.stdin.write(nothing)
         process.stdin.flush()
@@ -182,7 +182,7 @@ def test_more_than_is_permitted_ends_nothing_and_is_told(shell: Shell) -> None:
 
 
 def test_what_is_not_proved_is_left_alone(shell: Shell) -> None:
-    """A token whose signature is cut anybody could have written."""
+    """Without its signature, a token proves nothing: any person could have written it."""
     shell.good("issue", "--task", "W", "--delegator", "alice", "--out", "signed")
     (shell.home / "cut").write_text((shell.home / "signed").read_text()[:200])
     done = shell.run("scan", "cut", "--revoke", "--format", "json")

@@ -1,4 +1,4 @@
-"""`jitid scan --git` as its users meet it: what is told, recorded and ended."""
+"""`jitid scan --git`: its reports, records and revocations."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def made(home: Path) -> Made:
 def told(
     capfd: pytest.CaptureFixture[str], world: World, made: Made, **options: Any
 ) -> tuple[int, dict[str, Any]]:
-    """Scan a history, and return the status and what was said."""
+    """Scan a history, and return the status and the report."""
     given = Globals()
     given.ledger, given.format = str(world.path), "json"
     capfd.readouterr()
@@ -46,7 +46,7 @@ def told(
 def test_strings_that_are_made_up_hide_none_that_is_ours(
     world: World, made: Made, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Of those that the ledger does not know some are told, and that there are more."""
+    """Of the strings unknown to the ledger, some are reported, and a note says that there are more."""
     monkeypatch.setattr(scan_work, "_MOST_UNKNOWN", 5)
     many = "\n".join(opaque(number) for number in range(50))
     made.commit({"made up": many, "ours": world.issue(kind="opaque").token})
@@ -61,7 +61,7 @@ def test_strings_that_are_made_up_hide_none_that_is_ours(
 def test_what_is_reported_is_kept_with_its_commit(
     world: World, made: Made, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Path, line, commit and its time, once for each path; and what was found in a message, as that."""
+    """A finding has path, line, commit and its time, once for each path; a commit message is named as such."""
     token = world.issue(kind="opaque").token
     first = made.commit({"a": f"\n{token}\n", "b": token})
     second = made.commit({"a": f"\n\n\n{token}\n"}, f"it is {token}")

@@ -1,4 +1,4 @@
-"""`scan` of files that belong to a git repository says that it did not search the history, and how that is done."""
+"""`scan` of files in a git repository notes that it did not search the history, with the command that does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def removed(shell: Shell, path: Path, task: str) -> Made:
-    """Make a repository whose history has a token that its files have no longer."""
+    """Make a repository with a token in its history that its files no longer contain."""
     made = Made(path)
     made.commit({"key": shell.good("issue", "--kind", "opaque", "--task", task, "--delegator", "alice")})
     made.commit({"key": "gone"})
@@ -30,7 +30,7 @@ def removed(shell: Shell, path: Path, task: str) -> Made:
 
 
 def noted(stderr: str) -> list[str]:
-    """Return the commands of the note; there is one note at most."""
+    """Return the commands of the note; there is at most one note."""
     notes = [line for line in stderr.splitlines() if NOTE in line]
     assert len(notes) <= 1
     return [part for line in notes for part in line.partition(NOTE)[2].split("; ")]
@@ -54,7 +54,7 @@ def test_a_repository_is_named_with_the_command_that_searches_its_history(
 
 @pytest.mark.deep
 def test_a_worktree_a_submodule_and_a_bare_repository_are_repositories(shell: Shell) -> None:
-    """In the first two `.git` is a file."""
+    """In a worktree and in a submodule `.git` is a file."""
     made = removed(shell, shell.home / "repo", "T1")
     made.git("worktree", "add", "-q", "../beside")
     outer = Made(shell.home / "outer")

@@ -1,4 +1,4 @@
-"""What systemd and cron are given: they take it for what was asked, and a mistake is told now and not at night."""
+"""Schedules for systemd and cron: both parse the requested command, and mistakes are reported now, not at night."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HOSTILE = [
     "é",
     "#",
 ]
-# Whatever a path or a value may hold; control characters are refused before.
+# Any character that a path or a value may contain; control characters are refused earlier.
 words = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1) | st.sampled_from(HOSTILE)
 lines = st.lists(words, min_size=1, max_size=5)
 
@@ -61,7 +61,7 @@ def parsed_by_systemd(text: str) -> list[str]:
             quoted = re.match(r'"((?:[^"\\]|\\.)*)"(?: |$)', rest, re.DOTALL)
             assert quoted is not None
             found.append(re.sub(r"\\(.)", r"\1", quoted[1]))
-            # Of all escapes those two alone are used.
+            # The lines use only these two escapes.
             assert set(re.findall(r"\\(.)", quoted[1])) <= {"\\", '"'}
             rest = rest[quoted.end() :]
         else:
@@ -91,7 +91,7 @@ def units(shell: Shell, folder: Path, *arguments: str) -> tuple[Path, Path]:
 
 
 def verified(*files: Path) -> str:
-    """Return what systemd finds wrong with units."""
+    """Return the problems that systemd finds in units."""
     done = subprocess.run(
         [need("systemd-analyze"), "verify", "--man=no", "--recursive-errors=no", *map(str, files)],
         capture_output=True, text=True, env={**os.environ, "SYSTEMD_LOG_LEVEL": "warning"},
@@ -114,7 +114,7 @@ def test_a_mistake_in_a_unit_would_be_found(shell: Shell, tmp_path: Path) -> Non
 
 
 def test_the_service_is_well_confined(shell: Shell, tmp_path: Path) -> None:
-    """Below 5.0 systemd calls it OK; this one lies in a folder for temporary files, which costs it some."""
+    """An exposure below 5.0 is OK to systemd; the temporary folder of this unit's files makes it somewhat worse."""
     service, _ = units(shell, tmp_path / "units")
     done = subprocess.run(
         [need("systemd-analyze"), "security", "--offline=true", "--no-pager", "--threshold=49", str(service)],
@@ -136,7 +136,7 @@ def test_the_service_sees_the_processes_of_others(shell: Shell) -> None:
 @pytest.mark.deep
 @pytest.mark.parametrize("name", ["".join(HOSTILE[first::3]) for first in range(3)])
 def test_paths_of_any_name_are_kept(name: str, shell: Shell, tmp_path: Path) -> None:
-    """The ledger's, and a folder that is written to; the program itself is checked by systemd."""
+    """This holds for the ledger's path and for a folder that is written to; systemd checks the path of the program."""
     folder = tmp_path / f"d{name}"
     folder.mkdir()
     shell.ledger.rename(folder / "ledger")
@@ -150,7 +150,7 @@ def test_paths_of_any_name_are_kept(name: str, shell: Shell, tmp_path: Path) -> 
     assert words[words.index("--ledger") + 1] == str(folder / "ledger")
     (writes,) = values(text, "ReadWritePaths")
     assert parsed_by_systemd(writes) == [f"-{folder}/ledger", f"-{folder}"]
-    # And it works: the words that cron runs, run.
+    # The command that cron runs works, too.
     cron = shell.good(*line, "cron", "--", *asked[1:])
     subprocess.run(["/bin/sh", "-c", by_cron(cron)], env=shell.environment, check=True, cwd="/")
     assert Path(out).exists()
@@ -217,7 +217,7 @@ def test_what_asks_targets_has_a_network(shell: Shell, tmp_path: Path) -> None:
 
 
 def by_cron(line: str, *, collapses: bool = True) -> str:
-    """Return what cron hands to the shell; some take one of two backslashes away, and some do not."""
+    """Return the text that cron passes to the shell; some versions turn two backslashes into one, and some do not."""
     command = line.removesuffix("\n").split(" ", 5)[5]
     assert not re.search(r"(?<!\\)%", command)
     shown = command.replace("\\%", "%")
@@ -238,7 +238,7 @@ def test_a_real_shell_reads_them_alike() -> None:
 
 
 def accepted(line: str, folder: Path) -> bool:
-    """Tell whether the real cron takes a line."""
+    """Return whether the real cron accepts a line."""
     file = folder / "crontab"
     file.write_text(line)
     return subprocess.run([need("crontab"), "-n", str(file)], capture_output=True).returncode == 0
@@ -272,7 +272,7 @@ def fires() -> Iterator[tuple[int, list[int]]]:
 
 
 def test_every_interval_is_as_long_as_it_says() -> None:
-    """Round the week: the one after the last is the first."""
+    """The week is circular: after the last run comes the first."""
     for every, found in fires():
         turns = [*found, found[0] + 7 * 1440]
         assert {(after - before) * 60 for before, after in pairwise(turns)} == {every}

@@ -1,4 +1,4 @@
-"""The closed list of exit statuses: each, and no other, with the line of JSON that goes with it."""
+"""The closed list of exit statuses: each status, and no other, with its line of JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 
 @pytest.fixture
 def copy(template: Shell, tmp_path: Path) -> Shell:
-    """Return a shell with a copy of that ledger, to be spoilt."""
+    """Return a shell with a copy of that ledger, which a test may damage."""
     shutil.copytree(template.ledger, tmp_path / "ledger")
     shutil.copy(template.home / "t.jwt", tmp_path)
     (tmp_path / "ledger").chmod(0o700)
@@ -35,12 +35,12 @@ def copy(template: Shell, tmp_path: Path) -> Shell:
 
 
 def status_of(shell: Shell, *line: str, stdin: str = "") -> tuple[int, str]:
-    """Return the exit status and the code of the error, which must be told in JSON and in words."""
+    """Return the exit status and the code of the error; the error must be one line of JSON."""
     done = shell.run("--format", "json", *line, stdin=stdin)
     assert len(done.stderr.splitlines()) == 1, done.stderr
     error = json.loads(done.stderr)["error"]
     assert list(error) == ["code", "message", "hint", "retryable"]
-    # What is said is lower case, but for names, and has no final period.
+    # Messages begin with a lower-case letter, except for names, and have no final period.
     assert not error["message"].endswith(".")
     assert error["message"][0] == error["message"][0].lower()
     assert error["retryable"] is (done.returncode == ExitStatus.STORAGE)
@@ -102,7 +102,7 @@ def test_5_is_storage_and_may_be_tried_again(copy: Shell) -> None:
 def test_6_is_a_ledger_that_refuses_this_user(copy: Shell) -> None:
     prefix = other_user()
     with reachable(copy.home) as folder:
-        # The place can be reached, and what is in it is somebody else's.
+        # The folder can be entered, but its files belong to another user.
         shutil.copytree(copy.ledger, folder / "ledger")
         done = subprocess.run(
             [*prefix, *command("list", "--format", "json")],

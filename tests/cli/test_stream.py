@@ -1,4 +1,4 @@
-"""A stream of any sort and length, searched by one process or by several, gives the same."""
+"""The search of a stream of any type and length gives the same result in one process and in several."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LINE = (
 
 
 def together(batches: Iterator[Finds]) -> Strings:
-    """Return what all batches hold together, by name."""
+    """Return the merged contents of all batches, by name."""
     found: Strings = {}
     for batch in batches:
         for name, counts in content(batch).items():
@@ -49,7 +49,7 @@ def together(batches: Iterator[Finds]) -> Strings:
 
 
 def log(size: int) -> tuple[bytes, Strings]:
-    """Return a log of that size with strings of ours in it, some across the edges of chunks, and those strings."""
+    """Return a log of that size with jitid's strings, some across the edges of chunks, and those strings."""
     chance = random.Random(size)
     tokens = [new_opaque(chance.randbytes) for _ in range(40)]
     ids = [credential_id(number.to_bytes(16)) for number in range(40)]
@@ -79,7 +79,7 @@ def log(size: int) -> tuple[bytes, Strings]:
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Strings]:
-    """Return a file of twelve chunks and what is in it."""
+    """Return a file of twelve chunks, and the strings in it."""
     path = tmp_path_factory.mktemp("log") / "log"
     text, expected = log(12 * CHUNK + 12_345)
     path.write_bytes(text)
@@ -135,7 +135,7 @@ def test_nothing_is_found_in_nothing(tmp_path: Path) -> None:
 
 
 def test_a_file_is_searched_from_where_it_was_read_to(tmp_path: Path) -> None:
-    """As after `read line` in a shell."""
+    """A shell's `read line` may have read the beginning."""
     size = 5 << 20
     (tmp_path / "log").write_bytes(f"{JTI}\n{OPAQUE}\n".encode() + LINE * (size // len(LINE)))
     script = f"read line; exec {sys.executable} -c {shlex.quote(PRINT_FINDS)}"
@@ -145,7 +145,7 @@ def test_a_file_is_searched_from_where_it_was_read_to(tmp_path: Path) -> None:
 
 
 def test_a_helper_that_is_killed_is_no_silent_loss(file: tuple[Path, Strings], tmp_path: Path) -> None:
-    """What it would have found is not known: there is no answer."""
+    """Its findings are unknown: the search fails without an answer."""
     with filling(tmp_path / "pipe", file[0]), StreamSearch(str(tmp_path / "pipe"), WHAT, 2) as search:
         ((pid, _),) = search._helpers
         os.kill(pid, signal.SIGKILL)
@@ -169,7 +169,7 @@ def test_helpers_end_with_the_block(file: tuple[Path, Strings], tmp_path: Path) 
 
 @pytest.mark.deep
 def test_very_many_strings_come_in_batches(tmp_path: Path) -> None:
-    """So that no more of them than that are held in memory."""
+    """Batches limit the number of strings in memory."""
     path = tmp_path / "log"
     path.write_text("\n".join(sha256(b"%d" % number).hexdigest() for number in range(230_000)))
     for processes in (1, 2):
@@ -191,7 +191,7 @@ def test_what_cannot_be_read_is_said_by_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("processes", [1, 2])
 def test_utf_16_of_any_length_is_searched(codec: str, processes: int, tmp_path: Path) -> None:
-    """As Windows writes it, with a mark at its beginning or without one."""
+    """Windows writes UTF-16 with or without a byte order mark."""
     path = tmp_path / "log"
     text = LINE.decode() * 30_000
     path.write_bytes(f"{OPAQUE}\n{text}{TOKEN}\n{text}{JTI}".encode(codec))
@@ -204,7 +204,7 @@ def test_utf_16_of_any_length_is_searched(codec: str, processes: int, tmp_path: 
 
 
 def test_bytes_with_many_nuls_are_not_taken_for_utf_16(tmp_path: Path) -> None:
-    """They end strings."""
+    """NUL bytes end strings."""
     path = tmp_path / "core"
     path.write_bytes(b"\0\0\0\1" * 20_000 + f"{JTI}\0abc\0".encode() + bytes(70_000))
     with StreamSearch(str(path), WHAT) as search:

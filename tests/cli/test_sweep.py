@@ -1,4 +1,4 @@
-"""`jitid sweep` as cron runs it: its statuses, guard rails, baseline and heads, and death at any instant."""
+"""`jitid sweep` from cron: its exit statuses, guard rails, baseline and heads, and a kill at any instant."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def issued(shell: Shell, task: str, *more: str) -> str:
 
 
 def overdue(shell: Shell, *tasks: str) -> None:
-    """Let the tasks be over, as no command can while something lives on them."""
+    """Let the deadlines of tasks pass, which no command can do while credentials of the tasks are live."""
     names = ", ".join(f"'{task}'" for task in tasks)
     edit(shell.ledger, f"UPDATE task SET deadline = opened_at - 1 WHERE name IN ({names})")
 
 
 def verified(shell: Shell) -> None:
-    """Hold the audit log to the ledger, once what `overdue` has edited is as it was."""
+    """Verify the audit log against the ledger, after reverting the edits of `overdue`."""
     edit(shell.ledger, "UPDATE task SET deadline = opened_at + 86400 WHERE deadline < opened_at")
     shell.good("audit", "verify")
 
 
 def orphans(shell: Shell, count: int, copies: int = 1) -> None:
-    """Make tasks that are over, with live credentials on each."""
+    """Make tasks with a passed deadline, and live credentials on each."""
     for number in range(count):
         shell.good(
             "issue",
@@ -59,7 +59,7 @@ def orphans(shell: Shell, count: int, copies: int = 1) -> None:
 
 
 def document(text: str) -> dict[str, Any]:
-    """Parse what --format json wrote."""
+    """Parse the output of `--format json`."""
     found: dict[str, Any] = json.loads(text)
     assert found["schema"] == "jitid.sweep/1"
     return found
@@ -162,7 +162,7 @@ def test_what_ended_is_told_with_event_sweep_and_proof(shell: Shell) -> None:
 def test_more_than_max_is_not_ended_without_yes(shell: Shell) -> None:
     orphans(shell, 1, copies=101)
     done = shell.run("sweep", "--fix", "--format", "json")
-    # Nobody may be there to ask: what there is is told all the same.
+    # There may be no user to confirm it: the findings are still reported.
     assert (done.returncode, document(done.stdout)["findings"][0]["state"]) == (10, "open")
     assert "more than 100" in done.stderr
     assert shell.run("sweep", "--fix", "--fail-on", "critical").returncode == 9
@@ -327,7 +327,7 @@ def test_an_older_copy_of_the_ledger_is_found_by_a_head_kept_elsewhere(shell: Sh
     subprocess.run(["cp", "-a", str(tmp_path / "old"), str(shell.ledger)], check=True)
     (row,) = found(shell, "--head-out", "head", status=10)
     assert (row["rule"], row["severity"]) == ("audit-gap", "critical")
-    # What told of it is not overwritten by what it told of.
+    # The kept head that revealed the gap is not overwritten by the shorter log's head.
     assert Path(shell.home, "head").read_text() == head
 
 
@@ -429,7 +429,7 @@ def test_a_full_disk_leaves_the_old_report(shell: Shell, tmp_path: Path) -> None
         assert done.returncode == 74, done.stderr
         assert report.read_text() == "the old one"
         assert [path.name for path in small.iterdir()] == ["report"]
-    # What was ended is ended all the same.
+    # The credentials are revoked nevertheless.
     assert shell.good("list", "--live", "--field", "id") == ""
 
 
@@ -518,7 +518,7 @@ def test_to_be_quiet_is_to_say_nothing_when_all_is_well(shell: Shell) -> None:
 
 
 def test_a_head_that_is_new_is_made_of_the_whole_log(shell: Shell) -> None:
-    """What an earlier sweep has verified may have been changed since."""
+    """Events that an earlier sweep has verified may have been changed since."""
     issued(shell, "T1")
     shell.good("sweep")
     edit(shell.ledger, "UPDATE audit_event SET body = replace(body, 'alice', 'mallory')")
@@ -591,7 +591,7 @@ def test_root_leaves_nothing_that_the_owner_cannot_read(shell: Shell, tmp_path: 
         os.chown(path, 65534, 65534)
     assert shell.run("sweep").returncode == 0
     assert {path.stat().st_uid for path in shell.ledger.rglob("*")} == {65534}
-    # And it leaves it: the next sweep finds a log that was cut.
+    # It also keeps the signed head: the next sweep would find a log that was cut.
     head = shell.ledger / folder.VERIFIED
     assert head.stat().st_mode & 0o777 == 0o600
     before = head.read_text()
@@ -605,7 +605,7 @@ def test_root_leaves_nothing_that_the_owner_cannot_read(shell: Shell, tmp_path: 
 @pytest.mark.parametrize(
     ("kept", "later", "elsewhere", "status"),
     [
-        # The head of an earlier sweep; whether there have been events since; --head-out; and what the sweep ends with.
+        # Whether an earlier sweep kept a head; whether there are later events; --head-out; the exit status.
         (False, False, False, 11),
         (False, False, True, 0),
         (True, False, False, 0),
@@ -618,7 +618,7 @@ def test_root_leaves_nothing_that_the_owner_cannot_read(shell: Shell, tmp_path: 
 def test_a_head_that_cannot_be_kept_is_reported(
     tmp_path: Path, kept: bool, later: bool, elsewhere: bool, status: int, name: str
 ) -> None:
-    """Without it a log that is cut, or an older copy of the ledger, would not be found (promises 3 and 6)."""
+    """Without the head, a cut log or an older copy of the ledger would not be found (promises 3 and 6)."""
     with tmpfs(tmp_path / "disk", "size=20m,mode=0700") as disk:
         shell = Shell(tmp_path, disk / "ledger")
         issued(shell, "T1")
@@ -645,7 +645,7 @@ def test_a_head_that_cannot_be_signed_is_reported(shell: Shell) -> None:
     assert done.returncode == 11, done.stderr
     assert "warning: the signed audit head was not kept: the signing key" in done.stderr
     assert not (shell.ledger / folder.VERIFIED).exists()
-    # Nothing that the rules were asked about is the head's.
+    # Without the rule `audit-gap`, the sweep needs no head.
     done = shell.run("sweep", "--skip", "audit-gap")
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -668,7 +668,7 @@ def test_what_since_hides_stays_in_the_baseline(shell: Shell) -> None:
 
 @pytest.mark.deep
 def test_a_fix_that_breaks_off_says_what_has_ended(shell: Shell, tmp_path: Path) -> None:
-    """Whichever write the disk has no room for."""
+    """This holds for every write at which the disk may be full."""
     strace = need("strace")
     orphans(shell, 1)
     issued(shell, "T9", "--sensitivity", "low", "--ttl", "8h")

@@ -1,4 +1,4 @@
-"""`jitid sweep` where something goes wrong: a ledger that was edited, a report that cannot be written, odd files."""
+"""`jitid sweep` with faults: an edited ledger, a report that cannot be written, unusual files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def events_of(shell: Shell, sweep: str) -> list[dict[str, Any]]:
-    """Return what the audit log says of one sweep."""
+    """Return the events of one sweep in the audit log."""
     told = shell.good("audit", "log", "--sweep", sweep, "--members", "--format", "jsonl")
     return [json.loads(line) for line in told.splitlines()]
 
@@ -65,7 +65,7 @@ def test_a_leak_that_cannot_be_judged_is_no_reason_to_tell_nothing(shell: Shell)
 
 
 def test_nothing_ends_where_the_report_has_no_folder(shell: Shell) -> None:
-    """The place of an output is checked before anything is done."""
+    """The place of an output is checked before any change."""
     orphans(shell, 1)
     done = shell.run("sweep", "--fix", "--format", "json", "--out", "missing/report")
     assert done.returncode == 74, done
@@ -269,7 +269,7 @@ def test_a_baseline_cannot_be_put_on_standard_input(shell: Shell) -> None:
 
 
 def pasted(shell: Shell, remedy: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as a user does who has `jitid` on the path, without a terminal."""
+    """Run a command as a user would who has `jitid` in the PATH, without a terminal."""
     program = Path(shell.home, "bin", "jitid")
     program.parent.mkdir(exist_ok=True)
     program.write_text(f'#!/bin/sh\nexec {" ".join(command())} "$@"\n')
@@ -295,7 +295,7 @@ def test_the_remedy_of_a_crowd_can_be_pasted_and_ends_no_more_than_it_says(shell
     rows = [row for row in found(shell, "--rule", rule, "--fail-on", "critical") if row["rule"] == rule]
     remedy = next(row["remedy"] for row in rows if row["remedy"] != "jitid report")
     assert remedy.endswith(" --max 150")
-    # What came since makes it more than was foreseen.
+    # A credential that was issued since exceeds the printed limit.
     if rule != "orphaned-task":
         issued(shell, "T1", "--kind", "opaque")
         assert pasted(shell, remedy).returncode == 2

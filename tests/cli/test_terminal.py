@@ -1,4 +1,4 @@
-"""What somebody at a terminal sees: tables that fit, colours, questions, progress."""
+"""Output at a terminal: tables that fit, colours, questions, progress."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.real import Shell, command
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Return a shell with a ledger; each test names tasks of its own."""
+    """Return a shell with a ledger; each test uses different tasks."""
     made = Shell(tmp_path_factory.mktemp("home"))
     made.good("issue", "--task", "FIRST", "--delegator", "alice")
     return made
 
 
 def states(shell: Shell, task: str) -> list[str]:
-    """Return the states of what was issued for a task, without repetitions."""
+    """Return the states of a task's credentials, without repetitions."""
     return sorted(set(shell.good("list", "--task", task, "--field", "state").split()))
 
 
@@ -36,7 +36,7 @@ def _take_terminal() -> None:
 
 
 class Terminal:
-    """A process at a terminal, which a test types at and reads."""
+    """A process at a terminal; the test types and reads there."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Terminal:
         own_session: bool = False,
         columns: int = 80,
     ) -> None:
-        """With `own_session` the terminal is the process's own, and keys typed at it are signals."""
+        """Start the process. With `own_session`, it controls the terminal, and typed keys become signals."""
         self._master, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self._process = subprocess.Popen(
@@ -72,7 +72,7 @@ class Terminal:
         os.write(self._master, f"{text}{end}".encode())
 
     def end(self) -> tuple[int, str]:
-        """Return the exit status, and all that was shown."""
+        """Return the exit status, and all output."""
         while True:
             try:
                 piece = os.read(self._master, 4096)
@@ -86,7 +86,7 @@ class Terminal:
 
 
 def test_a_mass_revocation_at_a_terminal_asks_for_the_number(shell: Shell) -> None:
-    """Anything but that number ends nothing."""
+    """Any other answer revokes nothing."""
     shell.good("issue", "--task", "ASK", "--delegator", "carol", "--count", "3", "--kind", "opaque")
     for answer, status, after in (("y", 2, "active"), ("", 2, "active"), ("3", 0, "revoked")):
         terminal = Terminal(shell, "revoke", "--task", "ASK", "--max", "2")
@@ -133,7 +133,7 @@ def test_nobody_is_asked_with_no_input(shell: Shell) -> None:
 
 
 def test_bulk_shows_how_far_it_is_where_somebody_looks(shell: Shell) -> None:
-    """On standard error, and only if the lines themselves go elsewhere."""
+    """Progress goes to standard error, and only if the lines themselves go elsewhere."""
     line = ("issue", "--task", "FAR", "--delegator", "carol", "--count", "2500", "--kind", "opaque")
     with (shell.home / "lines").open("wb") as lines:
         status, shown = Terminal(shell, *line, stdout=lines.fileno()).end()
@@ -151,7 +151,7 @@ def tree(shell: Shell) -> Iterator[Shell]:
         rights = [word for name in ("deploy:*", "repo:acme/web:read") for word in ("--entitlement", name)]
         groups = [word for name in ("Site Reliability", "on-call") for word in ("--group", name)]
         shell.good("delegator", "add", "ellen", "--alias", "ellen@example.com", *rights, *groups)
-        # Whoever follows five events waits until there are so many, whatever other tests have done.
+        # A test that follows five events waits until there are five, independently of other tests.
         for task in ("LEAF-1", "LEAF-2", "LEAF-3"):
             shell.good("issue", "--task", task, "--delegator", "alice")
     yield shell
@@ -190,7 +190,7 @@ def test_what_a_terminal_shows_fits_and_keeps_ids_whole(line: str, tree: Shell) 
     assert status == 0
     assert all(len(one) <= 80 for one in shown.split("\n") if "/" not in one), shown
     assert "\x1b" not in shown
-    # Paths and addresses, which hold ids, may be folded.
+    # Paths and addresses, which contain ids, may be folded.
     plain = "\n".join(one for one in shown.split("\n") if "spiffe:" not in one and "/" not in one)
     assert all(len(found) == 30 for found in re.findall(r"\bj(?:id|ti)_[0-9a-v]*", plain)), shown
 
@@ -199,7 +199,7 @@ def test_what_a_terminal_shows_fits_and_keeps_ids_whole(line: str, tree: Shell) 
 @pytest.mark.parametrize("columns", [40, 20])
 @pytest.mark.parametrize("line", LOOKING)
 def test_a_narrow_terminal_gets_ids_times_and_hashes_whole(line: str, columns: int, tree: Shell) -> None:
-    """What is wider than the terminal is a word of its own, which can be copied in one piece."""
+    """A word that is wider than the terminal is not split, so that it can be copied in one piece."""
     narrow = {"NO_COLOR": "1"}
     status, shown = Terminal(tree, *line.split(), more=narrow, columns=columns).end()
     assert status == 0
@@ -208,13 +208,13 @@ def test_a_narrow_terminal_gets_ids_times_and_hashes_whole(line: str, columns: i
         r"\bj(?:id|ti)_[0-9a-v]{26}\b|\b[0-9a-f]{64}\b|(?<![\w-])[\w-]{43}(?![\w-])|\d{4}-\d\d-\d\dT[\d:]{8}Z"
     )
     words = {word for one in wide.split() if "/" not in one for word in re.findall(whole, one)}
-    # A brief table leaves some of them out; times that are now differ from run to run.
+    # A brief table omits some of them; times near now differ from run to run.
     assert not [word for word in words if word[:17] in shown and word not in shown and "T" not in word[:12]]
-    # Addresses, which hold ids, may be folded: all of their lines, which stand below one another.
+    # Addresses, which contain ids, may be folded: remove all lines of them, which follow one another.
     plain = re.sub(r"spiffe:.*(?:\n {10,}\S.*)*", "", shown)
     assert not re.findall(r"\d{4}-\d\d-\d\dT(?![\d:]{8}Z)|\bj(?:id|ti)_(?![0-9a-v]{26})", plain)
     if not line.startswith("tree"):
-        # A command that repairs something is copied whole as well.
+        # A repair command is not split either.
         lines = [one for one in shown.split("\n") if not one.strip().startswith("repair: jitid")]
         assert not [one for one in lines if len(one) > columns and " " in one.strip()], shown
 
@@ -242,7 +242,7 @@ def test_a_width_that_is_none_leaves_it_to_the_terminal(stated: str, tree: Shell
 
 def test_a_terminal_without_a_size_has_eighty_columns(tree: Shell) -> None:
     plain = {"NO_COLOR": "1"}
-    # How long something lives is another matter a second later.
+    # The remaining lifetime of a credential would differ a second later.
     line = "task", "list"
     assert Terminal(tree, *line, more=plain, columns=0).end() == Terminal(tree, *line, more=plain).end()
 

@@ -1,4 +1,4 @@
-"""`trace` as it is used in an incident: no secret is shown, what is proved ends, and a large log is no matter."""
+"""`trace` in an incident: no secret is shown, proved credentials are revoked, and large logs are searched."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILLER = b"2026-11-24T12:00:00Z info job fetch request_id=0f8b2d job done in 12m
 
 
 class Leaked(NamedTuple):
-    """Credentials whose tokens got about."""
+    """Credentials whose tokens have leaked."""
 
     shell: Shell
     planner: str
@@ -34,7 +34,7 @@ class Leaked(NamedTuple):
 
 @pytest.fixture
 def leaked(tmp_path: Path) -> Leaked:
-    """Return a ledger with a signed token and an opaque one that hangs below it."""
+    """Return a ledger with a signed token, and an opaque token delegated from it."""
     shell = Shell(tmp_path)
     shell.good("-q", "issue", "--task", "T", "--delegator", "alice", "--out", "p.jwt", "--agent", "planner")
     shell.good("issue", "--parent-file", "p.jwt", "--kind", "opaque", "--out", "c.tok", "--agent", "coder")
@@ -42,11 +42,11 @@ def leaked(tmp_path: Path) -> Leaked:
 
 
 def pieces(token: str) -> Iterator[str]:
-    """Yield all that must not be seen of a token: whatever is longer than what all tokens have in common."""
+    """Yield the pieces of a token that must not be shown: all that are longer than the common parts of tokens."""
     secret = token.removeprefix("jitid_")
     size = 12
     if "." in token:
-        # What the payload says is no secret, and what makes a token of it is the signature.
+        # The payload is not secret; only the signature makes the token usable.
         yield token[:40]
         secret = token.rpartition(".")[2]
     yield from (secret[at : at + size] for at in range(len(secret) - size + 1))
@@ -76,7 +76,7 @@ LINES = [
 @pytest.mark.deep
 @pytest.mark.parametrize("way", SPOILT)
 def test_no_part_of_a_token_is_shown(way: str, leaked: Leaked) -> None:
-    """Not on standard output, and not in talk, notes and errors."""
+    """It is neither on standard output nor in messages, notes and errors."""
     for token in (leaked.planner, leaked.coder):
         text = SPOILT[way](token)
         for line in LINES:
@@ -104,7 +104,7 @@ def test_no_part_of_a_token_on_the_line_is_shown(way: str, leaked: Leaked) -> No
 
 @pytest.mark.deep
 def test_nothing_on_the_line_that_is_no_file_is_repeated(leaked: Leaked) -> None:
-    """It may be any part of a secret, in any dress."""
+    """It may be any part of a secret, in any encoding."""
     texts = [
         base64.b64encode(leaked.coder.encode()).decode(),
         f'"{leaked.coder}"',
@@ -184,7 +184,7 @@ def test_more_than_max_ends_only_with_yes(leaked: Leaked) -> None:
     done = leaked.shell.run("trace", "--revoke", "--max", "1", "--format", "jsonl", stdin=leaked.planner)
     assert done.returncode == 2
     assert "more than 1" in done.stderr
-    # The rows are there all the same.
+    # The rows are printed nevertheless.
     assert json.loads(done.stdout)["state"] == "active"
     both = leaked.shell.run("trace", "--revoke", "--max", "1", "--yes", stdin=leaked.planner)
     assert (both.returncode, both.stdout) == (2, "")
@@ -201,7 +201,7 @@ def test_neither_yes_nor_max_comes_from_the_environment(leaked: Leaked) -> None:
 
 @pytest.mark.parametrize("piped", [False, True], ids=["file", "pipe"])
 def test_a_large_log_is_searched_to_its_end(piped: bool, leaked: Leaked, tmp_path: Path) -> None:
-    """With many strings of ours, on both sides of wherever it is cut."""
+    """It has many of jitid's strings, on both sides of every cut."""
     log = tmp_path / "log"
     once = fingerprint(leaked.coder).hex()
     with log.open("wb") as file:
@@ -226,7 +226,7 @@ def test_a_large_log_is_searched_to_its_end(piped: bool, leaked: Leaked, tmp_pat
 
 
 def test_rows_that_nobody_takes_do_not_hide_what_ended(leaked: Leaked) -> None:
-    """The status is that of an output that was not written."""
+    """The exit status is that of output that was not written."""
     for where in ('"$@" >/dev/full', '"$@" >&-'):
         line = ("trace", "--revoke", "p.jwt")
         done = leaked.shell.run(*line, before=["sh", "-c", where, "sh"])
@@ -236,7 +236,7 @@ def test_rows_that_nobody_takes_do_not_hide_what_ended(leaked: Leaked) -> None:
 
 
 def test_two_at_once_end_it_once(leaked: Leaked) -> None:
-    """And both say that it has ended."""
+    """Both report that it has ended."""
     running = [leaked.shell.start("trace", "--revoke", "--field", "state", "p.jwt") for _ in range(2)]
     answers = [one.communicate() for one in running]
     assert [one.returncode for one in running] == [0, 0], answers
@@ -246,20 +246,20 @@ def test_two_at_once_end_it_once(leaked: Leaked) -> None:
 
 
 def test_a_signal_ends_it_and_its_helpers(leaked: Leaked) -> None:
-    """While it waits for more of a log that is still being written."""
+    """The signal arrives while it waits for more of a growing log."""
     reader, writer = os.pipe()
     with subprocess.Popen(
         command("trace"), stdin=reader, stderr=subprocess.PIPE, env=leaked.shell.environment
     ) as process:
         os.close(reader)
-        # Taken as a whole, so that the search has begun.
+        # The process has read all of it, so the search has begun.
         os.write(writer, FILLER * 700)
         for _ in range(3):
             os.write(writer, FILLER * 700)
         process.terminate()
         assert process.wait(30) == 128 + 15
         assert process.stderr is not None
-        # Helpers hold standard error too: it ends with the last of them.
+        # Helpers hold standard error, too: it closes with the last of them.
         assert process.stderr.read() == b""
     with pytest.raises(BrokenPipeError):
         os.write(writer, b"x")
@@ -267,11 +267,11 @@ def test_a_signal_ends_it_and_its_helpers(leaked: Leaked) -> None:
 
 
 def test_no_process_reads_on_for_a_parent_that_was_killed(leaked: Leaked) -> None:
-    """The log is for whoever reads it next."""
+    """The rest of the log is for the next reader."""
     reader, writer = os.pipe()
     with subprocess.Popen(command("trace"), stdin=reader, env=leaked.shell.environment) as process:
         os.close(reader)
-        # More than the pipe and one window hold: whoever helps has begun.
+        # More than the pipe and one window hold: the helpers have begun.
         for _ in range(80):
             os.write(writer, FILLER * 700)
         process.kill()
@@ -282,7 +282,7 @@ def test_no_process_reads_on_for_a_parent_that_was_killed(leaked: Leaked) -> Non
 
 
 def test_somebody_who_reads_sees_that_nothing_proves_it(leaked: Leaked) -> None:
-    """And programs see nothing there."""
+    """In JSON, the proof is null."""
     forged = leaked.planner[:-10] + "A" * 10
     for text, match in ((leaked.planner[:240], "truncated-jwt"), (forged, "forged-jwt")):
         done = leaked.shell.run("trace", "--format", "table", stdin=text)
@@ -329,7 +329,7 @@ def test_a_token_that_a_large_log_hides_is_found_and_ended(way: str, leaked: Lea
 
 
 def test_what_was_not_searched_is_said_beside_what_was_found(leaked: Leaked) -> None:
-    """Nothing alive is no answer then: the status is 11, and the token that was found ends all the same."""
+    """The status is 11: "none live" would be wrong then. A token that was found is revoked nevertheless."""
     deep = leaked.planner.encode()
     for _ in range(4):
         deep = base64.b64encode(deep)
@@ -374,7 +374,7 @@ def test_hostile_names_and_texts_stay_harmless(kind: str, leaked: Leaked) -> Non
 
 
 def test_the_command_that_ends_it_names_the_ledger_that_the_line_named(tmp_path: Path) -> None:
-    """Copied as it is, it must not look into another one."""
+    """If a user copies the command, it must not act on another ledger."""
     shell = Shell(tmp_path)
     shell.good("issue", "--task", "T", "--delegator", "alice", "--out", "t.jwt", "--ledger", "a b")
     told = shell.good("trace", "t.jwt", "--ledger", "a b", "--field", "revoke").strip()

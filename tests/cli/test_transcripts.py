@@ -1,4 +1,4 @@
-"""Each transcript is a test: the command line answers today what it is written to answer."""
+"""Each transcript is a test: the command line must print the answers in the transcript."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TRANSCRIPTS = sorted(FOLDER.glob("*.txt"))
 @pytest.mark.deep
 @pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
 def test_the_command_line_answers_as_written(path: Path, tmp_path: Path) -> None:
-    """What differs is shown as a difference to the file."""
+    """A failure shows the difference between the file and the answers."""
     written = path.read_text()
     if "faketime" in written:
         libfaketime()

@@ -1,4 +1,4 @@
-"""Runs transcripts: what a user types, and what the command line answers.
+"""Player of transcripts: commands that a user types, with the answers of the command line.
 
 A transcript is a text file:
 
@@ -9,24 +9,21 @@ A transcript is a text file:
     2> jitid: error: there is no setting `nothing`
     ? 2
 
-- `$ ` starts a command, which `sh` runs, so that pipes, files and `$(…)` work; lines after it that start
-with `> `
-  belong to it (a here document, a long pipe). Variables that it sets are there for the commands after it.
-- Then comes its standard output, then its standard error with `2> ` before each line. A line that could be
-taken for
-  something else is written after `| `: one that starts with a mark or `#`, and a blank one.
-- `? N` is the exit status where it is not 0.
-- `known NAME` puts a delegator into the directory of the ledger in the home folder.
-- Blank lines and lines that start with `#` stay where they are and mean nothing.
+- `$ ` starts a command, which `sh` runs, so that pipes, files and `$(…)` work; the following lines with `> ` belong to
+  it (a here document, a long pipe). Later commands see the variables that it sets.
+- Its standard output follows, then its standard error with `2> ` before each line. A line that could be mistaken for
+  another part, because it is blank or starts with a mark or `#`, has `| ` before it.
+- `? N` is the exit status if it is not 0.
+- `known NAME` adds a delegator to the directory of the ledger in the home folder.
+- Blank lines and lines that start with `#` are kept and have no meaning.
 
-All commands of a transcript run in one new working directory with a new home folder. Beside jitid there is
-`id-token`, an issuer of ID tokens (`tests/crypto/issuing.py`). What differs from run
-to run is replaced on both sides: [ME] (the login, where it is data) [JID] [JTI] [APR] [ACC]
-[JWT] [OPAQUE] [NAME] (at a target) [TIME] [EPOCH] [UUID] [HASH] [KID] and [TMP],
-the folder of it all.
+All commands of a transcript run in one new working directory with a new home folder. Beside jitid there is `id-token`,
+an issuer of ID tokens (`tests/crypto/issuing.py`). Parts that differ from run to run are replaced on both sides: [ME]
+(the login, where it is data) [JID] [JTI] [APR] [ACC] [JWT] [OPAQUE] [NAME] (at a target) [TIME] [EPOCH] [UUID] [HASH]
+[KID] and [TMP], the folder of the whole run.
 
-`JITID_UPDATE_TRANSCRIPTS=1 pytest tests/cli` writes what was answered into the files; read the difference
-before believing it.
+`JITID_UPDATE_TRANSCRIPTS=1 pytest tests/cli` writes the current answers into the files; review the difference before
+you commit it.
 """
 
 from __future__ import annotations
@@ -69,12 +66,12 @@ _VARIABLE = (
 )
 _ME_BEFORE = r"(user:|\t|\"by\": ?\"|[._]by +)"
 _ME = re.compile(_ME_BEFORE + re.escape(getpwuid(os.getuid()).pw_name) + r"(?![\w.@-])")
-# Who reads the README sees a user's home and login instead.
+# The README shows a user's home and login instead.
 _HOME, _LOGIN = "/home/ops", "ops"
 _CONTROL = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _MARKS = ("$ ", "> ", "? ", "#", "2> ", "| ")
 
-# Saves the variables however the command ends; the command is an argument, so that its quoting stays its own.
+# Save the variables for any end of the command; the command is an argument, so that its quoting is unchanged.
 _SHELL = """
 set -a
 if [ -f "$1" ]; then . "$1"; fi
@@ -84,7 +81,7 @@ eval "$2"
 
 
 class Step(NamedTuple):
-    """A command, with the blank lines and comments before it, and the lines that should follow it."""
+    """A command, with the blank lines and comments before it, and the expected lines after it."""
 
     before: tuple[str, ...]
     command: tuple[str, ...]
@@ -93,7 +90,7 @@ class Step(NamedTuple):
 
     @property
     def script(self) -> str:
-        """The command as the shell gets it."""
+        """The command for the shell, without marks."""
         return "\n".join(line[2:] for line in self.command)
 
 
@@ -128,7 +125,7 @@ def parse(text: str) -> tuple[list[Step], tuple[str, ...]]:
 
 
 def replay(text: str, folder: Path) -> str:
-    """Run a transcript in `folder` and return it with what was really answered."""
+    """Run a transcript in `folder`, and return it with the real answers."""
     steps, after = parse(text)
     lines: list[str] = []
     for step, answer in zip(steps, answers(steps, folder, placeholders), strict=True):
@@ -143,9 +140,9 @@ def answers(
     before: Path | None = None,
     **surroundings: str,
 ) -> Iterator[list[str]]:
-    """Run the steps in `folder` and yield what was answered to each, written as `shown` writes it.
+    """Run the steps in `folder`, and yield the answer to each as `shown` formats it.
 
-    Programs in the folder `before` go before the system's.
+    Programs in the folder `before` take precedence over the system's.
     """
     environment = {**_prepare(folder), **surroundings}
     if before is not None:
@@ -155,13 +152,13 @@ def answers(
 
 
 def placeholders(text: str, folder: Path) -> str:
-    """Return an answer with placeholders for all that differs from run to run."""
+    """Return an answer with placeholders for the parts that differ from run to run."""
     text = text.replace(str(folder), "[TMP]")
     return _placed(_ME.sub(r"\1[ME]", text))
 
 
 def readable(text: str, folder: Path) -> str:
-    """Return an answer as a user would see it, whose login and home are made up."""
+    """Return an answer as an example user would see it, with that user's login and home."""
     text = text.replace(f"{folder}/home", _HOME).replace(f"{folder}/work", f"{_HOME}/work")
     text = text.replace(f"{folder}/bin", f"{_HOME}/.jitid/bin")
     return _ME.sub(rf"\1{_LOGIN}", text)
@@ -191,7 +188,7 @@ def _answer(
         capture_output=True,
         timeout=120,
         check=False,
-        # What a looser one makes is refused as a policy.
+        # A policy file made under a looser umask would be refused.
         umask=0o022,
     )
     lines = [_marked(line) for line in _lines(shown(_text(done.stdout), folder))]
@@ -204,7 +201,7 @@ def _text(raw: bytes) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    # Only the newline ends a line: what else acts on a terminal must show in the file.
+    # Only a newline ends a line: other control characters must be visible in the file.
     text = _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
     return text.removesuffix("\n").split("\n") if text else []
 
@@ -215,7 +212,7 @@ def _marked(line: str) -> str:
 
 @cache
 def _programs() -> str:
-    """Return a folder with all programs but those for which jitid looks whether they find its files."""
+    """Return a folder with all programs except shells and `man`: jitid would check whether they find its files."""
     folder = Path(tempfile.mkdtemp(prefix="jitid-programs-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for place in ("/usr/local/bin", "/usr/bin", "/bin"):
@@ -228,8 +225,8 @@ def _programs() -> str:
 def _prepare(folder: Path) -> dict[str, str]:
     for name in ("home", "work", "bin"):
         (folder / name).mkdir(mode=0o700)
-    # The same code that pytest has loaded, by the same interpreter, whatever else is installed. The home folder is the
-    # one of the password database too: guard rails go by that.
+    # The same code that pytest has loaded, by the same interpreter, even if another version is installed. The password
+    # database returns the home folder, too: guard rails read it there.
     root = Path(jitid.__file__).parent.parent
     for name, module in (("jitid", "jitid.__main__"), ("id-token", "tests.crypto.issuing")):
         command = folder / "bin" / name
@@ -248,7 +245,7 @@ def _prepare(folder: Path) -> dict[str, str]:
     )
     known.chmod(0o755)
     faketime = folder / "bin" / "faketime"
-    # Why not the program of that name: see `tests.real.faked`.
+    # `tests.real.faked` explains why this is not the program `faketime`.
     faketime.write_text(
         f'#!/bin/sh\nexport LD_PRELOAD={LIBFAKETIME} FAKETIME="$2" FAKETIME_DISABLE_SHM=1; shift 2; exec "$@"\n'
     )

@@ -1,1 +1,1 @@
-"""The real components of others are what the tests take them for."""
+"""Tests of third-party components: that they behave as the other tests expect."""

@@ -1,4 +1,4 @@
-"""What the tests of `helper` have in common: jitid in PATH, by each of its names."""
+"""Shared code of the tests of `helper`: jitid in PATH under each of its names."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shell_with_programs(folder: Path) -> Shell:
 
 
 def asked(shell: Shell, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a program that asks for a credential."""
+    """Run a program that requests a credential."""
     return subprocess.run(
         words,
         env={**shell.environment, **variables},
@@ -38,5 +38,5 @@ def asked(shell: Shell, *words: str, **variables: str) -> subprocess.CompletedPr
 
 
 def is_for(shell: Shell, token: str, audience: str) -> bool:
-    """Tell whether a token is valid now for that audience."""
+    """Return whether a token is valid now for that audience."""
     return shell.run("verify", "-", "--audience", audience, stdin=token).returncode == 0

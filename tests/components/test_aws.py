@@ -1,4 +1,4 @@
-"""AWS's own command line, which asks jitid for the credentials of a profile."""
+"""AWS's own command line, with jitid as the `credential_process` of a profile."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _roles = count(1)
 
 
 class User(Shell):
-    """Somebody whose jitid has a target of AWS, and whose AWS has a profile that asks jitid."""
+    """A user with an AWS target in jitid, and an AWS profile that calls jitid."""
 
     def __init__(self, home: Path, moto: Moto) -> None:
         super().__init__(home)
@@ -45,17 +45,17 @@ class User(Shell):
         self.environment["AWS_EC2_METADATA_DISABLED"] = "true"
 
     def target(self, **changed: object) -> None:
-        """Write the target, with some of its options changed; None leaves one out."""
+        """Write the target with changed options; None omits an option."""
         table = {name: value for name, value in {**self._target, **changed}.items() if value is not None}
         self._write("jitid.toml", tomli_w.dumps({"target": {"cloud": table}}))
 
     def denied(self) -> list[str]:
-        """Return the sessions that are denied at the role."""
+        """Return the sessions that the role denies."""
         texts = self.moto.policies(self.role).items()
         return [one for name, text in texts if name.startswith("jitid-") for one in denied_in(text)]
 
     def profile(self, *arguments: str) -> None:
-        """Let the profile `deploy` ask jitid with these arguments."""
+        """Let the profile `deploy` call jitid with these arguments."""
         line = " ".join([*command("helper", "aws", "--template", "deploy"), *arguments])
         self._write(
             "aws",
@@ -77,7 +77,7 @@ class User(Shell):
 
 @pytest.fixture
 def user(tmp_path: Path, moto_server: Moto) -> User:
-    """Return somebody with a role of their own."""
+    """Return a user with a role that no other test uses."""
     return User(tmp_path, moto_server)
 
 
@@ -90,7 +90,7 @@ def test_the_command_line_of_aws_takes_what_it_is_given(user: User) -> None:
     assert arn.startswith(beginning)
     (listed,) = json.loads(user.good("list", "--format", "json"))["items"]
     assert (listed["jti"], listed["agent"]) == (arn.removeprefix(beginning), "deployer")
-    # It may do what its role may.
+    # The session has the rights of its role.
     assert json.loads(user.aws("iam", "list-account-aliases").stdout) == {"AccountAliases": []}
 
 
@@ -150,7 +150,7 @@ def test_what_aws_does_not_confirm_is_said_and_may_be_waited_for(user: User) -> 
         assert (done.returncode, user.denied()) == (9, [])
         assert "ServiceUnavailable" in done.stderr
         asked.always.clear()
-        # More than fit into the time of one attempt.
+        # More failures than one attempt has time for.
         asked.answers["PutRolePolicy"] = [busy] * 6
         user.good("revoke", later, "--wait", "60s")
         assert user.denied() == [later]
@@ -171,12 +171,12 @@ def test_a_sweep_finds_the_keys_that_never_end_and_no_session_of_ours(user: User
     user.good("revoke", "--task", "INC-2", "--yes")
     swept = json.loads(user.good("sweep", "--target", "cloud", "--format", "json"))
     found = {each["subject"]: each for each in swept["findings"]}
-    # One that is denied is not taken; one that is not is nowhere to be seen, which is no evidence of anything.
+    # AWS lists no sessions, neither denied nor live ones, so their absence is not evidence.
     assert not [subject for subject in found if "jti_" in subject]
     own = found[f"cloud/{user.moto.key[0]}"]
     assert (own["rule"], own["evidence"]["jti"]) == ("orphaned-untracked", None)
     assert "the key of this target itself" in own["evidence"]["detail"]
-    # Whoever made it must end it.
+    # The administrator who made the key must delete it.
     assert own["remedy"] is None
     assert "AWS lists no sessions" in json.dumps(swept)
 
@@ -189,8 +189,8 @@ def test_without_any_key_of_aws(user: User) -> None:
         user.good("helper", "aws", "--template", "deploy", "--task", "INC-1", "--delegator", "alice")
         (jti,) = user.good("list", "--field", "jti").split()
         user.good("revoke", jti)
-        # The target is asked in a thread, which has no ledger to find the key in.
+        # The target works in a thread, which has no ledger with the key.
         assert "orphaned-untracked" in user.good("sweep", "--target", "cloud", "--rule", "orphaned-untracked")
     assert user.denied() == [jti]
-    # Whoever serves the public keys has the one that AWS asks for.
+    # The published key set has the key that AWS requires.
     assert "ES256" in user.good("keys", "jwks")

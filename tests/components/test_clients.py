@@ -1,4 +1,4 @@
-"""The clients and the proxy that the tests put before jitid."""
+"""The third-party clients and the proxy that the tests use with jitid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`helper git` with git itself: clone and push through git-http-backend, whatever the server's challenge is."""
+"""`helper git` with git itself: clone and push through git-http-backend, with any challenge of the server."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.real import Shell, need
 BASIC, BEARER = 'Basic realm="code"', 'Bearer realm="code"'
 
 OLD = """!f() { grep --invert-match '^capability' | jitid helper git "$1" --task T1 --delegator alice; }; f"""
-"""The helper as a git before 2.46 calls it, which can say nothing but user and password."""
+"""The helper as a git before 2.46 calls it: the answer has only a user and a password."""
 
 OURS = f"!jitid helper git {' '.join(ASKING)}"
 
 
 class Place:
-    """A server of one repository, which takes tokens that `jitid verify` takes."""
+    """A server with one repository, which accepts the tokens that `jitid verify` accepts."""
 
     def __init__(self, shell: Shell, folder: Path) -> None:
         self.shell = shell
@@ -36,10 +36,10 @@ class Place:
         """The scheme and the token of each request that had a credential."""
         self.users: list[str] = []
         self.closed = False
-        """Whether it refuses everybody."""
+        """Whether the server refuses all requests."""
 
     def admits(self, authorization: str, schemes: Sequence[str]) -> bool:
-        """Tell whether a credential is valid here, by one of these schemes."""
+        """Return whether a credential is valid here, with one of these schemes."""
         scheme, _, token = authorization.partition(" ")
         if scheme == "Basic":
             user, _, token = base64.b64decode(token).decode().partition(":")
@@ -48,7 +48,7 @@ class Place:
         return not self.closed and scheme in schemes and is_for(self.shell, token, self.address)
 
     def backend(self, method: str, path: str, headers: Message, body: bytes) -> tuple[Message, bytes]:
-        """Return what git-http-backend answers (git-http-backend(1), RFC 3875)."""
+        """Return the answer of git-http-backend (git-http-backend(1), RFC 3875)."""
         path, _, query = path.partition("?")
         done = subprocess.run(
             [need("git"), "http-backend"],
@@ -80,7 +80,7 @@ class Place:
 
 @contextmanager
 def served(shell: Shell, challenges: Sequence[str], schemes: Sequence[str]) -> Iterator[Place]:
-    """Serve a repository with one commit to those whose credential has one of the schemes; others are challenged."""
+    """Serve a repository with one commit. A request needs a credential with one of the schemes, or gets a challenge."""
     git = need("git")
     place = Place(shell, shell.home / "served")
     for words in (
@@ -114,7 +114,7 @@ def served(shell: Shell, challenges: Sequence[str], schemes: Sequence[str]) -> I
             self.do_GET()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     listening = ThreadingHTTPServer(("127.0.0.1", 0), Visitor)
     place.address = f"http://127.0.0.1:{listening.server_address[1]}"
@@ -133,14 +133,14 @@ WHO = ("-c", "user.name=a", "-c", "user.email=a@b.example")
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Return a shell with a ledger, whose git asks nobody but the helpers."""
+    """Return a shell with a ledger. Its git gets credentials only from helpers."""
     made = shell_with_programs(tmp_path)
     made.environment |= {"GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1"}
     return made
 
 
 def helped(shell: Shell, *helpers: str) -> None:
-    """Let git ask these helpers, in this order."""
+    """Let git use these helpers, in this order."""
     for helper in helpers:
         asked(shell, need("git"), "config", "--global", "--add", "credential.helper", helper)
 
@@ -172,12 +172,12 @@ def clone_and_push(shell: Shell, place: Place, *options: str, folder: str = "clo
         ([BEARER, BASIC], "Bearer"),
         ([f"{BASIC}, {BEARER}"], "Bearer"),
         ([f"{BEARER}, {BASIC}"], "Bearer"),
-        # A scheme has no case, and the name of one in a realm or as a parameter is none.
+        # Schemes are case-insensitive. A scheme name in a realm or a parameter is not a scheme.
         (['bAsIc REALM = "Bearer, Bearer x", charset="UTF-8"'], "Basic"),
         (['Basic realm="a \\" b, Bearer", bearer=1'], "Basic"),
         (['BEARER Realm="Basic, Basic x", error="invalid_token", scope="a b"'], "Bearer"),
         (["Basic realm=x,bearer"], "Bearer"),
-        # Bytes that are no UTF-8, and a control character.
+        # Bytes that are not UTF-8, and a control character.
         (['Basic realm="Z\xfcrich\x85"'], "Basic"),
         (['Bearer realm="Z\xfcrich",\tBasic realm="\xad"'], "Bearer"),
     ],
@@ -185,12 +185,12 @@ def clone_and_push(shell: Shell, place: Place, *options: str, folder: str = "clo
 def test_git_clones_and_pushes_by_the_scheme_that_the_server_names(
     shell: Shell, challenges: Sequence[str], scheme: str
 ) -> None:
-    """The server takes every scheme that it names; what git shows is valid for it, and no credential is shown twice."""
+    """The server accepts every scheme of its challenges. Git sends a valid token, and never the same token twice."""
     helped(shell, OURS)
     with served(shell, challenges, [scheme]) as place:
         clone_and_push(shell, place)
     assert {one for one, _ in place.shown} == {scheme}
-    # Each command of git has one, of which no other knows.
+    # Each git command gets its own token.
     assert len({token for _, token in place.shown}) == 2
     assert set(place.users) <= {"jitid"}
 
@@ -203,7 +203,7 @@ def test_an_older_git_gets_user_and_password(shell: Shell) -> None:
 
 
 def test_before_any_challenge_it_is_a_password(shell: Shell) -> None:
-    """As `http.proactiveAuth` has it (git 2.46), with the user that the address names."""
+    """With `http.proactiveAuth` (git 2.46), and the user from the address."""
     helped(shell, OURS)
     with served(shell, [BASIC], ["Basic"]) as place:
         named = place.address.replace("//", "//bob@")
@@ -219,12 +219,12 @@ def test_before_any_challenge_it_is_a_password(shell: Shell) -> None:
 @pytest.mark.parametrize("keeper", ["store", "cache"])
 @pytest.mark.parametrize("first", [True, False], ids=["keeper-first", "keeper-last"])
 def test_no_other_helper_keeps_the_token(shell: Shell, challenge: str, keeper: str, first: bool) -> None:
-    """Neither git-credential-store nor git-credential-cache: each command has a token of its own."""
+    """This holds for git-credential-store and git-credential-cache: each command gets its own token."""
     helped(shell, *((keeper, OURS) if first else (OURS, keeper)))
     try:
         with served(shell, [challenge], [challenge.split()[0]]) as place:
             clone_and_push(shell, place)
-            # What a keeper had kept would be shown again, dead as it is.
+            # A stored token would be sent again, although it is revoked.
             shell.good("revoke", "--task", "T1")
             clone_and_push(shell, place, folder="again")
     finally:
@@ -238,7 +238,7 @@ def test_no_other_helper_keeps_the_token(shell: Shell, challenge: str, keeper: s
 @pytest.mark.deep
 @pytest.mark.parametrize(("helper", "challenge"), [(OURS, BASIC), (OURS, BEARER), (OLD, BASIC)])
 def test_a_refusal_by_the_server_revokes_nothing(shell: Shell, helper: str, challenge: str) -> None:
-    """Git calls `erase` then, which is the word of a server about its own gate, and of whoever has the token."""
+    """Git then calls `erase`. That reports only this server's decision, and any holder of the token could cause it."""
     helped(shell, helper)
     with served(shell, [challenge], []) as place:
         place.closed = True
@@ -269,7 +269,7 @@ def test_a_refusal_by_the_server_revokes_nothing(shell: Shell, helper: str, chal
         (["XBearer"], "Basic"),
         (["Bearer\"\""], "Basic"),
         ([",, ,Bearer"], "Bearer"),
-        # An empty value takes back what was said before (git-credential(1)).
+        # An empty value clears the earlier values (git-credential(1)).
         (["Bearer", ""], "Basic"),
         (["Basic", "", "Bearer"], "Bearer"),
         (["=" * 30_000 + "\"" * 30_000], "Basic"),

@@ -56,7 +56,7 @@ def held(agent: SshAgent) -> list[ssh_agent.HeldKey]:
 
 
 def ids(agent: SshAgent) -> list[str]:
-    """Return the ids of the certificates that an agent holds, in their order."""
+    """Return the ids of the certificates in an agent, in the agent's order."""
     return [
         openssh.parse_certificate(openssh.line("ssh-ed25519-cert-v01@openssh.com", one.blob)).key_id
         for one in held(agent)
@@ -91,7 +91,7 @@ def test_ssh_asks_for_it_and_is_let_in(shell: Shell, host: Sshd, agent: SshAgent
     assert log_in() == "in\n"
     (first,) = ids(agent)
     assert first in host.log
-    # The same is used again; and when it has ended, another one is asked for.
+    # The same certificate is used again. After its end, the helper requests a new one.
     assert log_in() == "in\n"
     assert ids(agent) == [first]
     shell.good("revoke", first)
@@ -142,7 +142,7 @@ def test_within_a_run_it_descends_from_what_the_run_holds(
     (jti,) = ids(agent)
     assert openssh.parse_certificate(done.stdout.strip()).key_id == jti
     assert shell.good("inspect", jti, "--field", "txn") == "NIGHT-1\n"
-    # The run has ended, and with it what descends from it.
+    # The run has ended, so its descendants have ended too.
     assert state(shell, jti) == "revoked"
 
 

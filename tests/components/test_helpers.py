@@ -1,4 +1,4 @@
-"""The programs that ask `helper` for credentials: git, kubectl and skopeo themselves, and what their servers get."""
+"""Programs that get credentials from `helper`: git, kubectl and skopeo themselves, and their servers."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tests.real import Shell, need
 
 
 class Answer(NamedTuple):
-    """What a server says at a path to those who show a credential."""
+    """The server's answer at a path to a request with a credential."""
 
     type: str
     body: bytes
 
 
 class Server:
-    """A server that demands a credential, and keeps what it is shown."""
+    """A server that requires a credential, and records each one."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -36,7 +36,7 @@ class Server:
 
 @contextmanager
 def demanding(scheme: str, answers: Mapping[str, Answer], pem: Path | None = None) -> Iterator[Server]:
-    """Serve to those who show a credential of that scheme, by TLS if there is a certificate."""
+    """Serve requests with a credential of that scheme, over TLS if there is a certificate."""
 
     class Visitor(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -58,7 +58,7 @@ def demanding(scheme: str, answers: Mapping[str, Answer], pem: Path | None = Non
             self.wfile.write(answer.body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     listening = ThreadingHTTPServer(("127.0.0.1", 0), Visitor)
     if pem is not None:
@@ -87,7 +87,7 @@ ADVERTISED = {"/x.git/info/refs": Answer("application/x-git-upload-pack-advertis
 
 
 def test_git_shows_a_bearer_token_for_the_server(shell: Shell) -> None:
-    """As a helper of one server, of the git that is installed."""
+    """The installed git uses the helper for one server."""
     git = need("git")
     with demanding("Bearer", ADVERTISED) as server:
         helper = f"credential.{server.address}.helper=!jitid helper git {' '.join(ASKING)}"
@@ -100,7 +100,7 @@ def test_git_shows_a_bearer_token_for_the_server(shell: Shell) -> None:
 
 
 def test_git_within_a_run_shows_what_descends_from_it(shell: Shell) -> None:
-    """Nothing is named but the run, and the server has to be among its audiences."""
+    """The helper gets only the run, and the server must be among the run's audiences."""
     git = need("git")
     with demanding("Bearer", ADVERTISED) as server:
         shell.good("run", *ASKING, "--", git, "config", "--global", "credential.helper", "!jitid helper git")
@@ -116,7 +116,7 @@ def test_git_within_a_run_shows_what_descends_from_it(shell: Shell) -> None:
 
 
 def test_an_older_git_gets_it_as_a_password(shell: Shell) -> None:
-    """Without the capability the same token is a password."""
+    """Without the capability `authtype`, the same token is a password."""
     said = "protocol=https\nhost=git.example\nusername=bob\n\n"
     told = dict(
         line.split("=", 1) for line in shell.good("helper", "git", "get", *ASKING, stdin=said).split()
@@ -141,7 +141,7 @@ def test_whatever_else_git_calls_makes_nothing(shell: Shell, operation: str) -> 
         ("protocol=https\n\n", "which server"),
         ("protocol=ssh\nhost=git.example\n\n", "no address"),
         ("host\n\n", "without `=`"),
-        # What git hands on of `https://x%0bhost=git.example@evil.example`, whose user it has decoded.
+        # Git's input for `https://x%0bhost=git.example@evil.example`: it has decoded the user.
         ("protocol=https\nhost=evil.example\nusername=x\vhost=git.example\n\n", "a character"),
         ("protocol=https\nhost=evil.example\nusername=x\x85host=git.example\n\n", "a character"),
         ("protocol=https\nhost=evil.example\nusername=x\u2028host=git.example\n\n", "a character"),
@@ -153,7 +153,7 @@ def test_whatever_else_git_calls_makes_nothing(shell: Shell, operation: str) -> 
     ],
 )
 def test_a_server_that_a_token_must_not_reach_gets_none(shell: Shell, said: str, why: str) -> None:
-    """Nothing is made for it either."""
+    """No credential is issued for it either."""
     done = shell.run("helper", "git", "get", *ASKING, stdin=said)
     assert (done.returncode, done.stdout) == (2, "")
     assert why in done.stderr
@@ -161,7 +161,7 @@ def test_a_server_that_a_token_must_not_reach_gets_none(shell: Shell, said: str,
 
 
 def test_kubectl_shows_a_token_for_its_server(shell: Shell, tmp_path: Path) -> None:
-    """As its exec plug-in, which learns from it which server that is."""
+    """As an exec plug-in, which gets the address of the server from kubectl."""
     kubectl = need("kubectl")
     pem = certificate(tmp_path)
     version = Answer("application/json", b'{"major":"1","minor":"32"}')
@@ -197,7 +197,7 @@ def test_kubectl_shows_a_token_for_its_server(shell: Shell, tmp_path: Path) -> N
 
 
 def test_kubectl_can_have_a_certificate_instead(shell: Shell) -> None:
-    """A key with its certificate, as ExecCredential has them."""
+    """The answer is an ExecCredential with a key and its certificate."""
     told = json.loads(shell.good("helper", "kube", *ASKING, "--kind", "x509-svid"))
     assert told["kind"] == "ExecCredential"
     assert told["status"]["clientCertificateData"].startswith("-----BEGIN CERTIFICATE-----")
@@ -212,7 +212,7 @@ def test_kubectl_that_asks_otherwise_gets_nothing(shell: Shell, info: str) -> No
 
 
 def test_skopeo_shows_a_token_for_its_registry(shell: Shell, tmp_path: Path) -> None:
-    """By the name under which docker, podman and skopeo look for a credential helper."""
+    """The helper has the name by which docker, podman and skopeo look for a credential helper."""
     skopeo = need("skopeo")
     answers = {
         "/v2/": Answer("application/json", b"{}"),
@@ -248,7 +248,7 @@ def test_docker_finds_nothing_that_is_kept(shell: Shell) -> None:
 
 
 def test_what_is_no_token_is_ended_and_not_handed_over(shell: Shell) -> None:
-    """Git takes tokens alone."""
+    """Git accepts only tokens."""
     said = "protocol=https\nhost=git.example\n\n"
     done = shell.run("helper", "git", "get", *ASKING, "--kind", "x509-svid", stdin=said)
     assert (done.returncode, done.stdout) == (2, "")
@@ -256,7 +256,7 @@ def test_what_is_no_token_is_ended_and_not_handed_over(shell: Shell) -> None:
 
 
 def test_kubectl_within_a_run_finds_its_cluster(shell: Shell, tmp_path: Path) -> None:
-    """A template names the cluster; its context is the current one, and the token is the run's own."""
+    """A template gives the cluster's name. The cluster is the current context, and the token is the run's own."""
     kubectl = need("kubectl")
     pem = certificate(tmp_path)
     version = Answer("application/json", b'{"major":"1","minor":"32"}')
@@ -287,7 +287,7 @@ def test_kubectl_within_a_run_finds_its_cluster(shell: Shell, tmp_path: Path) ->
 
 
 def test_within_a_run_it_is_a_further_credential_of_the_same_identity(shell: Shell, tmp_path: Path) -> None:
-    """For the audience of the settings. What cannot be handed over ends alone: the run goes on."""
+    """It is for the audience of the settings. If it cannot be written, only it ends, and the run continues."""
     script = """
         jitid helper kube --kind opaque > /dev/full; echo "$?"
         jitid verify "$JITID_TOKEN_FILE"; echo "$?"
@@ -307,7 +307,7 @@ def test_within_a_run_it_is_a_further_credential_of_the_same_identity(shell: She
     assert [(one["id"], one["kind"], one["state"]) for one in listed] == [
         (identity, "opaque", "active"),
         (identity, "opaque", "revoked"),
-        # What it shows to the service, and its identity token.
+        # The run's token for the service, and its identity token.
         (identity, "jwt", "active"),
         (identity, "jwt", "active"),
     ]
@@ -316,7 +316,7 @@ def test_within_a_run_it_is_a_further_credential_of_the_same_identity(shell: She
 
 
 def test_within_a_run_a_named_service_has_an_identity_below(shell: Shell) -> None:
-    """What cannot be handed over is revoked, and the run goes on."""
+    """If the credential cannot be written, it is revoked, and the run continues."""
     script = """
         jitid helper kube --audience https://kube.example > /dev/full; echo "$?"
         jitid verify "$JITID_PARENT_FILE"; echo "$?"

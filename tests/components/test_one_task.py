@@ -1,4 +1,4 @@
-"""One task that uses three systems for real, and what is left there afterwards: nothing that works."""
+"""One task that uses three real systems, and leaves no working credential there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WRITTEN = Path(__file__).parent / "one_task.txt"
 
 
 def configuration(database: Postgres, cloud: Moto) -> str:
-    """Return the user's file that names the targets."""
+    """Return the user's configuration file with the targets."""
     (grant,) = TEMPLATES["reader"]["grants"]
     rights = SCOPES["iam:look"]
     return f"""\
@@ -55,7 +55,7 @@ resources = {rights["resources"]}
 
 
 def tools(folder: Path, story: Path, database: Postgres, cloud: Moto, host: Sshd) -> None:
-    """Write the programs of the story: those that are installed, told where the servers are."""
+    """Write wrappers of the installed programs with the addresses of the servers."""
     folder.mkdir()
     within = " ".join(f"'{word}'" for word in host.command())
     key = ["-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-i", "key"]
@@ -115,7 +115,7 @@ for name in client.list_role_policies(RoleName=sys.argv[1])["PolicyNames"]:
 
 
 def test_one_task_uses_three_systems_and_leaves_nothing_that_works(tmp_path: Path) -> None:
-    """`JITID_UPDATE_TRANSCRIPTS=1` writes what is answered today into the file."""
+    """`JITID_UPDATE_TRANSCRIPTS=1` writes the current output into the file."""
     if not (Path(sys.executable).parent / "aws").exists():
         need("aws")
     story = tmp_path / "story"
@@ -158,7 +158,7 @@ def test_one_task_uses_three_systems_and_leaves_nothing_that_works(tmp_path: Pat
 
 
 def test_psql_follows_a_role_that_is_renewed(tmp_path: Path) -> None:
-    """It connects as the successor, by the service that the run keeps; at the end neither role is there."""
+    """It connects as the successor, by the service file that the run updates. At the end neither role exists."""
     script = """
         first=$(psql -XAtc 'SELECT current_user')
         until next=$(psql -XAtc 'SELECT current_user') && [ "$next" != "$first" ]; do sleep 0.05; done

@@ -1,4 +1,4 @@
-"""The servers that the tests start: a database a test, and three nodes that lose nothing that was acknowledged."""
+"""The database servers of the tests: a database for each test, and three nodes that lose no acknowledged change."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_each_test_has_a_database_of_its_own(
 def test_no_server_runs_as_root(postgres_server: Postgres) -> None:
     seen = set()
     for pid in postgres_server.pids:
-        # The process of a connection may have ended meanwhile.
+        # The process of a connection may have ended since.
         with suppress(FileNotFoundError):
             seen.add(Path(f"/proc/{pid}").stat().st_uid)
     assert seen

@@ -1,4 +1,4 @@
-"""The real psql with what `jitid helper pgpass` writes, and a role from its issue to its end on the command line."""
+"""The real psql with the output of `jitid helper pgpass`, and a role from its issue to its end on the command line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def server() -> Iterator[Postgres]:
 
 
 class User(Shell):
-    """Somebody whose jitid has the server as a target."""
+    """A user with the server as a target in jitid."""
 
     def __init__(self, home: Path, server: Postgres) -> None:
         super().__init__(home)
@@ -44,7 +44,7 @@ class User(Shell):
         self.permit_kinds()
 
     def connect(self, *arguments: str, **variables: str) -> str:
-        """Return what psql shows."""
+        """Return the output of psql."""
         done = subprocess.run(
             [*self.psql, *arguments],
             capture_output=True,
@@ -57,7 +57,7 @@ class User(Shell):
         return done.stdout.strip()
 
     def roles(self) -> list[str]:
-        """Return the roles that there are."""
+        """Return the names of the existing roles."""
         return [
             name for (name,) in self.server.ask("SELECT rolname FROM pg_roles WHERE rolname LIKE 'jitid%'")
         ]
@@ -65,12 +65,12 @@ class User(Shell):
 
 @pytest.fixture
 def user(tmp_path: Path, server: Postgres) -> User:
-    """Return somebody who has made nothing yet."""
+    """Return a user without any credentials."""
     return User(tmp_path, server)
 
 
 def test_psql_takes_a_service_file_from_a_pipe(user: User) -> None:
-    """Nothing is left on the disk."""
+    """No file is left on the disk."""
     helper = shlex.join(command("helper", "pgpass", "--template", "reader", "--service", "db", *ASKED))
     line = f"PGSERVICEFILE=<({helper}) {shlex.join(user.psql)} service=db"
     done = subprocess.run(
@@ -106,7 +106,7 @@ def test_a_service_whose_name_is_none_is_refused_before_anything_is_made(user: U
 
 
 def test_a_server_that_is_away_leaves_what_the_sweep_ends(user: User) -> None:
-    """Revoked while nobody answers: queued, reported, and ended as soon as it is back."""
+    """A revocation while the server is down is queued, reported, and done as soon as the server is back."""
     made = json.loads(user.good("issue", "--kind", "postgres-role:reader", *ASKED, "--format", "json"))
     user.server.stop()
     try:
@@ -126,13 +126,13 @@ def test_a_server_that_is_away_leaves_what_the_sweep_ends(user: User) -> None:
 
 
 def test_a_role_that_the_ledger_has_lost_is_found_and_dropped(user: User) -> None:
-    """As after an old ledger was put back: the comment says that it was this one's."""
+    """This happens after a restore of an old ledger: the comment shows that this ledger made the role."""
     made = json.loads(user.good("issue", *ASKED, "--format", "json"))
     issuer = user.good("inspect", made["jti"], "--field", "iss").strip()
     name = f"jitid_{'0' * 26}"
     comment = json.dumps({"iss": issuer, "jti": f"jti_{'0' * 26}", "task": "T0", "agent": "bot"})
     user.server.execute(f"CREATE ROLE {name} LOGIN", f"COMMENT ON ROLE {name} IS 'jitid {comment}'")
-    # Not unasked: it may be another ledger's.
+    # Without an explicit rule the role is kept: it may belong to another ledger.
     assert user.run("sweep", "--fix").returncode == 10
     assert user.roles() == [name]
     rows = user.good("sweep", "--rule", "orphaned-untracked", "--fix", "--format", "jsonl").splitlines()

@@ -69,7 +69,7 @@ def test_what_sshd_logs_is_found_in_the_ledger_and_what_is_revoked_is_refused(
     assert jti in logged
     assert shell.good("inspect", jti, "--field", "txn") == "ROLLOUT-7\n"
     shell.good("revoke", jti)
-    # Hosts do not ask: until the list is fetched, it goes on.
+    # Hosts do not query jitid: until a host fetches the list, the certificate is accepted.
     assert host.run(key, "echo", "in").stdout == "in\n"
     shell.good("keys", "krl", "--out", str(host.revoked))
     assert host.run(key, "echo", "in").returncode == 255

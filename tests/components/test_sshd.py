@@ -1,4 +1,4 @@
-"""Certificates at a real sshd: accepted, refused when expired or revoked, bound to what they say."""
+"""Certificates at a real sshd: accepted; refused when expired or revoked; limited to their principals and options."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 
 @pytest.fixture
 def server(running: Sshd) -> Sshd:
-    """Return the server; nothing is revoked."""
+    """Return the server, with an empty revocation list."""
     running.revoked.write_bytes(b"")
     return running
 
 
 def certified(folder: Path, names: Ids | None = None, by: Signer = OURS, **changes: Any) -> Path:
-    """Return the file of a key whose certificate lies beside it."""
+    """Return the file of a key, with its certificate beside it."""
     now = int(time.time())
     asked = draft(**{"issued_at": now, "expires_at": now + 900, **changes})
     (made,) = SshCertIssuer(by).mint([Order(asked, [names or new_ids()])])
@@ -120,6 +120,6 @@ def test_an_agent_of_the_name_of_a_login_is_not_let_in_as_that(tmp_path: Path) -
         server.authorities.write_text(openssh.line(openssh.ED25519, openssh.public_blob(OURS.public)) + "\n")
         refused = server.run(certified(tmp_path, agent=login, task=login), "true")
         assert refused.returncode == 255
-        # It is the principal alone that keeps it out: a template may name a login.
+        # Only the principal keeps the agent out: a template may have the name of a login.
         named = certified(tmp_path, template="admin", options={"principals": [login]})
         assert server.run(named, "true").returncode == 0, server.log

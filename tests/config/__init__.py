@@ -1,1 +1,1 @@
-"""The configuration."""
+"""Tests of the configuration."""

@@ -1,4 +1,4 @@
-"""Laws of the configuration: who goes before whom, and what a project may say."""
+"""Laws of the configuration: the precedence of its sources, and the settings that a project may have."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ORDER = ("flag", "environment", "project", "user", "system", "default")
 
 @contextmanager
 def surroundings() -> Iterator[dict[str, str]]:
-    """Give a home, a system folder and a working directory of their own, as environment variables."""
+    """Create a separate home, system folder and working directory; yield the environment variables."""
     before = Path.cwd()
     with TemporaryDirectory() as folder:
         home = Path(folder) / "home"
@@ -50,7 +50,7 @@ def write(environ: dict[str, str], owner: str, text: str) -> None:
 
 
 def configured(by: dict[str, int], environ: dict[str, str]) -> Config:
-    """Return the configuration when each of `by` sets `ttl` to its number of seconds."""
+    """Return the configuration when each source in `by` sets `ttl` to its number of seconds."""
     for owner in by.keys() & {"project", "user", "system"}:
         write(environ, owner, f"ttl = {by[owner]}\n")
     if "environment" in by:
@@ -60,7 +60,7 @@ def configured(by: dict[str, int], environ: dict[str, str]) -> Config:
 
 @given(st.sets(st.sampled_from(ORDER[:-1])))
 def test_the_first_who_sets_a_value_has_it(owners: set[str]) -> None:
-    """Each of them sets a value stricter than all below it, so that the project's counts as well."""
+    """Each source sets a stricter value than all sources below it, so that the project's value counts as well."""
     by = {owner: 100 + number for number, owner in enumerate(ORDER) if owner in owners}
     with surroundings() as environ:
         config = configured(by, environ)
@@ -73,7 +73,7 @@ def test_the_first_who_sets_a_value_has_it(owners: set[str]) -> None:
     st.integers(1, 5000), st.integers(1, 5000), st.sampled_from(SENSITIVITIES), st.sampled_from(SENSITIVITIES)
 )
 def test_a_project_never_makes_anything_laxer(project: int, user: int, low: str, high: str) -> None:
-    """It may shorten and raise; what it would lengthen or lower is not heeded, and that is said."""
+    """A project may shorten a lifetime or raise a level. A laxer value is ignored with a warning."""
     with surroundings() as environ:
         write(environ, "user", f"ttl = {user}\nsensitivity = '{high}'\n")
         write(environ, "project", f"ttl = {project}\nsensitivity = '{low}'\n")
@@ -85,7 +85,7 @@ def test_a_project_never_makes_anything_laxer(project: int, user: int, low: str,
 
 @pytest.mark.parametrize("setting", [each for each in SETTINGS.values() if each.project == "no"])
 def test_a_project_cannot_say_whom_to_believe(setting: Setting) -> None:
-    """The whole file is left alone, aloud."""
+    """The whole file is ignored with a warning."""
     with surroundings() as environ:
         write(environ, "project", f"task = 'T'\n{setting.name} = 'x'\n")
         config = load(environ=environ)
@@ -98,7 +98,7 @@ toml_values = st.one_of(st.text(), st.integers(), st.booleans(), st.floats(), st
 
 @given(st.dictionaries(st.one_of(st.sampled_from(list(SETTINGS)), st.text()), toml_values))
 def test_any_file_is_read_or_refused(document: dict[str, object]) -> None:
-    """Whatever stands in it, the answer is a value or an error of ours; in a project's, a warning."""
+    """With any content, the result is a value or a ConfigurationError; in a project's file, a warning."""
     import tomli_w
 
     text = tomli_w.dumps(document)
@@ -114,7 +114,7 @@ def test_any_file_is_read_or_refused(document: dict[str, object]) -> None:
 
 @given(st.text())
 def test_any_flag_is_read_or_a_usage_error(text: str) -> None:
-    """Never anything that only a programmer understands."""
+    """No other exception is possible."""
     with surroundings() as environ:
         for name in SETTINGS:
             try:
@@ -124,7 +124,7 @@ def test_any_flag_is_read_or_a_usage_error(text: str) -> None:
 
 
 def test_a_relative_path_belongs_to_the_file_that_says_it() -> None:
-    """On the command line and in the environment it belongs to the working directory."""
+    """On the command line and in the environment, a path is relative to the working directory."""
     with surroundings() as environ:
         write(environ, "user", "ledger = 'mine'\npolicy = '~/rules'\n")
         config = load(environ=environ)
@@ -135,7 +135,7 @@ def test_a_relative_path_belongs_to_the_file_that_says_it() -> None:
 
 
 def test_the_data_folder_follows_the_xdg_rules() -> None:
-    """A relative path in a variable is ignored, as the specification wants."""
+    """A relative path in a variable is ignored, as the specification requires."""
     with surroundings() as environ:
         assert load(environ=environ).ledger.endswith("/.local/share/jitid")
         assert load(environ={**environ, "XDG_DATA_HOME": "/data/"}).ledger == "/data/jitid"
@@ -143,7 +143,7 @@ def test_the_data_folder_follows_the_xdg_rules() -> None:
 
 
 def test_the_default_ledger_makes_room_for_the_keys_of_a_database() -> None:
-    """A ledger that is there stays where it is, whatever else is in its folder."""
+    """An existing ledger keeps its place, with any other files in its folder."""
     with surroundings() as environ:
         folder = Path(environ["HOME"]) / ".local/share/jitid"
         (folder / "authority").mkdir(parents=True)
@@ -157,7 +157,7 @@ def test_the_default_ledger_makes_room_for_the_keys_of_a_database() -> None:
 
 
 def test_an_oidc_issuer_is_complete_when_it_is_needed() -> None:
-    """`config set` writes one field at a time, so an incomplete one is no error before."""
+    """`config set` writes one field at a time, so an incomplete issuer is not an error before that."""
     with surroundings() as environ:
         write(environ, "user", "[oidc.'https://ci.example']\njwks = 'jwks.json'\n")
         (issuer,) = load(environ=environ).oidc()

@@ -1,4 +1,4 @@
-"""A user's file with one key changed: every line that does not belong to the key is as it was."""
+"""A change of one key in a user's file: every line that does not belong to the key stays unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jitid.errors import ConfigurationError
 Path_ = tuple[str, ...]
 
 COMMENTS = ["# why it is so", "#", "  # indented = 1", "", "\t", '# "quoted" [not.a.table]', "# ä — 日本"]
-# The lines of each key, for every form in which a user may write it.
+# The lines of each key, in every form that a user may write.
 TOP: dict[Path_, list[list[str]]] = {
     ("ttl",): [['ttl = "5m"  # short'], ["ttl='5m'"], ['"ttl"   =   "5m"']],
     ("max",): [["max = 1_000"], ["max = 0x10 # hex"]],
@@ -70,13 +70,13 @@ NEW: dict[Path_, Any] = {
 
 
 class Written:
-    """A file: its lines, and which of them belong to a key."""
+    """A file: its lines, and the key to which each line belongs."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.owner: list[Path_ | None] = []
         self.section: list[int] = []
-        """In which table each line stands, counted from 0, that before all tables."""
+        """The number of the table of each line; 0 is the part before all tables."""
 
     def put(self, lines: list[str], owner: Path_ | None = None, *, header: bool = False) -> None:
         self.lines += lines
@@ -84,7 +84,7 @@ class Written:
         self.section += [(self.section[-1] if self.section else 0) + header] * len(lines)
 
     def without(self, *keys: Path_, sections: Collection[int] = ()) -> list[str]:
-        """Return the lines that do not belong to some keys, nor stand in some sections."""
+        """Return the lines that belong to none of these keys and sections."""
         return [
             line
             for line, owner, place in zip(self.lines, self.owner, self.section, strict=True)
@@ -94,7 +94,7 @@ class Written:
 
 @st.composite
 def files(draw: st.DrawFn) -> Written:
-    """Return a file as people write them, with comments between all of it."""
+    """Return a file as users write them, with comments at any place."""
     written = Written()
 
     def comments() -> None:
@@ -145,9 +145,9 @@ def test_set_changes_one_key_and_no_other_line(
     assert tomllib.loads(new) == expected
     if not text.strip():
         return
-    # A member of an inline table has no line of its own.
+    # A member of an inline table has no separate line.
     kept = written.without(key, *([key[:1]] if key[0] == "algorithm" else []))
-    # The ends of lines are those of the file, if it has any.
+    # Keep the line ends of the file, if it has any.
     end = end if end in text else "\n"
     lines = new.split(end)
     assert _is_subsequence(kept, lines), (text, new)
@@ -175,7 +175,7 @@ def test_unset_takes_out_one_key_and_no_other_line(
     holding = {
         place for owner, place in zip(written.owner, written.section, strict=True) if owner not in (key, None)
     }
-    # With its last key a table may go, and what is said of it.
+    # A table may be removed with its last key, and its comments too.
     gone = set(written.section) - holding - {0}
     assert _is_subsequence(written.without(key, sections=gone), new.split(end)), (text, new)
 

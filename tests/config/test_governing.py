@@ -1,4 +1,4 @@
-"""The settings `delegators` and `timezone`: who may ask, and where the hours of the policy are told."""
+"""The settings `delegators` and `timezone`: the allowed delegators, and the time zone of the policy's hours."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_zone_is_that_of_its_name(name: str, hours: float) -> None:
     ],
 )
 def test_a_bad_value_ends_every_issue_with_its_place(tmp_path: Path, text: str, part: str) -> None:
-    """Never as if nothing was set: each of them can refuse something."""
+    """A bad value is never ignored: each of the two settings can cause a refusal."""
     file = tmp_path / "config.toml"
     file.write_text(f"{text}\n")
     file.chmod(0o600)
@@ -106,7 +106,7 @@ def test_a_bad_value_ends_every_issue_with_its_place(tmp_path: Path, text: str, 
 
 @pytest.mark.parametrize("name", ["delegators", "timezone"])
 def test_neither_comes_from_the_environment_or_a_project(tmp_path: Path, name: str) -> None:
-    """Both can widen what is issued."""
+    """Both settings can widen access."""
     value = {"delegators": "known", "timezone": "Asia/Kolkata"}[name]
     environ = {"HOME": str(tmp_path), f"JITID_{name.upper()}": value}
     assert load(flags={}, environ=environ).text(name) != value
@@ -126,7 +126,7 @@ def test_only_known_delegators_are_taken_where_that_is_set(tmp_path: Path) -> No
 
 
 def test_the_hour_is_told_in_the_zone_that_is_set(tmp_path: Path) -> None:
-    """In one of the two it is noon, whatever the time is."""
+    """At any time of day, it is afternoon in exactly one of the two zones."""
     shell = Shell(tmp_path)
     shell.good("issue", "--task", "T1", "--delegator", "alice")
     (shell.ledger / "policy/own.cedar").write_text(

@@ -1,4 +1,4 @@
-"""Laws of the guard rails: nothing that the environment names makes one laxer."""
+"""Laws of the guard rails: no environment variable makes a guard rail laxer."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from jitid.model.task import SENSITIVITIES
 from tests.real import Shell
 
 WAYS = ("JITID_CONFIG", "JITID_PROFILE", "XDG_CONFIG_HOME", "HOME", "XDG_CONFIG_DIRS")
-"""The variables that lead to a file or to a part of one."""
+"""The variables that select a file or a part of one."""
 
 
 class Places(NamedTuple):
-    """A user with a home folder in the password database, and room for files elsewhere."""
+    """A user with a home folder in the password database, and a folder elsewhere."""
 
     home: Path
     elsewhere: Path
 
     @property
     def own(self) -> Path:
-        """The user's own file."""
+        """Return the path of the user's own file."""
         return self.home / ".config/jitid/config.toml"
 
 
 @contextmanager
 def places() -> Iterator[Places]:
-    """Give a user a home folder that the password database names, and a working directory outside it."""
+    """Create a home folder that is in the password database, and a working directory outside it."""
     before = Path.cwd()
     with TemporaryDirectory() as name:
         home, elsewhere = Path(name) / "home", Path(name) / "elsewhere"
@@ -59,7 +59,7 @@ def places() -> Iterator[Places]:
 
 
 def put(path: Path, text: str) -> str:
-    """Write a file that its user alone may change, and return its path."""
+    """Write a file that only its user may change, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(0o600)
@@ -67,7 +67,7 @@ def put(path: Path, text: str) -> str:
 
 
 def led_by(way: str, where: Places, text: str) -> dict[str, str]:
-    """Put settings where a variable leads to them, and return that variable."""
+    """Write settings to a file that a variable selects, and return the variable."""
     file = where.elsewhere / "jitid/config.toml"
     match way:
         case "JITID_CONFIG":
@@ -85,7 +85,7 @@ def led_by(way: str, where: Places, text: str) -> dict[str, str]:
 
 
 def values(setting: Setting) -> st.SearchStrategy[str]:
-    """Return values of a setting as text."""
+    """Return a strategy for values of a setting as text."""
     match setting.kind:
         case "count":
             return st.integers(0, 10**9 - 1).map(str)
@@ -105,12 +105,12 @@ def values(setting: Setting) -> st.SearchStrategy[str]:
 
 
 def written(setting: Setting, text: str) -> str:
-    """Return a line of TOML."""
+    """Return the setting as a line of TOML."""
     return f"{setting.name} = {text}\n" if setting.kind == "count" else f"{setting.name} = '{text}'\n"
 
 
 def laxer(setting: Setting, value: Value, than: Value) -> bool:
-    """Tell whether a value allows what the other one does not."""
+    """Return whether a value allows more than the other one."""
     return strictest(setting, than, value) != value
 
 
@@ -118,7 +118,7 @@ def laxer(setting: Setting, value: Value, than: Value) -> bool:
 @pytest.mark.parametrize("way", WAYS)
 @given(st.data())
 def test_what_the_environment_names_loosens_no_guard_rail(way: str, data: st.DataObject) -> None:
-    """Whatever it names, and whatever that says: the value is the stricter of both, and never laxer than one's own."""
+    """With any file that it selects, the stricter value counts, which is never laxer than the user's own value."""
     setting = SETTINGS[data.draw(st.sampled_from(sorted(GUARD_RAILS)))]
     own = data.draw(st.none() | values(setting))
     other = data.draw(values(setting))
@@ -133,11 +133,11 @@ def test_what_the_environment_names_loosens_no_guard_rail(way: str, data: st.Dat
         found.warn = told.append
         value, other_value = found.get(setting.name), convert(setting, other, "", "/")
         if way == "XDG_CONFIG_DIRS" and own is not None:
-            # One's own file goes before the system's.
+            # The user's own file precedes the system's file.
             other_value = trusted
         assert not laxer(setting, value, trusted)
         assert value == strictest(setting, trusted, other_value)
-        # Who reads the settings is told why.
+        # A warning gives the reason.
         assert bool(told) == (value != other_value)
         assert all(way in line for line in told)
         assert not laxer(setting, without_files({}, environ).get(setting.name), trusted)
@@ -145,7 +145,7 @@ def test_what_the_environment_names_loosens_no_guard_rail(way: str, data: st.Dat
 
 @pytest.mark.parametrize("way", WAYS)
 def test_what_the_environment_names_takes_no_floor_away(way: str) -> None:
-    """The floors of one's own file hold beside those of another, and are shown."""
+    """The floors of the user's own file apply together with the other file's floors, and are shown."""
     with places() as where:
         put(where.own, "[floor.scope]\n'prod:*' = 'critical'\n")
         text = "floor.scope.'prod:*' = 'low'\n" if way == "JITID_PROFILE" else "ttl = '5m'\n"
@@ -156,7 +156,7 @@ def test_what_the_environment_names_takes_no_floor_away(way: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(GUARD_RAILS))
 def test_no_variable_sets_a_guard_rail(name: str) -> None:
-    """Neither a laxer value nor a stricter one."""
+    """A variable sets neither a laxer value nor a stricter one."""
     with places():
         for value in ("1", "999999", "known", "low", "critical", "Asia/Tokyo"):
             config = load(environ={**os.environ, SETTINGS[name].variable: value})
@@ -165,7 +165,7 @@ def test_no_variable_sets_a_guard_rail(name: str) -> None:
 
 
 def test_what_the_line_names_counts_fully() -> None:
-    """--config and --profile are seen by whoever reads the line."""
+    """A reader of the command line sees --config and --profile."""
     with places() as where:
         put(where.own, "max = 5\n[profile.night]\nmax = 7000\n")
         file = put(where.elsewhere / "c.toml", "max = 300\n[profile.night]\nmax = 9000\n")
@@ -181,7 +181,7 @@ def test_what_the_line_names_counts_fully() -> None:
 
 
 def test_a_file_of_ones_own_that_is_broken_is_not_passed_over() -> None:
-    """Another file would otherwise replace guard rails that nobody can read."""
+    """Otherwise another file would replace guard rails that jitid cannot read."""
     with places() as where:
         put(where.own, "max = \n")
         environ = {**os.environ, "JITID_CONFIG": put(where.elsewhere / "c.toml", "max = 7\n")}
@@ -192,7 +192,7 @@ def test_a_file_of_ones_own_that_is_broken_is_not_passed_over() -> None:
 
 
 def test_a_login_without_an_entry_has_the_system_and_the_line_alone() -> None:
-    """In a container a process may have a number that the password database does not know."""
+    """In a container, a process may have a user id that is not in the password database."""
     with places() as where:
         put(where.own, "max = 5000\n")
 
@@ -205,7 +205,7 @@ def test_a_login_without_an_entry_has_the_system_and_the_line_alone() -> None:
 
 
 def test_a_mass_revocation_is_refused_whatever_the_environment_names(tmp_path: Path) -> None:
-    """The home of the test user is not that of the password database."""
+    """The home of the test user is not the home in the password database."""
     shell = Shell(tmp_path)
     shell.good("issue", "--task", "T1", "--delegator", "alice", "--count", "101")
     put(tmp_path / ".config/jitid/config.toml", "max = 100000\n[profile.p]\nmax = 100000\n")

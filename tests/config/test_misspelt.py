@@ -1,4 +1,4 @@
-"""What is misspelt in a configuration file is refused by every verb, whether the verb needs it or not."""
+"""A misspelt name in a configuration file is refused by every command, whether the command uses it or not."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ CHOICES = {
     "delegators": settings.DELEGATORS,
     "log format": settings.LOG_FORMATS,
 }
-"""Of each sort of setting that has a few values alone, which these are."""
+"""The values of each type of setting that has only a few values."""
 
 FREE = {
     "name", "text", "place", "issuer", "trust domain", "audiences", "duration", "count", "time zone", "authority",
     "url", "mode", "texts",
 }  # fmt: skip
-"""The sorts of settings that have more values than can be listed."""
+"""The types of settings with too many values for a list."""
 
 ISSUER = "https://id.example"
 
 
 class Mistake(NamedTuple):
-    """Something misspelt: where it stands, and what was meant."""
+    """A document with a misspelt name, its table, and the right name."""
 
     document: dict[str, Any]
     table: str
@@ -55,7 +55,7 @@ def wrong(word: str) -> str:
 
 
 def mistakes() -> Iterator[Mistake]:
-    """Yield one of each key and each value that a table of the configuration has in words of ours."""
+    """Yield a mistake in each key and each enumerated value that a table of the configuration has."""
     for name, setting in SETTINGS.items():
         yield Mistake({wrong(name): "1"}, "", name)
         for value in CHOICES.get(setting.kind, ()):
@@ -96,7 +96,7 @@ EACH = [*mistakes()]
 
 @pytest.mark.parametrize("mistake", EACH, ids=[f"{number}-{each.meant}" for number, each in enumerate(EACH)])
 def test_what_is_misspelt_is_refused_where_it_stands(mistake: Mistake) -> None:
-    """In the user's file, the system's, and in a profile that nobody has chosen."""
+    """This holds in the user's file, in the system's file, and in a profile that is not selected."""
     for owner, profile in (("user", None), ("system", None), ("user", "other")):
         document = mistake.document if profile is None else {"profile": {profile: mistake.document}}
         with surroundings() as environ:
@@ -112,7 +112,7 @@ def test_what_is_misspelt_is_refused_where_it_stands(mistake: Mistake) -> None:
 
 
 def test_every_sort_of_setting_and_every_table_is_looked_at() -> None:
-    """A newcomer is refused here until it has its line above."""
+    """This test fails for a new type of setting until the tables above include it."""
     assert FREE | CHOICES.keys() == set(get_args(settings.Kind))
     assert FREE.isdisjoint(CHOICES)
     met = {name for each in EACH for name in each.document}
@@ -121,7 +121,7 @@ def test_every_sort_of_setting_and_every_table_is_looked_at() -> None:
 
 @pytest.mark.parametrize("kind", MADE)
 def test_an_option_of_a_target_that_is_misspelt_is_refused_at_its_use(kind: str) -> None:
-    """Each option of each kind, and of its templates."""
+    """Each option of each kind of target, and of its templates."""
     options, of_templates = options_of(MADE[MADE.index(kind)])
     tables: list[tuple[dict[str, Any], str, str]] = [
         ({wrong(name): 1}, "target.a", name) for name in ({**COMMON, **options}.keys() - {"kind"})

@@ -1,4 +1,4 @@
-"""Targets in the configuration: whose they are, which one is meant, and what their tables may say."""
+"""Targets in the configuration: the source of their tables, the choice of a target, and the allowed contents."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXEC = {"kind": "exec", "program": "/bin/true"}
 
 
 def targets(**tables: dict[str, Any]) -> Targets:
-    """Return the targets of these tables."""
+    """Return the targets that these tables define."""
     return Targets(
         [StatedTarget(name, table, "/etc/jitid", "user f") for name, table in tables.items()], "urn:x"
     )
@@ -142,7 +142,7 @@ def test_any_table_is_taken_or_refused(kind: Kind, data: st.DataObject) -> None:
 
 
 def test_no_option_of_any_kind_is_for_a_secret() -> None:
-    """Passwords and keys stand in files that the options name."""
+    """Passwords and keys are in files, and options contain their paths."""
     for kind in Kind:
         for name, option in options_of(kind)[0].items():
             secretive = name.endswith(("password", "secret", "credentials", "token", "key"))
@@ -187,7 +187,7 @@ def test_what_names_none_or_several_is_a_usage_error(kind: str, template: str | 
 
 
 def stated() -> Targets:
-    """Return some targets; that they lack options is no matter as long as they are not the one that is meant."""
+    """Return some targets. Missing options do not matter as long as a target is not selected."""
     postgres = {"kind": "postgres-role", "host": "db.example", "user": "jitid", "database": "d"}
     postgres |= {name: "/x" for name, option in options_of(Kind.POSTGRES_ROLE)[0].items() if option.required}
     templates = {name: _template(Kind.POSTGRES_ROLE) for name in ("reader", "writer")}
@@ -226,14 +226,14 @@ def test_a_name_at_a_target_leads_back_to_its_credential(prefix: str) -> None:
 
 
 def test_every_kind_that_a_target_makes_can_be_opened() -> None:
-    """A newcomer is in both tables, and has options."""
+    """A new kind must be in both tables, and have options."""
     assert {
         kind for kind in Kind if options_of(kind)[0] and kind not in (Kind.SSH_CERT, Kind.X509_SVID)
     } == OUTSIDE
 
 
 def test_what_signs_is_looked_up_each_time_and_other_threads_have_what_was_prepared() -> None:
-    """A ledger belongs to one thread, and a key that was rotated is published no longer."""
+    """A ledger belongs to one thread, and a rotated key is no longer published."""
     home = threading.get_ident()
     numbers = itertools.count(1)
 
@@ -246,7 +246,7 @@ def test_what_signs_is_looked_up_each_time_and_other_threads_have_what_was_prepa
     stated = [StatedTarget("cloud", table, "/", "f"), StatedTarget("other", other, "/", "f")]
     found = Targets(stated, "https://id.example.com", signer=look)
     with ThreadPoolExecutor(1) as pool:
-        # None of these signs anything.
+        # None of these targets signs.
         found.prepare(["other", "unknown"])
         with pytest.raises(StorageError):
             pool.submit(found._sign).result()

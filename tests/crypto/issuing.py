@@ -1,4 +1,4 @@
-"""`id-token`, the program by which a transcript gets ID tokens: an issuer of whoever one asks for."""
+"""`id-token`: the program by which a transcript gets ID tokens, an issuer for any subject."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ISSUER = "https://id.example"
 
 
 def main() -> None:
-    """Print the issuer's key set (`--keys`), or an ID token of the subject that is named, good for ten minutes."""
+    """Print the issuer's key set (`--keys`), or an ID token of the given subject that is valid for ten minutes."""
     (what,) = sys.argv[1:]
     if what == "--keys":
         print(json.dumps({"keys": [jwk(ED25519, kid="k1")]}))

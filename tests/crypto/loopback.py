@@ -18,14 +18,14 @@ from cryptography.x509.oid import NameOID
 
 
 class Answer:
-    """What the server says at one path."""
+    """The server's answer at one path."""
 
     def __init__(self, body: bytes = b"", status: int = 200, location: str | None = None) -> None:
         self.body = body
         self.status = status
         self.location = location
         self.asked = 0
-        """How often it was."""
+        """The number of requests."""
         self.headers: dict[str, str] = {}
         """Headers of the last request, by name in lower case."""
 
@@ -34,7 +34,7 @@ class Answer:
 def serve(
     answers: Mapping[str, Answer], certificate: Path | None = None, host: str = "127.0.0.1"
 ) -> Iterator[str]:
-    """Serve the answers, by https if there is a certificate, and yield the address without a path."""
+    """Serve the answers, over https if there is a certificate, and yield the address without a path."""
 
     class Visitor(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -49,11 +49,11 @@ def serve(
             self.wfile.write(answer.body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     class Server(ThreadingHTTPServer):
         def handle_error(self, *_: object) -> None:
-            """Say nothing: clients that refuse a certificate or hang up are what the tests are about."""
+            """Log nothing: the tests make clients refuse a certificate or close the connection."""
 
     server = Server((host, 0), Visitor)
     if certificate:
@@ -71,7 +71,7 @@ def serve(
 
 
 class Tunnels:
-    """A proxy that knows CONNECT alone, and connects every name to 127.0.0.1."""
+    """A proxy that supports only CONNECT, and connects every name to 127.0.0.1."""
 
     def __init__(self, refusal: bytes | None) -> None:
         self.heads: list[list[str]] = []
@@ -118,7 +118,7 @@ class Tunnels:
 
 @contextmanager
 def tunnels(refusal: bytes | None = None) -> Iterator[Tunnels]:
-    """Run a proxy; it sends `refusal` to all its clients if that is given."""
+    """Run a proxy. If `refusal` is given, the proxy sends it to every client."""
     proxy = Tunnels(refusal)
     try:
         yield proxy
@@ -127,7 +127,7 @@ def tunnels(refusal: bytes | None = None) -> Iterator[Tunnels]:
 
 
 def certificate(folder: Path, name: str = "127.0.0.1") -> Path:
-    """Write a key and a certificate for a host that only signs for itself, and return their file."""
+    """Write a self-signed certificate for a host with its key, and return their file."""
     key = generate_private_key(SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "jitid test")])
     host = x509.IPAddress(ipaddress.ip_address(name)) if name[0].isdigit() else x509.DNSName(name)

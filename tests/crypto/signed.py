@@ -1,4 +1,4 @@
-"""Signed tokens of every sort, good and bad, and the keys for them."""
+"""Signed tokens of every kind, valid and invalid, and their keys."""
 
 import base64
 import json
@@ -36,12 +36,12 @@ CLAIMS: dict[str, Any] = {
 
 
 def encode(data: bytes) -> str:
-    """Write base64url without padding, independently of what is tested."""
+    """Encode base64url without padding, independently of the code under test."""
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def raw_public(private: Private) -> bytes:
-    """Return the public key as the ledger of keys has it: raw, or an uncompressed point."""
+    """Return the public key in the ledger's form: raw, or an uncompressed point."""
     if isinstance(private, Ed25519PrivateKey):
         return private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     assert isinstance(private, EllipticCurvePrivateKey)
@@ -61,7 +61,7 @@ def jwk(private: Private, **more: Any) -> dict[str, Any]:
 
 
 def signature(message: bytes, private: Private, alg: str) -> bytes:
-    """Sign as the algorithm of RFC 7518 or RFC 8037 wants it."""
+    """Sign as RFC 7518 or RFC 8037 specifies for the algorithm."""
     if isinstance(private, Ed25519PrivateKey):
         return private.sign(message)
     if isinstance(private, EllipticCurvePrivateKey):
@@ -76,7 +76,7 @@ def token(
     claims: Mapping[str, Any] | str | bytes = CLAIMS,
     private: Private = ED25519,
 ) -> str:
-    """Return a token with a right signature over whatever header and claims are given, as values or text."""
+    """Return a token with a valid signature over any header and claims, which are values or text."""
     head = header if isinstance(header, str) else json.dumps(header)
     body = claims if isinstance(claims, str | bytes) else json.dumps(claims)
     payload = body.encode() if isinstance(body, str) else body

@@ -1,4 +1,4 @@
-"""Certificates that are written by hand, held byte by byte to what `cryptography` writes and reads."""
+"""Certificates that jitid encodes itself are compared byte by byte with those of `cryptography`."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
 
 
 def moment(at: int) -> datetime:
-    """Return a time as the library has it."""
+    """Return a time in the form of the library."""
     return datetime.fromtimestamp(at, UTC)
 
 
 def by_the_library(
     signer: Signer, authority: x509.Certificate, draft: Draft, ids: Ids, public: Any, names: list[str]
 ) -> bytes:
-    """Return what is signed of the certificate that the library makes."""
+    """Return the signed part of the library's certificate."""
     key_id = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     uri = spiffe_id(draft.trust_domain, draft.agent, draft.task, ids.id, registered=False)
     builder = (
@@ -77,7 +77,7 @@ def by_the_library(
 
 
 def text_of(key: Any) -> str:
-    """Return a public key as a caller sends it."""
+    """Return a public key in a caller's form."""
     form = Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
     return str(key.public_key().public_bytes(*form).decode())
 
@@ -90,7 +90,7 @@ CALLERS: dict[str, str | None] = {
     "p521": text_of(ec.generate_private_key(ec.SECP521R1())),
     "rsa": text_of(rsa.generate_private_key(65537, 2048)),
 }
-"""The key that a caller brings; None where jitid makes a pair."""
+"""The caller's key, or None if jitid generates a key pair."""
 
 SERIALS: dict[str, str] = {}
 """The serial number of each jti, in hexadecimal."""
@@ -110,7 +110,7 @@ def test_a_certificate_is_the_one_that_the_library_makes(
     certificates = self_signed(signer.kid, signer.private, "a.test", NOW)
     authority = x509.load_der_x509_certificate(certificates)
     issuer = X509SvidIssuer(signer, certificates)
-    # How long the authority lives is another matter.
+    # The authority's end must not limit the certificate in this test.
     issuer._authority = issuer._authority._replace(ends_at=LAST)
     draft = Draft(
         "urn:x", "a.test", "user:a", "asserted", (), agent, "T/1", None, "low", 0, (), ("urn:x",), None, NOW,

@@ -17,7 +17,7 @@ EMPTY = "the token has an empty part"
 MEMBERS = "the token's header has not exactly the members alg, typ and kid"
 HEADER_TEXT = "the token's header is not canonical base64url"
 
-# No foreign token has our form: none of these has a `typ`. What is wrong with them before that is seen first.
+# None of these tokens has a `typ`, which jitid requires. The parser reports earlier defects first.
 WYCHEPROOF = {
     NOT_THREE: "4 7 10 12-15 17 21 24 27 29-30 36 39 42 44-45",
     EMPTY: "3 6 9 11 16 20 23 26 28 35 38 41 43 259 264 268 272 320 325 341-344",
@@ -45,13 +45,13 @@ def refusal(text: str | bytes, **how: Any) -> str:
 
 
 def test_each_wycheproof_token_is_refused_for_its_reason() -> None:
-    """All 401 have another form than ours, whatever their signatures are worth."""
+    """None of the 401 tokens has jitid's header, whether its signature is valid or not."""
     expected = {number: reason for reason, text in WYCHEPROOF.items() for number in ranges(text)}
     assert {number: refusal(text) for number, _, text, _ in jws_cases()} == expected
 
 
 def test_each_rfc_token_is_refused_for_its_reason() -> None:
-    """Examples of the standards have fewer header members than we demand."""
+    """The examples of the standards lack header members that jitid requires."""
     assert {case["rfc"]: refusal(case["jws"]) for case in load("rfc/rfc_vectors.json")["jws"]} == RFC
 
 
@@ -67,7 +67,7 @@ def test_each_cookbook_token_is_refused_for_its_reason() -> None:
 
 
 def test_a_token_of_our_form_is_taken_apart() -> None:
-    """Text and bytes are read alike."""
+    """Text and bytes give the same result."""
     text = token()
     header, payload, signature = text.split(".")
     for given_as in (text, text.encode()):
@@ -109,7 +109,7 @@ def test_a_token_of_our_form_is_taken_apart() -> None:
     ],
 )
 def test_a_header_of_another_form_is_refused(header: dict[str, Any] | str, reason: str) -> None:
-    """RFC 8725, sections 3.1 and 3.11: algorithm and type are ours to say."""
+    """RFC 8725, sections 3.1 and 3.11: jitid, not the token, determines algorithm and type."""
     assert refusal(token(header)) == reason
 
 
@@ -139,7 +139,7 @@ def test_a_payload_that_readers_could_read_differently_is_refused(claims: str | 
         (token() + "=", "the token's signature is not canonical base64url"),
         (token() + "\n", "the token's signature is not canonical base64url"),
         (" " + token(), HEADER_TEXT),
-        # The last of 86 characters has four spare bits.
+        # The last of the 86 characters has four unused bits.
         (token()[:-1] + chr(ord(token()[-1]) + 1), "the token's signature is not canonical base64url"),
         (token().replace(".", "=.", 1), HEADER_TEXT),
         (token() + "\N{CYRILLIC SMALL LETTER A}", "the token has characters that no token has"),
@@ -151,12 +151,12 @@ def test_a_payload_that_readers_could_read_differently_is_refused(claims: str | 
     ],
 )
 def test_another_spelling_is_refused(spelling: str | bytes, reason: str) -> None:
-    """RFC 7515, section 2: base64url has no padding, no line ends, no other characters."""
+    """RFC 7515, section 2: base64url has no padding, no line breaks, no other characters."""
     assert refusal(spelling) == reason
 
 
 def test_the_size_is_checked_before_anything_is_decoded() -> None:
-    """A token may have 16 KiB and not a byte more."""
+    """A token may have at most 16 KiB."""
     room = jws.MAX_TOKEN - len(token(claims={**CLAIMS, "x": ""}))
     fitting = token(claims={**CLAIMS, "x": "x" * (room * 3 // 4 - 2)})
     assert jws.MAX_TOKEN - 4 <= len(fitting) <= jws.MAX_TOKEN
@@ -169,14 +169,14 @@ def test_the_size_is_checked_before_anything_is_decoded() -> None:
 
 @given(st.binary())
 def test_base64url_has_one_spelling_for_all_bytes(data: bytes) -> None:
-    """Writing and reading are inverse, and agree with the standard library."""
+    """Encoding and decoding are inverse, and agree with the standard library."""
     assert jws.b64url(data) == encode(data)
     assert jws.b64url_decode(jws.b64url(data)) == data
 
 
 @given(st.text(st.sampled_from("AQgw-_+/=. \n\xe9"), max_size=9) | st.text(max_size=9))
 def test_whatever_base64url_is_read_comes_out_again(text: str) -> None:
-    """No two texts are read as the same bytes: dead stays dead in no spelling."""
+    """No two texts decode to the same bytes, so a revoked token has no other accepted spelling."""
     try:
         data = jws.b64url_decode(text)
     except ValueError:
@@ -186,7 +186,7 @@ def test_whatever_base64url_is_read_comes_out_again(text: str) -> None:
 
 @given(st.integers(0, len(token()) - 1), st.sampled_from("AZaz09-_.=+/ \n\x00"))
 def test_a_changed_character_never_parses_as_the_same_token(place: int, character: str) -> None:
-    """What is accepted is the only spelling of what it says."""
+    """An accepted token is the only spelling of its content."""
     text = token()
     changed = text[:place] + character + text[place + 1 :]
     try:
@@ -201,7 +201,7 @@ def test_a_changed_character_never_parses_as_the_same_token(place: int, characte
 
 
 def test_pyjwt_accepts_what_we_accept() -> None:
-    """Ours is a part of the standard: other libraries read our tokens."""
+    """The form is a subset of the standard: other libraries can read jitid's tokens."""
     read = jwt.decode(
         token(),
         ED25519.public_key(),
@@ -213,7 +213,7 @@ def test_pyjwt_accepts_what_we_accept() -> None:
 
 
 def check(changed: dict[str, Any], now: int = NOW, leeway: int = 0) -> str | None:
-    """Return why the usual claims with some changes are refused; None takes a claim away."""
+    """Return why the usual claims with some changes are refused, or None. The value None removes a claim."""
     claims = {name: value for name, value in {**CLAIMS, **changed}.items() if value is not None}
     try:
         jws.check_claims(claims, issuer=CLAIMS["iss"], audiences={CLAIMS["aud"], "b"}, now=now, leeway=leeway)
@@ -280,7 +280,7 @@ NEARLY: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("way", NEARLY)
 def test_an_issuer_or_audience_is_itself_and_no_part_of_it(way: str) -> None:
-    """CVE-2024-53861: the issuer was looked for within the one that was expected."""
+    """CVE-2024-53861: the verifier searched for the token's issuer within the expected issuer."""
     for claim, reason in (("iss", "from another issuer"), ("aud", "for another audience")):
         nearly = NEARLY[way](CLAIMS[claim])
         assert check({claim: nearly}) == f"the token is {reason}"
@@ -289,7 +289,7 @@ def test_an_issuer_or_audience_is_itself_and_no_part_of_it(way: str) -> None:
 
 
 def test_leeway_is_for_the_start_and_never_for_the_end() -> None:
-    """A foreign clock may be ahead; a token is dead at its expiry all the same."""
+    """Another machine's clock may be ahead. A token is invalid from its expiry on, without leeway."""
     ahead = {"iat": NOW + 60, "nbf": NOW + 60}
     assert check(ahead, leeway=60) is None
     assert check(ahead, leeway=59) == "the token is not valid yet"
@@ -297,7 +297,7 @@ def test_leeway_is_for_the_start_and_never_for_the_end() -> None:
 
 
 def test_no_audience_of_ours_means_no() -> None:
-    """Silence is a refusal; a string is a slip of the caller, for it would match its own parts."""
+    """Without an accepted audience the token is refused. A string as audiences would match its own substrings."""
     with pytest.raises(InvalidCredentialError, match="another audience"):
         jws.check_claims(CLAIMS, issuer=CLAIMS["iss"], audiences=(), now=NOW)
     with pytest.raises(TypeError):
@@ -315,7 +315,7 @@ def test_no_audience_of_ours_means_no() -> None:
     ],
 )
 def test_of_claims_that_nobody_has_verified_the_hint_says_what_they_say(expires_at: int, said: str) -> None:
-    """They may be forged: that the token was valid once is not known."""
+    """The claims may be forged, so the hint must not state that the token was ever valid."""
     with pytest.raises(InvalidCredentialError) as refused:
         jws.check_claims(
             {**CLAIMS, "exp": expires_at}, issuer=CLAIMS["iss"], audiences={CLAIMS["aud"]}, now=NOW

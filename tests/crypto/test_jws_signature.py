@@ -15,17 +15,17 @@ from jitid.errors import IntegrityError, InvalidCredentialError
 from tests.crypto.signed import ED25519, HEADER, P256, Private, encode, jwk, raw_public, token
 from tests.crypto.vectors import ed25519_cases, jws_cases, load, ranges
 
-# Labelled invalid for what stands around the signature; the signatures themselves are good.
+# These are labelled invalid because of other parts of the token. Their signatures are valid.
 GOOD_SIGNATURES = ranges("354 356")
 
 
 def parsed(alg: str, message: bytes, signature: bytes) -> jws.Parsed:
-    """Return what parsing would have made of a signed message, to try signatures on their own."""
+    """Return a parsed token around a signed message, to verify signatures without the parser."""
     return jws.Parsed(alg, "at+jwt", "k", b"", {}, message, signature, "")
 
 
 def verifies(token: jws.Parsed, alg: str, public: bytes) -> bool:
-    """Say whether the signature is accepted."""
+    """Return whether the signature is accepted."""
     try:
         jws.verify_signature(token, alg, public)
     except InvalidCredentialError:
@@ -39,7 +39,7 @@ def point(key: dict[str, Any]) -> bytes:
 
 
 def test_ed25519_vectors_are_judged_as_labelled() -> None:
-    """All 151 of them: forged, malleable and cut ones are refused, the 88 good ones accepted."""
+    """Of the 151 vectors, forged, malleable and truncated signatures are refused; the 88 valid ones are accepted."""
     labels = {number: label == "valid" for number, label, *_ in ed25519_cases()}
     assert sum(labels.values()) == 88
     seen = {
@@ -79,7 +79,7 @@ def test_the_signatures_of_the_standards_verify(example: str) -> None:
 
 @pytest.mark.parametrize(("private", "alg"), [(ED25519, "EdDSA"), (P256, "ES256")])
 def test_our_tokens_verify_by_their_key_and_no_other(private: Private, alg: str) -> None:
-    """The same key is asked twice, since it is prepared once."""
+    """Verify twice with the same key: the second time, the prepared key comes from the cache."""
     text = token({**HEADER, "alg": alg}, private=private)
     for _ in range(2):
         jws.verify_signature(jws.parse(text), alg, raw_public(private))
@@ -89,7 +89,7 @@ def test_our_tokens_verify_by_their_key_and_no_other(private: Private, alg: str)
 
 @given(st.integers(0, 511), st.sampled_from([(ED25519, "EdDSA"), (P256, "ES256")]))
 def test_no_bit_of_a_signature_is_idle(bit: int, key: tuple[Private, str]) -> None:
-    """A signature with one bit changed is worth nothing."""
+    """A signature with one changed bit is refused."""
     private, alg = key
     good = jws.parse(token({**HEADER, "alg": alg}, private=private))
     changed = (int.from_bytes(good.signature) ^ 1 << bit).to_bytes(64)
@@ -98,14 +98,14 @@ def test_no_bit_of_a_signature_is_idle(bit: int, key: tuple[Private, str]) -> No
 
 @pytest.mark.parametrize("length", [0, 1, 63, 65, 70, 128])
 def test_a_signature_of_another_length_is_refused(length: int) -> None:
-    """DER, too, has no place in a JWS (RFC 7518, section 3.4)."""
+    """DER is refused as well (RFC 7518, section 3.4)."""
     good = jws.parse(token())
     signature = (good.signature * 2)[:length]
     assert not verifies(good._replace(signature=signature), "EdDSA", raw_public(ED25519))
 
 
 def test_the_algorithm_is_the_keys_whatever_the_token_says() -> None:
-    """RFC 8725, section 3.1: a token signed by one key cannot choose how another key is used."""
+    """RFC 8725, section 3.1: the key determines the algorithm; a token cannot choose how a key is used."""
     text = token({**HEADER, "alg": "ES256"}, private=P256)
     with pytest.raises(InvalidCredentialError, match="algorithm is not its key's"):
         jws.verify_signature(jws.parse(text), "EdDSA", raw_public(ED25519))
@@ -113,14 +113,14 @@ def test_the_algorithm_is_the_keys_whatever_the_token_says() -> None:
 
 @pytest.mark.parametrize("secret", ["raw", "x", "jwk"])
 def test_a_mac_keyed_with_the_public_key_is_refused(secret: str) -> None:
-    """The classic confusion, in each form in which a public key could become a secret."""
+    """The known attack of key confusion, for each form in which a public key could serve as a MAC secret."""
     public = raw_public(ED25519)
     secrets = {"raw": public, "x": encode(public).encode(), "jwk": json.dumps(jwk(ED25519)).encode()}
     message = token({**HEADER, "alg": "HS256"}).rpartition(".")[0]
     mac = hmac.digest(secrets[secret], message.encode(), hashlib.sha256)
     with pytest.raises(InvalidCredentialError, match="algorithm is not accepted"):
         jws.parse(f"{message}.{encode(mac)}")
-    # Even if parsing were told to take it, the key does not.
+    # Even if the parser accepts the algorithm, the key does not.
     lax = jws.parse(f"{message}.{encode(mac)}", algorithms=frozenset({"HS256"}))
     assert not verifies(lax, "EdDSA", public)
     with pytest.raises(IntegrityError):
@@ -153,7 +153,7 @@ def test_a_mac_keyed_with_the_public_key_is_refused(secret: str) -> None:
     ],
 )
 def test_a_damaged_key_is_an_integrity_failure(alg: str, public: bytes) -> None:
-    """The token is not to blame, and is not accepted either."""
+    """The defect is in the key. The token is not accepted."""
     with pytest.raises(IntegrityError):
         jws.verify_signature(parsed(alg, b"", bytes(64)), alg, public)
 
@@ -175,7 +175,7 @@ def test_a_public_key_is_published_as_others_read_it(private: Private, alg: str)
 
 
 def test_a_damaged_key_is_not_published() -> None:
-    """A key set must not hold what nobody can use."""
+    """A key set must not contain an unusable key."""
     for alg, public in (("EdDSA", bytes(31)), ("ES256", bytes(65)), ("RS256", bytes(32))):
         with pytest.raises(IntegrityError):
             jws.public_jwk(alg, public, "k1")

@@ -1,4 +1,4 @@
-"""Key revocation lists, as `ssh-keygen` reads them."""
+"""Key revocation lists are readable by `ssh-keygen`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def certificate(folder: Path, seed: bytes = b"\1" * 32) -> tuple[str, Path]:
 
 
 def refuses(folder: Path, text: bytes, *paths: Path) -> list[bool]:
-    """Return for each certificate whether ssh-keygen finds it on the list."""
+    """Return for each certificate whether ssh-keygen reports it as revoked by the list."""
     (folder / "krl").write_bytes(text)
     found = subprocess.run(
         [need("ssh-keygen"), "-Q", "-f", "krl", *map(str, paths)], cwd=folder, capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""Private keys are known by their public half, in every form in which tools write them, and nothing else is one."""
+"""Private keys are found in every common form, and identified by their public half. No other text counts as a key."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def pem_of(key: Private, form: PrivateFormat = PrivateFormat.PKCS8, secret: byte
 
 
 def searched(text: str | bytes) -> Finds:
-    """Return what a search of the whole text finds."""
+    """Return the finds of a search over the whole text."""
     raw = text.encode() if isinstance(text, str) else text
     finds = Finds()
     search(raw, 0, len(raw), finds)
@@ -103,7 +103,7 @@ def test_a_key_is_found_in_every_dress(name: str, dress: str) -> None:
 
 
 def test_a_key_that_begins_with_a_plus_in_each_line_is_no_diff() -> None:
-    """Where no plus stands before the first line, one at the beginning of another is a digit."""
+    """Without a plus before the first line, a plus at the beginning of a later line is a base64 digit."""
     for _ in range(200):
         key = ed25519.Ed25519PrivateKey.generate()
         body = "".join(pem_of(key).splitlines()[1:-1])
@@ -166,7 +166,7 @@ def test_an_encrypted_key_does_not_show_whose_it_is() -> None:
 
 
 def test_nobody_makes_a_key_pass_for_one_that_he_does_not_have() -> None:
-    """Forms that repeat the public half are not believed: it is worked out from the private one."""
+    """A form may repeat the public half. The search ignores it, and derives the public half from the private one."""
     victim, own = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     theirs, mine = (
         key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint) for key in (victim, own)
@@ -223,7 +223,7 @@ def test_a_key_that_was_damaged_is_that_key_or_none(pem: bytes, data: st.DataObj
     changed = pem[:at] + data.draw(st.binary(max_size=20)) + pem[end:]
     found = searched(changed)
     assert len(found.keys) <= 1
-    # A digit of the private half itself makes another key of it.
+    # A changed digit of the private half makes another valid key.
     if pem[at:end].strip(b"\r\n ") == b"" and changed[at : at + 1].isspace():
         assert set(found.keys) <= {print_of(P256), print_of(EDWARDS)}
 

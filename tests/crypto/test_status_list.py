@@ -1,4 +1,4 @@
-"""Token Status Lists: the published vectors, and what no list and no token may make a verifier believe."""
+"""Token Status Lists: the published vectors, and lists and tokens that a verifier must refuse."""
 
 import json
 import zlib
@@ -20,12 +20,12 @@ VECTORS = load("status-list/status_list.json")
 
 
 def packed(data: bytes) -> str:
-    """Return bytes as `lst` has them, independently of what is tested."""
+    """Encode bytes as the value of `lst`, independently of the code under test."""
     return encode(zlib.compress(data, 9))
 
 
 def listing(data: bytes = b"\x02\x00", bits: Any = 1, **said: Any) -> str:
-    """Return a signed status list in which the second of 16 is ended, with other claims; None leaves one out."""
+    """Return a signed list of 16 states, the second revoked, with changed claims. The value None removes a claim."""
     claims = {
         "sub": URI,
         "iat": NOW,
@@ -38,7 +38,7 @@ def listing(data: bytes = b"\x02\x00", bits: Any = 1, **said: Any) -> str:
 
 
 def place(index: Any = 0, uri: Any = URI) -> dict[str, Any]:
-    """Return the claims of a token that names its place."""
+    """Return the claims of a token that refer to its place in a list."""
     return {"status": {"status_list": {"idx": index, "uri": uri}}}
 
 
@@ -51,7 +51,7 @@ def refused(text: str, now: int = NOW) -> str:
 
 @pytest.mark.parametrize("vector", VECTORS["vectors"], ids=lambda vector: vector["name"])
 def test_published_vectors_are_read(vector: dict[str, Any]) -> None:
-    """Each state stands where the draft says, and all others are 0."""
+    """Each state is at the draft's index, and all other states are 0."""
     found = status_list.decode(vector["bits"], vector["lst"])
     if "values" in vector:
         assert found.data == bytes(vector["bytes"])
@@ -66,13 +66,13 @@ def test_published_vectors_are_read(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("vector", VECTORS["negative_made_here"], ids=lambda vector: vector["name"])
 def test_what_is_no_list_is_refused(vector: dict[str, Any]) -> None:
-    """Neither text nor an index beyond the end is ever taken for valid, and no bomb is unpacked."""
+    """Neither malformed text nor an index beyond the end counts as valid, and a decompression bomb is not unpacked."""
     with pytest.raises(InvalidCredentialError):
         status_list.decode(vector["bits"], vector["lst"]).at(vector.get("idx", 0))
 
 
 def test_the_drafts_own_token_has_the_form_that_is_read() -> None:
-    """Its key is not published; all but the signature is read, and that is what refuses it."""
+    """The draft does not publish the key, so only the signature is refused; the rest of the token is readable."""
     text = VECTORS["example_status_list_token_jwt"]
     assert "signature" in _reason(text, {"12": KEYS["k2"]})
     assert "not among" in _reason(text, {})
@@ -85,7 +85,7 @@ def _reason(text: str, keys: dict[str, tuple[str, bytes]]) -> str:
 
 
 def test_what_is_written_is_read_again() -> None:
-    """The claims of our own lists, signed, tell of each token what was marked."""
+    """A signed list from jitid's own claims has the marked states."""
     data = bytearray(status_list.PLACES // 8)
     for index in (0, 7, 8, status_list.PLACES - 1):
         data[index >> 3] |= 1 << (index & 7)
@@ -117,7 +117,7 @@ def test_whatever_is_packed_comes_out_again(bits: int, data: st.DataObject) -> N
 
 
 def test_a_list_is_good_until_its_end() -> None:
-    """At `exp` it is stale; without one `ttl` counts from `iat`, and without both it never is."""
+    """A list is stale from `exp` on, or, without `exp`, `ttl` seconds after `iat`. Without both it is never stale."""
     assert status_list.read(listing(), KEYS, NOW + 899).expires_at == NOW + 900
     assert "stale" in refused(listing(), NOW + 900)
     assert status_list.read(listing(exp=None), KEYS, NOW + 299).expires_at == NOW + 300
@@ -147,12 +147,12 @@ def test_a_list_is_good_until_its_end() -> None:
     ],
 )
 def test_a_list_that_says_too_little_is_refused(said: dict[str, Any], why: str) -> None:
-    """Whatever cannot be read is no word for a token."""
+    """An unreadable list decides about no token."""
     assert why in refused(listing(**said))
 
 
 def test_only_a_status_list_is_taken_for_one() -> None:
-    """An access token of the same key is none, nor is a list under another key or algorithm."""
+    """An access token of the same key is refused, as is a list under another key or algorithm."""
     text = listing()
     assert "type" in refused(token({**HEADER, "typ": "at+jwt"}, json.loads(_payload(text))))
     assert "not among" in refused(token({**HEADER, "kid": "k3"}, json.loads(_payload(text))))
@@ -171,7 +171,7 @@ def _payload(text: str) -> bytes:
 
 
 def test_a_token_is_judged_by_the_list_that_it_names() -> None:
-    """The list of another address tells nothing, however valid; so does a place that the list has not."""
+    """A valid list with another address is refused, as is an index beyond the end of the list."""
     found = [status_list.read(listing(), KEYS, NOW)]
     assert status_list.check(place(0), found) == found[0]
     for claims, why in (
@@ -182,7 +182,7 @@ def test_a_token_is_judged_by_the_list_that_it_names() -> None:
     ):
         with pytest.raises(InvalidCredentialError, match=why):
             status_list.check(claims, found)
-    # Of two under one name nobody knows which is meant.
+    # Two lists with one name are ambiguous.
     with pytest.raises(InvalidCredentialError, match="not the one"):
         status_list.check(place(0), found * 2)
 
@@ -204,13 +204,13 @@ def test_a_token_is_judged_by_the_list_that_it_names() -> None:
     ],
 )
 def test_a_place_that_cannot_be_read_is_refused(status: object) -> None:
-    """A token that is not clear about its state has none."""
+    """A token with an unclear state is refused."""
     with pytest.raises(InvalidCredentialError, match="`status`"):
         status_list.reference({"status": status})
 
 
 def test_states_that_we_do_not_write_are_not_valid() -> None:
-    """Of eight bits only 0 is valid: 2 is suspended, and what others mean by 3 or 12 nobody says."""
+    """With eight bits, only 0 is valid. 2 is suspended; 3 and 12 have no defined meaning."""
     found = [status_list.read(listing(bytes([0, 1, 2, 3, 12]), 8), KEYS, NOW)]
     assert status_list.check(place(0), found)
     for index, why in ((1, "ended"), (2, "suspended"), (3, "status 3"), (4, "status 12"), (5, "not in")):

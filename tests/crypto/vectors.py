@@ -14,9 +14,9 @@ def load(path: str) -> Any:
 
 
 def jws_cases() -> list[tuple[int, str, str, dict[str, Any]]]:
-    """Return Wycheproof's JWS cases: number, label, token and the key for it.
+    """Return Wycheproof's JWS cases: number, label, token and its key.
 
-    Labels that no strict verifier can follow are corrected, for the reasons given in `overrides.json`.
+    Labels that contradict a strict verifier are corrected, for the reasons in `overrides.json`.
     """
     overrides = load("wycheproof/overrides.json")
     cases = []
@@ -51,7 +51,7 @@ def json_cases() -> list[tuple[str, bytes]]:
 def _content(test: dict[str, Any]) -> bytes:
     if "b64" in test:
         return base64.b64decode(test["b64"])
-    # The longest ones are one piece over and over.
+    # The longest tests repeat one piece.
     head, length = base64.b64decode(test["head_b64"]), int(test["len"])
     return (head * (length // len(head) + 1))[:length]
 

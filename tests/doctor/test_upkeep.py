@@ -1,4 +1,4 @@
-"""The ledger checked as a file, and its room given back: nothing is changed that anybody can tell."""
+"""The check of the ledger's file, and the release of its free space: no visible data changes."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from tests.postgres import Postgres
 
 @pytest.fixture(autouse=True)
 def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no configuration of anybody count."""
+    """Isolate the test from the user's configuration."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "JITID_LEDGER"):
         monkeypatch.delenv(name, raising=False)
 
 
 def config(ledger: object, timeout: str = "5s") -> Config:
-    """Return a configuration that names a ledger."""
+    """Return a configuration with a ledger."""
     return load(file=None, profile=None, flags={"ledger": str(ledger), "timeout": timeout})
 
 
 @pytest.fixture
 def used(tmp_path: Path) -> Iterator[World]:
-    """Return a ledger for which the real clock is right, with room that rows have left."""
+    """Return a ledger that uses the real clock, with free space from deleted rows."""
     with World(tmp_path / "ledger", now=int(time.time())) as world:
         world.chain(3)
         db = sqlite3.connect(world.path / folder.DATABASE, isolation_level=None)
@@ -51,7 +51,7 @@ def used(tmp_path: Path) -> Iterator[World]:
 
 
 def seen(path: object) -> dict[str, Status]:
-    """Return the graver of what each check says."""
+    """Return the most severe status of each check."""
     found: dict[str, Status] = {}
     order = [Status.OK, Status.WARNING, Status.FAILURE]
     for one in upkeep.check(config(path)):

@@ -1,1 +1,1 @@
-"""The formats."""
+"""Tests of the output formats."""

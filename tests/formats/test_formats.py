@@ -1,4 +1,4 @@
-"""Laws of the formats: nothing hostile acts, nothing is cut off, and a parser reads what was stored."""
+"""Laws of the formats: hostile text has no effect, no text is cut off, and a parser reads the stored values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from jitid.values.text import safe
 
 FIELDS = ("id", "purpose", "scopes")
 
-# Words that Rich, spreadsheets and terminals would obey, among any other text.
+# Strings with a meaning to Rich, spreadsheets or terminals, mixed with any other text.
 hostile = st.sampled_from(
     [
         "[red]x[/red]",
@@ -56,13 +56,13 @@ views = st.builds(
 
 
 def written(text: Callable[[Display], Iterator[str]], view: Display) -> str:
-    """Return what a format writes, in one piece."""
+    """Return the whole output of a format."""
     return "".join(text(view))
 
 
 @given(views)
 def test_a_row_is_one_line_of_tab_separated_values(view: Display) -> None:
-    """Whatever the cells hold, `cut` and `read` find the fields."""
+    """With any content of the cells, `cut` and `read` find the fields."""
     lines = written(tsv.text, view).removesuffix("\n").split("\n")
     if view.one:
         assert [line.split("\t")[0] for line in lines] == list(FIELDS)
@@ -71,7 +71,8 @@ def test_a_row_is_one_line_of_tab_separated_values(view: Display) -> None:
         assert [line.count("\t") for line in lines] == [len(FIELDS) - 1] * len(list(view.rows))
 
 
-# Printable to Unicode, and nothing to look at (DerivedCoreProperties.txt: Default_Ignorable_Code_Point), and blanks.
+# Characters that Unicode counts as printable but that are invisible, and blanks.
+# (DerivedCoreProperties.txt: Default_Ignorable_Code_Point)
 INVISIBLE = [
     *"\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\U0001d159\U000e0100",
     *map(chr, range(0xFE00, 0xFE10)),
@@ -108,7 +109,7 @@ def _row(text: str) -> Display:
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_what_cannot_be_seen_is_shown_by_its_number(name: str) -> None:
-    """In lines for scripts as well: their output is read by people in the end."""
+    """This applies to lines for scripts as well: people also read their output."""
     for character in INVISIBLE:
         text = WRITERS[name](f"x{character}y")
         assert character not in text
@@ -118,14 +119,14 @@ def test_what_cannot_be_seen_is_shown_by_its_number(name: str) -> None:
 
 @given(views)
 def test_no_line_holds_a_character_that_acts(view: Display) -> None:
-    """But the tabs and the ends of lines that part cells and rows."""
+    """The exceptions are tabs and line ends, which separate cells and rows."""
     text = written(tsv.text, view)
     assert all(character in "\t\n" or safe(character) == character for character in text)
 
 
 @given(views)
 def test_json_gives_every_text_back_unchanged(view: Display) -> None:
-    """And holds nothing but printable ASCII on its one line."""
+    """Its single line has only printable ASCII."""
     text = written(json.text, view)
     assert text.isascii()
     assert text.removesuffix("\n").isprintable()
@@ -137,7 +138,7 @@ def test_json_gives_every_text_back_unchanged(view: Display) -> None:
 
 @given(views)
 def test_json_lines_are_the_rows(view: Display) -> None:
-    """One object a line, without the document."""
+    """There is one object on each line, without the enclosing document."""
     text = written(jsonl.text, view)
     assert text.isascii()
     assert [json_reader.loads(line) for line in text.splitlines()] == list(view.rows)
@@ -145,7 +146,7 @@ def test_json_lines_are_the_rows(view: Display) -> None:
 
 @given(views)
 def test_no_csv_cell_is_a_formula(view: Display) -> None:
-    """A spreadsheet shows the text; a reader finds the same cells as in the other formats."""
+    """A spreadsheet shows the text, and a parser finds the same cells as in the other formats."""
     header, *records = csv_reader.reader(io.StringIO(written(csv.text, view), newline=""))
     assert tuple(header) == FIELDS
     assert len(records) == len(list(view.rows))
@@ -160,7 +161,7 @@ def test_no_csv_cell_is_a_formula(view: Display) -> None:
 def test_no_csv_cell_is_a_formula_where_the_semicolon_parts_cells(
     view: Display, mapping: dict[str, str]
 ) -> None:
-    """However it takes the quotes; and JSON in a cell is the same to who reads it."""
+    """This holds with any treatment of quotes, and a parser reads the same JSON from a cell."""
     found = view._replace(
         fields=(*FIELDS, "evidence"), rows=[{**row, "evidence": mapping} for row in view.rows]
     )
@@ -178,13 +179,13 @@ MARKS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def unmarked(cell: str) -> str:
-    """Return the text of a cell without the apostrophes that keep a formula from being one."""
+    """Return the text of a cell without the apostrophes that prevent a formula."""
     return re.sub(r"(^|;)'", r"\1", cell)
 
 
 @given(views, st.booleans())
 def test_a_table_holds_no_character_that_acts(view: Display, colour: bool) -> None:
-    """Rich's own colours aside; and no markup is taken for a style."""
+    """Only Rich's own colours are allowed, and markup is never interpreted as a style."""
     text = written(lambda each: table.text(each, colour), view)
     if colour:
         text = text.replace("\x1b[1m", "").replace("\x1b[0m", "")
@@ -200,9 +201,9 @@ def test_a_table_keeps_markup_and_long_values_whole(monkeypatch: pytest.MonkeyPa
     assert text.count("x") == 100 + len("text") - len("tet")
 
 
-# Letters of its own for each cell, narrow or wide, so that it can be told where each one has come to.
+# Each cell has its own set of letters, narrow or wide, so that a test can find the letters of each cell.
 BLOCK = 16
-narrow = st.just(0x100)  # with some marks that are put over other letters
+narrow = st.just(0x100)  # With some combining marks.
 wide = st.just(0x4E00)
 words = st.lists(
     st.lists(st.integers(0, BLOCK - 1), min_size=1, max_size=40) | st.just([0, 1]), min_size=1, max_size=4
@@ -212,7 +213,7 @@ ID = "jti_06h0000000000000000000000v"
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[Display, list[str]]:
-    """Return a view, and the names of its columns and its cells, each in other letters; some hold an id besides."""
+    """Return a view, and its column names and cells, each with different letters. Some cells also contain an id."""
     count, high = draw(st.integers(1, 7)), draw(st.integers(1, 4))
     cells = [
         " ".join("".join(chr(block + BLOCK * place + at) for at in word) for word in draw(words))
@@ -233,7 +234,7 @@ def tables(draw: st.DrawFn) -> tuple[Display, list[str]]:
 @pytest.mark.deep
 @given(tables(), st.integers(20, 200), st.booleans(), st.booleans())
 def test_nothing_is_cut_off(made: tuple[Display, list[str]], width: int, growing: bool, colour: bool) -> None:
-    """Whatever the terminal's width and whatever it says of itself, each cell has all its letters in order."""
+    """At any width and for any kind of terminal, the output has all letters of each cell in order."""
     view, cells = made
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLUMNS", str(width))
@@ -247,7 +248,7 @@ def test_nothing_is_cut_off(made: tuple[Display, list[str]], width: int, growing
         own = [chr(block + BLOCK * place + at) for block in (0x100, 0x4E00) for at in range(BLOCK)]
         shown = [letter for letter in text if letter in own]
         whole = cell.replace(" ", "")
-        # Drawn below each other, each row has the names again.
+        # In the vertical layout, the names are repeated for each row.
         assert "".join(shown) in {whole, whole * len(list(view.rows))}
     if not growing:
         ids = sum(value.count(ID) for row in view.rows for value in row.values())
@@ -255,7 +256,7 @@ def test_nothing_is_cut_off(made: tuple[Display, list[str]], width: int, growing
 
 
 def test_a_tree_is_as_wide_as_its_names_on_a_dumb_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With colours too, which somebody may force."""
+    """This holds with colours too, which a user may force."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("TERM", "dumb")
     node = {
@@ -275,7 +276,7 @@ def test_a_tree_is_as_wide_as_its_names_on_a_dumb_terminal(monkeypatch: pytest.M
 
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 12)), min_size=1), st.integers(0, 300))
 def test_the_widest_column_gives_way_first(columns: list[tuple[int, int]], room: int) -> None:
-    """All the room is used that is needed; whoever is narrower than others has all that it wants."""
+    """The columns use all the room that they need, and a narrow column keeps its natural width."""
     least = [min(wanted, low) for wanted, low in columns]
     natural = [wanted for wanted, _ in columns]
     widths = table.fitted(natural, least, room)
@@ -291,7 +292,7 @@ def test_the_widest_column_gives_way_first(columns: list[tuple[int, int]], room:
 
 
 def test_ordinary_names_leave_every_column_on_eighty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where all of it cannot stand side by side, long names are folded and nothing else is."""
+    """If the columns do not fit side by side, only long names are folded."""
     monkeypatch.setenv("COLUMNS", "80")
     row = {
         "leak": 1,
@@ -313,5 +314,5 @@ def test_ordinary_names_leave_every_column_on_eighty(monkeypatch: pytest.MonkeyP
     [(None, ""), (True, "true"), (7, "7"), (("a", "b"), "a b"), ({"b": 1, "a": None}, '{"a":null,"b":1}')],
 )
 def test_a_value_has_one_plain_form(value: Any, shown: str) -> None:
-    """The same in tab-separated values as everywhere."""
+    """The form in tab-separated values equals the form everywhere else."""
     assert written(tsv.text, Display("jitid.test/1", ("v",), [{"v": value}])) == f"{shown}\n"

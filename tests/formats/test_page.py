@@ -1,4 +1,4 @@
-"""What templates do with values: they are shown and escaped, and none may be missing."""
+"""Values in HTML templates are visible and escaped, and a missing value is an error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jitid.formats.page import _environment, page
 
 
 def test_every_value_is_escaped_and_has_no_hidden_characters() -> None:
-    """Without any filter in the template."""
+    """The template needs no filter for this."""
     template = _environment().from_string("<p title='{{ value }}'>{{ value }}</p>")
     shown = "\\x1b\\u202e&lt;b&gt; &amp;amp; &#34;&#39;"
     assert template.render(value="\x1b\u202e<b> &amp; \"'") == f"<p title='{shown}'>{shown}</p>"

@@ -1,4 +1,4 @@
-"""Metrics: read by Prometheus' own checker, and by the grammar of its text format."""
+"""Metrics: accepted by Prometheus' own checker, and by the grammar of its text format."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SAMPLE = re.compile(rf"[a-zA-Z_:][\w:]*(?:\{{{_LABEL}(?:,{_LABEL})*\}})? -?\d+(
 
 
 def written(rows: list[SweptRow]) -> str:
-    """Return a result as metrics."""
+    """Return a sweep result as metrics."""
     return "".join(findings_prometheus.text(iter(rows), RULES))
 
 
 def values(rows: list[SweptRow]) -> dict[str, str]:
-    """Return the samples by their names with labels."""
+    """Return the samples by name with labels."""
     lines = [line.rpartition(" ") for line in written(rows).splitlines() if not line.startswith("#")]
     assert len({name for name, _, _ in lines}) == len(lines)
     return {name: value for name, _, value in lines}

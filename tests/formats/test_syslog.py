@@ -1,4 +1,4 @@
-"""Syslog messages: by the grammar of RFC 5424, section 6, and as the real rsyslogd reads them."""
+"""Syslog messages: by the grammar of RFC 5424, section 6, and by the real rsyslogd."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MESSAGE = re.compile(
 
 
 def event(operation: str = "issue", **facts: Any) -> Event:
-    """Return an event that tells so."""
+    """Return an event with this operation and these facts."""
     return Event(7, encode(operation, AT, "ops", facts), HASH)
 
 
@@ -115,7 +115,7 @@ def test_rsyslogd_reads_what_was_meant(tmp_path: Path) -> None:
     (tmp_path / "conf").write_text(CONFIGURATION.format(folder=tmp_path))
     os.mkfifo(tmp_path / "out")
     program = need("rsyslogd")
-    # A reader that is there from the beginning: rsyslogd opens the pipe without waiting for one.
+    # Open the pipe for reading first: rsyslogd opens it without waiting for a reader.
     descriptor = os.open(tmp_path / "out", os.O_RDWR)
     server = subprocess.Popen(
         [program, "-n", "-f", str(tmp_path / "conf"), "-i", str(tmp_path / "pid")],

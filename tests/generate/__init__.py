@@ -1,1 +1,1 @@
-"""Writes what is generated from the command tree: completions, man pages, and the table of plain lines."""
+"""Generators of files from the command tree: completions, man pages, and the table of plain lines."""

@@ -1,4 +1,4 @@
-"""`completions/jitid.bash`: a table of what can follow each verb, and the functions that read the line by it."""
+"""`completions/jitid.bash`: a table of the possible words after each verb, and the functions that read it."""
 
 from __future__ import annotations
 
@@ -267,7 +267,7 @@ def text(verbs: Sequence[Verb]) -> str:
         lines.append(f"    '{verb.name}')\n")
         if verb.verbs:
             lines.append(f"        verbs='{' '.join(verb.verbs)}'\n")
-        # The first of a name counts.
+        # The first entry of a name takes precedence.
         own = " ".join(_entry(verb, option) for option in own_options(root, verb))
         if own:
             lines.append(f'        options="{own} $everywhere"\n')
@@ -292,7 +292,7 @@ def _entry(verb: Verb, option: Option) -> str:
 
 def _source(value: Value) -> str:
     for word in value.words:
-        # The table is read by splitting it.
+        # The script splits the table at its separators, so a word must not contain one.
         assert word.replace("-", "").replace("_", "").replace(".", "").isalnum(), word
     if value.words:
         return ":" + ",".join(value.words)

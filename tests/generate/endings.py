@@ -1,4 +1,4 @@
-"""How each verb can end, and the fields of what it shows."""
+"""The exit statuses of each verb, and the fields of its output."""
 
 from __future__ import annotations
 
@@ -543,13 +543,13 @@ ENDS: Mapping[str, Mapping[int, str]] = {
     },
     "config path": _SETTINGS,
 }
-"""Verb -> how it can end, besides by a bug or a signal; without a sentence of its own it is the general one."""
+"""Verb -> its exit statuses, except for bugs and signals; without a sentence here, the general one applies."""
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     **{verb: fields for verb, fields in values.FIELDS.items() if fields},
-    # With an option of theirs these show one more.
+    # An option of these verbs adds one field.
     "audit log": audit_verbs.LOG,
     "config show": ("key", "value"),
     "policy show": policy_verbs.RULE,
 }
-"""Verb -> the fields of what it shows."""
+"""Verb -> the fields of its output."""

@@ -1,4 +1,4 @@
-"""What the man pages tell besides the help: examples of every verb, and which pages to read next."""
+"""Texts of the man pages beyond the help: examples of every verb, and related pages."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 
 class Example(NamedTuple):
-    """A command as somebody would type it, and what it is for."""
+    """A command as a user would type it, and its purpose."""
 
     what: str
     command: str
     tried: bool = True
-    """Whether a test can run it; not what needs another machine, an issuer of ID tokens, or an end from outside."""
+    """Whether a test can run it; false if it needs another machine, an issuer of ID tokens, or a signal to end."""
 
 
 NOT_YET = frozenset({"--follow", "--process"})
-"""Options that examples use before their verb has them: until then those examples stand in no page."""
+"""Options in examples that no verb has yet; pages omit these examples until then."""
 
 FIRST = (
     Example(
@@ -43,7 +43,7 @@ jitid revoke --token-file coder.jwt --reason 'it went astray'""",
 jitid audit verify""",
     ),
 )
-"""Those of jitid(1) itself."""
+"""The examples of jitid(1) itself."""
 
 EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     "agent register": (
@@ -1094,7 +1094,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "config unset": ("config set", "config show", "config path"),
     "config path": ("config show", "config set"),
 }
-"""Verb -> verbs whose pages tell what belongs to it."""
+"""Verb -> verbs with related pages."""
 
 
 def options_of(command: str) -> set[str]:

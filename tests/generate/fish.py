@@ -1,4 +1,4 @@
-"""`completions/jitid.fish`: one line a verb, option and argument, each with the condition under which it holds."""
+"""`completions/jitid.fish`: one line for each verb, option and argument, with the condition under which it applies."""
 
 from __future__ import annotations
 
@@ -166,13 +166,13 @@ def _arguments(verb: Verb) -> Iterator[str]:
 
 
 def _value(value: Value, name: str) -> str:
-    """Return how an option says that it takes a value, and what completes it."""
+    """Return the flags that declare an option's value and its completion."""
     return f"-r {_offered(value, name)}" if value.words or value.sources else "-x"
 
 
 def _offered(value: Value, name: str) -> str:
     if value.words:
-        # A word without a description of its own would be shown with the option's.
+        # Fish would show a word without a description with the option's description.
         return f"-fka {_quoted(' '.join(f'{word}{_TAB}{name}' for word in value.words))}"
     asked = [_asked(source) for source in value.sources if source != "files"]
     flag = "-F" if "files" in value.sources else "-f"

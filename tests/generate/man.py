@@ -1,4 +1,4 @@
-"""Writes the man pages of section 1 from the command tree."""
+"""Generator of the man pages of section 1 from the command tree."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.generate.tree import Argument, Option, Verb, tree
 FOLDER = Path(jitid.__file__).parent.parent / "man"
 
 DATE = "November 24, 2026"
-"""Of all pages: a date of its own for each would change with every run."""
+"""The date of all pages: a separate date for each page would change with every run."""
 
 HAND_WRITTEN = (
     "jitid-ledger.5",
@@ -43,7 +43,7 @@ _BY_PROJECTS = {"no": ".", "yes": "; a project may set it.", "stricter": "; a pr
 
 
 def pages() -> dict[str, str]:
-    """Return the name and the text of each page: one of the command, one of each verb."""
+    """Return the name and the text of each page: one for the command, one for each verb."""
     root, *others = tree()
     verbs = [verb for verb in others if not verb.verbs]
     found = {"jitid.1": _root_page(root, verbs)}
@@ -59,7 +59,7 @@ def page_of(verb: str) -> str:
 
 
 def examples_of(verb: Verb) -> list[Example]:
-    """Return the examples that a verb can already do."""
+    """Return the examples whose options the verb already has."""
     known = {name for option in verb.options for name in option.names}
     return [each for each in EXAMPLES.get(verb.name, ()) if not (options_of(each.command) & NOT_YET) - known]
 
@@ -116,7 +116,7 @@ def _verb_page(verb: Verb, verbs: set[str]) -> list[str]:
 
 
 def _background(verb: str) -> list[str]:
-    """Return the pages of other sections that a verb rests on."""
+    """Return the related pages of other sections for a verb."""
     if verb == "serve":
         return ["jitid-authority.7", "jitid-oauth.7", "jitid-policy.7"]
     if verb in ("scan", "leak add"):
@@ -167,12 +167,12 @@ def _spelled(name: str, metavar: str | None) -> str:
 
 
 def _synopsis(verb: Verb) -> list[str]:
-    # Lines of few words would be stretched.
+    # Justification would stretch lines of few words.
     lines = [".na", f".Nm jitid {verb.name}"]
     for option in verb.options:
         spelled = _spelled(option.names[0], option.metavar)
         if option.repeatable:
-            # Unlike `Op`, this would be torn apart at a blank.
+            # `Op` keeps its words on one line; this macro would break at a blank.
             kept = spelled.replace(" Ar ", r"\~ Ns Ar ")
             lines.append(f".Oo {kept} Oc Ns Ar ...")
         else:

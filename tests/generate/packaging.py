@@ -1,4 +1,4 @@
-"""The tables of `pyproject.toml` that put each completion and man page into the wheel, where it is looked for."""
+"""The tables of `pyproject.toml` that put each completion and man page into the wheel, where programs look for it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COMPLETIONS = {
 
 
 def text(path: Path) -> str:
-    """Return the text of the file with both tables up to date; the rest of it is as it was."""
+    """Return the text of the file with both tables up to date; the rest stays unchanged."""
     pages = {
         f"man/{page.name.partition('/')[2]}": f"share/man/{page.name}" for page in installed_files.man_pages()
     }

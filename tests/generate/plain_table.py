@@ -1,4 +1,4 @@
-"""`jitid/cli/plain_table.py`: what `jitid/cli/plain.py` has to know of the command tree."""
+"""`jitid/cli/plain_table.py`: the data about the command tree that `jitid/cli/plain.py` needs."""
 
 from __future__ import annotations
 

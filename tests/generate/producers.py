@@ -1,4 +1,4 @@
-"""Which files are generated, and from what."""
+"""The list of generated files, and their generators."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(jitid.__file__).parent.parent
 
 
 def produced() -> Iterator[tuple[Path, str]]:
-    """Yield each generated file with the text that it must have; what a later one rests on comes before it."""
+    """Yield each generated file with its required text; a file comes after the files that it depends on."""
     for producer in PRODUCERS:
         for name, text in producer().items():
             yield ROOT / name, text
@@ -46,4 +46,4 @@ PRODUCERS: tuple[Callable[[], dict[str, str]], ...] = (
     _man_pages,
     _packaging,
 )
-"""Each returns the paths in the repository that it answers for, with their texts."""
+"""Functions that return the paths of their files in the repository, with the texts."""

@@ -1,4 +1,4 @@
-"""What the man pages tell besides the help and the examples; paragraphs have a blank line between them."""
+"""Texts of the man pages beyond the help and the examples; paragraphs have a blank line between them."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "TERM": "No colours if it is `dumb`.",
     "COLUMNS": "How wide tables are drawn.",
 }
-"""Variables that are no setting's and no option's of a verb."""
+"""Variables that belong neither to a setting nor to an option of a verb."""
 
 CONFIGURATION = """\
 A value comes from the first of these that has it: the command line, the environment, the project's file, the
@@ -1398,4 +1398,4 @@ folder of that file.""",
     "config show": """\
 With --origin there is the field `origin` too.""",
 }
-"""Verb -> what follows the help and the fields."""
+"""Verb -> text after the help and the fields."""

@@ -1,4 +1,4 @@
-"""Sentences as they stand in the help, written in mdoc(7): each word in its macro, each sentence on its own lines."""
+"""Conversion of help sentences to mdoc(7): each word in its macro, each sentence on separate lines."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from collections.abc import Collection, Iterable
 
 WIDTH = 78
-"""The longest line of a page's source; `mandoc -T lint` wants less than 80."""
+"""The longest line of a page's source; `mandoc -T lint` requires less than 80."""
 
-# What a terminal shows as another character, or what roff reads as an instruction, wherever text is meant to be copied.
+# Characters in text to copy that a terminal would show as another character, or roff would read as an instruction.
 _LITERAL = {"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha", "~": r"\(ti"}
 _ARGUMENT = {**_LITERAL, '"': r"\(dq"}
 _TEXT = {"\\": r"\e"}
 
-# A word of an argument that mdoc would take for a macro, or for punctuation outside of the argument.
+# A word of an argument that mdoc would interpret as a macro, or as punctuation outside of the argument.
 _MISREAD = re.compile(r"%?[A-Z][a-z]|[A-Z][a-z]\d|B[lrx]|[.,:;()\[\]?!|]")
 
 _WORD = re.compile(r"`[^`]+`\S*|\S+")
@@ -30,7 +30,7 @@ _PATH = re.compile(r"[~/].*/.+|\.[a-z]+\.toml|[a-z]+/|ledger\.db(-\w+)?")
 def prose(text: str, metavars: Collection[str] = ()) -> list[str]:
     """Return the lines of a paragraph.
 
-    Options, environment variables, pages, paths and `metavars` get their macros; what stands in backquotes is quoted.
+    Options, environment variables, pages, paths and `metavars` get their macros; text in backquotes is quoted.
     """
     lines: list[str] = []
     pending: list[str] = []
@@ -57,12 +57,12 @@ def prose(text: str, metavars: Collection[str] = ()) -> list[str]:
 
 
 def argument(text: str) -> str:
-    """Return text as arguments of a macro, to be shown as it is."""
+    """Return text as arguments of a macro, shown verbatim."""
     return " ".join(map(_argument, text.split(" ")))
 
 
 def _argument(word: str) -> str:
-    # Punctuation at the end would be taken for that of the sentence.
+    # mdoc would interpret punctuation at the end as that of the sentence.
     end = r"\&" if word.endswith((".", ",", ":", ";", "!", "?", ")", "]")) else ""
     return (r"\&" if _MISREAD.fullmatch(word) else "") + _escaped(word, _ARGUMENT) + end
 
@@ -76,13 +76,13 @@ def title(sentence: str) -> str:
 
 
 def display(text: str) -> list[str]:
-    """Return lines that are shown as they are, indented."""
+    """Return lines to show verbatim and indented."""
     shown = [_escaped(line, _LITERAL) for line in text.splitlines()]
     return [".Bd -literal -offset indent", *map(_kept, shown), ".Ed"]
 
 
 def entries(rows: Iterable[tuple[str, list[str]]], style: str = "-tag -width Ds") -> list[str]:
-    """Return a list of terms, each given as the arguments of its `.It`, with the lines that explain it."""
+    """Return a list of terms, each given as the arguments of its `.It`, with the lines that explain the term."""
     lines = []
     for term, told in rows:
         lines += [f".It {term}", *told]
@@ -90,12 +90,12 @@ def entries(rows: Iterable[tuple[str, list[str]]], style: str = "-tag -width Ds"
 
 
 def paragraphs(text: str, metavars: Collection[str] = ()) -> list[list[str]]:
-    """Return the lines of each of the paragraphs that blank lines part."""
+    """Return the lines of each paragraph; blank lines separate paragraphs."""
     return [prose(each, metavars) for each in text.split("\n\n")]
 
 
 def spaced(blocks: Iterable[list[str]]) -> list[str]:
-    """Return the blocks that are not empty, with a space between them; lists and displays bring their own."""
+    """Return the blocks that are not empty, with a space between them; lists and displays have their own space."""
     lines: list[str] = []
     for block in filter(None, blocks):
         if lines and not block[0].startswith((".Bl", ".Bd")):
@@ -120,7 +120,7 @@ def _macro(core: str, metavars: Collection[str]) -> str | None:
 
 
 def _options(text: str) -> str:
-    """Return options with their values: capital letters stand for something, others for themselves."""
+    """Return options with their values: words in capitals are placeholders, others are literal."""
     return " ".join(
         f"Fl {word[1:]}" if word.startswith("--") else f"{'Ar' if word.isupper() else 'Cm'} {argument(word)}"
         for word in text.split()
@@ -135,7 +135,7 @@ def _escaped(text: str, table: dict[str, str]) -> str:
 
 
 def _kept(line: str) -> str:
-    """Return a line of text that roff does not take for a request."""
+    """Return a line of text, escaped if roff would interpret it as a request."""
     return rf"\&{line}" if line.startswith((".", "'", r"\(aq")) else line
 
 

@@ -1,4 +1,4 @@
-"""Writes jitid-targets(5) from the options that each kind has."""
+"""Generator of jitid-targets(5) from the options of each kind."""
 
 from __future__ import annotations
 

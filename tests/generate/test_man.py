@@ -1,4 +1,4 @@
-"""The generated man pages: committed as they are generated, complete, and with examples that work."""
+"""The generated man pages equal the committed pages, are complete, and have examples that work."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _ends_in_transcripts() -> set[tuple[str, int]]:
     for path in transcripts.FOLDER.glob("*.txt"):
         for step in transcripts.parse(path.read_text(encoding="utf-8"))[0]:
             words = step.script.split()
-            # What is put together by the shell ends as its last part does, which may be no verb of ours.
+            # A command that the shell combines ends with the status of its last part, which may not be jitid.
             if words[0] != "jitid" or re.search(r"[|;&]|\$\(", step.script):
                 continue
             verb = next((name for name in (" ".join(words[1:3]), words[1]) if name in ENDS), None)
@@ -137,7 +137,7 @@ ARGUMENTS = {
 
 @pytest.mark.deep
 def test_the_fields_are_those_that_the_verbs_know(tmp_path: Path) -> None:
-    """Who asks for another one is told which there are, before anything is looked at."""
+    """The error for an unknown field lists the known fields, before the verb reads the ledger."""
     verbs = [verb for verb in FIELDS if verb in VERBS]
     lines = [
         f"$ jitid {' '.join([verb, *ARGUMENTS.get(verb, [])])} --field no-such-field\n" for verb in verbs
@@ -160,7 +160,7 @@ def test_every_option_of_an_example_is_there(verb: str) -> None:
             words = name.split()
             known |= {
                 each
-                # What stands behind `--` in a schedule is of the sweep.
+                # In a schedule, the options after `--` belong to `sweep`.
                 for two in (" ".join(words[:2]), "sweep" if words[0] == "schedule" else words[0])
                 if two in VERBS
                 for option in VERBS[two].options
@@ -190,7 +190,7 @@ $ known user:alice; jitid agent register crawler --owner alice --purpose crawlin
 
 
 FOUND = {"scan", "sweep"}
-"""Verbs whose answer may be that something was found, which 10 says."""
+"""Verbs that exit with 10 if they have findings."""
 
 
 def _tried(examples: tuple[Example, ...] | list[Example], folder: Path) -> list[str]:
@@ -208,7 +208,7 @@ def _tried(examples: tuple[Example, ...] | list[Example], folder: Path) -> list[
 @pytest.mark.deep
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_examples_of_a_verb_work(verb: str, tmp_path: Path) -> None:
-    """Each in its turn, where an incident is being worked on."""
+    """The examples of a verb run in order, during an incident."""
     assert not _tried(examples_of(VERBS[verb]), tmp_path / "tried")
 
 
@@ -223,7 +223,7 @@ def test_every_verb_leads_to_others() -> None:
 
 
 def test_no_verb_is_told_of_that_cannot_come() -> None:
-    """A misspelt row would go unnoticed: each of the other tables has rows for verbs with examples alone."""
+    """A misspelt verb would go unnoticed: the other tables may have rows only for verbs with examples."""
     assert {*ENDS, *FIELDS, *MORE, "run"} <= EXAMPLES.keys()
 
 

@@ -1,4 +1,4 @@
-"""The command tree as plain records: what completions, man pages and tests are made from."""
+"""The command tree as plain records, the source of completions, man pages and tests."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from jitid.cli.verbs import COMMANDS, GROUPS
 
 
 class Option(NamedTuple):
-    """An option as it is spelled and told."""
+    """An option with its names and its help."""
 
     names: tuple[str, ...]
     metavar: str | None
-    """What stands for its value; None for a flag."""
+    """The placeholder of its value; None for a flag."""
     help: str
     variable: str | None
-    """The environment variable that gives it."""
+    """The environment variable that sets it."""
     repeatable: bool
     root_only: bool = False
-    """It stands before the verb alone, as `--version`."""
+    """Whether it is valid only before the verb, like `--version`."""
 
 
 class Argument(NamedTuple):
-    """A word that is no option."""
+    """A positional argument."""
 
     metavar: str
-    """As in the usage line: `[ID]...`, `TASK`."""
+    """The form in the usage line: `[ID]...`, `TASK`."""
     help: str
     many: bool
     required: bool
@@ -37,15 +37,15 @@ class Verb(NamedTuple):
     """One verb of one or two words, or the first word of several."""
 
     name: str
-    """`issue`, `audit log`; a group is `audit`; the root is empty."""
+    """The name, such as `issue` or `audit log`; of a group `audit`; of the root empty."""
     sentence: str
     paragraphs: tuple[str, ...]
-    """What follows the sentence in the help."""
+    """The help after the sentence."""
     options: tuple[Option, ...]
-    """Its own; the global ones are those of the root."""
+    """The verb's own options; the global options are those of the root."""
     arguments: tuple[Argument, ...]
     verbs: tuple[str, ...]
-    """The second words of a group, the first ones of the root."""
+    """The second words of a group, or the first words of the root."""
 
 
 def tree() -> list[Verb]:

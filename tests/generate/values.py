@@ -1,4 +1,4 @@
-"""What completes the value of an option or an argument; a newcomer's that is in no table fails a test."""
+"""The completion of each value of an option or an argument; a test fails if a new value is in no table."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ Source = Literal[
 
 
 class Value(NamedTuple):
-    """What completes a value: words that are always the same, or sources that a shell asks; neither for free text."""
+    """A source of candidates for a value: fixed words, or names that a shell looks up; neither for free text."""
 
     words: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
@@ -92,10 +92,10 @@ IDS = Value(sources=("ids",))
 TASKS = Value(sources=("tasks",))
 AGENTS = Value(sources=("agents",))
 RECORDS = Value(sources=("records",))
-"""Agents that are registered, or were."""
+"""Agents that are or were registered."""
 DELEGATORS = Value(sources=("delegators",))
 KNOWN = Value(sources=("known",))
-"""Delegators who are in the directory."""
+"""Delegators in the directory."""
 KEYS = Value(sources=("keys",))
 ACCESS = Value(sources=("access",))
 ADOPTED = Value(sources=("adopted",))
@@ -106,9 +106,9 @@ KINDS = Value(sources=("kinds",))
 FILES = Value(sources=("files",))
 FOLDERS = Value(sources=("folders",))
 COMMAND = Value(sources=("command",))
-"""A command line of its own: all that follows is completed as if it stood alone."""
+"""A nested command line: the rest of the line is completed like a separate command."""
 SETTING = Value(sources=("setting",))
-"""The value of the setting that the word before names."""
+"""The value of the setting that the previous word names."""
 
 
 def _words(*words: str) -> Value:
@@ -173,7 +173,7 @@ METAVARS: dict[str, Value] = {
     "WHEN": NOTHING,
     "WHOSE": ACCESS,
 }
-"""By what stands for the value in the help; `NAME` may mean anything, and is told by the option."""
+"""By the placeholder of the value in the help. `NAME` can be several things: the other tables define it by option."""
 
 OPTIONS: dict[str, Value] = {
     "--may-act": NOTHING,
@@ -186,7 +186,7 @@ OPTIONS: dict[str, Value] = {
     "--remove-alias": NOTHING,
     "--task": TASKS,
 }
-"""By the option, whatever the verb."""
+"""By the option, for all verbs."""
 
 VERBS: dict[tuple[str, str], Value] = {
     **{
@@ -247,7 +247,7 @@ VERBS: dict[tuple[str, str], Value] = {
     ("task list", "--state"): _words(*task_verbs.STATES),
     ("tree", "--format"): _words(*FORMATS, *tree.SHAPES),
 }
-"""By the verb, and the option or the name of the argument."""
+"""By the verb, and the option or the argument's name."""
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "issue": request_input.FIELDS,
@@ -353,14 +353,14 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "completion show": (),
     "completion install": completion.FIELDS,
 }
-"""What `--field` takes: the fields of a verb's view."""
+"""The values of `--field`: the fields of a verb's view."""
 
 
 def option_value(verb: Verb, option: Option) -> Value | None:
-    """Return what completes the value of an option before (the root) or behind a verb; None for a flag.
+    """Return the completion of an option's value, before the verb (for the root) or after it; None for a flag.
 
     Raises:
-        LookupError: nobody has said it yet; the sentence says where.
+        LookupError: no table has the option; the message names the tables.
 
     """
     if option.metavar is None:
@@ -377,16 +377,16 @@ def option_value(verb: Verb, option: Option) -> Value | None:
 
 
 def argument_value(verb: Verb, argument: Argument) -> Value:
-    """Return what completes an argument. Raises LookupError as `option_value` does."""
+    """Return the completion of an argument. Raises LookupError as `option_value` does."""
     name = bare(argument.metavar)
     return VERBS.get((verb.name, name)) or _by_metavar(argument.metavar, verb, argument.metavar)
 
 
 def own_options(root: Verb, verb: Verb) -> tuple[Option, ...]:
-    """Return the options that are not the same everywhere.
+    """Return the options that are not the same for all verbs.
 
-    Those of a verb are its own and the root's that take something else behind it; those of the root stand before the
-    verb alone.
+    For a verb: its own options, and the root's options whose value differs after this verb. For the root: the options
+    that are valid only before the verb.
     """
     if verb is root:
         return tuple(option for option in root.options if option.root_only)
@@ -394,14 +394,14 @@ def own_options(root: Verb, verb: Verb) -> tuple[Option, ...]:
 
 
 def other_options(root: Verb, verb: Verb) -> tuple[Option, ...]:
-    """Return the root's options that take something else behind a verb."""
+    """Return the root's options that accept a different value after a verb."""
     return tuple(
         option for option in root.options if option_value(verb, option) != option_value(root, option)
     )
 
 
 def setting_values() -> dict[str, Value]:
-    """Return what completes the value of each setting that is no free text."""
+    """Return the completion of each setting's value that is not free text."""
     by_kind = {
         "sensitivity": _words(*SENSITIVITIES),
         "format": _words(*FORMATS),
@@ -412,7 +412,7 @@ def setting_values() -> dict[str, Value]:
 
 
 def described(text: str) -> str:
-    """Return a sentence of the help as a shell shows it beside a candidate: short, and on one line."""
+    """Return a help sentence as a shell shows it beside a candidate: short, and on one line."""
     return " ".join(text.partition(" [env var:")[0].split()).rstrip(".")
 
 
@@ -437,5 +437,5 @@ def _by_metavar(what: str, verb: Verb, metavar: str) -> Value:
 
 
 def bare(metavar: str) -> str:
-    """Return the name of an argument without the marks that say whether and how often it stands there."""
+    """Return the name of an argument without the marks for optional and repeated arguments."""
     return metavar.replace("...", "").strip("[]{}")

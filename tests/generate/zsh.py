@@ -148,11 +148,11 @@ def text(verbs: Sequence[Verb]) -> str:
 
 
 def _specs(verb: Verb, option: Option) -> Iterator[str]:
-    """Yield the spec of each spelling: what it excludes, itself, its description, its value."""
+    """Yield the spec of each spelling: the options that it excludes, the spelling, the description, the value."""
     value = option_value(verb, option)
     first = "*" if option.repeatable else f"({' '.join(option.names)})"
     for name in option.names:
-        # `=`: the value may also be the next word.
+        # With `=`, the value may also be the next word.
         spelling = name if value is None else f"{name}=" if name.startswith("--") else f"{name}+"
         told = f"{first}{spelling}[{_escaped(described(option.help))}]"
         yield told if value is None else f"{told}:{name.lstrip('-')}:{_action(value)}"
@@ -163,7 +163,7 @@ def _arguments(verb: Verb) -> Iterator[str]:
         value = argument_value(verb, argument)
         name = bare(argument.metavar).lower().replace("|", " or ")
         if "command" in value.sources:
-            # Options behind it are its own.
+            # The options after the command are its own.
             yield "(-)*:: : _jitid_command"
         elif argument.many:
             yield f"*:{name}:{_action(value)}"
@@ -174,7 +174,7 @@ def _arguments(verb: Verb) -> Iterator[str]:
 def _action(value: Value) -> str:
     if value.words:
         return f"({' '.join(value.words)})"
-    # The space in front makes it a plain call: without it, the function would be given the options of `compadd`.
+    # The leading space makes it a plain call: otherwise the function would get the options of `compadd`.
     return f" _jitid_from {' '.join(value.sources)}" if value.sources else " "
 
 

@@ -1,4 +1,4 @@
-"""An account of AWS, as moto keeps it, as a target."""
+"""An AWS account, emulated by moto, as a target."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCOPES: Mapping[str, Any] = {
 
 
 class AwsPlace(Place):
-    """The server as a target, with a role of its own for each record: to moto a denial is one of all of a role."""
+    """The server as a target. Each record gets a separate role, because in moto a denial applies to the whole role."""
 
     kind = "aws-sts"
 
@@ -41,7 +41,7 @@ class AwsPlace(Place):
         more: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> AwsStsIssuer:
-        """Return an issuer of a target with these options; `more` is what its issuer takes besides."""
+        """Return an issuer of a target with these options; `more` holds further arguments of the issuer."""
         given = {
             "region": REGION,
             "endpoint_url": self.moto.url,
@@ -53,11 +53,11 @@ class AwsPlace(Place):
         return AwsStsIssuer(target, timeout=timeout, issuer=issuer, **(more or {}))
 
     def issuer(self, timeout: float = 10.0, issuer: str = ISSUER) -> OutsideIssuer:
-        """Return an issuer of the ledger with that `iss`."""
+        """Return an issuer for a ledger with this `iss`."""
         return self.open(timeout, issuer)
 
     def role(self) -> str:
-        """Make a role with a template of the same name, and return that."""
+        """Make a role and a template of the same name, and return that name."""
         name = f"role-{next(self._roles)}"
         self.templates[name] = {"role_arn": self.moto.role(name), "scopes": SCOPES}
         return name
@@ -72,21 +72,21 @@ class AwsPlace(Place):
         return super().record(template=template, **{"scopes": ("s3:reports:read",), **more})
 
     def known(self) -> TargetRecord:
-        """Return the record of one whose answer came."""
+        """Return the record of a credential whose answer arrived."""
         record = self.record()
         return record._replace(
             reference=f"arn:aws:sts::123456789012:assumed-role/{record.template}/{record.jti}"
         )
 
     def exists(self, record: TargetRecord) -> bool:
-        """Tell whether somebody has its keys and no policy of its role names it."""
+        """Return whether the session's keys were issued and no policy of its role denies it."""
         return record.reference is not None and not any(
             record.jti in str(text) for text in self.moto.policies(str(record.template)).values()
         )
 
     @contextmanager
     def losing(self) -> Iterator[OutsideIssuer]:
-        """Lose the answer of AssumeRole."""
+        """Yield an issuer that loses the answer to AssumeRole."""
         proxy = Proxy(self.moto.url, b"RoleSessionName", forwarded=True)
         issuer = self.open(endpoint_url=proxy.address)
         proxy.armed = True
@@ -99,7 +99,7 @@ class AwsPlace(Place):
 
     @contextmanager
     def disturbed(self, trouble: str) -> Iterator[OutsideIssuer]:
-        """Let the address be that of a port in trouble."""
+        """Point the address at a port in trouble."""
         with troubled_port(trouble) as port:
             issuer = self.open(2.0, endpoint_url=f"http://127.0.0.1:{port}")
             yield issuer
@@ -108,7 +108,7 @@ class AwsPlace(Place):
 
 @contextmanager
 def gone(seconds: int) -> Iterator[dict[str, Any]]:
-    """Give what makes an issuer's clock run ahead by so many seconds."""
+    """Yield the argument that sets an issuer's clock forward by this number of seconds."""
     yield {"clock": lambda: time.time() + seconds}
 
 

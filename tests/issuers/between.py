@@ -1,4 +1,4 @@
-"""A server between an issuer and moto: it keeps what was asked, and answers some of it in moto's place."""
+"""A server between an issuer and moto: it records the requests, and answers some of them instead of moto."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ERROR = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Err
 
 
 class Said(NamedTuple):
-    """What the server says instead of moto."""
+    """An answer of the server instead of moto's."""
 
     status: int
     body: str
@@ -28,7 +28,7 @@ def refused(code: str, message: str = "no", status: int = 400, **headers: str) -
 
 
 class Between:
-    """What was asked, and what is to be answered."""
+    """The recorded requests, and the answers to give."""
 
     def __init__(self, url: str) -> None:
         self.behind = urlsplit(url).netloc
@@ -38,9 +38,9 @@ class Between:
         """By action: the answers to the next calls, in their order; None is moto's own."""
         self.always: dict[str, Said] = {}
         self.hidden: set[str] = set()
-        """Policies that are not shown to whoever asks for them."""
+        """Names of policies whose text the server hides."""
         self.replaced: list[tuple[str, str]] = []
-        """Texts of moto's answers, each with what is put in its place."""
+        """Texts in moto's answers, each with its replacement."""
 
     def calls(self, action: str) -> list[dict[str, str]]:
         """Return the members of all calls of an action."""
@@ -49,7 +49,7 @@ class Between:
 
 @contextmanager
 def between(url: str) -> Iterator[Between]:
-    """Run one before the server at that address."""
+    """Run such a server in front of the server at this address."""
     state = Between(url)
 
     class Answering(BaseHTTPRequestHandler):
@@ -83,7 +83,7 @@ def between(url: str) -> Iterator[Between]:
             return Said(answer.status, text)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

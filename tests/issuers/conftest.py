@@ -24,13 +24,13 @@ def postgres_roles() -> Iterator[PostgresPlace]:
 
 @pytest.fixture(scope="session")
 def aws_account(moto_server: Moto) -> AwsPlace:
-    """Return an account of AWS, as moto keeps it."""
+    """Return an AWS account, emulated by moto."""
     return AwsPlace(moto_server)
 
 
 @pytest.fixture(scope="session")
 def exec_shop(tmp_path_factory: pytest.TempPathFactory) -> ExecPlace:
-    """Return a program of one's own that makes credentials."""
+    """Return a target whose credentials are made by a user's program."""
     return ExecPlace(tmp_path_factory.mktemp("exec") / "shop")
 
 

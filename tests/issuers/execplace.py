@@ -1,4 +1,4 @@
-"""A program of one's own as a target: the shop of `tests/programs.py`."""
+"""A user's program as a target: the shop of `tests/programs.py`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MODES = {"away": "down", "silent": "hang", "nonsense": "garbage"}
 
 
 class ExecPlace(Place):
-    """A shop in a folder."""
+    """A program that keeps its credentials in a folder."""
 
     kind = "exec:shop"
     target = "shop"
@@ -26,23 +26,23 @@ class ExecPlace(Place):
         self.shop = Shop(folder)
 
     def issuer(self, timeout: float = 20.0, issuer: str = ISSUER) -> OutsideIssuer:
-        """Return an issuer of the ledger with that `iss`."""
+        """Return an issuer for a ledger with this `iss`."""
         targets = Targets([self.shop.target()], issuer)
         return ExecIssuer(targets.get("shop"), timeout=timeout, issuer=issuer)
 
     def exists(self, record: TargetRecord) -> bool:
-        """Look into the folder."""
+        """Look for the credential in the folder."""
         return record.name in self.shop.made
 
     @contextmanager
     def losing(self) -> Iterator[OutsideIssuer]:
-        """Give an issuer whose `mint` is done at the target, and whose answer never comes."""
+        """Yield an issuer whose `mint` completes at the target, but the answer is lost."""
         with self._failing("lost"):
             yield self.issuer()
 
     @contextmanager
     def disturbed(self, trouble: str) -> Iterator[OutsideIssuer]:
-        """Give an issuer with a short time limit whose target is `away`, `silent` or speaks `nonsense`."""
+        """Yield an issuer with a short time limit. Its target is `away`, `silent`, or answers `nonsense`."""
         with self._failing(_MODES[trouble]):
             yield self.issuer(timeout=1.0 if trouble == "silent" else 20.0)
 

@@ -1,4 +1,4 @@
-"""An OpenBao whose database engine makes roles at a real PostgreSQL, as a target."""
+"""An OpenBao server as a target; its database engine makes roles at a real PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ TEMPLATES: Mapping[str, Mapping[str, Any]] = {
 
 
 class Cutting:
-    """Stands between a client and the server, and cuts the connection once a path was asked for, at the answer.
+    """A proxy between a client and the server. It drops the connection instead of answering a request for one path.
 
     It speaks TLS to both, with the server's own certificate.
     """
 
     def __init__(self, server: OpenBaoServer, path: str, *, forwarded: bool = True) -> None:
-        """Take the server, the path, and whether the request is done at the server or never gets there."""
+        """Listen for clients; `forwarded` says whether the server gets the request before the connection drops."""
         self._server = server
         self._path = f" /v1/{path} ".encode()
         self._forwarded = forwarded
@@ -53,7 +53,7 @@ class Cutting:
         self._thread.start()
 
     def close(self) -> None:
-        """Take no more."""
+        """Accept no more connections."""
         with suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
@@ -86,7 +86,7 @@ class Cutting:
 
 
 def _message(source: ssl.SSLSocket) -> bytes:
-    """Read one request or answer of HTTP whose length stands in its head."""
+    """Read one HTTP request or answer whose head gives its length."""
     text = b""
     while b"\r\n\r\n" not in text:
         piece = source.recv(1 << 16)
@@ -111,7 +111,7 @@ class OpenBaoPlace(Place):
         self.database = database
 
     def record(self, **more: Any) -> TargetRecord:
-        """Return the record of a new credential, of a registered agent: certificates bear its name."""
+        """Return the record of a new credential of a registered agent; certificates contain the agent's name."""
         return super().record(**{"under_agent": True, **more})
 
     def open(
@@ -138,18 +138,18 @@ class OpenBaoPlace(Place):
         )
 
     def issuer(self, timeout: float = 20.0, issuer: str = ISSUER) -> OpenbaoLeaseIssuer:
-        """Return an issuer of the ledger with that `iss`."""
+        """Return an issuer for a ledger with this `iss`."""
         return self.open(timeout, issuer)
 
     def exists(self, record: TargetRecord) -> bool:
-        """Ask the database for a role, and the server for a token."""
+        """Return whether the database has a role of the credential, or the server a token of it."""
         rolled = self.database.ask(
             f"SELECT 1 FROM pg_roles WHERE rolname LIKE '%{record.jti.removeprefix('jti_')}%'"
         )
         return bool(rolled) or record.jti in {jti for jti, _ in self.tokens()}
 
     def tokens(self) -> list[tuple[str, str]]:
-        """Return the tokens of ours: each with its jti and its accessor."""
+        """Return jitid's tokens: the jti and the accessor of each."""
         found = []
         for accessor in self.server.ask("LIST", "auth/token/accessors")["data"]["keys"]:
             status, text = self.server._answer(
@@ -163,7 +163,7 @@ class OpenBaoPlace(Place):
     def losing(
         self, path: str = "database/creds/reader", *, forwarded: bool = True
     ) -> Iterator[OpenbaoLeaseIssuer]:
-        """Lose the answer to the request for the secret."""
+        """Yield an issuer that loses the answer to the request for the secret."""
         proxy = Cutting(self.server, path, forwarded=forwarded)
         issuer = self.open(address=proxy.address)
         try:
@@ -175,7 +175,7 @@ class OpenBaoPlace(Place):
 
     @contextmanager
     def disturbed(self, trouble: str) -> Iterator[OpenbaoLeaseIssuer]:
-        """Let the address be that of a port in trouble."""
+        """Point the address at a port in trouble."""
         with troubled_port(trouble) as port:
             issuer = self.open(2.0, address=f"http://127.0.0.1:{port}")
             yield issuer

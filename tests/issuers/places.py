@@ -1,4 +1,4 @@
-"""What the contract of outside issuers needs of a kind: a real target, and ways to disturb it."""
+"""The base class of the outside issuers' contract tests: a real target of one kind, and ways to disturb it."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ _turns = itertools.count()
 
 
 def new_jti() -> str:
-    """Return the jti of a credential that there is not."""
+    """Return the jti of a credential that does not exist."""
     return credential_id(new_uuid7(int(time.time() * 1000), os.urandom(10)))
 
 
 class Place(ABC):
-    """A real target of one kind, the way a test meets it."""
+    """A real target of one kind, for the contract tests."""
 
     kind: str
     target = "there"
     template: str | None = None
     lifetime = 900
-    """Seconds that a credential is made for."""
+    """Lifetime of a credential in seconds."""
 
     @abstractmethod
     def issuer(self, timeout: float = 10.0, issuer: str = ISSUER) -> OutsideIssuer:
-        """Return an issuer of the ledger with that `iss`."""
+        """Return an issuer for a ledger with this `iss`."""
 
     @abstractmethod
     def exists(self, record: TargetRecord) -> bool:
-        """Ask the target itself, by another way than the issuer's, whether anything of a credential is there."""
+        """Return whether any part of a credential exists at the target, without using the issuer."""
 
     @abstractmethod
     def losing(self) -> AbstractContextManager[OutsideIssuer]:
-        """Give an issuer whose `mint` is done at the target, and whose answer never comes."""
+        """Yield an issuer whose `mint` completes at the target, but the answer is lost."""
 
     @abstractmethod
     def disturbed(self, trouble: str) -> AbstractContextManager[OutsideIssuer]:
-        """Give an issuer with a short time limit whose target is `away`, `silent` or speaks `nonsense`."""
+        """Yield an issuer with a short time limit. Its target is `away`, `silent`, or answers `nonsense`."""
 
     def name(self, jti: str) -> str:
-        """Return what the target is to call a credential."""
+        """Return the credential's name at the target."""
         return "jitid_" + jti.removeprefix("jti_")
 
     def record(self, **more: Any) -> TargetRecord:
@@ -82,12 +82,12 @@ class Place(ABC):
         return record._replace(**more)
 
     def known(self) -> TargetRecord:
-        """Return the record of a credential that may well be there, as far as the ledger can tell."""
+        """Return the record of a credential that, to the ledger's knowledge, may exist at the target."""
         return self.record()
 
 
 def some(**more: Any) -> TargetRecord:
-    """Return the record of a credential of no target in particular."""
+    """Return the record of a credential of an arbitrary target."""
     record = TargetRecord(
         *("jti_x", "jid_x", "exec", "shop", None, "jitid_x", None, "build-bot", "INC-1", "user:alice", None),
         *("moderate", ("repo:read",), (), 0, 900),
@@ -97,7 +97,7 @@ def some(**more: Any) -> TargetRecord:
 
 
 def make(issuer: OutsideIssuer, record: TargetRecord) -> tuple[TargetRecord, MadeCredential]:
-    """Make a credential, and return its record as the ledger has it then."""
+    """Make a credential, and return its record as the ledger has it afterwards."""
     kept: list[str] = []
     made = issuer.mint(record, kept.append)
     reference = made.reference or (kept[-1] if kept else None)
@@ -105,7 +105,7 @@ def make(issuer: OutsideIssuer, record: TargetRecord) -> tuple[TargetRecord, Mad
 
 
 def try_to_make(issuer: OutsideIssuer, record: TargetRecord) -> tuple[TargetRecord, Exception | None]:
-    """Try the same, and return the record as far as the ledger has it, and what was raised."""
+    """Try to make a credential; return its record as far as the ledger has it, and the error raised, if any."""
     kept: list[str] = []
     raised = None
     try:
@@ -117,7 +117,7 @@ def try_to_make(issuer: OutsideIssuer, record: TargetRecord) -> tuple[TargetReco
 
 @contextmanager
 def troubled_port(trouble: str) -> Iterator[int]:
-    """Give a port of the loopback interface where nobody is (`away`), or somebody `silent` or with `nonsense`."""
+    """Yield a port of the loopback interface: closed (`away`), never answering (`silent`), or answering `nonsense`."""
     if trouble == "away":
         yield free_port()
         return
@@ -147,6 +147,6 @@ def troubled_port(trouble: str) -> Iterator[int]:
 
 
 def live_names(issuer: OutsideIssuer, known: Sequence[str] = ()) -> set[str]:
-    """Return the names of all that the target takes now, as the inventory has them; `known` are those of the ledger."""
+    """Return the names in the inventory that the target accepts now; `known` are the names that the ledger has."""
     issuer.expect(known)
     return {each.name for each in issuer.inventory() if each.live}

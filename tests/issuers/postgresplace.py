@@ -1,4 +1,4 @@
-"""A PostgreSQL server whose roles log in with passwords, as a target."""
+"""A PostgreSQL server as a target; the credentials are roles with passwords."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TEMPLATES: Mapping[str, Mapping[str, Any]] = {
 
 @contextmanager
 def roles_server() -> Iterator[Postgres]:
-    """Run a server where all but the superuser need their password."""
+    """Run a server that requires a password of every role except the superuser."""
     with place() as folder:
         server = Postgres(folder, {**QUICK, "max_prepared_transactions": "5", "log_statement": "all"})
         server.initialise()
@@ -69,16 +69,16 @@ class PostgresPlace(Place):
         return PostgresRoleIssuer(target, timeout=timeout, issuer=issuer)
 
     def issuer(self, timeout: float = 10.0, issuer: str = ISSUER) -> OutsideIssuer:
-        """Return an issuer of the ledger with that `iss`."""
+        """Return an issuer for a ledger with this `iss`."""
         return self.open(timeout, issuer)
 
     def exists(self, record: TargetRecord) -> bool:
-        """Ask the catalogue."""
+        """Look for the role in the catalogue."""
         return bool(self.server.ask(f"SELECT 1 FROM pg_roles WHERE rolname = '{record.name}'"))
 
     @contextmanager
     def losing(self) -> Iterator[OutsideIssuer]:
-        """Lose the answer to the commit."""
+        """Yield an issuer that loses the answer to the commit."""
         proxy = Proxy(self.server.url(), b"COMMIT", forwarded=True)
         issuer = self.open(dsn=proxy.address)
         proxy.armed = True
@@ -91,7 +91,7 @@ class PostgresPlace(Place):
 
     @contextmanager
     def disturbed(self, trouble: str) -> Iterator[OutsideIssuer]:
-        """Let the address be that of a port in trouble."""
+        """Point the address at a port in trouble."""
         with troubled_port(trouble) as port:
             issuer = self.open(2.0, dsn=f"postgresql://{SUPERUSER}@127.0.0.1:{port}/postgres")
             yield issuer

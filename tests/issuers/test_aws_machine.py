@@ -1,4 +1,4 @@
-"""The role of a machine of EC2 as what a target comes with."""
+"""A target that authenticates to AWS with the role of its EC2 instance."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROLES = "/latest/meta-data/iam/security-credentials/"
 
 
 class Machine:
-    """The metadata service (version 2): what is asked without its token is refused."""
+    """The instance metadata service (version 2), which refuses a request without its token."""
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, str]] = {}
@@ -29,7 +29,7 @@ class Machine:
         self.port = 0
 
     def has(self, keys: Keys) -> None:
-        """Let the machine have a role with these keys."""
+        """Give the machine a role with these keys."""
         given = {
             "Code": "Success",
             "AccessKeyId": keys.access_key_id,
@@ -85,7 +85,7 @@ def test_roles_are_assumed_and_denied_with_the_role_of_the_machine(
     machine.has(keys)
     assert instance_role.machine_keys(10.0) == keys
     record = aws_account.record()
-    # To moto a role is assumed by whom it was made for, and not by another role.
+    # moto does not let one role assume another.
     with aws_account.moto.lenient():
         issuer = aws_account.open(without=("credentials_file",), instance_role=True)
         record, _ = make(issuer, record)

@@ -1,4 +1,4 @@
-"""The texts that jitid says to AWS, to the letter: moto knows no conditions, so that these are the evidence."""
+"""The exact policy texts that jitid sends to AWS. They are the only evidence: moto does not evaluate conditions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ READ = {"actions": ["s3:GetObject", "s3:ListBucket"], "resources": ["arn:aws:s3:
 
 
 def policy(scopes: tuple[str, ...], table: dict[str, Any], *arns: str) -> Any:
-    """Return the session policy of somebody with these scopes until noon."""
+    """Return the session policy of a holder with these scopes that expires at noon."""
     return json.loads(session_policy(grant(scopes, rights(table, "it"), arns), NOON))
 
 
@@ -106,7 +106,7 @@ _scope = st.lists(_segment, min_size=2, max_size=2).map(":".join)
 
 @given(granted=_scope, pattern=_scope)
 def test_nobody_gains_by_a_template(granted: str, pattern: str) -> None:
-    """What is filled into a resource is covered by the scope that was granted."""
+    """The granted scope covers each value that a template fills into a resource."""
     row = {"actions": ["x:Y"], "resources": ["arn:aws:x:::{1}:{2}"]}
     for statement in grant((granted,), rights({pattern: row}, "it")).statements:
         filled = Scope(statement["Resource"].removeprefix("arn:aws:x:::"))
@@ -158,7 +158,7 @@ def test_a_delegator_can_be_told_from_the_source_identity(delegator: str) -> Non
     identity = source_identity(delegator)
     assert 2 <= len(identity) <= 64
     assert set(identity) <= set("abcdefghijklmnopqrstuvwxyzXYZ0123456789_+=,.@-")
-    # What fits comes back; what does not is marked, and by its hash no other's.
+    # A delegator that fits can be read back. A longer one is marked and contains a hash, so that it is unique.
     assert delegator_of(identity) == (delegator if len(delegator) <= 64 else None)
 
 
@@ -189,7 +189,7 @@ _opener = st.one_of(_delegator, st.sampled_from(["", "?"]))
 
 @given(_opener, _name, _opener, _name)
 def test_two_tasks_have_two_tags(one: str, name: str, other: str, another: str) -> None:
-    """Whoever opens a task chooses its name; a policy of AWS must not meet it as somebody else's."""
+    """The tag names the task's opener too: the opener chooses the task's name, so two tasks may share one."""
 
     def tag(opener: str, task: str) -> str:
         return session_tags(some(agent="a", task=task, task_opener=opener))["jitid:task"]
@@ -202,7 +202,7 @@ def test_two_tasks_have_two_tags(one: str, name: str, other: str, another: str) 
 
 @pytest.fixture
 def place_of_nothing() -> Place:
-    """Return what makes records and has no target."""
+    """Return a place that makes records and has no target."""
 
     class Nowhere(Place):
         kind = "aws-sts"

@@ -1,4 +1,4 @@
-"""Sessions of AWS roles against moto: what is asked for, what ends them, and what happens when AWS is not itself."""
+"""Sessions of AWS roles against moto: the requests for them, how they are revoked, and errors of AWS."""
 
 from __future__ import annotations
 
@@ -47,26 +47,26 @@ def issuer(aws_account: AwsPlace) -> Iterator[AwsStsIssuer]:
 
 @pytest.fixture
 def asked(aws_account: AwsPlace) -> Iterator[Between]:
-    """Return a server that stands before moto."""
+    """Return a server in front of moto."""
     with between(aws_account.moto.url) as state:
         yield state
 
 
 @pytest.fixture
 def through(aws_account: AwsPlace, asked: Between) -> Iterator[AwsStsIssuer]:
-    """Return an issuer that asks by way of that server."""
+    """Return an issuer whose requests go through that server."""
     issuer = aws_account.open(endpoint_url=asked.url)
     yield issuer
     issuer.close()
 
 
 def client(place: AwsPlace, service: str, secret: Secret) -> Any:
-    """Return a client of botocore's own with a session's keys."""
+    """Return a botocore client with a session's keys."""
     return place.moto.client(service, *(secret.reveal(name) for name in secret.names))
 
 
 def denied_sessions(place: AwsPlace, role: str) -> list[str]:
-    """Return all sessions that the policies of a role deny, each as often as it is denied."""
+    """Return all sessions that the policies of a role deny; a session denied twice is listed twice."""
     return [
         session
         for name, text in place.moto.policies(role).items()
@@ -153,7 +153,7 @@ def test_a_denied_session_is_refused_and_still_told_who_it_is(
     denied = module("botocore.exceptions").ClientError
     with pytest.raises(denied, match="AccessDenied"):
         client(aws_account, "iam", made.secret).list_account_aliases()
-    # That is why the probe asks for something else.
+    # A denied session may still call GetCallerIdentity, so the probe calls another action.
     assert client(aws_account, "sts", made.secret).get_caller_identity()["Arn"] == made.reference
 
 
@@ -177,7 +177,7 @@ def test_many_at_once_deny_all_of_theirs(aws_account: AwsPlace, issuer: AwsStsIs
     def end(part: list[TargetRecord]) -> list[Settlement]:
         mine = aws_account.open()
         try:
-            # Two at a time, so that small policies come together while others write theirs.
+            # Two at a time, so that small policies are merged while other threads write theirs.
             halves = [part[: len(part) // 2], part[len(part) // 2 :]]
             return [outcome.settlement for half in halves for outcome in mine.revoke(half)]
         finally:
@@ -187,7 +187,7 @@ def test_many_at_once_deny_all_of_theirs(aws_account: AwsPlace, issuer: AwsStsIs
         settled = [one for part in pool.map(end, parts) for one in part]
     assert set(settled) == {Settlement.DONE}
     assert set(denied_sessions(aws_account, role)) == {one.jti for one in records}
-    # What was put together replaces its parts once AWS has it everywhere.
+    # A merged policy replaces its parts after AWS has had time to distribute it.
     before = aws_account.moto.policies(role)
     later = aws_account.open(more={"clock": lambda: time.time() + 300})
     last = records[0]._replace(jti=aws_account.record(template=role).jti)
@@ -238,7 +238,7 @@ def test_the_denials_of_another_ledger_stay(aws_account: AwsPlace, issuer: AwsSt
 
 
 def limited(place: AwsPlace, folder: Path, name: str, *actions: str) -> str:
-    """Make a user who may do so much, and return the file with its key."""
+    """Make a user who may call only these actions, and return the file with its key."""
     iam = place.moto.client("iam")
     iam.create_user(UserName=name)
     allowed = policy({"Effect": "Allow", "Action": list(actions), "Resource": "*"})
@@ -332,7 +332,7 @@ def test_as_many_are_denied_as_there_is_room_for(
         for jti in (aws_account.record(template=role).jti for _ in range(8))
     ]
     full = refused("LimitExceeded", "Maximum policy size of 10240 bytes exceeded", 409)
-    # All eight, then four, then the two others, then one of these.
+    # The issuer tries all eight, then four, then two of the other four, then one of the last two.
     asked.answers["PutRolePolicy"] = [full, None, full, None, full, full]
     settled = [(one.settlement, one.honoured_until is None) for one in through.revoke(records)]
     assert len(denied_sessions(aws_account, role)) == 6
@@ -347,7 +347,7 @@ def test_as_many_are_denied_as_there_is_room_for(
 def test_a_denial_that_cannot_be_read_as_a_whole_is_never_replaced(
     aws_account: AwsPlace, asked: Between
 ) -> None:
-    """As where AWS does not show yet what somebody has written."""
+    """AWS may not show yet a policy that another process wrote."""
     issuer = aws_account.open(endpoint_url=asked.url)
     record, _ = make(issuer, aws_account.record())
     role = str(record.template)
@@ -475,7 +475,7 @@ def test_a_reason_of_aws_tells_whether_anything_was_denied(
     answers = {
         "is not authorized to perform: iam:ListAccountAliases on resource: * with an explicit deny in a "
         "session policy": Life.DEAD,
-        # Of the role's owner, it may be, or of the organisation, against this one action.
+        # The role's owner or the organisation may have denied this one action.
         "is not authorized to perform: iam:ListAccountAliases on resource: * with an explicit deny in an "
         "identity-based policy": Life.UNKNOWN,
         "is not authorized to perform: iam:ListAccountAliases with an explicit deny in a service control "
@@ -623,7 +623,7 @@ def test_a_credentials_file_that_others_may_read_is_refused(aws_account: AwsPlac
     issuer = aws_account.open(credentials_file=str(tmp_path / "file"))
     with pytest.raises(IntegrityError, match="open to others"):
         issuer.mint(aws_account.record(), print)
-    # One that is to be ended is not forgotten for that.
+    # The record of a credential that jitid must revoke is kept all the same.
     assert issuer.revoke([aws_account.known()])[0].settlement is Settlement.STUCK
     issuer.close()
 
@@ -635,7 +635,7 @@ def _lenient(aws_account: AwsPlace) -> Iterator[None]:
 
 
 def federated(place: AwsPlace, folder: Path, asked: Between, **options: Any) -> tuple[AwsStsIssuer, Any]:
-    """Return an issuer that has a key of the ledger instead of keys of AWS, and the public half of it."""
+    """Return an issuer that authenticates with a key of the ledger instead of AWS keys, and the public key."""
     folder.chmod(0o700)
     signer = Keyring(str(folder)).create("ES256")
     issuer = place.open(
@@ -739,7 +739,7 @@ def test_an_address_at_which_keys_would_be_seen_is_refused(aws_account: AwsPlace
 def test_a_file_of_the_users_own_changes_no_call(
     aws_account: AwsPlace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Models of services in `~/.aws/models` come before those of botocore, for whoever lets them."""
+    """By default, botocore prefers the service models in `~/.aws/models` to its own."""
     place = tmp_path / ".aws/models/sts/2011-06-15"
     place.mkdir(parents=True)
     (place / "service-2.json").write_text("nonsense")

@@ -1,6 +1,7 @@
-"""The form of certificates, pinned: what `openssl` and `ssh-keygen` print of fixed input, and a digest of the bytes.
+"""The form of certificates, pinned: the output of `openssl` and `ssh-keygen` for fixed input, and a digest.
 
-The nonce and the signature are random. The digest covers all other bytes, so it does not depend on a program's version.
+The nonce and the signature are random. The digest covers all other bytes, so it does not depend on a program's
+version.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def pem(name: str) -> str:
 
 
 def draft(**changes: Any) -> Draft:
-    """Return an issue with fixed names and times."""
+    """Return a draft with fixed names and times."""
     usual = Draft(
         "urn:jitid:test", "jitid.test", "user:alice", "asserted", (), "team/deployer@1", "INC-1", None, "moderate",
         0, (), ("urn:jitid:test",), None, NOW, NOW + 900, public_key=pem("ed25519"), registered=True,
@@ -63,7 +64,7 @@ def draft(**changes: Any) -> Draft:
 
 
 def x509_issuer() -> Issuer:
-    """Return an issuer with a fixed key, under a certificate that names its key by bytes of its own."""
+    """Return an issuer with a fixed key; the key identifier in its certificate is not computed from the key."""
     key = ec.derive_private_key(7, ec.SECP256R1())
     name = x509.Name(
         [
@@ -98,12 +99,12 @@ def ssh_issuer() -> Issuer:
 
 
 def moment(at: int) -> datetime:
-    """Return a time as `cryptography` has it."""
+    """Return a time in the form that `cryptography` expects."""
     return datetime.fromtimestamp(at, UTC)
 
 
 def printed(folder: Path, text: str, *words: str) -> str:
-    """Return what a program prints of a certificate."""
+    """Return the output of a program for a certificate."""
     (folder / "certificate").write_text(text)
     environment = {"PATH": os.environ["PATH"], "TZ": "UTC", "LC_ALL": "C"}
     program, *more = words

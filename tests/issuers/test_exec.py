@@ -1,4 +1,4 @@
-"""Programs of one's own: whatever they do, no secret is shown, nothing runs on, and nothing waits for ever."""
+"""Programs of users as targets: none of them can reveal a secret, leave a process running, or block jitid for ever."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ SECRET = "hunter2-hunter2-hunter2"
 
 
 class Written(ExecPlace):
-    """A program as a test writes it."""
+    """A program written by a test."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def asks(self, body: str, timeout: float = 20.0, **more: Any) -> ExecIssuer:
-        """Return an issuer that asks a program with that body; `answer` writes its answer."""
+        """Return an issuer that runs a program with this body; `answer` writes its answer."""
         path = self.folder / "program"
         path.write_text(
             f"#!{sys.executable} -I\nimport json, os, subprocess, sys, time\nrequest = json.load(sys.stdin)\n"
@@ -43,14 +43,14 @@ class Written(ExecPlace):
 
 @pytest.fixture
 def written(tmp_path: Path) -> Written:
-    # The folder above is one that a test may change.
+    # jitid refuses a program in a folder that others may change; a test may change the folder above it.
     folder = tmp_path / "above" / "programs"
     folder.mkdir(parents=True)
     return Written(folder)
 
 
 def failure(issuer: ExecIssuer, written: Written) -> JitidError:
-    """Return what is raised by a mint."""
+    """Return the error that a mint raises."""
     with pytest.raises(JitidError) as caught:
         issuer.mint(written.record(), print)
     return caught.value
@@ -121,7 +121,7 @@ def test_an_answer_that_is_none_is_an_error(written: Written, body: str, sort: t
 
 
 def test_whatever_it_has_started_ends_with_it(written: Written, tmp_path: Path) -> None:
-    """Also where that keeps the pipes open, and is deaf to signals that can be ignored."""
+    """This includes a child that keeps the pipes open and ignores signals that can be ignored."""
     child = tmp_path / "child"
     body = f"""
 deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"

@@ -1,4 +1,4 @@
-"""What agents and tasks are called outside, where others permit things by a name."""
+"""The names of agents and tasks at targets, which grant rights by name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_anybody_could_have_the_name_of_another() -> None:
     [("user:alice", "user:alice/INC-1"), ("user:a/b", "user:a%2Fb/INC-1"), ("", "?/INC-1")],
 )
 def test_a_task_is_filled_in_with_its_owner(opener: str, text: str) -> None:
-    """Others may have one of the same name."""
+    """Another owner may have a task of the same name."""
     assert fill("{task}", REGISTERED._replace(task_opener=opener), 60, "vault") == text
     assert task_of(some(task_opener=opener)) == text
 

@@ -1,4 +1,4 @@
-"""What the contract of outside issuers does not say of OpenBao: lives, leases, logins, and what stands in their way."""
+"""OpenBao beyond the contract of outside issuers: lifetimes, leases, logins, and failures."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def issuer(openbao: OpenBaoPlace) -> Iterator[OpenbaoLeaseIssuer]:
 
 
 def settled(issuer: OpenbaoLeaseIssuer, record: TargetRecord) -> tuple[Settlement, str]:
-    """End a credential, and return what came of it, with the proof."""
+    """Revoke a credential, and return the settlement with its proof."""
     (outcome,) = issuer.revoke([record])
     return outcome.settlement, outcome.proof
 
@@ -54,7 +54,7 @@ def lease_of(record: TargetRecord) -> str:
 
 
 def lookup(openbao: OpenBaoPlace, record: TargetRecord) -> dict[str, Any]:
-    """Return what the server has of a record's lease."""
+    """Return the server's data about a record's lease."""
     found: dict[str, Any] = openbao.server.ask("PUT", "sys/leases/lookup", {"lease_id": lease_of(record)})[
         "data"
     ]
@@ -64,7 +64,7 @@ def lookup(openbao: OpenBaoPlace, record: TargetRecord) -> dict[str, Any]:
 def test_lease_and_token_live_as_long_as_the_credential(
     openbao: OpenBaoPlace, issuer: OpenbaoLeaseIssuer
 ) -> None:
-    """The role's own default is five minutes; the credential has fifteen, or one."""
+    """The role's default is five minutes; the credentials last fifteen minutes and one."""
     for lifetime in (900, 60):
         record = openbao.record(expires_at=int(time.time()) + lifetime)
         record, made = make(issuer, record)
@@ -82,7 +82,7 @@ def test_lease_and_token_live_as_long_as_the_credential(
 def test_the_accessor_is_remembered_before_anything_is_read(
     openbao: OpenBaoPlace, issuer: OpenbaoLeaseIssuer
 ) -> None:
-    """Whoever dies there leaves a token that ends by itself within a minute, and no secret."""
+    """A crash at this point leaves a token that expires within a minute, and no secret."""
     seen: list[int] = []
 
     def remember(accessor: str) -> None:
@@ -140,7 +140,7 @@ def test_a_template_without_a_path_gives_the_token_itself(
     role = openbao.server.ask("GET", "database/creds/reader", token=token)["data"]["username"]
     assert settled(issuer, record)[0] is Settlement.DONE
     assert openbao.server.status("GET", "database/creds/reader", token=token) == 403
-    # What was read with it ends with it; the server does that by itself.
+    # The server itself revokes the secrets that were read with the token.
     until(
         lambda: not openbao.database.ask(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'"),
         "the role is left",
@@ -211,7 +211,7 @@ def test_a_role_that_owns_something_is_not_called_ended(
 def test_a_lease_that_the_server_has_given_up_is_stuck(
     openbao: OpenBaoPlace, issuer: OpenbaoLeaseIssuer
 ) -> None:
-    """The server gives up after six attempts in ten minutes; what it writes down then is written down for it."""
+    """The server gives up after six attempts in ten minutes. The test writes the resulting lease entry itself."""
     record, made = make(issuer, openbao.record())
     role, server = made.secret.reveal("username"), openbao.server
     openbao.database.execute("CREATE TABLE kept ()", f'ALTER TABLE kept OWNER TO "{role}"')
@@ -267,7 +267,7 @@ def test_the_inventory_tells_what_the_ledger_does_not_know(
     shared = openbao.open(shared=True)
     shared.expect(issuer.names_of(known.name, known.reference))
     assert lease_of(unknown) not in {each.name for each in shared.inventory()}
-    # Somebody ends the lease by hand: the token alone is no credential.
+    # An operator revokes the lease by hand: the remaining token is not a credential.
     openbao.server.ask("PUT", "sys/leases/revoke", {"lease_id": lease_of(known), "sync": True})
     assert [each.live for each in shared.inventory() if each.name == known.reference] == [False]
     assert issuer.probe(known).life is Life.DEAD
@@ -306,7 +306,7 @@ def test_what_another_ledger_made_is_not_taken_for_ours(
 
 
 def logins(openbao: OpenBaoPlace) -> int:
-    """Return how many logins by AppRole are alive."""
+    """Return the number of valid logins by AppRole."""
     status, text = openbao.server._answer("LIST", "sys/leases/lookup/auth/approle/login", None, None)
     return len(json.loads(text)["data"]["keys"]) if status == 200 else 0
 
@@ -317,7 +317,7 @@ def test_a_login_is_given_back_and_made_anew_when_it_ends(openbao: OpenBaoPlace)
     record, _ = make(issuer, openbao.record())
     assert logins(openbao) == before + 1
     openbao.server.ask("PUT", "sys/leases/revoke-prefix/auth/approle/login", {"sync": True})
-    # The secret has no part in jitid's own login, and the next call logs in anew.
+    # The secret does not depend on jitid's own login, and the next call logs in again.
     assert openbao.exists(record)
     assert settled(issuer, record)[0] is Settlement.DONE
     assert logins(openbao) == 1
@@ -326,7 +326,7 @@ def test_a_login_is_given_back_and_made_anew_when_it_ends(openbao: OpenBaoPlace)
 
 
 def test_what_would_end_with_a_login_is_not_made_for_longer(openbao: OpenBaoPlace) -> None:
-    """Without a token role the child ends with its maker, and the maker's token is kept for that."""
+    """Without a token role, a child token is revoked together with its parent, so jitid keeps the parent."""
     server = openbao.server
     server.ask(
         "PUT",
@@ -398,7 +398,7 @@ def test_a_login_by_a_jwt_is_enough(openbao: OpenBaoPlace, tmp_path: Path) -> No
         },
     )
     claims = {"sub": "runner", "aud": "vault", "iat": int(time.time()), "exp": int(time.time()) + 300}
-    # As a service account's token lies there: for every process of the container to read.
+    # The file of a service account's token is readable by every process of the container.
     (tmp_path / "jwt").write_text(jwt.encode(claims, key, "EdDSA"))
     (tmp_path / "jwt").chmod(0o644)
     issuer = openbao.open(
@@ -436,7 +436,7 @@ def test_a_table_that_cannot_be_meant_is_refused(openbao: OpenBaoPlace, options:
 
 
 def try_and_raise(openbao: OpenBaoPlace, options: dict[str, Any]) -> None:
-    """Open an issuer with these options, and make something, unless that is refused before."""
+    """Open an issuer with these options and make a credential; the caller expects an error from either step."""
     issuer = openbao.open(**options)
     try:
         issuer.mint(openbao.record(), lambda _: None)
@@ -492,7 +492,7 @@ def test_a_template_that_cannot_be_meant_makes_nothing(
 
 
 def test_no_certificate_bears_the_name_of_an_agent_that_is_not_registered(openbao: OpenBaoPlace) -> None:
-    """Whoever asks has chosen it; what the server's own clients permit by that name is not theirs."""
+    """The caller chose that name; it must not gain the rights that the server's clients grant to the name."""
     issuer = openbao.open()
     kept: list[str] = []
     with pytest.raises(UsageError, match="is not registered"):

@@ -1,4 +1,4 @@
-"""Answers that OpenBao does not give: each is told from a clear one, and none gets a token that is not its own."""
+"""Answers that a real OpenBao does not give: all count as unclear, and no token goes to the wrong server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOKEN = "s.OWN-TOKEN"
 
 
 def http(status: int, body: object, *headers: str) -> bytes:
-    """Return an answer; a body that is no text is JSON."""
+    """Return an HTTP answer; a body that is not bytes is written as JSON."""
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(text)}", "Connection: close", *headers, "", ""]
     return "\r\n".join(lines).encode() + text
@@ -44,7 +44,7 @@ LASTING = http(200, {"auth": {"lease_duration": 800}})
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Callable[[str], OpenbaoLeaseIssuer]:
-    """Return what opens an issuer at an address, with a token of a file."""
+    """Return a function that opens an issuer at an address, with a token from a file."""
     write_secret(tmp_path / "token", TOKEN)
 
     def opened(address: str) -> OpenbaoLeaseIssuer:
@@ -57,7 +57,7 @@ def opened(tmp_path: Path) -> Callable[[str], OpenbaoLeaseIssuer]:
 
 
 def record(template: str | None = "reader") -> TargetRecord:
-    """Return a record of this kind, whose server is not asked."""
+    """Return a record of this kind; no server is contacted."""
     return OpenBaoPlace(None, None).record(template=template)  # type: ignore[arg-type]
 
 
@@ -127,7 +127,7 @@ def test_the_secret_is_read_with_the_childs_token_alone(opened: Callable[[str], 
 def test_only_a_clear_answer_proves_an_end(
     opened: Callable[[str], OpenbaoLeaseIssuer], reply: bytes, reference: str
 ) -> None:
-    """That a request was taken says nothing: a server, or whatever stands before it, may answer all with 204."""
+    """An accepted request proves nothing: a server, or a proxy before it, may answer every request with 204."""
     with answering(reply) as peer:
         issuer = opened(peer.url)
         (outcome,) = issuer.revoke([record(None)._replace(reference=reference)])
@@ -149,7 +149,7 @@ def test_what_the_server_says_is_told_without_the_token(opened: Callable[[str], 
 def test_a_failure_that_repeats_a_token_is_told_without_it(
     opened: Callable[[str], OpenbaoLeaseIssuer], status: int, secret: str
 ) -> None:
-    """Whatever a server or a proxy before it writes into its error; the audit log keeps why making one failed."""
+    """A server or a proxy may repeat a token in an error, and the audit log keeps the reason of a failed mint."""
     failed = http(status, {"errors": [f"X-Vault-Token: {secret} has failed"]})
     replies = [child(), LASTING, failed, failed, failed] if secret == "s.child" else [failed, failed, failed]
     with answering(*replies) as peer:

@@ -1,4 +1,4 @@
-"""The command line with a real OpenBao: from `issue` to the role that logs in, and to the proof that it is gone."""
+"""The command line with a real OpenBao: from `issue` to the role's login and the proof that the role is gone."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ policies = ["reader"]
 
 @pytest.fixture
 def shell(openbao: OpenBaoPlace, tmp_path: Path) -> Shell:
-    """Return what runs jitid with OpenBao and its templates in its configuration."""
+    """Return a shell whose jitid has OpenBao and its templates in its configuration."""
     return reach(openbao, tmp_path, openbao.server.address)
 
 
 def reach(openbao: OpenBaoPlace, home: Path, address: str) -> Shell:
-    """Let the server be at that address from now on."""
+    """Configure the server at this address, and return the shell."""
     configure(home, openbao, address)
     with (home / ".config/jitid/config.toml").open("a") as file:
         file.write(_TEMPLATES)
@@ -42,14 +42,14 @@ ISSUE = ("issue", "--task", "T1", "--delegator", "alice", "--kind", "openbao-lea
 
 
 def inspected(shell: Shell, jti: str) -> dict[str, Any]:
-    """Return what jitid tells of a credential."""
+    """Return the output of `jitid inspect` for a credential."""
     found: dict[str, Any] = json.loads(shell.good("inspect", jti, "--format", "json"))
     (row,) = [found] if "jti" in found else found[next(key for key in found if isinstance(found[key], list))]
     return dict(row)
 
 
 def newest(shell: Shell) -> str:
-    """Return the id of the credential that was made last."""
+    """Return the id of the newest credential."""
     return shell.good("list", "--field", "jti").split()[0]
 
 
@@ -75,7 +75,7 @@ def test_from_issue_to_the_proof_of_the_end(openbao: OpenBaoPlace, shell: Shell)
     login(openbao, secret)
     assert roles(openbao) == before | {secret["username"]}
     jti = newest(shell)
-    # Whoever finds a part of it somewhere finds out whose it is; a name alone proves nothing.
+    # A part of the secret is enough to find its credential. The role name alone proves nothing.
     for text in (secret["password"], f'export PGPASSWORD="{secret["password"]}";\n', json.dumps(secret)):
         found = json.loads(shell.good("trace", "--format", "jsonl", stdin=text))
         assert (found["jti"], found["match"], found["proof"]) == (jti, "secret", "fingerprint")
@@ -115,14 +115,14 @@ def test_a_lost_answer_leaves_nothing(openbao: OpenBaoPlace, tmp_path: Path, pat
     assert proxy.cuts
     proxy.close()
     assert (failed.returncode, failed.stdout) == (5, ""), failed.stderr
-    # It has been ended at once, through the same proxy.
+    # jitid revoked it at once, through the same proxy.
     assert roles(openbao) == before
     assert len(openbao.tokens()) == tokens
     assert inspected(shell, newest(shell))["at_target"]["settlement"] == "done"
 
 
 def test_clocks_may_differ_by_minutes(openbao: OpenBaoPlace, shell: Shell) -> None:
-    """How long it lives is what the server is told, not until when."""
+    """The server gets a lifetime, not an expiry time."""
     secret = json.loads(shell.run(*ISSUE, before=faked("+7m")).stdout)
     login(openbao, secret)
     jti = newest(shell)

@@ -1,4 +1,4 @@
-"""The contract of outside issuers, held by every kind against a real target."""
+"""The contract of outside issuers, tested for every kind against a real target."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KINDS = {
     "openbao-lease": "openbao",
     "exec": "exec_shop",
 }
-"""By kind, the fixture that gives its place."""
+"""By kind, the fixture that returns its place."""
 
 
 @pytest.fixture(params=KINDS)
@@ -38,7 +38,7 @@ def issuer(place: Place) -> Iterator[OutsideIssuer]:
 
 
 def end(issuer: OutsideIssuer, *records: TargetRecord) -> None:
-    """End credentials, and insist on it."""
+    """Revoke credentials, and assert that each is settled."""
     outcomes = issuer.revoke(records)
     assert [each.settlement for each in outcomes] == [Settlement.DONE] * len(records), outcomes
 
@@ -125,7 +125,7 @@ def test_what_the_ledger_keeps_has_no_secret_in_it(place: Place, issuer: Outside
 @pytest.mark.deep
 @pytest.mark.parametrize("trouble", ["away", "silent", "nonsense"])
 def test_a_target_in_trouble_is_unavailable(place: Place, trouble: str) -> None:
-    """All at the same time, since each may wait for as long as it is allowed to."""
+    """The four calls run at the same time, because each may wait for the whole time limit."""
     with place.disturbed(trouble) as issuer, ThreadPoolExecutor(4) as pool:
         making = pool.submit(try_to_make, issuer, place.record())
         ending = pool.submit(issuer.revoke, [place.known(), place.known()])
@@ -135,7 +135,7 @@ def test_a_target_in_trouble_is_unavailable(place: Place, trouble: str) -> None:
         assert isinstance(raised, StorageError), raised
         with pytest.raises(StorageError):
             listing.result()
-        # A failure of the whole target may be told for each credential, or be raised for all.
+        # If the whole target fails, the issuer may report it for each credential or raise it once for all.
         with suppress(StorageError):
             assert [each.settlement for each in ending.result()] == [Settlement.UNAVAILABLE] * 2
         with suppress(StorageError):

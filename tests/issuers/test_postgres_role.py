@@ -1,4 +1,4 @@
-"""Roles of a real PostgreSQL as credentials: what they may, what stands in the way of their end, and what is left."""
+"""Roles of a real PostgreSQL as credentials: their rights, obstacles to their revocation, and remains."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def login(made: MadeCredential) -> psycopg.Connection[tuple[Any, ...]]:
 
 
 def is_open(session: psycopg.Connection[tuple[Any, ...]]) -> bool:
-    """Tell whether a session still answers."""
+    """Return whether a session still answers."""
     driver = module("psycopg", "postgres")
     try:
         session.execute("SELECT 1")
@@ -54,14 +54,14 @@ def is_open(session: psycopg.Connection[tuple[Any, ...]]) -> bool:
 
 
 def ended(issuer: PostgresRoleIssuer, record: TargetRecord) -> EndOutcome:
-    """End one role."""
+    """Revoke one role."""
     (outcome,) = issuer.revoke([record])
     return outcome
 
 
 @contextmanager
 def database(roles: PostgresPlace) -> Iterator[str]:
-    """Make another database for the length of the block."""
+    """Make another database for the duration of the block."""
     name = roles.server.new_database()
     roles.server.execute("GRANT CREATE ON SCHEMA public TO PUBLIC", database=name)
     yield name
@@ -111,7 +111,7 @@ def test_the_comment_says_whose_role_it_is(roles: PostgresPlace, issuer: Postgre
 def test_a_role_never_lives_longer_than_its_credential(
     roles: PostgresPlace, issuer: PostgresRoleIssuer, begun: int, left: int
 ) -> None:
-    """By the server's clock, whatever the ledger's says: what is left, and at most the whole lifetime."""
+    """The role expires by the server's clock, after the rest of the lifetime and at most the whole lifetime."""
     now = int(time.time())
     record, _ = make(issuer, roles.record(issued_at=now + begun, expires_at=now + 600))
     ((seconds,),) = roles.server.ask(
@@ -129,7 +129,7 @@ def test_what_is_past_its_time_is_not_made(roles: PostgresPlace, issuer: Postgre
 
 
 def test_sessions_end_with_their_role(roles: PostgresPlace, issuer: PostgresRoleIssuer) -> None:
-    """VALID UNTIL keeps nobody out who is in; one of them is in a transaction."""
+    """VALID UNTIL does not end an open session. One of the two sessions is in a transaction."""
     record, made = make(issuer, roles.record())
     with login(made) as idle, login(made) as busy:
         busy.execute("BEGIN")
@@ -164,7 +164,7 @@ def test_what_a_role_owns_is_dropped_with_it(roles: PostgresPlace, issuer: Postg
 def test_what_a_role_owns_goes_to_its_heir_without_rights(
     roles: PostgresPlace, issuer: PostgresRoleIssuer
 ) -> None:
-    """A function that ran with the agent's rights must not run with the heir's."""
+    """A function with SECURITY DEFINER must not get the rights of the role that inherits it."""
     record, made = make(issuer, roles.record(template="bequeather"))
     with login(made) as session:
         session.execute("CREATE TABLE left_over (id int)")
@@ -232,7 +232,7 @@ def test_a_prepared_transaction_is_named(roles: PostgresPlace, issuer: PostgresR
 
 
 def test_one_that_is_held_keeps_no_other(roles: PostgresPlace) -> None:
-    """Somebody has locked a table of one of three."""
+    """Another session has locked a table of one of the three roles."""
     issuer = roles.open(2.0)
     made = [make(issuer, roles.record(template="builder")) for _ in range(3)]
     with login(made[1][1]) as session:
@@ -274,7 +274,7 @@ def test_a_role_without_our_comment_is_never_touched(
 def test_a_role_that_was_there_before_is_locked_and_keeps_what_it_owns(
     roles: PostgresPlace, issuer: PostgresRoleIssuer
 ) -> None:
-    """The tables of an application are not the secret that it logs in with."""
+    """An adopted role owns the tables of an application; only its password is the secret."""
     roles.server.execute(
         "CREATE ROLE payroll LOGIN PASSWORD 'a word'",
         "CREATE TABLE wages (id int)",
@@ -334,7 +334,7 @@ def test_the_roles_of_another_ledger_are_not_ours(roles: PostgresPlace, issuer: 
 def test_roles_of_another_prefix_are_known_by_their_comment(
     roles: PostgresPlace, issuer: PostgresRoleIssuer
 ) -> None:
-    """The option may have been changed since."""
+    """The `prefix` option may have changed since the role was made."""
     record, _ = make(issuer, roles.record())
     changed = roles.open(prefix="agents_")
     assert record.name in {each.name for each in changed.inventory()}
@@ -361,7 +361,7 @@ def test_a_template_that_cannot_be_meant_leaves_nothing(roles: PostgresPlace, gr
 
 
 def test_one_that_is_still_being_made_is_stopped(roles: PostgresPlace, issuer: PostgresRoleIssuer) -> None:
-    """Whoever makes it may have died long ago: its transaction must not come through after all."""
+    """The process that makes the role may have crashed: its transaction must not commit later."""
     record = roles.record(template="waiting")
     other = roles.open(templates={"waiting": {"grants": ["GRANT SELECT ON orders TO {role}"]}})
     waits = f"SELECT 1 FROM pg_stat_activity WHERE application_name = '{record.name}' AND wait_event_type = 'Lock'"
@@ -380,7 +380,7 @@ def test_one_that_is_still_being_made_is_stopped(roles: PostgresPlace, issuer: P
 
 
 def test_a_server_that_hangs_is_waited_for_no_longer_than_allowed(roles: PostgresPlace) -> None:
-    """The connection stands, and nobody answers on it."""
+    """The connection is open, but the server does not answer."""
     issuer = roles.open(2.0)
     record, _ = make(issuer, roles.record())
     roles.server.freeze()
@@ -406,7 +406,7 @@ def test_a_connection_that_was_lost_meanwhile_is_made_again(
 
 
 def test_whoever_makes_roles_need_be_no_superuser(roles: PostgresPlace, tmp_path: Path) -> None:
-    """CREATEROLE is enough, for sessions and for what a role owns as well."""
+    """CREATEROLE is enough, also to end sessions and to reassign objects."""
     roles.server.execute(
         "CREATE ROLE maker LOGIN CREATEROLE PASSWORD 'a word'",
         "GRANT ALL ON SCHEMA public TO maker WITH GRANT OPTION",

@@ -1,4 +1,4 @@
-"""SSH certificates: what `ssh-keygen` and `cryptography` read in them, and what is refused."""
+"""SSH certificates: the contents that `ssh-keygen` and `cryptography` read, and the refusals."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def from_template(options: Mapping[str, Any]) -> Minted:
 
 
 def read(made: Minted) -> serialization.SSHCertificate:
-    """Return a certificate as `cryptography` reads it, which checks the signature."""
+    """Return a certificate, parsed by `cryptography`, which checks the signature."""
     found = serialization.load_ssh_public_identity(made.secret.reveal("certificate").encode())
     assert isinstance(found, serialization.SSHCertificate)
     found.verify_cert_signature()
@@ -80,7 +80,7 @@ def test_a_certificate_says_who_may_use_it_and_until_when() -> None:
 
 
 def test_the_name_of_an_agent_that_nobody_registered_is_no_principal() -> None:
-    """Whoever asks has chosen it; and a certificate without any principal would open every login."""
+    """The caller chose that name. A certificate without principals would permit every login."""
     names = new_ids()
     assert read(mint(names, registered=False, agent="root")).valid_principals == [names.id.encode()]
     assert read(from_template({"principals": ["deploy"]})).valid_principals == [b"deploy"]
@@ -260,7 +260,7 @@ def test_a_certificate_is_the_one_that_the_library_makes(
 
 
 def parts_of(line: str) -> tuple[bytes, bytes, int, int]:
-    """Return all bytes that are signed but the nonce, and the lengths of the nonce and of the whole."""
+    """Return all signed bytes without the nonce, and the lengths of the nonce and of the whole certificate."""
     parsed = openssh.parse_certificate(line)
     reader = openssh.Reader(parsed.signed)
     kind, nonce = reader.string(), reader.string()
@@ -372,7 +372,7 @@ def signed_line(
     behind_signature: bytes = b"",
     behind: bytes = b"",
 ) -> str:
-    """Return a certificate of any content, which the authority signed."""
+    """Return a certificate with arbitrary content, signed by the authority."""
     key = Ed25519PrivateKey.from_private_bytes(b"\1" * 32)
     public = key.public_key().public_bytes_raw()
     kind = "ssh-ed25519-cert-v01@openssh.com"

@@ -1,4 +1,4 @@
-"""SVIDs as others take them: openssl, mutual TLS by Python's `ssl`, and the validation of the `spiffe` library."""
+"""SVIDs, checked by other software: openssl, mutual TLS of Python's `ssl`, and the `spiffe` library."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.real import module, need
 
 @pytest.fixture
 def now(tmp_path: Path) -> Iterator[World]:
-    """Return a ledger whose clock is that of everybody else."""
+    """Return a ledger that uses the system's clock."""
     with World(tmp_path / "ledger", now=int(time.time())) as world:
         yield world
 
@@ -43,7 +43,7 @@ def svid(made: Made) -> Secret:
 
 
 def bundle(world: World) -> Bundle:
-    """Return what verifiers trust now."""
+    """Return the current trust bundle of verifiers."""
     return world.authority.perform(PublishBundle())
 
 
@@ -63,7 +63,7 @@ def serial(made: Made) -> int:
 
 
 def openssl(*words: str, cwd: Path) -> str:
-    """Run openssl, and return all that it says."""
+    """Run openssl, and return all of its output."""
     done = subprocess.run(
         [need("openssl"), *words], cwd=cwd, capture_output=True, text=True, timeout=60, check=False
     )
@@ -71,7 +71,7 @@ def openssl(*words: str, cwd: Path) -> str:
 
 
 def judged(world: World, made: Made, folder: Path, *more: str) -> str:
-    """Return what openssl says of a certificate, with the lists of those that are revoked."""
+    """Return openssl's verdict on a certificate, checked against the revocation lists."""
     (folder / "roots.pem").write_text(roots(world))
     (folder / "lists.pem").write_text(lists(world))
     (folder / "leaf.pem").write_text(made.token)
@@ -107,7 +107,7 @@ def test_openssl_accepts_one_that_lives_and_refuses_what_was_revoked(
 def test_a_leaf_names_its_key_as_openssl_would(
     now: World, tmp_path: Path, algorithm: list[str] | None, as_request: bool
 ) -> None:
-    """By the identifier of RFC 5280, section 4.2.1.2, method 1, which openssl computes for a certificate of its own."""
+    """RFC 5280, section 4.2.1.2, method 1 defines the identifier; openssl computes it for its own certificate."""
     public_key = None
     if algorithm is not None:
         openssl("genpkey", "-algorithm", *algorithm, "-out", "key.pem", cwd=tmp_path)
@@ -220,7 +220,7 @@ def test_who_was_revoked_is_refused_by_the_other_side(now: World, tmp_path: Path
     peers = [Peer(svid(made), roots(now), lists(now)) for made in both.values()]
     with pytest.raises(ssl.SSLError, match="revoked"):
         meet(peers[0], peers[1], tmp_path)
-    # Who checks no list learns nothing of it until it expires: that is what the list is for.
+    # A peer that checks no revocation list accepts the certificate until it expires.
     unchecked = [peer._replace(lists="") for peer in peers]
     meet(unchecked[0], unchecked[1], tmp_path)
 
@@ -267,7 +267,7 @@ def test_an_authority_under_a_root_of_openssl(now: World, tmp_path: Path) -> Non
     made = now.issue(kind="x509-svid")
     assert now.verify(made.token).signed_by == asked.kid
     assert now.verify(before.token).signed_by == done.retired[0]
-    # What is trusted is the root, and the certificates of those between come with the leaf.
+    # Verifiers trust the root; the holder sends the intermediate certificates with the leaf.
     peer = Peer(svid(made), root)
     meet(peer, peer, tmp_path)
     assert to_pem(bundle(now).roots[-1]) == root
@@ -297,7 +297,7 @@ def test_the_spiffe_library_accepts_certificates_tokens_and_bundle(now: World) -
     bundles = module("spiffe.bundle.jwt_bundle.jwt_bundle").JwtBundle
     authorities = bundles.parse(domain, json.dumps(bundle(now).for_tokens).encode())
     with pytest.raises(module("spiffe.bundle.jwt_bundle.errors").ParseJWTBundleError):
-        # The roots in the joint one have no `kid`.
+        # The roots in the joint bundle have no `kid`.
         bundles.parse(domain, json.dumps(bundle(now).document).encode())
     validated = spiffe.JwtSvid.parse_and_validate(token.token, authorities, {"urn:cloud"})
     assert str(validated.spiffe_id) == spiffe_id(domain.name, "planner", "T1", token.id, registered=False)

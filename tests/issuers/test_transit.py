@@ -1,4 +1,4 @@
-"""Signing keys that stay in a real OpenBao: the whole life of one, and all that may fail on the way to it."""
+"""Signing keys that stay in a real OpenBao: the life cycle of a key, and all failures of its requests."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ token_role = "jitid"
 
 @pytest.fixture
 def shell(openbao: OpenBaoPlace, tmp_path: Path) -> Shell:
-    """Return what runs jitid with OpenBao in its configuration."""
+    """Return a shell whose jitid has OpenBao in its configuration."""
     configure(tmp_path, openbao, openbao.server.address)
     return Shell(tmp_path)
 
 
 def configure(home: Path, openbao: OpenBaoPlace, address: str) -> None:
-    """Name the server in a user's configuration."""
+    """Write the server into a user's configuration."""
     server = openbao.server
     folder = home / ".config/jitid"
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def configure(home: Path, openbao: OpenBaoPlace, address: str) -> None:
 
 
 def version(file: Path, key: str) -> int:
-    """Return which version of a key of the engine the file of a key names."""
+    """Return the version of the engine's key that a key file names."""
     *words, number = file.read_text().split()
     assert words == ["transit", "1", f"vault/{key}"]
     return int(number)
@@ -87,7 +87,7 @@ def test_a_key_signs_that_never_was_here(openbao: OpenBaoPlace, shell: Shell, al
         if kid in line and "key-rotate" in line
     ]
     assert event["kept_by"] == f"vault/{key}"
-    # Its successor is there too, and the old one still verifies what it signed.
+    # The successor stays in OpenBao too, and tokens signed by the old key still verify.
     successor = shell.good("keys", "rotate", "--algorithm", algorithm).strip()
     versions.append(version(shell.ledger / "keys" / successor, key))
     assert not file.exists()
@@ -95,7 +95,7 @@ def test_a_key_signs_that_never_was_here(openbao: OpenBaoPlace, shell: Shell, al
     shell.good("keys", "revoke", successor, "--yes")
     (third,) = [path for path in (shell.ledger / "keys").iterdir() if path.stat().st_size != 32]
     versions.append(version(third, key))
-    # One whose key id begins with a dash is passed over.
+    # jitid skips a version whose key id would begin with a dash, so the numbers may have gaps.
     assert versions == sorted(set(versions))
     shell.good("keys", "rotate", "--algorithm", algorithm, "--transit", "none")
     assert {path.stat().st_size for path in (shell.ledger / "keys").iterdir()} == {32}
@@ -122,7 +122,7 @@ def test_without_its_key_nothing_is_issued_and_nothing_recorded(openbao: OpenBao
         assert "is sealed" in failed.stderr
         told = shell.run("doctor")
         assert "is sealed" in told.stdout
-        # What needs no signature goes on.
+        # A credential without a signature can still be issued.
         shell.good("issue", "--kind", "opaque", "--task", "T1", "--delegator", "alice")
     finally:
         openbao.server.unseal()
@@ -185,7 +185,7 @@ def test_a_key_of_another_sort_is_refused(openbao: OpenBaoPlace, transit: Transi
 
 
 def test_a_key_under_the_same_name_is_not_the_key(openbao: OpenBaoPlace, transit: Transit) -> None:
-    """Somebody deletes it, and makes another one in its place."""
+    """An operator deletes the key and makes another of the same name."""
     version = transit.choose("replaced", "EdDSA", lambda _: False)
     (good,) = transit.sign("replaced", version.number, "EdDSA", version.public, [b"a"])
     assert len(good) == 64

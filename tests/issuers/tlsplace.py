@@ -1,4 +1,4 @@
-"""Mutual TLS on the loopback interface, by Python's `ssl`: who is taken for whom, and who is refused."""
+"""Mutual TLS on the loopback interface, with Python's `ssl`: the peers' identities and refusals."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ class Peer(NamedTuple):
 
     svid: Secret
     roots: str
-    """PEM of what it trusts."""
+    """The trusted roots in PEM."""
     lists: str = ""
-    """PEM of the revocation lists that it checks; none: it checks none."""
+    """The revocation lists to check against, in PEM; if empty, the peer checks none."""
 
 
 def context(peer: Peer, folder: Path, protocol: int) -> ssl.SSLContext:
-    """Return what a side speaks TLS with; each asks the other for a certificate."""
+    """Return the TLS context of one side; each side requires a certificate of the other."""
     made = ssl.SSLContext(protocol)
     made.verify_mode = ssl.CERT_REQUIRED
     made.check_hostname = False
-    # Nothing is left undone that a program may ask for (RFC 5280's own rules).
+    # The strictest check that a program may choose: all rules of RFC 5280.
     made.verify_flags |= ssl.VERIFY_X509_STRICT
     made.load_verify_locations(cadata=peer.roots)
     path = folder / f"{protocol}.pem"
@@ -43,7 +43,7 @@ def context(peer: Peer, folder: Path, protocol: int) -> ssl.SSLContext:
 def meet(server: Peer, client: Peer, folder: Path) -> tuple[str, str]:
     """Connect two sides, and return the URI that each sees of the other.
 
-    Raises ssl.SSLError, of whichever side refuses.
+    Raises ssl.SSLError of the side that refuses.
     """
     serving = context(server, folder, ssl.PROTOCOL_TLS_SERVER)
     asking = context(client, folder, ssl.PROTOCOL_TLS_CLIENT)

@@ -1,4 +1,4 @@
-"""The ids that signing keys are given."""
+"""The ids of signing keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger of each kind that the contract is asked of."""
+"""A fixture that opens an empty ledger of each kind for the contract tests."""
 
 from __future__ import annotations
 

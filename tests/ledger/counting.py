@@ -1,4 +1,4 @@
-"""A way to a database that counts what clients send: each Query, Sync and Flush is one round trip."""
+"""A proxy to a database that counts the messages of its clients: each Query, Sync and Flush is one round trip."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WITHOUT_TYPE = (80877103, 80877104)
 
 
 class Counting:
-    """Passes on what clients and the server say, and counts the messages of the clients by their type."""
+    """A proxy between clients and the server that counts the messages of the clients by type."""
 
     def __init__(self, address: str) -> None:
         self._address = urlsplit(address)
@@ -26,17 +26,17 @@ class Counting:
 
     @property
     def address(self) -> str:
-        """The address of the database by this way."""
+        """Return the address of the database through the proxy."""
         host = f"{self._address.username}@127.0.0.1:{self._listening.getsockname()[1]}"
         return urlunsplit(self._address._replace(netloc=host))
 
     @property
     def round_trips(self) -> int:
-        """How often a client has waited for the server, connecting aside."""
+        """Return how often a client waited for the server, except while it connected."""
         return self.sent["Q"] + self.sent["S"] + self.sent["H"]
 
     def close(self) -> None:
-        """Let nobody in any more, and end what is open."""
+        """Close the listening socket and all open connections."""
         for one in (self._listening, *self._opened):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
@@ -57,7 +57,8 @@ class Counting:
             while data := source.recv(65_536):
                 if counted:
                     left, begun = self._count(left + data, begun)
-                # Counted before the server can answer, so that whoever has the answer finds it counted.
+                # Count before the server can answer, so that the count includes each request whose answer a client
+                # has.
                 target.sendall(data)
         with suppress(OSError):
             target.shutdown(socket.SHUT_RDWR)

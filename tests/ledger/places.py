@@ -1,4 +1,4 @@
-"""Where a ledger of each kind stands; a newcomer adds a row to a table, and answers to the contract."""
+"""How to open an empty ledger of each kind. A new kind adds a row to a table, and must pass the contract tests."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.pgbouncer import PgBouncer
 from tests.postgres import SUPERUSER, Postgres
 
 Opener = Callable[[Callable[[], float]], Ledger]
-"""Opens the ledger of a place with a clock."""
+"""A function that opens a particular ledger with a given clock."""
 
 
 class Place:
-    """A new, empty ledger with a clock that the test sets; opened as often as wanted."""
+    """A new, empty ledger with a clock that the test sets. A test can open it any number of times."""
 
     def __init__(self, open_one: Opener) -> None:
         self.clock = Clock()
@@ -34,7 +34,7 @@ class Place:
         return self._opened[-1]
 
     def close(self) -> None:
-        """Close all that was opened."""
+        """Close all ledgers that were opened here."""
         for ledger in self._opened:
             ledger.close()
 
@@ -55,7 +55,7 @@ def _serializable(folder: Path, server: Postgres) -> Opener:
 
 
 def _pooled(folder: Path, pooler: PgBouncer) -> Opener:
-    """Each transaction may have another session, with what another one left there."""
+    """Make a ledger behind a pooler: each transaction may get another session, with the remains of earlier clients."""
     database = pooler.server.new_database()
     make_database(pooler.server.url(database), folder)
     address = pooler.url(SUPERUSER, database)
@@ -71,19 +71,19 @@ POOLERS: dict[str, Callable[[Path, PgBouncer], Opener]] = {"pooled": _pooled}
 KINDS = (*FILES, *SERVERS, *POOLERS)
 
 with_a_mark = pytest.mark.parametrize("place", [*FILES], indirect=True)
-"""Asks a test only of ledgers that hold the clock to a mark of their own: a database has its own clock."""
+"""A mark that runs a test only on ledgers with a time mark. A ledger in a database uses the clock of the database."""
 
 
 def opener(
     kind: str, folder: Path, server: Callable[[], Postgres], pooler: Callable[[], PgBouncer]
 ) -> Opener:
-    """Make a ledger of that kind, and return what opens it; a server is asked for only where one is needed."""
+    """Create a ledger of a kind, and return its opener. Call `server` or `pooler` only if the kind needs one."""
     if kind in POOLERS:
         return POOLERS[kind](folder, pooler())
     return FILES[kind](folder) if kind in FILES else SERVERS[kind](folder, server())
 
 
 def public_key(transaction: Transaction) -> tuple[str, str, bytes]:
-    """Return kid, algorithm and public half for a new key; nothing is ever signed by it."""
+    """Return kid, algorithm and public half for a new key, which never signs."""
     public = os.urandom(32)
     return f"kid-{public.hex()[:12]}-{len(KeyStore(transaction).signing_keys())}", "EdDSA", public

@@ -1,4 +1,4 @@
-"""A way to a database that can be cut at a given word of the protocol."""
+"""A proxy to a database that cuts a connection at a given string of the protocol."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 
 class Proxy:
-    """Passes on what clients and the server say, until a client says `word`: then it cuts that connection once.
+    """A proxy between clients and the server that cuts a connection once, when a client sends `word`.
 
-    With `forwarded` the server still hears the word, and only its answer is lost. With `closed` nobody is let in again.
+    With `forwarded` the server still receives the word, and only its answer is lost. With `closed` the proxy accepts
+    no
+    further connections.
     """
 
     def __init__(self, address: str, word: bytes, *, forwarded: bool, closed: bool = False) -> None:
@@ -20,7 +22,7 @@ class Proxy:
         self._forwarded = forwarded
         self._closed = closed
         self.cuts = 0
-        """How often a connection was cut."""
+        """The number of connections that were cut."""
         self.armed = False
         self._opened: list[socket.socket] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -28,13 +30,13 @@ class Proxy:
 
     @property
     def address(self) -> str:
-        """The address of the database by this way."""
+        """Return the address of the database through the proxy."""
         user = f"{self._address.username}@" if self._address.username else ""
         host = f"{user}127.0.0.1:{self._listening.getsockname()[1]}"
         return urlunsplit(self._address._replace(netloc=host))
 
     def close(self) -> None:
-        """Let nobody in any more, and end what is open."""
+        """Close the listening socket and all open connections."""
         for one in (self._listening, *self._opened):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
@@ -61,7 +63,7 @@ class Proxy:
                     source.close()
                     if self._forwarded:
                         target.sendall(data)
-                        # What the server answers is read by the other thread, and comes to nobody.
+                        # The other thread reads the server's answer, and cannot deliver it.
                         return
                     break
                 target.sendall(data)

@@ -1,4 +1,4 @@
-"""A transaction that changes rows must not run beside others: PostgreSQL refuses it once the store has said so."""
+"""A transaction that changes rows must run alone. The store declares it, and PostgreSQL enforces it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXCEPTIONS = {
 
 
 def classes() -> dict[str, ast.ClassDef]:
-    """Return all classes by their names, of which no two are the same."""
+    """Return all classes by name. No two classes have the same name."""
     return {
         node.name: node
         for path in ROOT.rglob("*.py")
@@ -45,7 +45,7 @@ def test_each_store_that_changes_rows_says_so() -> None:
     found = classes()
 
     def begins_alone(name: str) -> bool:
-        """Tell whether the class or one above it calls `alone` where it is made."""
+        """Return whether the class or one of its bases calls `alone` in its constructor."""
         node = found.get(name)
         return node is not None and (
             ".alone()" in dict(methods(node)).get("__init__", "")

@@ -1,4 +1,4 @@
-"""What every ledger keeps of requests for approval."""
+"""Contract tests: how a ledger records requests for approval."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the version before the code was moved has written goes on to be opened, verified and brought up to date.
+"""Ledgers that the version before the code was moved wrote still open, verify and migrate.
 
-The fixture is in `tests/fixtures/before_the_move`; `tests/fixtures/make.py` tells how it was made. Whoever changes
-what a question answers on purpose writes the new answer into `ANEW`, and never makes the fixture anew.
+The fixture is in `tests/fixtures/before_the_move`; `tests/fixtures/make.py` documents how it was made. If you change
+the answer to a question on purpose, write the new answer into `ANEW`; never make the fixture again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.postgres import Postgres
 
 QUESTIONS = {" ".join(each["line"]): each for each in answers()}
 ANEW: dict[str, str] = {}
-"""What is answered on standard output by now, by the question: another answer than then, on purpose."""
+"""New answers on standard output by command line, where they differ from the fixture on purpose."""
 API = "https://api.example"
 
 
@@ -52,7 +52,7 @@ def _opened(path: Path) -> World:
 
 
 def _rows(path: Path) -> dict[str, int]:
-    """Return how many rows each table has."""
+    """Return the number of rows of each table."""
     db = sqlite3.connect(path / folder.DATABASE)
     try:
         names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -62,7 +62,7 @@ def _rows(path: Path) -> dict[str, int]:
 
 
 def test_the_fixture_has_rows_in_every_table(home: Path) -> None:
-    """Except in the table that has rows only during a prune."""
+    """The exception is the table that has rows only during a prune."""
     assert {name for name, rows in _rows(home / "ledger").items() if not rows} == {"condemned"}
     assert {mode & 0o077 for mode in modes(home / "ledger").values()} == {0}
 
@@ -79,7 +79,7 @@ def test_a_question_has_the_answer_that_it_had(asked: Past, line: str) -> None:
 
 
 def _live(world: World, home: Path) -> None:
-    """Insist that what was alive is, that more is issued, delegated and renewed, and that all of it is verified."""
+    """Check that live credentials verify, that more can be issued, delegated and renewed, and that the log verifies."""
     tokens = home / "tokens"
     world.check()
     root = (tokens / "root.jwt").read_text().strip()
@@ -110,7 +110,7 @@ def _live(world: World, home: Path) -> None:
 
 
 def test_a_ledger_is_lived_on_in(home: Path) -> None:
-    """By the authority itself, at a time that the test sets."""
+    """The authority itself uses the ledger, at a time that the test sets."""
     with _opened(home / "ledger") as world:
         _live(world, home)
     db = sqlite3.connect(home / "ledger" / folder.DATABASE)
@@ -121,7 +121,7 @@ def test_a_ledger_is_lived_on_in(home: Path) -> None:
 def test_a_ledger_in_a_database_is_lived_on_in(
     home: Path, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is the copy of the other one, and was written down as SQL."""
+    """The ledger in the database is a copy of the ledger in the file, and was written as SQL."""
     with _restored(home, postgres_server, monkeypatch) as world:
         _live(world, home)
 
@@ -139,14 +139,14 @@ def _restored(home: Path, server: Postgres, patch: pytest.MonkeyPatch) -> World:
 _OF_THE_LOG = ("ReadLog", "FollowLog")
 """Commands that print the audit log, which continues in the copy."""
 _OF_A_SERVICE = ("MakeStatusList",)
-"""Answers that need a configured address."""
+"""Operations whose answer needs a configured address."""
 
 
 @pytest.mark.parametrize("kept", ["file", "database"])
 def test_what_was_asked_over_the_wire_is_answered_the_same(
     home: Path, kept: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By an authority over what the fixture has, decoded and encoded by the code of now."""
+    """The current code decodes each request, answers it from the ledger of the fixture, and encodes the answer."""
     if kept == "file":
         world = _opened(home / "ledger")
     else:
@@ -172,7 +172,7 @@ def test_what_was_asked_over_the_wire_is_answered_the_same(
 @pytest.mark.parametrize("name", ["backup.tar", "backup"])
 @pytest.mark.parametrize("how", [(), ("--keep-live",)], ids=lambda how: "".join(how) or "ending")
 def test_a_backup_is_restored(tmp_path: Path, name: str, how: tuple[str, ...]) -> None:
-    """With private keys and without; live credentials are revoked unless they are kept."""
+    """With private keys and without; live credentials are revoked unless the options keep them."""
     for each in ("backups", "ledger"):
         unpack(each, tmp_path)
     past = Past(tmp_path)
@@ -183,7 +183,7 @@ def test_a_backup_is_restored(tmp_path: Path, name: str, how: tuple[str, ...]) -
     if how:
         assert alive == QUESTIONS["list --live --field jti"]["out"]
     else:
-        # What was adopted ends elsewhere.
+        # The restore does not revoke adopted secrets: their source has to do it.
         assert alive == past.good("list", "--live", "--kind", "adopted", "--field", "jti")
     assert past.run("verify", "tokens/root.jwt").returncode == (0 if how else 8)
     past.good("issue", "--task", "LATER-1", "--delegator", "alice")
@@ -191,7 +191,7 @@ def test_a_backup_is_restored(tmp_path: Path, name: str, how: tuple[str, ...]) -
 
 
 def test_a_ledger_is_moved(home: Path) -> None:
-    """The copy is verified as it is made, and the source says where it went."""
+    """The copy is verified while it is made, and the source then names the copy and refuses to issue."""
     past = Past(home)
     past.good("ledger", "copy", "--to", "moved", "--keys")
     past.good("--ledger", "moved", "audit", "verify", "--expect-head", "heads/last.jws")
@@ -201,7 +201,7 @@ def test_a_ledger_is_moved(home: Path) -> None:
 
 
 def test_a_ledger_is_swept_pruned_cut_and_backed_up(home: Path) -> None:
-    """Whatever its maker could do with it: the sweep reads on from the head that the last one has kept."""
+    """All maintenance still works: the sweep continues from the head that the last sweep recorded."""
     past = Past(home)
     swept = past.run("sweep", "--format", "jsonl")
     assert swept.returncode == 10, swept.stderr
@@ -215,7 +215,7 @@ def test_a_ledger_is_swept_pruned_cut_and_backed_up(home: Path) -> None:
     past.good("access", "grant", "user:zoe", "--role", "auditor")
     past.good("ledger", "backup", "later.tar")
     past.time = "2026-06-20 08:00:00"
-    # What has run out meanwhile is told by events of the prune itself.
+    # The prune itself adds events for the credentials that have expired since then.
     past.good("--accept-clock", "prune")
     past.good("prune", "--evidence-after", "30d", "--export", "segments")
     past.good("audit", "verify")
@@ -224,7 +224,7 @@ def test_a_ledger_is_swept_pruned_cut_and_backed_up(home: Path) -> None:
 
 
 def test_exports_segments_and_heads_are_verified(tmp_path: Path) -> None:
-    """Each by itself, for which no ledger is needed."""
+    """Each file is verified by itself, without a ledger."""
     unpack("exports", tmp_path)
     past = Past(tmp_path)
     for name in ("first", "last"):
@@ -242,14 +242,14 @@ def test_exports_segments_and_heads_are_verified(tmp_path: Path) -> None:
         ).returncode
         == 7
     )
-    # What was edited is found as it was.
+    # An edited segment does not verify.
     text = segments[1].read_text()
     segments[1].write_text(text.replace("OLD-3", "OLD-4", 1))
     assert past.run("audit", "verify", "--file", str(segments[1])).returncode == 7
 
 
 def test_what_is_exported_now_is_what_was_exported(home: Path) -> None:
-    """Event by event; the head says when it was signed."""
+    """Each event is the same; the head differs in the time of its signature."""
     unpack("exports", home)
     now = Past(home).good("audit", "export").splitlines()
     then = (home / "exports/last.jsonl").read_text().splitlines()

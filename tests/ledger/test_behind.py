@@ -1,4 +1,4 @@
-"""`audit verify` sees what was changed behind a ledger's back, whatever keeps it, also after a pruning (promise 21)."""
+"""`audit verify` detects changes that bypass jitid, in a file and in a database, also after a prune (promise 21)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _SECOND = """(SELECT min(c.id) + 1 FROM credential c
                WHERE (SELECT count(*) FROM credential o WHERE o.event = c.event) > 1)"""
 
 CHANGES = (
-    # Names of registered agents for those that have none.
+    # Names of registered agents, for credentials whose agent is not registered.
     "INSERT INTO setting VALUES ('agents_until', '9999')",
     "INSERT INTO setting VALUES ('anything', 'x')",
     f"UPDATE credential SET recurring = (SELECT min(id) FROM agent) WHERE id = {_ENDED}",
     "UPDATE credential SET recurring = NULL WHERE recurring IS NOT NULL AND ended_at IS NOT NULL",
-    # Another owner for a standing secret, or another task to end with.
+    # Another owner for a standing secret, or another task whose end would end it.
     f"""UPDATE credential SET delegator = (SELECT max(delegator) FROM credential WHERE kind <> 'adopted')
          WHERE id = {_ADOPTED}""",
     f"UPDATE credential SET task = (SELECT min(id) FROM task) WHERE id = {_ADOPTED}",
@@ -44,7 +44,7 @@ CHANGES = (
          WHERE given_event > 0""",
     f"{_TASK} SELECT 'T99', opener, 'low', deadline, opened_at, 2, 0 FROM task WHERE name = 'T1'",
     "INSERT INTO approval_group (approval, name) SELECT max(id) + 1, 'security' FROM approval",
-    # What targets and verifiers accept, and until when.
+    # Facts about acceptance by targets and verifiers, and the end of that acceptance.
     "UPDATE outside SET settled_at = settled_at - 5 WHERE settled_at IS NOT NULL",
     "UPDATE outside SET honoured_until = 5 WHERE settled_at IS NOT NULL",
     "UPDATE outside SET proof = 'x' WHERE settled_at IS NOT NULL",
@@ -54,7 +54,7 @@ CHANGES = (
     "UPDATE honoured SET expires_at = expires_at - 5",
     "UPDATE honoured SET credentials = credentials + 1",
     "DELETE FROM honoured",
-    # One of several that one event issued.
+    # One of several credentials that one event issued.
     f"UPDATE credential SET scopes = 'a:b' WHERE id = {_SECOND}",
     f"UPDATE identity SET depth = 1 WHERE id = (SELECT identity FROM credential WHERE id = {_SECOND})",
     f"""UPDATE identity SET agent = (SELECT max(agent) FROM identity)
@@ -81,7 +81,7 @@ def test_a_change_behind_its_back_is_seen(tmp_path: Path, kept_in: str, *, prune
             world.issue(task="NEXT", accept_clock=True)
         live_through_everything(world)
         if kept_in == "database":
-            # Its clock is nobody's to accept: nothing tells it that this one went back.
+            # A database uses its own clock, which the test cannot set back, so `accept_clock` is not needed there.
             world.clock.now += 3 * DAY
         if pruned:
             assert world.authority.perform(Prune(rows_after=30 * DAY)).rows["credentials"] == 1
@@ -92,7 +92,7 @@ def test_a_change_behind_its_back_is_seen(tmp_path: Path, kept_in: str, *, prune
 
 
 class _UnseenError(Exception):
-    """Nothing is found: the change is undone."""
+    """No check found the change; the change is undone."""
 
 
 def _sees(world: World, change: str) -> bool:

@@ -1,4 +1,4 @@
-"""Many at once on one ledger: nothing is lost, and nobody waits for ever."""
+"""Concurrent use of a ledger: no write is lost, and no writer waits for ever."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_issuing_revoking_and_rotating_at_once_agree(tmp_path: Path) -> None:
 
 @with_a_mark
 def test_plans_are_made_ahead_where_others_write_too(place: Place) -> None:
-    """Whoever writes alone would look twice for nothing, and cannot know at first that it does."""
+    """A lone writer would look up everything twice without need. It learns only from later writes that it is alone."""
     other = place.again()
 
     def foresees(*writers: Ledger) -> bool:
@@ -130,7 +130,7 @@ def test_readers_do_not_wait_for_a_writer(tmp_path: Path) -> None:
 
 
 def test_a_lock_is_waited_for_by_whoever_keeps_alarms_back(tmp_path: Path) -> None:
-    """One that has rung already is a time that is over, and never an exception of its own."""
+    """An alarm that has rung already counts as a timeout, and never raises its own exception."""
     path = str(tmp_path / "lock")
     Path(path).touch()
     holder, waiter = FairLock(path, 5), FairLock(path, 60)
@@ -150,7 +150,7 @@ def test_a_lock_is_waited_for_by_whoever_keeps_alarms_back(tmp_path: Path) -> No
 
 
 def test_threads_of_a_process_take_turns(tmp_path: Path) -> None:
-    """Each has a lock of its own over the same file; one that waits in vain leaves nothing behind."""
+    """Each thread has its own lock on the same file. A thread whose wait times out leaves nothing behind."""
     path = str(tmp_path / "lock")
     Path(path).touch()
     inside, seen = 0, []

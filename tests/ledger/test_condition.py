@@ -1,4 +1,4 @@
-"""What a ledger of each kind tells of itself."""
+"""Contract tests: how a ledger reports its own state."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_ledger_knows_its_size(place: Place) -> None:
 
 @with_a_mark
 def test_a_ledger_tells_how_the_clock_stands_to_its_last_event(place: Place) -> None:
-    """A jump is told, and nothing refused."""
+    """A clock jump is reported, and the ledger still answers."""
     objects(place.ledger)
     for seconds, jump in ((0, 0), (-60, 0), (60, 0), (-2 * DAY, -2 * DAY)):
         place.clock.now = NOW + seconds

@@ -1,4 +1,4 @@
-"""Why no connection to a database could be had: libpq tells that in words, and each has its status and its hint."""
+"""Failed connections to a database: jitid parses libpq's message; each cause has its status and its hint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every ledger keeps: what was committed, names, tasks, keys, policies, the chain, and the members of events."""
+"""Contract tests: how a ledger keeps commits, names, tasks, keys, policies, the hash chain, and members of events."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.ledger.places import Place, public_key
 
 
 class _StopError(Exception):
-    """Whatever goes wrong inside a transaction."""
+    """Any failure inside a transaction."""
 
 
 def test_what_was_committed_is_there_after_reopening(place: Place) -> None:

@@ -1,4 +1,4 @@
-"""A process killed before any of its writes leaves a ledger that opens, verifies, and holds all that was handed out."""
+"""A process that is killed before any of its writes leaves a ledger that opens, verifies, and has all printed data."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.real import Shell, need
 ROOT = Path(__file__).parent.parent.parent
 ISSUE = ("issue", "--task", "T1", "--delegator", "alice")
 
-# How a command writes: each call is a moment at which it can die.
+# System calls by which a command writes: the command is killed before each of them.
 CALLS = ("pwrite64", "fdatasync", "fsync", "rename", "renameat", "unlink", "write", "ftruncate")
 
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -45,16 +45,16 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 
 STEPS = {("delegate", "pwrite64"): 3}
-"""Where not each call is a death of its own: what delegating writes is much like what issuing writes."""
+"""How many calls to skip between two kills, by command and call (default 1). `delegate` writes much like `issue`."""
 
 
 def now() -> int:
-    """Return the time by which the killed processes judged."""
+    """Return the current time, which the killed processes used."""
     return int(time.time())
 
 
 def check(ledger: Path, printed: str, acting: str) -> None:
-    """Insist that a ledger opens without repair, verifies, and knows what was printed."""
+    """Check that a ledger opens without repair, verifies, and has the printed credentials and changes."""
     with World(ledger, now=now()) as world:
         world.check()
         if printed and acting in ("first use", "issue", "delegate"):
@@ -67,7 +67,7 @@ def check(ledger: Path, printed: str, acting: str) -> None:
         if printed and acting == "authorize":
             with world.ledger.read() as snapshot:
                 assert [one.allowed for one in UseStore(snapshot).uses(UseFilter(), 9)] == [True]
-        # Whoever comes next is not in the way of the dead: the lock went with them.
+        # A killed process holds no lock: the next one can issue.
         world.issue(task="T3", kind="opaque")
         with world.ledger.read() as snapshot:
             kid = next(key.kid for key in KeyStore(snapshot).signing_keys() if key.retired_at is None)
@@ -75,7 +75,7 @@ def check(ledger: Path, printed: str, acting: str) -> None:
 
 
 def killed(shell: Shell, acting: str, arguments: tuple[str, ...], call: str, step: int) -> Iterator[str]:
-    """Yield what a command printed that was killed before each of its calls of one name, until it outlives them."""
+    """Kill a command before each of its calls of one name until it survives; yield its output after each kill."""
     strace = [need("strace"), "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}"]
     when = 1
     while True:
@@ -110,7 +110,7 @@ def test_a_first_use_killed_before_any_write_leaves_a_whole_ledger_or_none(tmp_p
     shell = Shell(tmp_path)
     deaths = 0
     for call in CALLS:
-        # Making a database is a hundred writes alike: some of them will do.
+        # The first use makes about a hundred similar writes to create a database: a sample of them is enough.
         for printed in killed(shell, "first use", ISSUE, call, {"pwrite64": 15, "fdatasync": 2}.get(call, 1)):
             if shell.ledger.exists():
                 check(shell.ledger, printed, "first use")
@@ -132,7 +132,7 @@ GOVERNING: dict[str, tuple[str, ...]] = {
 
 
 def _directory(ledger: Path) -> tuple[object, ...]:
-    """Return what a ledger has of delegators and agents, and what lives; it must verify."""
+    """Verify a ledger, and return its delegators, its agents, and the number of live credentials of `bot`."""
     with World(ledger, now=now()) as world:
         world.check()
         with world.ledger.read() as snapshot:
@@ -183,7 +183,7 @@ def test_who_governs_and_is_killed_has_done_all_of_it_or_nothing(tmp_path: Path,
 
 @pytest.mark.deep
 def test_processes_killed_at_random_lose_nothing_that_they_said(tmp_path: Path) -> None:
-    """Three issue and one revokes, all are killed after a random number of lines, again and again."""
+    """Three processes issue and one revokes. All are killed after a random number of lines, several times."""
     ledger = tmp_path / "ledger"
     World(ledger, now=now()).close()
     chance = random.Random(2)
@@ -207,7 +207,7 @@ def test_processes_killed_at_random_lose_nothing_that_they_said(tmp_path: Path) 
             lines += worker.stdout.readlines()
             worker.wait()
             worker.stdout.close()
-            # The last line may have been cut in the middle.
+            # The kill may have cut the last line in the middle.
             said.append([line.strip() for line in lines if line.endswith("\n")])
         tokens += [token for lines in said[:3] for token in lines]
         revoked += said[3]
@@ -229,7 +229,7 @@ PRUNE = ("prune", "--rows-after", "1d", "--evidence-after", "1d", "--export", "o
 
 
 def _over(path: Path) -> Path:
-    """Make a ledger of which most has been over for two days."""
+    """Make a ledger in which most credentials expired two days ago."""
     with World(path, now=now() - 3 * DAY) as world:
         world.chain(3, scopes=["db:read"])
         for number in range(4):
@@ -244,7 +244,7 @@ def _over(path: Path) -> Path:
 
 @pytest.mark.deep
 def test_who_prunes_and_is_killed_leaves_a_ledger_that_holds_and_goes_on(tmp_path: Path) -> None:
-    """The log accounts for what is left, and the next one comes to the same end."""
+    """The audit log verifies after each kill, and the next prune reaches the same result."""
     shell = Shell(tmp_path)
     before = _over(tmp_path / "before")
     shutil.copytree(before, shell.ledger, copy_function=shutil.copy2)

@@ -1,4 +1,4 @@
-"""What every ledger answers about delegators, and what it makes of those who are disabled."""
+"""Contract tests: how a ledger answers queries about delegators, and how it treats disabled delegators."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.ledger.places import Place
 
 
 def person(name: str, **fields: Any) -> Delegator:
-    """Return a delegator who is not recorded yet, with some fields of their own."""
+    """Return a delegator that is not recorded yet, with the given fields."""
     plain = Delegator(0, f"user:{name}", "critical", None, (), None, (), False, NOW, None)
     return plain._replace(disabled_last=fields.get("disabled_at"), **fields)
 
 
 def record(place: Place, *people: Delegator) -> list[Delegator]:
-    """Record delegators, and return all that there are, whole and with their keys."""
+    """Record delegators, and return all recorded delegators with their keys."""
     with place.ledger.write() as transaction:
         DirectoryChanges(transaction).put_delegators(people)
         transaction.append("delegator-import", {})
@@ -50,7 +50,7 @@ def test_what_is_recorded_is_returned_as_it_was(place: Place) -> None:
             assert found is not None
             assert found._replace(key=0) == alice
         assert DirectoryStore(snapshot).find_delegator("user:carol") is None
-        # A subject is nobody's name in a ledger's identities.
+        # Identities never name a delegator by its subject at an identity provider.
         assert DirectoryStore(snapshot).names_of("user:al") == ("user:alice", "user:al")
 
 

@@ -1,4 +1,4 @@
-"""What every ledger keeps of delegators and recurring agents."""
+"""Contract tests: how a ledger keeps delegators and recurring agents."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _all(snapshot: View, **chosen: Any) -> list[str]:
 
 
 def _listed(place: Place, name: str) -> list[str]:
-    """Return for whom the credentials were issued that are listed under a name."""
+    """Return the delegators of the credentials that are listed under a name."""
     with place.ledger.read() as snapshot:
         found = CredentialStore(snapshot).credentials(
             Filter(delegator=name), "id", descending=False, after=None, limit=99
@@ -133,7 +133,7 @@ def test_names_that_change_hands_in_one_change_have_one_owner_after_it(place: Pl
 
 @pytest.mark.parametrize("name", ["user:alice", "user:al"])
 def test_no_two_delegators_have_one_name(place: Place, name: str) -> None:
-    """Whoever tries changes nothing."""
+    """A change that would give a name to two delegators is refused as a whole."""
     with place.ledger.write() as transaction:
         put_delegator(transaction, aliases=("user:al",))
         transaction.append("note", {})
@@ -154,7 +154,7 @@ def test_a_crowd_is_put_and_read_as_it_was_given(place: Place) -> None:
         DirectoryChanges(transaction).put_delegators(iter(crowd))
         before = DirectoryStore(transaction).delegators(group=None, disabled=None, after=None, limit=9_999)
         assert [one._replace(key=0) for one in before] == crowd
-        # Each second one anew, and some who are new among them.
+        # Change every second delegator, and add new ones between them.
         changed = [one._replace(disabled_at=NOW, disabled_last=NOW) for one in before[::2]]
         more = [delegator(f"user:r{n:04}") for n in range(601)]
         DirectoryChanges(transaction).put_delegators(
@@ -250,7 +250,7 @@ def test_an_entry_counts_the_live_identities_of_an_agent_that_has_a_limit(place:
         with place.again().read() as snapshot:
             return DirectoryStore(snapshot).entry("user:alice", name).live
 
-    # Also what it was given before it was registered.
+    # Credentials from before the agent's registration count too.
     assert [live(name) for name in ("bot", "other", "coder")] == [3, 0, 0]
     place.clock.now += 60
     assert live("bot") == 2
@@ -276,7 +276,7 @@ def test_an_exception_undoes_the_directory_too(place: Place) -> None:
 
 
 def test_credentials_are_listed_and_selected_by_all_names_of_a_person(place: Place) -> None:
-    """Also those that were issued before the names were known to be of one."""
+    """Credentials are included that were issued before the ledger knew that the names belong to one person."""
     with place.ledger.write() as transaction:
         for name in ("user:alice", "user:al", "user:bob", "user:alice"):
             put(transaction, delegator=name)

@@ -1,6 +1,6 @@
-"""`audit verify` sees an edit of every column, and each row that is added to or removed from a table (promise 21).
+"""`audit verify` detects an edit of every column, and each row that is added to or removed from a table (promise 21).
 
-What may pass is listed with a reason.
+Each exception is listed with its reason.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ MAY_PASS: dict[tuple[str, str], str] = {
     ("sighting", "id"): NUMBER,
     ("task_share", "id"): NUMBER,
 }
-"""Columns that may be edited unseen, with the reason. They carry no right."""
+"""Columns whose edits `audit verify` may miss, with the reason. They grant no right."""
 
 
 ADDED: dict[str, str] = {
@@ -53,10 +53,10 @@ ADDED: dict[str, str] = {
     "assertion": "a mark that no event tells of only refuses more",
     "kept_event": "the number of an event that is not there",
 }
-"""Tables to which rows may be added unseen, with the reason: copies of their own rows under other keys."""
+"""Tables to which rows may be added undetected, with the reason. The test adds copies of rows under other keys."""
 
 REMOVED: dict[str, str] = {}
-"""Tables from which a row may be removed unseen, with the reason."""
+"""Tables from which a row may be removed undetected, with the reason."""
 
 
 class Edit(NamedTuple):
@@ -68,11 +68,11 @@ class Edit(NamedTuple):
     old: Any
     new: Any
     sort: str
-    """What the row is, where rows of one table are held to different events: `adopted`, `open`, `unconfirmed` …"""
+    """The class of the row, where rows of one table are compared with different events, for example `adopted`."""
 
     @property
     def statement(self) -> tuple[str, tuple[Any, ...]]:
-        """What makes the change."""
+        """Return the SQL statement of the change, and its values."""
         return f"UPDATE {self.table} SET {self.column} = ? WHERE rowid = ?", (self.new, self.row)
 
 
@@ -112,7 +112,7 @@ MAY_BE: tuple[tuple[str, Callable[[Edit], bool]], ...] = (
         ),
     ),
 )
-"""Edits that may pass in columns of which others are seen."""
+"""Reasons and conditions of edits that may be missed in columns where other edits are detected."""
 
 
 def _everything(world: World) -> None:
@@ -127,10 +127,10 @@ def _everything(world: World) -> None:
 
 
 def _many(world: World) -> None:
-    """Issue so many at once that they are compared as a whole."""
+    """Issue enough credentials at once that `audit verify` compares them as a whole."""
     plain = {"scopes": ("a:b",), "details": ({"type": "x"},), "copies": 12}
     for kind in ("jwt", "opaque"):
-        # No event tells of the agent of the opaque ones alone.
+        # Opaque credentials get their own agent name, which no event of another kind contains.
         fields = request(task=f"{kind}-12", agent=f"{kind}-12", kind=kind, may_audience=("urn:a",), **plain)
         (issued,) = world.authority.perform(Issue(requests=(fields,)))
         below = request(
@@ -142,7 +142,7 @@ def _many(world: World) -> None:
 
 
 def _pruned(world: World) -> None:
-    """Let old rows go, of which none is of an event of those that follow."""
+    """Prune old rows, which share no event with the later rows."""
     world.issue(task="OLD", ttl=60)
     world.clock.now += 60 * DAY
     world.issue(task="NEXT", accept_clock=True)
@@ -164,7 +164,7 @@ HISTORIES = (_everything, _many, leave_marks, _pruned, _cut)
 
 
 class Kept:
-    """A ledger whose file was copied, to be edited again and again."""
+    """A ledger whose file was copied, for repeated edits."""
 
     def __init__(self, path: Path, live: Callable[[World], None]) -> None:
         with World(path / "ledger", publish_url="https://tokens.example") as world:
@@ -181,7 +181,10 @@ class Kept:
         self.ledger = open_sqlite(self.path, self.clock)
 
     def held(self) -> list[str]:
-        """Return the tables that are held to the audit log; of what was cut, the file of the segment has the events."""
+        """Return the tables that `audit verify` checks.
+
+        After a cut, only three: the events of the other rows are in the file of the segment.
+        """
         tables = list(self.columns())
         return [table for table in tables if not self.cut or table in ("prune", "segment", "kept_event")]
 
@@ -196,7 +199,7 @@ class Kept:
             }
 
     def rows(self, table: str) -> dict[int, str]:
-        """Return some rows of a table, one of each sort and some more, each with its sort."""
+        """Return some rows of a table with their classes: at least one row of each class."""
         with closing(sqlite3.connect(self.path / folder.DATABASE)) as db:
             sorts = dict(db.execute(f"SELECT rowid, {_SORTS.get(table, '0')} FROM {table}").fetchall())
         some = list(sorts)[:: max(1, len(sorts) // 5)]
@@ -204,7 +207,7 @@ class Kept:
         return {row: str(sorts[row]) for row in dict.fromkeys((*some, *each))}
 
     def edits(self, table: str, column: str) -> Iterator[Edit]:
-        """Yield some edits of a column: of several rows, to values that others have, to similar ones, and to none."""
+        """Yield some edits of a column: several rows get values of other rows, similar values, and no value."""
         with closing(sqlite3.connect(self.path / folder.DATABASE)) as db:
             values = dict(db.execute(f"SELECT rowid, {column} FROM {table}").fetchall())
         for row, sort in self.rows(table).items():
@@ -212,7 +215,7 @@ class Kept:
                 yield Edit(table, column, row, values[row], new, sort)
 
     def added(self, table: str) -> Iterator[tuple[str, Sequence[Any]]]:
-        """Yield statements that add a copy of a row, with other values in some of the columns that are unique."""
+        """Yield statements that add a copy of a row, with different values in some of the unique columns."""
         with closing(sqlite3.connect(self.path / folder.DATABASE)) as db:
             columns = [row[1:6:4] for row in db.execute(f"PRAGMA table_info({table})")]
             unique = {name for name, key in columns if key}
@@ -239,7 +242,7 @@ class Kept:
             yield f"DELETE FROM {table} WHERE rowid = ?", (row,)
 
     def sees(self, statement: str, values: Sequence[Any]) -> bool:
-        """Tell whether a change is seen, or cannot be made."""
+        """Return whether `audit verify` detects a change, or the database refuses it."""
         try:
             with self.ledger.write() as transaction:
                 assert isinstance(transaction, Transaction)
@@ -252,7 +255,7 @@ class Kept:
         except (IntegrityError, _ImpossibleError):
             return True
         except _UnseenError:
-            # Some things are read only when the ledger is opened.
+            # Some checks run only when the ledger is opened.
             return self._refuses(statement, values)
 
     def _refuses(self, statement: str, values: Sequence[Any]) -> bool:
@@ -267,7 +270,7 @@ class Kept:
 
 
 class _UnseenError(Exception):
-    """Nothing is found: the change is undone."""
+    """No check found the change; the change is undone."""
 
 
 class _ImpossibleError(Exception):
@@ -282,7 +285,7 @@ _SORTS = {
         SELECT iif(kind = 'adopted', ' adopted', iif(fingerprint IS NULL, ' unconfirmed', ''))
           FROM credential WHERE id = credential)""",
 }
-"""What rows of one table are held to different events."""
+"""SQL expressions that return the class of a row: rows of different classes are compared with different events."""
 
 
 def _another(value: Any, number: int) -> Any:
@@ -310,7 +313,7 @@ def _others(old: Any, all_: list[Any]) -> Iterator[Any]:
 
 
 def _holds(path: Path, clock: Callable[[], float]) -> bool:
-    """Tell whether `audit verify` finds nothing."""
+    """Return whether `audit verify` finds no problem."""
     try:
         with closing(open_sqlite(path, clock)) as ledger, ledger.read() as snapshot:
             verify_log.verify(snapshot, snapshot.names, None)
@@ -359,20 +362,20 @@ def test_a_row_that_is_added_or_removed_is_seen(kept: Kept) -> None:
 
 @pytest.mark.deep
 def test_every_table_has_rows_in_one_of_the_histories(tmp_path: Path) -> None:
-    """Or nothing would be said of its columns."""
+    """Otherwise the columns of that table would not be tested."""
     found: set[str] = set()
     for live in HISTORIES:
         kept = Kept(tmp_path / live.__name__, live)
         found |= kept.columns().keys()
         with closing(sqlite3.connect(kept.path / folder.DATABASE)) as db:
             tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    # It has rows only in the middle of a pruning.
+    # This table has rows only during a prune.
     assert found | {"condemned"} == tables
 
 
 @pytest.mark.deep
 def test_whatever_may_pass_passes(tmp_path: Path) -> None:
-    """A permission that permits nothing hides what is no longer seen one day."""
+    """An exception that no longer applies would hide a later regression."""
     idle = {*MAY_PASS, *(reason for reason, _ in MAY_BE), *ADDED, *(f"-{table}" for table in REMOVED)}
     for live in HISTORIES:
         kept = Kept(tmp_path / live.__name__, live)

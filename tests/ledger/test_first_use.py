@@ -1,4 +1,4 @@
-"""The first use: whole or not at all, by one of many, and nothing that a dead one left stands in the way."""
+"""The first use of a ledger: it completes or has no effect, exactly one of many wins, and remains block nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_first_use_says_so_and_the_second_does_not(shell: Shell) -> None:
 
 @pytest.mark.deep
 def test_first_uses_at_one_instant_make_one_ledger(shell: Shell) -> None:
-    """Each of many processes finds nothing, makes a ledger, and all but one take that one's."""
+    """Each of many processes finds no ledger and creates one. One of them wins; all others use its ledger."""
     started = [shell.start(*ISSUE) for _ in range(12)]
     done = [(process.communicate(timeout=60), process.returncode) for process in started]
     assert [status for _, status in done] == [0] * 12, [error for (_, error), _ in done if error]
@@ -43,7 +43,7 @@ def test_first_uses_at_one_instant_make_one_ledger(shell: Shell) -> None:
 
 
 def test_rivals_in_one_process_make_one_ledger(tmp_path: Path) -> None:
-    """Without the start of a process in between, the first uses meet in the middle of making."""
+    """In one process there is no start-up delay, so the first uses overlap while they create the ledger."""
     path = tmp_path / "ledger"
     children = []
     gate, opened = os.pipe()
@@ -71,7 +71,7 @@ def test_rivals_in_one_process_make_one_ledger(tmp_path: Path) -> None:
 @pytest.mark.parametrize("call", ["mkdir", "openat", "fsync", "pwrite64", "renameat", "rename"])
 def test_what_a_killed_first_use_left_goes_with_the_next(shell: Shell, call: str) -> None:
     strace = need("strace")
-    # Of the many files that Python opens, only those below the ledger's place are counted.
+    # Python opens many files; count only those below the ledger's folder.
     only = ["-P", str(shell.home / "nothing")] if call == "openat" else []
     when = {"mkdir": 1, "openat": 1, "fsync": 2, "pwrite64": 5, "renameat": 2, "rename": 1}[call]
     kill = f"inject={call}:signal=KILL:when={when}"
@@ -82,7 +82,7 @@ def test_what_a_killed_first_use_left_goes_with_the_next(shell: Shell, call: str
     token = shell.good(*ISSUE)
     assert shell.run("verify", stdin=token).returncode == 0
     left = sorted(path.name for path in shell.home.iterdir())
-    # A folder that was not yet locked may be a moment old, and waits an hour.
+    # A folder without a lock may belong to a process that has just started, so it is deleted only after an hour.
     assert left == ["ledger"] or (call == "mkdir" and not any((shell.home / left[0]).iterdir()))
 
 
@@ -121,7 +121,7 @@ def test_a_new_ledger_is_for_its_owner_alone_under_any_umask(shell: Shell, umask
     shell.environment["JITID_LEDGER"] = str(shell.ledger)
     done = shell.run(*ISSUE, "--out", "token", umask=umask)
     assert done.returncode == 0, done.stderr
-    # A reader that stays keeps the write-ahead log and its index there to be looked at.
+    # An open reader keeps the write-ahead log and its index on the disk, so that their modes can be checked.
     reader = sqlite3.connect(shell.ledger / "ledger.db")
     reader.execute("SELECT count(*) FROM task").fetchone()
     assert shell.run(*ISSUE, umask=umask).returncode == 0

@@ -1,4 +1,4 @@
-"""Questions about many at once get the answers that each would get alone."""
+"""Bulk queries return the same answers as single queries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.ledger.places import Place
 
 
 def forest(transaction: Transaction) -> list[Row]:
-    """Record two chains, one of them with a branch whose middle is dead, and somebody alone."""
+    """Record two chains, a branch of the first one, and a single pending credential; return all rows."""
     chain = put_chain(transaction, 4, scopes="db:read")
     other = put_chain(transaction, 2, task="T2")
     branch = put(transaction, parent=chain[1])
@@ -25,13 +25,13 @@ def forest(transaction: Transaction) -> list[Row]:
 
 @pytest.fixture
 def rows(place: Place) -> list[Row]:
-    """Return what a ledger holds; one of the chains has lost its middle."""
+    """Record a forest in the ledger, and return its rows."""
     with place.ledger.write() as transaction:
         return forest(transaction)
 
 
 def test_what_is_given_is_found_by_any_of_its_names(place: Place, rows: list[Row]) -> None:
-    """Each once and in the order of issue, whatever is unknown among them."""
+    """Each credential is returned once, in the order of issue, and unknown names are ignored."""
     first, second, third, *_ = rows
     with place.ledger.read() as snapshot:
         found = CredentialStore(snapshot).find_given(
@@ -42,7 +42,7 @@ def test_what_is_given_is_found_by_any_of_its_names(place: Place, rows: list[Row
 
 
 def test_who_has_a_key_is_found_by_it(place: Place) -> None:
-    """All that can still be used, and of what has run out the latest."""
+    """The query returns all usable credentials of a key, or the latest one if all have expired."""
     used, old, own = (bytes([number]) * 32 for number in range(3))
     with place.ledger.write() as transaction:
         wanted = [put(transaction, public=used, ttl=ttl) for ttl in (60, 900, 900)]
@@ -85,7 +85,7 @@ def test_many_lineages_are_those_of_each(place: Place, rows: list[Row]) -> None:
 
 
 def test_many_families_are_those_of_each(place: Place, rows: list[Row]) -> None:
-    """Also where something dead stands between."""
+    """The numbers are also right if an ended identity is in the middle of a chain."""
     with place.ledger.read() as snapshot:
         before = CredentialStore(snapshot).families([row.identity for row in rows])
         assert before[rows[0].identity] == Family(True, 5, 5)

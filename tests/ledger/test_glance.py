@@ -1,4 +1,4 @@
-"""A view for a few questions: what it knows already is never older than what was committed before it was opened."""
+"""A view for a few lookups: its cached rows are never older than the last commit before it was opened."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.ledger.places import Place, public_key
 
 @pytest.mark.parametrize("elsewhere", [True, False])
 def test_a_change_is_seen_at_once(place: Place, *, elsewhere: bool) -> None:
-    """A revocation, a key, the end of a task: whatever was committed, the next glance has, whoever did it."""
+    """The next glance sees every committed change (a revocation, a key, the end of a task), by any writer."""
     other = place.again() if elsewhere else place.ledger
     with other.write() as transaction:
         row = put(transaction, task="T-1")
@@ -58,7 +58,7 @@ def test_a_change_is_seen_at_once(place: Place, *, elsewhere: bool) -> None:
 def test_what_was_recorded_as_expired_lives_for_nobody_when_the_clock_goes_back(
     place: Place, *, shared: bool
 ) -> None:
-    """Whoever has read the row before must not go by it: by the clock alone it is alive again."""
+    """A reader that cached the row must not use it: by the clock alone the credential would be valid again."""
     other = place.again()
     with other.write() as transaction:
         row = put(transaction, task="T-1")
@@ -77,7 +77,7 @@ def test_what_was_recorded_as_expired_lives_for_nobody_when_the_clock_goes_back(
 
 
 def test_what_is_added_is_seen_by_who_missed_it(place: Place) -> None:
-    """That something was not there is remembered by nobody."""
+    """A failed lookup is not cached."""
     other = place.again()
     with other.write() as transaction:
         row = put(transaction, task="T-1")
@@ -107,7 +107,7 @@ def test_what_is_added_is_seen_by_who_missed_it(place: Place) -> None:
 
 
 def test_who_has_a_name_is_seen_at_once(place: Place) -> None:
-    """Also by who has asked whether somebody has it, in vain or not."""
+    """A reader that looked up a name before, with or without success, sees its new owner too."""
     other = place.again()
     with other.write() as transaction:
         alice = put_delegator(transaction, aliases=("user:al",))
@@ -138,7 +138,7 @@ def test_who_has_a_name_is_seen_at_once(place: Place) -> None:
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_token_that_another_presents_is_seen_at_once(place: Place, *, shared: bool) -> None:
-    """Also by who has asked in vain; the first presenter stays who it is."""
+    """A reader whose earlier lookup failed sees it too. The first presenter stays the presenter."""
     other = place.again()
     mark = Presentation(bytes(32), "system:gate", place.clock.now + 60)
     with place.ledger.glance() as snapshot:
@@ -155,7 +155,7 @@ def test_a_token_that_another_presents_is_seen_at_once(place: Place, *, shared: 
 
 
 def test_a_glance_is_a_view_for_whatever_is_asked(place: Place) -> None:
-    """Also for what is never remembered; and the ledger is free to write after it."""
+    """A glance answers queries that are never cached too, and the ledger can write after it."""
     with place.ledger.write() as transaction:
         row = put(transaction, task="T-1")
         transaction.append("issue", {})

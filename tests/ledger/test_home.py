@@ -1,4 +1,4 @@
-"""Keys and the ledger in a database: keys whose ledger is gone make no new one, and keys of two ledgers never mix."""
+"""Keys and a ledger in a database: jitid makes no new ledger for keys of a lost ledger, and never mixes keys of two."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ISSUE = ("issue", "--task", "T1", "--delegator", "alice")
 
 @pytest.fixture
 def address(postgres_server: Postgres) -> Iterator[Callable[[], str]]:
-    """Return what gives the address of another empty database."""
+    """Return a function that creates another empty database and returns its address."""
     made: list[str] = []
 
     def another() -> str:
@@ -45,7 +45,7 @@ def address(postgres_server: Postgres) -> Iterator[Callable[[], str]]:
 
 
 class Machine:
-    """A user with a home folder, who opens ledgers as the command line does."""
+    """A user with a home folder, and ledgers that are opened as on the command line."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,17 +54,17 @@ class Machine:
 
     @property
     def data(self) -> Path:
-        """The folder of the default ledger."""
+        """Return the folder of the default ledger."""
         return self.folder / ".local/share/jitid"
 
     def settings(self, address: str, folder: str | None = None) -> effective.Config:
-        """Return the configuration that names a ledger and a folder of keys, `authority` unless it is named."""
+        """Return a configuration with a ledger and a folder of keys (default: `authority`)."""
         flags = {"ledger": address}
         home_folder = folder or str(self.data / "authority")
         return effective.load(flags=flags, environ={"HOME": str(self.folder), "JITID_HOME": home_folder})
 
     def first_use(self, address: str, folder: str | None = None) -> LocalAuthority:
-        """Open a ledger, and make it if need be."""
+        """Open a ledger, and create it if necessary."""
         return open_or_create_local(self.settings(address, folder), lambda _: None)
 
     def run(self, address: str | None, *arguments: str) -> Any:
@@ -72,7 +72,7 @@ class Machine:
         return self.shell.run(*arguments, more={"JITID_LEDGER": address} if address else {})
 
     def held(self) -> dict[str, bytes]:
-        """Return what lies where keys are, by its path."""
+        """Return the contents of all key files by path."""
         return {
             str(path.relative_to(self.folder)): path.read_bytes()
             for path in self.folder.rglob("keys/*")
@@ -94,7 +94,7 @@ def issue(authority: LocalAuthority, **fields: Any) -> str:
 
 
 def ledgers(server: Postgres, address: str) -> list[str]:
-    """Return the schemas of a database that hold a ledger, or a part of one; a copy that was refused is none."""
+    """Return the schemas of a database that hold a complete or partial ledger, except schemas of refused copies."""
     found = server.ask(
         "SELECT schemaname FROM pg_tables WHERE tablename = 'setting'", address.rpartition("/")[2]
     )
@@ -171,7 +171,7 @@ def test_a_second_ledger_of_a_database_names_the_first(machine: Machine, address
 def test_an_empty_first_schema_of_the_path_has_no_ledger(
     machine: Machine, address: Callable[[], str], postgres_server: Postgres
 ) -> None:
-    """The ledger of a later one is not used, and not changed, in its place."""
+    """A ledger in a later schema of the path is neither used nor changed."""
     place = address()
     machine.first_use(f"{place}?options=-csearch_path%3Db").close()
     postgres_server.execute("CREATE SCHEMA a", database=place.rpartition("/")[2].partition("?")[0])
@@ -184,7 +184,7 @@ def test_an_empty_first_schema_of_the_path_has_no_ledger(
 def test_the_first_schema_of_the_path_is_the_ledgers(
     machine: Machine, address: Callable[[], str], postgres_server: Postgres
 ) -> None:
-    """A ledger in another one of them is another ledger."""
+    """A ledger in another schema of the path is another ledger."""
     place = address()
     machine.first_use(f"{place}?options=-csearch_path%3Dpublic").close()
     other = machine.first_use(
@@ -198,7 +198,7 @@ def test_the_first_schema_of_the_path_is_the_ledgers(
 def test_a_machine_without_keys_takes_the_ledger_that_is_there(
     machine: Machine, address: Callable[[], str], tmp_path: Path
 ) -> None:
-    """And one whose keys were brought there."""
+    """A machine to which an operator copied the keys uses the existing ledger too."""
     place = address()
     first = machine.first_use(place)
     issue(first)
@@ -225,7 +225,8 @@ def test_two_ledgers_do_not_share_a_folder_of_keys(
     own = machine.first_use(second, str(tmp_path / "own"))
     issue(own)
     own.close()
-    # The second one is there by now: it is read and used with the first one's folder, and makes no key there.
+    # The second ledger exists now. It can be used with the folder of the first ledger, but makes no key in that
+    # folder.
     there = open_local(machine.settings(second))
     issue(there, kind="opaque")
     asking: list[Callable[[], object]] = [
@@ -336,7 +337,7 @@ def test_a_first_use_whose_commit_is_in_doubt_is_gone_on_with(
 def test_a_first_use_that_was_killed_is_gone_on_with(
     machine: Machine, address: Callable[[], str], postgres_server: Postgres, call: str, renamed: int
 ) -> None:
-    """Before each name that something gets: a rule, the policy, the key before its ledger, and the key after it."""
+    """The process is killed before each rename: of a rule, the policy, and the key before and after its ledger."""
     place = address()
     trace = [need("strace"), "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e"]
     killed = machine.shell.run(

@@ -1,4 +1,4 @@
-"""What every ledger remembers of signed credentials that ended early: verifiers that do not ask it still take them."""
+"""Contract tests: the ledger records signed credentials that ended early. Offline verifiers still accept them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Change = Callable[[Transaction], object]
 
 
 def made(place: Place) -> SigningKey:
-    """Record three signed credentials with different lifetimes and one that is not signed; return the key."""
+    """Record three signed credentials with different lifetimes and an unsigned one; return the key."""
     with place.ledger.write() as transaction:
         key = KeyChanges(transaction).add_key(*public_key(transaction))
         for ttl in (600, 900, 300):
@@ -30,14 +30,14 @@ def made(place: Place) -> SigningKey:
 
 
 def change(place: Place, how: Change) -> int:
-    """Make a change with its event; return the number of that."""
+    """Make a change with its event; return the number of the event."""
     with place.ledger.write() as transaction:
         how(transaction)
         return transaction.append("note", {}).seq
 
 
 def honoured(place: Place) -> list[tuple[int, ...]]:
-    """Return what is remembered: event, number of credentials, when the first ended, when the last expires."""
+    """Return the recorded rows: event, number of credentials, earliest end, latest expiry."""
     with place.again().read() as snapshot:
         return list(
             snapshot.ask("SELECT event, credentials, ended_at, expires_at FROM honoured ORDER BY event", {})

@@ -1,4 +1,4 @@
-"""A clock that is before the time of issue: a credential of any kind is refused at every door."""
+"""A clock that is before the time of issue: every operation refuses a credential of any kind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def world(kept_in: str, tmp_path: Path) -> Iterator[World]:
 
 
 def _set_back(world: World, seconds: int) -> None:
-    """Let the clock go back, and the time mark with it, if the ledger keeps one."""
+    """Set the clock back, and the time mark if the ledger has one."""
     world.clock.now -= seconds
     with world.ledger.write(accept_clock=True):
         pass

@@ -1,4 +1,4 @@
-"""What every ledger keeps of leaks: each once, proved once, closed once, whoever comes second."""
+"""Contract tests: each leak is recorded once, proved once and closed once, also if a second reporter tries again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.ledger.places import Place
 
 
 def report(transaction: Transaction, *credentials: int, source: str = "wiki", at: int = NOW) -> list[int]:
-    """Record leaks with their event; return the numbers of the credentials that are new."""
+    """Record leaks with their event; return the numbers of the newly reported credentials."""
     recorded = LeakChanges(transaction).add_leaks(credentials, source, at)
     transaction.append("leak", {"count": len(recorded.new)})
     return [key for key, _ in recorded.new]
@@ -75,7 +75,7 @@ def test_only_what_is_dead_and_not_proved_waits_for_a_proof(place: Place) -> Non
 
 
 def test_what_was_closed_may_be_reported_again(place: Place) -> None:
-    """Beside one that is open there is no second; the history of one source may hold many that are closed."""
+    """A source has at most one open leak of a credential, and any number of closed ones."""
     with place.ledger.write() as transaction:
         key = put(transaction).key
         report(transaction, key)
@@ -92,7 +92,7 @@ def test_what_was_closed_may_be_reported_again(place: Place) -> None:
 
 
 def test_a_leak_is_told_with_what_lives_by_it(place: Place) -> None:
-    """Through the dead too, and of each leak its own."""
+    """Live descendants below expired credentials are counted too, and each leak has its own numbers."""
     with place.ledger.write() as transaction:
         chain = put_chain(transaction, 3, ttl=60)
         last = put(transaction, parent=chain[-1], depth=3, ttl=900)
@@ -128,7 +128,7 @@ def see(transaction: Transaction, key: int, *seen: Sighting, met: int = 0, sourc
 
 
 def test_each_place_is_kept_once(place: Place) -> None:
-    """By whomever it is found; of one line in two commits there are two."""
+    """The finder does not matter. One line in two commits counts as two places."""
     first = Sighting("a.py", 3, "abc", NOW - 9, "gitleaks token")
     with place.ledger.write() as transaction:
         one, other = put(transaction).key, put(transaction).key
@@ -166,10 +166,11 @@ def test_of_many_places_the_first_are_kept_and_the_others_counted_once(place: Pl
         report(transaction, key)
         seen = [Sighting(f"{number}.py") for number in range(MOST_PLACES + 20)]
         assert see(transaction, key, *seen[:90]).rows == 90
-        for rows in (11, 0):  # ten places, and that there are more
+        for rows in (11, 0):  # Ten places, and the count of further places.
             assert see(transaction, key, *seen[10:], met=300).rows == rows
         (short,) = LeakStore(transaction).places([1]).values()
-        # There is room for ten of thirty new ones, and 190 are not told: 310 in all, with the ten from before.
+        # There is room for ten of the thirty new places. With 190 unlisted places and the earlier ten, the total is
+        # 310.
         assert (short.kept, short.total) == (100, 310)
         assert see(transaction, key, *seen[10:], met=301).rows == 1
         assert see(transaction, key, Sighting("new.py")).rows == 0
@@ -177,7 +178,7 @@ def test_of_many_places_the_first_are_kept_and_the_others_counted_once(place: Pl
 
 
 def test_very_many_are_asked_about_at_once(place: Place) -> None:
-    """What has a fingerprint is told with whether it lives, and what is in an open report from somewhere."""
+    """The answer states which fingerprints are known and live, and which credentials a source has in an open report."""
     with place.ledger.write() as transaction:
         rows = [put(transaction, ttl=ttl) for ttl in (60, 900)]
         report(transaction, rows[1].key)

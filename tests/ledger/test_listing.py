@@ -1,4 +1,4 @@
-"""What every ledger lists: filters, orders, and pages that do not move while rows are added."""
+"""Contract tests: filters, orders, and pages that do not shift while rows are added."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Fleet:
         place.clock.now += 60
 
     def name(self, id_: str) -> str:
-        """Return which of them an identity is."""
+        """Return the short name of an identity in this fleet."""
         return next(name for name, row in vars(self).items() if isinstance(row, Row) and row.id == id_)
 
 

@@ -1,4 +1,4 @@
-"""A database that fails: whoever asks is told so with status 5 and nothing else, and what was acknowledged is kept."""
+"""A database that fails: the client gets status 5, and every acknowledged change is kept."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNAVAILABLE = 5
 
 
 def shell_over(home: Path, url: str, **more: str) -> Shell:
-    """Return a shell whose ledger is a database; the keys are in its home."""
+    """Return a shell whose ledger is in a database; the keys are in the shell's home folder."""
     home.mkdir(exist_ok=True)
     shell = Shell(home)
     shell.environment.update(JITID_LEDGER=url, **more)
@@ -30,7 +30,7 @@ def shell_over(home: Path, url: str, **more: str) -> Shell:
 
 
 class Writers:
-    """Processes that issue and revoke until they are ended, and what they were told."""
+    """Processes that issue and revoke until they are killed, and their recorded answers."""
 
     def __init__(self, folder: Path, shells: list[Shell]) -> None:
         self._files = [folder / f"writer-{number}" for number in range(len(shells))]
@@ -45,12 +45,12 @@ class Writers:
         ]
 
     def told(self, what: str) -> list[list[str]]:
-        """Return what each was told of one sort."""
+        """Return the lines of one kind that each process recorded."""
         lines = [file.read_text().splitlines() if file.exists() else [] for file in self._files]
         return [[line for line in own if line.startswith(what)] for own in lines]
 
     def go_on(self, more: int) -> None:
-        """Wait until each has issued so many more."""
+        """Wait until each process has issued this number of further credentials."""
         wanted = [len(own) + more for own in self.told(ISSUED)]
         until(
             lambda: all(len(own) >= least for own, least in zip(self.told(ISSUED), wanted, strict=True)),
@@ -59,7 +59,7 @@ class Writers:
         )
 
     def end(self) -> None:
-        """Kill them, wherever they are."""
+        """Kill the processes, at any point of their work."""
         for process in self.processes:
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -67,7 +67,7 @@ class Writers:
 
 @contextmanager
 def writing(folder: Path, shells: list[Shell]) -> Iterator[Writers]:
-    """Let one writer for each shell work for the length of the block."""
+    """Run one writer for each shell during the block."""
     writers = Writers(folder, shells)
     try:
         yield writers
@@ -76,7 +76,7 @@ def writing(folder: Path, shells: list[Shell]) -> Iterator[Writers]:
 
 
 def check(shell: Shell, writers: Writers) -> None:
-    """Insist that the ledger holds all that the writers were told, and is whole."""
+    """Check that the ledger has all credentials and revocations that the writers recorded, and that it verifies."""
     assert [line for own in writers.told(WRONG) for line in own] == []
     listed = shell.good("list", "--limit", "100000", "--format", "jsonl").splitlines()
     ended = {row["jti"]: row["ended_at"] for row in map(json.loads, listed)}
@@ -92,7 +92,7 @@ def test_nothing_acknowledged_is_lost_with_the_primary(postgres_cluster: Cluster
     shells = [shell_over(tmp_path / f"home-{number}", postgres_cluster.url()) for number in range(3)]
     shells[0].good(*ISSUE)
     for shell in shells[1:]:
-        # Another machine has a signing key of its own.
+        # Another machine needs a separate signing key.
         shell.good("keys", "rotate")
     with writing(tmp_path, shells) as writers:
         for _ in range(2):
@@ -157,12 +157,12 @@ def test_a_database_whose_disk_is_full_takes_nothing_in_part(
             postgres_server.execute("CREATE DATABASE full_one TABLESPACE small")
             shell = shell_over(tmp_path / "home", postgres_server.url("full_one"))
             first = shell.good(*ISSUE)
-            # What is still in memory alone has its place on the disk then, and is no reason to refuse what follows.
+            # The checkpoint writes all pages out while there is room. Pages in memory can then always be written.
             postgres_server.execute("CHECKPOINT")
-            # A new connection may have to write a file of its own, for which there is no room then.
+            # Connect before the disk is full: a new connection may have to write a file.
             with postgres_server.connect("full_one") as connected:
                 _fill(postgres_server)
-                # A thousand need more pages than there can be left.
+                # A thousand credentials need more pages than can be left.
                 done = shell.run(*ISSUE, "--count", "1000")
                 assert (done.returncode, done.stdout) == (UNAVAILABLE, ""), done.stderr
                 connected.execute("DROP TABLE filler")
@@ -177,7 +177,7 @@ def test_a_database_whose_disk_is_full_takes_nothing_in_part(
 
 def _fill(server: Postgres) -> None:
     driver = module("psycopg", "postgres")
-    # As it stands, on one page each: compressed it would fill nothing.
+    # Uncompressed, one row on each page: compressed rows would not fill the disk.
     statements = ("CREATE TABLE filler (page text)", "ALTER TABLE filler ALTER page SET STORAGE PLAIN")
     server.execute(*statements, database="full_one")
     with server.connect("full_one") as connection, pytest.raises(driver.errors.DiskFull):

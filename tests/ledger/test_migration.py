@@ -1,4 +1,4 @@
-"""A ledger that an earlier jitid made is brought up to date by the first one that opens it, once and whole."""
+"""The first process that opens a ledger of an earlier jitid migrates it, once and completely."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.builders import DAY, NOW, Clock, World, edit, make_folder, open_sqlit
 from tests.eventful import leave_marks, live_through_everything
 from tests.former import two_digests
 
-# What each step after the first has added, to be taken away again.
+# Statements that undo each migration step after the first.
 _UNDONE = {
     2: (
         "DROP INDEX live_superseded",
@@ -132,7 +132,7 @@ _UNDONE = {
 
 
 def _undone(version: int) -> list[str]:
-    """Return what makes of a ledger in a file one of a version of the schema."""
+    """Return the statements that turn a current ledger in a file into a ledger of an earlier schema version."""
     return [
         statement
         for step in range(len(sqlite_schema.SQLITE_STEPS), version, -1)
@@ -141,7 +141,7 @@ def _undone(version: int) -> list[str]:
 
 
 _LATER = {
-    # What events of every operation tell since the last version, and those of one.
+    # Members that events gained since the last version: of all operations (None), and of a single operation.
     None: {"rows", "evidence"},
     "init": {"agents_until"},
     "adopt": {"tasks"},
@@ -151,7 +151,7 @@ _LATER = {
 
 @contextmanager
 def _untold(version: int) -> Iterator[None]:
-    """Let events tell what they told at a version of the schema: nothing of columns that there were not."""
+    """Omit from new events all facts that did not exist at a version of the schema."""
     linked = Transaction._linked
     missing = {"may_audience", "may_kind", "may_act"} if version < 8 else set()
 
@@ -159,7 +159,8 @@ def _untold(version: int) -> Iterator[None]:
         transaction.request = None
         later = missing | _LATER[None] | _LATER.get(operation, set())
         told = {name: fact for name, fact in facts.items() if name not in later}
-        # There were no such events; another one keeps the numbers as they are.
+        # Such events did not exist. A note replaces each of them, so that the numbers of the other events stay the
+        # same.
         return linked(transaction, "note" if operation == "assertion" else operation, told)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -169,7 +170,7 @@ def _untold(version: int) -> Iterator[None]:
 
 
 def make_old(path: Path, version: int, live: Callable[[World], object] = World.issue) -> None:
-    """Make a ledger with one credential, or in which something else happened, as it was at a version of the schema."""
+    """Make a ledger of an earlier schema version, by default with one credential."""
     with _untold(version), World(path) as world:
         live(world)
     for number in range(len(sqlite_schema.SQLITE_STEPS), version, -1):
@@ -178,7 +179,7 @@ def make_old(path: Path, version: int, live: Callable[[World], object] = World.i
 
 
 def shape(path: Path) -> list[tuple[str, str]]:
-    """Return what the database consists of, statements without their white space."""
+    """Return the names and statements of the database's objects, with white space normalized."""
     db = sqlite3.connect(path / folder.DATABASE)
     try:
         rows = db.execute(
@@ -199,7 +200,7 @@ def _names(path: Path) -> list[str]:
 def test_what_the_last_version_wrote_is_verified(
     tmp_path: Path, live: Callable[[World], object], waits: int
 ) -> None:
-    """Whatever its events do not tell: a moment after the upgrade, and when its answers count no more."""
+    """Events may lack newer members: just after the upgrade, and after the old idempotency keys have expired."""
     last = len(sqlite_schema.SQLITE_STEPS) - 1
     make_old(tmp_path / "old", last, live)
     with World(tmp_path / "old") as world:
@@ -227,7 +228,7 @@ def test_an_old_ledger_becomes_what_a_new_one_is(tmp_path: Path, version: int) -
                 )
                 == 2
             )
-        # `edit` takes the triggers away to do its work.
+        # `edit` drops the triggers before its statements.
         differences = world.ledger.condition().schema().differences
         assert [each for each in differences if "trigger" not in each] == []
     assert _names(tmp_path / "old") == _names(tmp_path / "new")
@@ -235,7 +236,7 @@ def test_an_old_ledger_becomes_what_a_new_one_is(tmp_path: Path, version: int) -
 
 @pytest.mark.parametrize("number", ["1", "2", "99"])
 def test_identities_from_before_are_as_many_as_there_were(tmp_path: Path, number: str) -> None:
-    """No later one gets the name of a registered agent because a setting says that it is from before."""
+    """A new identity cannot use a registered agent's name, as identities from before the `agents_until` setting can."""
     make_old(tmp_path / "old", 7)
     World(tmp_path / "old").close()
     with World(tmp_path / "old") as world:
@@ -247,18 +248,18 @@ def test_identities_from_before_are_as_many_as_there_were(tmp_path: Path, number
 
 
 def test_a_task_from_before_belongs_to_whoever_the_first_event_was_for(tmp_path: Path) -> None:
-    """Not to whom a clock that stood ahead put first; and one of which nothing is left belongs to nobody."""
+    """A clock that was ahead does not change the owner. A task without any credential gets no owner."""
     path = tmp_path / "old"
     with World(path) as world:
         for delegator in ("user:alice", "user:bob"):
-            # Beside the ledger, anybody joins by the whole name.
+            # With local access, any delegator can join a task by its full name.
             world.issue(task="user:alice/SHARED", delegator=delegator)
         world.issue(task="LOST", delegator="user:carol")
         world.issue(task="OWN", delegator="user:carol")
     edit(
         path,
         *_undone(7),
-        # The one that came second has the smaller numbers, as after a clock that was set back.
+        # The second credential gets a smaller number, as after a clock that was set back.
         "UPDATE credential SET id = id - 100 WHERE event = (SELECT max(event) - 2 FROM credential)",
         "DELETE FROM credential WHERE task = (SELECT id FROM task WHERE name = 'LOST')",
         "PRAGMA user_version = 7",
@@ -272,7 +273,7 @@ def test_a_task_from_before_belongs_to_whoever_the_first_event_was_for(tmp_path:
             "OWN": "user:carol/OWN",
         }
         assert all(not task.given_event for task in tasks.values())
-        # A name that nobody owns is not used again beside the ledger.
+        # Local access cannot use the name of a task without an owner again.
         with world.ledger.read() as snapshot:
             found = ownership.named(snapshot, "LOST", None, all_=True)
         assert found == tasks["LOST"]
@@ -299,7 +300,7 @@ def test_what_ended_before_there_was_such_a_table_is_known_to_be_honoured(tmp_pa
 
 
 def test_who_has_the_file_open_since_before_neither_reads_nor_writes(tmp_path: Path) -> None:
-    """An older version would change the directory without the number by which newer ones know that it has changed."""
+    """An older version would not update the change number of the directory, which newer versions rely on."""
     path = tmp_path / "old"
     make_old(path, 10)
     db = sqlite3.connect(path / folder.DATABASE)
@@ -316,7 +317,7 @@ def test_who_has_the_file_open_since_before_neither_reads_nor_writes(tmp_path: P
 
 
 def test_whom_the_events_of_roots_name_is_told_by_all_below_them(tmp_path: Path, kept_in: str) -> None:
-    """Before there was such a column, only the event told whom an ID token proved that the directory did not know."""
+    """Before that column existed, only the event recorded the subject of an ID token of an unknown delegator."""
     path = tmp_path / "old"
     proved = {"delegator": None, "proved_delegator": "user:zoe", "proved_at": NOW}
     with World(path) as world:

@@ -1,4 +1,4 @@
-"""A ledger for one request: its reads share a view, and a write is not kept out by it."""
+"""A ledger for one request: its reads share a view, and the view does not block a write."""
 
 from __future__ import annotations
 

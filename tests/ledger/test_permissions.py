@@ -1,4 +1,4 @@
-"""A ledger that is damaged, foreign, incomplete or open to others is refused, and stays as it was."""
+"""A ledger that is damaged, foreign, incomplete or accessible to other users is refused, and stays unchanged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 
 
 def contents(folder: Path) -> dict[str, bytes | str]:
-    """Return what is in a folder, byte by byte; the index that SQLite's readers share is not of the ledger."""
+    """Return the contents of all files of a folder, except the index that SQLite's readers share."""
     return {
         str(path.relative_to(folder)): str(path.readlink()) if path.is_symlink() else path.read_bytes()
         for path in folder.rglob("*")
@@ -40,7 +40,7 @@ def key_of(shell: Shell) -> Path:
 
 
 def refused(shell: Shell, status: int, *arguments: str) -> str:
-    """Insist that issuing is refused with that status and changes nothing; return what it says."""
+    """Check that a command (default: issue) fails with that status and changes no file; return its standard error."""
     before = contents(shell.ledger)
     done = shell.run(*(arguments or ISSUE))
     assert (done.returncode, done.stdout) == (status, ""), done.stderr
@@ -120,7 +120,7 @@ def test_a_file_that_is_no_ledger_is_refused_and_left_alone(
 
 
 def test_an_emptied_database_keeps_its_write_ahead_log(shell: Shell) -> None:
-    """SQLite would take it for a new one and delete what is left of the old."""
+    """SQLite would treat it as a new database, and delete the log of the old one."""
     (shell.ledger / "ledger.db").write_bytes(b"")
     assert "ledger.db-wal" in contents(shell.ledger)
     refused(shell, 7)

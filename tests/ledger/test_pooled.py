@@ -1,4 +1,4 @@
-"""A ledger behind PgBouncer: each way of pooling serves the one ledger or is refused, and none makes a second one."""
+"""A ledger behind PgBouncer: each pool mode serves the existing ledger or is refused, and none creates a second one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tests.postgres import SUPERUSER, Postgres
 from tests.real import Shell
 
 USERS = ("jitid", "app")
-"""One is called like the schema of the ledger, so that it would be found there by chance."""
+"""Users of the databases. The first has the name of the ledger's schema, so that `"$user"` finds it by chance."""
 WAYS = {
     f"{mode}-{how}": f"pool_mode = {mode}\n{lines}"
     for mode in ("session", "transaction")
@@ -59,7 +59,7 @@ def server() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="module")
 def pools(server: Postgres) -> Iterator[Callable[[str], PgBouncer]]:
-    """Return what gives a pooler with these settings; they all end with the module."""
+    """Return a function that returns a pooler with given settings; all poolers stop with the module."""
     opened: dict[str, PgBouncer] = {}
     with ExitStack() as stack:
 
@@ -75,7 +75,7 @@ def pools(server: Postgres) -> Iterator[Callable[[str], PgBouncer]]:
 
 @pytest.fixture
 def database(server: Postgres) -> Iterator[Callable[[str], str]]:
-    """Return what makes another database of a user, and gives its name."""
+    """Return a function that creates a database for a user and returns its name."""
     made: list[str] = []
 
     def make(owner: str) -> str:
@@ -89,7 +89,7 @@ def database(server: Postgres) -> Iterator[Callable[[str], str]]:
 
 
 def ledgers(server: Postgres, database: str) -> list[str]:
-    """Return the schemas of a database that hold a ledger, or a part of one."""
+    """Return the schemas of a database that hold a complete or partial ledger."""
     found = server.ask("SELECT DISTINCT schemaname FROM pg_tables WHERE tablename = 'setting'", database)
     return [name for (name,) in found]
 
@@ -100,12 +100,12 @@ def direct(server: Postgres, database: str, user: str) -> str:
 
 
 def opening(address: str, folder: Path) -> LocalAuthority:
-    """Return the authority over a ledger as the command line composes it; the first use makes it."""
+    """Return the authority over a ledger, as the command line opens it. The first use creates the ledger."""
     return open_or_create_local(settings(address, folder), lambda _: None)
 
 
 def settings(address: str, folder: Path) -> effective.Config:
-    """Return the configuration of a machine whose keys are in a folder."""
+    """Return the configuration of a machine with its keys in a folder."""
     environ = {"HOME": str(folder), "JITID_HOME": str(folder / "home")}
     return effective.load(flags={"ledger": address}, environ=environ)
 
@@ -117,7 +117,7 @@ def issue(authority: LocalAuthority, **fields: Any) -> Any:
 
 
 def live(authority: LocalAuthority) -> set[str]:
-    """Return the ids of what lives."""
+    """Return the ids of the live credentials."""
     asked = inventory_operations.ListCredentials(
         chosen=Filter(live=True), sort="id", descending=False, after=None, limit=10_000
     )
@@ -130,12 +130,12 @@ def token(made: Any) -> Secret:
 
 
 def revoke(authority: LocalAuthority, id_: str) -> None:
-    """End an identity and what is below it."""
+    """Revoke an identity and its descendants."""
     authority.perform(inventory_operations.Revoke(selection=Selection(ids=(id_,)), reason=None, most=None))
 
 
 def work(authority: LocalAuthority) -> str:
-    """Let an authority do what it does, and return the id of what still lives."""
+    """Issue, delegate, renew, revoke, sweep and verify; return the id of the identity that is still live."""
     root = issue(authority, task="T1", kind="opaque")
     child = issue(
         authority, parent=token(root), agent="coder", kind="opaque", task=None, delegator=None, scopes=()
@@ -155,7 +155,7 @@ def work(authority: LocalAuthority) -> str:
 
 
 def found_in(address: str, query: str) -> tuple[Any, ...]:
-    """Return the row of a query in a transaction that writes to a ledger."""
+    """Return the row of a query, in a transaction that writes to a ledger."""
     with (
         closing(PostgresLedger(DatabaseSession(address, 30), "tester")) as ledger,
         ledger.write() as transaction,
@@ -165,7 +165,7 @@ def found_in(address: str, query: str) -> tuple[Any, ...]:
 
 
 def must_leave_nothing(pooler: PgBouncer, user: str, database: str) -> None:
-    """Insist that another client of the pool finds its session as a new one is."""
+    """Check that another client of the pool finds a session without remains of the ledger."""
     with pooler.connect(user, database) as other:
         (path,) = other.execute("SHOW search_path").fetchone() or ("",)
         assert path == '"$user", public'
@@ -252,7 +252,7 @@ def test_clients_at_once_share_few_sessions(
     tmp_path: Path,
     size: int,
 ) -> None:
-    """Each revokes what the other does not know of: a temporary table of somebody else would end other credentials."""
+    """Each client revokes its own credentials; another client's temporary table would make it revoke others."""
     name = database("app")
     address = pools(f"pool_mode = transaction\ndefault_pool_size = {size}\n").url("app", name)
     opening(address, tmp_path).close()
@@ -293,7 +293,7 @@ def test_what_another_client_left_in_the_session_changes_nothing(
         other.execute("SET standard_conforming_strings = off")
         other.execute("SET bytea_output = escape")
         other.execute("SET default_transaction_isolation = serializable")
-        # A table of the ledger, and one that a revocation fills with what is to end.
+        # A table with a name of the ledger's, and a table that a revocation fills with the credentials to end.
         other.execute("CREATE TEMPORARY TABLE task (id BIGINT)")
         other.execute("CREATE TEMPORARY TABLE doomed (identity BIGINT)")
         other.execute("CREATE TABLE public.setting (name TEXT, value TEXT)")
@@ -315,7 +315,7 @@ def test_a_session_of_its_own_is_taken_for_one(server: Postgres, database: Calla
         "SELECT pg_backend_pid(), current_setting('jitid.session'), 1"
     ).fetchone()
     assert with_session.owns(pid, mark)
-    # Another session with the same settings is another one.
+    # A second session is another session, even with the same settings.
     assert not with_session.owns(pid + 1, mark)
     assert with_session.pooled
     with_session.close()
@@ -391,7 +391,7 @@ def test_settings_of_the_address_are_settings_of_each_transaction(
 def test_another_ledger_behind_the_same_address_is_noticed(
     server: Postgres, pools: Callable[[str], PgBouncer], database: Callable[[str], str], tmp_path: Path
 ) -> None:
-    """The pooler keeps the connection of a client whose database goes away and comes back."""
+    """The pooler keeps a client's connection while its database is dropped and created again."""
     name, pooler = database("app"), pools(ONE_CONNECTION)
     session = opening(pooler.url("app", name), tmp_path)
     issue(session, task="T0", kind="opaque")
@@ -436,7 +436,7 @@ def test_a_pooler_that_ends_a_connection_is_connected_to_again(
 def test_rows_are_read_anew_in_each_transaction(
     pools: Callable[[str], PgBouncer], database: Callable[[str], str], tmp_path: Path
 ) -> None:
-    """The server behind a pooler may be another one by now, whose history is as long and not the same."""
+    """The server behind a pooler may have been replaced by one with a different history of the same length."""
     name = database("app")
     address = pools(ONE_CONNECTION).url("app", name)
     opening(address, tmp_path).close()

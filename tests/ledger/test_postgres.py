@@ -1,4 +1,4 @@
-"""What is PostgreSQL's own: first uses that meet, writers side by side, lost connections, and who may do what."""
+"""Behaviour of PostgreSQL ledgers only: concurrent first uses, parallel writers, lost connections, and permissions."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ from tests.real import Shell
 
 @pytest.fixture
 def address(postgres_url: str, tmp_path: Path) -> str:
-    """Return the address of a new ledger, whose keys are in `home`."""
+    """Return the address of a new ledger with its keys in `home`."""
     make_database(postgres_url, tmp_path / "home")
     return postgres_url
 
 
 @pytest.fixture
 def open_authority(tmp_path: Path) -> Iterator[Callable[..., LocalAuthority]]:
-    """Return what opens an authority over a ledger, as another process or machine would."""
+    """Return a function that opens an authority over a ledger, as another process or machine would."""
     with World(tmp_path / "terms") as world:
         terms = world.terms
     opened: list[LocalAuthority] = []
@@ -79,7 +79,7 @@ def issue(authority: LocalAuthority, **fields: Any) -> Any:
 
 
 def live(authority: LocalAuthority, **chosen: Any) -> list[str]:
-    """Return the ids of what lives."""
+    """Return the ids of the live credentials."""
     page = authority.perform(
         inventory_operations.ListCredentials(
             chosen=Filter(live=True, **chosen), sort="id", descending=False, after=None, limit=10_000
@@ -270,7 +270,7 @@ def test_what_was_edited_is_found_by_whoever_remembers_it_otherwise(
 def test_a_session_does_not_keep_what_it_has_doomed(
     address: str, monkeypatch: pytest.MonkeyPatch, undone: bool
 ) -> None:
-    """No autovacuum comes to temporary tables: else each later revocation there pays for all before it."""
+    """Autovacuum skips temporary tables: without a cleanup, each later revocation in the session would slow down."""
     monkeypatch.setattr(dialect, "_WORN", 16384)
     ledger = open_postgres(address, Clock())
     with ledger.write() as transaction:
@@ -291,7 +291,7 @@ def test_a_session_does_not_keep_what_it_has_doomed(
 
 
 def test_the_planner_expects_few_children_of_each(address: str, postgres_server: Postgres) -> None:
-    """Else, where one parent has most of the children, revoking many joins all of them with all of them."""
+    """Otherwise, if one parent has most of the children, a bulk revocation would join all rows with all rows."""
     ledger = open_postgres(address, Clock())
     with ledger.write() as transaction:
         root = put(transaction)
@@ -341,7 +341,7 @@ def test_another_machine_signs_with_a_key_of_its_own(
 def test_each_machine_is_an_x509_authority_of_its_own(
     address: str, tmp_path: Path, open_authority: Callable[..., LocalAuthority]
 ) -> None:
-    """Both are in the bundle; each signs what it has revoked itself."""
+    """Both authorities are in the bundle. Each signs a list of the certificates that it issued."""
     (tmp_path / "other" / "keys").mkdir(parents=True, mode=0o700)
     one, other = open_authority(address), open_authority(address, tmp_path / "other")
     mine = issue(one, kind="x509-svid")

@@ -1,7 +1,7 @@
-"""A power cut leaves a disk on which nothing that was acknowledged is lost, and which opens without repair.
+"""A power cut loses no acknowledged change, and leaves a ledger that opens without repair.
 
-The system calls of a real process are recorded; then every disk is made that a cut after each of them could leave:
-what was synced is there, and of what was written since then nothing, all, or any part down to a sector.
+The test records the system calls of a real process. Then it builds every disk that a cut after each call could leave:
+synced data is there; of the data written since then, all, nothing, or any set of sectors is there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CALLS = "openat,pwrite64,write,fdatasync,fsync,ftruncate,unlink,rename"
 
 
 class Call(NamedTuple):
-    """One recorded system call that matters: on which file, and with what."""
+    """A recorded system call that matters, with its file and its data."""
 
     name: str
     file: str
@@ -35,7 +35,7 @@ class Call(NamedTuple):
 
 
 class Disk:
-    """Files as they are in memory, and as they surely are on the disk."""
+    """A model of the files: their contents on the disk for certain, and their unsynced changes."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.synced = dict(files)
@@ -43,7 +43,7 @@ class Disk:
         self.entries_pending: set[str] = set()
 
     def take(self, call: Call) -> None:
-        """Follow one call."""
+        """Apply a call to the model."""
         if call.name == "sync":
             self.synced[call.file] = _applied(self.synced.get(call.file, b""), self.pending[call.file])
             self.pending[call.file] = []
@@ -57,7 +57,7 @@ class Disk:
             self.pending[call.file].append(call)
 
     def after_a_cut(self, dice: random.Random, mode: str) -> dict[str, bytes]:
-        """Return what a cut now could leave."""
+        """Return a state of the files that a cut now could leave."""
         files = {}
         for name, data in self.synced.items():
             if name in self.entries_pending and (mode == "least" or (mode == "dice" and dice.random() < 0.5)):
@@ -171,7 +171,7 @@ def _restored(ledger: Path, files: dict[str, bytes]) -> None:
 
 
 def _is_valid(ledger: Path, token: str) -> bool:
-    """Open the ledger as it is, check it whole, and tell whether the token is valid."""
+    """Open the ledger without repair, verify it, and return whether the token is valid."""
     assert folder.exists(str(ledger))
     opened = folder.open_ledger(str(ledger), by="tester", timeout=5.0)
     try:
@@ -187,7 +187,7 @@ def _is_valid(ledger: Path, token: str) -> bool:
 
 
 def _cuts(calls: list[Call], files: dict[str, bytes], seed: int) -> Iterator[tuple[bool, dict[str, bytes]]]:
-    """Yield the disks that a cut after each call could leave, and whether the outcome had been printed by then."""
+    """Yield the disks that a cut after each call could leave, and whether the output had been printed before."""
     dice = random.Random(seed)
     disk = Disk(files)
     printed = False
@@ -250,7 +250,8 @@ def test_a_cut_during_a_checkpoint_loses_nothing(ledger: Path) -> None:
     before = _files(ledger)
     calls = _recorded("revoke", "--delegator", "alice", "--yes", ledger=ledger)
     assert any(call.file == "ledger.db" for call in calls), "there was no checkpoint"
-    # A disk of each kind at every twentieth call, and at all the last ones: there are thousands of calls.
+    # Each kind of disk at every twentieth call and at the last calls: all of the thousands of calls would take too
+    # long.
     for number, (printed, files) in enumerate(_cuts(calls, before, seed=4)):
         if number % 101 == 0 or printed:
             _restored(ledger, files)

@@ -1,4 +1,4 @@
-"""Of many leaks at once the same are refused as the judge refuses one by one, in whatever ledger."""
+"""The bulk query for refused leaks agrees with the single verification of each credential, in every kind of ledger."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.ledger.places import Place
 
 
 def judged(snapshot: View) -> list[int]:
-    """Return the leaks without a proof that are dead with all that came of them, each by what `verify` says of it."""
+    """Return the unproved leaks without live descendants whose credential has ended and fails verification."""
     found = [leak for leak in LeakStore(snapshot).leaks(LeakFilter(), 99) if leak.proved_at is None]
     credentials = exposure.credentials_of(snapshot, found)
     refused = []
@@ -45,7 +45,7 @@ def leak(transaction: Transaction, rows: list[Row]) -> None:
 
 
 def grow(transaction: Transaction, plan: list[tuple[int, int, int]]) -> list[Row]:
-    """Make a forest: of each credential which one it hangs below, how long it lives, and what else becomes of it."""
+    """Record a forest: `plan` has the parent, the lifetime and the fate of each credential."""
     rows: list[Row] = []
     for above, ttl, _ in plan:
         parent = rows[above % len(rows)] if rows and above % 3 else None
@@ -109,7 +109,7 @@ def test_every_place_answers_alike_page_by_page(place: Place) -> None:
 
 
 def test_what_a_ledger_never_writes_is_left_to_the_judge(tmp_path: Path) -> None:
-    """Whose answer it is that such a row still works."""
+    """Verification decides then, and it still accepts such a row."""
     ledger = open_sqlite(make_folder(tmp_path / "ledger"), Clock())
     with ledger.write() as transaction:
         rows = [put(transaction) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""How often a client waits for PostgreSQL: a session of its own costs nothing more than it ever did."""
+"""The number of round trips to PostgreSQL does not grow for a session that no pooler shares."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.ledger.counting import Counting
 
 @pytest.fixture
 def counting(postgres_url: str, tmp_path: Path) -> Iterator[Counting]:
-    """Return a way to a new ledger."""
+    """Return a counting proxy to a new ledger."""
     make_database(postgres_url, tmp_path / "home")
     way = Counting(postgres_url)
     yield way
@@ -48,11 +48,11 @@ WORK: dict[str, tuple[Callable[[Ledger], None], int]] = {
     "add": (_add, 3),
     "change": (_change, 7),
 }
-"""What is done, and its round trips."""
+"""Work on a ledger, and its number of round trips."""
 
 
 def test_a_session_is_opened_in_one_round_trip(counting: Counting) -> None:
-    """Whose session it is and which ledger is in it are one question."""
+    """One query identifies the session and its ledger."""
     open_postgres(counting.address, Clock()).close()
     assert (counting.sent["startup"], counting.round_trips) == (1, 1)
 
@@ -66,6 +66,6 @@ def test_a_transaction_costs_what_it_did(counting: Counting, what: str) -> None:
         _glance(ledger)
         counting.sent.clear()
         do(ledger)
-        # Nobody waits for the end of a view before the next question.
+        # The end of a view costs no round trip before the next query.
         _glance(ledger)
     assert counting.round_trips - 1 == wanted, counting.sent

@@ -1,4 +1,4 @@
-"""Many credentials of one event are compared as a whole, and that sees what a look at each row sees."""
+"""`audit verify` compares many credentials of one event as a whole, and detects the same edits as for single rows."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _EDITS = (
     "UPDATE credential SET jti = CAST(jti AS TEXT) WHERE id = {row}",
     "UPDATE credential SET fingerprint = CAST(fingerprint AS TEXT) WHERE id = {row}",
     "UPDATE credential SET fingerprint = NULL WHERE id = {row}",
-    # A byte of a value goes over to the one before it: joined they are what they were.
+    # Move a byte of a value to the end of the value before it: the concatenation of the values stays the same.
     *(
         f"""UPDATE credential SET {column} = CAST(CASE
                 WHEN id = {{row}} THEN
@@ -103,14 +103,14 @@ def test_an_edit_within_a_run_is_seen(world: World, row: int, monkeypatch: pytes
     as_a_whole = [_verdict(world, edit, row) for edit in _EDITS]
     monkeypatch.setattr(member_rows, "_MANY", 1_000_000)
     assert as_a_whole == [_verdict(world, edit, row) for edit in _EDITS]
-    # What is opaque has no hash of claims and no place in a list.
+    # Opaque credentials have no hash of claims and no index in a status list.
     unseen = {edit for edit, seen in zip(_EDITS, as_a_whole, strict=True) if seen is None}
     assert unseen <= {edit for edit in _EDITS if "claims_hash" in edit or "status" in edit}
     assert not unseen or 14 <= row < 26
 
 
 def _verdict(world: World, edit: str, row: int) -> str | None:
-    """Return what is said of a ledger after an edit; the edit is undone."""
+    """Return the error that an edit of a ledger causes, or None; undo the edit."""
     try:
         with world.ledger.write() as transaction:
             assert isinstance(transaction, Transaction)
@@ -132,11 +132,11 @@ def _verdict(world: World, edit: str, row: int) -> str | None:
 
 
 def _copy(db: sqlite3.Connection, row: int, number: int) -> None:
-    """Keep a copy of a credential, under another number and `jti`."""
+    """Keep a copy of a credential with another number and `jti`."""
     db.execute("CREATE TEMPORARY TABLE IF NOT EXISTS before AS SELECT * FROM credential WHERE id < -9")
     db.execute("INSERT INTO before SELECT * FROM credential WHERE id = ?", (row,))
     db.execute("UPDATE before SET id = ?, jti = ? WHERE id = ?", (number, abs(number).to_bytes(16), row))
 
 
 class _UnseenError(Exception):
-    """Nothing is found: the change is undone."""
+    """No check found the change; the change is undone."""

@@ -1,4 +1,4 @@
-"""What every ledger ends when it is told to: the selection, all below it, and nothing else."""
+"""Contract tests: a revocation ends the selected identities and their descendants, and no others."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from tests.ledger.places import Place, public_key
 
 @pytest.fixture(autouse=True, params=["few", "many"])
 def _number(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let what ends be taken for many too: that goes another way, and comes to the same."""
+    """Run each test also with the code path for large selections, which must have the same result."""
     if request.param == "many":
         monkeypatch.setattr(identity_store, "_MANY", 1)
         monkeypatch.setattr(selecting, "MANY", 1)
 
 
 class Family:
-    """Alice has a planner that delegates to a coder, which delegates to a tester on another task; bob has a planner."""
+    """Identities: alice's planner delegates to a coder, the coder to a tester on another task; bob has a planner."""
 
     def __init__(self, transaction: Transaction) -> None:
         self.key = KeyChanges(transaction).add_key(*public_key(transaction))
@@ -44,12 +44,12 @@ class Family:
         self.bob = put(transaction, agent="planner", task="INC-3", delegator="user:bob")
 
     def name(self, id_: str) -> str:
-        """Return which of them an identity is."""
+        """Return the short name of an identity in this family."""
         return next(name for name in ("planner", "coder", "tester", "bob") if getattr(self, name).id == id_)
 
 
 def ended(place: Place, family: Family, selection: Selection) -> tuple[Radius, list[str]]:
-    """End a selection and return what it came to and who died."""
+    """Revoke a selection; return the counts, and the names of the ended identities."""
     with place.ledger.write() as transaction:
         radius, digest = CredentialChanges(transaction).end(selection, State.REVOKED)
         transaction.append("revoke", {"count": radius.credentials, "ended": digest})
@@ -123,7 +123,7 @@ def test_ending_reaches_the_living_through_the_dead(place: Place) -> None:
 
 
 def test_an_intersection_reaches_the_living_below_the_dead(place: Place) -> None:
-    """One planner of alice is dead with a child alive, another planner of hers lives: both are meant."""
+    """One of alice's planners has expired but has a live child, another one is live: both match."""
     with place.ledger.write() as transaction:
         dead = put(transaction, agent="planner", ttl=60)
         child = put(transaction, agent="coder", parent=dead)
@@ -162,7 +162,7 @@ def test_a_preview_counts_what_ending_would_end(place: Place) -> None:
     with place.ledger.read() as snapshot:
         foreseen = CredentialStore(snapshot).measure(Selection(tasks=("INC-1",)))
     radius, _ = ended(place, family, Selection(tasks=("INC-1",)))
-    # What expired by itself is dead before, and its verifiers are counted too.
+    # An expired credential has ended before, and its verifiers are counted too.
     assert foreseen == Radius(3, 4, 3, 2, 1, NOW + 900, 1, None, NOW + 900 + LEEWAY, NOW + 60)
     assert radius == foreseen._replace(refused_since=NOW + 60)
     place.clock.now += 60
@@ -179,14 +179,14 @@ def test_what_nobody_signed_is_honoured_by_nobody_offline(place: Place) -> None:
 
 
 class Forest(NamedTuple):
-    """A named set of identities for each sort of selector, several of each sort, and what hangs below each identity."""
+    """Values of each selector with the identities that they match, and the descendants of each identity."""
 
     selectors: dict[str, list[tuple[Any, frozenset[int]]]]
     below: dict[int, frozenset[int]]
 
 
 def plant(transaction: Transaction) -> Forest:
-    """Let three delegators, one of them known by a subject, have trees that share tasks, agents, keys and names."""
+    """Record trees of three delegators that share tasks, agents, keys and names. One delegator has a subject."""
     keys = [KeyChanges(transaction).add_key(*public_key(transaction)) for _ in range(2)]
     people = [("user:alice", None), ("user:bob", None), ("user:bob", "https://id.example b")]
     rows: list[tuple[Row, int | None, dict[str, Any]]] = []
@@ -199,7 +199,7 @@ def plant(transaction: Transaction) -> Forest:
                 "delegator": delegator,
                 "subject": subject,
                 "signed_by": keys[(number + depth) % 2],
-                # Half of what is above has expired.
+                # Half of the parents will have expired.
                 "ttl": 60 if (number + depth) % 2 else 900,
             }
             row = put(transaction, parent=None if parent is None else rows[parent][0], **facts)
@@ -243,11 +243,11 @@ def plant(transaction: Transaction) -> Forest:
 
 
 def test_several_sorts_of_selectors_name_what_each_of_them_names(place: Place) -> None:
-    """Every combination of sorts: what all name, by one or two values of each, and all below that; dead or alive."""
+    """Each combination of selectors matches the intersection and its descendants, live or ended."""
     with place.ledger.write() as transaction:
         forest = plant(transaction)
     place.clock.now += 60
-    # The dead are recorded as such.
+    # A write records the expired credentials as expired.
     with place.ledger.write() as transaction:
         put(transaction, task="OTHER", agent="other", delegator="user:other")
     random = Random(8)
@@ -267,7 +267,7 @@ def test_several_sorts_of_selectors_name_what_each_of_them_names(place: Place) -
                     if count > 1 or sorts != ("delegators",):
                         exact = (found.matched, found.identities) == (len(meant), len(all_below))
                     else:
-                        # By delegator alone, the dead are looked for where nobody lives.
+                        # With a delegator alone, ended identities are searched only if no live identity matches.
                         exact = bool(found.matched) == bool(meant) and found.identities <= len(all_below)
                     if not exact:
                         wrong.append((asked, found, sorted(meant), sorted(all_below)))
@@ -301,7 +301,7 @@ def test_a_chain_of_a_thousand_ends_at_its_root(place: Place) -> None:
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(parents=st.lists(st.integers(-1, 30), min_size=1, max_size=25), chosen=st.integers(0, 24))
 def test_no_descendant_of_a_revoked_identity_lives(place: Place, parents: list[int], chosen: int) -> None:
-    """In any forest, ending one identity leaves zero live descendants and everything else alive."""
+    """In any forest, a revoked identity has no live descendants, and all other identities stay live."""
     rows: list[Row] = []
     above: list[int | None] = []
     with place.ledger.write() as transaction:

@@ -1,4 +1,4 @@
-"""What ending a few costs does not grow with how many others there are: counted in steps of SQLite, and no clock."""
+"""Ending a few credentials costs the same among many others, measured in steps of SQLite instead of time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _steps(world: World, done: Callable[[], object]) -> int:
         count += 1
         return 0
 
-    # What is counted are the statements of all that is done.
+    # Count the SQLite steps of all statements that the operation runs.
     db: sqlite3.Connection = world.ledger._db  # type: ignore[attr-defined]  # only the connection counts SQLite's steps
     db.set_progress_handler(step, EVERY)
     try:
@@ -36,7 +36,7 @@ def _steps(world: World, done: Callable[[], object]) -> int:
 
 
 def _cost(folder: Path, others: int, end: Callable[[World], object]) -> int:
-    """Return how many steps it takes to end one task among others of another person, all alive."""
+    """Return the number of steps that ending one task takes, among live credentials of another person."""
     with World(folder) as world:
         for number in range(others // 100):
             other = request(kind="opaque", task=f"O{number}", delegator="user:other", copies=100)

@@ -1,4 +1,4 @@
-"""Successors in every ledger: when the one before ends, what undoes that, and what a process is bound to."""
+"""Contract tests of successors: when the predecessor ends, how that can be undone, and which process holds a token."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def state(place: Place, row: Row) -> State:
 
 
 def live(place: Place) -> list[str]:
-    """Return what the ledger lists as alive."""
+    """Return the ids that the ledger lists as live."""
     with place.again().read() as snapshot:
         return [
             one.jti
@@ -86,7 +86,7 @@ def test_what_has_ended_is_not_superseded(place: Place) -> None:
 
 
 def test_a_line_has_one_head_whatever_is_written(place: Place) -> None:
-    """The database refuses a second successor, should anything above it ever let one through."""
+    """The database refuses a second successor, even if the code above it has a defect."""
     first, other = issue(place), issue(place)
     with place.ledger.write() as transaction:
         supersede_both = [
@@ -117,7 +117,7 @@ def test_the_next_writer_records_the_end(place: Place) -> None:
 
 
 def test_what_was_superseded_counts_nowhere_as_alive(place: Place) -> None:
-    """Before a writer records it, too: in previews, tasks, lineages, descendants, filters."""
+    """This holds before a writer records the end: in previews, tasks, lineages, descendants, filters."""
     row = issue(place)
     supersede(place, row, NOW + 30)
     place.clock.now += 30
@@ -171,7 +171,7 @@ def test_it_can_be_taken_back_until_it_has_happened(place: Place) -> None:
 
 
 def test_it_cannot_be_taken_back_once_it_has_happened(place: Place) -> None:
-    """Before a writer records it, too: a writer records a thousand ends at a time, and this one waits behind them."""
+    """A writer records only a thousand ends. This end has happened too, although the ledger has not recorded it."""
     with place.ledger.write() as transaction:
         row, *others = [put(transaction) for _ in range(1_001)]
     with place.ledger.write() as transaction:
@@ -198,7 +198,7 @@ def test_what_is_superseded_at_once_cannot_be_taken_back(place: Place) -> None:
 
 
 def test_what_is_taken_back_leaves_what_stood_before(place: Place) -> None:
-    """A renewal from before a line had one head could bring an end forward."""
+    """A renewal by an older version, when a line could have several heads, could move an end to an earlier time."""
     row = issue(place)
     raw = parse_id(row.jti)[1]
     assert supersede(place, row, NOW + 10) == NOW + 10

@@ -1,4 +1,4 @@
-"""The time that a ledger judges by: the later of clock and mark, and a jump is accepted by name only."""
+"""The time that a ledger uses: the later of clock and mark. A jump is accepted only on explicit request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.ledger.places import Place, with_a_mark
 
 
 def state(place: Place, row: Row) -> str:
-    """Return what a credential is now, for a process that has just started."""
+    """Return the state of a credential now, as a newly started process sees it."""
     with place.again().read() as snapshot:
         found = CredentialStore(snapshot).find_credential("jti", parse_id(row.jti)[1])
         assert found is not None
@@ -30,7 +30,7 @@ def state(place: Place, row: Row) -> str:
 
 
 def note(place: Place, *, accept: bool = False) -> int:
-    """Commit an event and return the time of it."""
+    """Commit an event and return its time."""
     with place.ledger.write(accept_clock=accept) as transaction:
         transaction.append("note", {})
         return transaction.now
@@ -75,7 +75,7 @@ def test_a_clock_two_days_behind_is_refused(place: Place) -> None:
 @pytest.mark.parametrize("look", ["read", "glance"])
 @pytest.mark.parametrize("back", [DAY + 1, 2 * DAY, NOW])
 def test_a_look_refuses_a_clock_that_is_more_than_a_day_behind(place: Place, look: str, back: int) -> None:
-    """Nothing has written since the credential expired: by the mark alone it would be valid again."""
+    """No write happened since the credential expired: by the mark alone it would be valid again."""
     with place.ledger.write() as transaction:
         row = put(transaction, ttl=60)
         transaction.append("note", {})
@@ -145,7 +145,7 @@ def test_a_transaction_without_an_event_does_not_raise_the_mark(place: Place) ->
 
 @with_a_mark
 def test_more_than_one_transaction_closes_stays_dead_under_an_accepted_clock(place: Place) -> None:
-    """A writer closes a part of a great heap of expired credentials; lowering the mark must not wake the others."""
+    """A writer records only some of many expired credentials. A lower mark must not make the others valid again."""
     with place.ledger.write() as transaction:
         for _ in range(1_500):
             put(transaction, ttl=60)
@@ -200,7 +200,7 @@ def test_revoking_what_has_expired_does_not_change_why_it_ended(place: Place) ->
 
 
 def test_the_clock_is_read_after_the_lock(place: Place) -> None:
-    """A writer that waited judges by the time at which it got its turn."""
+    """A writer that waited uses the time at which it got the lock."""
     asked = threading.Event()
 
     def clock() -> float:
@@ -223,7 +223,7 @@ def test_the_clock_is_read_after_the_lock(place: Place) -> None:
 
 @pytest.mark.parametrize("accept_clock", [False, True])
 def test_a_ledger_that_a_command_has_opened_is_closed_by_it(tmp_path: Path, *, accept_clock: bool) -> None:
-    """Processes that search a text are started after that, and a connection must not be carried over a fork."""
+    """Processes that search a text are started later, and a connection must not cross a fork."""
     World(tmp_path / "ledger").close()
     settings = effective.load(flags={"ledger": str(tmp_path / "ledger")}, environ={"HOME": str(tmp_path)})
     open_local(settings, accept_clock=accept_clock).close()

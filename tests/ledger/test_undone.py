@@ -1,4 +1,4 @@
-"""A transaction that was undone: the ledger goes on over the same connection as if there had been none."""
+"""After a rollback, the ledger works over the same connection as if the transaction had never begun."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.ledger.places import Place
 
 
 def test_reading_and_writing_go_on_after_a_transaction_was_undone(place: Place) -> None:
-    """Over and over: what drivers prepare for a statement that comes often has to outlive it."""
+    """Repeat it: a driver prepares a frequent statement, and the statement must outlive the transaction."""
 
     def read() -> None:
         for _ in range(8):

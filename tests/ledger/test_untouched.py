@@ -1,4 +1,4 @@
-"""Looking at a ledger leaves every file of it as it was, whichever of them there are."""
+"""A read-only look at a ledger changes none of its files, in any combination of existing files."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def path(tmp_path: Path) -> Path:
             db = sqlite3.connect(made / folder.DATABASE)
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             db.close()
-    # As a process leaves it that ends without closing.
+    # Copy the files of the open ledger, as a killed process would leave them.
     shutil.copytree(made, tmp_path / "ledger", copy_function=shutil.copy2)
     ledger.close()
     return tmp_path / "ledger"
 
 
 def tasks(path: Path) -> list[str]:
-    """Return the names of the tasks, as somebody sees them who only looks."""
+    """Return the names of the tasks from a read-only look."""
 
     def ask(ledger: SqliteLedger) -> list[str]:
         assert ledger.condition().damage() == []
@@ -53,7 +53,7 @@ def tasks(path: Path) -> list[str]:
 
 
 def standing(path: Path) -> dict[str, tuple[int, bytes]]:
-    """Return every file with the time of its last change."""
+    """Return every file with its time of last change and its content."""
     return {
         each.name: (each.stat().st_mtime_ns, each.read_bytes()) for each in path.iterdir() if each.is_file()
     }
@@ -88,7 +88,7 @@ def test_a_read_only_disk_can_be_looked_at(absent: tuple[str, ...], seen: list[s
 
 
 def test_a_writer_that_comes_meanwhile_has_it_looked_at_again(path: Path) -> None:
-    """Without the log's index no lock keeps the two apart."""
+    """Without the log's index, no lock separates the reader from the writer."""
     for suffix in ("-shm", "-wal"):
         (path / f"{folder.DATABASE}{suffix}").unlink()
     seen = []
@@ -107,7 +107,7 @@ def test_a_writer_that_comes_meanwhile_has_it_looked_at_again(path: Path) -> Non
 
 
 def test_an_empty_database_keeps_its_log(path: Path) -> None:
-    """SQLite deletes it, even when told to write nothing."""
+    """SQLite deletes the log, even in read-only mode."""
     (path / folder.DATABASE).write_bytes(b"")
     before = standing(path)
     with pytest.raises(IntegrityError, match="empty"):
@@ -134,7 +134,7 @@ def test_what_is_no_plain_file_is_not_opened(name: str, what: str, path: Path) -
 @pytest.mark.parametrize("length", [31, 40_000])
 @pytest.mark.parametrize("first", [b"?", b"\x37\x7f\x06\x82"])
 def test_a_log_that_is_none_is_damage_and_kept(first: bytes, length: int, index: bool, path: Path) -> None:
-    """SQLite would wait long for somebody to mend it, or cut it."""
+    """SQLite would wait a long time for another process to repair the log, or truncate it."""
     (path / f"{folder.DATABASE}-wal").write_bytes(first + b"?" * (length - len(first)))
     if not index:
         (path / f"{folder.DATABASE}-shm").unlink()

@@ -1,4 +1,4 @@
-"""What every ledger keeps of the use of credentials, and what it answers about it."""
+"""Contract tests: how a ledger records the use of credentials, and answers queries about it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.ledger.places import Place
 
 
 def use(row: Row | None, **fields: Any) -> NewUse:
-    """Return an action that was allowed to a credential, or denied to nobody's token, with some fields changed."""
+    """Return an action that a credential was allowed, or an unknown token was denied, with the given fields."""
     plain = (
         NewUse(None, None, None, "s3:Get", "bucket", None, False, (), "no token")
         if row is None
@@ -27,14 +27,14 @@ def use(row: Row | None, **fields: Any) -> NewUse:
 
 
 def record(transaction: Transaction, *uses: NewUse) -> int:
-    """Record actions with their event; return the number of that."""
+    """Record actions with their event; return the number of the event."""
     digest = UseChanges(transaction).add_uses(uses)
     event = transaction.append("use", {"count": len(uses), "used": digest})
     return event.seq
 
 
 def keys(place: Place, **chosen: Any) -> list[int]:
-    """Return which of all actions match, counted from 1 in the order of their numbers."""
+    """Return the positions of the matching actions, counted from 1 in the order of all actions' numbers."""
     with place.again().read() as snapshot:
         every = sorted(one.key for one in UseStore(snapshot).uses(UseFilter(), 99))
         return [every.index(one.key) + 1 for one in UseStore(snapshot).uses(UseFilter(**chosen), 99)]
@@ -160,7 +160,7 @@ def test_the_rows_are_those_that_the_digest_is_of(place: Place) -> None:
 
 
 def test_many_are_read_together(place: Place) -> None:
-    """More than one statement takes, and each as it is read alone."""
+    """The names need more than one statement, and each answer equals that of a single query."""
     with place.ledger.write() as transaction:
         for number in range(7):
             put(transaction, task=f"T{number}", agent=f"agent-{number}")

@@ -1,4 +1,4 @@
-"""A process that issues or revokes over and over, and says each change when it is committed: `worker FOLDER VERB`."""
+"""A process that issues or revokes repeatedly, and prints each change after its commit: `worker FOLDER VERB`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A process that issues and revokes over and over, and writes down what it was told: `writer FILE`.
+"""A process that issues and revokes repeatedly, and records each answer: `writer FILE`.
 
-The configuration comes from the environment, as it does for the command line, so that the same writer works on a
-ledger and through an authority. Each line of the file is one answer: `issued JTI`, `revoked JTI`, `failed`, or what
-must never be: `wrong`, and why. The lines are written after the answer, by one write each.
+The configuration comes from the environment, as for the command line, so that the same writer works on a ledger and
+through an authority. Each line of the file is one answer: `issued JTI`, `revoked JTI`, `failed`, or, for an
+unexpected error, `wrong` and its reason. A line is written after its answer, by a single write.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ISSUED, REVOKED, FAILED, WRONG = "issued", "revoked", "failed", "wrong"
 
 
 def main() -> None:
-    """Work until the process is ended; after a failure go on with a new authority, as a new command would."""
+    """Work until the process is killed. After a failure, open a new authority, as a new command would."""
     (file,) = sys.argv[1:]
     to = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 

@@ -1,1 +1,1 @@
-"""A reference model of the promises, and a state machine that holds jitid to it."""
+"""A reference model of the promises, and a state machine that compares jitid with it."""

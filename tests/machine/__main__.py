@@ -12,7 +12,7 @@ from tests.machine.world import DifferenceError
 
 
 def main() -> int:
-    """Run until the time is over or something differs; print then the commands that lead to it."""
+    """Run until the time is up or a difference is found; then print the commands that lead to it."""
     parser = argparse.ArgumentParser(prog="python -m tests.machine", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60, help="how long (default: 60)")
     parser.add_argument("--backend", choices=drivers.BACKENDS, default="sqlite")

@@ -1,4 +1,4 @@
-"""How the machine reaches jitid: beside a ledger in SQLite or PostgreSQL, and through an authority over HTTP."""
+"""Drivers between the machine and jitid: a local ledger in SQLite or PostgreSQL, and an authority over HTTP."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.machine.model import LEDGER
 from tests.real import libfaketime
 
 START = int(datetime(2030, 1, 2, 12, 0, tzinfo=UTC).timestamp())
-"""When each run of the machine begins; nothing moves the clock but a step."""
+"""The start time of each run of the machine; only a step changes the clock."""
 
 BACKENDS = ("sqlite", "postgres", "http")
 _ROOT = Path(__file__).parents[2]
@@ -51,22 +51,22 @@ PEOPLE: dict[str, tuple[str, ...]] = {
     "system:edge": ("verifier",),
     "system:operator": ("issuer", "responder"),
 }
-"""Who may ask the authority, with which roles. `sam` approves, `mallory` and `svc` are strangers."""
+"""Callers with access to the authority, and their roles. `sam` approves, `mallory` and `svc` are strangers."""
 AUDIENCES_OF = {
     "system:gateway": ("https://api.example.com",),
     "system:store": ("https://db.example.com",),
     "system:edge": ("https://db.example.com",),
 }
-"""The audiences that are registered as a caller's."""
+"""The audiences that are registered for a caller."""
 KNOWN_PEOPLE: dict[str, str | None] = {"user:alice": None, "user:root": None, "user:sam": "security"}
-"""Whom the directory has, and in which group."""
+"""The delegators in the directory, and their groups."""
 
 
 class Done(NamedTuple):
-    """What came of a command line or a request."""
+    """The outcome of a command line or a request."""
 
     status: int
-    """The exit status; of a request over the wire the one that it names."""
+    """The exit status; for a request over HTTP, the exit status that the error names."""
     out: str
     err: str = ""
 
@@ -77,7 +77,7 @@ class Done(NamedTuple):
 
 
 class Clock:
-    """The clock of all that is under test: a file that libfaketime reads. It stands still between steps."""
+    """The clock of all processes under test: a file that libfaketime reads. It does not advance between steps."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "clock"
@@ -92,15 +92,16 @@ class Clock:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables under which a process sees this clock."""
+        """The variables with which a process uses this clock."""
         return {
             "LD_PRELOAD": libfaketime(),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            # With its fix for condition variables, threads of Python spin for the lock of the interpreter.
+            # libfaketime's fix for condition variables makes Python's threads spin for the lock of the interpreter.
             "FAKETIME_FORCE_MONOTONIC_FIX": "0",
-            # Its shared memory belongs to the user who starts a process, which then may become another.
+            # The shared memory belongs to the user who starts a process, and the process may switch to another user
+            # later.
             "FAKETIME_DISABLE_SHM": "1",
             "TZ": "UTC",
         }
@@ -130,7 +131,7 @@ class Worker:
         return process
 
     def order(self, **order: object) -> dict[str, Any]:
-        """Let it run a command line, and return what came of it."""
+        """Run a command line, and return its outcome."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(order) + "\n")
@@ -146,11 +147,11 @@ class Worker:
 
 
 class Driver:
-    """One ledger and its authority, for one run of the machine; each command goes into a script."""
+    """One ledger and its authority, for one run of the machine; each command is recorded in a script."""
 
     backend = "sqlite"
     wire = False
-    """Whether every caller goes through the authority."""
+    """Whether every caller uses the authority."""
     has_mark = True
 
     def __init__(self, worker: Worker, clock: Clock, folder: Path, ledger: str) -> None:
@@ -164,7 +165,7 @@ class Driver:
         self._served = 0
         self._connection: http.client.HTTPConnection | None = None
 
-    # What the machine calls
+    # Calls of the machine
 
     def jitid(self, caller: str, *arguments: str, stdin: str | None = None) -> Done:
         """Run a command line for a caller; `stdin` is a file of the folder."""
@@ -177,7 +178,7 @@ class Driver:
         return done
 
     def ask(self, caller: str, operation: str, body: Mapping[str, object], key: str | None = None) -> Done:
-        """Make a request of an operation over the wire; a text `@FILE` in the body stands for the token in FILE."""
+        """Request an operation over HTTP; a text `@FILE` in the body is replaced by the token in FILE."""
         headers = {"Content-Type": "application/json"}
         if key:
             headers["Idempotency-Key"] = key
@@ -197,14 +198,14 @@ class Driver:
         return Done(exit_status, answer)
 
     def form(self, caller: str, path: str, fields: Mapping[str, str]) -> tuple[int, str]:
-        """Post a form, as a client of OAuth does."""
+        """Post a form like a client of OAuth."""
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         return self.request(caller, "POST", path, urlencode(fields).encode(), headers)
 
     def request(
         self, caller: str, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] = {}
     ) -> tuple[int, str]:
-        """Make one request; a connection that the server has closed meanwhile is opened anew."""
+        """Make one request; reconnect once if the server has closed the connection."""
         everything = {"Authorization": f"Bearer {self.read(self.credential(caller))}", **headers}
         for attempt in range(2):
             if self._connection is None:
@@ -221,18 +222,18 @@ class Driver:
         raise AssertionError
 
     def read(self, file: str) -> str:
-        """Return the token in a file of the folder."""
+        """Return the token in a file in the folder."""
         return (self.folder / file).read_text().strip()
 
     def write(self, file: str, token: str) -> None:
-        """Keep a token in a file of the folder."""
+        """Write a token to a file in the folder."""
         path = self.folder / file
         path.write_text(token + "\n")
         path.chmod(0o600)
 
     @staticmethod
     def credential(caller: str) -> str:
-        """Return the file with which a caller asks: an access token, or an agent's own identity token."""
+        """Return the file with the caller's credential: an access token, or an agent's own identity token."""
         return f"{caller}.token" if caller.startswith("c") else f"{caller.replace(':', '-')}.bearer"
 
     @property
@@ -241,12 +242,12 @@ class Driver:
         return f"http://{self._address[0]}:{self._address[1]}"
 
     def set_clock(self, now: int) -> None:
-        """Set the time of everything."""
+        """Set the clock of all processes."""
         self.script.append(f"# clock: {datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H:%M:%SZ}")
         self.clock.set(now)
 
     def kill(self) -> None:
-        """Kill the authority at once, and start it again; a command line runs no longer than its step."""
+        """Kill the authority at once, and start it again; no command line runs between steps."""
         self.script.append("# kill -9 of `jitid serve`; start it again")
         self.stop()
         self.start()
@@ -256,10 +257,10 @@ class Driver:
         return self.jitid(LEDGER, "ledger", "backup", name, "--keys")
 
     def restore(self, name: str, admitted: Iterable[str]) -> Done:
-        """Put a backup in the ledger's place, with the authority stopped meanwhile; it ends all access."""
+        """Stop the authority, replace the ledger with a backup, and restart it; a restore revokes all access."""
         self.stop()
         done = self.jitid(LEDGER, "ledger", "restore", name, "--replace")
-        # The clock stands still: a second one in the same second would find what the first one has put aside.
+        # The clock does not advance: a second restore in the same second would find the folder of the first.
         for aside in self.folder.glob("ledger.replaced-*"):
             shutil.rmtree(aside)
         for person in admitted:
@@ -267,10 +268,10 @@ class Driver:
         self.start()
         return done
 
-    # How it is set up
+    # Setup
 
     def prepare(self) -> None:
-        """Make the ledger: its directory, its policy, and access for everybody."""
+        """Make the ledger: its directory, its policy, and access for all callers."""
         for name, group in KNOWN_PEOPLE.items():
             more = ("--group", group) if group else ()
             self._must(["delegator", "add", name, *more])
@@ -280,7 +281,7 @@ class Driver:
             self.admit(name)
 
     def admit(self, name: str) -> None:
-        """Grant one caller access, beside the ledger."""
+        """Grant access to one caller, on the ledger's machine."""
         file = self.credential(name)
         self.folder.joinpath(file).unlink(missing_ok=True)
         roles = [word for role in PEOPLE[name] for word in ("--role", role)]
@@ -291,7 +292,7 @@ class Driver:
 
     @property
     def policy_folder(self) -> Path:
-        """Where the policy lies."""
+        """The folder of the policy."""
         return self.folder / "ledger" / "policy"
 
     def start(self) -> None:
@@ -320,7 +321,7 @@ class Driver:
             self._server = None
 
     def close(self) -> None:
-        """End what runs, and remove the folder."""
+        """Stop the authority, and remove the folder."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -367,14 +368,14 @@ class DatabaseDriver(Driver):
 
 
 class WireDriver(Driver):
-    """An authority over HTTP, with a caller for each."""
+    """An authority over HTTP, with a separate caller for each action."""
 
     backend = "http"
     wire = True
 
 
 class Backend:
-    """What all runs of the machine on one backend share: a worker, and a ledger to copy for each run."""
+    """The shared parts of all runs on one backend: a worker, and a prepared ledger to copy for each run."""
 
     def __init__(self, name: str, folder: Path, server: postgres.Postgres | None = None) -> None:
         self.name = name
@@ -423,7 +424,7 @@ class Backend:
         return kind(self._worker, self._clock, folder, str(folder / "ledger"))
 
     def close(self) -> None:
-        """End the worker."""
+        """Stop the worker."""
         self._worker.stop()
 
 

@@ -1,12 +1,14 @@
-"""What the machine leaves out: known differences from the promises."""
+"""Known differences from the promises, which the machine avoids."""
 
 from __future__ import annotations
 
 KNOWN: dict[str, int] = {}
-"""Differences from the promises that are known, each with the item that mends it: the machine makes no step that leads
-to one. Delete an entry when it is mended."""
+"""Known differences from the promises, each with the item that fixes it: the machine makes no step that leads to it.
+
+Delete an entry when it is fixed.
+"""
 
 
 def known(difference: str) -> bool:
-    """Return whether a difference from the promises is known and not mended yet."""
+    """Return whether a difference from the promises is known and not fixed yet."""
     return difference in KNOWN

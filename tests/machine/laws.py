@@ -1,6 +1,6 @@
-"""The five laws, held to what jitid itself answered: none of them asks the model what is right.
+"""The five laws, checked against jitid's own answers: no law consults the model.
 
-*Absence of strangers* compares two runs and stands in `without_strangers`; the others look at one.
+*Absence of strangers* compares two runs, in `without_strangers`; the others look at one run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from tests.machine.world import World, seconds
 
 
 def law_line(world: World) -> None:
-    """Line: nothing outlives or exceeds the line that it was made from, whatever else its identity holds."""
+    """Line: a valid credential neither outlives nor exceeds the line from which it was made.
+
+    Other credentials of the same identity do not matter.
+    """
     for key, seen in world.seen.items():
         if not seen.valid:
             continue
@@ -25,7 +28,7 @@ def law_line(world: World) -> None:
 
 
 def _within(world: World, key: str, bound: str) -> None:
-    """Hold what a token may do to the scopes and the expiry of another, as both were told when they were made."""
+    """Check the actions of a token against the scopes and the expiry of another, as reported at issue."""
     if key not in world.seen or bound not in world.accepted:
         return
     if not covered(world.seen[key].actions, world.accepted[bound]["scopes"]):
@@ -38,7 +41,7 @@ def _within(world: World, key: str, bound: str) -> None:
 
 
 def law_one_head(world: World) -> None:
-    """One head: no line has two live heads; a credential with a successor is dead after the overlap."""
+    """One head: a line has at most one live head; a credential with a successor is invalid after the overlap."""
     successors: dict[str, list[str]] = {}
     for key, before in world.predecessor.items():
         if not _is_taken_back(world, key):
@@ -55,7 +58,7 @@ def law_one_head(world: World) -> None:
 
 
 def law_reach(world: World) -> None:
-    """Reach: scopes, audiences, kind, time, proof and delegator stay within what was fixed at the first making."""
+    """Reach: scopes, audiences, kind, lifetime and delegator stay within the limits of the first issue."""
     for key, told in world.accepted.items():
         before = world.predecessor.get(key)
         if before is not None:
@@ -82,7 +85,7 @@ def _lifetime(told: dict[str, object]) -> int:
 
 
 def law_one_door(world: World) -> None:
-    """One door: the same token gets the same verdict at every door."""
+    """One door: every entry point gives the same verdict about a token."""
     for key, seen in world.seen.items():
         if len(set(seen.doors.values())) > 1:
             raise world.difference(None, f"law *one door*: {key} is seen as {seen.doors}")
@@ -96,7 +99,7 @@ LAWS: tuple[Callable[[World], None], ...] = (law_line, law_one_head, law_reach, 
 
 
 def without_strangers(world: World, backend: Backend) -> None:
-    """Absence of strangers: deleting the steps of callers without leave or role changes no other answer."""
+    """Absence of strangers: without the steps of callers that lack permission or role, no other answer changes."""
     if not any(step.by_stranger for step in world.steps):
         return
     again = World(backend.new())
@@ -119,7 +122,7 @@ def without_strangers(world: World, backend: Backend) -> None:
 
 
 def _later(world: World, key: str) -> list[str]:
-    """Return the successors of a credential, the next one first, but for those that were taken back."""
+    """Return the successors of a credential, the next one first, except successors that were taken back."""
     found: list[str] = []
     here = [key]
     while here:
@@ -138,7 +141,7 @@ def _is_taken_back(world: World, key: str) -> bool:
 
 
 def _sources(world: World, key: str) -> list[str]:
-    """Return the credentials by whose right a credential's line was made, and theirs, up to the root."""
+    """Return the credentials from which the lines of a credential and of its sources were made, up to the root."""
     return list(_walk(world, key))
 
 

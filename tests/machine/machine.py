@@ -1,4 +1,4 @@
-"""The state machine: it draws steps, and holds each answer and every right to the model's."""
+"""The state machine: it draws steps, and compares each answer and every right with the model's."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class Machine(RuleBasedStateMachine):
         self.model = self.world.model
 
     def teardown(self) -> None:
-        """End what runs."""
+        """Stop the authority."""
         self.world.driver.close()
 
-    # What to draw from
+    # Values for the drawn steps
 
     @property
     def wire(self) -> bool:
@@ -59,16 +59,16 @@ class Machine(RuleBasedStateMachine):
         return "user:rita" if self.wire else LEDGER
 
     def caller_for(self, root: str) -> str:
-        """Return who asks for a root delegator: they themselves at an authority."""
+        """Return the caller who issues for a root delegator: at an authority, the delegator itself."""
         return root if self.wire else LEDGER
 
     def all_keys(self, *, use: str | None = None) -> list[str]:
-        """Return the credentials that were ever made and are known, the latest first."""
+        """Return all known credentials that were ever issued, the latest first."""
         found = [c for c in self.model.credentials.values() if use in (None, c.use)]
         return [c.key for c in reversed(found) if c.key in self.world.accepted]
 
     def living(self, use: str | None = None) -> list[str]:
-        """Return those that mean something now, the latest first."""
+        """Return the credentials that are valid now, the latest first."""
         return [
             key
             for key in self.all_keys(use=use)
@@ -76,13 +76,13 @@ class Machine(RuleBasedStateMachine):
         ]
 
     def pick(self, index: int, use: str | None = None) -> str | None:
-        """Return a living credential, or now and then any."""
+        """Return a valid credential, or for every eighth index any credential."""
         living, everything = self.living(use), self.all_keys(use=use)
         chosen = everything if index % 8 == 7 or not living else living
         return chosen[(index // 8) % len(chosen)] if chosen else None
 
     def holder(self, key: str, index: int) -> str:
-        """Return who asks by right of a credential: its root delegator, or the agent with the token itself."""
+        """Return the caller who uses a credential: its root delegator, or the agent with the token itself."""
         if not self.wire:
             return LEDGER
         credential = self.model.credentials[key]
@@ -95,18 +95,18 @@ class Machine(RuleBasedStateMachine):
         return bool(self.all_keys())
 
     def task_of(self, root: str, index: int) -> str:
-        """Return the name of a task: everybody uses the same names where they are unique for each opener."""
+        """Return the name of a task: all openers use the same names where names are unique for each opener."""
         return self.named(root, f"T{index % 3}")
 
     def named(self, root: str, name: str) -> str:
-        """Return a task's name: the same for everybody at an authority, where names are unique for each opener."""
+        """Return a task's name: at an authority, where names are unique for each opener, all openers use the same."""
         return name if self.wire else f"{root.split(':')[1]}-{name}"
 
     # Issue, delegate, attach, exchange, renew, repeat, hand back
 
     @initialize(scopes=scope_sets, ttl=lifetimes)
     def begin(self, scopes: frozenset[str], ttl: int | None) -> None:
-        """Give alice something to begin with."""
+        """Issue a first credential to alice."""
         self._issue_root("user:alice", 0, "planner", scopes | {"repo:*"}, ttl, "jwt", None, None, None)
 
     @rule(
@@ -132,7 +132,7 @@ class Machine(RuleBasedStateMachine):
         level: str | None,
         deadline: int | None,
     ) -> None:
-        """Let a root delegator have a credential issued."""
+        """Let a root delegator issue a credential."""
         self._issue_root(root, index, agent, scopes, ttl, kind, audience, level, deadline)
 
     def _issue_root(
@@ -208,7 +208,7 @@ class Machine(RuleBasedStateMachine):
             audiences = frozenset({audience})
         task = own_task
         if own_task:
-            # Below the parent's task, which is permitted, or another one, which is not.
+            # Either below the parent's task, which is permitted, or another task, which is not.
             is_below = own_task.startswith("/")
             task = (
                 parent.identity.task.name + own_task
@@ -252,7 +252,7 @@ class Machine(RuleBasedStateMachine):
         ttl=lifetimes,
     )
     def attach(self, index: int, kind: str, narrow: str | None, audience: str, ttl: int | None) -> None:
-        """Let the holder of a credential have a further one made of the same identity."""
+        """Let the holder of a credential attach a further credential to the same identity."""
         key = self.pick(index, IDENTITY)
         if key is None:
             return
@@ -272,7 +272,7 @@ class Machine(RuleBasedStateMachine):
         index=indices, actor=indices, audience=st.sampled_from(AUDIENCES), scope=st.sampled_from(SCOPES[1:])
     )
     def exchange(self, index: int, actor: int, audience: str, scope: str) -> None:
-        """Let an agent exchange an identity token that it holds for a service token of its own."""
+        """Let an agent exchange an identity token that it holds for a service token."""
         subject, by = self.pick(index, IDENTITY), self.pick(actor, IDENTITY)
         if subject is None or by is None:
             return
@@ -284,7 +284,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(has_credentials)
     @rule(index=indices, who=indices)
     def repeat_a_renewal(self, index: int, who: int) -> None:
-        """Lose an answer, and let the same caller repeat the same renewal by its key."""
+        """Lose an answer, and let the same caller repeat the renewal with the same idempotency key."""
         key = self.pick(index, IDENTITY)
         if key is None:
             return
@@ -295,7 +295,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(has_credentials)
     @rule(index=indices, agent=st.sampled_from(AGENTS), who=indices)
     def repeat_an_issue(self, index: int, agent: str, who: int) -> None:
-        """Lose an answer, and let the same caller repeat the same delegation by its key."""
+        """Lose an answer, and let the same caller repeat the delegation with the same idempotency key."""
         key = self.pick(index, IDENTITY)
         if key is None:
             return
@@ -307,7 +307,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(has_credentials)
     @rule(index=indices, who=indices)
     def abandon(self, index: int, who: int) -> None:
-        """Let somebody take back a successor by its token, or try that with the token of what has none before it."""
+        """Take back a successor by its own token, perhaps as a stranger or with a token that has no predecessor."""
         made = self.all_keys()
         successors = [key for key in made if self.model.is_successor(key)]
         chosen = made if index % 8 == 7 or not successors else successors
@@ -318,7 +318,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(has_credentials)
     @rule(index=indices, other=indices)
     def hand_back(self, index: int, other: int) -> None:
-        """Let the holder of a credential hand an identity back, its own or one that it may not."""
+        """Let the holder of a credential hand back an identity, perhaps without permission."""
         key, of = self.pick(index, IDENTITY), self.pick(other)
         if key is None or of is None:
             return
@@ -332,11 +332,11 @@ class Machine(RuleBasedStateMachine):
         index=indices,
     )
     def approve(self, scopes: frozenset[str], approver: str, index: int) -> None:
-        """Let alice request what needs an approval, and somebody approve, perhaps not one who may."""
+        """Let alice request a scope that needs an approval, and an approver grant it, perhaps without permission."""
         request = Request("planner", scopes, task=self.task_of("user:alice", index), delegator="user:alice")
         self.world.perform("approval", caller="user:alice", approver=approver, request=request)
 
-    # End
+    # Revoke, retire, share, give
 
     @precondition(has_credentials)
     @rule(index=indices, by=st.sampled_from(("jti", "id", "token")))
@@ -392,7 +392,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.wire and self.model.tasks)
     @rule(index=indices, scopes=scope_sets)
     def join(self, index: int, scopes: frozenset[str]) -> None:
-        """Let the other root issue on a task by its whole name, whether it is shared or not."""
+        """Let the other root issue on a task by its whole name, whether shared or not."""
         owner, name = list(self.model.tasks)[index % len(self.model.tasks)]
         other = next(root for root in ROOTS if root != owner)
         request = Request("planner", scopes, task=f"{owner}/{name}", delegator=other)
@@ -409,7 +409,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.wire and self.all_keys())
     @rule(index=indices, root=st.sampled_from(ROOTS))
     def revoke_ones_own(self, index: int, root: str) -> None:
-        """Let a root without a role revoke what is its own, or is not."""
+        """Let a root without a role revoke a credential, perhaps one of another root."""
         key = self.pick(index)
         if key is not None:
             self.world.perform("revoke", caller=root, credential=key, by="id")
@@ -425,7 +425,7 @@ class Machine(RuleBasedStateMachine):
         index=indices, audience=st.sampled_from(AUDIENCES), service=st.sampled_from((GATEWAY, GATEWAY, STORE))
     )
     def exchange_as_service(self, index: int, audience: str, service: str) -> None:
-        """Let a service exchange a token that it was shown."""
+        """Let a service exchange a token that was presented to it."""
         key = self.pick(index, SERVICE)
         if key is not None:
             self.world.perform(
@@ -441,7 +441,7 @@ class Machine(RuleBasedStateMachine):
         ),
     )
     def entitle(self, root: str, entitlements: frozenset[str] | None) -> None:
-        """Let an administrator change what a delegator may hand out."""
+        """Let an administrator change the entitlements of a delegator."""
         self.world.perform("entitle", caller=self.admin(), name=root, entitlements=entitlements)
 
     @rule(root=st.sampled_from(ROOTS))
@@ -487,7 +487,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(scopes=scope_sets, ttl=lifetimes, index=indices)
     def issue_registered(self, scopes: frozenset[str], ttl: int | None, index: int) -> None:
-        """Let alice issue under the name of the agent that is, or may be, registered."""
+        """Let alice issue under the name of the agent that is or may become registered."""
         self._issue_root("user:alice", index, REGISTERED, scopes, ttl, "jwt", None, None, None)
 
     @precondition(lambda self: self.model.records)
@@ -499,7 +499,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.records)
     @rule(keep_live=st.sampled_from((True, True, False)))
     def unregister(self, keep_live: bool) -> None:
-        """Let an administrator unregister the agent; mostly, what it holds is to live on."""
+        """Let an administrator unregister the agent; mostly, its credentials stay live."""
         self.world.perform("unregister", caller=self.admin(), name=REGISTERED, keep_live=keep_live)
 
     @precondition(lambda self: self.model.records)
@@ -517,7 +517,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from(CLOCK))
     def step_clock(self, seconds: int) -> None:
-        """Move the clock, forward or back; a database's no further back than to the latest issue."""
+        """Move the clock, forward or back; with a database, not further back than the latest issue."""
         if seconds < 0 and not self.model.has_mark:
             latest = max(c.issued for c in self.model.credentials.values()) if self.has_credentials() else 0
             seconds = max(seconds, min(0, latest - self.model.clock))
@@ -525,7 +525,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(draw=st.integers(0, 3))
     def kill(self, draw: int) -> None:
-        """Kill everything that runs, and start it again."""
+        """Kill all processes, and start them again."""
         if draw == 0:
             self.world.perform("kill")
 
@@ -538,7 +538,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.saved)
     @rule(draw=st.integers(0, 3))
     def restore(self, draw: int) -> None:
-        """Put a backup in the ledger's place."""
+        """Replace the ledger with a backup."""
         if draw == 0:
             self.world.perform("restore", name=list(self.world.saved)[-1])
 
@@ -547,7 +547,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.wire)
     @rule(index=indices)
     def stranger_lives_alone(self, index: int) -> None:
-        """Let a stranger issue for itself, on a task of its own."""
+        """Let a stranger issue for itself, on its own task."""
         name = self.task_of("user:mallory", index)
         request = Request("planner", frozenset({"repo:*"}), task=name, delegator="user:mallory")
         self.world.perform("issue", caller="user:mallory", request=request)
@@ -563,7 +563,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.wire and self.all_keys())
     @rule(index=indices, what=st.sampled_from(("revoke", "retire")))
     def stranger_ends(self, index: int, what: str) -> None:
-        """Let a stranger revoke or retire what is not its own."""
+        """Let a stranger revoke an identity or retire a task of another delegator."""
         keys = [k for k in self.all_keys() if self.model.credentials[k].identity.root != "user:mallory"]
         if not keys:
             return
@@ -577,7 +577,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.all_keys(use=SERVICE))
     @rule(index=indices, what=st.sampled_from(("renew", "attach", "delegate", "hand_back", "exchange")))
     def shown(self, index: int, what: str) -> None:
-        """Let a service that was shown a token try to gain by it."""
+        """Let a service use a token that was presented to it for its own gain."""
         key = self.pick(index, SERVICE)
         assert key is not None
         caller = "system:svc"
@@ -603,7 +603,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.wire and self.living(IDENTITY))
     @rule(index=indices, root=st.sampled_from(ROOTS))
     def agent_becomes_root(self, index: int, root: str) -> None:
-        """Let an agent ask with its own token for a root credential."""
+        """Let an agent request a root credential with its own token."""
         keys = self.living(IDENTITY)
         request = Request("planner", frozenset({"repo:*"}), task=self.task_of(root, index), delegator=root)
         self.world.perform("issue", caller=keys[index % len(keys)], request=request)
@@ -612,6 +612,6 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def laws(self) -> None:
-        """Hold what was seen at the doors to the laws, whatever the model says."""
+        """Check the answers of all entry points against the laws, independently of the model."""
         for law in LAWS:
             law(self.world)

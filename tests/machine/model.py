@@ -1,7 +1,8 @@
-"""A reference model of jitid: who holds which right at which time, by the promises alone.
+"""A reference model of jitid, derived from the promises alone: which caller has which right at which time.
 
-It knows `design.md` (sections 2, 4 and 6) and nothing of jitid's code: no ledger, no tokens, no queries.
-Each step returns what must come of it: `Accepted` with what was made, or `Refused` with the exit statuses allowed.
+It follows `design.md` (sections 2, 4 and 6) and uses none of jitid's code: no ledger, no tokens, no queries.
+Each step returns its required outcome: `Accepted` with the new credential, or `Refused` with the allowed exit
+statuses.
 """
 
 from __future__ import annotations
@@ -24,25 +25,25 @@ MAX_DEPTH = {"low": 5, "moderate": 4, "high": 3, "critical": 1}
 
 USAGE, MISSING, DENIED, FORBIDDEN, INVALID = 2, 3, 4, 6, 8
 NOT_HELD = frozenset({DENIED, FORBIDDEN, INVALID})
-"""A token that was merely shown is refused; which of the three statuses says so is not promised."""
+"""Statuses for a token that was only presented to the caller: the promises do not say which of the three is used."""
 
 LEDGER = "beside the ledger"
 """The caller who can read the key: that caller has every right and role (section 4)."""
 
 DEFAULT_KINDS = frozenset({"jwt", "opaque"})
-"""The kinds that a grant without `--may-kind` covers."""
+"""The permitted kinds without `--may-kind`."""
 
 IDENTITY, SERVICE = "identity", "service"
 APPROVERS = "security"
 NEEDS_APPROVAL = "pay"
-"""Scopes whose first segment is this need the word of the group `APPROVERS` (the policy of the machine says so)."""
+"""The first segment of scopes that need an approval of the group `APPROVERS`, by the policy of the machine."""
 
 
-# Scopes, and what they cover
+# Coverage of scopes
 
 
 def covers(holder: str, wanted: str) -> bool:
-    """Return whether one scope covers another: as many segments, each equal or behind a `*` at its end."""
+    """Return whether one scope covers another: the same number of segments, each equal or matched by a final `*`."""
     held, asked = holder.split(":"), wanted.split(":")
     return len(held) == len(asked) and all(
         (want.startswith(have[:-1]) if have.endswith("*") else want == have)
@@ -51,23 +52,23 @@ def covers(holder: str, wanted: str) -> bool:
 
 
 def covered(wanted: Iterable[str], holders: Iterable[str]) -> bool:
-    """Return whether each wanted scope is covered by one of the holders."""
+    """Return whether each requested scope is covered by a scope of the holder."""
     return not set(uncovered(wanted, holders))
 
 
 def uncovered(wanted: Iterable[str], holders: Iterable[str]) -> frozenset[str]:
-    """Return the scopes that no holder covers."""
+    """Return the requested scopes that no scope of the holder covers."""
     return frozenset(want for want in wanted if not any(covers(holder, want) for holder in holders))
 
 
 def intersection(one: Iterable[str], other: Iterable[str]) -> frozenset[str]:
-    """Return what both cover, as scopes; a scope of one side stands in it where the other covers it."""
+    """Return the scopes that both sides cover: the scopes of each side that the other side covers."""
     left, right = frozenset(one), frozenset(other)
     return (left - uncovered(left, right)) | (right - uncovered(right, left))
 
 
 def audience_covers(allowed: str, wanted: str) -> bool:
-    """Return whether an entry of `may_audience` covers an audience; `*` stands for one whole label of a host."""
+    """Return whether an entry of `may_audience` covers an audience; `*` matches one whole label of a host."""
     if allowed == wanted:
         return True
     if "*" not in allowed:
@@ -82,27 +83,27 @@ def audiences_covered(wanted: Iterable[str], allowed: Iterable[str]) -> bool:
     return all(any(audience_covers(entry, audience) for entry in entries) for audience in wanted)
 
 
-# What there is
+# Records
 
 
 @dataclass(eq=False)
 class Person:
-    """A delegator, or a service that asks an authority."""
+    """A delegator, or a service with access to an authority."""
 
     name: str
     roles: frozenset[str] = frozenset()
     known: bool = False
-    """Whether the directory has them."""
+    """Whether the directory has this person."""
     groups: frozenset[str] = frozenset()
     entitlements: frozenset[str] | None = None
-    """What they may hand out; `None` leaves it to the policy."""
+    """The scopes that the person may delegate; `None` leaves it to the policy."""
     disabled: bool = False
     access: bool = False
-    """Whether they may ask an authority."""
+    """Whether the person has access to an authority."""
     audiences: frozenset[str] = frozenset()
-    """The audiences that are registered as theirs (`access grant --audience`)."""
+    """The audiences that are registered for the caller (`access grant --audience`)."""
     proof: str = "asserted"
-    """How they are proved when they issue for themselves."""
+    """The proof of the delegator when they issue for themselves."""
 
 
 @dataclass(eq=False)
@@ -116,9 +117,9 @@ class Task:
     purpose: bool
     deadline: int
     opener: Identity | None = None
-    """The identity of the agent at whose request it was opened."""
+    """The identity of the agent that requested the task."""
     chosen_by: str = ""
-    """The root delegator who chose its sensitivity: whoever else issues on it is judged by the higher one."""
+    """The root delegator who chose its sensitivity; other issuers on the task are judged by at least "moderate"."""
     retired: bool = False
     shared_with: set[str] = field(default_factory=set)
 
@@ -134,15 +135,15 @@ class Record:
     suspended: bool = False
     unregistered: bool = False
     audiences: frozenset[str] = frozenset()
-    """The services for which its credentials may be; none means the authority alone."""
+    """The services that its credentials may name; if empty, only the authority."""
     may_use: frozenset[str] = frozenset()
-    """Which delegators, groups and agents may use its name, besides its owner (promise 16)."""
+    """The delegators, groups and agents that may use its name, besides its owner (promise 16)."""
     kinds: frozenset[str] = DEFAULT_KINDS
-    """Of which kinds its credentials, and what is obtained by them, may be (promise 18)."""
+    """The permitted kinds of its credentials, and of credentials obtained with them (promise 18)."""
 
     @property
     def is_out(self) -> bool:
-        """Whether nothing is issued to it, nor delegated by it."""
+        """Whether issue to the agent and delegation by it are refused."""
         return self.suspended or self.unregistered
 
 
@@ -160,15 +161,15 @@ class Identity:
     sensitivity: str
     first_issued: int
     requester: str
-    """The caller at whose request it was made."""
+    """The caller who requested it."""
     ended: bool = False
     by: str | None = None
-    """The delegator by whose right it has the name of a registered agent (promise 16)."""
+    """The delegator whose right permits the use of a registered agent's name (promise 16)."""
     lender: Line | None = None
-    """The line of the credential that lends it that name instead: what is lent goes on no longer than that."""
+    """Instead, the line of the credential that lends the name; the loan ends with that line."""
 
     def chain(self) -> Iterator[Identity]:
-        """Iterate over this identity and those above it."""
+        """Yield this identity and its ancestors."""
         here: Identity | None = self
         while here is not None:
             yield here
@@ -180,7 +181,7 @@ class Line:
     """A credential and its successors."""
 
     source: Line | None
-    """The line of the credential by whose right the first one was made: a parent's, or that of an attachment."""
+    """The line whose credential permitted the first one: that of the parent, or of an attachment's source."""
     credentials: list[Credential] = field(default_factory=list)
 
     @property
@@ -190,7 +191,7 @@ class Line:
 
 
 class MayAct(NamedTuple):
-    """Which service may exchange a token that it was shown, and what it may reach by that (promise 14)."""
+    """A service that may exchange a token presented to it, and the audiences of the new token (promise 14)."""
 
     service: str
     audiences: frozenset[str]
@@ -198,7 +199,7 @@ class MayAct(NamedTuple):
 
 @dataclass(eq=False)
 class Credential:
-    """What an agent holds."""
+    """A credential of an agent."""
 
     key: str
     identity: Identity
@@ -206,23 +207,23 @@ class Credential:
     kind: str
     scopes: frozenset[str]
     audiences: frozenset[str]
-    """The services that it names; empty for an identity token, which names the authority alone."""
+    """The services that it names; empty for an identity token, which names only the authority."""
     may_audience: frozenset[str]
     issued: int
     expires: int
     may_kind: frozenset[str] = DEFAULT_KINDS
-    """Of which kinds children and attachments may be (promise 18)."""
+    """The permitted kinds of children and attachments (promise 18)."""
     may_act: tuple[MayAct, ...] = ()
-    """Who may exchange it; who may then exchange what came of that, and so on."""
+    """The services that may exchange it, in order: each next service may exchange the token of the one before."""
     exchanged: bool = False
-    """Whether a service has it in exchange for a token that it was shown: it is never renewed."""
+    """Whether a service obtained it in exchange for a presented token: it is never renewed."""
     approved: bool = False
-    """Whether it was issued by an approval."""
+    """Whether it was issued with an approval."""
     superseded: int | None = None
-    """From when on it is dead because it was renewed."""
+    """The time from which it is invalid because it was renewed."""
     ended: bool = False
     taken_back: bool = False
-    """Whether it was a successor and is none any more: the one before it took its place again."""
+    """Whether this former successor was taken back: its predecessor replaced it again."""
 
     @property
     def use(self) -> str:
@@ -231,12 +232,12 @@ class Credential:
 
     @property
     def lifetime(self) -> int:
-        """The life that it was given."""
+        """The lifetime at issue."""
         return self.expires - self.issued
 
 
 class Grant(NamedTuple):
-    """What a credential means at a time, the head of its line considered."""
+    """The rights of a credential at a time, considering the head of its line."""
 
     scopes: frozenset[str]
     may_audience: frozenset[str]
@@ -245,16 +246,16 @@ class Grant(NamedTuple):
 
 
 class Rights(NamedTuple):
-    """What every door must answer about a token."""
+    """The required answer of every entry point about a token."""
 
     valid: bool
-    """For its own audience: the authority, or the services that it names."""
+    """For its own audience: the authority, or the services that the token names."""
     actions: frozenset[str] = frozenset()
-    """Which actions `authorize` allows."""
+    """The actions that `authorize` allows."""
 
 
 class Request(NamedTuple):
-    """What an issue requests."""
+    """A request of an issue."""
 
     agent: str
     scopes: frozenset[str] = frozenset()
@@ -272,11 +273,11 @@ class Request(NamedTuple):
     deadline: int | None = None
     allow_narrower: bool = False
     actor: str | None = None
-    """The credential of the agent that acts, in an exchange."""
+    """The credential of the acting agent, in an exchange."""
 
 
 class Accepted(NamedTuple):
-    """The step must be done."""
+    """The step must succeed."""
 
     made: Credential | None = None
 
@@ -292,7 +293,7 @@ Outcome = Accepted | Refused
 
 
 class _Objections:
-    """The reasons against a step, collected: with several of them, the status of any may be the answer."""
+    """The collected reasons against a step: jitid may answer with the status of any of them."""
 
     def __init__(self) -> None:
         self._statuses: set[int] = set()
@@ -310,27 +311,29 @@ class _Objections:
 
 
 class Model:
-    """The state of a ledger and its authority, by the promises."""
+    """The state of a ledger and its authority, as the promises require it."""
 
     def __init__(self, now: int, *, has_mark: bool = True) -> None:
         self.clock = now
         self.mark = now
         self.has_mark = has_mark
-        """A SQLite ledger judges by the later of the clock and its mark; PostgreSQL's time is the database's."""
+        """Whether decisions use the later of the clock and the time mark (SQLite); PostgreSQL uses the database's
+        time.
+        """
         self.people: dict[str, Person] = {}
         self.records: dict[str, Record] = {}
         self.tasks: dict[tuple[str, str], Task] = {}
         self.identities: list[Identity] = []
         self.credentials: dict[str, Credential] = {}
         self.approvals: dict[tuple[object, ...], list[int]] = {}
-        """Granted and unused approvals: of exactly which request, until when."""
+        """The expiries of granted, unused approvals, by their exact request."""
         self.repeatable: dict[str, str] = {}
 
     # Time
 
     @property
     def now(self) -> int:
-        """The time to judge by."""
+        """The time for decisions."""
         return max(self.clock, self.mark) if self.has_mark else self.clock
 
     def step_clock(self, seconds: int) -> None:
@@ -338,21 +341,21 @@ class Model:
         self.clock += seconds
 
     def write(self) -> None:
-        """Record what a committed event does to time: it raises the mark, and closes what has expired."""
+        """Record the effects of a committed event on time: it raises the mark, and closes expired credentials."""
         self.mark = max(self.mark, self.clock)
         for credential in self.credentials.values():
             dead_at = min(credential.expires, credential.superseded or credential.expires)
             if self.now >= dead_at:
                 credential.ended = True
 
-    # People, and who may do what
+    # People and their roles
 
     def person(self, name: str) -> Person:
-        """Return a person, made on first mention."""
+        """Return a person; create it on first use."""
         return self.people.setdefault(name, Person(name))
 
     def _caller(self, caller: str, objections: _Objections) -> Identity | None:
-        """Object to a caller who cannot ask; return the identity of one who asks with an identity token."""
+        """Object to a caller without access; return the identity if the caller authenticates with an identity token."""
         if caller == LEDGER:
             return None
         if caller in self.credentials or caller.startswith("c"):
@@ -370,7 +373,7 @@ class Model:
         return caller == LEDGER or bool(self.person(caller).roles & set(roles))
 
     def _held(self, caller: str, credential: Credential | None, objections: _Objections) -> Grant | None:
-        """Object to a token that is not valid or is merely shown; return what it means (promise 14)."""
+        """Object to a token that is invalid or was only presented to the caller; return its rights (promise 14)."""
         grant = self.effective(credential) if credential else None
         if credential is None or grant is None:
             objections.add({INVALID}, "the token is not valid")
@@ -382,10 +385,10 @@ class Model:
             return None
         return grant
 
-    # What a credential means
+    # Rights of a credential
 
     def effective(self, credential: Credential) -> Grant | None:
-        """Return what a credential means now, or `None` if it means nothing (promises 1, 2, 13)."""
+        """Return the current rights of a credential, or `None` if it is invalid (promises 1, 2, 13)."""
         if credential.ended or self.now >= credential.expires or not self._stands(credential.identity):
             return None
         if credential.superseded is not None and self.now >= credential.superseded:
@@ -394,7 +397,7 @@ class Model:
         may_kind = credential.may_kind
         head = credential.line.head
         if head is not credential:
-            # A superseded credential means itself and its later line, and nothing where that line is dead.
+            # A superseded credential has at most the rights of its line's head, and none if the head is invalid.
             later = self.effective(head)
             if later is None:
                 return None
@@ -412,21 +415,21 @@ class Model:
             if not {credential.kind} | may_kind <= above.may_kind:
                 return None
             reach = credential.audiences | may_audience
-            # What was exchanged reaches what `may_act` says, and not what `may_audience` does.
+            # `may_act` limits the audiences of an exchanged token; `may_audience` does not.
             if not credential.exchanged and not audiences_covered(reach, above.may_audience):
                 return None
             expires = min(expires, above.expires)
         return Grant(scopes, may_audience, expires, may_kind)
 
     def _stands(self, identity: Identity) -> bool:
-        """Return whether an identity, its task and those above it are alive."""
+        """Return whether an identity, its ancestors and their tasks have not ended."""
         return not any(each.ended or not self._open(each.task) for each in identity.chain())
 
     def _open(self, task: Task) -> bool:
         return not task.retired and self.now < task.deadline
 
     def rights(self, key: str, actions: Iterable[str] = ()) -> Rights:
-        """Return what every door must answer about a token now (promise 24)."""
+        """Return the answer that every entry point must give about a token now (promise 24)."""
         credential = self.credentials.get(key)
         grant = self.effective(credential) if credential else None
         if credential is None or grant is None:
@@ -457,9 +460,11 @@ class Model:
     # Tasks
 
     def find_task(self, person: str, name: str) -> Task | None:
-        """Return the task that a name means to a person (promise 17).
+        """Return the task to which a name refers for a person (promise 17).
 
-        A bare one: one's own, then a shared one that one has joined. `OWNER/NAME`: that one, if it is shared.
+        A bare name is the person's own task, or else a shared task that the person has joined. `OWNER/NAME` is the
+        task of
+        another owner, if shared.
         """
         owner, _, bare = name.partition("/")
         if ":" in owner and owner != person:
@@ -501,7 +506,7 @@ class Model:
         )
 
     def _judged(self, task: Task, person: str) -> str:
-        """Return by which sensitivity a root delegator is judged on a task: joiners by the higher one."""
+        """Return the sensitivity by which a root delegator is judged on a task: at least "moderate" for joiners."""
         if task.owner == task.chosen_by == person:
             return task.sensitivity
         return max(task.sensitivity, "moderate", key=LEVELS.index)
@@ -517,7 +522,7 @@ class Model:
         above = parent.identity
         person = self.person(above.root)
         on_own = request.task in (None, above.task.name)
-        # On a task of somebody else's there is nothing below.
+        # A task of another owner can have no tasks below it.
         below = above.task.owner == person.name and (request.task or "").startswith(f"{above.task.name}/")
         if not on_own and not below:
             objections.add(DENIED, "neither the parent's task nor one below it")
@@ -531,7 +536,7 @@ class Model:
             and LEVELS.index(self._judged(task, person.name)) > LEVELS.index(above.sensitivity)
         ):
             objections.add({USAGE, DENIED}, "a child is no more sensitive than its parent")
-        # The policy judges by the highest sensitivity in the chain, and no child exceeds its parent.
+        # The policy decides by the highest sensitivity in the chain, and a child never exceeds its parent's.
         sensitivity = above.sensitivity
         if not request.allow_narrower and not covered(request.scopes, grant.scopes):
             objections.add(DENIED, "scopes beyond the parent's")
@@ -572,7 +577,7 @@ class Model:
     def _task(
         self, person: str, request: Request, objections: _Objections, above: Identity | None
     ) -> Task | None:
-        """Return the task of a request, perhaps one that it would open; not yet recorded."""
+        """Return the task of a request, or the new task that it would open, which is not recorded yet."""
         assert request.task is not None
         found = self.find_task(person, request.task)
         if found is not None:
@@ -585,7 +590,7 @@ class Model:
             return None
         level = request.sensitivity or "moderate"
         if above:
-            # An agent lowers no task: it is as sensitive as what it delegates from.
+            # An agent cannot lower the sensitivity: a new task is at least as sensitive as the parent.
             level = max(request.sensitivity or above.sensitivity, above.sensitivity, key=LEVELS.index)
         deadline = self.now + (request.deadline or DEFAULT_DEADLINE)
         return Task(request.task, person, level, request.purpose, deadline, chosen_by=person)
@@ -614,7 +619,7 @@ class Model:
             return objections.refusal()
         depth = above.depth + 1 if above else 0
         record = self.records.get(request.agent)
-        # Who was merely shown a token gains no name by it: the record must list the service itself.
+        # A token that was only presented to the service gives no right to a name: the record must list the service.
         held_by = None if exchanged else parent
         by, lender = self._under_the_name(caller, request.agent, record, held_by, objections)
         for agent in {caller, request.actor or caller}:
@@ -632,7 +637,7 @@ class Model:
         if depth > MAX_DEPTH[sensitivity]:
             objections.add(DENIED, "too deep")
         self._by_sensitivity(sensitivity, person, proof, task, objections)
-        # Scopes: what the parent, the directory and the policy permit.
+        # Scopes: the parent, the directory and the policy limit them.
         beyond = uncovered(request.scopes, grant.scopes) if grant else frozenset()
         beyond |= self._refused_scopes(request.scopes, person, record, sensitivity)
         approvals = self._approval_needed(request.scopes - beyond)
@@ -675,7 +680,7 @@ class Model:
         may_kind = request.may_kind
         if may_kind is None:
             may_kind = DEFAULT_KINDS & grant.may_kind if grant else DEFAULT_KINDS
-            # A request that names none gets what the record has.
+            # Without `may_kind`, a request gets the kinds in the record.
             may_kind &= record.kinds if record else may_kind
         credential = Credential(
             key=key,
@@ -708,9 +713,9 @@ class Model:
         parent: Credential | None,
         objections: _Objections,
     ) -> tuple[str | None, Line | None]:
-        """Object to the use of a registered agent's name by others (promise 16), and to a suspended one.
+        """Object to a suspended agent, and to callers without the right to a registered agent's name (promise 16).
 
-        Return the delegator by whose right it is used, or the line of the credential that lends it.
+        Return the delegator whose right permits the use, or the line of the credential that lends the name.
         """
         if record is None:
             return None, None
@@ -730,14 +735,14 @@ class Model:
         return None, None
 
     def _lends(self, identity: Identity, record: Record) -> bool:
-        """Return whether an identity lets a name be used: one of that name, or listed, that has its own name still."""
+        """Return whether an identity lends a name: it has the name, or the record lists its own, which it still has."""
         own = identity.record
         if own is None or (own is not record and f"agent:{own.name}" not in record.may_use):
             return False
         return not own.is_out and self._has_right(identity)
 
     def _has_right(self, identity: Identity) -> bool:
-        """Return whether the right is there still by which an identity has the name of a registered agent."""
+        """Return whether the right to a registered agent's name, with which the identity was issued, still exists."""
         if identity.by is not None:
             record = self.records.get(identity.agent)
             return not self.person(identity.by).disabled and (
@@ -752,19 +757,19 @@ class Model:
         )
 
     def _lent_until(self, caller: str, lender: Line | None, parent: Credential | None) -> int | None:
-        """Return until when a name is lent at an issue: no longer than the token lives with which its holder asks."""
+        """Return the expiry that the caller's token sets for a lent name at an issue; `None` if it sets none."""
         if lender is None or (parent is not None and lender is parent.line):
             return None
         grant = self.effective(self.credentials[caller])
         return grant.expires if grant else None
 
     def _until(self, line: Line | None) -> int | None:
-        """Return until when a line lives at most; `None` for one that is dead."""
+        """Return the latest expiry of a line; `None` for an invalid line."""
         grant = self.effective(line.head) if line else None
         return grant.expires if grant else None
 
     def _must_be_agent(self, key: str, above: Identity | None, objections: _Objections) -> None:
-        """Object to an agent that asks or acts beside its own chain, and is out of service or has lost its name."""
+        """Object to a caller or actor outside of the chain that is out of service or has lost its name."""
         if key not in self.credentials:
             return
         own = self.credentials[key].identity
@@ -777,9 +782,9 @@ class Model:
     def _goes_on(
         self, caller: str, identity: Identity, objections: _Objections
     ) -> tuple[str | None, int | None]:
-        """Object to what goes on under a registered agent's name without the right to that.
+        """Object to a renewal or attachment under a registered agent's name without the right to it.
 
-        Return who has the right from now on, if that is another one, and until when the name is lent.
+        Return the delegator with the right from now on, if it is a different one, and the expiry of the lent name.
         """
         record = self.records.get(identity.agent)
         if identity.record is None or record is None or record.unregistered or caller == LEDGER:
@@ -828,7 +833,7 @@ class Model:
         above: int | None,
         lent: int | None = None,
     ) -> int:
-        """Return when a credential must have expired at the latest (promise 1)."""
+        """Return the latest permitted expiry of a credential (promise 1)."""
         bounds = [self.now + ttl, first + MAX_TTL[sensitivity], task.deadline]
         if record is not None:
             bounds.append(self.now + record.max_ttl)
@@ -855,7 +860,7 @@ class Model:
         return bool(granted)
 
     def approve(self, approver: str, caller: str, request: Request) -> Outcome:
-        """Grant the request that such an issue made; an approver is of the group, and never the requester."""
+        """Grant the approval request of an issue; an approver is in the group, and never the requester."""
         objections = _Objections()
         self._caller(approver, objections)
         one = self.person(approver)
@@ -874,12 +879,12 @@ class Model:
         self.write()
         return Accepted()
 
-    # The steps by right of a credential
+    # The steps that use a credential
 
     def renew(
         self, caller: str, key: str, of: str, *, ttl: int | None = None, allow_narrower: bool = False
     ) -> Outcome:
-        """Make the successor of a credential: one each, never wider, never given a longer life (promise 13)."""
+        """Make the one successor of a credential, with no wider rights and no longer lifetime (promise 13)."""
         objections = _Objections()
         self._caller(caller, objections)
         credential = self.credentials.get(of)
@@ -936,7 +941,7 @@ class Model:
 
     @staticmethod
     def _reach(credential: Credential) -> frozenset[str]:
-        """Return the services for which a credential is, or may be obtained."""
+        """Return the services that a credential names, or may name in credentials obtained with it."""
         later = {audience for may in credential.may_act for audience in may.audiences}
         return credential.audiences | credential.may_audience | later
 
@@ -950,14 +955,14 @@ class Model:
             objections.add(DENIED, "a kind beyond the agent's record")
 
     def repeat(self, key: str, first: str) -> Outcome:
-        """Repeat the request that made `first` by its key: what it made ends, and another takes its place."""
+        """Repeat the request that made `first`, with its idempotency key: `first` ends, and another one replaces it."""
         credential = self.credentials[first]
         credential.ended = True
         line, identity = credential.line, credential.identity
         if len(line.credentials) == 1 and not any(
             c is not credential and c.identity is identity for c in self.credentials.values()
         ):
-            # The issue of an identity: that identity ends, and another one is made.
+            # The issue of an identity: that identity ends, and a new one is made.
             identity.ended = True
             again = copy.copy(identity)
             again.ended = False
@@ -975,12 +980,12 @@ class Model:
         return self._made(successor)
 
     def is_successor(self, key: str) -> bool:
-        """Return whether a credential was made by renewing another one of its line."""
+        """Return whether a credential was made by a renewal in its line."""
         credential = self.credentials[key]
         return credential in credential.line.credentials[1:]
 
     def abandon(self, caller: str, of: str) -> Outcome:
-        """Take back a successor by its own token: it ends, and its predecessor stands as before (promise 13)."""
+        """Take back a successor by its own token: it ends, and its predecessor is valid as before (promise 13)."""
         objections = _Objections()
         self._caller(caller, objections)
         credential = self.credentials[of]
@@ -997,7 +1002,7 @@ class Model:
             credential.ended = True
             before = line.credentials[at - 1]
             if credential.superseded is None and self._lives(before.identity, before):
-                # Whoever has the predecessor gains nothing by it: what that was, it was before.
+                # The holder of the predecessor gains no right: the predecessor has only its former rights.
                 before.superseded = None
                 line.credentials.remove(credential)
                 credential.taken_back = True
@@ -1016,7 +1021,7 @@ class Model:
         may_act: tuple[MayAct, ...] = (),
         names_services: bool = True,
     ) -> Outcome:
-        """Make a further credential of an identity by right of the one presented; it replaces nothing."""
+        """Make a further credential of an identity, permitted by the presented one; it replaces none."""
         objections = _Objections()
         self._caller(caller, objections)
         credential = self.credentials.get(to)
@@ -1043,7 +1048,7 @@ class Model:
             objections.add(USAGE, "an attachment names a service")
         if person.disabled:
             objections.add(DENIED, "the delegator is disabled")
-        # Who approved of the credential approved of what may be attached to it.
+        # The approval of a credential covers its attachments.
         waiting = frozenset() if credential.approved else self._waiting(wanted)
         if self._refused_scopes(wanted, person, record, identity.sensitivity) or waiting:
             objections.add(DENIED, "scopes are refused now")
@@ -1104,7 +1109,7 @@ class Model:
     def exchange_shown(
         self, caller: str, key: str, subject: str, audience: str, scopes: frozenset[str]
     ) -> Outcome:
-        """Exchange a token that a service was shown, where grant and token say that it may (promise 14)."""
+        """Exchange a token that was presented to a service, if the grant and the token permit it (promise 14)."""
         objections = _Objections()
         self._caller(caller, objections)
         credential = self.credentials.get(subject)
@@ -1114,7 +1119,7 @@ class Model:
             return objections.refusal()
         agent = self._name_of(caller)
         if credential.use is IDENTITY:
-            # Who holds an identity token delegates from it: here to the client that presents it.
+            # The holder of an identity token delegates from it: here to the client that presents it.
             request = Request(agent, scopes, parent=subject, audiences=frozenset({audience}))
             return self.issue(caller, key, request)
         if not self.person(caller).audiences & credential.audiences:
@@ -1146,19 +1151,19 @@ class Model:
         )
 
     def _name_of(self, caller: str) -> str:
-        """Return the agent's name under which a caller acts."""
+        """Return the agent name that a caller uses."""
         credential = self.credentials.get(caller)
         return credential.identity.agent if credential else caller.split(":")[1]
 
     def answers(self, verifier: str, key: str) -> bool:
-        """Return whether introspection by a caller must say `active`: for its registered audiences alone."""
+        """Return whether introspection by a caller must answer `active`: only for the caller's registered audiences."""
         credential = self.credentials.get(key)
         if credential is None or self.effective(credential) is None:
             return False
         return bool(self.person(verifier).audiences & credential.audiences)
 
     def hand_back(self, caller: str, token: str, of: str) -> Outcome:
-        """End the identity of the holder, or one that descends from it."""
+        """End the identity of the holder, or a descendant of it."""
         objections = _Objections()
         self._caller(caller, objections)
         credential = self.credentials.get(token)
@@ -1172,10 +1177,10 @@ class Model:
         self._end({id(target.identity)})
         return Accepted()
 
-    # The steps that end something
+    # The steps that revoke or retire
 
     def _end(self, chosen: set[int]) -> None:
-        """End identities and everything below them, through dead intermediates too (promise 2)."""
+        """End identities and all their descendants, even below identities that had ended before (promise 2)."""
         for identity in self.identities:
             if any(id(each) in chosen for each in identity.chain()):
                 identity.ended = True
@@ -1191,7 +1196,7 @@ class Model:
         delegator: str | None = None,
         tree: str | None = None,
     ) -> Outcome:
-        """End what all selectors match, with everything below it."""
+        """End the identities that match all selectors, with all their descendants."""
         objections = _Objections()
         by = self._caller(caller, objections)
         chosen = [
@@ -1234,7 +1239,7 @@ class Model:
         return identity.root == delegator
 
     def retire(self, caller: str, owner: str, name: str) -> Outcome:
-        """End a task with every identity of it; its opener may, and a responder (promise 17)."""
+        """End a task with all of its identities, as its opener or a responder (promise 17)."""
         objections = _Objections()
         by = self._caller(caller, objections)
         task = self.tasks.get((owner, name))
@@ -1251,13 +1256,13 @@ class Model:
 
     def _may_retire(self, caller: str, by: Identity | None, task: Task) -> bool:
         if by is not None:
-            # An agent ends no more than what descends from its own identity.
+            # An agent can end only descendants of itself.
             others = (each for each in self.identities if each.task is task and by not in each.chain())
             return task.opener is by and not any(self._lives(each) for each in others)
         return self._may(caller, "responder") or caller == task.owner
 
     def _lives(self, identity: Identity, only: Credential | None = None) -> bool:
-        """Return whether a credential of an identity, or that `only`, is neither ended nor expired."""
+        """Return whether a credential of an identity, or the credential `only`, is neither ended nor expired."""
         own = (
             each for each in self.credentials.values() if each.identity is identity and only in (None, each)
         )
@@ -1266,7 +1271,7 @@ class Model:
         )
 
     def share(self, caller: str, owner: str, name: str, with_whom: str) -> Outcome:
-        """Let somebody join a task: issue on it, and not retire it."""
+        """Let another delegator join a task: issue on it, but not retire it."""
         objections = _Objections()
         self._caller(caller, objections)
         task = self.tasks.get((owner, name))
@@ -1282,7 +1287,7 @@ class Model:
         return Accepted()
 
     def give(self, caller: str, owner: str, name: str, to: str) -> Outcome:
-        """Give a task to somebody: it is theirs from then on."""
+        """Give a task to another delegator, its owner from then on."""
         objections = _Objections()
         self._caller(caller, objections)
         task = self.tasks.get((owner, name))
@@ -1299,7 +1304,7 @@ class Model:
         assert task is not None
         del self.tasks[owner, name]
         task.owner, task.opener = to, None
-        # With whom it is shared, the new owner says (jitid-task-give(1)).
+        # The new owner decides about sharing (jitid-task-give(1)).
         task.shared_with.clear()
         self.tasks[to, name] = task
         self.write()
@@ -1308,11 +1313,11 @@ class Model:
     # The steps of the directory
 
     def entitle(self, caller: str, name: str, entitlements: frozenset[str] | None) -> Outcome:
-        """Change what a delegator may hand out; what was issued keeps what it holds."""
+        """Change the entitlements of a delegator; credentials that were issued before keep their scopes."""
         return self._administer(caller, lambda: setattr(self.person(name), "entitlements", entitlements))
 
     def disable(self, caller: str, name: str) -> Outcome:
-        """Disable a delegator: what descends from them ends, and so does their access."""
+        """Disable a delegator: the identities that descend from them end, and so does their access."""
 
         def change() -> None:
             person = self.person(name)
@@ -1327,11 +1332,11 @@ class Model:
         return self._administer(caller, change)
 
     def enable(self, caller: str, name: str) -> Outcome:
-        """Enable a delegator again; what ended stays ended (promise 23)."""
+        """Enable a delegator again; ended identities stay ended (promise 23)."""
         return self._administer(caller, lambda: setattr(self.person(name), "disabled", False))
 
     def grant_access(self, caller: str, name: str, roles: frozenset[str] = frozenset()) -> Outcome:
-        """Let somebody ask the authority."""
+        """Grant a person access to the authority."""
 
         def change() -> None:
             person = self.person(name)
@@ -1349,9 +1354,10 @@ class Model:
         may_use: frozenset[str] = frozenset(),
         kinds: frozenset[str] = DEFAULT_KINDS,
     ) -> Outcome:
-        """Register an agent: what lives under its name ends, but for what its record lets be (promise 16).
+        """Register an agent, and end the live identities of its name that the record does not permit (promise 16).
 
-        That is what was issued under an earlier record of the name, for its owner or one who is listed now.
+        Permitted are identities issued under an earlier record of the name for its owner, or for a delegator listed
+        now.
         """
         objections = _Objections()
         self._caller(caller, objections)
@@ -1381,7 +1387,7 @@ class Model:
         return name == record.owner or bool({name, *groups} & record.may_use)
 
     def unregister(self, caller: str, name: str, *, keep_live: bool) -> Outcome:
-        """End the record of an agent, and what it holds unless that is to live on."""
+        """End the record of an agent, and its identities unless `keep_live`."""
         objections = self._about_agent(caller, name)
         if objections:
             return objections.refusal()
@@ -1390,7 +1396,7 @@ class Model:
         return Accepted()
 
     def suspend(self, caller: str, name: str) -> Outcome:
-        """Suspend an agent: what it holds ends, and what it delegated."""
+        """Suspend an agent: its identities end, with their descendants."""
         objections = self._about_agent(caller, name)
         self._in_service(name, objections)
         if objections:
@@ -1401,7 +1407,7 @@ class Model:
         return Accepted()
 
     def resume(self, caller: str, name: str) -> Outcome:
-        """Resume an agent; what ended stays ended."""
+        """Resume an agent; ended identities stay ended."""
         objections = self._about_agent(caller, name)
         record = self.records.get(name)
         if record and self.person(record.owner).disabled:
@@ -1427,7 +1433,7 @@ class Model:
         return objections
 
     def rotate(self, caller: str) -> Outcome:
-        """Rotate the signing key: what was signed stays valid."""
+        """Rotate the signing key: signed tokens stay valid."""
         return self._administer(caller, lambda: None)
 
     def _administer(self, caller: str, change: object) -> Outcome:
@@ -1445,11 +1451,11 @@ class Model:
     # The steps of a backup
 
     def backup(self) -> Model:
-        """Return the ledger as it is now."""
+        """Return a copy of the ledger."""
         return copy.deepcopy(self)
 
     def restore(self, old: Model) -> None:
-        """Put an older ledger back: all that lived in it ends, and what is newer is unknown (promises 3, 23)."""
+        """Restore an older ledger: all its live credentials end, and newer ones are unknown (promises 3, 23)."""
         clock, mark = self.clock, old.mark
         for name, value in copy.deepcopy(old).__dict__.items():
             setattr(self, name, value)

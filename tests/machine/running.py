@@ -1,4 +1,4 @@
-"""How the machine is run: short with a fixed seed, or for as long as wanted with fresh ones."""
+"""Runs of the machine: short with a fixed seed, or of any length with new seeds."""
 
 from __future__ import annotations
 

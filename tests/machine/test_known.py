@@ -1,4 +1,4 @@
-"""The known differences: each is still there, by its shortest sequence of steps. Mended, its entry must go."""
+"""The shortest steps to each known difference, which must still exist; delete the entry of a fixed one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model itself, by examples worked out by hand from the promises; and the machine, short, on each backend."""
+"""Tests of the model, by examples derived by hand from the promises, and short runs of the machine on each backend."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ACTIONS = ("repo:read", "repo:write", "db:drop")
 
 @pytest.fixture
 def model() -> Model:
-    """Return a ledger with an authority that alice, bob, an administrator, a responder and a service may ask."""
+    """Return a ledger with an authority, and access for alice, bob, an administrator, a responder and a service."""
     made = Model(NOW)
     for name, roles in ((ALICE, ()), (BOB, ()), (OLGA, ("admin",)), (RITA, ("responder",)), (SVC, ())):
         person = made.person(name)
@@ -61,20 +61,20 @@ def child(model: Model, key: str, parent: str, *scopes: str, caller: str = ALICE
 
 
 def made(outcome: Outcome) -> Credential:
-    """Return what a step made."""
+    """Return the credential that a step made."""
     assert isinstance(outcome, Accepted), outcome
     assert outcome.made is not None
     return outcome.made
 
 
 def refused(outcome: Outcome, *statuses: int) -> None:
-    """Hold a step to its refusal, with one of these statuses at least allowed."""
+    """Assert that a step is refused, and may have each of these statuses."""
     assert isinstance(outcome, Refused), outcome
     assert set(statuses) <= outcome.statuses, outcome
 
 
 def allowed(model: Model, key: str) -> set[str]:
-    """Return which actions a token allows."""
+    """Return the actions that a token allows."""
     return set(model.rights(key, ACTIONS).actions)
 
 
@@ -152,7 +152,7 @@ def test_agents_stand_three_deep_and_no_deeper_than_the_policy_lets_them(model: 
     refused(child(model, "c5", "c4", "repo:*"), DENIED)
 
 
-# Promise 2: revoking ends everything below
+# Promise 2: a revocation ends all descendants
 
 
 def test_revoking_ends_what_is_below_a_dead_intermediate(model: Model) -> None:
@@ -185,7 +185,7 @@ def test_a_retired_task_ends_with_all_below_and_its_name_is_not_used_again(model
     refused(model.issue(ALICE, "c3", Request("planner", task="T1", delegator=ALICE)), DENIED)
 
 
-# Promise 3: dead stays dead
+# Promise 3: an ended credential stays invalid
 
 
 def test_what_has_expired_by_the_mark_stays_dead_when_the_clock_goes_back(model: Model) -> None:
@@ -287,13 +287,13 @@ def test_an_attachment_and_a_renewal_are_given_no_longer_life(model: Model) -> N
     assert made(model.renew(ALICE, "c3", "c1", ttl=900)).lifetime == 20
     made(model.attach(ALICE, "c4", "c3", ttl=15, names_services=False))
     model.step_clock(10)
-    # The attachment lies within the head of the line that it was made from.
+    # The attachment is limited by the head of the line from which it was made.
     assert made(model.renew(ALICE, "c5", "c4")).expires == NOW + 30
     model.step_clock(1)
     refused(model.renew(ALICE, "c6", "c5"), DENIED)
 
 
-# Promise 14: shown is not held
+# Promise 14: a presented token is not a held token
 
 
 def test_a_service_token_counts_for_nothing_at_an_authority(model: Model) -> None:
@@ -370,7 +370,7 @@ def test_a_child_is_of_a_kind_that_its_parent_may_give(model: Model) -> None:
     refused(child(model, "c4", "c3", kind="ssh-cert"), DENIED)
 
 
-# Promise 15: proof and sensitivity go down the chain
+# Promise 15: children inherit proof and sensitivity
 
 
 def test_the_proof_of_a_child_is_the_roots(model: Model) -> None:
@@ -453,7 +453,7 @@ def test_suspending_an_agent_ends_what_it_holds_and_delegated(model: Model) -> N
     issue(model, "c4", "repo:*", agent="deploy-bot")
 
 
-# Promise 17: a task belongs to who opened it
+# Promise 17: a task belongs to its opener
 
 
 def test_names_of_tasks_are_unique_for_each_opener(model: Model) -> None:
@@ -509,7 +509,7 @@ def test_a_task_that_was_given_is_the_other_ones(model: Model) -> None:
     assert not model.rights("c1").valid
 
 
-# Approvals, the directory, and who may end what
+# Approvals, the directory, and the right to revoke
 
 
 def test_an_approval_is_for_one_exact_request_and_one_use(model: Model) -> None:

@@ -1,7 +1,7 @@
-"""A process that runs command lines of jitid: it has everything loaded, and forks for each one.
+"""A process that runs command lines of jitid: it has all modules loaded, and forks for each command line.
 
-Started under libfaketime, so that the clock of all that it runs is in one file. It reads a JSON object a line and
-answers with one: see `Worker` in `drivers.py`.
+libfaketime starts it, so that one file sets the clock of all its children. It reads a JSON object a line and answers
+with one: see `Worker` in `drivers.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def _load() -> None:
-    """Import what a command line imports when it is needed: a fork then starts with it."""
+    """Import the modules that a command line imports on demand: each fork then has them."""
     for name in ("jwt", "json", "sqlite3", "typer", "cedarpy", "cryptography.x509", "httptools", "psycopg"):
         try:
             importlib.import_module(name)
@@ -36,7 +36,7 @@ def _load() -> None:
 
 
 def _run(order: dict[str, object]) -> dict[str, object]:
-    """Run one command line in a fork, and return its status and output; a service is left running."""
+    """Run one command line in a fork, and return its status and output; a service keeps running."""
     service = order.get("log")
     out = os.memfd_create("out")
     err = os.open(str(service), os.O_WRONLY | os.O_CREAT, 0o600) if service else os.memfd_create("err")
@@ -61,7 +61,8 @@ def _become(order: dict[str, object], out: int, err: int) -> None:
         for descriptor, number in ((stdin, 0), (out, 1), (err, 2)):
             os.dup2(descriptor, number)
         if order.get("log"):
-            # A service is ended with all that it started, and ends with its parent.
+            # A separate session lets the driver kill a service with all of its processes; the service ends with its
+            # parent.
             os.setsid()
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         arguments = order["arguments"]

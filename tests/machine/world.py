@@ -1,4 +1,4 @@
-"""One run: each step is done in the model and by jitid, and what came of it is compared; then every door is."""
+"""One run: the model and jitid do each step, and their outcomes and the answers of all entry points are compared."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from tests.machine.model import (
 )
 
 ACTIONS = ("repo:read", "repo:write", "db:read", "db:drop", "pay:out")
-"""What `authorize` is asked about."""
+"""The actions for which `authorize` is called."""
 STRANGERS = frozenset({"user:mallory", "system:svc"})
-"""Callers without leave or role."""
+"""Callers without permission or role."""
 OPERATOR, VERIFIER = "system:operator", "system:verifier"
 GATEWAY, STORE, EDGE = "system:gateway", "system:store", "system:edge"
 DOOR_BUDGET = 8
-"""After each step this many tokens are shown at every door: the newest ones and, in turn, the others."""
+"""The number of tokens checked at every entry point after each step: the newest and, in turn, the others."""
 
 
 class Step(NamedTuple):
-    """A step of a run, as data: it can be done again in another run."""
+    """A step of a run, as data, so that another run can repeat it."""
 
     verb: str
     number: int
@@ -50,16 +50,16 @@ class Step(NamedTuple):
 
     @property
     def by_stranger(self) -> bool:
-        """Whether a caller without leave or role takes it."""
+        """Whether a caller without permission or role takes it."""
         return self.arguments.get("caller") in STRANGERS or self.arguments.get("owner") in STRANGERS
 
 
 class DifferenceError(AssertionError):
-    """Jitid does something else than the promises say."""
+    """A difference between jitid's behaviour and the promises."""
 
 
 class Seen(NamedTuple):
-    """What the doors answered about one token."""
+    """The answers of the entry points about one token."""
 
     valid: bool
     actions: frozenset[str]
@@ -67,18 +67,18 @@ class Seen(NamedTuple):
 
 
 class World:
-    """A ledger with its authority, and the model beside it."""
+    """A ledger with its authority, and the model to compare with."""
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self.model = Model(START, has_mark=driver.has_mark)
         self.steps: list[Step] = []
         self.answers: dict[int, str] = {}
-        """What each step was answered, without ids and times of its own."""
+        """The answer to each step, without ids and times."""
         self.seen: dict[str, Seen] = {}
-        """What the doors answered last about each token."""
+        """The latest answers of the entry points about each token."""
         self.accepted: dict[str, dict[str, Any]] = {}
-        """What jitid said of each credential when it was made."""
+        """Jitid's report about each credential at issue."""
         self.predecessor: dict[str, str] = {}
         self.made_from: dict[str, str] = {}
         self.saved: dict[str, tuple[Model, dict[str, Any]]] = {}
@@ -98,11 +98,11 @@ class World:
     # Steps
 
     def perform(self, verb: str, **arguments: Any) -> Outcome:
-        """Do a step in the model and by jitid, and compare what came of it and every right after it."""
+        """Do a step in the model and by jitid, and compare its outcome and all rights after it."""
         return self.do(Step(verb, len(self.steps) + 1, arguments))
 
     def do(self, step: Step) -> Outcome:
-        """Do a step that may come from another run."""
+        """Do a step, perhaps one from another run."""
         self.steps.append(step)
         self.driver.script.append(f"# step {step.number}: {step.verb}")
         try:
@@ -147,7 +147,7 @@ class World:
         return words
 
     def _approval(self, step: Step, caller: str, approver: str, request: Request) -> Outcome:
-        """Request what needs an approval, have it approved, and issue it."""
+        """Request a scope that needs an approval, have the request approved, and issue."""
         first = self.model.issue(caller, step.key, request)
         line = self._line(request)
         asked = self.driver.jitid(caller, *line, "--format", "json")
@@ -176,7 +176,7 @@ class World:
         return self._settle(step, expected, done, predecessor=of)
 
     def _repeated_issue(self, step: Step, caller: str, request: Request, first: str) -> Outcome:
-        """Issue over the wire by a key, and once more by the same key, as when an answer was lost."""
+        """Issue over HTTP with an idempotency key, and repeat it with the same key, as after a lost answer."""
         expected = self.model.issue(caller, first, request)
         if isinstance(expected, Accepted):
             expected = self.model.repeat(step.key, first)
@@ -190,7 +190,7 @@ class World:
         return self._settle(step, expected, done, made_from=request.parent)
 
     def _repeated_renewal(self, step: Step, caller: str, of: str, first: str) -> Outcome:
-        """Renew over the wire by a key, and once more by the same key."""
+        """Renew over HTTP with an idempotency key, and repeat it with the same key."""
         expected = self.model.renew(caller, first, of)
         if isinstance(expected, Accepted):
             expected = self.model.repeat(step.key, first)
@@ -270,7 +270,7 @@ class World:
         )
         done = Done(0 if status == 200 else 4, answer)
         if isinstance(expected, Refused):
-            # OAuth has statuses of its own: any refusal is one.
+            # OAuth has different status codes: any refusal counts as refused.
             expected = Refused(frozenset({4}), expected.reasons)
         if status != 200 or isinstance(expected, Refused):
             return self._compare(step, expected, done.status, done)
@@ -363,7 +363,7 @@ class World:
         return self._compare(step, expected, done.status, done)
 
     def _enable(self, step: Step, caller: str, name: str) -> Outcome:
-        """Enable a delegator, and let them ask the authority again."""
+        """Enable a delegator, and grant them access to the authority again."""
         expected = self.model.enable(caller, name)
         done = self.driver.jitid(caller, "delegator", "enable", name)
         outcome = self._compare(step, expected, done.status, done)
@@ -415,7 +415,7 @@ class World:
 
     def _clock(self, _step: Step, seconds: int) -> Outcome:
         if seconds < 0 and not self.model.has_mark:
-            # The database's time goes back: what has expired by now is closed first, as each sweep does.
+            # When the database's time goes back, first close expired credentials, as each sweep does.
             self.driver.jitid(LEDGER, "sweep", "--fail-on", "critical", "-q")
             self.model.write()
         self.model.step_clock(seconds)
@@ -433,7 +433,7 @@ class World:
         return self._compare(step, Accepted(), done.status, done)
 
     def _restore(self, step: Step, name: str) -> Outcome:
-        """Put a backup back; an event that is newer shows that something has happened since."""
+        """Restore a backup; a newer event, the key rotation, shows that the ledger has changed since."""
         self.driver.jitid(LEDGER, "keys", "rotate")
         old, _ = self.saved[name]
         admitted = [person for person in PEOPLE if not old.person(person).disabled]
@@ -488,7 +488,7 @@ class World:
                 step, f"expires at {expires}, and may at {credential.expires} at the latest"
             )
         credential.expires = expires
-        # A scope that another one covers may be left out.
+        # The answer may omit a scope that another scope covers.
         if not (covered(told["scopes"], credential.scopes) and covered(credential.scopes, told["scopes"])):
             raise self.difference(step, f"holds {told['scopes']}, not {sorted(credential.scopes)}")
         if credential.use is SERVICE and frozenset(told["audiences"]) != credential.audiences:
@@ -521,10 +521,10 @@ class World:
         about = f"step {step.number}, {step.verb} {step.arguments}: " if step else ""
         return DifferenceError(f"{about}{what}\n\n" + "\n".join(self.driver.script))
 
-    # Doors
+    # Entry points
 
     def look_through_doors(self, step: Step) -> None:
-        """Show tokens at every door, and compare each answer with the model's (promise 24)."""
+        """Present tokens at every entry point, and compare each answer with the model's (promise 24)."""
         keys = self._chosen()
         if not keys:
             return
@@ -532,10 +532,10 @@ class World:
         before = len(self.driver.script)
         expected = {key: self.model.rights(key, ACTIONS) for key in keys}
         allowed = self._authorize(keys)
-        # What is used is recorded, and what is recorded raises the mark of time.
+        # A use is recorded, and each record raises the time mark.
         self.model.write()
         for place, key in enumerate(reversed(keys)):
-            # Some doors cost a process each: the latest token is always shown there, the others in turn.
+            # Some entry points cost a process each: always check the latest token there, and the others in turn.
             often = place == 0 or (place + step.number) % 3 == 0
             self._verify(key, doors[key], by_wire=self.driver.wire or not often)
             self._introspect(key, doors[key])
@@ -544,7 +544,7 @@ class World:
                 self._at_the_edge(step, key)
                 self._inspect(key, doors[key])
                 self._as_parent(step, key)
-        # What was seen at an earlier time says nothing of now.
+        # Answers from an earlier time are not valid now.
         self.seen.clear()
         for key in keys:
             rights = expected[key]
@@ -558,7 +558,7 @@ class World:
                 raise self.difference(
                     step, f"{key} may {sorted(rights.actions)}, and is allowed {sorted(allowed[key])}"
                 )
-        # Looking changes nothing but the mark of time: only the last look stays in the script.
+        # These checks change only the time mark: only the last ones stay in the script.
         del self.driver.script[before:]
 
     def _chosen(self) -> list[str]:
@@ -625,7 +625,7 @@ class World:
         caller = VERIFIER if self.driver.wire else LEDGER
         done = self.driver.jitid(caller, "inspect", f"{key}.token", "--format", "json")
         if done.status == INVALID:
-            # After a restore a newer token is unknown.
+            # After a restore, a newer token is unknown.
             doors["inspect"] = False
             return
         doors["inspect"] = done.json["active"]
@@ -639,7 +639,7 @@ class World:
         doors["introspect"] = json.loads(answer)["active"]
 
     def _at_the_edge(self, step: Step, key: str) -> None:
-        """Ask as a verifier of one audience: it is answered about tokens for that one alone (promise 14)."""
+        """Act as a verifier of one audience: it gets answers only about tokens for that audience (promise 14)."""
         token = self.driver.read(f"{key}.token")
         _, answer = self.driver.form(EDGE, "/introspect", {"token": token})
         expected = self.model.answers(EDGE, key)
@@ -666,7 +666,7 @@ class World:
         doors["bearer"] = status == 200
 
     def _as_parent(self, step: Step, key: str) -> None:
-        """Ask what a child would be given: it must be what the model gives it."""
+        """Delegate in a dry run: the child must have the rights that the model gives it."""
         audiences = frozenset(self._audiences(key))
         caller = LEDGER
         if self.driver.wire:

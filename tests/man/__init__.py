@@ -1,1 +1,1 @@
-"""The man pages that are written by hand: what they say is what the code does."""
+"""Tests of the handwritten man pages: their statements are true for the code."""

@@ -1,4 +1,4 @@
-"""Reads the source of a man page: its sections, its lists, what it shows as it is."""
+"""A reader for the source of a man page: its sections, lists and literal displays."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def read(name: str) -> str:
 
 
 def section(text: str, title: str, level: str = "Sh") -> str:
-    """Return what stands under a heading, up to the next one of its level or above."""
+    """Return the text under a heading, up to the next heading of its level or above."""
     _, heading, rest = text.partition(f".{level} {title}\n")
     assert heading, f"there is no {title}"
     return re.split(r"^\.Sh " if level == "Sh" else r"^\.S[hs] ", rest, maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def headings(text: str) -> list[str]:
-    """Return the headings of the lower level."""
+    """Return the headings of the second level."""
     return re.findall(r"^\.Ss (.+)$", text, re.MULTILINE)
 
 
 def items(text: str) -> dict[str, str]:
-    """Return the terms of all lists, without their macros, and what is said of each."""
+    """Return the terms of all lists, without their macros, with their descriptions."""
     pieces = re.split(r"^\.It (.+)\n", text, flags=re.MULTILINE)[1:]
     told = [re.split(r"^\.El$", piece, maxsplit=1, flags=re.MULTILINE)[0] for piece in pieces[1::2]]
     terms = [plain(re.sub(r"\b(?:Va|Li|Pa|Fl) ", "", term)) for term in pieces[::2]]
@@ -45,7 +45,7 @@ def items(text: str) -> dict[str, str]:
 
 
 def displays(text: str) -> list[str]:
-    """Return what is shown as it is."""
+    """Return the literal displays."""
     return [plain(shown) for shown in re.findall(r"^\.Bd -literal.*\n((?:.*\n)*?)\.Ed$", text, re.MULTILINE)]
 
 

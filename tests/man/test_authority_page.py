@@ -1,4 +1,4 @@
-"""jitid-authority(7): roles, counters and limits are those of the code, and what it tells to do works."""
+"""jitid-authority(7): its roles, counters and limits are those of the code, and its instructions work."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ SERVICE, EVERYBODY = [text for text in displays(section(PAGE, "ONE MACHINE")) if
 
 
 class Box:
-    """The machine of the page in a folder, with other users' names where those are not here."""
+    """The machine of the page in a folder, with existing users instead of the page's users."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -89,7 +89,7 @@ class Box:
         return text
 
     def run(self, user: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run jitid as a user of this machine, with nothing configured but by the system."""
+        """Run jitid as a user of this machine, with only the system's configuration."""
         entry = pwd.getpwnam(user)
         home = self.folder / f"home-{user}"
         if not home.exists():
@@ -103,7 +103,7 @@ class Box:
         return shell.run(*arguments, before=become, more={"XDG_CONFIG_DIRS": str(self.folder / "etc")})
 
     def good(self, user: str, *arguments: str) -> str:
-        """Run it, insist that it succeeds, and return what it wrote."""
+        """Run jitid, check that it succeeds, and return its standard output."""
         done = self.run(user, *arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -155,13 +155,13 @@ def test_logins_and_groups_are_whom_the_configuration_says(box: Box) -> None:
     shown = ("list", "--live", "--field", "delegator")
     assert {*box.good("root", *shown).splitlines()} >= {"user:alice@example.com", "user:root"}
     assert {*box.good("news", *shown).splitlines()} >= {"user:alice@example.com", "user:root"}
-    # Without a role one sees what is one's own.
+    # Without a role, users see only their own credentials.
     assert box.good("lp", *shown) == "user:alice@example.com"
     assert box.run("news", "audit", "log").returncode == 6
 
 
 def test_within_run_an_agent_delegates_from_what_it_was_given(box: Box) -> None:
-    # What somebody else has started could not start this interpreter, where it lies in root's home.
+    # Run this as root: another user could not start this interpreter if it is in root's home.
     jitid = " ".join(command())
     inner = f'{jitid} verify "$JITID_TOKEN_FILE" && {jitid} run --agent tester --scope repo:acme -- true'
     words = ("--task", "T2", "--agent", "planner", "--scope", "repo:*", "--", "sh", "-c", inner)
@@ -179,7 +179,7 @@ def test_the_sweep_is_planned_beside_the_authority(box: Box) -> None:
 
 
 def _lines(text: str, *beginnings: str) -> list[list[str]]:
-    """Return the words after `jitid` of the commands of a section that begin so."""
+    """Return the words after `jitid` of a section's commands that begin with these strings."""
     lines = [line for shown in displays(text) for line in shown.replace("\\\n", " ").splitlines()]
     found = []
     for beginning in beginnings:
@@ -192,7 +192,7 @@ def _lines(text: str, *beginnings: str) -> list[list[str]]:
 
 
 def _play(shell: Shell, script: str, **variables: str) -> str:
-    """Run a display of the page as a shell does, and return its standard output."""
+    """Run a display of the page in a shell, and return its standard output."""
     folder = shell.home / "bin"
     folder.mkdir(exist_ok=True)
     for name in ("pg_basebackup", "pg_dump", "createdb", "pg_restore"):
@@ -225,7 +225,7 @@ def _here(text: str, names: Mapping[str, str]) -> str:
 
 @pytest.mark.parametrize("renamed", [False, True])
 def test_a_folder_moves_to_postgresql(tmp_path: Path, postgres_url: str, *, renamed: bool) -> None:
-    """Live tokens stay valid, and what was ended stays ended; a new issuer changes nothing of that."""
+    """Live tokens stay valid, and revoked ones stay revoked; a new issuer does not change that."""
     move, rename = displays(section(PAGE, "MOVING FROM A FOLDER TO POSTGRESQL"))
     if renamed:
         move += rename
@@ -268,13 +268,13 @@ def test_what_is_restored_from_a_dump_is_known_to_be_older(
     ).replace("-d jitid_restored", f"-d {name}")
     place = {"PGHOST": "127.0.0.1", "PGPORT": str(postgres_server.port), "PGUSER": postgres.SUPERUSER}
     try:
-        # As long as nothing happened since, it is no older one.
+        # Without any later event, the restored ledger is not older.
         assert "the audit chain holds" in _play(shell, restored, **place)
         _play(shell, f"jitid --ledger {url} verify early.jwt")
         _play(shell, "jitid revoke --token-file early.jwt; jitid audit head > head.jws")
         check = restored[restored.index("export ") :]
         assert _play(shell, f"{check.strip()} > /dev/null 2>&1 || echo $?").strip() == "7"
-        # It is alive in the older one, until all of that is ended.
+        # In the older ledger the credential is live, until all credentials there are revoked.
         _play(shell, f"jitid --ledger {url} verify early.jwt")
         _play(shell, f"export JITID_LEDGER={url}\n{end}")
         assert _play(shell, f"jitid --ledger {url} verify early.jwt 2> /dev/null || echo $?").strip() == "8"
@@ -324,19 +324,19 @@ def test_a_second_machine_adds_a_key_beside_the_first(tmp_path: Path, postgres_u
     first.good(*issue)
     assert first.good("keys", "list", "--field", "state").split() == ["signing", "signing"]
     assert first.run("verify", str(second.home / "t.jwt")).returncode == 0
-    # What the page says of a machine that is gone: its key ends from any other, and that one signs on.
+    # The page's advice for a lost machine: any other machine can revoke its key, and continues to sign.
     kid = first.good("inspect", str(second.home / "t.jwt"), "--field", "kid").strip()
     first.good("keys", "revoke", kid, "--reason", "the machine was stolen")
     assert first.run("verify", str(second.home / "t.jwt")).returncode == 8
     assert (second.run(*issue).returncode, first.run(*issue).returncode) == (7, 0)
 
 
-# A balancer before them.
+# A load balancer.
 
 
 @pytest.mark.deep
 def test_nginx_as_on_the_page_leaves_out_who_is_dead(tmp_path: Path) -> None:
-    """Two authorities answer, the third is not there; a client that checks certificates notices nothing of it."""
+    """Two authorities answer, the third is down. A client that checks certificates gets no error."""
     (block,) = [
         text
         for text in displays(section(PAGE, "A balancer before them", "Ss"))

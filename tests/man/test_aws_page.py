@@ -1,4 +1,4 @@
-"""The page about AWS: its options are those there are, its policies those that jitid writes and needs."""
+"""The page about AWS: its options exist in the code, and its policies are the policies that jitid writes and needs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_denial_is_one() -> None:
 
 
 def test_what_aws_must_permit_is_all_that_is_asked_of_it() -> None:
-    """The calls in the sources, but for the one that needs no permission and the one that a session makes."""
+    """The calls are found in the sources, except calls without a permission and calls of a session."""
     called: set[str] = set()
     for path in SOURCES.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -1,4 +1,4 @@
-"""jitid-exec(7): its two programs do what the page says, and the page says what a program is asked and may answer."""
+"""jitid-exec(7): its two programs work as described, and it documents all requests to a program and their answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROGRAMS = dict(zip(("python", "shell"), displays(section(PAGE, "EXAMPLES")), st
 
 @pytest.fixture(params=PROGRAMS)
 def stated(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StatedTarget]:
-    """Return a target that asks one of the page's programs."""
+    """Return a target that runs one of the page's programs."""
     if request.param == "shell":
         need("jq")
     path = tmp_path / "program"

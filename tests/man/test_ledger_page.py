@@ -1,4 +1,4 @@
-"""jitid-ledger(5): tables, states and events are those of the code, and its commands do what it says."""
+"""jitid-ledger(5): its tables, states and events are those of the code, and its commands work as described."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_columns_are_those_of_the_schema(table: str) -> None:
 
 
 def test_what_differs_in_postgresql_is_told(postgres_server: Postgres, tmp_path: Path) -> None:
-    """Tables and columns that only one of them has, and nothing else."""
+    """The page lists exactly the tables and columns that exist in only one of the two schemas."""
     database = postgres_server.new_database()
     make_database(postgres_server.url(database), tmp_path / "home")
     there: dict[str, set[str]] = {}
@@ -145,17 +145,17 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
             events += [event for event in other.events() if event["op"] != "approval-request"]
         for event in events:
             seen.setdefault(event["op"], set()).update(event.keys() - common)
-    # "as issue", "as above"
+    # The page says "as issue" or "as above".
     told["renew"] |= told["issue"] & seen["renew"]
     told["attach"] |= (told["issue"] | told["renew"]) & seen["attach"]
     told["task-unshare"] |= told["task-share"]
     told["access-rotate"] |= told["access-grant"] & seen["access-rotate"]
-    # Only where a target keeps the key: see tests/issuers/test_transit.py.
+    # Recorded only if a target keeps the key: see tests/issuers/test_transit.py.
     for name in ("key-create", "key-rotate"):
         told[name].remove("kept_by")
-    # Only of a row from an earlier version: see tests/capabilities/issue/test_lineage.py.
+    # Recorded only for a row of an earlier version: see tests/capabilities/issue/test_lineage.py.
     told["renew"].remove("root_proof")
-    # Only of renewals and attachments from an earlier version.
+    # Recorded only for renewals and attachments of an earlier version.
     told["renew"].remove("before")
     told["attach"].remove("by_right_of")
     told["denial"] |= (told["issue"] | told["renew"]) & seen["denial"]
@@ -193,7 +193,7 @@ def test_a_signed_head_says_what_is_told(tmp_path: Path) -> None:
 
 
 def test_the_chain_is_as_told(tmp_path: Path) -> None:
-    """Reckoned anew from the lines of the page."""
+    """The test computes the hashes by the formulas of the page."""
     assert displays(section(PAGE, "The chain", "Ss")) == [
         'hash(0) = SHA-256("jitid audit chain" NUL UUID)\nhash(n) = SHA-256(hash(n-1) body(n))\n',
         'hash(0) = SHA-256("jitid audit chain" NUL OPENING)\n',
@@ -217,7 +217,7 @@ def test_the_chain_is_as_told(tmp_path: Path) -> None:
 
 
 def _move(world: World) -> None:
-    """Let the ledger go on with a chain of another epoch."""
+    """Continue the ledger with a chain of a new epoch."""
     with world.ledger.write() as transaction:
         assert isinstance(transaction, Transaction)
         transaction.open_epoch(1)

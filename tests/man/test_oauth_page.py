@@ -1,4 +1,4 @@
-"""The page about the standard protocols: whatever clients can send or be answered is in it, and its example works."""
+"""The page about the standard protocols: it documents all parameters and answers, and its example works."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SERVER = Path(app.__file__).parent
 
 @pytest.fixture
 def asked(tmp_path: Path) -> Iterator[Asked]:
-    """Serve this user as issuer."""
+    """Serve the authority as an issuer for this user."""
     with asking(tmp_path / "authority", "issuer") as made:
         yield made
 
@@ -54,7 +54,7 @@ def test_every_endpoint_is_told(path: str) -> None:
 
 
 def test_every_error_is_told() -> None:
-    """All codes that the sources have, but for bugs, and for what discovery says in their place."""
+    """These are all codes in the sources, except the names of two members."""
     codes = {
         node.value
         for name in ("client_auth.py", "oauth_form.py", "token_endpoint.py", "oauth.py", "oauth_errors.py")

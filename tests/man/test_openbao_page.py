@@ -1,4 +1,4 @@
-"""The page about OpenBao: its options are those there are, its policy the one that the tests' login has."""
+"""The page about OpenBao: its options exist in the code, and its policy is that of the tests' login."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All pages: nothing to complain of, whole on a terminal, and no configuration in them that would be refused."""
+"""All man pages: no warnings, complete output on a terminal, and only valid configurations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGES = sorted(path.name for path in FOLDER.iterdir())
 
 
 def test_no_page_has_anything_that_mandoc_complains_of() -> None:
-    """In their own folder, where the pages find one another; not a word, down to matters of style."""
+    """The check runs mandoc in the pages' own folder, so that cross references resolve. Style warnings count too."""
     done = subprocess.run(
         [need("mandoc"), "-T", "lint", *PAGES], cwd=FOLDER, capture_output=True, text=True, check=False
     )
@@ -48,7 +48,7 @@ def test_a_page_is_shown_in_eighty_columns_without_a_warning(page: str, viewer: 
     lines = re.sub(r".\x08", "", done.stdout).splitlines()
     assert len(lines) > 20
     assert max(map(len, lines)) <= 80
-    # What roff does not know is left out or shown as it stands: a macro would begin a line.
+    # Unknown roff macros are omitted or printed literally; a macro would begin a line.
     assert not [line for line in lines if re.match(r"\s*\.[A-Z][a-z] ", line)]
 
 

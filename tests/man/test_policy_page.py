@@ -1,4 +1,4 @@
-"""jitid-policy(7): facts, rules and examples are those that decide."""
+"""jitid-policy(7): its facts, rules and examples are correct."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HOUR = 3600
 PAYMENTS = ("https://payments.example",)
 REGISTERED = KNOWN._replace(registered=True, owner="user:alice")
 
-# For each example: requests, and whether it permits them beside the default policy.
+# For each example: requests, and whether it permits them together with the default policy.
 BESIDE: dict[str, list[tuple[dict[str, Any], bool]]] = {
     "prod-is-for-deploy-bot": [
         ({"scopes": ("prod:web",)}, False),
@@ -73,7 +73,7 @@ BESIDE: dict[str, list[tuple[dict[str, Any], bool]]] = {
         ({}, True),
     ],
 }
-# The same for what the default policy does not permit.
+# The same for requests that the default policy does not permit.
 ROOT = {"kind": "ssh-cert", "template": "hosts/root", "task": "REL-7", "task_owner": "user:alice"}
 ADDING: dict[str, list[tuple[dict[str, Any], bool]]] = {
     "root-for-rel-7": [
@@ -114,7 +114,7 @@ def test_an_example_decides_beside_the_default_policy(name: str) -> None:
     for fields, expected in BESIDE[name]:
         decision = policy.decide(request(**fields), explain=False)
         assert decision.permit is expected, fields
-        # Where it says no, it is the example that says so.
+        # If the request is denied, the example denied it.
         assert expected or decision.rules == (name,)
         assert DEFAULT.decide(request(**fields), explain=False).permit, fields
 
@@ -196,18 +196,18 @@ def test_the_floors_raise_what_they_overlap(tmp_path: Path) -> None:
 
 
 def test_a_policy_sees_a_scope_as_text() -> None:
-    """The caveat is one: a rule that looks at the beginning of a scope does not see what a wildcard covers."""
+    """The page's caveat is true: a rule about the beginning of a scope does not match a wildcard that covers it."""
     naive = '@id("naive") forbid (principal, action, resource) when { context.scope like "prod:*" };'
     policy = Policy([*default_files(), ("naive.cedar", naive)])
     for scope in ("*:web", "p*:web"):
         assert policy.decide(request(scopes=(scope,)), explain=False).permit
 
 
-# From beginning to end.
+# A policy from beginning to end.
 
 STORY = displays(section(PAGE, "A POLICY FROM BEGINNING TO END"))
 MORNING, EVENING, NEXT = "2026-11-24 09:00:00", "2026-11-24 20:00:00", "2026-11-25 09:00:00"
-"""In UTC: ten o'clock in Berlin on a Tuesday, nine in the evening of that day, ten o'clock on the next."""
+"""Times in UTC. In Berlin: 10:00 on a Tuesday, 21:00 on that day, 10:00 on the next day."""
 
 
 def _file(name: str) -> str:
@@ -222,7 +222,7 @@ def test_the_story_shows_the_files_of_the_example() -> None:
 
 @pytest.mark.deep
 def test_the_story_comes_true(tmp_path: Path) -> None:
-    """Each command in its turn, in the morning and in the evening of the day that it tells of."""
+    """The commands run in their order, at the times of day of the story."""
     begin, examine, enact, morning, evening, why, difference, recurs, leaving = [
         text for text in STORY if text.startswith("jitid ")
     ]
@@ -262,7 +262,7 @@ def test_the_story_comes_true(tmp_path: Path) -> None:
 
 
 def test_the_story_with_the_default_policy_beside_it(tmp_path: Path) -> None:
-    """As the page says: its prohibitions apply to release-bot too."""
+    """The page is right that the prohibitions of the default policy apply to release-bot too."""
     begin, examine, enact, morning, *_ = [text for text in STORY if text.startswith("jitid ")]
     begun = _told(tmp_path / "1", MORNING, begin.replace("init", "init --with-default") + examine + enact)
     assert "16 rules in 2 files: in order" in begun
@@ -279,12 +279,12 @@ def test_the_story_with_the_default_policy_beside_it(tmp_path: Path) -> None:
 
 
 def _told(script: Path, at: str, what: str) -> str:
-    """Return what a command answers at a time, all in one, with the status if it is not 0."""
+    """Return the output of commands at a given time, with the status if it is not 0."""
     script.write_text(what)
     home = script.parent / "home"
     home.mkdir(exist_ok=True)
     program = home / "jitid"
-    # The file of the user counts for guard rails where HOME is the home of the login; here it is named.
+    # The user's own file sets guard rails only if HOME is the login's home. Here `--config` names the file.
     config = home / "config.toml"
     config.touch(mode=0o600)
     program.write_text(f'#!/bin/sh\nexec {shlex.join(command())} --config {config} "$@"\n')
@@ -336,7 +336,7 @@ def test_what_is_not_stated_in_a_case_is_as_told() -> None:
 
 
 def test_a_rule_about_uses_reads_what_is_declared() -> None:
-    """And refuses where an enforcement point says nothing, or something else."""
+    """The rule denies a use if the enforcement point sends no address, or another one."""
     declared, text = displays(section(PAGE, "Uses", "Ss"))
     assert check([("p.cedar", text)], declared, whole=False).problems == []
     policy = Policy([*default_files(), ("p.cedar", text)])

@@ -1,4 +1,4 @@
-"""The page about PostgreSQL: its options are those there are, and what it says to the server is enough."""
+"""The page about PostgreSQL: its options exist in the code, and its statements for the server are sufficient."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def table() -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresPlace]:
-    """Return a server as the page has it."""
+    """Return a server with the page's setup."""
     with roles_server() as server:
         server.execute("CREATE SCHEMA work")
         (text,) = [text for text in displays(PAGE) if text.startswith("CREATE ROLE")]

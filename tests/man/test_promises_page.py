@@ -1,4 +1,4 @@
-"""jitid-promises(7): each promise with its mechanism, its limits, and tests that are there."""
+"""jitid-promises(7): each promise has its mechanism, its limits, and existing tests."""
 
 from __future__ import annotations
 

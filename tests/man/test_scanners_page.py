@@ -1,4 +1,4 @@
-"""The page about scanners: their rules, what is read of their reports, and the bounds are as it says."""
+"""The page about scanners is correct about their rules, their reports, and the limits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_every_scanner_that_there_are_rules_for_is_shown_with_them() -> None:
 
 
 def test_the_heading_of_a_file_shows_the_options_of_the_page() -> None:
-    """Each long option that stands in the one is told in the other."""
+    """The page documents each long option in the heading of a rules file."""
     for format_ in RuleFormat:
         heading = rules(format_, "https://jitid.example").partition("rules:\n")[0].partition("title =")[0]
         options = set(re.findall(r"--[a-z][a-z-]+", heading)) - {"--from"}

@@ -1,4 +1,4 @@
-"""The page about SSH: its options are those there are, its examples work, and sshd says what it tells."""
+"""The page about SSH: its options exist in the code, its examples work, and sshd has the quoted messages."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_templates_are_some(name: str, principals: tuple[str, ...], options:
 
 
 def test_what_sshd_is_told_to_say_is_in_it() -> None:
-    """Its messages are looked for in the programs themselves: logins run in the second of them."""
+    """The test searches the programs of sshd. A newer sshd handles logins in a second program."""
     programs = [Path("/usr/sbin/sshd"), *Path("/usr/lib/openssh").glob("sshd-*")]
     if not programs[0].exists():
         need("sshd")

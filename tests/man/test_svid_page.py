@@ -1,4 +1,4 @@
-"""The page about SVIDs: what it says is in them is, and what it says to type is there."""
+"""The page about SVIDs: it describes their contents correctly, and its commands exist."""
 
 from __future__ import annotations
 

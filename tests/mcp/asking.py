@@ -1,4 +1,4 @@
-"""A real `jitid mcp` at the other end of two pipes, and what its answers hold."""
+"""A real `jitid mcp` behind two pipes, and functions to read its answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ API = "https://api.example"
 
 
 def _for_a_service(tool: str, arguments: object) -> object:
-    """Return the arguments of a call; a token is for a service, and for one and the same where a test names none."""
+    """Return the arguments of a call. A token needs an audience, so add a default one if there is none."""
     if tool != "request_identity" or not isinstance(arguments, dict):
         return arguments
     return {"audiences": [API], **arguments}
@@ -46,7 +46,7 @@ def lines(*messages: object) -> str:
 
 
 def piped(shell: Shell, text: str | bytes, *options: str, token: str = "own.jwt") -> list[dict[str, Any]]:
-    """Return what a server answers to all of its standard input, which then ends."""
+    """Return the answers of a server to a complete standard input."""
     done = subprocess.run(
         command("mcp", "--token-file", token, *options),
         input=text.encode() if isinstance(text, str) else text,
@@ -61,7 +61,7 @@ def piped(shell: Shell, text: str | bytes, *options: str, token: str = "own.jwt"
 
 
 class Server:
-    """A server that runs until its block ends, or what the test does ends it."""
+    """A server that runs until its block ends or the test stops it."""
 
     def __init__(
         self,
@@ -109,14 +109,14 @@ class Server:
         return found
 
     def call(self, tool: str, **arguments: object) -> dict[str, Any]:
-        """Return the structured answer of a tool that does what it was asked."""
+        """Call a tool, check that it succeeds, and return its structured answer."""
         params = {"name": tool, "arguments": _for_a_service(tool, arguments)}
         result = self.ask("tools/call", params)["result"]
         assert not result["isError"], result
         return same_in_text(result)
 
     def refused(self, tool: str, **arguments: object) -> dict[str, Any]:
-        """Return why a tool does not do what it was asked."""
+        """Call a tool, check that it refuses, and return the error."""
         params = {"name": tool, "arguments": _for_a_service(tool, arguments)}
         result = self.ask("tools/call", params)["result"]
         assert result["isError"], result
@@ -124,19 +124,19 @@ class Server:
         return error
 
     def end(self, number: int | None = None) -> tuple[int, str]:
-        """Close its standard input, or send it a signal; return its status and what it said."""
+        """Close its standard input, or send it a signal; return its status and its standard error."""
         if number is not None:
             os.kill(self.process.pid, number)
         _, talk = self.process.communicate(timeout=60)
         return self.process.returncode, talk.decode()
 
     def killed(self) -> None:
-        """Kill it outright."""
+        """Kill it with SIGKILL."""
         self.end(signal.SIGKILL)
 
 
 def same_in_text(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a tool answers; data and text must say the same."""
+    """Return a tool's structured answer, and check that its text is the same."""
     (content,) = result["content"]
     assert content["type"] == "text"
     assert content["text"].isascii()
@@ -146,15 +146,15 @@ def same_in_text(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def states(shell: Shell, *options: str) -> list[str]:
-    """Return the states of what was issued, newest first."""
+    """Return the states of the issued credentials, newest first."""
     return shell.good("list", "--field", "state", *options).split()
 
 
 def events(shell: Shell) -> list[dict[str, Any]]:
-    """Return the audit log."""
+    """Return the events of the audit log."""
     return [json.loads(line) for line in shell.good("audit", "log", "--format", "jsonl").splitlines()]
 
 
 def verifies(shell: Shell, file: str | Path) -> bool:
-    """Tell whether the token in a file is valid, whoever it is meant for."""
+    """Return whether the token in a file is valid, for any audience."""
     return shell.run("inspect", str(file), "--field", "active").stdout == "true\n"

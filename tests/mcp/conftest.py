@@ -1,4 +1,4 @@
-"""An agent with a credential of its own."""
+"""A fixture: an agent with its own credential."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AUDIENCES = ("https://api.example", "https://db.example")
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Return a shell where the token of an agent lies in `own.jwt`, and a stranger's in `other.jwt`."""
+    """Return a shell with an agent's token in `own.jwt` and a stranger's in `other.jwt`."""
     made = Shell(tmp_path)
     (tmp_path / "run").mkdir(mode=0o700)
     made.environment["XDG_RUNTIME_DIR"] = str(tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Beside a ledger the server asks as the agent that it serves: as over an authority, and no more than that is done."""
+"""A server with direct access to a ledger acts as its agent, with the same rights as over an authority."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TIMES = {"lifetime", "issued_at", "expires_at", "offline_until"}
 
 @pytest.fixture
 def shell(shell: Shell) -> Shell:
-    """Return a shell where an agent is registered that is another's, and a rule wants an approval."""
+    """Return a shell with a registered agent of another owner, and a rule that requires an approval."""
     shell.good("delegator", "add", "user:bob")
     shell.good(
         *("agent", "register", "deploybot", "--owner", "bob", "--purpose", "deploys"),
@@ -42,7 +42,7 @@ def shell(shell: Shell) -> Shell:
 
 
 class Both(NamedTuple):
-    """The server of one agent beside a ledger, and another of the same over an authority that has that ledger."""
+    """Two servers for one agent: one beside the ledger, one over an authority with the same ledger."""
 
     beside: Server
     over: Server
@@ -50,14 +50,14 @@ class Both(NamedTuple):
 
 @pytest.fixture
 def remote(shell: Shell) -> Iterator[Mapping[str, str]]:
-    """Yield what leads a server to an authority."""
+    """Yield the environment variables for a server over an authority."""
     with serving(shell.home / "authority", ledger=shell.ledger) as served:
         more = {name: shell.environment[name] for name in ("XDG_RUNTIME_DIR",)}
         yield {"JITID_REMOTE": served.url, **more}
 
 
 def two(shell: Shell, remote: Mapping[str, str], token: str = "own.jwt") -> Both:
-    """Start both for the token in a file."""
+    """Start both servers for the token in a file."""
     away = Shell(shell.home)
     del away.environment["JITID_LEDGER"]
     over = {**remote, "JITID_PARENT_FILE": str(shell.home / token)}
@@ -66,14 +66,14 @@ def two(shell: Shell, remote: Mapping[str, str], token: str = "own.jwt") -> Both
 
 @pytest.fixture
 def both(shell: Shell, remote: Mapping[str, str]) -> Iterator[Both]:
-    """Yield them."""
+    """Yield both servers."""
     made = two(shell, remote)
     with made.beside, made.over:
         yield made
 
 
 def alike(answer: Mapping[str, Any]) -> Any:
-    """Return an answer without what is another each time: ids, times, and where a file is."""
+    """Return an answer without ids, times and paths, which differ each time."""
 
     def without(value: Any, name: str = "") -> Any:
         if isinstance(value, dict):
@@ -88,7 +88,7 @@ def alike(answer: Mapping[str, Any]) -> Any:
 
 
 def told(server: Server, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the answer of a tool, whatever it is."""
+    """Return the answer of a tool, successful or not."""
     return server.ask("tools/call", {"name": tool, "arguments": arguments})
 
 
@@ -107,7 +107,7 @@ def test_the_name_of_anothers_agent_is_not_taken(shell: Shell) -> None:
 
 
 def test_an_agent_that_a_record_lists_uses_the_name(shell: Shell) -> None:
-    """Its registered name counts, and whoever started it does not."""
+    """The agent's registered name counts, not the user that started it."""
     recorded = ("--purpose", "plans", "--scope", "repo:*", "--kind", "jwt", "--audience", API)
     shell.good("agent", "register", "planner", "--owner", "bob", *recorded)
     shell.good("agent", "change", "deploybot", "--may-use", "agent:planner")
@@ -139,7 +139,7 @@ def test_a_task_is_the_agents_own_or_below_it(shell: Shell) -> None:
 
 
 def test_a_service_token_is_none_that_an_agent_asks_by(shell: Shell) -> None:
-    """Whoever shows it was merely shown it; it says nothing about them either."""
+    """The holder of a service token may be a service that received it, so the error says nothing about that agent."""
     before = states(shell)
     with Server(shell, token="service.jwt") as server:
         for tool, arguments in (
@@ -192,17 +192,17 @@ def test_a_service_token_is_none_that_an_agent_asks_by(shell: Shell) -> None:
 def test_a_tool_answers_beside_a_ledger_as_over_an_authority(
     shell: Shell, both: Both, tool: str, arguments: dict[str, Any]
 ) -> None:
-    """The same answers and the same refusals, and the audit log says the same of who asked."""
+    """Both give the same answers and refusals, and the audit log records the same requester."""
     asked = [arguments, arguments]
     if arguments.get("id") == "below":
-        # Another one for each of them: what was handed back is so.
+        # Use a different identity for each call: `hand_back` ends it.
         for name in ("one", "two"):
             shell.good("issue", "--parent-file", "own.jwt", "--agent", name, "--out", f"{name}.jwt")
         asked = [{"id": id_of(shell, "one.jwt")}, {"id": id_of(shell, "two.jwt")}]
     elif arguments.get("id") == "other":
         asked = [{"id": id_of(shell, "other.jwt")}] * 2
     elif arguments.get("scopes") == ["repo:acme"] and tool == "request_identity":
-        # It is asked once for the approval; whoever asks again is told the same.
+        # Request the approval once before: a repeated request gets the same answer.
         told(both.over, tool, arguments)
     before = len(events(shell))
     here = told(both.beside, tool, asked[0])
@@ -219,7 +219,7 @@ def id_of(shell: Shell, file: str) -> str:
 
 
 def seen(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return of an event what it says of who asked for what, and what came of it."""
+    """Return the members of an event about the requester, the request and the outcome."""
     names = (
         "op",
         "by",
@@ -239,7 +239,7 @@ def seen(event: Mapping[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.deep
 def test_no_token_that_gives_no_right_is_one_there(shell: Shell, remote: Mapping[str, str]) -> None:
-    """Both refuse all four tools; beside the ledger it is said why."""
+    """Both servers refuse all four tools. The server beside the ledger gives the reason."""
     for file, code in (("service.jwt", "shown"), ("gone.jwt", "invalid_credential")):
         beside, over = two(shell, remote, file)
         with beside, over:
@@ -255,7 +255,7 @@ def test_no_token_that_gives_no_right_is_one_there(shell: Shell, remote: Mapping
 
 @pytest.mark.deep
 def test_what_a_target_made_below_it_is_ended_there_with_what_is_handed_back(shell: Shell) -> None:
-    """The agent itself may not ask a target; its server does, and says what is left."""
+    """The agent itself may not use the target. Its server revokes there, and reports the remaining credentials."""
     shop = Shop(shell.home / "shop")
     settings = shell.home / "settings.toml"
     settings.touch(0o600)
@@ -281,7 +281,7 @@ def test_what_a_target_made_below_it_is_ended_there_with_what_is_handed_back(she
 
 
 def test_whoever_starts_the_server_accepts_the_clock(shell: Shell) -> None:
-    """An agent may not; the event of it is by its server's user."""
+    """An agent may not accept the clock. The event names the user of the server."""
     with sqlite3.connect(next(shell.ledger.glob("*.db"))) as db:
         db.execute("UPDATE clock_mark SET marked_at = marked_at - 300000")
     with Server(shell) as server:

@@ -1,4 +1,4 @@
-"""However a server ends, what it gave ends with it; or it is said what does not."""
+"""The end of a server, in any way, ends the credentials that it issued, or it reports the remaining ones."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.real import Shell, command, need
 
 
 def two_given(server: Server) -> list[dict[str, Any]]:
-    """Return two identities that were given out."""
+    """Request two identities, and return them."""
     return [server.call("request_identity", agent=name) for name in ("one", "two")]
 
 
 def left(shell: Shell) -> list[Path]:
-    """Return what lies where the tokens of servers are put."""
+    """Return the files in the folder for the tokens of servers."""
     return sorted(Path(shell.environment["XDG_RUNTIME_DIR"]).rglob("*"))
 
 
@@ -60,7 +60,7 @@ def test_what_is_to_be_kept_lives_on_with_its_files(shell: Shell) -> None:
     assert verifies(shell, two["token_file"])
     assert [path.name for path in left(shell)[1:]] == [two["id"]]
     assert shell.good("list", "--process", "gone", "--field", "id").split() == [two["id"]]
-    # It was to outlive its server, so that nobody is told of an orphan.
+    # It was meant to outlive its server, so it is not reported as an orphan.
     assert shell.good("sweep", "--rule", "orphaned-process", "--field", "subject") == ""
 
 
@@ -77,7 +77,7 @@ def test_what_a_killed_server_leaves_is_found(shell: Shell) -> None:
 @pytest.mark.deep
 @pytest.mark.parametrize("keep", [False, True])
 def test_what_cannot_be_told_is_revoked(shell: Shell, *, keep: bool) -> None:
-    """Nobody reads on: what was just made has been handed to nobody."""
+    """The client reads no further, so the new credential has reached no holder."""
     with Server(shell, *(["--keep"] if keep else [])) as server:
         told = server.call("request_identity", agent="told")
         assert server.process.stdout is not None
@@ -128,7 +128,7 @@ def test_closed_descriptors_are_told(shell: Shell) -> None:
 
 
 def test_a_token_file_that_cannot_be_written_is_told_and_its_credential_revoked(shell: Shell) -> None:
-    """Not the agent's fault, nor the end of its server."""
+    """It is not the agent's fault, and the server continues."""
     with Server(shell) as server:
         folder = Path(server.call("request_identity", agent="first")["token_file"]).parent
         shutil.rmtree(folder)
@@ -173,7 +173,7 @@ def test_a_replaced_ledger_at_the_end_is_told(shell: Shell) -> None:
 
 @pytest.mark.deep
 def test_a_signal_while_an_identity_is_made_waits_until_it_is_known(shell: Shell) -> None:
-    """Whenever it comes, nothing that the server made is alive afterwards."""
+    """After a signal at any time, no credential of the server is live."""
     for _ in range(8):
         with Server(shell) as server:
             server.call("whoami")

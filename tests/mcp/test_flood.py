@@ -1,4 +1,4 @@
-"""An agent that calls as fast as it can: all is answered, in order; memory and ledger are bounded."""
+"""An agent that calls as fast as it can: all calls are answered in order, and memory and ledger stay bounded."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ MANY = 10_000
 
 
 def peak(server: Server) -> int:
-    """Return how much memory the server has needed at most until now, in KiB (proc_pid_status(5))."""
+    """Return the peak memory of the server until now, in KiB (proc_pid_status(5))."""
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0])
 
 
 def mixed(number: int) -> dict[str, Any]:
-    """Return one of many calls: some pass, some are denied, some are nonsense."""
+    """Return the nth call of a mix: some pass, some are denied, some are invalid."""
     match number % 5:
         case 0:
             return called(number, "request_identity", {"agent": "coder", "scopes": ["repo:a"]})
@@ -53,7 +53,7 @@ def test_ten_thousand_calls_are_answered_in_order_and_the_ledger_has_what_the_ra
     given = [result for result in results if "error" not in result]
     assert len(given) == 5
     written = len(events(shell)) - before
-    # What ended at the end is one event more.
+    # The revocation at the end is one more event.
     assert RESERVE * 2 <= written <= 2 * (RESERVE + seconds) + 1
     limits = [result["error"] for result in results if result.get("error", {}).get("code") == "limit"]
     assert len(limits) > MANY // 2 - 200
@@ -122,13 +122,13 @@ def test_what_is_refused_for_its_rate_says_when_to_try_again(shell: Shell) -> No
             if code == "limit"
         )
         assert 0 < late["retry_after_seconds"] <= 1
-        # Who asks what changes nothing is not made to wait.
+        # Read-only calls are not limited.
         assert server.call("whoami")["agent"] == "planner"
         assert server.call("what_may_i_do")["permitted"]
 
 
 def test_a_client_that_does_not_read_does_not_make_the_server_keep_answers(shell: Shell) -> None:
-    """It stops reading as well, until somebody takes what it has to say."""
+    """The server stops reading as well, until the client reads its answers."""
     with Server(shell) as server:
         stdin, stdout = server.process.stdin, server.process.stdout
         assert stdin is not None
@@ -137,7 +137,7 @@ def test_a_client_that_does_not_read_does_not_make_the_server_keep_answers(shell
         line = lines(called(1, "whoami", {})).encode()
         sent = 0
         try:
-            # Far more than the two pipes hold.
+            # Many times the capacity of the two pipes.
             for _ in range(MANY):
                 sent += os.write(stdin.fileno(), line)
         except BlockingIOError:

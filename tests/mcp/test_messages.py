@@ -1,4 +1,4 @@
-"""JSON-RPC on two pipes: what is a message, what is answered to what is none, and which revision is spoken."""
+"""JSON-RPC over two pipes: valid messages, answers to invalid ones, and the protocol revision."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from tests.real import Shell, missing
 
 
 def real(name: str) -> Any:
-    """Return a module of the official client, or of what it rests on."""
+    """Return a module of the official client or of its dependencies."""
     try:
         return import_module(name)
     except ImportError:
@@ -30,7 +30,7 @@ def run(talk: Callable[[Any], Awaitable[None]], shell: Shell, mode: str, *option
     parameters = mcp.StdioServerParameters(
         command=sys.executable,
         args=["-m", "jitid", "mcp", *options],
-        # It hands only a few variables on by itself.
+        # By default, the client passes on only a few environment variables.
         env={**shell.environment, "JITID_PARENT_FILE": str(shell.home / "own.jwt")},
         cwd=shell.home,
     )

@@ -1,4 +1,4 @@
-"""The tools: what they give is no more than the agent's own credential can delegate, and a token never passes."""
+"""The tools: an agent gets only identities that its own credential can delegate, and no answer contains a token."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def server(shell: Shell) -> Iterator[Server]:
 
 
 def inspected(shell: Shell, file: str) -> dict[str, Any]:
-    """Return all that is known about the token in a file."""
+    """Return the output of `inspect` for the token in a file."""
     found: dict[str, Any] = json.loads(shell.good("inspect", file, "--format", "json"))
     return found
 
@@ -101,7 +101,7 @@ def test_the_token_is_in_a_file_for_its_owner_alone_and_nowhere_else(shell: Shel
 def test_nothing_is_given_that_the_agent_does_not_hold(
     shell: Shell, server: Server, arguments: dict[str, Any], reason: str
 ) -> None:
-    """The tool says what `jitid issue` says, and so does the question beforehand."""
+    """The tool gives the same reason as `jitid issue`, and so does the preview."""
     arguments = {"audiences": [AUDIENCES[0]], **arguments}
     refused = server.refused("request_identity", agent="coder", **arguments)
     assert reason in refused["message"]
@@ -117,7 +117,7 @@ def test_nothing_is_given_that_the_agent_does_not_hold(
     first, second = [event for event in events(shell) if event["op"] == "denial"]
     process = first.pop("process")
     assert process["pid"] == server.process.pid
-    # Beside the ledger too the agent asks, and not whoever runs its server.
+    # With a local ledger too, the agent is the requester, not the user of its server.
     asked = (first.pop("by"), first.pop("bearer"))
     assert first.pop("by_id") == inspected(shell, "own.jwt")["id"]
     assert asked == ("agent:planner", inspected(shell, "own.jwt")["jti"])
@@ -216,7 +216,7 @@ def test_what_hangs_below_may_be_handed_back_though_it_was_not_given_here(
 
 
 def test_nobody_elses_identity_can_be_handed_back(shell: Shell) -> None:
-    """Not one above, not one beside, not a stranger's; and the answer does not tell whether there is such a one."""
+    """It may be an ancestor's, a sibling's or a stranger's. The answer does not show whether the identity exists."""
     own = inspected(shell, "own.jwt")["id"]
     for name in ("one", "two"):
         shell.good("issue", "--parent-file", "own.jwt", "--agent", name, "--out", f"{name}.jwt")
@@ -257,7 +257,7 @@ def test_an_expired_credential_is_told_and_a_new_one_in_its_place_is_used(
 ) -> None:
     assert server.call("whoami")["agent"] == "planner"
     own = shell.home / "own.jwt"
-    # What is due is closed by whoever comes next; an expiry that has passed needs no waiting for.
+    # The next writer records the due ends. An expiry that has passed takes effect without that.
     shell.good("issue", "--task", "T3", "--delegator", "alice", "--ttl", "1s", "--out", "own.jwt")
     while verifies(shell, own):
         pass
@@ -331,7 +331,7 @@ def test_arguments_that_cannot_be_meant_are_refused_and_change_nothing(shell: Sh
     before = len(events(shell))
     for tool, arguments in HOSTILE:
         if arguments.get("task") == "../../etc":
-            continue  # it is a name like any other: see below
+            continue  # This is a valid name: see below.
         error = server.refused(tool, **arguments)
         assert error["code"] == "usage", (tool, arguments)
         assert error["message"].isprintable()
@@ -345,7 +345,7 @@ def test_a_name_like_a_path_leads_nowhere(shell: Shell, server: Server) -> None:
 
 @pytest.fixture(scope="session")
 def validators() -> dict[str, Any]:
-    """Return what checks answers by the schemas that the tools are listed with."""
+    """Return validators for the answers, by the tools' published schemas."""
     try:
         jsonschema: Any = import_module("jsonschema")
     except ImportError:
@@ -373,7 +373,7 @@ def test_the_tools_are_listed_with_what_they_take_and_give(server: Server) -> No
 def test_every_answer_fits_the_schema_of_its_tool(
     shell: Shell, server: Server, validators: dict[str, Any]
 ) -> None:
-    """Errors too: a client may check them by it."""
+    """Errors fit too, since a client may validate them by the same schema."""
     given = server.call("request_identity", agent="coder", scopes=["repo:a"], ttl="7d")
     calls: list[tuple[str, dict[str, Any]]] = [
         ("whoami", {}),
@@ -393,7 +393,7 @@ def test_every_answer_fits_the_schema_of_its_tool(
 
 
 def test_what_a_schema_says_is_what_is_checked(validators: dict[str, Any]) -> None:
-    """The check of our own and one by the book agree on every argument that is tried here."""
+    """On every argument that is tried here, jitid's own check and the reference validator agree."""
     jsonschema: Any = import_module("jsonschema")
     from jitid.errors import UsageError
 
@@ -403,7 +403,7 @@ def test_what_a_schema_says_is_what_is_checked(validators: dict[str, Any]) -> No
         try:
             tool_schema.check(arguments, takes)
         except UsageError:
-            # A blank text is more than a schema says.
+            # jitid also refuses blank text, which a schema does not express.
             assert not fits or any(
                 isinstance(value, str) and not value.strip() for value in arguments.values()
             )
@@ -418,7 +418,7 @@ def test_what_was_renewed_is_still_out(shell: Shell) -> None:
     with Server(shell, "--most", "1") as server:
         given = server.call("request_identity", agent="coder", ttl="2s")
         shell.good("renew", "--token-file", given["token_file"], "--ttl", "2m")
-        # Until the first credential of the identity has expired; its successor has not.
+        # The first credential of the identity expires; its successor stays live.
         while shell.good("inspect", given["jti"], "--field", "active").strip() == "true":
             pass
         error = server.refused("request_identity", agent="writer")

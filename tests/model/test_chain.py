@@ -1,4 +1,4 @@
-"""The hash chains of a ledger: any edit, deletion, reordering or insertion is found, however many there are."""
+"""The hash chains of a ledger: any edit, deletion, reordering or insertion is detected, for any number of chains."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ LEDGER = "5e0c2f7e"
 
 
 class Past:
-    """A ledger's chains and events, as writers left them who held one chain or all of them."""
+    """A ledger's chains and events, by writers that locked one chain or all chains."""
 
     def __init__(self) -> None:
         self.chains: list[Chain] = []
         self.events: list[Event] = []
 
     def go_on(self, count: int) -> None:
-        """Close all chains, and go on with so many others."""
+        """Close all chains, and open `count` new ones."""
         self.chains = [chain._replace(closed=True) for chain in self.chains]
         self.chains += following(self.chains, LEDGER, count)
 
     def write(self, bodies: list[bytes], which: int | None) -> None:
-        """Append to one open chain, or to whichever is the lowest."""
+        """Append to the given open chain, or to the lowest of all open chains."""
         open_ = [chain for chain in self.chains if not chain.closed]
         held = HeldChains(open_ if which is None else [open_[which % len(open_)]])
         numbers = held.next_seqs(len(bodies))
@@ -38,7 +38,7 @@ class Past:
 
 @st.composite
 def pasts(draw: st.DrawFn, most: int = 3) -> Past:
-    """Return a ledger of one epoch or several, of one chain or several each."""
+    """Return a ledger of one or several epochs, each with one or several chains."""
     past = Past()
     for _ in range(draw(st.integers(1, most))):
         past.go_on(draw(st.sampled_from((1, 2, 3, 16))))
@@ -49,19 +49,19 @@ def pasts(draw: st.DrawFn, most: int = 3) -> Past:
 
 
 def eventful(least: int) -> st.SearchStrategy[Past]:
-    """Return ledgers with so many events at least."""
+    """Return a strategy for ledgers with at least this number of events."""
     return pasts().filter(lambda past: len(past.events) >= least)
 
 
 def walked(past: Past, events: list[Event], ledger: str = LEDGER) -> Head:
-    """Return the head over events, each checked."""
+    """Return the head over the events, and check each of them."""
     walk = Walk(ledger, past.chains)
     list(walk.check(events))
     return walk.finish(past.chains)
 
 
 def found(past: Past, events: list[Event]) -> bool:
-    """Tell whether the chains break."""
+    """Return whether the check finds a broken chain."""
     try:
         walked(past, events)
     except BrokenChainError:
@@ -125,7 +125,7 @@ def test_the_events_of_one_ledger_do_not_pass_for_those_of_another(past: Past) -
 
 @given(pasts(2), st.sampled_from((1, 3)), st.integers(0, 15))
 def test_a_later_chain_vouches_for_the_ends_of_the_earlier_ones(past: Past, count: int, which: int) -> None:
-    """Whoever goes on with an earlier epoch, its rows included, does not come by the first event of the next."""
+    """An attacker who extends an earlier epoch, with its rows, cannot also match the first event of the next epoch."""
     events, chains = list(past.events), list(past.chains)
     past.write([b"inserted"], which)
     longer, closed = past.events, past.chains

@@ -24,7 +24,7 @@ GRANTS = st.builds(
 
 @given(parent=GRANTS, child=GRANTS, wanted=_SCOPES)
 def test_a_delegate_never_gains(parent: Grant, child: Grant, wanted: Scope) -> None:
-    """Whatever the child may do, the parent may do; or the child is refused."""
+    """Each right of the child is a right of the parent, or the child is refused."""
     if widenings(parent, child):
         return
     if any(covers(scope, wanted) for scope in child.scopes):

@@ -1,4 +1,4 @@
-"""Events as bytes, and the digests of what belongs to them."""
+"""The encoding of events, and the digests of the data that belongs to them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_digest_of_members_depends_on_their_order_and_number(
 def test_the_last_link_is_over_all_that_came_before(
     bodies: list[bytes], others: list[bytes], ledger: str
 ) -> None:
-    """Whoever leaves out, adds, exchanges or changes an event comes to another head, and so does another ledger."""
+    """Omitting, adding, exchanging or changing an event results in another head, and so does another ledger."""
 
     def head(ledger: str, bodies: list[bytes]) -> bytes:
         return reduce(link, bodies, genesis(ledger))

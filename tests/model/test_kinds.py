@@ -1,4 +1,4 @@
-"""Kinds of credential as they are written: `KIND[:TEMPLATE]`, and `exec:NAME[:TEMPLATE]` for programs."""
+"""Kinds of credential in their text form: `KIND[:TEMPLATE]`, and `exec:NAME[:TEMPLATE]` for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a recorded process counts as gone, and when nothing can be said of it."""
+"""When a recorded process counts as gone, and when its state is unknown."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_without_a_start_the_number_alone_proves_nothing() -> None:
 
 
 def test_where_times_are_told_otherwise_nothing_is_known() -> None:
-    """In a time namespace of its own a process would seem to be another one."""
+    """In another time namespace, a process would seem to be a different process."""
     script = "from jitid.system.processes import this_process; print(this_process().started)"
     apart = [need("unshare"), "--time", "--boottime", "100000", "--fork"]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Answers of an authority over a ledger in a file and over one in a database decode as they were encoded."""
+"""Encoded answers of an authority decode to the same values, with a ledger in a file or in a database."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from tests.eventful import live_through_everything
 
 
 def _reading(world: World) -> Iterator[ops.Operation[Any]]:
-    """Yield operations that read, of each class at least one, over what `live_through_everything` has left."""
+    """Yield read operations of each class, over the ledger that `live_through_everything` has filled."""
     live = world.issue(task="LAST", accept_clock=True)
     token = Secret.single(live.token)
     log = world.events()
@@ -119,7 +119,7 @@ def _ids(world: World) -> list[str]:
 
 @pytest.mark.usefixtures("kept_in")
 def test_every_answer_decodes_as_it_was_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the values of all rows on the way are of the types that SQLite has."""
+    """The values of all rows that are read also have SQLite's types."""
     types: set[type] = set()
     fetched = connection.Rows._rows
 
@@ -132,7 +132,7 @@ def test_every_answer_decodes_as_it_was_encoded(tmp_path: Path, monkeypatch: pyt
     asked: set[str] = set()
     with World(tmp_path / "ledger") as world:
         live_through_everything(world)
-        # The last of it was a clock set back, of which a ledger in a database has no event.
+        # The last step set the clock back. A ledger in a database has no event for that.
         world.clock.now += 3 * DAY
         world.terms = world.terms._replace(publish_url="https://lists.example")
         world.reopen()

@@ -1,4 +1,4 @@
-"""Operations and answers come out of JSON as they went into it, and nothing else comes out of it."""
+"""Operations and answers survive encoding and decoding as JSON unchanged, and any other JSON is refused."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FEW = settings(max_examples=10, deadline=None, suppress_health_check=list(Health
 
 
 def through(document: Any) -> Any:
-    """Return a document as another process reads it."""
+    """Return a document as another process decodes it."""
     return strict_json.loads(json.dumps(document))
 
 
@@ -56,7 +56,7 @@ def through(document: Any) -> Any:
 @FEW
 @given(data=st.data())
 def test_an_operation_comes_out_as_it_went_in(name: str, data: st.DataObject) -> None:
-    """Nothing of what was asked is lost or changed on the way."""
+    """Decoding returns an equal operation."""
     operation = data.draw(operation_values(operations()[name]))
     again = codec.decode_operation(name, through(codec.encode_operation(operation)))
     assert told(again) == told(operation)
@@ -67,7 +67,7 @@ def test_an_operation_comes_out_as_it_went_in(name: str, data: st.DataObject) ->
 @FEW
 @given(data=st.data())
 def test_an_answer_comes_out_as_it_went_in(name: str, data: st.DataObject) -> None:
-    """Nothing of what was answered is lost or changed on the way, piece by piece or at once."""
+    """Decoding returns an equal answer, streamed or at once."""
     kind = operations()[name]
     operation = data.draw(operation_values(kind))
     result = data.draw(answers(result_of(kind)))
@@ -80,7 +80,7 @@ def test_an_answer_comes_out_as_it_went_in(name: str, data: st.DataObject) -> No
 
 
 def test_every_operation_travels_or_is_said_to_be_local() -> None:
-    """A new operation is in the table of modules, and each of its texts and numbers has a form."""
+    """A new operation must be in the table of modules, and each of its texts and numbers must have a format."""
     folder = Path(jitid.__file__).parent
     stated = {
         match[1]
@@ -96,7 +96,7 @@ def test_every_operation_travels_or_is_said_to_be_local() -> None:
 
 
 def test_no_two_records_have_one_schema() -> None:
-    """Records of one name in several modules are told apart."""
+    """Records with the same name in several modules get different schema names."""
     from jitid.authority.wire import shape_of
 
     names: dict[str, set[Any]] = {}
@@ -120,7 +120,7 @@ def test_no_two_records_have_one_schema() -> None:
 @FEW
 @given(data=st.data())
 def test_requests_and_answers_are_as_their_schemas_say(name: str, data: st.DataObject) -> None:
-    """Whoever writes a client by the OpenAPI document writes one that is understood."""
+    """A client that follows the OpenAPI document can talk to the authority."""
     try:
         jsonschema: Any = import_module("jsonschema")
     except ImportError:
@@ -141,7 +141,7 @@ def test_requests_and_answers_are_as_their_schemas_say(name: str, data: st.DataO
 @FEW
 @given(values=JSON)
 def test_whatever_else_is_asked_is_a_usage_error(name: str, values: Any) -> None:
-    """JSON of any shape makes an operation or an error that says what is wrong, never a bug."""
+    """JSON of any shape results in an operation, or in an error with the reason, never in another exception."""
     try:
         operation = codec.decode_operation(name, values)
     except UsageError:
@@ -154,7 +154,7 @@ def test_whatever_else_is_asked_is_a_usage_error(name: str, values: Any) -> None
 @FEW
 @given(data=st.data(), value=JSON)
 def test_a_value_of_the_wrong_type_is_a_usage_error(name: str, data: st.DataObject, value: Any) -> None:
-    """One value of a good request is replaced by another one."""
+    """One value of a valid request is replaced by another one."""
     values = codec.encode_operation(data.draw(operation_values(operations()[name])))
     if not values:
         return
@@ -191,7 +191,7 @@ REVOKE: dict[str, Any] = {"selection": {"ids": ["jid_00000000000000000000000000"
     ],
 )
 def test_a_refusal_says_what_is_wrong_and_where(name: str, values: Any, reason: str) -> None:
-    """Members that are unknown or missing, and values of other types, have their place in the message."""
+    """The message names the place of unknown and missing members, and of values with a wrong type."""
     with pytest.raises(UsageError) as raised:
         codec.decode_operation(name, values)
     assert raised.value.message.startswith(reason)
@@ -200,7 +200,7 @@ def test_a_refusal_says_what_is_wrong_and_where(name: str, values: Any, reason: 
 @pytest.mark.parametrize("at", [0, 1, 2])
 @pytest.mark.parametrize("member", FOUND_OUT)
 def test_nobody_states_from_elsewhere_whom_a_token_proves(member: str, at: int) -> None:
-    """The proof is for the authority to find, of each of many requests."""
+    """Only the authority establishes the proof, for each request."""
     requests: list[dict[str, Any]] = [{"task": "T1", "delegator": None, "agent": "a"} for _ in range(3)]
     assert codec.decode_operation("Issue", {"requests": requests})
     requests[at][member] = FOUND_OUT[member]
@@ -211,8 +211,8 @@ def test_nobody_states_from_elsewhere_whom_a_token_proves(member: str, at: int) 
 
 
 def test_what_the_authority_finds_out_is_kept_back() -> None:
-    """A further field of that sort is named here, too."""
-    # What narrows an operation to the caller's own is kept back too: see test_matrix.py.
+    """A new field of this kind must be added here, too."""
+    # The fields that limit an operation to the caller's own rows are kept back too: see test_matrix.py.
     assert field_table.KEPT_BACK["request.IssueRequest"] == frozenset(FOUND_OUT)
     assert {name for name in IssueRequest._fields if name.startswith(("proved", "exchanged"))} == set(
         FOUND_OUT
@@ -224,13 +224,13 @@ def test_what_the_authority_finds_out_is_kept_back() -> None:
     [("ShowTree", "under"), ("ShowTree", "delegator"), ("ListTasks", "within"), ("ListApprovals", "within")],
 )
 def test_nobody_states_from_elsewhere_what_is_their_own(name: str, member: str) -> None:
-    """The authority narrows what a caller without a role is shown."""
+    """For a caller without a role, only the authority sets the limit to the caller's own rows."""
     with pytest.raises(UsageError, match=f"no member `{member}`"):
         codec.decode_operation(name, {"limit": 9, member: "user:root"})
 
 
 def test_a_refusal_repeats_no_secret() -> None:
-    """A token that stands in the wrong place, as a member or a value, is not told back."""
+    """The message does not repeat a token that is in a wrong place, as a member or a value."""
     token = new_opaque(os.urandom)
     for values in (
         {token: 1},
@@ -245,13 +245,13 @@ def test_a_refusal_repeats_no_secret() -> None:
 
 @pytest.mark.parametrize("name", ["Examine", "Operation", "DirectoryOperation", "issue", "", "__import__"])
 def test_what_is_no_operation_for_others_cannot_be_asked(name: str) -> None:
-    """Neither what tells of the server's own files, nor what is none."""
+    """This includes operations on the server's own files, and names that do not exist."""
     with pytest.raises(UsageError, match="there is no operation"):
         codec.decode_operation(name, {})
 
 
 def test_an_answer_may_tell_more_than_is_known() -> None:
-    """An authority is upgraded before its clients are."""
+    """An authority may be upgraded before its clients."""
     operation = inventory_operations.ShowTask(name="T1")
     task = {"key": 1, "name": "T1", "purpose": None, "sensitivity": "low", "deadline": 2, "opened_at": 1}
     row = {"task": {**task, "ended_at": None, "new": 1}, "credentials": 1, "live": 1, "now": 1, "more": []}
@@ -262,14 +262,14 @@ def test_an_answer_may_tell_more_than_is_known() -> None:
 
 
 def test_a_token_in_an_answer_cannot_act_on_a_terminal() -> None:
-    """It is printed as it is."""
+    """A client prints the token without escaping it."""
     operation = issue_operations.Renew(request=RenewRequest(Secret.single("t")))
     with pytest.raises(StorageError, match=r"credentials\[0\]\.secret: a token of visible"):
         codec.decode_result(operation, {"credentials": [{"id": "i", "jti": "j", "secret": "\x1b[2J"}]})
 
 
 def test_what_is_as_usual_is_not_sent() -> None:
-    """An older authority understands a newer client that asks for nothing new."""
+    """Without default values, an older authority understands the ordinary requests of a newer client."""
     operation = issue_operations.Renew(request=RenewRequest(Secret.single("t")))
     assert codec.encode_operation(operation) == {"request": {"token": "t"}}
     sent = codec.encode_operation(issue_operations.Issue(requests=(IssueRequest("T1", "user:alice", "bot"),)))
@@ -277,7 +277,7 @@ def test_what_is_as_usual_is_not_sent() -> None:
 
 
 def test_tokens_that_were_found_are_whole_ones_of_ours() -> None:
-    """Whoever looks them up counts on the jti that they begin with."""
+    """The lookup relies on the `jti` at the beginning of each token."""
     finds = Finds()
     finds.signed["eyJhbGciOiJFZERTQSJ9.e30.AAAA"] = 1
     with pytest.raises(UsageError, match="signed"):
@@ -320,7 +320,7 @@ def _unsure() -> StorageError:
     ],
 )
 def test_an_error_ends_a_client_as_it_would_have_ended_beside_the_ledger(error: JitidError) -> None:
-    """Class, message, hint, status, and what verbs look at."""
+    """Class, message, hint, status and the members that commands read are the same."""
     again = codec.decode_error(through(codec.encode_error(error)))
     assert type(again) is type(error)
     for name in (
@@ -366,7 +366,7 @@ def test_of_a_bug_of_the_authority_nobody_knows_how_far_it_came() -> None:
     )
 )
 def test_any_document_is_some_error(document: Any) -> None:
-    """What a proxy or an attacker answers ends the client with a status of the table, never as if all was well."""
+    """Any answer of a proxy or an attacker ends the client with an error status of the table, never with success."""
     error = codec.decode_error(document)
     assert isinstance(error, JitidError)
     assert ExitStatus.OK < error.exit_status <= ExitStatus.INCOMPLETE

@@ -1,4 +1,4 @@
-"""Each operation is performed by the module beside the one that defines it."""
+"""Each operation is performed by the module next to its definition."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODULES = sorted({kind.__module__ for kind in operations().values()})
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_performs_all_operations_that_its_neighbour_defines(name: str) -> None:
-    """The type checker holds `perform` to all members of `AnyOperation`."""
+    """The type checker ensures that `perform` handles all members of `AnyOperation`."""
     union: Any = vars(sys.modules[name])["AnyOperation"]
     defined = {kind for kind in operations().values() if kind.__module__ == name}
     assert set(get_args(union) or (union,)) == defined

@@ -1,4 +1,4 @@
-"""Values of every type that travels, by the annotations alone, and how to compare them."""
+"""Strategies for values of every encoded type, by the annotations alone, and a way to compare them."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ _BY_FORM = {
 
 
 def operation_values(kind: Any) -> st.SearchStrategy[Any]:
-    """Return operations of a class, whose values are such as a verb would state."""
+    """Return a strategy for operations of a class, with values that a command would give."""
     return _record(kind, request=True)
 
 
 def answers(kind: Any) -> st.SearchStrategy[Any]:
-    """Return values of the type of an answer, in the forms that an authority keeps to."""
+    """Return a strategy for values of an answer's type, in the forms that an authority uses."""
     return _of(kind, request=False, owner=object, field="")
 
 
@@ -94,7 +94,7 @@ def _of(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchStrate
     if origin is tuple and not (len(inside) == 2 and inside[1] is Ellipsis):
         return st.tuples(*map(within, inside))
     if origin in (tuple, list, Sequence):
-        # Some are kept sorted, or each once: one of them is so.
+        # Some tuples are sorted or have no duplicates; a tuple of one element always fits.
         least = field_table.LEAST.get(f"{owner.__name__}.{field}", 0) if request else 0
         found = st.lists(within(inside[0]), min_size=least, max_size=1 if request else 2)
         return found.map(tuple) if origin is tuple else found
@@ -179,7 +179,7 @@ def _record(kind: Any, *, request: bool) -> st.SearchStrategy[Any]:
     if kind.__name__ == "ReadLog":
         return found.filter(lambda one: one.limit is not None)
     if kind.__name__ == "Edit":
-        # What an amendment is of is not said in it.
+        # The type of an amendment does not show which values are valid, such as scopes or names of people.
         return found.map(lambda one: one._replace(entitlements=type(one)().entitlements)).filter(
             lambda one: (one.manager is None or not one.no_manager) and _are_people(one.aliases)
         )

@@ -1,4 +1,4 @@
 """Planted defects: small wrong changes to copies of jitid, each of which the tests must find.
 
-Each `.toml` file of this folder lists some; `python -m tests.plant` plants them one by one and says which survived.
+Each `.toml` file of this folder lists some. `python -m tests.plant` plants them singly and reports the surviving ones.
 """

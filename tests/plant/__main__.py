@@ -1,4 +1,4 @@
-"""Plant defects into copies and say which of them the tests find: `python -m tests.plant [NAME…]`."""
+"""Plant defects into copies and report which of them the tests find: `python -m tests.plant [NAME…]`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.plant.running import Outcome, Result, attempt, confirmed, copy_tree, 
 
 
 def main() -> int:
-    """Run the defects that are named, or all; return 0 if each was found."""
+    """Try the named defects, or all of them; return 0 if the tests found each."""
     parser = argparse.ArgumentParser(prog="python -m tests.plant", description=__doc__)
     parser.add_argument("names", metavar="NAME", nargs="*", help="only these defects")
     parser.add_argument("--list", action="store_true", help="list the defects, and plant none")
@@ -54,7 +54,7 @@ def _results(
 ) -> Iterator[tuple[Result, float]]:
     with tempfile.TemporaryDirectory(prefix="plant-") as name, ThreadPoolExecutor(jobs) as pool:
         folder = Path(name)
-        # Tests run a copy as other users too.
+        # Some tests run a copy as other users.
         folder.chmod(0o755)
         (folder / "clean").mkdir()
         clean = copy_tree(folder / "clean")
@@ -70,7 +70,7 @@ def _results(
         try:
             yield from pool.map(one, enumerate(chosen))
         except BaseException:
-            # Whoever interrupts this waits for no tests.
+            # An interrupt must not wait for running tests.
             pool.shutdown(wait=False, cancel_futures=True)
             stop()
             raise

@@ -1,4 +1,4 @@
-"""What a planted defect is, the files that list them, and where in the code each one goes."""
+"""Planted defects: their definition, the files that list them, and their places in the code."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ _NEEDED = frozenset({"name", "what", "place", "old", "new"})
 
 
 class AnchorError(Exception):
-    """The place of a defect is not in the code, or is there more than once."""
+    """The place of a defect is missing in the code, or is ambiguous."""
 
 
 class Defect(NamedTuple):
-    """A small wrong change, and the tests that are expected to find it."""
+    """A small wrong change, and the tests that should find it."""
 
     name: str
     what: str
-    """What goes wrong, in a sentence."""
+    """A sentence about the effect of the defect."""
     place: str
-    """The function, method or constant that is changed: `covers`, `SqlTransaction.restore`, `DUTIES`; in any module."""
+    """The changed function, method or constant, in any module: `covers`, `SqlTransaction.restore`, `DUTIES`."""
     old: str
-    """What is replaced there, which stands there once; any white space is as good as any other."""
+    """The replaced text, which occurs there exactly once. White space in it matches any white space."""
     new: str
     seen: str | None = None
-    """A public case of it elsewhere, such as a CVE."""
+    """A public case of the same defect elsewhere, such as a CVE."""
     tests: tuple[str, ...] = ()
-    """Paths; nothing for the default selection."""
+    """Paths of tests; empty for the default selection."""
     only: str | None = None
-    """Which of them: pytest's `-k`."""
+    """A filter for these tests: pytest's `-k`."""
     hangs: bool = False
-    """Whether it is found by running out of time."""
+    """Whether a timeout counts as finding the defect."""
 
 
 class Change(NamedTuple):
-    """A defect as it goes into one file."""
+    """The effect of a defect on one file."""
 
     path: Path
     text: str
-    """The whole file, changed."""
+    """The content of the whole changed file."""
 
 
 def defects(folder: Path = FOLDER) -> list[Defect]:
-    """Return the defects of all files of a folder, in their order. Raises ValueError for what is none."""
+    """Return the defects of all files of a folder, in their order. Raise ValueError for an invalid entry."""
     found: list[Defect] = []
     for path in sorted(folder.glob("*.toml")):
         with path.open("rb") as file:
@@ -70,12 +70,12 @@ def defects(folder: Path = FOLDER) -> list[Defect]:
 
 
 def planted(defect: Defect, root: Path = ROOT) -> Change:
-    """Return the file that a defect changes, with the change. Raises AnchorError where its place is not found once."""
+    """Return the file that a defect changes, with the change. Raise AnchorError unless its place is found once."""
     pattern = re.compile(r"\s+".join(map(re.escape, defect.old.split())))
     found = [
         (path, text, start + match.start(), start + match.end())
         for path, text in _sources(root)
-        # Most files are spared the parsing.
+        # Skip the parsing of files without the name.
         if defect.place.rpartition(".")[2] in text
         for start, end in _spans(text, defect.place)
         for match in pattern.finditer(text[start:end])
@@ -97,7 +97,7 @@ def _sources(root: Path) -> tuple[tuple[Path, str], ...]:
 
 
 def _spans(text: str, place: str) -> Iterator[tuple[int, int]]:
-    """Yield where in a text each definition of that name begins and ends."""
+    """Yield the start and the end of each definition with that name."""
     starts = [0, *(match.end() for match in re.finditer("\n", text)), len(text)]
     for node in _named(ast.parse(text).body, place.split(".")):
         decorators = node.decorator_list if isinstance(node, _DEFINITION) else []
@@ -110,7 +110,7 @@ _DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def _named(body: Sequence[ast.stmt], names: Sequence[str]) -> Iterator[ast.stmt]:
-    """Yield the statements that define `names`, each within the one before."""
+    """Yield the statements that define `names`, each inside the definition before."""
     name, *inner = names
     for node in body:
         if isinstance(node, _DEFINITION) and node.name == name:

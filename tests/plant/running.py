@@ -1,4 +1,4 @@
-"""Plants a defect into a copy of the tree and runs tests there."""
+"""Plant a defect into a copy of the tree, and run tests there."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ FAST = (
     "tests/backup",
     "tests/system/test_files.py",
 )
-"""What runs for a defect that says nothing of its tests."""
+"""The tests for a defect that lists none."""
 WITHOUT_SERVERS = (
     "not postgres and not serializable and not pooled and not database and not openbao and not moto"
 )
 QUICK = "tests.plant.quick"
-"""The plugin with which the tests of a copy run, if it has that."""
+"""The plugin for the tests of a copy, if the copy has it."""
 UNASKED = ("--ignore=tests/plant", "--ignore=tests/bench")
-"""Where the places of all defects are looked for, each of them would be found, by its own absence."""
+"""Excluded tests. The test of all defects' places would fail for every planted defect, because its place is gone."""
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?::.+?)(?: - .*)?$", re.MULTILINE)
 
 
@@ -48,36 +48,36 @@ _running: set[subprocess.Popen[str]] = set()
 
 
 def stop() -> None:
-    """End the tests that run in copies, with all that they started."""
+    """Kill the tests that run in copies, with all their child processes."""
     for process in list(_running):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
 
 class Outcome(StrEnum):
-    """What became of a defect."""
+    """The outcome of a planted defect."""
 
     FOUND = "FOUND"
     SURVIVED = "SURVIVED"
     BROKEN = "BROKEN ANCHOR"
-    """Its place is not in the code, once: nothing was planted."""
+    """Its place was not found exactly once, so nothing was planted."""
     USELESS = "NO RESULT"
-    """The tests did not run, or ran out of time: it shows nothing."""
+    """The tests did not run, or timed out, so there is no result."""
     UNCLEAN = "FAILS WITHOUT IT"
-    """The test that failed does so without the defect, too."""
+    """The failed test also fails without the defect."""
 
 
 class Result(NamedTuple):
-    """What became of a defect, and by which test."""
+    """The outcome of a defect, and the test that found it."""
 
     defect: Defect
     outcome: Outcome
     told: str
-    """The test that failed, or why there is no result."""
+    """The failed test, or why there is no result."""
 
 
 def copy_tree(into: Path, root: Path = ROOT) -> Path:
-    """Copy what the tests need, with what is compiled, into a folder; return it."""
+    """Copy the files that the tests need, with compiled ones, into a folder; return the folder."""
     for name in COPIED:
         if (root / name).is_dir():
             shutil.copytree(root / name, into / name, symlinks=True)
@@ -94,14 +94,14 @@ def attempt(
     tests: Sequence[str] = (),
     timeout: float = 900,
 ) -> Result:
-    """Plant a defect into a copy in the new folder `into` and run the tests that are to find it, or these `tests`."""
+    """Plant a defect into a copy in the new folder `into`, and run its tests or the given `tests`."""
     into.mkdir()
     try:
         change = planted(defect, copy_tree(into, root))
     except AnchorError as error:
         return Result(defect, Outcome.BROKEN, str(error))
     change.path.write_text(change.text, encoding="utf-8")
-    # What was compiled of the old text may be as long and, to the second, as old.
+    # The compiled file of the old text may have the same size and, to the second, the same time.
     for compiled in (change.path.parent / "__pycache__").glob(f"{change.path.stem}.*.pyc"):
         compiled.unlink()
     only = None if tests else defect.only
@@ -125,10 +125,9 @@ def attempt(
 def run_tests(tree: Path, arguments: Sequence[str], timeout: float) -> tuple[int | None, str]:
     """Run tests of a copy until the first failure; return pytest's status (None: out of time) and its output.
 
-    The copy comes before all else on the path of pytest and of what it starts: also before the tree that this
-    environment has installed.
+    The copy is first on the path of pytest and of its child processes, before the installed tree.
     """
-    # Options for the tests of this tree may be unknown in a copy of another one.
+    # A copy of another tree may not know the options for this tree's tests.
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     environment["PYTHONPATH"] = str(tree)
     quick = ["-p", QUICK, "--deep"] if (tree / f"{QUICK.replace('.', '/')}.py").exists() else []
@@ -159,7 +158,7 @@ def run_tests(tree: Path, arguments: Sequence[str], timeout: float) -> tuple[int
         try:
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            # An interrupt lets the tests end the servers that they have started in sessions of their own.
+            # After an interrupt, the tests stop the servers that they have started in separate sessions.
             os.killpg(process.pid, signal.SIGINT)
             try:
                 output, _ = process.communicate(timeout=20)
@@ -173,7 +172,7 @@ def run_tests(tree: Path, arguments: Sequence[str], timeout: float) -> tuple[int
 
 
 def confirmed(result: Result, clean: Path, timeout: float) -> Result:
-    """Return a result as it is once the test that found a defect has run in a copy without it."""
+    """Run the test that found a defect in a copy without the defect; return the corrected result."""
     if result.outcome is not Outcome.FOUND or "::" not in result.told:
         return result
     status, output = run_tests(clean, [result.told], timeout)

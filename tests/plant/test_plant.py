@@ -1,4 +1,4 @@
-"""Planted defects: each has its place in the code of today, and what plants them says the truth about the tests."""
+"""Planted defects: each has its place in the current code, and the planting reports correct results."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def test_always_fails():
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a tree with one module and its tests, one of which starts a process, and one of which always fails."""
-    # A toy needs no plugins, and loading them takes longer than all of its tests.
+    """Return a tree with one module and its tests: one of them starts a process, and one always fails."""
+    # The tests of this tree need no plugins, and loading plugins takes longer than running them.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     root = tmp_path / "toy"
     for folder in (PACKAGE, "tests"):

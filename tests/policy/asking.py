@@ -15,14 +15,14 @@ NOON = 1_795_521_600  # 2026-11-24T12:00:00Z, a Tuesday
 DEFAULT = Policy(default_files())
 
 KNOWN = Standing(known=True)
-"""A delegator whom the directory has, and an ephemeral agent."""
+"""A delegator that the directory has, and an ephemeral agent."""
 
 PERMIT_ISSUE = '@id("issue") permit(principal, action == Action::"issue", resource);\n'
 PERMIT_ALL = '@id("all") permit(principal, action, resource);\n'
 
 
 def request(**fields: Any) -> PolicyRequest:
-    """Return a modest request of a known delegator that the default policy permits, with some fields changed."""
+    """Return a request of a known delegator that the default policy permits, with the given fields."""
     plain = PolicyRequest(
         agent="planner",
         delegator="user:alice@example.com",

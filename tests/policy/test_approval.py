@@ -1,4 +1,4 @@
-"""Policies that ask for an approval: what they permit with it, and what they say without."""
+"""Policies that require an approval: their decisions with it, and their answers without it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_of_two_that_permit_one_is_enough_and_of_two_that_forbid_both_are_needed
 
 
 def test_a_group_that_is_asked_anyway_is_enough_for_a_permission_too() -> None:
-    """Whoever must lift the prohibition is not joined by somebody who could permit as well."""
+    """If one group must approve to lift the prohibition, no other group is required for the permission."""
     asked = policy(
         '@id("a") @approval("a-team") permit (principal, action, resource);',
         '@id("b") @approval("b-team") permit (principal, action, resource);',
@@ -82,7 +82,7 @@ def test_the_issue_and_a_scope_may_need_different_groups() -> None:
 
 
 def test_what_an_approval_does_not_mend_asks_for_none() -> None:
-    """A scope that nobody permits stays refused, whoever approves of the rest."""
+    """A scope that no rule permits stays refused, with any approval."""
     asked = policy(SECURED)
     decision = asked.decide(request(scopes=("prod:db",)))
     assert (decision.permit, decision.needs) == (False, ())
@@ -163,7 +163,7 @@ rules = st.lists(
 def test_what_is_needed_is_enough_and_nothing_else_would_be_asked(
     rules: list[tuple[str, str | None, str, str]], asked: object
 ) -> None:
-    """A request that needs approvals passes with them, and needs some only if none at all do not suffice."""
+    """A request passes with the approvals that it needs. It needs some only if it does not pass without any."""
     text = "".join(
         f'@id("r{number}") '
         + (f'@approval("{group}") ' if group else "")

@@ -1,4 +1,4 @@
-"""Cases of a policy: read as they are meant, tried as an issue would be, and which rules they reach."""
+"""Test cases of a policy: how they are parsed, tried like an issue, and which rules they reach."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ unless { context.use has day && context.use.day != "Sunday" };
 
 
 def read(text: str) -> list[Case]:
-    """Return the cases of a text that is in order."""
+    """Return the cases of a valid text."""
     cases, mistakes = read_cases("x.test.toml", text, zone)
     assert mistakes == []
     return cases
 
 
 def mistakes(text: str) -> list[tuple[int, str | None, str]]:
-    """Return line, case and message of all that is wrong."""
+    """Return line, case and message of all mistakes."""
     return [(one.line, one.case, one.message) for one in read_cases("x.test.toml", text, zone)[1]]
 
 
@@ -185,7 +185,7 @@ rule = ["r"]
 
 
 def test_a_hundred_thousand_mistakes_are_placed_in_time() -> None:
-    """However the cases are written."""
+    """This holds for every way to write the cases."""
     one = '[[case]]\nname = "n%d"\nrequest = { depth = -1 }\nexpect = { decision = "deny" }\n'
     apart = "[request]\nttl = 'x'\n" + "# x\n" * 1_000 + "".join(one % number for number in range(20_000))
     joined = ",".join(f'{{name = "n{number}", request = {{ depth = -1 }}}}' for number in range(5_000))
@@ -211,7 +211,7 @@ def test_a_hundred_thousand_mistakes_are_placed_in_time() -> None:
         ('action = "a:b", resource = "r", use = { day = "Monday" }', 'decision = "permit", rules = []'),
         ('action = "a:b", resource = "r"', 'decision = "deny", rules = ["weekend"]'),
         ('action = "a:b", resource = "r", use = { day = "Sunday" }', 'decision = "deny"'),
-        # What is not issued is not used.
+        # A denied issue leaves no credential to use.
         ('scopes = ["db:drop"], action = "db:drop", resource = "r"', 'decision = "deny", rules = ["never"]'),
     ],
 )
@@ -250,7 +250,7 @@ def _unreached(*cases: tuple[str, str]) -> list[str]:
 def test_a_rule_that_no_case_reaches_is_told() -> None:
     assert _unreached() == ["all", "ask", "never", "weekend"]
     assert _unreached(("", 'decision = "permit"')) == ["ask", "never", "weekend"]
-    # A case about an approval is one about what would decide with it, too.
+    # A case about an approval also reaches the rules that decide once it is given.
     assert _unreached(('scopes = ["pay:x"]', 'decision = "approval"')) == ["never", "weekend"]
     assert (
         _unreached(
@@ -264,7 +264,7 @@ def test_a_rule_that_no_case_reaches_is_told() -> None:
 
 @pytest.mark.parametrize("with_default", [False, True])
 def test_the_example_reaches_every_rule(with_default: bool) -> None:
-    """Alone, and with the default policy beside it, whose prohibitions apply to all agents."""
+    """This holds alone, and together with the default policy. Its prohibitions apply to all agents."""
     files = example_files(with_default=with_default)
     asked = Policy([(name, text) for name, text in files if name.endswith(".cedar")])
     cases = [case for name, text in files if name.endswith(".toml") for case in read(text)]
@@ -282,7 +282,8 @@ def test_the_example_reaches_every_rule(with_default: bool) -> None:
 @pytest.mark.parametrize(
     ("at", "decision"),
     [
-        # On the last Sunday of March the clocks go forward at 01:00 UTC, on that of October back.
+        # On the last Sunday of March the clocks go forward at 01:00 UTC, and on the last Sunday of October they go
+        # back.
         ("2026-03-27T07:59:59Z", "deny"),
         ("2026-03-27T08:00:00Z", "permit"),
         ("2026-03-30T06:59:59Z", "deny"),

@@ -1,4 +1,4 @@
-"""What a check finds in a policy before it decides: everything, each with its place, and nothing that is not so."""
+"""The check of a policy reports all problems before any decision, each with its place, and no false ones."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ DEFAULT_TEXT = default_files()[0][1]
 
 
 def problems(text: str, use: str | None = None, *, whole: bool = False) -> list[Problem]:
-    """Return what is found in one file."""
+    """Return the problems of one file."""
     return check([("p.cedar", text)], use, whole=whole).problems
 
 
 def told(text: str, use: str | None = None) -> list[tuple[str, str]]:
-    """Return what stands at each place of an error, and what is said of it."""
+    """Return the text at the place of each error, and its message."""
     lines = text.splitlines() or [""]
     return [
         (lines[one.place.line - 1][one.place.column - 1 :], one.message)
@@ -41,7 +41,7 @@ def told(text: str, use: str | None = None) -> list[tuple[str, str]]:
     ]
 
 
-# The condition with a mark where the error is, and a part of the message.
+# Each condition has a mark at the place of the error, with a part of the message.
 CONDITIONS = [
     ("context.depth == ^++ 3", "unexpected token `+`"),
     ("context.depth == 3 ^] || true", "unexpected token `]`"),
@@ -112,7 +112,7 @@ def test_an_error_in_a_condition_has_its_place(marked: str, message: str, word: 
 
 
 def test_a_reference_without_a_place_is_reported_at_the_rule() -> None:
-    """Its name is written with an escape."""
+    """The rule spells the attribute's name with an escape."""
     condition = 'principal has owner && principal["own\\u{65}r"] has known'
     ((found, said),) = told(f"{PERMIT_ALL}\n{HEAD}when {{ {condition} }};")
     assert found.startswith("permit")
@@ -146,7 +146,7 @@ def test_a_reference_without_a_place_is_reported_at_the_rule() -> None:
 def test_an_error_outside_a_condition_has_its_place(marked: str, message: str) -> None:
     before, _, after = marked.partition("^")
     if "already" in message:
-        # The name itself is shown.
+        # The message contains the name.
         before, after = before + "id(", PERMIT_ALL.removeprefix("@id(")
     found, said = told(before + after)[0]
     assert found == (after.splitlines() or [""])[0]
@@ -169,7 +169,7 @@ def test_all_errors_are_told_in_the_order_of_files_and_places() -> None:
         ("b.cedar", 2),
         ("b.cedar", 2),
         ("b.cedar", 3),
-        # Names that can be read are compared: these stand in the other file too.
+        # Readable names are compared over all files: the other file has these too.
         ("b.cedar", 4),
     ]
     two = (
@@ -179,7 +179,7 @@ def test_all_errors_are_told_in_the_order_of_files_and_places() -> None:
 
 
 def test_whoever_cannot_be_read_hides_nobody_else() -> None:
-    """Also a second fact that no request has."""
+    """A second unknown fact is reported too."""
     text = HEAD + 'when { context.nope || context.never || context.hour == "x" };'
     assert [message.partition(" (")[0] for _, message in told(text)] == [
         "reads `context.nope`, which no request has",
@@ -217,7 +217,7 @@ def test_a_character_that_cedar_does_not_know_is_found_where_it_stands(
 
 @given(data=st.data())
 def test_a_token_that_does_not_belong_there_is_found(data: st.DataObject) -> None:
-    """Never later than where it stands, and never in another rule."""
+    """The reported place is never after the token, and never in another rule."""
     ((_, text),) = default_files()
     flat = [one for one in statements_of("p", text) if "[" not in one.text]
     statement = data.draw(st.sampled_from(flat))
@@ -243,7 +243,7 @@ def test_a_token_that_does_not_belong_there_is_found(data: st.DataObject) -> Non
     ],
 )
 def test_what_declares_the_use_is_checked_too(use: str, place: tuple[int, int], message: str) -> None:
-    """A rule that reads it is then not judged, and all the others are."""
+    """A rule that reads the use is then not checked, and all other rules are."""
     text = HEAD + 'when { context.use.ip == "x" };\n' + HEAD.replace('"r"', '"s"') + "when { context.hour };"
     first, second = problems(text, use)
     assert (first.file, first.place, first.rule) == ("use.cedarschema", place, None)
@@ -315,7 +315,7 @@ def test_what_is_valid_and_hardly_meant_is_a_warning(text: str, warnings: list[s
         assert part in one.message
 
 
-# A condition with a mark where it is told, and what is told of it.
+# Each condition has a mark at the reported place, with a part of the message.
 IMPOSSIBLE = [
     (
         'context.delegator == Delegator::^"alice"',
@@ -390,7 +390,7 @@ def test_what_cannot_be_is_told_with_its_place(marked: str, message: str | None,
 
 @pytest.mark.parametrize("times", [2, 60, 99, 150, 180])
 def test_conditions_that_are_many_are_checked_as_few_are(times: int) -> None:
-    """Cedar's reader of JSON goes no deeper than 128 levels, and a tree has two for each condition that is joined."""
+    """Cedar's JSON parser allows at most 128 levels, and a tree needs two for each joined condition."""
     possible = " || ".join(["context.wildcard"] * times)
     assert not problems(f"{HEAD}when {{ {possible} }};")
     many = " && ".join(["context.wildcard"] * (times - 1))
@@ -403,7 +403,7 @@ def test_conditions_that_are_many_are_checked_as_few_are(times: int) -> None:
 
 
 def test_the_errors_of_one_place_are_told_in_the_same_order_each_time() -> None:
-    """Cedar's validator tells them in any."""
+    """Cedar's validator reports them in any order."""
     text = f'{HEAD}when {{ resource.contains(1 + context.has_purpose) && "x" == 1 + true }};'
     (found,) = {tuple(problems(text)) for _ in range(20)}
     assert len(found) > 2

@@ -1,4 +1,4 @@
-"""What a policy tells apart: no more than what it compares with, and in doubt every value."""
+"""The classes of requests that a policy distinguishes: no more than its comparisons require, or all values in doubt."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.policy.conditions import NAMES, conditions
 
 
 def classes(condition: str, head: str = 'principal, action == Action::"issue", resource') -> Classes:
-    """Return what one rule tells apart."""
+    """Return the classes that one rule distinguishes."""
     text = f'@id("r") @note("context.agent") forbid ({head}) when {{ {condition} }};'
     Policy([("p.cedar", text)])
     return classes_of([("p.cedar", text)])
 
 
 def named(*values: str, beginnings: tuple[str, ...] = ()) -> ToldNames:
-    """Return names that are told from all others."""
+    """Return names that are distinguished from all others."""
     return ToldNames(frozenset(values), frozenset(beginnings))
 
 
@@ -43,7 +43,7 @@ def named(*values: str, beginnings: tuple[str, ...] = ()) -> ToldNames:
         ('["a", "b"].contains(context.agent)', named("a", "b")),
         ('context.agent like "a-*" && context.agent like "b"', named("b", beginnings=("a-",))),
         ('(if context.agent == "a" then "x" else "y") == "x"', named("a")),
-        # Whatever else is done with it.
+        # Any other use of the name distinguishes all names.
         ('context.agent like "*-a"', None),
         ('context.agent like "a*b"', None),
         ('context.agent like "a\\*"', named("a*")),
@@ -170,7 +170,7 @@ def _class(name: str, told: ToldNames | None) -> object:
 
 
 def _apart(asked: PolicyRequest, found: Classes) -> object:
-    """Return what a policy with these classes can tell of a request."""
+    """Return the parts of a request that a policy with these classes can distinguish."""
     seconds = asked.now
     numbers = {
         "hour": seconds // 3600 % 24,
@@ -179,7 +179,7 @@ def _apart(asked: PolicyRequest, found: Classes) -> object:
         "now": seconds,
     }
     bounds = {name: found.numbers[name] for name in numbers}
-    # Of all of them the directory says the same.
+    # The directory has the same facts about all requests.
     return (
         _class(asked.agent, found.agent),
         _class(asked.delegator, found.delegator),
@@ -215,7 +215,7 @@ requests = st.builds(
 def test_what_is_not_told_apart_is_decided_alike(
     bodies: list[str], word: str, some: list[PolicyRequest]
 ) -> None:
-    """The law that all counting of alike requests rests on, with Cedar's decisions as the measure."""
+    """All counting of equivalent requests depends on this law. Cedar's decisions are the reference."""
     whole = " ".join(f"{word} {{ {body}\n}}" for body in bodies)
     text = f'{PERMIT_ALL}@id("r") forbid (principal, action == Action::"issue", resource) {whole};'
     found = classes_of([("p.cedar", text)])

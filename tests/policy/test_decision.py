@@ -1,4 +1,4 @@
-"""How answers about an issue and its scopes become one decision."""
+"""How the answers to the questions about an issue and its scopes become one decision."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ permit(principal, action == Action::"grant", resource == Scope::"ci:build");
 
 
 def test_an_empty_policy_denies() -> None:
-    """No file, and a file with nothing but a comment."""
+    """An empty policy has no file, or a file with only a comment."""
     for empty in (Policy([]), policy("// nothing;\n")):
         decision = empty.decide(request(scopes=("repo:read",)))
         assert not decision.permit
@@ -31,7 +31,7 @@ def test_an_empty_policy_denies() -> None:
 
 
 def test_a_forbid_wins() -> None:
-    """Whatever else permits it, and in whatever file."""
+    """It outranks each permission, from any file."""
     forbid = '@id("never") forbid(principal, action == Action::"issue", resource == Task::"INC-4821");'
     decision = policy(PERMIT_ALL, forbid).decide(request())
     assert not decision.permit
@@ -41,7 +41,7 @@ def test_a_forbid_wins() -> None:
 
 @pytest.mark.parametrize("effect", ["permit", "forbid"])
 def test_a_rule_that_cannot_be_evaluated_denies(effect: str) -> None:
-    """Cedar itself would skip it, and permit."""
+    """Cedar itself would skip the rule, and permit."""
     broken = f'@id("broken") {effect}(principal, action, resource) when {{ context.depth like "x" }};'
     decision = policy(PERMIT_ALL, broken).decide(request())
     assert not decision.permit
@@ -50,7 +50,7 @@ def test_a_rule_that_cannot_be_evaluated_denies(effect: str) -> None:
 
 
 def test_the_rule_at_fault_is_named_whatever_its_file() -> None:
-    """Cedar tells its number only."""
+    """Cedar reports only the number of the rule."""
     broken = "".join(
         f'@id("{name}") permit(principal, action, resource) when {{ context.task == "T" && {condition} }};'
         for name, condition in [("sound", "true"), ("broken", "context.depth.x")]
@@ -69,7 +69,7 @@ def test_an_overflow_denies() -> None:
 
 
 def test_a_number_beyond_cedar_denies() -> None:
-    """The question itself cannot be put."""
+    """Cedar cannot represent the question."""
     asked = policy('@id("a") permit(principal, action, resource) when { context.lifetime > 0 };')
     decision = asked.decide(request(lifetime=2**70))
     assert not decision.permit
@@ -87,7 +87,7 @@ def test_a_refused_scope_denies_all() -> None:
 
 
 def test_narrow_takes_the_permitted_scopes_in_the_order_asked() -> None:
-    """And says what it left out."""
+    """The reason names the omitted scopes."""
     asked = request(scopes=("z:read", "repo:write", "a:read", "prod"))
     decision = policy(PERMIT_ISSUE, READ_ONLY).decide(asked, narrow=True)
     assert decision.permit
@@ -97,12 +97,12 @@ def test_narrow_takes_the_permitted_scopes_in_the_order_asked() -> None:
 
 
 def test_narrow_with_nothing_left_is_a_denial() -> None:
-    """Who asked for rights does not want the bare identity."""
+    """A request for scopes must not result in an identity without any."""
     assert not policy(PERMIT_ISSUE, READ_ONLY).decide(request(scopes=("prod",)), narrow=True).permit
 
 
 def test_no_scopes_ask_for_the_identity_alone() -> None:
-    """Only the issue question counts then."""
+    """Only the `issue` question counts then."""
     decision = policy(PERMIT_ISSUE).decide(request())
     assert decision.permit
     assert not decision.granted
@@ -110,7 +110,7 @@ def test_no_scopes_ask_for_the_identity_alone() -> None:
 
 
 def test_the_least_lifetime_of_the_permitting_rules_counts() -> None:
-    """Of all that permit the issue, and of those that permit a granted scope."""
+    """It is the minimum over the rules that permit the issue, and the rules that permit a granted scope."""
     day = '@id("day") @max_ttl("1d") permit(principal, action == Action::"issue", resource);'
     hour = '@id("hour") @max_ttl("1h") permit(principal == Agent::"planner", action, resource);'
     asked = policy(day + READ_ONLY, hour)
@@ -126,7 +126,7 @@ def test_the_least_lifetime_of_the_permitting_rules_counts() -> None:
 
 
 def test_a_refused_scope_bounds_nothing() -> None:
-    """Its permitting rules did not decide."""
+    """The rules that permit this scope did not decide."""
     forbid = '@id("no") forbid(principal, action, resource == Scope::"x:read");'
     asked = request(scopes=("x:read", "ci:build"))
     decision = policy(PERMIT_ISSUE, READ_ONLY, forbid).decide(asked, narrow=True)
@@ -134,7 +134,7 @@ def test_a_refused_scope_bounds_nothing() -> None:
 
 
 def test_without_a_bound_there_is_none() -> None:
-    """The request's own lifetime then counts."""
+    """Only the request's own lifetime counts then."""
     decision = policy(PERMIT_ALL).decide(request())
     assert decision.max_ttl is None
     assert decision.ttl_rule is None
@@ -142,7 +142,7 @@ def test_without_a_bound_there_is_none() -> None:
 
 @given(asked=requests)
 def test_narrow_grants_a_part_of_what_was_asked(asked: PolicyRequest) -> None:
-    """What is granted and what is refused make up the request, and refusing less never permits less."""
+    """The granted and refused scopes make up the request, and `narrow` changes nothing for a permitted request."""
     decision = DEFAULT.decide(asked, narrow=True, explain=False)
     if decision.permit:
         refused = {refusal.scope for refusal in decision.refused}
@@ -155,14 +155,14 @@ def test_narrow_grants_a_part_of_what_was_asked(asked: PolicyRequest) -> None:
 
 @given(series=st.lists(requests, max_size=8))
 def test_a_policy_answers_as_a_fresh_one_does(series: list[PolicyRequest]) -> None:
-    """What it remembers of earlier requests changes no answer."""
+    """Cached answers change no decision."""
     lasting = Policy(default_files())
     for asked in [*series, *series]:
         assert lasting.decide(asked, explain=False) == Policy(default_files()).decide(asked, explain=False)
 
 
 def test_the_digest_names_files_and_texts() -> None:
-    """It is the same in any order, and different when text moves between name, file and neighbour."""
+    """It does not depend on the order of the files, and changes if text moves between name, file and neighbour."""
     one, two = ("a.cedar", PERMIT_ALL), ("b.cedar", PERMIT_ISSUE)
     assert Policy([one, two]).digest == Policy([two, one]).digest
     others = [
@@ -208,7 +208,7 @@ def test_the_digest_names_files_and_texts() -> None:
 )
 @pytest.mark.parametrize("form", ["context.{} == {}", 'context["{}"] == {}', "{{x: context}}.x.{} == {}"])
 def test_a_policy_reads_each_fact(fact: str, value: str, form: str) -> None:
-    """By the issue and by the grant question alike, and in each of Cedar's ways to write it."""
+    """The `issue` and the `grant` question have the fact, and each form of Cedar's syntax can read it."""
     condition = form.format(fact, value)
     asked = request(scopes=("repo:read",), now=NOON + 754)
     text = f'@id("a") permit(principal, action, resource) when {{ context has {fact} && {condition} }};'
@@ -217,7 +217,7 @@ def test_a_policy_reads_each_fact(fact: str, value: str, form: str) -> None:
 
 
 def test_a_grant_reads_its_own_scope_and_the_issue_all_of_them() -> None:
-    """`scope` is empty, and `wildcard` is that of any scope, where the issue is asked about."""
+    """In the `issue` question `scope` is empty, and `wildcard` is true if any scope has one."""
     asked = policy(
         """@id("issue") permit(principal, action == Action::"issue", resource)
            when { context.scope == "" && context.wildcard };
@@ -246,7 +246,7 @@ def test_a_grant_reads_its_own_scope_and_the_issue_all_of_them() -> None:
     ],
 )
 def test_an_answer_about_one_name_is_none_about_another(rule: str, agent: str, task: str) -> None:
-    """Answers are remembered; a rule that looks at who or what is asked about is asked again."""
+    """Answers are cached. A rule that reads the agent or the task is evaluated again for another one."""
     policy = Policy([("p.cedar", rule)])
     asked = request(agent="a", task="T", scopes=())
     assert policy.decide(asked).permit

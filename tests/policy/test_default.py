@@ -1,4 +1,4 @@
-"""The limits of the default policy, against a statement of them that shares nothing with it."""
+"""The limits of the default policy, against an independent statement of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from tests.policy.asking import DEFAULT, KNOWN, policy, request
 
 HOUR, MINUTE = 3600, 60
 
-# sensitivity: longest lifetime, deepest hop, whether it needs a purpose, a delegator proved and known, and plain scopes
+# Sensitivity: maximum lifetime, maximum depth, and whether it requires a purpose, a delegator proved and known, and
+# scopes without wildcards.
 LIMITS = {
     "low": (8 * HOUR, 5, False),
     "moderate": (1 * HOUR, 4, False),
@@ -35,7 +36,7 @@ CASES = list(
 
 @pytest.mark.parametrize("sensitivity", LIMITS)
 def test_every_combination_is_decided_as_the_table_says(sensitivity: str) -> None:
-    """Depth, proof, purpose, standing and wildcards, each with each."""
+    """All combinations of depth, proof, purpose, standing and wildcards."""
     max_ttl, deepest, strict = LIMITS[sensitivity]
     for depth, proof, purpose, standing, scopes, narrow in CASES:
         asked = request(
@@ -61,7 +62,7 @@ def test_every_combination_is_decided_as_the_table_says(sensitivity: str) -> Non
 
 @pytest.mark.parametrize("sensitivity", ["", "Low", "LOW ", "moderate\n", "secret", "*", "lоw"])  # noqa: RUF001
 def test_an_unknown_sensitivity_is_denied_by_default(sensitivity: str) -> None:
-    """Nothing forbids it, and nothing permits it."""
+    """No rule forbids it, and no rule permits it."""
     decision = DEFAULT.decide(request(sensitivity=sensitivity), explain=False)
     assert not decision.permit
     assert decision.rules == ("default-deny",)
@@ -93,7 +94,7 @@ def test_it_validates_against_the_schema() -> None:
 
 @pytest.mark.parametrize("fact", FACTS)
 def test_the_schema_declares_every_fact(fact: str) -> None:
-    """Declared with the type that the questions carry: a comparison with itself is valid."""
+    """The declared type is that of the questions: a comparison of the fact with itself is valid."""
     text = f'@id("x") permit(principal, action, resource) when {{ context.{fact} == context.{fact} }};'
     assert cedarpy.validate_policies(text, schema()).validation_passed
     assert policy(text).decide(request(scopes=("repo:read",))).permit

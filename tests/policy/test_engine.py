@@ -1,4 +1,4 @@
-"""The Cedar engine is loaded without the syntax tree that cedarpy has for others."""
+"""The Cedar engine is loaded without the syntax tree of cedarpy, which jitid does not use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(jitid.__file__).parent
 
 
 def loaded(program: str, *places: Path) -> str:
-    """Return what a program prints in a process of its own, with places before all others."""
+    """Return the output of a program in a separate process, with extra folders first on its path."""
     paths = [*map(str, places), str(ROOT.parent)]
     program = f"import sys; sys.path[:0] = {paths!r}\n{program}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -22,7 +22,7 @@ def loaded(program: str, *places: Path) -> str:
 
 
 def test_the_tree_is_read_only_when_something_uses_it(tmp_path: Path) -> None:
-    """A package like cedarpy 4.12, whichever version is installed."""
+    """The package is like cedarpy 4.12, with any installed version."""
     package = tmp_path / "cedarpy"
     package.mkdir()
     (package / "__init__.py").write_text("from cedarpy import pst\n")
@@ -33,7 +33,7 @@ def test_the_tree_is_read_only_when_something_uses_it(tmp_path: Path) -> None:
 
 
 def test_a_policy_loads_no_dataclasses() -> None:
-    """They would be those of the tree."""
+    """Only the syntax tree needs dataclasses."""
     program = (
         "before = 'dataclasses' in sys.modules\n"
         "from jitid.policy.engine import cedarpy\n"
@@ -44,7 +44,7 @@ def test_a_policy_loads_no_dataclasses() -> None:
 
 
 def test_no_other_module_imports_cedarpy_itself() -> None:
-    """The first one to do so would load the tree."""
+    """Another import of cedarpy before jitid's own would load the tree."""
     imports = re.compile(r"^\s*(?:import|from) cedarpy\b", re.MULTILINE)
     found = [path.name for path in ROOT.rglob("*.py") if imports.search(path.read_text(encoding="utf-8"))]
     assert found == ["engine.py"]

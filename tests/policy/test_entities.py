@@ -1,4 +1,4 @@
-"""What a policy can ask about delegators, groups, agents and tasks, and that names are data in it."""
+"""The facts about delegators, groups, agents and tasks that a policy can read. Names in them are plain data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BOT = Standing(known=True, groups=("sre",), manager="user:bob", registered=True,
 
 
 def permits(condition: str, asked: PolicyRequest) -> bool:
-    """Tell whether a rule with that condition permits, by the issue and by the grant of a scope alike."""
+    """Return whether a rule with that condition permits, and check that `issue` and `grant` questions agree."""
     text = f'@id("r") permit (principal, action, resource) when {{ {condition} }};'
     alone = Policy([("p.cedar", text)]).decide(asked, explain=False).permit
     with_scope = policy(text).decide(asked._replace(scopes=("repo:read",)), explain=False).permit
@@ -87,7 +87,7 @@ def test_a_task_is_asked_for_its_purpose_and_sensitivity() -> None:
 )
 @pytest.mark.parametrize("effect", ["permit", "forbid"])
 def test_asking_for_what_is_not_there_is_a_refusal(condition: str, effect: str) -> None:
-    """Without `has` the rule cannot be evaluated for those who have none; the validator demands it."""
+    """Without `has`, the rule cannot be evaluated if the attribute is missing; the validator requires it."""
     asked = policy(PERMIT_ALL, f'@id("r") {effect} (principal, action, resource) when {{ {condition} }};')
     decision = asked.decide(request(), explain=False)
     assert not decision.permit
@@ -95,7 +95,7 @@ def test_asking_for_what_is_not_there_is_a_refusal(condition: str, effect: str) 
 
 
 def test_who_stands_differently_is_another_question() -> None:
-    """Answers are remembered; the same name with other groups is asked about anew."""
+    """Answers are cached. The same name with other groups is evaluated again."""
     asked = policy(
         '@id("r") permit (principal, action, resource) when { context.delegator in Group::"sre" };'
     )
@@ -130,7 +130,7 @@ names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2
 
 @given(name=names, other=names)
 def test_any_group_is_just_itself(name: str, other: str) -> None:
-    """Whatever characters its name has, in the directory and in the rule."""
+    """A name may have any characters, in the directory and in the rule."""
     literal = "".join(f"\\u{{{ord(character):x}}}" for character in name)
     asked = policy(
         f'@id("r") permit (principal, action, resource) when {{ context.delegator in Group::"{literal}" }};'

@@ -1,4 +1,4 @@
-"""Hostile text in a request is data: it never changes what the policy says."""
+"""Hostile text in a request is plain data: it never changes the meaning of the policy."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def changed(asked: PolicyRequest, field: str, text: str) -> PolicyRequest:
     return asked._replace(**fields)
 
 
-# Reads everything, so that each field reaches Cedar; the agent's name alone decides.
+# These rules read all fields, so that each field reaches Cedar; only the agent's name decides.
 READS_ALL = policy(
     """@id("known") permit(principal == Agent::"planner", action, resource)
        when { context.agent != "" || context == {} };
@@ -51,10 +51,10 @@ READS_ALL = policy(
 
 @pytest.mark.parametrize("field", ["agent", "delegator", "task"])
 def test_hostile_text_changes_no_decision(field: str) -> None:
-    """The default policy does not read these fields, whatever they hold."""
+    """The default policy does not read these fields."""
     for text in TEXTS:
         permitted = DEFAULT.decide(changed(PERMITTED, field, text), explain=False)
-        # Text that is no Unicode cannot be asked about at all.
+        # Text that is not valid Unicode cannot be passed to Cedar.
         assert permitted.permit or permitted.rules == ("evaluation-error",)
         assert permitted.permit or "\ud800" in text
         assert not DEFAULT.decide(changed(DENIED, field, text), explain=False).permit
@@ -71,7 +71,7 @@ def test_a_hostile_kind_is_permitted_by_no_rule() -> None:
 
 @pytest.mark.parametrize("field", ["delegator_proof", "purpose", "sensitivity"])
 def test_hostile_text_gains_nothing_in_a_field_that_decides(field: str) -> None:
-    """It is another value, and no known one."""
+    """It is an unknown value."""
     for text in TEXTS:
         assert not DEFAULT.decide(changed(DENIED, field, text), explain=False).permit
     if field == "sensitivity":
@@ -89,7 +89,7 @@ def test_hostile_scopes_and_audiences_change_no_decision() -> None:
 
 
 def test_a_name_is_no_other_name() -> None:
-    """What is quoted, spliced or escaped in it never makes it the one that is permitted."""
+    """Quotes, splices or escapes in a name never turn it into the permitted name."""
     for text in [*TEXTS, "planner\x00", 'planner"', "Planner", "planner ", "\\u{70}lanner"]:
         for field in TEXT_FIELDS[1:]:
             assert not READS_ALL.decide(request(agent=text, **{field: "planner"}), explain=False).permit
@@ -99,7 +99,7 @@ def test_a_name_is_no_other_name() -> None:
 
 @given(text=st.text())
 def test_any_text_comes_to_cedar_unchanged(text: str) -> None:
-    """A purpose equals itself and nothing else."""
+    """A purpose equals only itself."""
     literal = "".join(f"\\u{{{ord(character):x}}}" for character in text)
     asked = policy(f'@id("a") permit(principal, action, resource) when {{ context.purpose == "{literal}" }};')
     assert asked.decide(request(purpose=text), explain=False).permit
@@ -109,7 +109,7 @@ def test_any_text_comes_to_cedar_unchanged(text: str) -> None:
 @pytest.mark.deep
 @given(text=st.one_of(st.text(), st.sampled_from(TEXTS)))
 def test_a_reason_and_an_advice_are_harmless_to_read(text: str) -> None:
-    """Whatever the request holds, both are one line of printable text."""
+    """For any request, both are one line of printable text."""
     asked = request(
         agent=text, delegator=text, task=text, purpose=text, kind=text, sensitivity=text, delegator_proof=text
     )

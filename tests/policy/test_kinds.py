@@ -1,4 +1,4 @@
-"""Kinds and templates are permitted by the rules that name them."""
+"""A kind or a template is permitted only by rules that name it."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def test_a_permitting_rule_that_reads_it_names_it(condition: str) -> None:
 @pytest.mark.parametrize(
     "rule",
     [
-        # It does not apply.
+        # The rule does not apply.
         f'@id("other") {ISSUE} when {{ context.kind == "x509-svid" }};',
         f'@id("other") {ISSUE} when {{ context.kind == "ssh-cert" && context.template == "" }};',
-        # It forbids others.
+        # The rule forbids other kinds.
         '@id("other") forbid(principal, action, resource) when { context.kind == "x509-svid" };',
-        # It is about scopes, or about uses.
+        # The rule is about scopes, or about uses.
         '@id("other") permit(principal, action == Action::"grant", resource) when { context.kind like "*" };',
         '@id("other") permit(principal, action == Action::"authorize", resource) when { context.kind like "*" };',
-        # It may read anything.
+        # The rule may read any fact.
         f'@id("other") {ISSUE} unless {{ context == {{}} }};',
         f'@id("other") {ISSUE} when {{ context["\\u{{6b}}ind"] == "ssh-cert" }};',
-        # It reads something else that is called so.
+        # The rule reads another attribute with that name.
         f'@id("other") {ISSUE} when {{ context.delegator.kind == "user" }};',
     ],
 )
@@ -76,7 +76,7 @@ def test_each_kind_is_judged_as_if_it_were_issued() -> None:
         '@id("no-root") forbid(principal, action, resource) when { context.template == "hosts/root" };',
     )
     decision = asked.decide(request(may_kind=(("ssh-cert", ""), ("x509-svid", ""))))
-    # It bounds what is obtained, and not its holder.
+    # The limit applies to the obtained credentials, not to their holder.
     assert (decision.permit, decision.max_ttl) == (True, None)
     decision = asked.decide(request(may_kind=(("ssh-cert", "hosts/root"), ("x509-svid", ""))))
     assert (decision.permit, decision.rules) == (False, ("no-root",))

@@ -1,4 +1,4 @@
-"""Policies of a size and a depth that nobody writes by hand: they are answered, or refused with their place."""
+"""Very large and very deep policies, such as generated ones: they decide, or are refused with the place."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RULE = '@id("r") permit (principal, action, resource) when {{ {} }};'
 
 
 def team(number: int) -> str:
-    """Return a rule that looks at entities, as one for each team would."""
+    """Return a rule that reads entities, as if each team had one."""
     return (
         f'@id("team-{number}")\nforbid (principal == Agent::"fixer-{number}", action == Action::"issue", resource)\n'
         f'when {{ !(context.delegator in Group::"team-{number}") }};\n'
@@ -31,7 +31,7 @@ def team(number: int) -> str:
 
 @pytest.mark.parametrize(("rules", "most"), [(1, 10), (100, 10), (101, 9), (1_000, 1), (1_001, 0)])
 def test_a_policy_is_quick_for_fewer_questions_the_more_rules_it_has(rules: int, most: int) -> None:
-    """Each question is compared with each rule."""
+    """Cedar compares each question with each rule."""
     large = Policy([("teams.cedar", "".join(map(team, range(rules))))])
     assert [large.is_quick(questions) for questions in range(1, 12)] == [at <= most for at in range(1, 12)]
 
@@ -91,7 +91,7 @@ def test_what_would_exhaust_the_stack_is_refused_with_its_place(condition: str) 
 
 
 def test_what_is_not_refused_is_survived() -> None:
-    """Each of these at the very limit, in a process of its own."""
+    """Each text is at the limit, and is tried in a separate process."""
     inner = "if true then (" * (MOST_LEVELS - 1) + "true" + ") else false" * (MOST_LEVELS - 1)
     for condition in (
         "(" * (MOST_LEVELS - 1) + "true" + ")" * (MOST_LEVELS - 1),
@@ -132,7 +132,7 @@ def test_the_quick_look_counts_each_level(text: str) -> None:
     pieces=pieces, repeated=st.sampled_from(["(", "[{", "()(", "if ", '"("', "x"]), times=st.integers(0, 600)
 )
 def test_depth_is_that_of_the_tokens(pieces: list[str], repeated: str, times: int) -> None:
-    """The quick look never passes what the exact one refuses."""
+    """The fast check never accepts a text that the exact check refuses."""
     closing = repeated.translate(str.maketrans("([{", ")]}"))[::-1] * (times if "(" in pieces else 0)
     text = (
         " ".join(pieces[: len(pieces) // 2])

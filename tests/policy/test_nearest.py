@@ -1,4 +1,4 @@
-"""The advice of a denial: who follows it is permitted."""
+"""The advice of a denial: a request that follows it is permitted."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ OWN_LOGIN_ONCE = "once that is in the directory (jitid delegator add)"
 
 
 def once(name: str) -> str:
-    """Return the advice to have a delegator added."""
+    """Return the advice to add a delegator to the directory."""
     return f"once `{name}` is in the directory (jitid delegator add {name})"
 
 
 def follow(asked: PolicyRequest, advice: str) -> PolicyRequest:
-    """Return the request changed as the advice says, by reading its words."""
+    """Return the request with the changes that the text of the advice describes."""
     assert advice.startswith("the same ")
     for part in advice.removeprefix("the same ").split(" and "):
         asked = _follow(asked, part)
@@ -42,7 +42,7 @@ def _follow(asked: PolicyRequest, part: str) -> PolicyRequest:
         case ["with", "--delegator-token-file"]:
             return asked._replace(delegator_proof="oidc")
         case ["with", "your"]:
-            # Of them the directory knows nothing.
+            # The directory has no facts about that delegator.
             agent = Standing(registered=asked.standing.registered, owner=asked.standing.owner)
             return asked._replace(delegator="user:tester", delegator_proof="os-user", standing=agent)
         case ["once", "that"]:
@@ -50,7 +50,7 @@ def _follow(asked: PolicyRequest, part: str) -> PolicyRequest:
             assert part == OWN_LOGIN_ONCE
             return asked._replace(standing=asked.standing._replace(known=True))
         case ["once", _]:
-            # To add somebody makes nobody else known.
+            # Adding a delegator makes only that delegator known.
             assert part == once(asked.delegator)
             return asked._replace(standing=asked.standing._replace(known=True))
         case ["without", "--scope"]:
@@ -67,7 +67,7 @@ def _follow(asked: PolicyRequest, part: str) -> PolicyRequest:
 
 
 def assert_advice_passes(policy_: Policy, asked: PolicyRequest, advice: str | None) -> None:
-    """Ask the policy about the request that the advice describes."""
+    """Check that the policy permits the request that the advice describes."""
     assert advice is not None
     changed = follow(asked, advice)
     assert changed != asked
@@ -76,7 +76,7 @@ def assert_advice_passes(policy_: Policy, asked: PolicyRequest, advice: str | No
 
 @given(asked=requests)
 def test_following_the_advice_passes(asked: PolicyRequest) -> None:
-    """The default policy has a way out for every request; one that passes gets no advice."""
+    """The default policy can permit every request with some change. A permitted request gets no advice."""
     decision = DEFAULT.decide(asked)
     if decision.permit:
         assert decision.nearest is None
@@ -86,7 +86,7 @@ def test_following_the_advice_passes(asked: PolicyRequest) -> None:
 
 @given(asked=requests)
 def test_what_is_fixed_is_not_advised(asked: PolicyRequest) -> None:
-    """The task fixes its sensitivity, and perhaps a parent its depth."""
+    """The task fixes the sensitivity, and a parent may fix the depth."""
     fixed = frozenset({"sensitivity", "depth"})
     decision = DEFAULT.decide(asked, fixed=fixed)
     if decision.nearest is not None:
@@ -152,7 +152,7 @@ def test_what_is_fixed_is_not_advised(asked: PolicyRequest) -> None:
     ],
 )
 def test_the_least_change_is_advised(fields: dict[str, object], fixed: set[str], advice: str | None) -> None:
-    """One change before two, and a purpose before a lower sensitivity."""
+    """One change is better than two, and a purpose is better than a lower sensitivity."""
     assert DEFAULT.decide(request(**fields), fixed=frozenset(fixed)).nearest == advice
 
 
@@ -201,7 +201,7 @@ def test_the_least_change_is_advised(fields: dict[str, object], fixed: set[str],
 def test_the_advice_fits_the_operators_own_rule(
     condition: str, fields: dict[str, object], advice: str | None
 ) -> None:
-    """Lifetimes come from the numbers of the policy, times from the next hours of the week."""
+    """Lifetimes come from numbers in the policy, times from the next hours of the week."""
     asked = policy(PERMIT_ALL, f'@id("no") forbid(principal, action, resource) when {{ {condition} }};')
     decision = asked.decide(request(**fields))
     assert decision.rules == ("no",)
@@ -211,12 +211,12 @@ def test_the_advice_fits_the_operators_own_rule(
 
 
 def test_advice_is_given_only_when_asked_for() -> None:
-    """A bulk issue may do without."""
+    """A bulk issue can omit it."""
     assert DEFAULT.decide(request(sensitivity="high", purpose=None), explain=False).nearest is None
 
 
 def test_narrow_advice_leaves_a_scope() -> None:
-    """What is permitted of the scopes is taken anyway, so only the rest needs advice."""
+    """The permitted scopes are granted anyway, so only the other changes need advice."""
     asked = request(sensitivity="high", purpose=None, scopes=("prod:*", "repo:read"))
     decision = DEFAULT.decide(asked, narrow=True, fixed=frozenset({"sensitivity"}))
     assert decision.nearest == "the same with --purpose TEXT"

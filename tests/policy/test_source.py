@@ -1,4 +1,4 @@
-"""What jitid reads in policy text itself, against what Cedar reads there."""
+"""jitid's own reading of policy text, compared with Cedar's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.policy.test_words import RULES
 
 
 def read_in_tree(file: str, tree: Tree) -> PolicyRule:
-    """Return the rule that Cedar's own syntax tree is."""
+    """Return the rule in Cedar's own syntax tree."""
     terms = [term for one in tree["conditions"] for term in expressions(one["body"])]
     paths = {path for term in terms if (path := path_of(term)) is not None}
     asked = [
@@ -32,7 +32,7 @@ def read_in_tree(file: str, tree: Tree) -> PolicyRule:
         if way in term
     ]
     facts = frozenset(fact for owner, fact in asked if owner == "context") & ALL_FACTS
-    # What asks for no member has the context as a whole among its operands.
+    # An expression that reads no member has the whole context among its operands.
     whole = [(one["body"], None) for one in tree["conditions"]]
     whole += [(each, operator) for term in terms for operator in term for each in operands(term)]
     if any(each == {"Var": "context"} and operator not in (".", "has") for each, operator in whole):
@@ -63,7 +63,7 @@ def read_in_tree(file: str, tree: Tree) -> PolicyRule:
 
 
 def assert_reads_alike(text: str, *, exactly: bool = False) -> None:
-    """Compare our reading of a text with Cedar's, policy by policy; where there is a doubt ours may have more."""
+    """Compare jitid's reading of a text with Cedar's, rule by rule. Unless `exactly`, jitid's may have more."""
     read = read_rules("x.cedar", text)
     theirs = [read_in_tree("x.cedar", tree) for tree in trees(statements(text)[:-1]) if tree is not None]
     assert len(read) == len(theirs)
@@ -119,7 +119,7 @@ statement = st.tuples(effects, head, st.lists(condition, max_size=3), bound, spa
 
 @given(rules=st.lists(statement, max_size=4), between=blank)
 def test_names_bounds_and_facts_are_read_as_cedar_reads_them(rules: list[Any], between: str) -> None:
-    """Comments, strings and escapes of every sort lie in the way; more facts than needed do no harm."""
+    """Comments, strings and escapes of every kind are in between. Additional facts do no harm."""
     text = between
     for number, (effect, inside, bodies, seconds, gap) in enumerate(rules):
         ttl = f'{gap}@{between}max_ttl{gap}("{seconds}")' if seconds and effect == "permit" else ""
@@ -140,7 +140,7 @@ def test_conditions_that_mean_something_are_read_as_cedar_reads_them(
 ) -> None:
     whole = " ".join(f"unless {{ {body}\n}}" for body in bodies)
     text = f'{notes} @id("r") {effect} ({inside}) {whole};'
-    # What an escape stands for is read as anything, and so is a type that is called like a variable.
+    # An escape may be read as any text, and so may a type with the name of a variable.
     assert_reads_alike(text, exactly="\\" not in text and "is action" not in inside)
 
 
@@ -157,7 +157,7 @@ POLICIES = {
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_what_is_shipped_is_read_exactly_as_cedar_reads_it(name: str) -> None:
-    """Bounds are written for people; no comment, string or name leads to more than there is."""
+    """In these files, no comment, string or name causes an additional fact."""
     assert_reads_alike(POLICIES[name], exactly=True)
 
 
@@ -188,7 +188,7 @@ def test_names_of_all_sorts_are_read_exactly_as_cedar_reads_them(rule: str) -> N
     ],
 )
 def test_a_policy_that_cannot_be_used_is_refused_with_its_place(text: str, message: str) -> None:
-    """The author finds file, line and rule in the message."""
+    """The message has the file, the line and the rule."""
     with pytest.raises(ConfigurationError) as caught:
         Policy([("p.cedar", text)])
     assert message in caught.value.message
@@ -196,13 +196,13 @@ def test_a_policy_that_cannot_be_used_is_refused_with_its_place(text: str, messa
 
 
 def test_a_name_is_unique_over_all_files() -> None:
-    """A decision names a rule, and that must lead to one place."""
+    """A decision names a rule, and the name must lead to one place."""
     with pytest.raises(ConfigurationError, match=r"`2.cedar`, line 1: `all` is a rule of `1.cedar` already"):
         policy(PERMIT_ALL, PERMIT_ALL)
 
 
 def test_a_policy_must_not_run_over_the_end_of_its_file() -> None:
-    """Two halves in two files are two errors."""
+    """The two halves of a rule in two files are two errors."""
     with pytest.raises(ConfigurationError, match=r"`1.cedar`, line 1"):
         policy('@id("a") permit(principal, action,', "resource);")
 
@@ -214,6 +214,6 @@ def test_a_fact_may_be_asked_for_before_it_exists() -> None:
 
 
 def test_an_attribute_named_context_is_no_fact() -> None:
-    """It belongs to its entity."""
+    """The attribute belongs to its entity."""
     text = '@id("a") forbid(principal, action, resource) when { principal has x && principal.context.x };'
     assert policy(PERMIT_ALL, text).decide(request()).permit

@@ -1,4 +1,4 @@
-"""The trees of rules: all that Cedar reads is there, and what would be too high to read is told beforehand."""
+"""The syntax trees of rules: they are complete, and a tree that is too deep to read is detected before."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ RULE = '@id("r") permit (principal, action, resource) when {{ {} }};'
 
 
 def levels(term: Any) -> int:
-    """Return how many levels an expression has."""
+    """Return the number of levels of an expression."""
     return 1 + max(map(levels, operands(term)), default=0)
 
 
 def body(condition: str) -> Any:
-    """Return the expression that a condition is."""
+    """Return the expression of a condition."""
     (tree,) = trees([RULE.format(condition)])
     assert tree is not None
     return tree["conditions"][0]["body"]
@@ -80,7 +80,7 @@ def test_what_is_long_but_not_high_is_read(condition: str) -> None:
     ids=["chain", "members", "sum", "choices"],
 )
 def test_what_is_too_high_is_not_read_and_keeps_no_other_from_it(condition: str) -> None:
-    """Cedar would crash on most of them, and Python reads none."""
+    """Cedar would crash on most of them, and Python's JSON parser fails on all."""
     program = (
         "import sys\n"
         "from jitid.policy.syntax_tree import trees\n"
@@ -101,7 +101,7 @@ def test_a_caller_who_is_deep_already_reads_what_there_is_room_for() -> None:
 
     one, other = descend(sys.getrecursionlimit() - 400)
     assert one == trees([flat])[0]
-    # From Python 3.12 on, the calls within its own C code have a limit apart: there it has room for both.
+    # From Python 3.12 on, C code has a separate recursion limit: there both trees fit.
     assert other in (None, trees([high])[0])
 
 
@@ -113,7 +113,7 @@ def test_names_of_members_are_no_operators() -> None:
 
 @given(condition=conditions)
 def test_each_expression_is_met_once(condition: str) -> None:
-    """All variables of Cedar's own text of the tree."""
+    """The number of variables is that in Cedar's own text of the tree."""
     term = body(condition)
     met = [one["Var"] for one in expressions(term) if isinstance(one.get("Var"), str)]
     assert len(met) == json.dumps(term).count('{"Var": "')

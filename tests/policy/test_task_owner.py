@@ -1,4 +1,4 @@
-"""Whose a task is: a policy can ask for it, and is warned of where it permits by the name of a task alone."""
+"""The owner of a task: a policy can read it, and the check warns of a permission by the task's name alone."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ BY_NAME_ALONE = [
     'permit (principal, action, resource) when { if context.^task == "X" then true else false }',
     'permit (principal, action, resource) when { (if context.^task == "X" then 1 else 2) != 2 }',
     "permit (principal, action, resource) when { context.^task == context.purpose }",
-    # What is exempt from a prohibition is permitted, where another rule permits.
+    # An exemption from a prohibition results in a permission if another rule permits.
     'forbid (principal, action == Action::"issue", resource) unless { resource == Task::^"X" }',
     'forbid (principal, action, resource) when { context.^task != "X" }',
     'forbid (principal, action, resource) when { !(context.^task like "X*") }',
-    # The owner of an agent is another one.
+    # The owner of an agent is a different fact.
     'permit (principal, action, resource == Task::^"X") when { [principal has owner] == [context.delegated] }',
 ]
 
@@ -55,7 +55,7 @@ def test_a_rule_that_permits_by_the_name_of_a_task_alone_is_warned_of(marked: st
         'permit (principal, action, resource) when { context.task == "X" && context.task_owner == "user:alice" }',
         'permit (principal, action, resource) when { context.task like "X*" && context.task_owner == "user:bob" }',
         'forbid (principal, action, resource) unless { context.task == "X" && context["task_owner"] == "user:a" }',
-        # These forbid by the name, or permit everything but a name.
+        # These rules forbid by the name, or permit all names but one.
         'forbid (principal, action == Action::"issue", resource == Task::"X")',
         'forbid (principal, action, resource) when { context.task == "X" }',
         'forbid (principal, action, resource) unless { context.task != "X" }',
@@ -84,14 +84,14 @@ def test_the_owner_counts_and_not_the_name(condition: str) -> None:
     one = policy(rule)
     assert one.decide(asked).permit
     assert not one.decide(asked._replace(task_owner="user:mallory")).permit
-    # Elsewhere it is the name alone that an old policy asks for, as ever.
+    # An old policy that reads only the name still decides by the name alone.
     old = policy(ISSUE.format("permit", ' == Task::"X"') + ";")
     assert old.decide(asked._replace(task_owner="user:mallory")).permit
 
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_each_question_has_the_owner(action: str) -> None:
-    """Of a scope and of a use too."""
+    """The `grant` and the `authorize` question have it too."""
     head = f'@id("r") forbid (principal, action == Action::"{action}", resource)'
     one = policy(PERMIT_ALL, head + ' when { context.task_owner != "user:al" };')
 
@@ -129,7 +129,7 @@ def test_owners_are_told_apart_where_they_are_read(condition: str, names: object
 
 
 def test_a_case_says_whose_the_task_is() -> None:
-    """It is the delegator's own unless it says so."""
+    """By default, the delegator of the case owns the task."""
     text = """
 [[case]]
 name = "own"

@@ -1,4 +1,4 @@
-"""Whether a credential may be used: the action `authorize`, which is asked about each use."""
+"""The action `authorize`: whether a credential may be used, decided for each use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOGS = "arn:aws:s3:::logs/1"
 
 
 def refused(asked: Policy, use: PolicyRequest, resource: str) -> tuple[str, ...]:
-    """Insist that a use is refused; return the rules that say so."""
+    """Check that a use is refused; return the names of the rules that refuse it."""
     refusal = asked.permits_use(use, resource)
     assert refusal is not None
     return refusal.rules
@@ -52,7 +52,7 @@ def test_a_prohibition_wins() -> None:
 
 
 def test_a_rule_for_every_action_permits_use_and_leaves_the_rest_as_it_was() -> None:
-    """It names no use: whatever else was issued may be used, unless another rule permits `authorize` by name."""
+    """The rule does not name `authorize`: other uses are permitted, unless another rule permits `authorize` by name."""
     own = '@id("own") permit (principal == Agent::"planner", action, resource);'
     for text in (PERMIT_ALL, own, PERMIT_ISSUE + own):
         assert policy(text).permits_use(USE, LOGS) is None
@@ -85,7 +85,7 @@ def test_a_rule_for_every_action_permits_use_and_leaves_the_rest_as_it_was() -> 
 def test_a_rule_that_says_in_any_way_that_it_is_about_uses_refuses_the_others(
     head: str, condition: str
 ) -> None:
-    """Every doubt is a refusal."""
+    """In doubt, the use is refused."""
     text = f'@id("own") permit (principal == Agent::"planner", {head}) when {{ {condition} }};'
     assert refused(policy(PERMIT_ISSUE, text), USE._replace(agent="other"), LOGS) == ("default-deny",)
 
@@ -174,7 +174,7 @@ def test_a_text_where_an_address_is_wanted_is_told_as_that() -> None:
     ],
 )
 def test_a_policy_reads_what_is_said_of_the_use(use: object, rules: tuple[str, ...] | None) -> None:
-    """What cannot be judged is refused, by the rule that could not judge it."""
+    """If a rule cannot be evaluated, the use is refused by that rule."""
     refusal = policy(PERMIT_ISSUE, ADDRESS).permits_use(USE._replace(used=json.dumps(use)), LOGS)
     assert (refusal and refusal.rules) == rules
 
@@ -201,7 +201,7 @@ def test_many_uses_are_judged_together_as_each_is_alone() -> None:
         PolicyUse(USE._replace(standing=standing, used=used), resource)
         for standing in (crew, KNOWN)
         for used in ('{"ok":1}', "{}", '{"ok":null}', '{"ok":1.5}')
-        # Half of a surrogate pair does not even reach Cedar.
+        # An unpaired surrogate does not even reach Cedar.
         for resource in ("open", "sealed", "\ud800", "open")
     ]
     expected = [policy(PERMIT_ISSUE, text).permits_use(*use) for use in uses]
@@ -212,7 +212,7 @@ def test_many_uses_are_judged_together_as_each_is_alone() -> None:
 
 
 def test_an_address_is_written_as_cedar_writes_it() -> None:
-    """The validator takes no other: `ip(context.use.ip)` is not literal."""
+    """The validator accepts only a literal: `ip(context.use.ip)` is not one."""
     text = """@id("address") permit (principal, action == Action::"authorize", resource)
         when { context.use has ip && context.use.ip.isInRange(ip("10.0.0.0/8")) };"""
     asked = policy(PERMIT_ISSUE, text)

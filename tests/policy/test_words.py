@@ -1,6 +1,6 @@
-"""Names that are words of Cedar, of jitid's policies, or of their annotations: each is read as a name, and no word.
+"""Names that are keywords of Cedar, of jitid's policies, or of their annotations: each is read as a name.
 
-The law: which name stands in a string makes no difference to what is read of a rule, but for the name.
+The law: except for the name itself, jitid reads a rule the same with any name in a string.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ RULES = [
 
 
 def _replaced(value: Any, name: str) -> Any:
-    """Return a value with the plain name for another one, wherever it is all of a text or the beginning of one."""
+    """Return a value with another name replaced by the plain name, where it is a whole text."""
     if isinstance(value, str):
         return PLAIN if value == name else value
     if isinstance(value, dict):
@@ -172,7 +172,7 @@ def test_a_place_that_is_named_is_no_string_of_that_word() -> None:
 
 
 def test_a_permit_for_an_agent_that_is_called_like_an_action_is_for_the_actions_that_it_names() -> None:
-    """It would have permitted uses, of which it says nothing."""
+    """Otherwise the rule would permit uses, which it does not name."""
     for name in ACTIONS:
         (rule,) = read_rules(
             "f", f'@id("r") permit (principal == Agent::"{name}", action == Action::"issue", resource);'
@@ -212,7 +212,7 @@ def test_any_name_is_read_as_a_name(template: str, name: str) -> None:
 
 
 def test_members_are_known_in_both_spellings() -> None:
-    """By their name behind a point, and as a string in brackets."""
+    """The name may follow a dot, or be a string in brackets."""
     for member in ("owner", "known", "groups", "manager", "registered"):
         plain = f'@id("r") permit (principal, action, resource) when {{ context.delegator.{member} == 1 }};'
         quoted = plain.replace(f".{member}", f'["{member}"]')
@@ -237,7 +237,7 @@ def test_agents_that_are_called_like_a_group_are_no_group() -> None:
 
 @pytest.mark.parametrize("name", [PLAIN, *ACTIONS, "Action", "action", "resource"])
 def test_the_actions_of_a_rule_are_those_that_cedar_reads(name: str) -> None:
-    """Cedar's own syntax tree is the measure."""
+    """Cedar's own syntax tree is the reference."""
     for head in HEADS:
         rule = f'@id("r") {head};'.replace("NAME", name)
         tree = json.loads(cedarpy.policies_to_json_str(rule))["staticPolicies"]["policy0"]["action"]

@@ -1,4 +1,4 @@
-"""What is written as policy text is read by Cedar as what it was."""
+"""Cedar reads generated policy text with the same meaning."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jitid.values.text import safe
 from tests.policy.asking import NOON, policy, request
 from tests.policy.test_hostile import TEXTS
 
-# Text that is no Unicode reaches neither a policy nor a request.
+# Text that is not valid Unicode reaches neither a policy nor a request.
 texts = (st.sampled_from(TEXTS) | st.text()).filter(
     lambda text: not any("\ud800" <= each <= "\udfff" for each in text)
 )
@@ -29,7 +29,7 @@ def test_a_string_is_the_text_and_no_other(text: str, other: str) -> None:
 
 @given(text=texts | st.sampled_from(["a\u3164b", "\u2800", "x\ufe0f", "\u202e", "\U0001d159"]))
 def test_what_is_written_hides_nothing(text: str) -> None:
-    """An operator reads it before it becomes a rule."""
+    """An operator reads the text before it becomes a rule."""
     assert safe(cedar_text.string(text)) == cedar_text.string(text)
 
 
@@ -41,7 +41,7 @@ def test_an_entity_is_the_one_of_that_name(text: str) -> None:
 
 
 def _allowed(condition: str | None) -> list[int]:
-    """Return the hours that a condition lets through."""
+    """Return the hours that a condition permits."""
     if condition is None:
         return list(range(24))
     rule = policy(f'@id("it") permit(principal, action, resource) when {{ {condition} }};')

@@ -1,4 +1,4 @@
-"""The hour, the minute and the weekday of a zone, also on the days on which its clocks change."""
+"""The hour, the minute and the weekday of a time zone, also on the days when its clocks change."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ WORKING_HOURS = policy(
         # 2026-03-29: at 01:00 UTC the clocks go from 02:00 to 03:00.
         (BERLIN, "2026-03-29T00:59:59Z", (1, 59, 7)),
         (BERLIN, "2026-03-29T01:00:00Z", (3, 0, 7)),
-        # 2026-10-25: at 01:00 UTC they go from 03:00 back to 02:00, and the hour comes twice.
+        # 2026-10-25: at 01:00 UTC they go from 03:00 back to 02:00, and the hour occurs twice.
         (BERLIN, "2026-10-25T00:30:00Z", (2, 30, 7)),
         (BERLIN, "2026-10-25T01:30:00Z", (2, 30, 7)),
         (BERLIN, "2026-10-25T02:00:00Z", (3, 0, 7)),
-        # 2026-03-08 and 2026-11-01: at 07:00 and 06:00 UTC.
+        # 2026-03-08 and 2026-11-01: the clocks change at 07:00 and at 06:00 UTC.
         (NEW_YORK, "2026-03-08T06:59:59Z", (1, 59, 7)),
         (NEW_YORK, "2026-03-08T07:00:00Z", (3, 0, 7)),
         (NEW_YORK, "2026-11-01T05:59:59Z", (1, 59, 7)),
         (NEW_YORK, "2026-11-01T06:00:00Z", (1, 0, 7)),
-        # The day is the zone's own.
+        # The weekday is that of the time zone.
         (BERLIN, "2026-11-22T23:30:00Z", (0, 30, 1)),
         (NEW_YORK, "2026-11-23T04:30:00Z", (23, 30, 7)),
         (KOLKATA, "2026-11-24T03:29:59Z", (8, 59, 2)),
         (KOLKATA, "2026-11-24T03:30:00Z", (9, 0, 2)),
-        # Half an hour of summer time.
+        # Summer time is half an hour here.
         (LORD_HOWE, "2026-04-04T15:00:00Z", (1, 30, 7)),
         (None, "2026-11-24T12:34:56Z", (12, 34, 2)),
     ],
@@ -80,7 +80,7 @@ def test_working_hours_are_those_of_the_wall_clock_in_summer_and_in_winter(zone:
 
 
 def test_the_same_second_in_another_zone_is_another_question() -> None:
-    """Answers are remembered by what was told, not by the second."""
+    """Answers are cached by the local time, not by the second."""
     now = parse_time("2026-11-24T08:30:00Z")
     for zone, expected in ((None, False), (BERLIN, True), (NEW_YORK, False), (BERLIN, True)):
         assert WORKING_HOURS.decide(request(now=now, zone=zone), explain=False).permit is expected
@@ -95,7 +95,7 @@ def test_the_same_second_in_another_zone_is_another_question() -> None:
             "2026-11-24T20:30:00Z",
             "the same at 2026-11-25T08:00:00Z (Wednesday 09:00 in Europe/Berlin)",
         ),
-        # The night in which the clocks change, on a weekend.
+        # The night of the clock change, on a weekend.
         (
             BERLIN,
             "2026-03-27T20:00:00Z",
@@ -106,7 +106,7 @@ def test_the_same_second_in_another_zone_is_another_question() -> None:
             "2026-10-31T03:00:00Z",
             "the same at 2026-11-02T14:00:00Z (Monday 09:00 in America/New_York)",
         ),
-        # An hour of this zone begins at half past one of UTC.
+        # An hour of this time zone begins at half past an hour of UTC.
         (
             KOLKATA,
             "2026-11-24T20:10:00Z",
@@ -124,6 +124,6 @@ def test_a_refusal_at_night_says_when_it_would_pass(zone: ZoneInfo | None, at: s
 
 @pytest.mark.parametrize("zone", [BERLIN, NEW_YORK, None])
 def test_a_time_beyond_the_calendar_is_no_error(zone: ZoneInfo | None) -> None:
-    """What the zone cannot tell is told in UTC: an answer is due, whatever the clock says."""
+    """A time that the time zone cannot represent is used in UTC: a decision is required at any time."""
     for now in (0, 253_402_300_799, 10**15):
         WORKING_HOURS.decide(request(now=now, zone=zone))

@@ -1,4 +1,4 @@
-"""What a text means: escapes of several sorts are read, and everything else stays."""
+"""Decoding of escapes in a text: several kinds are decoded, and the rest is unchanged."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ texts = st.one_of(
 
 @given(texts)
 def test_escapes_stand_one_behind_the_other(text: str) -> None:
-    """Each stands for one character at most, which is no part of another escape."""
+    """Escapes do not overlap, and each represents at most one character."""
     last = 0
     for start, end, character in escapes(text):
         assert last <= start < end <= len(text)
@@ -58,7 +58,7 @@ def test_a_text_without_escapes_means_itself(text: str) -> None:
 
 @given(st.text(st.characters(codec="ascii")))
 def test_what_others_escape_is_meant(text: str) -> None:
-    """As they would read it themselves."""
+    """The encoders' own decoders give the same result."""
     plain = "".join(each for each in text if each.isalnum() or each in " _-.<>'\"")
     assert meant(quote(plain, safe="")) == plain
     assert meant(html.escape(plain)) == plain

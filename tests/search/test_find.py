@@ -1,4 +1,4 @@
-"""Strings of ours are found in any text, however it is cut into windows, and nothing else is."""
+"""jitid strings are found in any text, with any division into windows, and no other strings are."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PRINT = sha256(b"x").hexdigest()
 
 
 def signed(jti: str = JTI, *, purpose: str = "", kid: str = "k" * 43) -> str:
-    """Return a token of our form; its signature is none."""
+    """Return a token in jitid's form with an invalid signature."""
     header = json.dumps({"alg": "EdDSA", "kid": kid, "typ": "at+jwt"}, separators=(",", ":"))
     payload = f'{{"jti":"{jti}","act":{{"sub":"spiffe://x/agent/a/t/{JID}"}},"purpose":"{purpose}"}}'
     return f"{encode(header.encode())}.{encode(payload.encode())}.{encode(bytes(64))}"
@@ -39,7 +39,7 @@ FOREIGN = ".".join((HEADER, encode(b'{"iss":"x"}'), SIGNATURE))
 
 
 def found(text: str | bytes) -> dict[str, Any]:
-    """Return what is found in a text as one window, without what is empty."""
+    """Return the non-empty finds in a text as one window."""
     raw = text.encode() if isinstance(text, str) else text
     finds = Finds()
     search(raw, 0, len(raw), finds)
@@ -47,12 +47,12 @@ def found(text: str | bytes) -> dict[str, Any]:
 
 
 def content(finds: Finds) -> dict[str, Any]:
-    """Return what was found by name, without what is empty."""
+    """Return the non-empty finds by name."""
     return {name: getattr(finds, name) for name in Finds.__slots__ if getattr(finds, name)}
 
 
 def found_in_windows(text: bytes, cuts: list[int]) -> dict[str, Any]:
-    """Return what is found when the text is cut at these places."""
+    """Return the finds of a search with windows that end at these places."""
     finds = Finds()
     places = [0, *sorted({cut % (len(text) + 1) for cut in cuts}), len(text)]
     for first, last in pairwise(places):
@@ -182,7 +182,7 @@ def test_any_cut_into_windows_finds_the_same(text: bytes, cuts: list[int]) -> No
 
 @given(TEXTS)
 def test_words_are_found_as_a_plain_expression_finds_them(text: bytes) -> None:
-    """The fast way to words of 64 digits and to ids is no other way."""
+    """The fast search for words of 64 digits and for ids finds the same as a plain regular expression."""
     finds = Finds()
     search(text, 0, len(text), finds)
     prints = re.findall(rb"(?<![0-9A-Fa-f])[0-9A-Fa-f]{64}(?![0-9A-Fa-f])", text)
@@ -199,7 +199,7 @@ def test_rare_and_common_letters_are_searched_alike(filler: str) -> None:
 
 @pytest.mark.parametrize("spare", [1, 0, -1])
 def test_the_longest_run_that_a_token_has_is_bounded_in_every_window(spare: int) -> None:
-    """What is too long to be a payload is a part of one, wherever the window ends."""
+    """A run that is too long for a payload counts as a part of one, at any end of a window."""
     run = PAYLOAD + "x" * (AFTER - len(PAYLOAD) - len(HEADER) - len(SIGNATURE) - 2 - spare)
     text = f"{HEADER}.{run}.{SIGNATURE}"
     assert len(text) == AFTER - spare

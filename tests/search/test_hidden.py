@@ -1,4 +1,4 @@
-"""A token is found in a text of any size, whatever hides it and wherever a window ends."""
+"""A token is found in a text of any size, under any encoding that hides it, and at any end of a window."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ Found = dict[str, Counter[Any]]
 
 
 def expected(token: str, count: int = 1) -> Found:
-    """Return what is found of a token."""
+    """Return the expected finds of a token."""
     if token.startswith("jitid_"):
         return {"opaque": Counter({fingerprint(token): count})}
     return {"signed": Counter({token: count})}
 
 
 def found(text: bytes, *cuts: int) -> Found:
-    """Return what is found of a text in one window, or in those between its cuts."""
+    """Return the finds in a text as one window, or as windows between its cuts."""
     finds, search = Finds(), HiddenSearch(ALL)
     for first, last in pairwise([0, *sorted({cut % (len(text) + 1) for cut in cuts} - {0}), len(text)]):
         start = max(0, first - BEFORE)
@@ -57,10 +57,10 @@ def found(text: bytes, *cuts: int) -> Found:
 
 
 def tokens(finds: Found) -> Found:
-    """Return what tokens are found; a part of the one that all tests hide counts as that one."""
+    """Return the found tokens. A part of the token that most tests hide counts as that token."""
     kept = {name: counts for name, counts in finds.items() if name in ("opaque", "signed", "cut", "foreign")}
     if TOKEN in kept.get("signed", ()):
-        # Where what begins a line may belong to a token, both ways to read it are kept: the ledger knows the right one.
+        # If the beginning of a line may belong to a token, both readings are kept: the ledger knows the right one.
         kept["signed"] = Counter({TOKEN: kept["signed"][TOKEN]}) + Counter(
             {other: count for other, count in kept["signed"].items() if jti_of_token(other) != JTI}
         )
@@ -70,7 +70,7 @@ def tokens(finds: Found) -> Found:
     return {name: counts for name, counts in kept.items() if counts}
 
 
-# --- what hides a token ---------------------------------------------------------------------------------------------
+# --- encodings that hide a token ------------------------------------------------------------------------------------
 
 
 def base64_of(text: bytes) -> bytes:
@@ -172,7 +172,10 @@ WIDE = ("utf-16-le", "utf-16-be")
 
 
 def chains(least: int) -> st.SearchStrategy[list[str]]:
-    """Return lists of codes. Nobody escapes the bytes of UTF-16: it is a file, or in base64, or percent-encoded."""
+    """Return a strategy for lists of encodings.
+
+    UTF-16 is in no escaped form, because no software writes that: only as a file, in base64, or percent-encoded.
+    """
     return st.lists(st.sampled_from(sorted(CODES)), min_size=least, max_size=2).filter(
         lambda chain: not any(one in WIDE and after in (*WIDE, "json") for one, after in pairwise(chain))
     )
@@ -195,7 +198,7 @@ around = st.tuples(fillers, st.integers(0, 40), fillers, st.integers(0, 40))
 
 @st.composite
 def hidden(draw: st.DrawFn) -> tuple[str, bytes]:
-    """Return a token, and a text in which something hides it."""
+    """Return a token, and a text that hides it under encodings."""
     token = draw(st.sampled_from(sorted(TOKENS.values())))
     lead = draw(st.sampled_from(["", "x", "ab", "user:", "token: ", "x-access-token:"]))
     text = f"{lead}{token}".encode()
@@ -205,7 +208,7 @@ def hidden(draw: st.DrawFn) -> tuple[str, bytes]:
     outer = draw(st.sampled_from(["", *sorted(OUTER)]))
     if outer and (not chain or chain[-1] not in WIDE or outer == "percent"):
         text = OUTER[outer](text)
-    # A line that ends within an escape, or within the two bytes of a character, may be read in several ways.
+    # Lines that end within an escape, or within the two bytes of a character, can be read in several ways.
     escaped = outer.startswith("bytes of") or outer.endswith(("throughout", "references"))
     escaped = (
         escaped or outer in ("percent", "backslashes") or ("mime" in chain and "json" in (*chain, outer))
@@ -218,9 +221,9 @@ def hidden(draw: st.DrawFn) -> tuple[str, bytes]:
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_base64_in_the_narrowest_lines_is_found(ending: bytes) -> None:
-    """However it is aligned, and with several signs between two lines: fewer digits in a row show it then."""
+    """It is found with any alignment, and with several characters between lines, which shorten the runs of digits."""
     for token in TOKENS.values():
-        # Below it, a line has too few digits for some alignments.
+        # In narrower lines, some alignments have too few digits.
         narrowest = 5 if token == OPAQUE else 16
         for lead, width, prefix in product(("", "x", "ab"), range(narrowest, 20), PREFIXES):
             text = wrapped(CODES["base64"](f"{lead}{token}".encode()), width, prefix, ending)
@@ -233,7 +236,7 @@ def test_base64_in_the_narrowest_lines_is_found(ending: bytes) -> None:
 def test_a_token_is_found_whatever_hides_it_and_wherever_a_window_ends(
     case: tuple[str, bytes], filler: tuple[bytes, int, bytes, int], data: st.DataObject
 ) -> None:
-    """Nothing else is found, and the token once."""
+    """The token is found once, and no other string is found."""
     token, text = case
     before, many, after, more = filler
     whole = before * many + b"\n" + text + b"\n" + after * more
@@ -267,7 +270,7 @@ def test_a_short_text_and_a_long_one_give_the_same(
 @given(st.binary(min_size=32, max_size=32), chains(1), st.integers(0, 5))
 @settings(max_examples=400)
 def test_any_opaque_token_is_found_in_base64_of_base64(seed: bytes, chain: list[str], lead: int) -> None:
-    """By some of the letters, wherever its groups begin and whatever its characters are."""
+    """Some of its letters show it, with any alignment of its groups and with any characters."""
     digits = "".join(BASE62[each % 62] for each in seed)
     token = f"jitid_{digits}{checksum(digits.encode())}"
     text = b"x" * lead + token.encode()
@@ -314,7 +317,7 @@ def test_what_programs_put_around_lines_hides_nothing(name: str, prefix: bytes, 
 
 
 def broken_in_escapes() -> Iterator[tuple[str, bytes]]:
-    """Yield tokens, and texts in which they are escaped throughout and lines end within the escapes."""
+    """Yield tokens, and texts that escape the whole token and end lines within escapes."""
     for token, code, width, prefix, ending in product(
         TOKENS.values(),
         (percent, backslashes),
@@ -327,7 +330,7 @@ def broken_in_escapes() -> Iterator[tuple[str, bytes]]:
 
 @pytest.mark.deep
 def test_a_line_may_end_within_an_escape() -> None:
-    """In a long text a sample shows where escapes are: of those that are short it may miss one in twenty."""
+    """In a long text, escapes are found by a sample, which may miss one in twenty short runs of escapes."""
     missed, number = 0, 0
     for token, text in broken_in_escapes():
         short = content(search_pasted(text))
@@ -340,7 +343,7 @@ def test_a_line_may_end_within_an_escape() -> None:
 
 
 def layered(times: int) -> bytes:
-    """Return a token in so many layers of base64."""
+    """Return a token under this number of layers of base64."""
     text = TOKEN.encode()
     for _ in range(times):
         text = base64_of(text)
@@ -369,7 +372,7 @@ def test_a_text_that_costs_too_much_is_said(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_longest_token_is_found_in_the_longest_form() -> None:
-    """A window shows as much as that takes."""
+    """A window is long enough for it."""
     spare = MAX_TOKEN - len(signed(purpose=""))
     token = signed(purpose="p" * (spare * 3 // 4 - 2))
     assert MAX_TOKEN - 8 < len(token) <= MAX_TOKEN
@@ -382,7 +385,7 @@ def test_the_longest_token_is_found_in_the_longest_form() -> None:
 
 @pytest.mark.parametrize("padding", [0, 4_000])
 def test_a_hyphen_of_a_signature_that_begins_a_line_makes_no_second_token(padding: int) -> None:
-    """It may be the mark of a diff; but then a digit behind the token would be the last one of its signature."""
+    """The hyphen may be a diff mark, but then a digit after the token would have to end its signature."""
     body, _, signature = TOKEN.rpartition(".")
     # A line begins within the signature.
     at = 30 - (len(body) + 1) % 30
@@ -422,7 +425,7 @@ def test_no_bytes_are_too_strange(raw: bytes) -> None:
 
 @pytest.mark.parametrize("name", sorted(TOKENS))
 def test_two_texts_in_one_buffer_make_no_token(name: str) -> None:
-    """What one file ends with and the next one begins with is no token of anybody's."""
+    """The end of one file and the beginning of the next one never form a token."""
     token = TOKENS[name].encode()
     window = token[:30] + b"\0" + token[30:]
     for borders, there in (((0,), True), ((0, 31), False)):
@@ -452,7 +455,7 @@ SIZES = (50_000, 700_000, 20_000_000)
 
 
 def planted(size: int) -> tuple[bytes, Counter[bytes]]:
-    """Return a text with a token in each form, some where a window ends, and their fingerprints."""
+    """Return a text with tokens in each form, some at the end of a window, and their fingerprints."""
     chance = random.Random(size)
     text = bytearray(LINE * (size // len(LINE)))
     wanted: Counter[bytes] = Counter()
@@ -496,7 +499,7 @@ def test_a_file_a_pipe_and_a_scan_find_the_same(size: int, tmp_path: Path) -> No
 @given(hidden(), st.integers(0, 3), st.integers(1, 3_000))
 @settings(max_examples=60, deadline=None)
 def test_any_window_of_a_stream_finds_it(case: tuple[str, bytes], many: int, chunk: int) -> None:
-    """The text is longer than what is searched closely, and the windows are small."""
+    """The text exceeds the size that is searched closely, and the windows are small."""
     token, text = case
     with tempfile.NamedTemporaryFile() as file:
         file.write(LINE * (700 + many) + b"\n" + text + b"\n" + LINE * 3)

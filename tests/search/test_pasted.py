@@ -1,4 +1,4 @@
-"""What people paste is found as it was, whatever mail, terminals, URLs and quoting did to it."""
+"""Pasted strings are found in their original form, after changes by mail, terminals, URLs and quoting."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PRINT_OF_OPAQUE = {"opaque": {fingerprint(OPAQUE): 1}}
 
 
 def found(text: str | bytes) -> dict[str, Any]:
-    """Return what is found in a pasted text, without what is empty, and without words that may be any secret or key."""
+    """Return the non-empty finds in a pasted text, except possible adopted secrets and keys."""
     finds = search_pasted(text.encode() if isinstance(text, str) else text)
     finds.secrets.clear()
     finds.keys.clear()
@@ -64,7 +64,7 @@ def test_no_more_words_are_looked_up_than_a_request_takes() -> None:
 
 
 def wrapped(text: str, width: int, before: str = "") -> str:
-    """Return a text broken over lines, as a terminal or a mail breaks it."""
+    """Return a text with line breaks, as a terminal or a mail inserts them."""
     return "\n".join(before + line for line in textwrap.wrap(text, width))
 
 
@@ -99,12 +99,12 @@ def test_a_text_of_another_encoding_is_searched(codec: str) -> None:
 
 @pytest.mark.parametrize("text", [f"user:{OPAQUE}", f"u:{OPAQUE}", f"{OPAQUE}:", OPAQUE])
 def test_a_token_inside_base64_is_found(text: str) -> None:
-    """As basic authentication writes it (RFC 7617, section 2)."""
+    """Basic authentication writes it in this form (RFC 7617, section 2)."""
     assert found("Authorization: Basic " + base64.b64encode(text.encode()).decode()) == PRINT_OF_OPAQUE
 
 
 def encoded(text: str, times: int = 1) -> str:
-    """Return a text in base64, as often as that."""
+    """Return a text with base64 applied a number of times."""
     return text if not times else encoded(base64.b64encode(text.encode()).decode(), times - 1)
 
 
@@ -122,7 +122,7 @@ def encoded(text: str, times: int = 1) -> str:
     ids=["plain", "line", "basic", "secret", "wrapped", "utf-16", "twice"],
 )
 def test_a_signed_token_inside_base64_is_found_whole(text: str) -> None:
-    """As a Secret of Kubernetes has it, or basic authentication."""
+    """Kubernetes Secrets and basic authentication have this form."""
     assert found(text) == {"signed": {TOKEN: 1}}
 
 
@@ -133,7 +133,7 @@ def test_a_fingerprint_and_a_part_of_a_token_are_found_inside_base64() -> None:
 
 @pytest.mark.parametrize("lost", range(51, 100))
 def test_a_signed_token_without_its_beginning_tells_its_identity(lost: int) -> None:
-    """The agent that acts is the first id after the jti; it is there as long as no bit of it is lost."""
+    """The acting agent's id is the first id after the jti. It is found as long as all of its bits are there."""
     begins_at = base64.urlsafe_b64decode(PAYLOAD + "=" * (-len(PAYLOAD) % 4)).index(JID.encode())
     there = lost <= begins_at * 8 // 6
     assert found(f"{PAYLOAD[lost:]}.{SIGNATURE}") == ({"cut": {JID: 1}} if there else {})

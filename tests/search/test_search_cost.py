@@ -1,4 +1,4 @@
-"""What a search looks at is in proportion to the text, whatever marks the text is full of; counted, not timed."""
+"""The work of a search is proportional to the text, with any number of marks in it. It is counted, not timed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BOUNDED = {
     "hidden._TAIL": "begins at a broken token only",
     "searching._FOREIGN": "looks at 1,000 characters behind each `eyJ` at most",
 }
-"""Patterns that look at more than a constant number of characters for each one of the text, and why they may."""
+"""Patterns that may read more than a constant number of characters for each character of the text, with the reason."""
 
 
 def patterns() -> Iterator[tuple[str, re.Pattern[bytes]]]:
@@ -48,7 +48,7 @@ TEXTS = {
 }
 SIZE = 96
 SLACK = 1_500
-"""What bounded repeats may cost, which do not grow with the text."""
+"""The steps of bounded repeats, which do not grow with the text."""
 
 
 @pytest.mark.deep
@@ -63,7 +63,7 @@ def test_a_pattern_looks_at_twice_as_much_in_twice_as_much(name: str) -> None:
 
 
 class Counting:
-    """A pattern that counts through how many characters it goes."""
+    """A pattern that counts the characters that it reads."""
 
     def __init__(self, pattern: re.Pattern[bytes], counts: dict[str, int], name: str) -> None:
         self._pattern, self._counts, self._name = pattern, counts, name
@@ -99,7 +99,7 @@ class Counting:
 
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """Return how many characters each pattern has gone through."""
+    """Return how many characters each pattern has read."""
     counted: dict[str, int] = {}
     modules: tuple[ModuleType, ...] = MODULES
     for module in modules:
@@ -149,5 +149,5 @@ def test_a_search_looks_at_twice_as_much_in_twice_as_much(
     short, long = looked
     for name, count in long.items():
         assert count <= 2.5 * short.get(name, 0) + 10_000, name
-        # No place is looked at by any pattern more often than a broken token may be long.
+        # No pattern reads a place more often than the maximum length of a broken token.
         assert count <= 200 * 60_000, name

@@ -1,4 +1,4 @@
-"""Adopted secrets are found wherever a text may have them, and nothing else is."""
+"""Adopted secrets are found at every possible place of a text, and no other words are."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOOKS = SecretSearch(
 
 
 def places(text: bytes) -> list[int]:
-    """Return where secrets are found in a text."""
+    """Return the places of secrets in a text."""
     return [at for at, _ in LOOKS.search(text, 0, len(text))]
 
 
@@ -89,7 +89,7 @@ def test_what_no_window_shows_is_not_looked_for() -> None:
 
 
 def test_long_lines_of_words_cost_no_more_than_their_length() -> None:
-    """Of a line of boundaries alone each begins a candidate, and none is longer than the longest secret."""
+    """In a line of boundaries only, each boundary begins a candidate. None is longer than the longest secret."""
     assert places(b"=" * 100_000) == []
     assert places(b"a" * 300_000 + b"=" + WORD) == [300_001]
 

@@ -1,4 +1,4 @@
-"""An authority that serves this user over its socket in some roles, and forms to ask it with."""
+"""An authority that serves this user over its socket in some roles, and requests to it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
 class Asked:
-    """A service, and what it is asked."""
+    """A service, with methods that send requests to it."""
 
     def __init__(self, served: Served, shell: Shell) -> None:
         self.served = served
@@ -59,7 +59,7 @@ class Asked:
         return self.served.ask("POST", path, body, {"content-type": "application/json", **headers})
 
     def exchange(self, subject: str | None = None, sort: str = "id_token", **more: str) -> Answer:
-        """Exchange a token; that of a configured issuer unless another is given."""
+        """Exchange a token, by default a token of the configured issuer."""
         fields = {
             "grant_type": EXCHANGE,
             "subject_token": subject or id_token(),
@@ -70,7 +70,7 @@ class Asked:
         return self.form("/token", **{name: value for name, value in fields.items() if value})
 
     def token(self, **more: str) -> str:
-        """Return a token that was exchanged."""
+        """Return an exchanged token."""
         done = self.exchange(**more)
         assert done.status == 200, done.body
         return str(done.json["access_token"])
@@ -95,9 +95,9 @@ class Asked:
 def grant(
     shell: Shell, name: str, *roles: str, key: dict[str, Any] | None = None, audiences: tuple[str, ...] = ()
 ) -> str:
-    """Let somebody ask the authority of a shell, and return the bearer; an empty text where a key stands for it.
+    """Grant access at a shell's authority, and return the access token; an empty text for a caller with a key.
 
-    Without audiences of its own it is told about tokens for all.
+    Without audiences, the access is for all audiences.
     """
     authority = open_authority(load(environ=shell.environment))
     try:
@@ -118,7 +118,7 @@ def id_token(typ: str = "JWT", **claims: Any) -> str:
 
 
 def configured(folder: Path, roles: Sequence[str], issuer: str = ISSUER, more: str = "") -> Shell:
-    """Return a shell with a configuration that believes an issuer, and gives this user roles over the socket."""
+    """Return a shell whose configuration trusts an issuer and gives this user roles over the socket."""
     shell = Shell(folder)
     keys = folder / "jwks.json"
     keys.write_text(json.dumps({"keys": [jwk(P256, kid="k", use="sig")]}))
@@ -135,7 +135,7 @@ def configured(folder: Path, roles: Sequence[str], issuer: str = ISSUER, more: s
 
 @contextmanager
 def asking(folder: Path, *roles: str, more: str = "", ledger: str | None = None) -> Iterator[Asked]:
-    """Serve this user in these roles; `more` is what else stands in the configuration, `ledger` another one."""
+    """Serve this user in these roles; `more` is added to the configuration, `ledger` replaces the shell's ledger."""
     folder.mkdir(parents=True, exist_ok=True)
     shell = configured(folder, roles, more=more)
     with serving(folder, "--socket", str(folder / "jitid.sock"), ledger=ledger or shell.ledger) as served:

@@ -1,4 +1,4 @@
-"""The routes of the service, as its own application has them."""
+"""The routes of the service's own application."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAMES = Names("00000000-0000-0000-0000-000000000000", "https://id.example", "ji
 
 
 def table() -> list[tuple[str, frozenset[str]]]:
-    """Return a path of each route, and the methods that it is for."""
+    """Return a path of each route, with its methods."""
     service = Service(load(environ={}), _NAMES, "https://id.example", ServiceLimits(), Metrics(()))
     return [_row(cast("Route", route)) for route in app.routes(service)]
 

@@ -1,4 +1,4 @@
-"""`private_key_jwt`: a client that signs is known by its registered key, and each signature counts once."""
+"""`private_key_jwt`: a client that signs is known by its registered key, and each assertion counts once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
 
 
 def assertion(**changed: Any) -> str:
-    """Return what the client signs; None leaves a claim out."""
+    """Return a signed assertion; None omits a claim."""
     now = int(time.time())
     claims = {
         "iss": "system:ci",
@@ -41,7 +41,7 @@ def assertion(**changed: Any) -> str:
 def sign_in(
     asked: Asked, signed: str, path: str = "/token", *, bearer: str | None = None, **more: str
 ) -> Answer:
-    """Ask as the client that has signed."""
+    """Send a request with a client's signed assertion."""
     fields = {
         "grant_type": "client_credentials",
         "audience": API,
@@ -72,7 +72,7 @@ def test_the_metadata_tells_of_it(asked: Asked) -> None:
 
 
 def test_an_assertion_counts_once(asked: Asked) -> None:
-    """RFC 7523, section 3: also where it is shown at another endpoint."""
+    """RFC 7523, section 3: this holds at another endpoint too."""
     signed = assertion()
     assert sign_in(asked, signed).status == 200
     for path in ("/token", "/introspect", "/revoke"):

@@ -1,4 +1,4 @@
-"""The Authorization API 1.0: decisions about credentials, each recorded before it is told."""
+"""The Authorization API 1.0: decisions about credentials, each recorded before its answer."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_the_type_of_a_resource_belongs_to_its_name(asked: Asked) -> None:
 def test_whatever_is_not_permitted_is_denied(
     asked: Asked, live: str, change: dict[str, Any], reason: str
 ) -> None:
-    """What is well-formed is answered with a decision, and who acts is never believed by name."""
+    """A well-formed request gets a decision, and a subject is never trusted by its name."""
     done = asked.json(SINGLE, {**question(live), **change})
     assert (done.status, done.json["decision"]) == (200, False)
     assert reason in done.json["context"]["reason"]
@@ -94,13 +94,13 @@ def test_a_token_for_others_is_denied(asked: Asked, live: str) -> None:
     assert asked.json(SINGLE, other).json["decision"] is False
     either = {**question(live), "subject": subject(live, ["https://other.example", API])}
     assert asked.json(SINGLE, either).json["decision"] is True
-    # This user is told about all, and states nothing here: whoever it is meant for, as introspection has it.
+    # This caller may see tokens for all audiences. It states none here, so the token's audience does not matter.
     own = {**question(live), "subject": {"type": "token", "id": live}}
     assert asked.json(SINGLE, own).json["decision"] is True
 
 
 def test_several_are_answered_in_their_order(asked: Asked, live: str) -> None:
-    """With what they have in common said once (section 7.1.1)."""
+    """Their common members are stated once (section 7.1.1)."""
     other = asked.token(audience="https://other.example", scope="repo:read")
     done = asked.json(
         SEVERAL,
@@ -170,7 +170,7 @@ def test_none_of_several_is_a_single_one(asked: Asked, live: str) -> None:
     ids=lambda body: repr(body[:40]),
 )
 def test_what_is_no_request_is_refused_as_text(asked: Asked, body: bytes) -> None:
-    """Section 10.1.2; what the client calls its request is given back (section 10.1.3)."""
+    """Section 10.1.2; the answer has the client's request id (section 10.1.3)."""
     done = asked.json(SEVERAL, body, **{"X-Request-ID": "r-1"})
     assert (done.status, done.headers["content-type"]) == (400, "text/plain; charset=utf-8")
     assert done.headers["x-request-id"] == "r-1"

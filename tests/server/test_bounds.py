@@ -1,4 +1,4 @@
-"""What a client may send, how much of it and for how long, tried over bare sockets."""
+"""Limits on the requests of clients, in content, size and time; tested over bare sockets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONFIGURATION = "serve_time = '2s'\nserve_connections = 60\nserve_body = 100000\
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Return a service with small bounds, which every test leaves able to answer."""
+    """Return a service with small limits; it still answers after every test."""
     folder = tmp_path_factory.mktemp("bounds")
     (folder / "config.toml").write_text(CONFIGURATION)
     with serving(folder, "--config", str(folder / "config.toml")) as found:
@@ -29,7 +29,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(autouse=True)
 def still_answers(served: Served) -> Iterator[None]:
-    """Whatever a client did, the next one is served, by the same process."""
+    """Assert after each test that the same process still serves clients."""
     before = served.workers()
     yield
     assert eventually(lambda: _connections(served) <= 1)
@@ -44,7 +44,7 @@ def _connections(served: Served) -> int:
 
 
 def _all(connection: socket.socket) -> bytes:
-    """Return what comes until the other side closes."""
+    """Return all bytes until the other side closes."""
     found = b""
     with suppress(ConnectionError):
         while piece := connection.recv(65536):
@@ -53,7 +53,7 @@ def _all(connection: socket.socket) -> bytes:
 
 
 def _exchange(served: Served, sent: bytes) -> bytes:
-    """Send bytes and return all that comes back; the service closes, or the answer would never end."""
+    """Send bytes, and return all bytes of the answer; the service must close the connection to end it."""
     with served.connect() as connection:
         with suppress(ConnectionError):
             connection.sendall(sent)
@@ -149,7 +149,7 @@ def test_it_is_not_asked_to_go_on_with_what_is_too_long(served: Served) -> None:
 
 
 def _drip(served: Served, begin: bytes, drop: bytes, seconds: float) -> tuple[float, bytes]:
-    """Send a drop at a time until the service has enough; return after how long that was, and what it said."""
+    """Send a drop at a time until the service answers or the time is up; return the seconds and the answer."""
     began = monotonic()
     with served.connect() as connection:
         connection.sendall(begin)
@@ -179,7 +179,7 @@ def _drip(served: Served, begin: bytes, drop: bytes, seconds: float) -> tuple[fl
     ],
 )
 def test_a_client_that_sends_a_byte_at_a_time_is_cut(served: Served, begin: bytes, drop: bytes) -> None:
-    """The clocks run on the server: the test only waits until they have."""
+    """The time limits are the server's: the test only waits until they expire."""
     took, _ = _drip(served, begin, drop, 30.0)
     assert took < 30.0
 
@@ -198,7 +198,7 @@ def test_a_flood_of_requests_on_one_connection_is_cut(served: Served) -> None:
 
 
 def test_a_trailer_is_no_header(served: Served) -> None:
-    """A proxy that looked at the headers alone would have let it pass."""
+    """A proxy that checks only the headers would let the field pass."""
     sent = (
         b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
         b"1\r\na\r\n0\r\nauthorization: Bearer x\r\nauthorization: Bearer y\r\n\r\n"
@@ -223,7 +223,7 @@ def test_a_client_that_says_no_more_still_gets_its_answer(served: Served) -> Non
 
 
 def test_a_wish_for_another_protocol_is_not_heard(served: Served) -> None:
-    """As Java's client sends it without being asked."""
+    """Java's client sends it by default."""
     sent = GET + b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n\r\n"
     assert _status(_exchange(served, sent)) == 200
 
@@ -240,14 +240,14 @@ def test_a_wish_for_another_protocol_is_not_heard(served: Served) -> None:
 def test_a_request_is_not_performed_without_the_body_that_it_came_with(
     served: Served, body: bytes, status: int
 ) -> None:
-    """The parser takes a body behind a wish for an upgrade for the other protocol."""
+    """The parser treats a body after an upgrade request as data of the other protocol."""
     sent = b"POST /v1/operations/Settle HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
     assert _status(_exchange(served, sent + b"connection: upgrade\r\nupgrade: h2c\r\n" + body)) == status
 
 
 @pytest.mark.deep
 def test_a_client_that_does_not_read_is_cut(served: Served) -> None:
-    """What is written for it is bounded, and it may not hold its connection for ever."""
+    """The output that waits for the client is bounded, and so is the time that it may hold its connection."""
     with served.connect() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(1.0)
@@ -267,12 +267,12 @@ def test_more_connections_than_there_may_be_are_turned_away_at_once(served: Serv
             if select.select([connection], [], [], 0.2 if not turned_away else 0)[0]:
                 answer = _all(connection)
                 turned_away += answer.startswith(b"HTTP/1.1 503") and b"retry-after: 1" in answer
-        # All but the sixty that it has room for.
+        # The service has room for sixty.
         assert turned_away >= 40
 
 
 def test_ten_thousand_connections_do_it_no_harm(served: Served) -> None:
-    """As many as this process may have, half of them with a request that never ends."""
+    """The test opens as many as its process may have; half of them send a request that never ends."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 12_000), hard))

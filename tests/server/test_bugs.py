@@ -1,4 +1,4 @@
-"""What goes wrong within the service: the client gets an answer, and the log the place, but no flood of lines."""
+"""Errors within the service: the client gets an answer, and the log gets the place without a flood of lines."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def _other(_request: Request) -> Response:
 
 @pytest.fixture
 def statuses(tmp_path: Path) -> Iterator[Callable[..., list[int]]]:
-    """Return what asks an application for paths, and gives back the statuses; what it logs is in `log`."""
+    """Return a function that requests paths of an application and returns the statuses; its log is the file `log`."""
     table = [Route("/one", _one), Route("/other", _other)]
     service = SimpleNamespace(metrics=Metrics(["/one", "/other", "none"]), limits=ServiceLimits())
     descriptor = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
@@ -60,7 +60,7 @@ def statuses(tmp_path: Path) -> Iterator[Callable[..., list[int]]]:
 def test_each_bug_is_told_a_few_times_and_then_counted(
     statuses: Callable[..., list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another one is told beside it, and the next line of the first says how often it was not."""
+    """Another bug is logged separately. The next line about the first bug has the number of errors not logged."""
     assert set(statuses(*["/one"] * 60)) == {500}
     assert statuses("/other") == [500]
     told = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]

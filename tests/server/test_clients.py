@@ -1,4 +1,4 @@
-"""Clients that others wrote go through a credential's whole life: discovery, exchange, use, introspection, its end."""
+"""Clients of other projects in a credential's life cycle: discovery, exchange, use, introspection, revocation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PRIVATE = {**jwk(KEY), "d": encode(KEY.private_numbers().private_value.to_bytes(
 
 
 class Authority:
-    """A service at the address that is its issuer."""
+    """A service at the address of its issuer."""
 
     def __init__(self, served: Served, shell: Shell) -> None:
         self.url = served.url
@@ -34,7 +34,7 @@ class Authority:
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    """Serve OAuth clients: one that signs, who may issue and verify, and one with a bearer, who may end."""
+    """Serve an OAuth client that signs its assertions and may verify."""
     folder = tmp_path_factory.mktemp("authority")
     port = free_port()
     shell = configured(folder, (), issuer=f"http://127.0.0.1:{port}")
@@ -44,7 +44,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
 
 
 def package(name: str) -> Any:
-    """Return a module of others; the test is skipped without it."""
+    """Return a module of another project; skip the test without it."""
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -53,7 +53,7 @@ def package(name: str) -> Any:
 
 @pytest.mark.deep
 def test_oauth4webapi_and_jose_take_what_we_serve(authority: Authority, node: Node) -> None:
-    """They are strict about each answer: its issuer, its type, its status, its members."""
+    """Both libraries check each answer strictly: its issuer, its type, its status, its members."""
     script = """
     const insecure = { [oauth.allowInsecureRequests]: true };
     const issuer = new URL(given.issuer);
@@ -128,7 +128,7 @@ def test_oauth4webapi_and_jose_take_what_we_serve(authority: Authority, node: No
 
 def test_authlib_takes_what_we_serve(authority: Authority) -> None:
     with warnings.catch_warnings():
-        # What they say about their own future is not about us.
+        # Warnings about the libraries' own future do not concern jitid.
         warnings.simplefilter("ignore")
         client_of, rfc7523, jwk_ = (
             package(name)
@@ -160,7 +160,7 @@ def test_authlib_takes_what_we_serve(authority: Authority) -> None:
 
 
 def curl(authority: Authority, path: str, bearer: str, *options: str) -> tuple[int, Any]:
-    """Ask with curl; the bearer comes by a file, as it should. Return the status and the document."""
+    """Send a request with curl, which reads the access token from a file; return the status and the document."""
     config = authority.shell.home / "curl.conf"
     config.touch(0o600)
     config.write_text(f'header = "Authorization: Bearer {bearer}"\n')

@@ -1,4 +1,4 @@
-"""What an agent can do because of the user that it runs under: three states, each shown by doing it."""
+"""The three states of confinement: the rights of an agent by the user that it runs as, tested in practice."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from tests.real import command, need, need_root, reachable, surroundings
 from tests.serving import Served, serving
 
 PERSON, SERVICE, AGENT = "games", "daemon", "lp"
-"""Users that every Debian has: who asks at the socket, who serves, and under whom the agent runs."""
+"""Users of every Debian: for the person at the socket, for the service, and for the agent."""
 
 
 class User(NamedTuple):
-    """A user of this machine, and what its programs find in their environment."""
+    """A user of this machine, with the environment of its programs."""
 
     name: str
     home: Path
 
     def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run jitid as this user, in the group of its own and in no other."""
+        """Run jitid as this user, in the user's own group only."""
         return self.program(*command(*words), **variables)
 
     def program(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -54,7 +54,7 @@ class User(NamedTuple):
         return surroundings(self.home)
 
     def whoami(self, address: str, bearer: str | None = None) -> dict[str, Any]:
-        """Return what an authority says of this user, over HTTP."""
+        """Return an authority's `whoami` answer for this user, over HTTP."""
         where = ["--unix-socket", address.removeprefix("unix://"), "http://localhost"]
         shown = [] if bearer is None else ["-H", f"authorization: Bearer {bearer}"]
         *before, base = where if address.startswith("unix:") else [address]
@@ -64,7 +64,7 @@ class User(NamedTuple):
         return found
 
     def state(self, *options: str, **variables: str) -> tuple[str, str, str]:
-        """Return status, state and reason of what `doctor` says of this user's confinement."""
+        """Return the status, the state and the reason of `doctor`'s confinement check for this user."""
         done = self.run("doctor", *options, "--format", "json", **variables)
         (row,) = [each for each in json.loads(done.stdout)["items"] if each["check"] == "confinement"]
         state, _, reason = row["detail"].partition(": ")
@@ -81,7 +81,7 @@ class Machine(NamedTuple):
     socket: str
     """The address of its socket, to which the person's group may connect."""
     open_socket: str
-    """That of a second service of the same ledger, to which every user may connect."""
+    """The address of a second service of the same ledger, to which every user may connect."""
 
 
 def user(place: Path, name: str) -> User:
@@ -121,7 +121,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 def token(machine: Machine, owner: User) -> Path:
-    """Return the file of an agent's identity token: the person asked for it, and a user owns it."""
+    """Return the file of an agent's identity token, which the person requested; it belongs to the owner."""
     done = machine.person.run(
         "issue", "--remote", machine.socket, "--task", "T1", "--may-audience", "https://a.example"
     )
@@ -148,12 +148,12 @@ def test_whoever_runs_the_service_reads_its_key(machine: Machine) -> None:
 
 
 def test_an_agent_under_the_users_own_uid_is_that_user(machine: Machine) -> None:
-    """It has a token of its own, and needs none: at the socket the kernel names the person."""
+    """The agent has its own token but does not need it: at the socket the kernel identifies the person."""
     own = token(machine, machine.person)
     status, state, reason = machine.person.state("--remote", machine.socket, JITID_PARENT_FILE=str(own))
     assert (status, state) == ("warning", "person impersonable")
     assert reason.startswith("every process of this user is user:games at ")
-    # What that means: an agent that `run` starts asks without its token, and gets what the person may have.
+    # In practice, an agent started by `run` sends a request without its token, and gets the person's rights.
     request = {"task": "T3", "delegator": None, "agent": "escaped", "scopes": ["repo:*"]}
     ask = [need("curl"), "-s", "--unix-socket", machine.socket.removeprefix("unix://")]
     escape = [*ask, "--json", json.dumps({"requests": [request]}), "http://localhost/v1/operations/Issue"]
@@ -174,7 +174,7 @@ def test_an_agent_under_another_user_has_its_own_token_alone(machine: Machine) -
     assert (status, state, "only as the agent" in reason) == ("ok", "confined", True)
     assert machine.agent.state("--remote", machine.socket)[:2] == ("ok", "confined")
     assert machine.agent.state(JITID_LEDGER=ledger)[:2] == ("ok", "confined")
-    # What that means: it reads no key, is nobody at the socket, and gets nothing beyond its token.
+    # In practice, it cannot read keys, has no access at the socket, and has only the rights of its token.
     assert machine.agent.program("ls", f"{ledger}/keys").returncode != 0
     assert machine.agent.run("issue", "--remote", machine.socket, "--task", "T9").returncode == 5
     assert machine.agent.run("issue", "--remote", remote, "--task", "T9").returncode == 6
@@ -187,7 +187,7 @@ def test_an_agent_under_another_user_has_its_own_token_alone(machine: Machine) -
 
 
 def test_a_socket_for_everybody_makes_the_agents_user_a_person(machine: Machine) -> None:
-    """Whatever token it shows there: without one it is served too."""
+    """Its token does not matter: the socket serves it without one as well."""
     own = token(machine, machine.agent)
     status, state, _ = machine.agent.state("--remote", machine.open_socket, JITID_PARENT_FILE=str(own))
     assert (status, state) == ("warning", "person impersonable")
@@ -196,7 +196,7 @@ def test_a_socket_for_everybody_makes_the_agents_user_a_person(machine: Machine)
 
 
 def test_the_credential_of_a_person_makes_its_reader_that_person(machine: Machine) -> None:
-    """A file is as good as a socket."""
+    """A readable credential file gives the same rights as a socket."""
     ledger = str(machine.service.home / "ledger")
     granted = machine.service.run("access", "grant", "user:games", JITID_LEDGER=ledger)
     path = machine.agent.home / "person.credential"
@@ -215,7 +215,7 @@ def test_the_credential_of_a_person_makes_its_reader_that_person(machine: Machin
 def test_a_command_under_the_uid_of_the_person_who_started_it_may_be_that_person(
     machine: Machine, named: str
 ) -> None:
-    """`run` does not tell the command where the credential is; it is a file of the same user all the same."""
+    """`run` does not pass the credential's place to the command, but the file belongs to the same user."""
     address = machine.served.url
     file = machine.person.home / f"own-{named}"
     ledger = str(machine.service.home / "ledger")
@@ -232,7 +232,7 @@ def test_a_command_under_the_uid_of_the_person_who_started_it_may_be_that_person
     )
     uid = pwd.getpwnam(PERSON).pw_uid
     assert done.stdout == f"/{uid}\n", done
-    # As `doctor` within it: the interpreter of these tests may be out of that user's reach there.
+    # This simulates `doctor` inside the command: there the user may not reach the tests' interpreter.
     inside = {"JITID_REMOTE": address, "JITID_STARTED_BY": str(uid)}
     status, state, reason = machine.person.state(**inside)
     assert (status, state) == ("ok", "person impersonable")
@@ -241,7 +241,7 @@ def test_a_command_under_the_uid_of_the_person_who_started_it_may_be_that_person
 
 
 def test_a_run_within_a_run_does_not_say_that_it_started_the_command() -> None:
-    """It asks with the agent's identity token; who started the outer run stays named."""
+    """The inner run uses the agent's identity token; the user that started the outer run stays recorded."""
     settings = effective.load(flags={"remote": "http://127.0.0.1:1"}, environ={"HOME": "/nonexistent"})
     named = effective.load(
         flags={"remote": "http://127.0.0.1:1", "remote_credential_file": "/f"},
@@ -279,7 +279,7 @@ def test_a_socket_that_is_closed_says_to_whom_it_is_open(machine: Machine) -> No
 
 
 def test_the_commands_of_the_readme_confine_an_agent(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """They stand on its first screen, and are run as they stand there, with users and folders of the test."""
+    """They are on the README's first screen, and run unchanged except for the test's users and folders."""
     need_root()
     (block,) = blocks("bash")
     assert TEXT[: TEXT.index(block) + len(block)].count("\n") <= 24

@@ -1,4 +1,4 @@
-"""The service over PostgreSQL: what it answers while the database is frozen, gone, and back."""
+"""The service with PostgreSQL: its answers while the database is frozen, down, and back."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.serving import Answer, Served, serving
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    """Return a database of this module's own, which it freezes and kills."""
+    """Return this module's own database, which the tests freeze and kill."""
     with postgres.running() as found:
         yield found
 
 
 @pytest.fixture
 def served(server: Postgres, tmp_path: Path) -> Iterator[Served]:
-    """Return a service over a new ledger in it, that has little time."""
+    """Return a service with short time limits, over a new ledger in the database."""
     (tmp_path / "config.toml").write_text("serve_time = '3s'\n")
     arguments = ("--socket", str(tmp_path / "s"), "--workers", "2", "--config", str(tmp_path / "config.toml"))
     address = server.url(server.new_database())
@@ -32,7 +32,7 @@ def served(server: Postgres, tmp_path: Path) -> Iterator[Served]:
 
 
 def issue(served: Served, task: str = "T1") -> Answer:
-    """Ask for a credential."""
+    """Request a credential."""
     body = json.dumps({"requests": [{"task": task, "delegator": None, "agent": "bot"}]}).encode()
     return served.ask("POST", "/v1/operations/Issue", body, {"content-type": "application/json"})
 
@@ -60,7 +60,7 @@ def test_it_goes_on_when_the_database_comes_back(server: Postgres, served: Serve
     try:
         answer = issue(served)
         assert answer.status == 503
-        # Where the database is, its callers need not know; whoever runs the service finds it in the log.
+        # Callers need not know the address of the database; the operator finds it in the log.
         said = answer.body.decode()
         assert not [place for place in ("postgres", "127.0.0.1", str(server.port)) if place in said]
         (told, *_) = [line for line in served.lines() if line["event"] == "ledger"]

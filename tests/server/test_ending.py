@@ -1,4 +1,4 @@
-"""How the service ends, and what it does while its ledger is out of reach."""
+"""The shutdown of the service, and its answers while its ledger is unavailable."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.serving import Answer, Served, serving
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold the ledger, so that whoever wants to write waits."""
+    """Lock the ledger, so that every writer waits."""
     with sqlite3.connect(folder / "ledger" / "ledger.db", isolation_level=None) as db:
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -31,7 +31,7 @@ def held(folder: Path) -> Iterator[None]:
 
 
 class Asking(threading.Thread):
-    """Asks for a credential meanwhile."""
+    """A thread that requests a credential."""
 
     def __init__(self, served: Served, task: str = "T1") -> None:
         super().__init__(daemon=True)
@@ -52,7 +52,7 @@ class Asking(threading.Thread):
 
 
 def in_work(served: Served) -> bool:
-    """Tell whether a request is in work, besides the one that asks."""
+    """Return whether another request is in progress besides this one."""
     text = served.ask("GET", "/metrics").body.decode()
     return "\njitid_requests_in_work 2\n" in text
 
@@ -69,7 +69,7 @@ def test_what_is_in_work_is_finished_before_it_ends(served: Served, tmp_path: Pa
         asking = Asking(served)
         assert eventually(lambda: in_work(served))
         served.process.send_signal(signal.SIGTERM)
-        # It takes nobody new from now on.
+        # The service accepts no new connections from now on.
         assert eventually(lambda: _refused(served))
         assert served.process.poll() is None
     asking.join(30)
@@ -97,7 +97,7 @@ def test_a_second_signal_ends_it_at_once(served: Served, tmp_path: Path) -> None
         assert served.process.wait(30) == 128 + signal.SIGTERM
         asking.join(30)
         assert asking.answer is None
-    # What was not answered was not done either: nobody holds what the ledger does not know.
+    # An unanswered request changed nothing: no caller holds a credential that the ledger lacks.
     assert Shell(tmp_path).good("list", "--field", "task") == ""
 
 
@@ -148,7 +148,7 @@ def test_a_changed_policy_counts_without_a_new_start(served: Served, tmp_path: P
     policy.write_text(text + '\n@id("closed")\nforbid (principal, action, resource);\n')
     assert eventually(lambda: status() == 403)
     policy.write_text("this is no policy")
-    # Whatever needs no policy goes on, and so does whoever asks this authority for it.
+    # Operations without a policy continue: the service is ready, but cannot issue.
     told = {"ready": True, "issues": False, "error": "configuration"}
     assert eventually(lambda: served.ask("GET", "/readyz").json == told)
     assert b"\njitid_can_issue 0\n" in served.ask("GET", "/metrics").body
@@ -171,7 +171,7 @@ def test_a_ledger_that_is_held_too_long_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.deep
 def test_a_worker_that_is_busy_is_not_taken_for_hung(tmp_path: Path) -> None:
-    """Its only thread waits for the ledger for longer than a worker may be silent."""
+    """The worker's only thread waits for the ledger longer than `serve_hung`."""
     (tmp_path / "config.toml").write_text("serve_time = '9s'\nserve_hung = '5s'\nserve_threads = 1\n")
     arguments = ("--socket", str(tmp_path / "s"), "--config", str(tmp_path / "config.toml"))
     with serving(tmp_path, *arguments) as served, held(tmp_path):

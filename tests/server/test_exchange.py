@@ -1,4 +1,4 @@
-"""An answer as it goes over the wire, whatever the application does: tried with applications of a few lines."""
+"""HTTP answers on the wire for every behaviour of an application, tested with applications of a few lines."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def piece(body: bytes, *, more: bool = False) -> dict[str, Any]:
 
 
 def sending(*messages: dict[str, Any], error: BaseException | None = None) -> Application:
-    """Return an application that sends messages, and may fail then."""
+    """Return an application that sends these messages, and then may raise an error."""
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         for message in messages:
@@ -45,7 +45,7 @@ def sending(*messages: dict[str, Any], error: BaseException | None = None) -> Ap
 
 
 def answered(app: Application, sent: bytes) -> bytes:
-    """Return all that a connection brings on which some bytes are sent and nothing more."""
+    """Send bytes on a connection, and return all bytes that come back."""
 
     async def talk() -> bytes:
         loop = asyncio.get_running_loop()
@@ -68,7 +68,7 @@ def answered(app: Application, sent: bytes) -> bytes:
 
 
 class PanicError(BaseException):
-    """As a panic in a library of Rust is raised: it is not an Exception."""
+    """An error like a panic in a Rust library: it is not an Exception."""
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_an_application_that_fails_before_its_answer_gets_a_status(kind: type[Ba
     ],
 )
 def test_an_answer_that_is_cut_looks_cut(messages: list[dict[str, Any]], error: Exception | None) -> None:
-    """The connection ends, and no further answer is taken for the rest of this one."""
+    """The connection closes, so the client cannot take a further answer for the rest of this one."""
     answer = answered(sending(*messages, error=error), GET * 2)
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert answer.count(b"HTTP/1.1") == 1
@@ -186,7 +186,7 @@ def test_the_application_sees_the_request_as_it_came() -> None:
 
 @pytest.mark.parametrize("beginning", [b"0\r\nx: ", b"5;x="], ids=["trailer", "extension of a chunk"])
 def test_what_stands_between_pieces_of_a_body_is_bounded_before_it_is_complete(beginning: bytes) -> None:
-    """The parser keeps it until its end, and reports nothing of it before that."""
+    """The parser buffers it until its end, and reports it only then."""
 
     async def app(_scope: Scope, receive: Receive, send: Send) -> None:
         while (await receive()).get("more_body"):
@@ -211,7 +211,7 @@ def test_many_small_pieces_of_a_body_are_accepted() -> None:
 
 
 def test_an_application_learns_that_its_client_has_left() -> None:
-    """It waits for a body whose rest will never come."""
+    """The application waits for the rest of a body that never comes."""
     learned = asyncio.Event()
 
     async def app(_scope: Scope, receive: Receive, _send: Send) -> None:

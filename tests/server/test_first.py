@@ -1,4 +1,4 @@
-"""Authentication comes first, then authorization, then the content: nobody else learns what is wrong with a request."""
+"""The order of checks is authentication, authorization, content: only a permitted caller learns of content errors."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ NOBODY: dict[str, str | None] = {
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Return a service that knows nobody without a token."""
+    """Return a service that knows no caller without a token."""
     with serving(tmp_path_factory.mktemp("nobody")) as found:
         yield found
 
@@ -71,7 +71,7 @@ def post(
 
 
 def told(answer: Answer) -> tuple[int, bytes, str | None]:
-    """Return what the client learns."""
+    """Return the client's view of an answer: its status, its body and its challenge."""
     return answer.status, answer.body, answer.headers.get("www-authenticate")
 
 
@@ -80,7 +80,7 @@ def told(answer: Answer) -> tuple[int, bytes, str | None]:
 def test_whoever_is_nobody_is_told_that_and_nothing_else(served: Served, who: str) -> None:
     bearer = NOBODY[who]
     for number, path in enumerate((*FEW, *OPERATIONS[:: 1 if who == "nothing" else 7])):
-        # Failures are counted by the client's address: none of these is told to come again.
+        # Failures are counted by the client's address, so a new address for each path avoids status 429.
         source = f"127.{1 + list(NOBODY).index(who)}.0.{1 + number}"
         found = {told(post(served, path, content, bearer, source)) for content in CONTENTS}
         found.add(told(post(served, f"{path}?token=x", "an empty form", bearer, source)))
@@ -105,7 +105,7 @@ def test_so_is_who_sends_no_body(tmp_path: Path) -> None:
             for who, bearer in NOBODY.items():
                 answer = served.ask("GET", path, headers={} if bearer is None else {"authorization": bearer})
                 if path.endswith("=x") and who in ("a malformed token", "an unknown token"):
-                    # The proxy is configured wrongly, which no token makes right.
+                    # The proxy is configured wrongly, and no token can correct that.
                     assert answer.status == 400
                     continue
                 assert answer.status == 401, (path, who)
@@ -115,7 +115,7 @@ def test_so_is_who_sends_no_body(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
-    """Serve this user without a role; others have their tokens."""
+    """Serve this user without a role; other callers have tokens."""
     with asking(tmp_path_factory.mktemp("roles")) as made:
         yield made
 
@@ -141,7 +141,7 @@ def test_who_has_no_role_is_told_that_and_nothing_else(asked: Asked) -> None:
         }
         assert {status for status, _, _ in found} == {403}, (path, found)
         assert len({body for _, body, _ in found if path != "/introspect"}) <= 1, (path, found)
-    # Refusals are in the audit log, those before the content was looked at too.
+    # The audit log has all refusals, including the refusals before the content was examined.
     log = asked.shell.good("audit", "log", "--operation", "denial", "--format", "jsonl")
     refused = {path.removeprefix("/v1/operations/") for path in guarded if path.startswith("/v1/")}
     assert {json.loads(line)["operation"] for line in log.splitlines()} == refused | {
@@ -182,7 +182,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_client_is_known_whatever_else_is_wrong_with_its_form(asked: Asked, mistake: str) -> None:
-    """By a secret in the form as by the same one in the header."""
+    """A secret in the form works like the same secret in the header."""
     name = "system:form"
     secret = grant(asked.shell, name, "verifier")
     for right, status in ((secret, 400), (f"{secret[:-1]}!", 401)):
@@ -196,7 +196,7 @@ def test_a_client_is_known_whatever_else_is_wrong_with_its_form(asked: Asked, mi
         ):
             assert answer.status == status, answer.body
             assert answer.json["error"] == ("invalid_request" if status == 400 else "invalid_client")
-    # What stands twice names no client.
+    # A repeated parameter does not identify a client.
     twice = urlencode([("client_id", name), ("client_secret", secret), ("client_secret", secret)])
     assert asked.served.ask("POST", "/introspect", twice.encode(), kind).status == 401
 
@@ -223,14 +223,14 @@ HEADERS = (
     ("Basic\tYTpi", "Bearer\tx", "Negotiate x", "Digest", ""),
     ("x", "Basic YTpi", "Bearer", "Bearer x"),
 )
-"""In two parts, since too many credentials that are not valid are answered with 429."""
+"""In two parts, because too many invalid credentials are answered with 429."""
 
 
 @pytest.mark.parametrize("headers", HEADERS)
 def test_who_shows_a_credential_is_not_taken_for_the_user_of_the_socket(
     tmp_path: Path, headers: tuple[str, ...]
 ) -> None:
-    """Whatever stands in the header: what is not understood is no caller."""
+    """A header that the service cannot understand is refused; it never means the user of the socket."""
     configuration = tmp_path / "config.toml"
     configuration.write_text(f'[socket.role]\n{getpass.getuser()} = ["verifier", "auditor"]\n')
     configuration.chmod(0o600)

@@ -1,4 +1,4 @@
-"""Several authorities over one database, of which some die: whoever is left knows all that was acknowledged."""
+"""Several authorities over one database: after some fail, the others know every acknowledged change."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ answer([payload, await oauth.processIntrospectionResponse(as, client, asked)]);
 
 
 class Fleet:
-    """Two authorities, each with a home of its own as on two machines, and a shell elsewhere that asks either."""
+    """Two authorities with separate homes, as on two machines, and a remote shell that can use either."""
 
     def __init__(self, homes: list[Shell], served: list[Served], outside: Shell) -> None:
         self.homes = homes
@@ -44,7 +44,7 @@ class Fleet:
         self.outside = outside
 
     def through(self, number: int) -> dict[str, str]:
-        """Return what lets the shell elsewhere ask one of them."""
+        """Return the environment in which the remote shell uses one of them."""
         return {"JITID_REMOTE": self.served[number].url}
 
 
@@ -53,7 +53,7 @@ ISSUER = "http://127.0.0.1:8477"
 
 @pytest.fixture
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
-    """Return the authorities over one PostgreSQL, or over three that replicate if the test has those."""
+    """Return the authorities over one PostgreSQL, or over three replicating servers if the test requires them."""
     if "postgres_cluster" in request.fixturenames:
         address = request.getfixturevalue("postgres_cluster").url()
     else:
@@ -75,7 +75,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
 
 
 def test_one_authority_is_killed_and_the_other_goes_on(fleet: Fleet, node: Node) -> None:
-    """Issued through either, revoked through the other, and believed by nobody who asks afterwards."""
+    """Tokens of both authorities are revoked through the remaining one, and every later check refuses them."""
     line = (
         "issue",
         "--task",

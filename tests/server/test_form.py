@@ -1,4 +1,4 @@
-"""Forms: one reading of each, or a refusal."""
+"""Parsing of forms: each form has one reading, or is refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jitid.server.oauth_form import MAX_FORM, MAX_PARAMETERS, parse_form
 
 
 def refusal(body: bytes, *repeatable: str) -> str:
-    """Return why a form is refused."""
+    """Return the reason for refusing a form."""
     with pytest.raises(OAuthError) as caught:
         parse_form(body, repeatable)
     assert caught.value.code == "invalid_request"
@@ -51,7 +51,7 @@ def test_values_are_decoded_once() -> None:
     ],
 )
 def test_what_could_be_read_in_two_ways_is_refused(body: bytes, why: str) -> None:
-    """And nothing of it is told back."""
+    """The error does not repeat any of the form."""
     assert why in refusal(body, "resource")
 
 

@@ -1,4 +1,4 @@
-"""Forward authentication: nginx lets through what a valid token permits, and tells the service behind it who acts."""
+"""Forward authentication: nginx passes requests that a valid token permits, and names the actor to the service."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def live(asked: Asked) -> str:
 
 
 def ask(asked: Asked, place: str, bearer: str | None, **headers: str) -> tuple[int, str]:
-    """Ask as a proxy does; return the status and what the client is told."""
+    """Send a request as a proxy does; return the status and the challenge."""
     if bearer is not None:
         headers["authorization"] = f"Bearer {bearer}"
     done = asked.served.ask("GET", place, headers=headers)
@@ -69,7 +69,7 @@ def test_an_action_is_decided_by_its_path_and_recorded_without_its_query(asked: 
     assert ask(asked, place, live, **{"X-Original-URI": f"/repo/web{query}"})[0] == 200
     assert ask(asked, place, live, **{"X-Forwarded-Uri": f"/repo/web{query}"})[0] == 200
     assert ask(asked, place, live, **{"X-Original-URI": "/other"})[0] == 403
-    # Without a path there is nothing to decide on.
+    # Without a path, the action cannot be decided.
     assert ask(asked, place, live)[0] == 403
     kept = b"".join(path.read_bytes() for path in asked.shell.ledger.iterdir() if path.is_file())
     assert b"/repo/web" in kept
@@ -77,7 +77,7 @@ def test_an_action_is_decided_by_its_path_and_recorded_without_its_query(asked: 
 
 
 def test_a_path_is_decided_on_in_one_spelling(asked: Asked) -> None:
-    """Otherwise a rule about a path would not hold for the same path in another spelling."""
+    """Otherwise a rule about a path would not apply to another spelling of the same path."""
     place, live = f"{PLACE}&action=http:GET", asked.token(scope="http:GET")
     for path in ("/repo/%70lain%2Dsp%65lling/", "/repo/plain-spelling/%7b%40", "/repo/a%20b%7B@"):
         assert ask(asked, place, live, **{"X-Original-URI": path})[0] == 200
@@ -118,7 +118,7 @@ AMBIGUOUS = {
     "text with a second spelling": ("/repo/%ef%bc%8e%ef%bc%8e/other", "/repo/e%cc%81"),
     "a character outside of ASCII that is neither a letter nor a digit": ("/repo/%e2%80%ae",),
 }
-"""Paths that servers read in different ways, by what each is refused for."""
+"""Paths that servers read in different ways, by the reason for the refusal."""
 
 
 @pytest.mark.parametrize(("why", "path"), [(why, path) for why, paths in AMBIGUOUS.items() for path in paths])
@@ -141,7 +141,7 @@ def test_letters_of_every_script_pass(asked: Asked) -> None:
 
 
 def test_a_client_cannot_say_by_the_other_header_what_is_decided_on(asked: Asked, live: str) -> None:
-    """A proxy sets one of them, and hands on whatever else its client has written."""
+    """A proxy sets one of the headers, and forwards all other headers of its client."""
     place = f"{PLACE}&action=http:GET"
     both = {"X-Original-URI": "/repo/web", "X-Forwarded-Uri": "/other"}
     status, said = ask(asked, place, live, **both)
@@ -161,7 +161,7 @@ def test_nobody_fills_the_ledger_with_what_is_not_valid(asked: Asked) -> None:
     "query", ["audienc=x", "audience=a b", "scope=%ff", "action=http:*", "action=a&action=b"]
 )
 def test_a_proxy_that_is_set_up_wrongly_lets_nobody_through(asked: Asked, live: str, query: str) -> None:
-    """Nginx makes 500 of anything but 401 and 403."""
+    """Every status except 401 and 403 becomes 500 at nginx."""
     assert ask(asked, f"/forward-auth?{query.replace(' ', '%20')}", live)[0] == 400
 
 

@@ -1,4 +1,4 @@
-"""A connection that is kept: each request gets its own answer, or the connection is closed and none follows."""
+"""Kept connections: each request gets its own answer, or the connection closes without a further answer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LARGE = 70_000
 
 @pytest.fixture(scope="module", params=["tcp", "unix"])
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Return a service at each sort of socket; at the Unix socket this user may ask for nothing that changes much."""
+    """Return a service at each kind of socket; at the Unix socket this user has only the role verifier."""
     folder = tmp_path_factory.mktemp("kept")
     configuration = folder / "config.toml"
     configuration.write_text(
@@ -48,7 +48,7 @@ def head(method: str, path: str, more: str = "") -> bytes:
 
 
 def follow(wire: Wire, first: Reply, method: str, *, together: bool) -> None:
-    """Hold what comes after an answer to the law: the answers to further requests and no others, or the end."""
+    """Assert that the answers to further requests follow an answer and no others, or that the connection ends."""
     if first.closes:
         assert wire.rest() == b"", (method, first)
         return
@@ -101,7 +101,7 @@ def test_a_head_has_the_headers_of_a_get(served: Served, place: str) -> None:
 def test_whoever_waits_to_be_told_to_go_on_is_told_or_the_connection_ends(
     served: Served, method: str
 ) -> None:
-    """RFC 9110, section 10.1.1: without a 100, nobody knows whether the client still sends its body."""
+    """RFC 9110, section 10.1.1: without a 100, it is unknown whether the client still sends its body."""
     for path, methods in [*table(), ("/nowhere", frozenset())]:
         for kind in ("text/plain", "application/json", "application/x-www-form-urlencoded"):
             with Wire(served.connect()) as wire:
@@ -154,9 +154,9 @@ BROKEN = {
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
 @pytest.mark.parametrize("before", [0, 1, 3])
 def test_a_refusal_waits_for_its_turn(served: Served, broken: bytes, before: int) -> None:
-    """What is refused at once would otherwise be taken for the answer to the request before it."""
+    """A premature refusal would look like the answer to the request before it."""
     if broken.startswith(b"POST /token") and b"chunked" in broken and b"content-length" not in broken:
-        # Whether it has its answer before its body is broken, chance decides. None may come after that.
+        # The answer may come before or after the body breaks. No second answer may follow.
         statuses: tuple[int, ...] = (400, 401, 413)
     else:
         statuses = (400, 413, 431, 505)
@@ -186,7 +186,7 @@ def test_a_refusal_waits_for_its_turn_when_the_client_says_no_more(served: Serve
 
 @pytest.mark.parametrize("length", [f"content-length: {LARGE}\r\n", "transfer-encoding: chunked\r\n"])
 def test_what_has_its_answer_gets_no_second_one(served: Served, length: str) -> None:
-    """The body turns out to be broken, or too large, only after the answer to its request is gone."""
+    """The body turns out to be broken or too large only after its request was answered."""
     with Wire(served.connect()) as wire:
         wire.send(head("PUT", "/healthz", length))
         assert wire.reply("PUT").status == 405

@@ -1,4 +1,4 @@
-"""An authority that is killed in any step of an issue: asked again elsewhere, there is one credential that lives."""
+"""An authority that is killed at any step of an issue: after a retry elsewhere, one credential is live."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.server.asking import grant
 from tests.serving import Answer, Served, serving
 
 CALLS = ("sendto", "recvfrom", "write")
-"""How a worker talks to the database, and to the client."""
+"""System calls by which a worker communicates with the database and the client."""
 
 
 @contextmanager
 def killing(pid: int, call: str, when: int) -> Iterator[None]:
-    """Kill a process before a thread of it does a system call for the so manieth time from now on."""
+    """Kill a process before system call number `when` of a thread, counted from now on."""
     strace = [need("strace"), "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-p", str(pid)]
     tracer = subprocess.Popen(
         [*strace, "-e", f"inject={call}:signal=KILL:when={when}"], stderr=subprocess.DEVNULL
@@ -47,7 +47,7 @@ def _all_traced(pid: int) -> bool:
 
 
 def ask(served: Served, bearer: str, key: str, task: str) -> Answer | None:
-    """Ask for a credential under a key; None if there was no answer."""
+    """Request a credential with an idempotency key; return None if there is no answer."""
     values = encode_operation(Issue(requests=(IssueRequest(task, "user:alice", "agent"),)))
     headers = {
         "content-type": "application/json",
@@ -60,7 +60,7 @@ def ask(served: Served, bearer: str, key: str, task: str) -> Answer | None:
 
 
 def living(shell: Shell, task: str) -> list[dict[str, Any]]:
-    """Return what lives of a task."""
+    """Return the live credentials of a task."""
     listed = shell.good("list", "--task", task, "--live", "--format", "jsonl")
     return [json.loads(line) for line in listed.splitlines()]
 
@@ -77,7 +77,7 @@ def test_whoever_asks_again_has_the_only_one_that_lives(postgres_url: str, tmp_p
         serving(shell.home, ledger=postgres_url) as second,
     ):
         for served in (first, second):
-            # Connected, and with all loaded that an issue takes.
+            # Each is connected, and has loaded all modules that an issue needs.
             assert ask(served, bearer, uuid.uuid4().hex, "WARM") is not None
         for when in range(1, 200):
             key, task = uuid.uuid4().hex, f"T-{when}"

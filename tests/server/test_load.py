@@ -1,4 +1,4 @@
-"""More than the service takes, of one client and of all: who is turned away, and that nobody else is."""
+"""Overload of the service, by one client and by all: the refused requests, and the unaffected clients."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.serving import Answer, Served, serving
 
 @contextmanager
 def limited(folder: Path, **limits: int | str) -> Iterator[Served]:
-    """Start a service on a socket with other limits."""
+    """Start a service on a socket with these limits."""
     lines = [f"{name} = {json.dumps(value)}\n" for name, value in limits.items()]
     (folder / "config.toml").write_text("".join(lines))
     with serving(folder, "--socket", str(folder / "s"), "--config", str(folder / "config.toml")) as served:
@@ -37,7 +37,7 @@ def limited(folder: Path, **limits: int | str) -> Iterator[Served]:
 
 
 def keys(served: Served, **headers: str) -> Answer:
-    """Ask for something that anybody may know who is known."""
+    """Request the keys, which every authenticated caller may read."""
     given = {"content-type": "application/json", **headers}
     return served.ask("POST", "/v1/operations/PublishKeys", b"{}", given)
 
@@ -50,7 +50,7 @@ def test_more_requests_than_may_be_in_work_are_told_to_come_again(tmp_path: Path
         assert answer.status == 503
         assert answer.headers["retry-after"] == "1"
         assert answer.json["error"]["retryable"] is True
-        # Whoever only asks whether it lives is answered.
+        # A health check is still answered.
         assert served.ask("GET", "/healthz").status == 200
     for one in asking:
         one.join(30)
@@ -69,7 +69,7 @@ def test_a_caller_that_asks_too_fast_is_told_to_wait(tmp_path: Path) -> None:
 
 
 def test_agents_of_one_name_have_a_pace_each(tmp_path: Path) -> None:
-    """Whoever likes may call theirs as somebody else's is called."""
+    """Any caller can give its agent the name of another caller's agent."""
     shell = Shell(tmp_path)
     words = ("issue", "--agent", "worker", "--task", "T", "--delegator")
     hers, others = (
@@ -99,7 +99,7 @@ def test_what_a_service_does_with_a_token_is_not_the_pace_of_its_holder(tmp_path
 
 
 def test_what_fails_is_slowed_down_and_keeps_nobody_else_out(tmp_path: Path) -> None:
-    """Not even who comes for the first time, or signs: what is proved is never refused for what others failed."""
+    """Others' failures never refuse an authenticated caller, even with its first request or with a signature."""
     with limited(tmp_path) as served:
         right = {"authorization": f"Bearer {grant(Shell(tmp_path), 'system:ci', 'verifier')}"}
         grant(Shell(tmp_path), "system:signs", "verifier", key=jwk(P256))
@@ -112,7 +112,7 @@ def test_what_fails_is_slowed_down_and_keeps_nobody_else_out(tmp_path: Path) -> 
 
 
 def slowed(served: Served, wrong: Mapping[str, str]) -> Answer:
-    """Ask until one is slowed down: many at once, since a busy machine is slow by itself."""
+    """Send failing requests until one is slowed down; many at once, because a busy machine is slow by itself."""
     with ThreadPoolExecutor(8) as pool:
         for _ in range(500):
             for answer in pool.map(lambda _: keys(served, **wrong), range(16)):
@@ -123,7 +123,7 @@ def slowed(served: Served, wrong: Mapping[str, str]) -> Answer:
 
 
 def signed(client: str) -> bytes:
-    """Return a form with what a client has signed."""
+    """Return a form with an assertion that a client signed."""
     now = int(time.time())
     claims = {
         "iss": client,
@@ -151,7 +151,7 @@ def test_it_listens_on_ipv6_too(tmp_path: Path) -> None:
 
 
 def test_a_stream_whose_client_left_frees_its_thread(tmp_path: Path) -> None:
-    """There are two threads for what looks at the whole ledger; none of them waits for somebody who is gone."""
+    """Two threads serve the operations on the whole ledger; neither waits for a client that has left."""
     (tmp_path / "native.toml").write_text("[socket.role]\nroot = 'auditor'\n0 = 'auditor'\n")
     shell = Shell(tmp_path)
     for number in range(3):

@@ -94,7 +94,7 @@ def add(a: int, b: int) -> int:
 
 
 class Storage:
-    """What the Python SDK keeps between requests."""
+    """The Python SDK's storage between requests."""
 
     def __init__(self) -> None:
         self.tokens: Any = None
@@ -113,7 +113,7 @@ class Storage:
 
 
 def providers(world: World, storage: Storage) -> dict[str, Any]:
-    """Return how the Python SDK authenticates a client, by the name of the method."""
+    """Return the Python SDK's authentication providers, by the name of the method."""
     made = module("mcp.client.auth.extensions.client_credentials")
     usual = {"server_url": world.resource, "storage": storage, "scope": SCOPE, "issuer": world.issuer}
     signing = made.SignedJWTParameters(
@@ -175,7 +175,7 @@ answer({ result, error, token: provider.tokens()?.access_token });
 
 @pytest.fixture(scope="module")
 def sdk(tmp_path_factory: pytest.TempPathFactory) -> Node:
-    """Return node with the SDK."""
+    """Return node with the TypeScript SDK."""
     return Node(tmp_path_factory.mktemp("node"), "@modelcontextprotocol/sdk@^1.32")
 
 

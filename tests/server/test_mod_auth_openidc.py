@@ -1,4 +1,4 @@
-"""Apache's mod_auth_openidc reads the metadata, and asks about tokens with a name and a secret."""
+"""Apache's mod_auth_openidc reads the metadata, and introspects tokens with a client's name and secret."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OIDCOAuthTokenIntrospectionInterval -1
 
 
 def test_it_lets_tokens_in_while_they_are_valid_and_nobody_logs_in(tmp_path: Path) -> None:
-    """A login ends at the authorization endpoint, which refuses it without leading back."""
+    """A login ends at the authorization endpoint, which refuses it without redirecting back."""
     name, port = "system:gate", free_port()
     issuer = f"http://127.0.0.1:{port}"
     shell = configured(tmp_path, (), issuer=issuer)
@@ -48,7 +48,7 @@ def test_it_lets_tokens_in_while_they_are_valid_and_nobody_logs_in(tmp_path: Pat
             assert get(place, Authorization=f"Bearer {token}")[::2] == (200, "the page of api")
             assert get(place, Authorization="Bearer x")[0] == 401
             assert get(place)[0] == 401
-            # The browser is led to the authorization endpoint.
+            # The browser is redirected to the authorization endpoint.
             status, headers, refusal = get(f"{front}/login/", Accept="text/html")
             assert (status, json.loads(refusal)["error"]) == (400, "unsupported_response_type")
             assert "Location" not in headers

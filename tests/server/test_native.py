@@ -1,4 +1,4 @@
-"""The native binding: operations asked over HTTP, and the document that describes them."""
+"""The native binding: operations over HTTP, and the OpenAPI document that describes them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CONFIG = """\
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Yield a service on a Unix socket, whose caller may do much."""
+    """Yield a service on a Unix socket, with a caller that has many roles."""
     folder = tmp_path_factory.mktemp("native")
     config = folder / "authority.toml"
     config.write_text(CONFIG.format(user=os.getuid()))
@@ -35,13 +35,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def post(served: Served, name: str, values: object, **headers: str) -> Answer:
-    """Ask for an operation."""
+    """Request an operation."""
     given = {"content-type": "application/json", **headers}
     return served.ask("POST", f"/v1/operations/{name}", json.dumps(values).encode(), given)
 
 
 def issue(served: Served, **fields: Any) -> Any:
-    """Issue one credential and return what is told of it."""
+    """Issue one credential, and return its answer."""
     request = {"task": "T1", "delegator": "user:bob", "agent": "bot", **fields}
     answer = post(served, "Issue", {"requests": [request]})
     assert answer.status == 200, answer.body
@@ -64,7 +64,7 @@ def test_an_operation_is_asked_and_answered(served: Served) -> None:
 
 
 def test_the_kernel_proves_the_delegator(served: Served) -> None:
-    """Who names nobody delegates themselves, and it is no mere claim."""
+    """The kernel proves the caller's own name as the delegator; another name is only asserted."""
     assert issue(served, delegator="user:alice")["delegator_proof"] == "os-user"
     assert issue(served)["delegator_proof"] == "asserted"
 
@@ -158,7 +158,7 @@ def test_nobody_is_served_whom_nothing_proves(tmp_path: Path) -> None:
 
 
 def test_the_document_describes_every_operation(served: Served) -> None:
-    """By OpenAPI's own schema as well, as far as it is there."""
+    """OpenAPI's own validator accepts it too, if it is installed."""
     document = served.ask("GET", "/v1/openapi.json").json
     asked = {path.removeprefix("/v1/operations/") for path in document["paths"]}
     assert asked == {*codec.names(), "/v1/whoami"}

@@ -1,4 +1,4 @@
-"""The OAuth endpoints as the RFCs have them: what is granted, what is refused and how that is told."""
+"""The OAuth endpoints according to the RFCs: grants, refusals, and error codes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_metadata_names_the_endpoints(plain: Asked) -> None:
 
 
 def test_the_metadata_names_no_method_that_its_registry_does_not_have(plain: Asked) -> None:
-    """RFC 8414, section 2: a type of access tokens is a method of an introspection endpoint, and of no other."""
+    """RFC 8414, section 2: a type of access token is an authentication method only at an introspection endpoint."""
     found = plain.served.ask("GET", "/.well-known/oauth-authorization-server").json
     methods = {name: found[f"{name}_endpoint_auth_methods_supported"] for name in ("token", "revocation")}
     expected = ["private_key_jwt", "client_secret_basic", "client_secret_post"]
@@ -82,7 +82,7 @@ def test_the_authorization_endpoint_refuses_and_leads_nowhere(plain: Asked, meth
 
 
 def test_a_ledger_whose_issuer_is_no_address_says_what_to_do(tmp_path: Path) -> None:
-    """RFC 8414, section 3.3: clients compare the issuer with where they found the metadata."""
+    """RFC 8414, section 3.3: clients compare the issuer with the address of the metadata."""
     with serving(tmp_path) as served:
         for path in ("oauth-authorization-server", "openid-configuration"):
             refused = served.ask("GET", f"/.well-known/{path}")
@@ -220,7 +220,7 @@ def test_what_cannot_be_had_is_told_by_its_code(full: Asked, changed: dict[str, 
 
 
 def test_a_policy_that_refuses_is_named(full: Asked) -> None:
-    """The rule, and nothing that a description cannot have."""
+    """The description names the rule, and has only characters that RFC 6749 permits."""
     refused = full.exchange(jitid_sensitivity="high")
     assert "high-needs-purpose" in refused.json["error_description"]
 
@@ -240,7 +240,7 @@ def test_a_policy_that_refuses_is_named(full: Asked) -> None:
     ids=str,
 )
 def test_a_subject_token_that_is_not_valid_is_an_invalid_request(full: Asked, claims: dict[str, Any]) -> None:
-    """RFC 8693, section 2.2.2; the token is never told back."""
+    """RFC 8693, section 2.2.2; the answer never repeats the token."""
     subject = id_token(**claims)
     done = full.exchange(subject)
     assert (done.status, done.json["error"]) == (400, "invalid_request")
@@ -258,7 +258,7 @@ def test_a_subject_token_that_is_not_valid_is_an_invalid_request(full: Asked, cl
     ids=str,
 )
 def test_a_subject_token_for_another_client_is_an_invalid_grant(full: Asked, claims: dict[str, Any]) -> None:
-    """RFC 6749, section 5.2: "was issued to another client"; the token is never told back."""
+    """RFC 6749, section 5.2: "was issued to another client"; the answer never repeats the token."""
     subject = id_token(**claims)
     done = full.exchange(subject)
     assert (done.status, done.json["error"]) == (400, "invalid_grant")
@@ -266,7 +266,7 @@ def test_a_subject_token_for_another_client_is_an_invalid_grant(full: Asked, cla
 
 
 def test_a_subject_token_counts_for_its_first_presenter(full: Asked) -> None:
-    """Also where many present it at once: one of them is the first."""
+    """If many callers present it at once, exactly one of them is the first."""
     names = [f"system:app-{number}" for number in range(6)]
     bearers = [grant(full.shell, name) for name in names]
     subject = id_token(jti=os.urandom(8).hex())
@@ -326,7 +326,7 @@ def test_whom_the_subject_lets_act_may(plain: Asked) -> None:
 
 
 def test_a_revoked_token_is_inactive_and_nothing_more(full: Asked) -> None:
-    """RFC 7009, section 2.2; RFC 7662, section 2.2. What descends from it too."""
+    """RFC 7009, section 2.2; RFC 7662, section 2.2. Its descendants are inactive too."""
     parent = full.identity("planner", "--scope", "repo:read")
     child = full.token(subject=parent, sort="access_token", scope="repo:read")
     done = full.form("/revoke", token=parent, token_type_hint="refresh_token")
@@ -338,7 +338,7 @@ def test_a_revoked_token_is_inactive_and_nothing_more(full: Asked) -> None:
 
 
 def test_what_was_renewed_expires_with_its_overlap(full: Asked) -> None:
-    """A service that keeps the answer until `exp` would let the predecessor in for longer than the ledger does."""
+    """A service that caches the answer until `exp` would accept the predecessor longer than the ledger does."""
     first = full.identity("planner", "--scope", "repo:read", task="T-renewed")
     before = full.form("/introspect", token=first).json["exp"]
     second = full.shell.run("renew", stdin=first).stdout.strip()
@@ -398,7 +398,7 @@ def test_nobody_finds_a_secret_in_the_log(full: Asked) -> None:
 
 
 def test_a_verifier_does_not_end_what_it_was_shown(full: Asked) -> None:
-    """RFC 7009, section 2.1: 403, and the token works on."""
+    """RFC 7009, section 2.1: the status is 403, and the token stays valid."""
     gate = grant(full.shell, "system:gate", "verifier")
     live = full.token()
     assert full.form("/introspect", token=live, bearer=gate).json["active"] is True
@@ -433,7 +433,7 @@ def test_a_system_is_issued_what_it_asks_for_itself(full: Asked) -> None:
 
 
 def test_an_agents_own_token_is_its_bearer(full: Asked) -> None:
-    """It narrows what it holds for whoever comes after it, and ends itself."""
+    """The agent narrows its rights for the next service, and revokes its own token."""
     own = full.identity("planner", "--scope", "repo:read", "--scope", "repo:write")
     child = full.form(
         "/token",
@@ -446,7 +446,7 @@ def test_an_agents_own_token_is_its_bearer(full: Asked) -> None:
     )
     assert child.status == 200, child.body
     assert full.form("/introspect", token=child.json["access_token"]).json["client_id"] == "planner"
-    # What was made to be shown is no right here, and the right of another agent is none to end this one.
+    # A token for a service is not a right here, and another agent's token does not permit this revocation.
     assert full.form("/revoke", token=own, bearer=child.json["access_token"]).status == 401
     assert full.form("/revoke", token=own, bearer=full.identity("coder", task="T-9")).status == 403
     assert full.form("/revoke", token=own, bearer=own).status == 200
@@ -454,7 +454,7 @@ def test_an_agents_own_token_is_its_bearer(full: Asked) -> None:
 
 
 def test_what_was_lost_on_the_way_is_not_issued_twice(full: Asked) -> None:
-    """The same key again ends what the first answer had."""
+    """The repeated key revokes the token of the first answer."""
     body = urlencode(
         {
             "grant_type": EXCHANGE,
@@ -474,7 +474,7 @@ def test_what_was_lost_on_the_way_is_not_issued_twice(full: Asked) -> None:
 
 
 def test_a_ledger_that_is_away_is_told_as_a_failure_that_passes(tmp_path: Path) -> None:
-    """With 503, and when to come again; neither a token nor a verdict comes of it."""
+    """The status is 503, with a time for the next try; the answer has neither a token nor a verdict."""
     with asking(tmp_path, "verifier") as asked:
         live = asked.token()
         asked.shell.ledger.rename(tmp_path / "away")
@@ -509,7 +509,7 @@ def test_the_metadata_of_an_issuer_with_a_path_is_where_clients_look(tmp_path: P
 
 @pytest.mark.deep
 def test_an_issuer_that_hangs_or_redirects_keeps_nobody_else_waiting(tmp_path: Path) -> None:
-    """Its own tokens fail in a while; whoever asks for something else is answered."""
+    """Only the issuer's own tokens fail, after a while; all other requests are answered."""
     moved = {"/keys": Web(status=302, location="http://127.0.0.1:1/keys")}
     with socket.create_server(("127.0.0.1", 0)) as silent, serve(moved) as redirecting:
         hanging = f"http://127.0.0.1:{silent.getsockname()[1]}/keys"

@@ -1,4 +1,4 @@
-"""The OpenAPI document, by a program that reads it and tries what it allows and what it forbids."""
+"""The OpenAPI document, checked by a program that tries the requests it allows and forbids."""
 
 from __future__ import annotations
 

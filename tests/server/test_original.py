@@ -1,4 +1,4 @@
-"""What forward authentication permits is what is served: whatever a client writes, and whoever reads it."""
+"""Forward authentication permits only the path that is served, for every spelling and for every kind of server."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ GOOD = {
     "/public/..f",
     "/public/f?%2f..",
 }
-"""What is meant well, and is served."""
+"""Legitimate targets, which must be served."""
 
 
 def resolved(path: bytes) -> bytes:
@@ -130,7 +130,7 @@ def _trimmed(path: bytes) -> bytes:
 
 
 def _folded(path: bytes) -> bytes:
-    # Overlong forms of a dot and a slash, as decoders that are too kind read them.
+    # Overlong forms of a dot and a slash, as lenient decoders read them.
     for long, short in ((b"\xc0\xae", b"."), (b"\xc0\xaf", b"/"), (b"\xe0\x80\xaf", b"/")):
         path = path.replace(long, short)
     return unicodedata.normalize("NFKC", path.decode("utf-8", "replace")).encode()
@@ -178,7 +178,7 @@ def test_what_passes_is_read_alike_by_everybody(tail: str) -> None:
     meant = unquote_to_bytes(decided)
     raw = target.encode("latin-1")
     assert {name: read(raw) for name, read in READERS.items()} == dict.fromkeys(READERS, meant)
-    # And it is its own spelling.
+    # The decided path is its own decided spelling.
     assert path_of(decided) == decided
 
 
@@ -208,7 +208,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with files that say where they are."""
+    """Return a folder of files; each contains the name of its top folder, `public` or `private`."""
     folder = tmp_path_factory.mktemp("files")
     for place in ("public", "public/a", "private", "private/public"):
         (folder / place).mkdir()
@@ -220,7 +220,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def behind() -> Iterator[int]:
-    """Return the port of a server that answers with the target of each request, as it came."""
+    """Return the port of a server that answers with the unchanged target of each request."""
 
     class Echo(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -244,7 +244,7 @@ def behind() -> Iterator[int]:
 
 
 def targets() -> list[str]:
-    """Return targets that somebody might try, always the same ones."""
+    """Return targets that an attacker might try, the same in every run."""
     chance = random.Random(18)
     made = {f"/public/{''.join(chance.choices(PIECES, k=chance.randint(1, 6)))}" for _ in range(300)}
     for way in PIECES:
@@ -257,7 +257,7 @@ def targets() -> list[str]:
 def test_behind_nginx_only_what_was_permitted_is_served(
     asked: Asked, files: Path, behind: int, tmp_path: Path
 ) -> None:
-    """Nginx hands on the target as its client wrote it, but for a variable; its own files it finds by itself."""
+    """The target is forwarded unchanged, except with a variable. For its own files nginx resolves it."""
     check = f"""
         location = /check {{
             internal;

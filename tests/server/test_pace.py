@@ -1,4 +1,4 @@
-"""How fast a client may ask."""
+"""The rate limit of a client's requests."""
 
 from __future__ import annotations
 

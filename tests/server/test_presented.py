@@ -1,4 +1,4 @@
-"""Whoever shows a credential is judged by it alone, whatever its spelling: no answer fails, and none is another's."""
+"""A request with a credential is judged by it alone, in every spelling, and always gets its own answer."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def bodies() -> Iterator[tuple[str | None, bytes]]:
     """Yield bodies that show a credential, with their content types."""
     kind = FORM["content-type"]
     for name in NAMES:
-        # By the name alone the user of the socket may be meant; it is refused where it is another's.
+        # A client's name alone may mean the user of the socket; another user's name is refused.
         for value in VALUES:
             yield kind, f"{name}={value}&token=%zz".encode("latin-1")
         for spelt in SPELT:
@@ -85,7 +85,7 @@ def bodies() -> Iterator[tuple[str | None, bytes]]:
 
 @pytest.fixture(scope="module")
 def nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Serve over a network, where nobody is known without a credential."""
+    """Serve over a network, where every caller needs a credential."""
     with serving(tmp_path_factory.mktemp("nobody")) as served:
         yield served
 
@@ -98,7 +98,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
 
 
 def refused(answer: Answer) -> str:
-    """Return the code of an answer that is an error as OAuth has it (RFC 6749, section 5.2)."""
+    """Return the code of an OAuth error (RFC 6749, section 5.2)."""
     assert 400 <= answer.status < 500, (answer.status, answer.body)
     assert answer.headers["content-type"] == "application/json"
     assert (answer.status == 401) == ("www-authenticate" in answer.headers)
@@ -106,14 +106,14 @@ def refused(answer: Answer) -> str:
 
 
 class Traced:
-    """Asks over the socket, and finds in the log whom each request was taken to be of."""
+    """A client of the socket that looks up the caller of each of its requests in the log."""
 
     def __init__(self, served: Served) -> None:
         self._served = served
         self._traces: list[str] = []
 
     def ask(self, place: str, body: bytes, headers: dict[str, str]) -> Answer:
-        """Post something."""
+        """Post a request."""
         self._traces.append(os.urandom(16).hex())
         trace = {"traceparent": f"00-{self._traces[-1]}-{'1' * 16}-01"}
         return self._served.ask("POST", place, body, headers | trace)
@@ -142,7 +142,7 @@ def test_nobody_is_told_so_in_every_spelling(nobody: Served, path: str) -> None:
 
 @pytest.mark.parametrize("path", OAUTH)
 def test_who_shows_a_credential_in_a_form_is_never_the_user_of_the_socket(asked: Asked, path: str) -> None:
-    """The name of a client alone, where it can be read, shows none: it is compared with that of the user."""
+    """A readable client name alone is not a credential: it is compared with the name of the user."""
     traced, named = Traced(asked.served), []
     for kind, body in bodies():
         named.append(re.search(rb"(?:^|&)client_id=[^%&]", body) is not None)
@@ -156,7 +156,7 @@ def test_who_shows_a_credential_in_a_form_is_never_the_user_of_the_socket(asked:
 
 @pytest.mark.parametrize("path", OAUTH)
 def test_a_credential_in_an_address_is_nobodys(asked: Asked, path: str) -> None:
-    """RFC 6749, section 2.3.1: it is not read there, and never passed over."""
+    """RFC 6749, section 2.3.1: it is not read there, but never ignored either."""
     traced = Traced(asked.served)
     for name in NAMES:
         for spelt in SPELT:
@@ -167,7 +167,7 @@ def test_a_credential_in_an_address_is_nobodys(asked: Asked, path: str) -> None:
 
 
 def test_a_value_that_is_empty_is_left_out_where_a_header_tells_who_it_is(asked: Asked) -> None:
-    """RFC 6749, section 3.2; and without one it shows no user of the socket."""
+    """RFC 6749, section 3.2. Without such a header, the request is not the socket user's."""
     secret = grant(asked.shell, "system:empty", "verifier")
     basic = f"Basic {b64encode(f'system:empty:{secret}'.encode()).decode()}"
     for name in PROOFS:
@@ -185,10 +185,10 @@ def test_a_value_that_is_empty_is_left_out_where_a_header_tells_who_it_is(asked:
 
 @pytest.mark.parametrize("spelt", [SPELT[0], SPELT[1], SPELT[3]])
 def test_a_client_is_known_by_names_that_are_encoded(asked: Asked, spelt: Callable[[str], str]) -> None:
-    """In a form that cannot be read as a whole as in one that can."""
+    """This also holds for a form that cannot be parsed as a whole."""
     name = "system:encoded"
     secret = grant(asked.shell, name, "verifier")
-    # Failures of this user are many by now.
+    # This user has many failures by now.
     for right, token, statuses in ((secret, "x", {200}), (secret, "%zz", {400}), ("x", "%zz", {401, 429})):
         body = f"token={token}&{spelt('client_id')}={quote_plus(name)}&{spelt('client_secret')}={right}"
         assert asked.served.ask("POST", "/introspect", body.encode(), FORM).status in statuses
@@ -219,7 +219,7 @@ PLACES = (*OAUTH, "/v1/operations/ListTasks", "/access/v1/evaluation")
 
 @pytest.mark.parametrize("path", PLACES)
 def test_a_flood_of_what_cannot_be_read_is_slowed_down(nobody: Served, path: str) -> None:
-    """As one of credentials that are not valid is: in the form and in the header."""
+    """It is slowed down like a flood of invalid credentials, in the form and in the header."""
     ways: list[tuple[bytes, dict[str, str]]] = [
         (b"token=x", FORM | {"authorization": one}) for one in HEADERS
     ]
@@ -265,7 +265,7 @@ forms = st.one_of(
 
 
 def read(body: bytes) -> OAuthForm | None:
-    """Return a form as the endpoints have it; None where it is refused."""
+    """Return a form as the endpoints parse it; None if they refuse it."""
     try:
         return parse_form(body)
     except OAuthError:
@@ -356,7 +356,7 @@ said = st.dictionaries(
 
 @pytest.fixture(scope="module")
 def bearer(asked: Asked) -> str:
-    """Return the access token of a system that may ask for anything."""
+    """Return the access token of a system with all roles of these endpoints."""
     return grant(asked.shell, "system:all", "issuer", "verifier", "responder")
 
 
@@ -365,7 +365,7 @@ def bearer(asked: Asked) -> str:
 def test_no_value_makes_an_endpoint_fail(
     asked: Asked, bearer: str, path: str, fields: dict[str, str], shown: bool
 ) -> None:
-    """What is readable as a form, and may be anything as what it stands for."""
+    """The form is readable, but its values are arbitrary."""
     answer = asked.form(path, *fields.items(), bearer=bearer if shown else None)
     assert answer.status < 500, answer.body
     if answer.status != 200:

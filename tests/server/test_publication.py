@@ -1,4 +1,4 @@
-"""What an authority hands out to those who verify by themselves: single lists to anybody, all of it to verifiers."""
+"""Publications for offline verifiers: single lists for every client, all of them for verifiers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MORE = f'publish_url = "{ISSUER}"\n'
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
-    """Serve this user as issuer, verifier and responder; tokens are in lists that the same service hands out."""
+    """Serve this user as issuer, verifier and responder; tokens name lists that the same service publishes."""
     with asking(tmp_path_factory.mktemp("publishing"), "issuer", "verifier", "responder", more=MORE) as asked:
         yield asked
 
@@ -39,7 +39,7 @@ def test_anybody_fetches_the_list_that_a_token_names(asked: Asked) -> None:
     keys = offline.read_keys(asked.served.ask("GET", "/jwks").body)
     text = found.body.decode()
     assert offline.verify(token, keys, ISSUER, [API], [text], int(time.time())).claims["sub"] == "user:alice"
-    # Whoever has it already is told so.
+    # A client that has the current list gets 304.
     etag = found.headers["etag"]
     for known in (etag, f'"other", W/{etag}'):
         again = asked.served.ask("GET", path_of(token), headers={"if-none-match": known})
@@ -70,7 +70,7 @@ def test_without_an_address_there_are_no_lists(tmp_path: Path) -> None:
 
 
 def remote(asked: Asked, folder: Path) -> Shell:
-    """Return a shell on a host of its own, which asks the service."""
+    """Return a shell on a separate host that uses the service."""
     folder.mkdir()
     shell = Shell(folder)
     del shell.environment["JITID_LEDGER"]
@@ -92,7 +92,7 @@ def test_a_verifier_publishes_elsewhere_what_the_authority_knows(asked: Asked, t
     done = host.run(*verified)
     assert done.returncode == 8
     assert "was ended before its time" in done.stderr
-    # The authority itself hands out the same, as soon as what it made before is a minute old.
+    # The authority publishes the same list itself, once its previous list is a minute old.
     keys = offline.read_keys((host.home / "out/jwks.json").read_bytes())
     text = (host.home / "out" / path_of(token).lstrip("/")).read_text()
     with pytest.raises(InvalidCredentialError, match="ended"):

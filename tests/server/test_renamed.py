@@ -1,4 +1,4 @@
-"""The issuer of a ledger is changed beside a service that runs, and while others issue."""
+"""A change of a ledger's issuer while a service runs and other processes issue."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NEW = "http://127.0.0.1:8477/team"
 
 @pytest.fixture(params=["file", "database"])
 def shell(request: pytest.FixtureRequest, tmp_path: Path) -> Shell:
-    """Return a shell with a ledger in a folder, and one with a ledger in a database."""
+    """Return a shell with a ledger in a folder, and another with a ledger in a database."""
     if request.param == "file":
         return Shell(tmp_path)
     server: Postgres = request.getfixturevalue("postgres_server")
@@ -33,7 +33,7 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path) -> Shell:
 
 @pytest.fixture
 def served(shell: Shell) -> Iterator[Served]:
-    """Serve its ledger, of which a first credential was issued."""
+    """Serve the shell's ledger, in which a first credential was issued."""
     shell.good("issue", "--task", "T0", "--delegator", "alice", "--ttl", "10m")
     more = {name: shell.environment[name] for name in ("JITID_HOME",) if name in shell.environment}
     with serving(shell.home, ledger=shell.environment["JITID_LEDGER"], more=more) as found:
@@ -46,7 +46,7 @@ def claims(token: str) -> dict[str, Any]:
 
 
 def test_a_service_goes_on_under_the_new_name(shell: Shell, served: Served) -> None:
-    """Metadata, bearers and what it issues follow from the next request on, without a restart."""
+    """Metadata, access tokens and new credentials use it from the next request on, without a restart."""
     before = shell.good("issue", "--task", "T1", "--delegator", "alice", "--ttl", "10m").strip()
     refused = served.ask("GET", "/.well-known/openid-configuration")
     assert refused.status == 404
@@ -64,7 +64,7 @@ def test_a_service_goes_on_under_the_new_name(shell: Shell, served: Served) -> N
         assert served.ask("GET", place).json["issuer"] == NEW
     for place in ("/.well-known/openid-configuration", "/x/.well-known/openid-configuration"):
         assert served.ask("GET", place).status == 404
-    # Who has a token under the old name is still known, and gets a successor under the new one.
+    # The holder of a token under the old name is still known, and gets new tokens under the new name.
     assert served.ask("GET", WHOAMI, headers=bearer).json["issuer"] == NEW
     (shell.home / "bearer").write_text(before)
     (shell.home / "bearer").chmod(0o600)
@@ -79,7 +79,7 @@ def test_a_service_goes_on_under_the_new_name(shell: Shell, served: Served) -> N
 
 @pytest.mark.deep
 def test_no_interleaving_signs_under_the_old_name_after_the_change(shell: Shell) -> None:
-    """The order of the events is the order of the names, whoever issues meanwhile, and the log holds."""
+    """The order of the events is the order of the issuers, during parallel issues too; the audit log is valid."""
     tokens = [shell.good("issue", "--task", "T0", "--delegator", "alice")]
     issuing = [
         shell.start("issue", "--task", f"T{number}", "--delegator", "alice", "--count", "3000")

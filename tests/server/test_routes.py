@@ -1,4 +1,4 @@
-"""Each route has one spelling: a proxy in front judges the path it sees, and no other may lead there."""
+"""Each route has one spelling: a proxy in front judges the path it sees, so no other path may lead there."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def places() -> list[tuple[str, str]]:
 
 
 def spellings(path: str) -> set[str]:
-    """Return what somebody could take for the same path."""
+    """Return spellings that a server might accept for the same path."""
     found = set()
     for at, character in enumerate(path):
         before, after = path[:at], path[at + 1 :]
         for written in (f"%{ord(character):02x}", f"%{ord(character):02X}", f"%25{ord(character):02x}"):
-            # A target begins with a slash, or is no path.
+            # A target begins with a slash, otherwise it is not a path.
             found.add(f"{before}{written}{after}" if at else f"/{written}{after}")
         if character == "/":
             more = (
@@ -69,7 +69,7 @@ def spellings(path: str) -> set[str]:
 
 
 def ask(wire: Wire, method: str, path: str) -> Reply:
-    """Ask with what the route would take."""
+    """Send a request with a body that the route accepts."""
     oauth = path.lower().startswith(("/token", "/introspect", "/revoke"))
     kind = "application/x-www-form-urlencoded" if oauth else "application/json"
     body = b"" if method == "GET" else b"a=b" if oauth else b"{}"
@@ -90,7 +90,7 @@ def test_a_route_has_one_spelling(served: Served, method: str, path: str) -> Non
             found = ask(wire, method, other)
         assert (found.status, found.body) != (meant.status, meant.body) or meant.status == 404, other
         assert found.status in (400, 404), (other, found)
-    # The line of a request is written by the time that the next one is answered.
+    # The log line of a request is written before the next request is answered.
     served.ask("GET", "/healthz")
     routed = [line for line in served.lines() if line.get("route") == path and line["status"] == meant.status]
     assert len(routed) <= 1 or path == "/healthz"

@@ -1,4 +1,4 @@
-"""Clients of others that know a name and a secret alone complete their flows: the secret is an access token."""
+"""Clients of other projects with only a name and a secret complete their flows: the secret is an access token."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ NAMES = ("system:ci", "system:ops/deploy.prod@eu-1+b")
 
 
 class Authority(NamedTuple):
-    """A service at the address that is its issuer, and the access tokens of its clients."""
+    """A service at the address of its issuer, and the access tokens of its clients."""
 
     served: Served
     secrets: dict[str, str]
 
     @property
     def url(self) -> str:
-        """The issuer."""
+        """Return the issuer."""
         return self.served.url
 
     def introspected(self, token: str) -> Any:
-        """Return what the authority says about a token."""
+        """Return the introspection answer for a token."""
         return self.form("/introspect", token=token).json
 
     def form(self, path: str, **fields: str) -> Answer:
@@ -171,7 +171,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Node:
 @pytest.mark.deep
 @pytest.mark.parametrize("name", NAMES)
 def test_simple_oauth2(authority: Authority, nodes: Node, name: str) -> None:
-    """It encodes in the header (strict) or does not (loose), or posts both, and revokes what it was issued."""
+    """It encodes in the header (strict) or does not (loose), or posts both, and revokes its own token."""
     script = """
     const { ClientCredentials } = await import("simple-oauth2");
     const made = [];

@@ -21,7 +21,7 @@ NAMES = ("system:ci", "user:alice@example.com", "user:alice+ops/x@example.com", 
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
-    """Serve this user as an issuer: what a request without credentials gets at the socket."""
+    """Serve this user as issuer and verifier: the caller of a request without credentials at the socket."""
     with asking(tmp_path_factory.mktemp("secrets"), "issuer", "verifier") as made:
         yield made
 
@@ -34,17 +34,17 @@ def alone(tmp_path: Path) -> Iterator[Asked]:
 
 
 def basic(asked: Asked, path: str, pair: str, **more: str) -> Answer:
-    """Ask with the header `Authorization: Basic`."""
+    """Send a request with the header `Authorization: Basic`."""
     return asked.form(path, basic=pair, **fields(path, more))
 
 
 def post(asked: Asked, path: str, client: str, secret: str, **more: str) -> Answer:
-    """Ask with name and secret in the body."""
+    """Send a request with name and secret in the body."""
     return asked.form(path, **fields(path, more), client_id=client, client_secret=secret)
 
 
 def fields(path: str, more: dict[str, str]) -> dict[str, str]:
-    """Return what a request at an endpoint needs."""
+    """Return the fields that an endpoint requires."""
     own = {"grant_type": "client_credentials", "audience": API} if path == "/token" else {"token": "x"}
     return {**own, **more}
 
@@ -96,7 +96,7 @@ def test_the_id_of_an_access_credential_is_a_name_without_a_colon(asked: Asked) 
 
 
 def test_a_failed_secret_is_an_invalid_client_with_the_challenge_of_its_scheme(alone: Asked) -> None:
-    """RFC 6749, section 5.2. Over the socket, the user that the kernel names does not replace the one that is named."""
+    """RFC 6749, section 5.2. Over the socket, the user named by the kernel does not replace a stated client."""
     secret = grant(alone.shell, "system:right", "verifier")
     other = grant(alone.shell, "system:other", "verifier")
     wrong = [
@@ -135,7 +135,7 @@ def test_a_malformed_basic_header_is_an_invalid_client(asked: Asked, value: str)
 
 
 def test_only_an_access_token_is_a_secret(alone: Asked) -> None:
-    """Promise 14: a token that was shown, or that an agent holds, is not one, whoever is named beside it."""
+    """Promise 14: neither a shown token nor an agent's token is a client's secret, for any client name."""
     assert grant(alone.shell, "system:signer", "verifier", key=jwk(P256)) == ""
     agent = alone.identity("planner")
     held = alone.identity("planner", "--kind", "opaque", task="T-opaque")
@@ -154,7 +154,7 @@ def test_only_an_access_token_is_a_secret(alone: Asked) -> None:
 
 
 def test_failures_of_one_client_are_bounded(alone: Asked) -> None:
-    """As those of bearer tokens are; a client with the right secret is served all the same."""
+    """They are bounded like failures of bearer tokens; a client with the right secret is still served."""
     secret = grant(alone.shell, "system:right", "verifier")
     statuses = {basic(alone, "/introspect", f"system:right:{secret[:-1]}").status for _ in range(200)}
     assert statuses == {401, 429}
@@ -171,7 +171,7 @@ def test_a_bootstrap_credential_is_worth_no_more_as_a_secret(asked: Asked, tmp_p
 
 
 def test_two_ways_at_once_are_refused(asked: Asked) -> None:
-    """RFC 6749, section 2.3: also where each of them would do alone."""
+    """RFC 6749, section 2.3: this holds even if each of them would be valid alone."""
     secret = grant(asked.shell, "system:twice", "verifier")
     ways: dict[str, dict[str, Any]] = {
         "basic": {"basic": f"system:twice:{secret}"},
@@ -182,7 +182,7 @@ def test_two_ways_at_once_are_refused(asked: Asked) -> None:
     for path in PATHS:
         for one, other in combinations(ways, 2):
             if {one, other} == {"basic", "bearer"}:
-                # The same header twice.
+                # Both use the same header.
                 continue
             done = asked.form(path, **fields(path, {}), **{**ways[one], **ways[other]})
             assert (done.status, done.json["error"]) == (400, "invalid_request"), (path, one, other)
@@ -209,7 +209,7 @@ def test_a_secret_without_its_name_is_refused(asked: Asked) -> None:
 
 @pytest.mark.parametrize("way", ["bearer", "basic", "post"])
 def test_a_secret_ends_with_its_access_whatever_the_way(asked: Asked, way: str) -> None:
-    """RFC 7009, section 2.1: the client may end what it authenticates with; that ends it for every way."""
+    """RFC 7009, section 2.1: a client may revoke its own access token; the token is then invalid in every way."""
     name = f"system:ends-{way}"
     secret = grant(asked.shell, name, "verifier")
 

@@ -1,4 +1,4 @@
-"""`jitid serve` from its start to its end: where it listens, what it says, and how it ends."""
+"""`jitid serve` from start to end: its addresses, its log, and its shutdown."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text('serve_hung = "3s"\n')
     with serving(tmp_path, "--config", str(tmp_path / "config.toml"), "--workers", "2") as served:
         first = served.workers()
-        # It is there, and answers nothing: what it accepts, it keeps.
+        # The stopped worker still exists: it keeps the connections that it accepts, and answers none.
         os.kill(first[0], signal.SIGSTOP)
         assert eventually(lambda: len(served.workers()) == 2 and first[0] not in served.workers(), 60)
         assert eventually(lambda: served.ask("GET", "/healthz").status == 200)
@@ -127,7 +127,7 @@ def test_prometheus_takes_the_metrics(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
     assert found.headers["content-type"].startswith("text/plain; version=0.0.4")
     samples = [line for line in found.body.decode().splitlines() if not line.startswith("#")]
-    # Nobody is named there, and no path as it was asked for.
+    # The metrics contain neither callers nor requested paths.
     assert not [line for line in samples if "nothing" in line]
 
 

@@ -1,4 +1,4 @@
-"""Of a token for others no door tells a caller more than of a made-up one."""
+"""A token for another service gets the same answers as an invented token."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ ASK = {"action": "repo:read", "resource": "acme/web", "context": "{}"}
 
 
 class World(NamedTuple):
-    """An authority, a service of which one audience is registered, and tokens."""
+    """An authority, a service with one registered audience, and tokens."""
 
     asked: Asked
     bearer: str
     tokens: Mapping[str, str]
-    """For another service: by kind and state."""
+    """Tokens for another service, by kind and state."""
     known: frozenset[str]
-    """What nobody who has only an opaque one knows of them."""
+    """Data of the tokens that a holder of an opaque token cannot know."""
     every: str
-    """The bearer of a service that is told about tokens for any audience."""
+    """The access token of a verifier for all audiences."""
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def authorize(world: World, token: str) -> Any:
 
 
 def authorize_there(world: World, token: str) -> Any:
-    """Return the verdict where the caller states the audience of the token."""
+    """Return the verdict if the caller states the token's audience."""
     asked = {"asked": [{"token": token, **ASK}], "audiences": [API]}
     return world.asked.json("/v1/operations/Authorize", asked, authorization=f"Bearer {world.bearer}")
 
@@ -89,12 +89,12 @@ def authzen(world: World, token: str) -> Any:
 
 
 def introspect(world: World, token: str) -> Any:
-    """Return what introspection tells."""
+    """Return the introspection answer."""
     return world.asked.form("/introspect", token=token, bearer=world.bearer)
 
 
 def forward(query: str) -> Callable[[World, str], Any]:
-    """Return what asks for a proxy that demands its own audience."""
+    """Return a function that sends the request of a proxy, which requires its own audience."""
 
     def ask(world: World, token: str) -> Any:
         headers = {"authorization": f"Bearer {token}", "x-original-uri": "/repo"}
@@ -115,11 +115,11 @@ DOORS: dict[str, Callable[[World, str], Any]] = {
     "forward": forward(""),
     "forward-action": forward("&action=http:GET"),
 }
-# The status of a token is asked by whoever holds it, and not by a service: it has no caller, and says yes or no.
+# The token status endpoint is missing here: a holder uses it, not a service. It has no caller, and answers yes or no.
 
 
 def answer(world: World, door: str, token: str) -> tuple[int, str, str]:
-    """Return what a door says of a token, but for the reason and what is different each time."""
+    """Return an endpoint's answer about a token, without the reason and without values that always differ."""
     done = DOORS[door](world, token)
     body = done.body.decode()
     said = re.sub(r'"(reason|message|hint)": ?"(?:[^"\\]|\\.)*"', r'"\1"', body)
@@ -140,7 +140,7 @@ def test_a_token_for_others_is_as_silent_as_one_that_there_is_not(world: World, 
 
 
 def test_who_held_it_is_recorded_all_the_same(world: World) -> None:
-    """For the auditor a token that is shown where it is not meant to be is a trace."""
+    """To the auditor, a token that was shown to the wrong service is evidence."""
     done = authorize(world, world.tokens["opaque live"]).json
     (verdict,) = done["verdicts"]
     assert (verdict["valid"], verdict["credential"], verdict["lineage"]) == (False, None, [])
@@ -155,7 +155,7 @@ def test_who_held_it_is_recorded_all_the_same(world: World) -> None:
 
 
 def says_yes(world: World, door: str, token: str) -> bool:
-    """Tell whether a door takes a token."""
+    """Return whether an endpoint accepts a token."""
     done = DOORS[door](world, token)
     if done.status != 200:
         assert done.json["error"]["code"] == "invalid_credential"
@@ -171,7 +171,7 @@ def says_yes(world: World, door: str, token: str) -> bool:
 def test_who_is_told_about_all_and_states_nothing_has_one_answer_everywhere(
     world: World, door: str, sort: str
 ) -> None:
-    """Whoever it is meant for: that is what the grant says."""
+    """The access is for all audiences, so the token's audience does not matter."""
     asking_all = world._replace(bearer=world.every)
     assert says_yes(asking_all, door, world.tokens[sort]) == sort.endswith("live")
 
@@ -179,6 +179,6 @@ def test_who_is_told_about_all_and_states_nothing_has_one_answer_everywhere(
 @pytest.mark.parametrize("door", ["authorize", "verify"])
 @pytest.mark.parametrize("sort", ["jwt live", "opaque live", "identity live"])
 def test_what_is_stated_counts(world: World, door: str, sort: str) -> None:
-    """For who is told about all, too."""
+    """This includes a verifier for all audiences."""
     asking_all = world._replace(bearer=world.every)
     assert says_yes(asking_all, f"{door}-there", world.tokens[sort]) == (sort != "identity live")

@@ -1,4 +1,4 @@
-"""The Unix socket: the kernel proves who asks, and nobody asks in another's name."""
+"""The Unix socket: the kernel proves the caller, and no caller can use another name."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def served(place: Path) -> Iterator[Served]:
 
 
 def ask(served: Served, user: str, name: str, values: Any, groups: Sequence[str] = ()) -> tuple[int, Any]:
-    """Ask for an operation as another user, who is in no group but their own and those; return status and answer."""
+    """Request an operation as another user, in only its own group and these groups; return status and answer."""
     entry = pwd.getpwnam(user)
     numbers = [str(grp.getgrnam(group).gr_gid) for group in groups]
     more = [f"--groups={','.join(numbers)}"] if numbers else ["--clear-groups"]
@@ -72,7 +72,7 @@ def ask(served: Served, user: str, name: str, values: Any, groups: Sequence[str]
 
 
 def issued(served: Served, user: str, delegator: str | None = None, groups: Sequence[str] = ()) -> Any:
-    """Ask for a credential as another user."""
+    """Request a credential as another user."""
     request = {"task": f"T-{os.urandom(4).hex()}", "delegator": delegator, "agent": "bot"}
     return ask(served, user, "Issue", {"requests": [request]}, groups)
 
@@ -96,7 +96,7 @@ def test_whom_a_user_delegates_as_is_configured(served: Served) -> None:
 
 
 def test_groups_count_as_the_process_has_them(served: Served) -> None:
-    """Not as the database of groups has them: a process that gave a group up is no longer in it."""
+    """The group database does not count: a process that gave up a group is no longer in it."""
     _, ((found),) = issued(served, "bin", groups=["mail"])
     assert found["delegator"] == "system:mail"
     _, ((found),) = issued(served, "bin")
@@ -118,7 +118,7 @@ def test_roles_of_user_and_groups_add_up(served: Served) -> None:
         assert status == 200
         return {one["delegator"] for one in answer["credentials"]}
 
-    # Without a role one sees what is one's own.
+    # Without a role a caller sees only its own credentials.
     assert seen("nobody") <= {"user:nobody"}
     assert seen("lp") <= {"user:lp"}
     assert seen("bin", ["mail"]) == seen("lp", ["mail"]) >= {"user:bin"}
@@ -178,7 +178,7 @@ sys.stdin.read()
 """
 
 
-# Where it may lie.
+# The places of the socket.
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ def test_a_configuration_that_cannot_be_meant_is_refused(tmp_path: Path, shell: 
 
 
 def test_whoever_is_disabled_is_served_no_more(served: Served) -> None:
-    """Neither by their role, nor for what is their own; as over HTTP, where their access has ended."""
+    """Neither its role nor its right to its own objects remains; over HTTP its access has ended likewise."""
     asked = (
         ("ReadLog", {"chosen": {}, "limit": 3}),
         ("ListTasks", {"state": None, "after": None, "limit": 9}),

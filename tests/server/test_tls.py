@@ -1,4 +1,4 @@
-"""TLS of the service: new enough, with the right key, and read anew when told so."""
+"""TLS of the service: recent versions, the matching key, and a reload on a signal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.serving import Served, serving
 def certificate(
     folder: Path, name: str = "server", names: str = "IP:127.0.0.1,DNS:localhost"
 ) -> tuple[Path, Path]:
-    """Make a certificate that signs itself, for loopback unless other names are given; return it and its key."""
+    """Make a self-signed certificate, by default for loopback; return it and its key."""
     made, key = folder / f"{name}.pem", folder / f"{name}.key"
     subprocess.run(
         [
@@ -66,7 +66,7 @@ def test_tls_before_1_2_is_refused(tmp_path: Path) -> None:
 
 
 def test_who_never_shakes_hands_holds_nothing_up(tmp_path: Path) -> None:
-    """Nor does who speaks no TLS; both count as connections until they are cut."""
+    """A client without TLS does not either; both count as connections until they are cut."""
     made, key = certificate(tmp_path)
     with serving(tmp_path, "--tls-cert", str(made), "--tls-key", str(key)) as served:
         silent = [served.connect() for _ in range(20)]
@@ -87,7 +87,7 @@ def test_the_certificate_is_read_anew_on_a_hup(tmp_path: Path) -> None:
         other_key.rename(key)
         served.process.send_signal(1)
         assert eventually(lambda: _presented(served) != before)
-        # One that cannot be used leaves the last one in force.
+        # An unusable certificate leaves the previous certificate in force.
         made.write_text("nothing")
         served.process.send_signal(1)
         assert eventually(lambda: any(line["level"] == "error" for line in served.lines()))

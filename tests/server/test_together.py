@@ -1,4 +1,4 @@
-"""Requests that are answered out of one view of the ledger: each gets its own answer, whatever the others asked."""
+"""Requests that are answered from one view of the ledger: each gets its own answer."""
 
 from __future__ import annotations
 

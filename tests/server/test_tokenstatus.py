@@ -1,4 +1,4 @@
-"""Whoever shows a token is told whether it works, wherever it is meant to; and whoever holds access may end it."""
+"""Token status: any presented token is reported as valid or not, and the holder of access may revoke it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
 
 
 def works(asked: Asked, token: str) -> bool:
-    """Return what is told about a token, and nothing besides."""
+    """Return the status of a token, and assert that the answer contains only that."""
     done = asked.served.ask("GET", token_status.PLACE, headers={"authorization": f"Bearer {token}"})
     assert done.headers["cache-control"] == "no-store"
     assert done.json.keys() == {"active"}
@@ -28,7 +28,7 @@ def works(asked: Asked, token: str) -> bool:
 
 
 def test_a_token_works_whoever_it_is_meant_for_until_it_is_ended(asked: Asked) -> None:
-    """What is meant for an API is not dead because this is none."""
+    """A token for an API is valid, although this service is not that API."""
     token = asked.token()
     assert works(asked, token)
     assert asked.form("/revoke", token=token).status == 200
@@ -49,10 +49,10 @@ def test_without_a_token_nothing_is_told(asked: Asked, said: str | None) -> None
 
 
 def test_access_to_the_authority_is_told_and_ends_by_its_own_right(asked: Asked) -> None:
-    """RFC 7009: what was answered with 200 works no longer."""
+    """RFC 7009: after an answer of 200 the token is no longer valid."""
     bearer, other = (grant(asked.shell, name, "verifier") for name in ("system:found", "system:other"))
     assert works(asked, bearer)
-    # Nobody ends what another one has by showing it.
+    # A caller cannot revoke another caller's access by presenting its token.
     assert asked.form("/revoke", bearer=other, token=bearer).status == 200
     assert works(asked, bearer)
     assert asked.form("/revoke", bearer=bearer, token=bearer).status == 200

@@ -1,4 +1,4 @@
-"""The header `traceparent` (W3C Trace Context, section 3.2): taken strictly, or made anew."""
+"""The header `traceparent` (W3C Trace Context, section 3.2): parsed strictly, or replaced by a new one."""
 
 from __future__ import annotations
 

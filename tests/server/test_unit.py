@@ -1,4 +1,4 @@
-"""The systemd service of `jitid serve`, and what it tells systemd."""
+"""The systemd unit of `jitid serve`, and its notifications to systemd."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_systemd_is_told_when_it_listens_and_when_it_ends(tmp_path: Path) -> Non
 
 
 def test_a_unit_can_be_printed_before_there_is_a_ledger(tmp_path: Path) -> None:
-    """It runs as whoever has the folder above, and may make the ledger in that."""
+    """It runs as the owner of the parent folder, and may make the ledger there."""
     need_root()
     place = tmp_path / "var"
     place.mkdir(0o700)

@@ -1,4 +1,4 @@
-"""Waiting for what another process does."""
+"""Waiting for another process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from time import monotonic
 
 
 def eventually(true: Callable[[], bool], seconds: float = 20.0) -> bool:
-    """Ask until it is so, or for too long."""
+    """Check a condition until it is true or the time is up; return whether it became true."""
     until = monotonic() + seconds
     while not true():
         if monotonic() > until:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 read from a bare socket, one answer after the other: what a proxy with kept connections sees."""
+"""HTTP/1.1 answers from a bare socket, one after the other, as a proxy with kept connections reads them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Reply(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
     told_to_go_on: bool
-    """Whether a 100 came before it."""
+    """Whether a 100 preceded it."""
 
     @property
     def closes(self) -> bool:
-        """Whether it says that nothing follows."""
+        """Return whether the answer announces the end of the connection."""
         return self.headers.get("connection") == "close"
 
 
@@ -38,16 +38,16 @@ class Wire:
         self._connection.close()
 
     def send(self, data: bytes) -> None:
-        """Send bytes; a connection that is closed already is seen when an answer is read."""
+        """Send bytes; a closed connection is noticed when an answer is read."""
         with suppress(ConnectionError):
             self._connection.sendall(data)
 
     def end(self) -> None:
-        """Say that nothing more comes."""
+        """Close the sending side."""
         self._connection.shutdown(socket.SHUT_WR)
 
     def interim(self) -> bool:
-        """Read one head; return whether it is that of a 100, and leave every other one to `reply`."""
+        """Read one head if its status is 100, and return whether it is; leave every other head to `reply`."""
         head = self._file.peek(len(_GO_ON))
         if not head.startswith(_GO_ON):
             return False
@@ -55,7 +55,7 @@ class Wire:
         return True
 
     def reply(self, method: str) -> Reply:
-        """Read the answer to a request of that method."""
+        """Read the answer to a request with this method."""
         status, headers = self._head()
         told = status == 100
         if told:
@@ -64,7 +64,7 @@ class Wire:
         return Reply(status, headers, self._body(method, status, headers), told)
 
     def rest(self) -> bytes:
-        """Read what comes until the other side closes."""
+        """Read all bytes until the other side closes."""
         found = b""
         with suppress(ConnectionError):
             while piece := self._file.read1(65536):

@@ -1,4 +1,4 @@
-"""A name is looked up, and the addresses of a host are tried, within one time."""
+"""One time limit covers the lookup of a name and the attempts to connect to the host's addresses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATIENCE = 120
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let no name be found as long as the test lasts, as where no name server answers."""
+    """Let no name be resolved during the test, as without an answering name server."""
     over = threading.Event()
     find = socket.getaddrinfo
 
@@ -46,7 +46,7 @@ def test_a_name_server_that_is_silent_is_waited_for_no_longer() -> None:
 
 
 class Swallowing(socket.socket):
-    """Gets no answer, whoever it connects to: its whole time passes."""
+    """A socket whose connections time out."""
 
     def connect(self, _place: Any) -> None:
         Swallowing.passed(self.gettimeout() or 0)

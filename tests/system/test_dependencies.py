@@ -1,4 +1,4 @@
-"""What jitid needs, what an installation lacks, and the commands that bring it: never a package that is not ours."""
+"""Missing dependencies of an installation, and the commands that add them; none installs `jitid` from an index."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _names(stated: list[str]) -> set[str]:
 
 
 def test_the_requirements_are_those_of_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the metadata of an installation has them (PEP 508, PEP 621)."""
+    """They equal the metadata of an installation (PEP 508, PEP 621)."""
     extras = PROJECT["optional-dependencies"]
     stated = list(PROJECT["dependencies"])
     stated += [f"{each}; extra == '{extra}'" for extra, needed in extras.items() for each in needed]
@@ -67,7 +67,7 @@ def test_an_environment_of_pipx_is_added_to_by_pipx(tmp_path: Path, monkeypatch:
 
 
 def test_an_environment_without_pip_is_added_to_by_uv(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That of `uv tool` has none."""
+    """The environment of `uv tool` has no pip."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert installing(["a>=1"]) == f"uv pip install --python {sys.executable} 'a>=1'"
 
@@ -117,7 +117,7 @@ PROPOSAL = re.compile(r"(?:install|inject|--with|add|uvx)\s+(?:-\S+\s+)*[\"'`]?(
 
 
 def _texts() -> list[Path]:
-    """Return all files of ours with text in them, without the vectors of others."""
+    """Return all text files of the project, except third-party test vectors."""
     found = [ROOT / "README.md", ROOT / "pyproject.toml"]
     for folder in ("jitid", "man", "completions", "tests"):
         found += [
@@ -129,7 +129,7 @@ def _texts() -> list[Path]:
 
 
 def test_no_text_proposes_to_install_jitid_from_an_index() -> None:
-    """Nobody has registered it there; whoever did could run what they like."""
+    """The name is not registered there. An attacker could register it, and run code on the users' machines."""
     found = {}
     for path in _texts():
         text = path.read_bytes().decode("utf-8", "ignore")

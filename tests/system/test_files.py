@@ -1,4 +1,4 @@
-"""A file that is written piece by piece: the old one or the new one, never a part."""
+"""Atomic writes in pieces: a file has its old or its new content, never a part."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Stop(BaseException):
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(
     error: type[BaseException], tmp_path: Path
 ) -> None:
-    """What the block raises is not taken for a failure to write."""
+    """An exception of the block is not reported as a failure to write."""
     path = tmp_path / "out"
     path.write_text("old")
     with pytest.raises(error), writing_public(str(path)) as file:
@@ -118,7 +118,7 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 def test_standard_output_by_its_name_is_written_even_where_it_is_a_file(name: str, tmp_path: Path) -> None:
-    """The link in /dev stays, and what others have appended to the file too."""
+    """The link in /dev stays, and so does earlier content of the file."""
     path = tmp_path / "out"
     path.write_text("before\n")
     code = "import sys; from jitid.system.files import write_private; write_private(sys.argv[1], b'data\\n')"
@@ -142,7 +142,7 @@ def test_killed_at_any_system_call_it_leaves_the_old_file_or_the_new_one(call: s
     environment = surroundings(tmp_path)
     subprocess.run([*trace, *line], env=environment, check=True)
     calls = (tmp_path / "trace").read_text().splitlines()
-    # The interpreter opens its own files first.
+    # The interpreter first opens its own files.
     first = next(number for number, each in enumerate(calls, 1) if call != "openat" or '".out.' in each)
     for number in range(first, len(calls) + 1):
         path.write_text("old")

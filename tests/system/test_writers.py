@@ -1,4 +1,4 @@
-"""Which place on the way to a file other users can change: as sshd's StrictModes looks for it."""
+"""Which part of the path to a file other users can change, in the manner of sshd's StrictModes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ NOBODY = 65_534
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Return a file deep in folders: reached as a/b/c/program, and through links that lead there from elsewhere.
+    """Return a file in nested folders: a/b/c/program, which links elsewhere also reach.
 
-    links/direct is a link to the file; links/folder one to its folder; links/relative is as direct, without a root.
+    links/direct is a link to the file, links/folder to its folder, and links/relative is a relative link to the file.
     """
     folder = tmp_path / "a/b/c"
     folder.mkdir(parents=True)
@@ -53,7 +53,7 @@ def test_a_way_that_only_root_and_the_caller_can_change_is_none(place: Path, way
 @pytest.mark.parametrize("where", PLACES)
 @pytest.mark.parametrize("way", WAYS)
 def test_each_place_on_the_way_counts(place: Path, way: str, where: str, mode: int) -> None:
-    """Who can write to a folder can put another one in the place of whatever stands in it."""
+    """A user who can write to a folder can replace any of its entries."""
     opened = place / where
     opened.chmod(mode)
     found = changeable(str(place / way))
@@ -63,7 +63,7 @@ def test_each_place_on_the_way_counts(place: Path, way: str, where: str, mode: i
 @pytest.mark.parametrize("where", PLACES)
 @pytest.mark.parametrize("way", WAYS)
 def test_each_owner_on_the_way_counts(place: Path, way: str, where: str) -> None:
-    """An owner can always give themselves the right to write."""
+    """An owner can always add the write permission."""
     owned = place / where
     os.chown(owned, NOBODY, -1)
     found = changeable(str(place / way))
@@ -79,7 +79,7 @@ def test_in_a_folder_with_the_sticky_bit_others_replace_nothing(place: Path, whe
 
 @pytest.mark.parametrize("name", ["direct", "relative"])
 def test_a_link_that_somebody_else_made_counts(place: Path, name: str) -> None:
-    """In a folder with the sticky bit anybody can make one, and only they can turn it elsewhere."""
+    """In a folder with the sticky bit, any user can make a link, and only its owner can change its target."""
     link = place / "l/links" / name
     os.chown(link, NOBODY, -1, follow_symlinks=False)
     assert changeable(str(link)) == str(link)
@@ -103,7 +103,7 @@ def test_a_circle_of_links_ends(tmp_path: Path) -> None:
 def test_it_agrees_with_what_another_user_can_do(
     modes: list[int], owners: list[int], dots: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """By the rule of the kernel: to write to a folder, and with the sticky bit to own what is to be replaced."""
+    """The kernel's rule: a user needs write permission for the folder, and with the sticky bit also owns the file."""
     here = top = tmp_path_factory.mktemp("way")
     top.chmod(0o755)
     places = []

@@ -1,4 +1,4 @@
-"""Strings that break programs: the Big List of Naughty Strings, and what belongs to this domain."""
+"""Strings that break programs: the Big List of Naughty Strings, and additions for this domain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _BLNS = Path(__file__).parent.parent / "vectors" / "blns" / "blns.json"
 
 NAUGHTY: list[str] = json.loads(_BLNS.read_text(encoding="utf-8"))
 
-# What must not pass for a letter, a digit, a separator or nothing at all, in any field.
+# Characters that must never count as a letter, a digit, a separator or nothing, in any field.
 INTRUDERS = [
     "\x00",
     "\n",
@@ -25,9 +25,9 @@ INTRUDERS = [
     "\u200b",
     "\u202e",
     "\u2028",
-    "\u2215",  # a slash to the eye
+    "\u2215",  # Looks like a slash.
     "\u3164",
-    "\ua789",  # a colon to the eye
+    "\ua789",  # Looks like a colon.
     "\ufeff",
     "\uff11",  # a full-width digit one
     "\ud800",

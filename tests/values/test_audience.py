@@ -1,4 +1,4 @@
-"""Audiences with wildcards: what one covers, and what is none."""
+"""Audiences with wildcards: the audiences that they cover, and invalid texts."""
 
 from __future__ import annotations
 

@@ -37,20 +37,20 @@ def test_the_example_of_the_rfc_is_reproduced() -> None:
 
 @given(times, times, entropy, entropy)
 def test_the_order_of_texts_is_the_order_of_times(first: int, second: int, one: bytes, other: bytes) -> None:
-    """An index on the text is an index on the time."""
+    """An index on the text is also an index on the time."""
     if first < second:
         assert identity_id(new_uuid7(first, one)) < identity_id(new_uuid7(second, other))
 
 
 @given(raw_ids, raw_ids)
 def test_the_order_of_texts_is_the_order_of_bytes(first: bytes, second: bytes) -> None:
-    """For ids of one millisecond as well."""
+    """This holds within one millisecond as well."""
     assert (credential_id(first) < credential_id(second)) == (first < second)
 
 
 @given(raw_ids)
 def test_an_id_survives_the_way_to_text_and_back(raw: bytes) -> None:
-    """Both kinds, and each knows which it is."""
+    """Both kinds of id keep their kind."""
     assert parse_id(identity_id(raw)) == ("jid", raw)
     assert parse_id(credential_id(raw)) == ("jti", raw)
 
@@ -63,7 +63,7 @@ def test_the_text_is_base32hex_of_the_standard_library(raw: bytes) -> None:
 
 @given(st.text("0123456789abcdefghijklmnopqrstuv", min_size=26, max_size=26))
 def test_what_parses_is_the_only_spelling(digits: str) -> None:
-    """Three of four last characters have spare bits that are not zero, and are refused."""
+    """Three of four last characters have unused bits that are not zero, and are refused."""
     try:
         kind, raw = parse_id("jid_" + digits)
     except UsageError:
@@ -102,14 +102,14 @@ def test_what_parses_is_the_only_spelling(digits: str) -> None:
     ],
 )
 def test_what_is_no_id_is_refused(text: str) -> None:
-    """Above all what `int` would read: signs, spaces, underscores."""
+    """The most important texts are accepted by `int`: signs, spaces, underscores."""
     with pytest.raises(UsageError):
         parse_id(text)
 
 
 @given(st.integers(0, 25), st.sampled_from(INTRUDERS))
 def test_no_intruder_passes_for_a_digit(place: int, intruder: str) -> None:
-    """`int` reads the digits of every script."""
+    """`int` accepts the digits of every script."""
     with pytest.raises(UsageError):
         parse_id("jti_" + "0" * place + intruder + "0" * (25 - place))
 
@@ -124,7 +124,7 @@ def test_a_hostile_string_is_refused_with_a_safe_message(text: str) -> None:
 
 
 def test_a_token_in_the_place_of_an_id_is_not_echoed() -> None:
-    """Somebody at 3 a.m. pastes what they hold."""
+    """In a hurry, an operator may paste a token."""
     for token in ("jitid_" + "S" * 38, "jid_eyJ" + "S" * 60, "eyJhbGciOiJFZERTQSJ9." + "S" * 40):
         with pytest.raises(UsageError) as caught:
             parse_id(token)
@@ -140,7 +140,7 @@ def test_an_id_is_not_made_of_less_or_more(now_ms: int, size: int) -> None:
 
 @pytest.mark.parametrize("size", [0, 15, 17])
 def test_only_sixteen_bytes_are_written(size: int) -> None:
-    """Others would read back as something else."""
+    """Any other number of bytes would decode to a different value."""
     with pytest.raises(ValueError, match="16 bytes"):
         identity_id(bytes(size))
 

@@ -1,4 +1,4 @@
-"""Patterns of names: which names they match, and whether two lists have one in common."""
+"""Patterns of names: which names they match, and whether two lists match a common name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jitid.values.issuer_names import check_pattern, common, matches, overlap
 ALPHABET = "ab@"
 LONGEST = 3
 NAMES = ["".join(each) for length in range(1, 2 * LONGEST + 1) for each in product(ALPHABET, repeat=length)]
-"""Every name that is as long as a start and an end together."""
+"""Every name up to the length of a start and an end together."""
 
 texts = st.text(ALPHABET, min_size=1, max_size=LONGEST)
 patterns = st.one_of(
@@ -25,7 +25,7 @@ lists = st.lists(patterns, min_size=1, max_size=3)
 
 @given(ones=lists, others=lists)
 def test_two_lists_are_disjoint_exactly_if_no_name_matches_both(ones: list[str], others: list[str]) -> None:
-    """Neither is one called disjoint through which two issuers prove one person, nor any refused for nothing."""
+    """Otherwise two issuers could prove one person, or a harmless configuration would be refused."""
     shared = [name for name in NAMES if _any(ones, name) and _any(others, name)]
     found = common(ones, others)
     assert (found is None) == (not shared)
@@ -39,7 +39,7 @@ def _any(some: list[str], name: str) -> bool:
 
 @given(pattern=patterns)
 def test_a_pattern_is_a_text_with_one_star_at_an_end(pattern: str) -> None:
-    """Matched as shells match, by the meaning and not by our own code."""
+    """The reference is the matching of shells, not jitid's own code."""
     from fnmatch import fnmatchcase
 
     assert check_pattern(pattern) == pattern

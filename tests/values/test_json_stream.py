@@ -1,4 +1,4 @@
-"""A list read element by element is the list read at once; what one refuses, the other does."""
+"""A list that is read element by element equals the list that is read at once, and the same texts are refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VALUES = st.recursive(
 
 
 def read(text: str) -> list[Any]:
-    """Return the values alone."""
+    """Return only the values."""
     return [value for _, value in Elements(text, "it", "items")]
 
 

@@ -25,7 +25,7 @@ from jitid.values.secret import new_opaque
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-"
-# Hypothesis draws the constants of the code that it tests, too, and one of them is how our tokens begin.
+# Hypothesis also draws constants of the code under test, such as the prefix of jitid's tokens.
 names = st.text(ALPHABET, min_size=1, max_size=128).filter(lambda name: not names_token(name))
 
 CHECKS: list[Callable[[str], str]] = [
@@ -41,7 +41,7 @@ CHECKS: list[Callable[[str], str]] = [
 
 @given(names)
 def test_a_name_is_returned_unchanged(name: str) -> None:
-    """Every character of the alphabet at every place."""
+    """Every character of the alphabet is allowed at every place."""
     assert check_name(name, "task") == name
 
 
@@ -58,7 +58,7 @@ def test_a_name_is_returned_unchanged(name: str) -> None:
     ids=["payload", "more of a payload", "prefix", "opaque", "opaque without its prefix"],
 )
 def test_what_holds_a_token_is_no_name(token: str, around: str) -> None:
-    """A name is kept and shown everywhere; the message does not say it again."""
+    """Names are stored and shown everywhere. The message does not repeat the token."""
     with pytest.raises(UsageError, match="a token was given as the task name") as caught:
         check_name(around.format(token), "task")
     assert token not in f"{caught.value.message} {caught.value.hint}"
@@ -68,7 +68,7 @@ def test_what_holds_a_token_is_no_name(token: str, around: str) -> None:
     "name", ["", "a" * 129, "a b", " a", "a\n", "a\\b", "a*b", "a~", "a%", "a,b", "<b>", "a|b"]
 )
 def test_what_is_no_name_is_refused(name: str) -> None:
-    """The message says whose name it is."""
+    """The message states the kind of the name."""
     with pytest.raises(UsageError, match="the task name"):
         check_name(name, "task")
 
@@ -78,7 +78,7 @@ def test_what_is_no_name_is_refused(name: str) -> None:
 def test_no_intruder_passes_in_any_name(
     check: Callable[[str], str], before: str, intruder: str, after: str
 ) -> None:
-    """Controls, look-alikes, foreign digits and a trailing newline."""
+    """Control characters, look-alikes, digits of other scripts and a trailing newline are refused."""
     for text in (
         before + intruder + after,
         "https://a" + intruder,
@@ -91,7 +91,7 @@ def test_no_intruder_passes_in_any_name(
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_hostile_string_is_plain_or_refused_safely(check: Callable[[str], str]) -> None:
-    """What passes is printable ASCII without a space; the message of what does not is one printable line."""
+    """An accepted text is printable ASCII without a space. The message of a refusal is one printable line."""
     for text in NAUGHTY:
         try:
             passed = check(text)
@@ -103,7 +103,7 @@ def test_a_hostile_string_is_plain_or_refused_safely(check: Callable[[str], str]
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_megabyte_is_refused_with_a_short_message(check: Callable[[str], str]) -> None:
-    """Nobody wants it back."""
+    """The message does not repeat the text."""
     for text in ("a" * 1_000_000, "_2E" * 300_000, "https://" + "a." * 500_000, "\x1b" * 1_000_000):
         with pytest.raises(UsageError) as caught:
             check(text)
@@ -112,7 +112,7 @@ def test_a_megabyte_is_refused_with_a_short_message(check: Callable[[str], str])
 
 @given(names)
 def test_a_bare_delegator_is_a_user(name: str) -> None:
-    """And a delegator with its kind stays as it is."""
+    """A delegator with its kind stays unchanged."""
     if ":" not in name:
         assert check_delegator(name) == f"user:{name}"
     for kind in ("user", "system", "agent"):
@@ -121,7 +121,7 @@ def test_a_bare_delegator_is_a_user(name: str) -> None:
 
 @given(st.one_of(names, names.map(lambda name: "agent:" + name)))
 def test_checking_a_delegator_twice_changes_nothing_more(text: str) -> None:
-    """What is stored can be given again."""
+    """A stored name can be given again."""
     try:
         checked = check_delegator(text)
     except UsageError:
@@ -147,7 +147,7 @@ def test_checking_a_delegator_twice_changes_nothing_more(text: str) -> None:
     ],
 )
 def test_what_is_no_delegator_is_refused(text: str) -> None:
-    """Another kind is a mistake, never part of a bare name."""
+    """An unknown kind is a mistake, never a part of a bare name."""
     with pytest.raises(UsageError):
         check_delegator(text)
 
@@ -158,7 +158,7 @@ def test_what_is_no_delegator_is_refused(text: str) -> None:
 @example("_2E")
 @example("/")
 def test_a_name_survives_the_way_through_spiffe(name: str) -> None:
-    """Reversible, and a lawful path segment: SPIFFE-ID section 2.2."""
+    """The encoding is reversible and a valid path segment: SPIFFE-ID section 2.2."""
     segment = encode_segment(name)
     assert re.fullmatch(r"[A-Za-z0-9._-]+", segment)
     assert segment not in {".", ".."}
@@ -167,13 +167,13 @@ def test_a_name_survives_the_way_through_spiffe(name: str) -> None:
 
 @given(names, names)
 def test_two_names_never_share_a_segment(first: str, second: str) -> None:
-    """Injective: one agent cannot pass for another."""
+    """The encoding is injective: one agent cannot pass for another."""
     assert (encode_segment(first) == encode_segment(second)) == (first == second)
 
 
 @given(st.text("aZ0-._2EF5f", max_size=12))
 def test_a_segment_has_one_spelling(segment: str) -> None:
-    """What decodes is what encoding would have made."""
+    """Only the output of the encoding can be decoded."""
     try:
         name = decode_segment(segment)
     except UsageError:
@@ -210,13 +210,13 @@ def test_a_segment_has_one_spelling(segment: str) -> None:
     ],
 )
 def test_what_no_name_encodes_to_is_refused(segment: str) -> None:
-    """Lower-case codes, codes of plain characters, codes of what no name has, and cut ones."""
+    """Lower-case codes, codes of plain characters, codes of characters that are invalid in names, and cut codes."""
     with pytest.raises(UsageError):
         decode_segment(segment)
 
 
 def test_a_spiffe_id_has_its_five_parts() -> None:
-    """Its length stays within 2048 bytes (SPIFFE-ID section 2.3), for the longest names as well."""
+    """It has at most 2048 bytes (SPIFFE-ID section 2.3), with the longest names as well."""
     ident = "jid_" + "0" * 26
     made = spiffe_id("jitid.local", "team/deploy-bot", "INC-4821", ident, registered=True)
     assert made == f"spiffe://jitid.local/agent/team_2Fdeploy-bot/INC-4821/{ident}"
@@ -277,7 +277,7 @@ def test_an_audience_is_returned_unchanged(text: str) -> None:
 
 @given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7F), max_size=8))
 def test_an_audience_has_no_character_that_quotes(text: str) -> None:
-    """Spaces, quotes, backslashes and angle brackets, and nothing else of ASCII, are kept out."""
+    """Of ASCII, only spaces, quotes, backslashes, angle brackets and control characters are refused."""
     if text and not set(text) & set(" \"'`\\<>\x7f"):
         assert check_audience(text) == text
     else:

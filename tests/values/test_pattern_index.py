@@ -1,4 +1,4 @@
-"""Many scopes are compared with many in steps that grow with their text: a request must not stop all writers."""
+"""Comparing many scopes takes a number of steps that grows with their text: a request must not block all writers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jitid.model.request import MOST_AUDIENCES, MOST_DETAILS, MOST_SCOPES
 from jitid.values import audience, pattern_index, scope
 from jitid.values.scope import Scope, common, covers, intersection, normalise, uncovered
 
-# Few letters and short segments make most pairs of scopes related to each other.
+# With few letters and short segments, most pairs of scopes are related to each other.
 _literals = st.text("ab", min_size=1, max_size=3)
 _segments = _literals | st.text("ab", max_size=2).map(lambda prefix: f"{prefix}*")
 scopes = st.lists(_segments, min_size=1, max_size=3).map(lambda parts: Scope(":".join(parts)))
@@ -43,7 +43,7 @@ def test_a_normal_form_is_that_of_comparing_each_with_each(found: list[Scope]) -
 def test_what_is_not_covered_is_that_of_comparing_each_with_each(
     parent: list[Scope], child: list[Scope]
 ) -> None:
-    """In the order of the child, and as often as it is there."""
+    """The result has the order and the duplicates of the child's scopes."""
     assert uncovered(parent, child) == tuple(
         one for one in child if not any(covers(other, one) for other in parent)
     )
@@ -70,7 +70,7 @@ def test_audiences_are_those_of_comparing_each_with_each(entries: list[str], oth
 
 
 def _lines(work: Callable[[], Any]) -> int:
-    """Return how many lines of the modules of scopes and audiences some work runs."""
+    """Return how many lines of the modules for scopes and audiences some work runs."""
     files = {module.__file__ for module in (scope, audience, pattern_index)}
     count = 0
 
@@ -90,7 +90,7 @@ def _lines(work: Callable[[], Any]) -> int:
     return count
 
 
-# Each is a family of sets: a number of scopes that could cover one another as far as a first look tells.
+# Each family makes a number of scopes that could cover one another by their first characters.
 FAMILIES: dict[str, Callable[[int], list[Scope]]] = {
     "unlike": lambda count: [Scope(f"a{at}*:read") for at in range(count)],
     "alike at the beginning": lambda count: [Scope(f"repo:acme/web{at}*:read*") for at in range(count)],
@@ -109,7 +109,7 @@ FAMILIES: dict[str, Callable[[int], list[Scope]]] = {
 @pytest.mark.deep
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_steps_grow_as_the_text_does(family: str) -> None:
-    """Twice and four times as many scopes: no more than twice and four times as many steps for each character."""
+    """Two or four times as many scopes take at most two or four times as many steps for each character."""
     make = FAMILIES[family]
 
     def steps(count: int) -> float:
@@ -128,7 +128,7 @@ def test_the_steps_grow_as_the_text_does(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_largest_grants_are_compared_in_few_steps(family: str) -> None:
-    """A few for each character; comparing each with each took more than a hundred for some families."""
+    """It takes few steps for each character. Comparing each pair took more than a hundred for some families."""
     some = FAMILIES[family](MOST_SCOPES)
     others = [Scope(f"{one.removesuffix('*')}z") for one in some]
     reach = [f"https://{'.'.join('*' * (1 + at % 8))}.a{at}.example" for at in range(MOST_AUDIENCES)]

@@ -22,7 +22,7 @@ from jitid.values.scope import (
 )
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
-# Two letters and short segments make most pairs of scopes related to each other.
+# With two letters and short segments, most pairs of scopes are related to each other.
 literal_segments = st.text("ab", min_size=1, max_size=3)
 segments = st.one_of(literal_segments, st.text("ab", max_size=2).map(lambda prefix: prefix + "*"))
 literals = st.lists(literal_segments, min_size=1, max_size=3).map(lambda parts: parse_scope(":".join(parts)))
@@ -32,20 +32,20 @@ scope_lists = st.lists(scopes, max_size=6)
 
 @given(scopes)
 def test_a_scope_covers_itself(scope: Scope) -> None:
-    """Reflexive."""
+    """The relation is reflexive."""
     assert covers(scope, scope)
 
 
 @given(scopes, scopes, scopes)
 def test_what_the_covered_covers_is_covered(first: Scope, second: Scope, third: Scope) -> None:
-    """Transitive: along a chain of delegations nothing is gained."""
+    """The relation is transitive: a chain of delegations gains no right."""
     if covers(first, second) and covers(second, third):
         assert covers(first, third)
 
 
 @given(scopes, scopes)
 def test_two_scopes_that_cover_each_other_are_one(first: Scope, second: Scope) -> None:
-    """Antisymmetric: there is one spelling of each right."""
+    """The relation is antisymmetric: there is one spelling of each right."""
     if covers(first, second) and covers(second, first):
         assert first == second
 
@@ -59,13 +59,13 @@ def test_scopes_may_overlap_if_they_do_once_both_are_as_long(first: Scope, secon
 
 @given(scopes, scopes, scopes)
 def test_what_is_covered_may_overlap_nothing_more(wide: Scope, narrow: Scope, other: Scope) -> None:
-    """Narrowing a scope never brings it under another floor."""
+    """A narrower scope never comes under an additional floor."""
     if covers(wide, narrow) and may_overlap(narrow, other):
         assert may_overlap(wide, other)
 
 
 def _meaning(scope: Scope) -> set[str]:
-    """Return every literal of up to three letters a segment that the scope stands for, by enumeration."""
+    """Return all literals with up to three letters in a segment that the scope covers, by enumeration."""
     alphabet = ["".join(letters) for size in (1, 2, 3) for letters in product("ab", repeat=size)]
     choices = [
         [word for word in alphabet if word.startswith(segment[:-1])] if segment[-1] == "*" else [segment]
@@ -79,7 +79,7 @@ def _meaning(scope: Scope) -> set[str]:
     st.lists(segments, min_size=1, max_size=2).map(lambda parts: parse_scope(":".join(parts))),
 )
 def test_covering_is_inclusion_of_what_is_meant(parent: Scope, child: Scope) -> None:
-    """The rule on text agrees with an enumeration of the literals behind it."""
+    """The rule on text agrees with an enumeration of the literals."""
     assert covers(parent, child) == (_meaning(parent) >= _meaning(child))
 
 
@@ -87,7 +87,7 @@ def test_covering_is_inclusion_of_what_is_meant(parent: Scope, child: Scope) -> 
 def test_what_two_scopes_have_in_common_covers_just_what_both_cover(
     first: Scope, second: Scope, third: Scope
 ) -> None:
-    """The greatest of the lower bounds, if there is one."""
+    """The result is the greatest lower bound, if there is one."""
     both = common(first, second)
     assert both == common(second, first)
     assert overlap(first, second) == (both is not None)
@@ -126,13 +126,13 @@ def test_what_two_scopes_have_in_common_covers_just_what_both_cover(
     ],
 )
 def test_covering_by_example(parent: str, child: str, expected: bool) -> None:
-    """A star ends at its segment, and a literal is only itself."""
+    """A star ends at its segment, and a literal covers only itself."""
     assert covers(parse_scope(parent), parse_scope(child)) is expected
 
 
 @given(scope_lists)
 def test_a_normal_form_covers_and_is_covered_by_what_it_came_from(given_scopes: list[Scope]) -> None:
-    """Normalising neither gives nor takes a right."""
+    """Normalising neither adds nor removes a right."""
     normal = normalise(given_scopes)
     assert not uncovered(normal, given_scopes)
     assert not uncovered(given_scopes, normal)
@@ -140,7 +140,7 @@ def test_a_normal_form_covers_and_is_covered_by_what_it_came_from(given_scopes: 
 
 @given(scope_lists, st.randoms(use_true_random=False))
 def test_a_normal_form_knows_no_order_and_is_final(given_scopes: list[Scope], shuffler: Random) -> None:
-    """The same set gives the same tuple, sorted, and doing it twice changes nothing more."""
+    """The same set gives the same sorted tuple, and normalising twice changes nothing more."""
     normal = normalise(given_scopes)
     shuffled = list(given_scopes)
     shuffler.shuffle(shuffled)
@@ -149,34 +149,34 @@ def test_a_normal_form_knows_no_order_and_is_final(given_scopes: list[Scope], sh
 
 @given(scope_lists, scope_lists)
 def test_sets_that_cover_each_other_have_one_normal_form(first: list[Scope], second: list[Scope]) -> None:
-    """Antisymmetric on sets, too."""
+    """The relation on sets is antisymmetric, too."""
     if not uncovered(first, second) and not uncovered(second, first):
         assert normalise(first) == normalise(second)
 
 
 @given(scope_lists)
 def test_no_scope_of_a_normal_form_covers_another(given_scopes: list[Scope]) -> None:
-    """What is said twice is said once."""
+    """Redundant scopes are removed."""
     normal = normalise(given_scopes)
     assert not any(a != b and covers(a, b) for a in normal for b in normal)
 
 
 @given(scope_lists, scope_lists)
 def test_the_uncovered_are_those_that_nothing_covers(parent: list[Scope], child: list[Scope]) -> None:
-    """The short cuts agree with the definition, and the order stays."""
+    """The optimized code agrees with the definition, and keeps the order."""
     expected = tuple(scope for scope in child if not any(covers(wide, scope) for wide in parent))
     assert uncovered(parent, child) == expected
 
 
 @given(scopes)
 def test_a_literal_covers_itself_alone_and_a_pattern_more(scope: Scope) -> None:
-    """What has no wildcard stands for one right."""
+    """A scope without a wildcard represents one right."""
     assert has_wildcard(scope) == (len(_meaning(scope)) > 1)
 
 
 @given(st.lists(st.text("abcXYZ019._@/+-", min_size=1, max_size=12), min_size=1, max_size=16))
 def test_a_well_formed_scope_is_returned_unchanged(parts: list[str]) -> None:
-    """Parsing does not rewrite."""
+    """Parsing does not change the text."""
     assert parse_scope(":".join(parts)) == ":".join(parts)
 
 
@@ -209,21 +209,21 @@ def test_a_well_formed_scope_is_returned_unchanged(parts: list[str]) -> None:
     ],
 )
 def test_what_is_no_scope_is_refused(text: str) -> None:
-    """Empty segments, stars in the middle, foreign characters and excess."""
+    """Empty segments, stars in the middle, foreign characters and texts over the limits."""
     with pytest.raises(UsageError):
         parse_scope(text)
 
 
 @given(st.text(), st.sampled_from(INTRUDERS), st.text("ab:*", max_size=4))
 def test_no_intruder_gets_in_anywhere(before: str, intruder: str, after: str) -> None:
-    """Neither at the start nor at the end, where a pattern with `$` would let a newline pass."""
+    """This includes the start and the end, where a pattern with `$` would accept a newline."""
     with pytest.raises(UsageError):
         parse_scope(before + intruder + after)
 
 
 @pytest.mark.parametrize("text", NAUGHTY)
 def test_a_hostile_string_is_a_plain_scope_or_refused_safely(text: str) -> None:
-    """What passes is ASCII without a space; the message of what does not is one printable line."""
+    """An accepted text is ASCII without a space. The message of a refusal is one printable line."""
     try:
         scope = parse_scope(text)
     except UsageError as error:
@@ -242,7 +242,7 @@ def test_the_limits_themselves_are_allowed() -> None:
 
 @given(st.lists(scopes, max_size=12), st.integers(1, 4))
 def test_what_was_gathered_covers_what_it_was_gathered_from(given_: list[Scope], alike: int) -> None:
-    """It is in its normal form, and gathering it again finds nothing more to put together."""
+    """The result is in normal form, and gathering it again changes nothing more."""
     found = gathered(given_, alike)
     assert uncovered(found, given_) == ()
     assert normalise(found) == found

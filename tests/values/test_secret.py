@@ -25,7 +25,7 @@ seeds = st.binary(min_size=16, max_size=16)
 
 
 def _mixed(seed: bytes) -> str:
-    """Return a random part as nearly all are: with lower case, upper case and digits."""
+    """Return a typical random part: with lower case, upper case and digits."""
     return next(
         body
         for body in (new_opaque(_stretched(seed + bytes([number])))[6:38] for number in range(256))
@@ -34,12 +34,12 @@ def _mixed(seed: bytes) -> str:
 
 
 def _stretched(seed: bytes) -> Callable[[int], bytes]:
-    """Return a source of as good as random bytes."""
+    """Return a source of pseudorandom bytes."""
     return lambda count: shake_128(seed).digest(count)
 
 
 def _token(body: str) -> str:
-    """Return the token with the given random part, its checksum reckoned another way."""
+    """Return the token with the given random part, and compute its checksum independently."""
     checksum, rest = "", crc32(body.encode())
     while rest:
         checksum, rest = DIGITS[rest % 62] + checksum, rest // 62
@@ -47,7 +47,7 @@ def _token(body: str) -> str:
 
 
 def _source(data: bytes) -> Callable[[int], bytes]:
-    """Return a source of bytes that gives the data over and over."""
+    """Return a source of bytes that repeats the data."""
 
     def endless() -> Iterator[int]:
         while True:
@@ -71,7 +71,7 @@ SHOWN: list[Callable[[Secret], str]] = [
 
 @pytest.mark.parametrize("show", SHOWN)
 def test_a_secret_prints_as_stars(show: Callable[[Secret], str]) -> None:
-    """However it gets into a log."""
+    """No way of formatting writes it to a log."""
     shown = show(Secret({"token": "hunter2", "other": "hunter2"}))
     assert "Secret('****')" in shown
     assert "hunter2" not in shown
@@ -86,14 +86,14 @@ def test_a_secret_is_not_pickled(protocol: int) -> None:
 
 @pytest.mark.parametrize("leak", [copy.copy, copy.deepcopy, json.dumps, vars, hash, iter, len, dict, bytes])
 def test_a_secret_does_not_leave_by_a_back_door(leak: Callable[[Secret], object]) -> None:
-    """Serialisers and containers look for the usual entrances."""
+    """Serialisers and containers look for these methods and attributes."""
     with pytest.raises(TypeError) as caught:
         leak(Secret.single("hunter2"))
     assert "hunter2" not in str(caught.value)
 
 
 def test_secrets_are_not_compared() -> None:
-    """Neither with each other nor with a text, nor as a key."""
+    """Secrets are compared neither with each other nor with a text, and are not keys of a dict."""
     secret = Secret.single("hunter2")
     for other in (Secret.single("hunter2"), "hunter2", None):
         with pytest.raises(TypeError, match="fingerprints"):
@@ -103,7 +103,7 @@ def test_secrets_are_not_compared() -> None:
 
 
 def test_each_part_is_revealed_by_its_name() -> None:
-    """The one way out; later changes of what it was made of do not reach it."""
+    """This is the only way to read a part. Later changes of the source dict have no effect."""
     parts = {"access_key": "AKIA", "secret_key": "s3cr3t"}
     secret = Secret(parts)
     parts["secret_key"] = "other"
@@ -116,21 +116,21 @@ def test_each_part_is_revealed_by_its_name() -> None:
 
 @pytest.mark.parametrize("parts", [{}, {"token": ""}, {"token": "x", "other": ""}])
 def test_an_empty_secret_is_not_made(parts: dict[str, str]) -> None:
-    """The fingerprint of nothing would match nothing handed out, or everything."""
+    """The fingerprint of an empty secret would match no credential, or all."""
     with pytest.raises(ValueError, match="at least one part"):
         Secret(parts)
 
 
 @given(st.dictionaries(st.text(), st.text(min_size=1), min_size=1))
 def test_each_part_has_its_fingerprint(parts: dict[str, str]) -> None:
-    """SHA-256 of the UTF-8 text, by name."""
+    """SHA-256 of the UTF-8 text, by the name of the part."""
     expected = {name: sha256(text.encode()).digest() for name, text in parts.items()}
     assert Secret(parts).fingerprints() == expected
 
 
 @given(st.text(st.characters()), st.text(st.characters()))
 def test_every_text_has_a_fingerprint_of_its_own(first: str, second: str) -> None:
-    """Lone surrogates too: what is presented may be anything."""
+    """This includes lone surrogates: a presented token may be any text."""
     assume(first != second)
     assert fingerprint(first) != fingerprint(second)
     assert len(fingerprint(first)) == 32
@@ -143,7 +143,7 @@ def test_a_fingerprint_is_the_known_hash() -> None:
 
 @given(st.binary(min_size=1).filter(lambda data: min(data) < 248))
 def test_a_new_token_has_its_shape_and_checksum(data: bytes) -> None:
-    """Whatever the source gives: two independent reckonings agree."""
+    """For any random source, two independent computations agree."""
     token = new_opaque(_source(data))
     assert token.startswith("jitid_")
     assert len(token) == 44
@@ -152,7 +152,7 @@ def test_a_new_token_has_its_shape_and_checksum(data: bytes) -> None:
 
 
 def test_every_digit_is_equally_likely() -> None:
-    """Of the 256 bytes each digit takes exactly four, and the other eight are drawn again."""
+    """Each digit takes exactly four of the 256 byte values; the other eight values are drawn again."""
     counts: Counter[str] = Counter()
     for value in range(248):
         counts.update(new_opaque(_source(bytes([value])))[6:38])
@@ -161,19 +161,19 @@ def test_every_digit_is_equally_likely() -> None:
 
 
 def test_a_draw_of_biased_bytes_is_made_up_by_another() -> None:
-    """Forty bytes that are all thrown away, then forty that are not."""
+    """The source gives forty bytes that are all rejected, then forty that are accepted."""
     draws = iter([bytes(range(248, 256)) * 5, b"\xf8" * 20 + b"\x01" * 20, b"\x02" * 40])
     assert new_opaque(lambda _: next(draws)) == _token("1" * 20 + "2" * 12)
 
 
 def test_tokens_of_the_system_differ() -> None:
-    """A thousand of them."""
+    """This holds for a thousand of them."""
     assert len({new_opaque(os.urandom) for _ in range(1000)}) == 1000
 
 
 @given(bodies, st.integers(0, 43), st.sampled_from(DIGITS))
 def test_a_typo_is_found(body: str, place: int, digit: str) -> None:
-    """CRC-32 finds every single wrong character."""
+    """CRC-32 detects every single wrong character."""
     token = _token(body)
     mistyped = token[:place] + digit + token[place + 1 :]
     assert is_opaque(mistyped) == (mistyped == token)
@@ -181,7 +181,7 @@ def test_a_typo_is_found(body: str, place: int, digit: str) -> None:
 
 @given(bodies, st.integers(6, 42))
 def test_two_exchanged_characters_are_found(body: str, place: int) -> None:
-    """The other common slip."""
+    """This is the other common typo."""
     token = _token(body)
     mistyped = token[:place] + token[place + 1] + token[place] + token[place + 2 :]
     assert is_opaque(mistyped) == (mistyped == token)
@@ -189,7 +189,7 @@ def test_two_exchanged_characters_are_found(body: str, place: int) -> None:
 
 @given(bodies)
 def test_a_token_has_one_spelling(body: str) -> None:
-    """Neither space nor case nor padding; no second text reaches the same credential."""
+    """Spaces, case and padding are not ignored, so no second text names the same credential."""
     token = _token(body)
     assert is_opaque(token)
     for text in (
@@ -209,7 +209,7 @@ def test_a_token_has_one_spelling(body: str) -> None:
     "text", [*NAUGHTY, "jitid_", "jitid_" + "0" * 38, "jitid_" + "\uff10" * 38, "jitid_" + "\ud800" * 38]
 )
 def test_a_hostile_string_is_no_token(text: str) -> None:
-    """And looking at it does no harm."""
+    """Checking it raises no exception."""
     assert not is_opaque(text)
     assert not is_opaque("jitid_" + text)
 
@@ -218,7 +218,7 @@ def test_a_hostile_string_is_no_token(text: str) -> None:
 def test_no_text_holds_much_of_a_token_behind_its_prefix(
     body: str, length: int, underscore: str, before: str, after: str
 ) -> None:
-    """Whatever stands around it, and however much is missing."""
+    """This holds with any text around it, and for a part of any length."""
     part = _token(body)[6 : 6 + length]
     assert holds_token(f"{before}jitid{underscore}{part}{after}")
 
@@ -245,13 +245,13 @@ SPOILT: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("way", SPOILT)
 @given(seed=seeds, before=surroundings, after=surroundings)
 def test_no_text_holds_a_token_that_was_spoilt(way: str, seed: bytes, before: str, after: str) -> None:
-    """It is enough of a secret still."""
+    """The spoilt token still reveals most of the secret."""
     assert holds_token(before + SPOILT[way](_token(_mixed(seed))) + after)
 
 
 @given(seeds, st.integers(80, 86), st.text(), surroundings)
 def test_no_text_holds_most_of_a_signature(seed: bytes, length: int, before: str, after: str) -> None:
-    """With its id, which stands in every log, and the rest of its claims it makes a token."""
+    """Together with its id, which every log contains, and its other claims, it makes a token."""
     signature = base64.urlsafe_b64encode(shake_128(seed).digest(64)).decode().rstrip("=")
     assert holds_token(f"{before}.{signature[86 - length :]}{after}")
     assert holds_token(f"{before}.{signature[:length]}{after}")
@@ -266,7 +266,7 @@ def test_no_text_holds_most_of_a_signature(seed: bytes, length: int, before: str
             st.uuids().map(str),
             st.from_regex(r"j(ti|id)_[0-9a-v]{26}", fullmatch=True),
             st.from_regex(r"jitid_[a-z]{0,11}", fullmatch=True),
-            # Hypothesis draws the constants of the code that it tests, too.
+            # Hypothesis also draws constants of the code under test.
             st.text(DIGITS, max_size=31).filter(lambda text: SIGNED_MARK not in text),
             st.text(st.characters(categories=["L"], exclude_characters=DIGITS)),
             st.sampled_from("-=_*").flatmap(lambda each: st.integers(1, 200).map(lambda count: each * count)),
@@ -275,7 +275,7 @@ def test_no_text_holds_most_of_a_signature(seed: bytes, length: int, before: str
     st.sampled_from(" \n/:.,"),
 )
 def test_what_people_write_is_no_token(words: list[str], between: str) -> None:
-    """Hashes, ids, words of any script, paths, and lines that are drawn."""
+    """Hashes, ids, words of any script, paths, and drawn lines."""
     text = between.join(words)
     assert not holds_token(text)
     assert not names_token(text)
@@ -298,13 +298,13 @@ def test_what_people_write_is_no_token(words: list[str], between: str) -> None:
     ],
 )
 def test_an_ordinary_text_is_no_token(text: str) -> None:
-    """A thumbprint of a key is one only if 32 of its 43 characters stand together without `-` and `_`."""
+    """The thumbprint of a key counts as a token only if 32 of its 43 characters are adjacent without `-` and `_`."""
     assert not holds_token(text)
 
 
 @given(bodies, surroundings, surroundings)
 def test_a_name_is_no_whole_token(body: str, before: str, after: str) -> None:
-    """With its prefix or without."""
+    """This holds with its prefix or without."""
     token = _token(body)
     assert names_token(before + token + after)
     assert names_token(before + token[6:] + after)
@@ -313,7 +313,7 @@ def test_a_name_is_no_whole_token(body: str, before: str, after: str) -> None:
 
 @given(seeds)
 def test_a_name_is_no_token_without_its_checksum(seed: bytes) -> None:
-    """The checksum says nothing new."""
+    """The checksum contains no further secret."""
     body = _mixed(seed)
     assert names_token(f"jitid_{body}")
     assert names_token(f"https://jitid%5F{body}")
@@ -321,5 +321,5 @@ def test_a_name_is_no_token_without_its_checksum(seed: bytes) -> None:
 
 @given(st.text(DIGITS, min_size=38))
 def test_of_names_only_a_token_is_one(text: str) -> None:
-    """Whatever others have drawn at random."""
+    """Random names from other software are allowed."""
     assert not names_token(text)

@@ -9,7 +9,7 @@ from jitid.values.strict_json import StrictJSONError, dumps, loads
 from tests.crypto.vectors import json_cases
 
 DUPLICATES = ["y_object_duplicated_key.json", "y_object_duplicated_key_and_value.json"]
-# What the grammar leaves to the reader, and we take: numbers that merely lose digits.
+# Cases that the grammar leaves open, and that jitid accepts: numbers that merely lose digits.
 TAKEN = ["i_number_double_huge_neg_exp.json", "i_number_real_underflow.json"]
 
 values = st.recursive(
@@ -24,7 +24,7 @@ values = st.recursive(
 
 @pytest.mark.parametrize(("name", "text"), json_cases(), ids=[name for name, _ in json_cases()])
 def test_the_parsing_suite_is_followed_and_doubts_are_refused(name: str, text: bytes) -> None:
-    """What the suite leaves to the reader (`i_`) is refused, but for two numbers that lose digits."""
+    """Cases that the suite leaves open (`i_`) are refused, except two numbers that lose digits."""
     expected = (name.startswith("y_") and name not in DUPLICATES) or name in TAKEN
     try:
         value = loads(text)
@@ -61,7 +61,7 @@ def test_the_parsing_suite_is_followed_and_doubts_are_refused(name: str, text: b
     ],
 )
 def test_a_refused_text_gets_its_reason(text: bytes | str, reason: str) -> None:
-    """Each reason names what is wrong and never the text itself."""
+    """Each reason states the error and never repeats the text."""
     with pytest.raises(StrictJSONError) as caught:
         loads(text, "the header")
     assert str(caught.value) == f"the header {reason}"
@@ -80,13 +80,13 @@ def test_a_refused_text_gets_its_reason(text: bytes | str, reason: str) -> None:
     ],
 )
 def test_what_only_looks_bad_is_read(text: bytes, value: Any) -> None:
-    """Brackets in strings are no nesting, an escaped backslash starts no escape."""
+    """Brackets in strings are not nesting, and an escaped backslash starts no escape."""
     read = loads(text)
     assert value is None or read == value
 
 
 def test_a_refusal_keeps_no_copy_of_the_text() -> None:
-    """The json module keeps the text in its error; ours must not carry it into a log."""
+    """The json module keeps the text in its exception; jitid's exception must not carry it into a log."""
     with pytest.raises(StrictJSONError) as caught:
         loads('{"a": "a secret"')
     assert "secret" not in str(caught.value)
@@ -96,7 +96,7 @@ def test_a_refusal_keeps_no_copy_of_the_text() -> None:
 
 @given(values)
 def test_what_is_written_reads_as_it_was(value: Any) -> None:
-    """Reading and writing are inverse, and what was read has the same spelling again."""
+    """Reading and writing are inverse, and writing a read value gives the same text again."""
     text = dumps(value)
     assert text.isascii()
     assert loads(text) == value
@@ -105,13 +105,13 @@ def test_what_is_written_reads_as_it_was(value: Any) -> None:
 
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.integers(-9, 9)))
 def test_one_value_has_one_spelling(members: dict[str, int]) -> None:
-    """Members are sorted, whatever their order was."""
+    """Members are sorted, independently of their original order."""
     assert dumps(dict(reversed(members.items()))) == dumps(members)
 
 
 @given(st.text(st.sampled_from('[]{}:,"\\u018dD\ud83de- \n')) | st.binary(max_size=12))
 def test_whatever_is_accepted_reads_alike_elsewhere(text: str | bytes) -> None:
-    """Strictness only takes away: no text means something else to us than to others."""
+    """Strictness only refuses more: jitid reads no text with another meaning than other parsers."""
     try:
         value = loads(text)
     except StrictJSONError:
@@ -121,6 +121,6 @@ def test_whatever_is_accepted_reads_alike_elsewhere(text: str | bytes) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800", {"\udfff": 1}, {1, 2}, b"x"])
 def test_what_has_no_json_form_is_not_written(value: Any) -> None:
-    """Nothing is written that could not be read again."""
+    """Output that could not be read again is never written."""
     with pytest.raises(StrictJSONError):
         dumps({"a": [value]})

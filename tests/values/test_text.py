@@ -25,7 +25,7 @@ any_text = st.one_of(
 
 @given(any_text)
 def test_nothing_that_acts_on_a_terminal_survives(text: str) -> None:
-    """Of controls, formats, surrogates and separators only the space is left, whatever their plane."""
+    """Of control, format, surrogate and separator characters, in any plane, only the space remains."""
     for character in safe(text):
         assert character == " " or unicodedata.category(character)[0] not in "CZ"
         assert not 0xE0000 <= ord(character) <= 0xEFFFF
@@ -33,25 +33,25 @@ def test_nothing_that_acts_on_a_terminal_survives(text: str) -> None:
 
 @given(any_text)
 def test_making_safe_twice_changes_nothing_more(text: str) -> None:
-    """The escapes are plain text themselves, so that several places may call it."""
+    """The escapes are plain text, so several places may call it."""
     assert safe(safe(text)) == safe(text)
 
 
 @given(any_text)
 def test_safe_text_can_always_be_encoded(text: str) -> None:
-    """Lone surrogates, as undecodable arguments bring them, do not break the output."""
+    """Lone surrogates, which come from undecodable arguments, do not break the output."""
     safe(text).encode("utf-8")
 
 
 @given(st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S"])))
 def test_visible_ascii_stays_as_it_is(text: str) -> None:
-    """Backslashes and markup too: the former would double, and the latter is not a matter of characters."""
+    """This includes backslashes, which would double, and markup, which is not a matter of characters."""
     assert safe(text) == text
 
 
 @pytest.mark.parametrize("text", ["Zürich", "Ελλάδα", "данные", "日本語", "मानक", "e\u0301", "🙂", "a b", ""])
 def test_words_of_all_scripts_stay_readable(text: str) -> None:
-    """Free text belongs to its author; only what hides or acts is taken out."""
+    """In free text, only hidden characters and control characters are replaced."""
     assert safe(text) == text
 
 
@@ -65,7 +65,7 @@ def test_words_of_all_scripts_stay_readable(text: str) -> None:
         ("\u061c\u200e\u202e\u2066", r"\u061c\u200e\u202e\u2066"),
         ("\u200b\u200d\u2060\ufeff\ufe0f", r"\u200b\u200d\u2060\ufeff\ufe0f"),
         ("\u034f\u115f\u2800\u3164\uffa0\u180b", r"\u034f\u115f\u2800\u3164\uffa0\u180b"),
-        # Blank glyphs among musical symbols, hieroglyphs and the Khitan script.
+        # Invisible glyphs among musical symbols, hieroglyphs and the Khitan script.
         ("\U0001d159\U00013441\U00013442\U00016fe4", r"\U0001d159\U00013441\U00013442\U00016fe4"),
         ("\u2028\u2029\u3000", r"\u2028\u2029\u3000"),
         ("\ud800\ue000\uffff\u0378", r"\ud800\ue000\uffff\u0378"),
@@ -73,14 +73,14 @@ def test_words_of_all_scripts_stay_readable(text: str) -> None:
     ],
 )
 def test_what_hides_is_shown_by_its_number(text: str, shown: str) -> None:
-    """The reader of a log can tell what was there."""
+    """The reader of a log can see which character it was."""
     assert safe(text) == shown
 
 
 @given(any_text, st.integers(1, 80))
 @example("`" * 100, 60)
 def test_a_quotation_is_bounded_and_cannot_be_left(text: str, limit: int) -> None:
-    """A message stays one line of bearable length, and only its own backquotes stand in it."""
+    """A message stays one line of limited length, and contains only its own backquotes."""
     quoted = quote(text, limit)
     assert quoted[0] == quoted[-1] == "`"
     assert "`" not in quoted[1:-1]
@@ -89,7 +89,7 @@ def test_a_quotation_is_bounded_and_cannot_be_left(text: str, limit: int) -> Non
 
 
 def test_a_quotation_shows_where_it_was_cut() -> None:
-    """An ellipsis stands only where something is missing."""
+    """There is an ellipsis only if characters are missing."""
     assert quote("x" * 60) == f"`{'x' * 60}`"
     assert quote("x" * 61) == f"`{'x' * 60}…`"
     assert quote("") == "``"
@@ -105,13 +105,13 @@ def test_a_quotation_shows_where_it_was_cut() -> None:
     ],
 )
 def test_what_may_be_a_token_is_not_quoted(token: str) -> None:
-    """A token pasted in the place of a name or an id must not be echoed."""
+    """A token that is pasted instead of a name or an id must not be echoed."""
     assert quote(token) == "`****`"
 
 
 @pytest.mark.parametrize("check", [check_audience, parse_scope, lambda text: check_text(text, "the reason")])
 def test_a_token_is_taken_for_no_other_text(check: Callable[[str], object]) -> None:
-    """What is kept and shown must not be a secret, and neither may a mistyped one be."""
+    """Text that is stored and shown must not be a secret, not even a mistyped one."""
     token = new_opaque(lambda count: bytes(number * 37 % 248 for number in range(count)))
     wrong = token[:-1] + ("0" if token[-1] != "0" else "1")
     for text in (
@@ -142,12 +142,12 @@ def test_a_token_is_taken_for_no_other_text(check: Callable[[str], object]) -> N
     ],
 )
 def test_what_others_chose_as_a_name_is_no_token(check: Callable[[str], object], text: str) -> None:
-    """Ids of clients, and subjects of ID tokens, are as random as our tokens."""
+    """Ids of clients and subjects of ID tokens are as random as jitid's tokens."""
     check(text)
 
 
 def test_a_name_that_a_ledger_has_can_always_be_told() -> None:
-    """Whatever may be refused today: a token of that identity verifies."""
+    """A name that is refused today may be in an older ledger, and a token of that identity still verifies."""
     token = new_opaque(os.urandom)
     assert decode_segment(encode_segment(token)) == token
 
@@ -159,7 +159,7 @@ def test_the_payload_of_a_signed_token_is_recognised() -> None:
 
 @given(st.text())
 def test_a_byte_order_mark_before_a_text_is_skipped(text: str) -> None:
-    """One of them: a second one would be a character of the text."""
+    """Only one is skipped: a second one would be a character of the text."""
     data = text.encode(errors="replace")
     assert decoded(MARK.encode() + data, "it") == data.decode()
     assert decoded(data, "it") == data.decode().removeprefix(MARK)

@@ -22,7 +22,7 @@ from tests.values.hostile import INTRUDERS, NAUGHTY
 
 @given(st.integers(1, MAX_DURATION))
 def test_a_duration_survives_the_way_to_text_and_back(seconds: int) -> None:
-    """What is shown can be typed again, with units or as bare seconds."""
+    """Printed text can be entered again, with units or as bare seconds."""
     assert parse_duration(format_duration(seconds)) == seconds
     assert parse_duration(str(seconds)) == seconds
 
@@ -68,7 +68,7 @@ def test_a_brief_duration_is_rounded_down_and_never_to_nothing(seconds: int) -> 
     ],
 )
 def test_a_duration_is_read_as_seconds(text: str, seconds: int) -> None:
-    """Units go from large to small; leading zeros mean nothing."""
+    """Units go from large to small, and leading zeros are ignored."""
     assert parse_duration(text) == seconds
 
 
@@ -84,13 +84,13 @@ def test_a_duration_is_read_as_seconds(text: str, seconds: int) -> None:
     ],
 )
 def test_a_thousand_years_are_a_hundred(text: str) -> None:
-    """A lifetime is clamped, not refused, and thousands of digits are no work."""
+    """A lifetime is limited, not refused, and thousands of digits are handled quickly."""
     assert parse_duration(text) == MAX_DURATION
 
 
 @pytest.mark.parametrize("text", ["0", "00", "0s", "0d0h0m0s", "0" * 5000])
 def test_no_time_at_all_is_refused(text: str) -> None:
-    """A credential of no lifetime is a mistake of whoever asks."""
+    """A request for a credential without a lifetime is a mistake."""
     with pytest.raises(UsageError, match="not more than zero"):
         parse_duration(text)
 
@@ -104,14 +104,14 @@ def test_no_time_at_all_is_refused(text: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    """Signs, fractions, spaces, repeated units, units out of order, and all that `int` would read besides."""
+    """Signs, fractions, spaces, repeated units, units out of order, and other texts that `int` accepts."""
     with pytest.raises(UsageError, match="is no duration"):
         parse_duration(text)
 
 
 @given(st.text("0123456789hms"), st.sampled_from(INTRUDERS), st.text("0123456789hms"))
 def test_no_intruder_passes_in_a_duration(before: str, intruder: str, after: str) -> None:
-    """Digits of other scripts satisfy `isdigit` and `int`."""
+    """Digits of other scripts are accepted by `isdigit` and `int`."""
     with pytest.raises(UsageError):
         parse_duration(before + intruder + after)
 
@@ -131,13 +131,13 @@ def test_no_intruder_passes_in_a_duration(before: str, intruder: str, after: str
     ],
 )
 def test_a_duration_is_shown_by_its_parts(seconds: int, text: str) -> None:
-    """Parts of zero are left out; what is overdue carries its sign once."""
+    """Zero parts are omitted, and an overdue duration has one sign."""
     assert format_duration(seconds) == text
 
 
 @given(st.integers(EARLIEST, LATEST))
 def test_a_time_survives_the_way_to_text_and_back(seconds: int) -> None:
-    """Over all years of four digits."""
+    """This holds for all years of four digits."""
     assert parse_time(format_time(seconds)) == seconds
 
 
@@ -153,7 +153,7 @@ moments = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=offs
 
 @given(moments)
 def test_times_agree_with_the_standard_library(moment: datetime) -> None:
-    """With any offset and any fraction, which is dropped towards the past."""
+    """This holds with any offset and any fraction, which is rounded towards the past."""
     expected = int((moment.replace(microsecond=0) - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
     assert parse_time(moment.isoformat()) == expected
     assert format_time(expected) == moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
@@ -180,7 +180,7 @@ def test_times_agree_with_the_standard_library(moment: datetime) -> None:
     ],
 )
 def test_times_of_the_rfc_are_read(text: str, same: str) -> None:
-    """RFC 3339 section 5.8 and around it; a leap second is the one that follows, as in POSIX."""
+    """RFC 3339 section 5.8 and similar texts. A leap second is read as the next second, as in POSIX."""
     assert format_time(parse_time(text)) == same
 
 
@@ -205,14 +205,14 @@ def test_times_of_the_rfc_are_read(text: str, same: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_time_is_refused(text: str) -> None:
-    """Days that do not exist, seconds that never leap, missing offsets, ends of the years, stray signs."""
+    """Days that do not exist, invalid leap seconds, missing offsets, years out of range, stray signs."""
     with pytest.raises(UsageError, match="is no time"):
         parse_time(text)
 
 
 @given(st.integers(0, 20), st.sampled_from(INTRUDERS))
 def test_no_intruder_passes_in_a_time(place: int, intruder: str) -> None:
-    """In the place of any character, and after the last one."""
+    """It is tried instead of any character, and after the last one."""
     text = "2026-11-24T12:00:00Z"
     with pytest.raises(UsageError):
         parse_time(text[:place] + intruder + text[place + 1 :])
@@ -220,7 +220,7 @@ def test_no_intruder_passes_in_a_time(place: int, intruder: str) -> None:
 
 @pytest.mark.parametrize("text", NAUGHTY)
 def test_a_hostile_string_is_read_or_refused_safely(text: str) -> None:
-    """A message is one printable line."""
+    """The message is one printable line."""
     for parse in (parse_duration, parse_time):
         try:
             assert parse(text) is not None
@@ -230,6 +230,6 @@ def test_a_hostile_string_is_read_or_refused_safely(text: str) -> None:
 
 @given(st.integers(min_value=-(10**30), max_value=10**30))
 def test_any_number_can_be_shown_as_a_time(seconds: int) -> None:
-    """A foreign token may claim any expiry, and somebody wants to look at it."""
+    """A foreign token may claim any expiry, and an operator must be able to see it."""
     assert format_time(seconds) == format_time(min(max(seconds, EARLIEST), LATEST))
     assert len(format_time(seconds)) == 20

@@ -22,7 +22,7 @@ from jitid.values.text import label, safe
 
 
 class AdoptedSecret(NamedTuple):
-    """An adopted secret with all that the ledger has of it."""
+    """An adopted secret with all its records in the ledger."""
 
     credential: Credential
     adopted: Adopted
@@ -30,7 +30,7 @@ class AdoptedSecret(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its own name."""
+        """The name of the secret: the name of its task without the prefix."""
         return self.credential.task.removeprefix(ADOPTED)
 
     @property

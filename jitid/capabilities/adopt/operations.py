@@ -43,7 +43,7 @@ class EndAdopted(Operation["Finished"]):
 
 
 class AdoptedPage(NamedTuple):
-    """Adopted secrets, and the time that their states are told for."""
+    """Adopted secrets, and the time of their states."""
 
     secrets: list[AdoptedSecret]
     now: int
@@ -70,7 +70,7 @@ class ProbeAdopted(Operation["list[Probed]"]):
 
 
 class Probed(NamedTuple):
-    """What was seen of an adopted secret where it is kept."""
+    """The state of an adopted secret where it is kept."""
 
     name: str
     probe: Probe

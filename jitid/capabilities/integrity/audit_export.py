@@ -116,7 +116,7 @@ def verify_export(lines: Iterable[str], expected: str | None) -> Verification:
 
 
 class _Export:
-    """Reads an export line by line."""
+    """A reader of the lines of an export."""
 
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = enumerate(lines, start=1)

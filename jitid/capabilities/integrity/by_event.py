@@ -10,7 +10,7 @@ Row = TypeVar("Row")
 
 
 class EventRows(Generic[Row]):
-    """Reads the rows of each event; rows may be missing only for old events that were pruned.
+    """A reader of the rows of each event; rows may be missing only for old events that were pruned.
 
     Args:
         rows: the rows in the order of their events.

@@ -214,7 +214,7 @@ def _keys(subject: _Subject) -> Iterator[Check]:
         keys = KeyStore(snapshot).signing_keys()
         telling = {key.kid for key in keys if still_tells(snapshot, key)}
         now = snapshot.now
-    # A folder that is a link is not followed to the keys either.
+    # If the folder is a link, this raises an error before any key in it is read.
     there = subject.keyring.names()
     subject.keyring.must_be_for({key.kid for key in keys})
     every = [key for key in keys if key.retired_at is None]

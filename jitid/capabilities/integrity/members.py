@@ -84,7 +84,7 @@ _ISSUED = b'"issued":"'
 
 
 class Members:
-    """Compares the rows of each event with the event, one event after another."""
+    """The comparison of rows with their events, one event after another."""
 
     def __init__(self, snapshot: View, issuer: str) -> None:
         self._snapshot = snapshot
@@ -111,7 +111,7 @@ class Members:
         self._keys = verify_keys.KeyMembers()
         self._marks = verify_marks.MarkMembers(snapshot, self._pruned, self._names)
         self._policies: set[str] = set()
-        """The policies by which credentials were issued."""
+        """The digests of the policies by which credentials were issued."""
         self._outside: OutsideMembers | None = None
         self._adopted: dict[int, str] = {}
         """The digests of adopted secrets, by event."""

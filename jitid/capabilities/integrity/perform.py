@@ -1,4 +1,4 @@
-"""Performs the operations that read, check and export the audit log."""
+"""Perform the operations that read, check, export, cut and prune the ledger's own records."""
 
 from __future__ import annotations
 

@@ -236,11 +236,11 @@ class PruneStore:
         return [jti for (jti,) in rows]
 
     def condemned(self) -> int:
-        """Return the number of condemned identities, whose rows are not deleted yet."""
+        """Return the number of condemned identities with rows that are not deleted yet."""
         return self._count("SELECT count(*) FROM condemned", {})
 
     def is_wrongly_gone(self) -> bool:
-        """Return whether a condemned credential was live, or ended too recently, at the last pruning."""
+        """Return whether a condemned credential was live, or ended or expired too recently, at the last pruning."""
         # An attacker with write access could hide a credential there, since no event is compared with condemned rows.
         found = self._db.execute(
             """SELECT 1 FROM condemned x CROSS JOIN credential c
@@ -311,8 +311,8 @@ class PruneChanges(PruneStore):
             after: the number that the last call returned; None for the first call.
 
         Returns:
-            The number of identities whose rows were deleted, and the number to continue after; None if they were the
-            last.
+            The number of deleted identities, and the number to continue after. If no identity is left, the number of
+                other deleted rows, and None.
 
         """
         dialect = dialect_of(self._db)
@@ -392,7 +392,7 @@ class PruneChanges(PruneStore):
 
 
 def _safely(query: str) -> str:
-    """Return a query in a form in which SQLite does not take the `ON` of an upsert for that of a join."""
+    """Return a query in a form in which SQLite does not read the `ON` of an upsert as that of a join."""
     return f"SELECT * FROM ({query}) AS found WHERE 1 = 1"
 
 

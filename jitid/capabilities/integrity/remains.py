@@ -33,13 +33,14 @@ class Remains:
         """Return SHA-256 of each kind of rows as hex, by its name.
 
         Each event with remaining rows adds, in order: its number in eight bytes, the number of parts in four, and each
-        part after its length in four; integers are big-endian. The parts are:
-        issues: for each credential its jti, its fingerprint and the hash of the key it is for; the last two are empty
-        if missing, and at targets;
-        ends: each jti; settlements and uses: the digest of the remaining rows as hex;
-        approvals: the id of the request, and its end as JSON if it had ended by then; leaks and closings: each jti;
-        proofs: the jti (they are ordered by time, and have the number of the leak instead of an event); sightings:
-        their digest.
+        part after its length in four. Integers are big-endian. The parts are:
+
+        - `issues`: jti, fingerprint and hash of the key of each credential; the last two empty if missing, and at
+        targets.
+        - `ends`, `leaks` and `closings`: each jti.
+        - `settlements`, `uses` and `sightings`: the digest of the remaining rows as hex.
+        - `approvals`: the id of the request and, if it had ended by then, how and when it ended, as JSON.
+        - `proofs`: the jti. Proofs are ordered by time, and have the number of the leak instead of an event.
         """
         return {side: found.hexdigest() for side, found in self._hashes.items()}
 

@@ -31,7 +31,7 @@ class Pruning(NamedTuple):
     event: int | None
     """The audit event that records the pruning; None if no row was pruned."""
     left: int
-    """Number of condemned identities, whose rows are not deleted yet."""
+    """Number of condemned identities with rows that are not deleted yet."""
 
 
 class _Prunable(NamedTuple):

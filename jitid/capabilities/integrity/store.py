@@ -141,7 +141,7 @@ class RowStore:
         ]
 
     def wrongly_superseded(self, without: str = "") -> bytes | None:
-        """Return a credential that is marked as superseded but has no successor and has not ended, or None."""
+        """Return a credential that is marked as superseded, has no successor and has not ended; or None."""
         row = self._one(
             f"""SELECT c.jti FROM credential c
                  WHERE c.ended_at IS NULL AND {_UNSUCCEEDED} AND {spared(without)} LIMIT 1"""
@@ -149,7 +149,7 @@ class RowStore:
         return None if row is None else bytes(row[0])
 
     def honoured(self) -> list[tuple[int, int, int, int]]:
-        """Return (event, credentials, ended_at, expires_at) of each event that ended unexpired credentials."""
+        """Return (event, credentials, ended_at, expires_at) for each event that ended signed credentials early."""
         rows = self._db.execute("SELECT event, credentials, ended_at, expires_at FROM honoured")
         return list(rows.fetchall())
 

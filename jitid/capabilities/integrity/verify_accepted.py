@@ -1,4 +1,4 @@
-"""What the ledger says that verifiers took after it had ended, compared with what events ended."""
+"""Check of the table `honoured` (until when verifiers accept ended credentials) against the events."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _ENDED_AT, _EXPIRES_AT = itemgetter(2), itemgetter(4)
 
 
 class HonouredMembers:
-    """Takes what each event ended that was signed and had not expired, and compares the table `honoured` with that."""
+    """The comparison of the table `honoured` with the signed credentials that each event ended early."""
 
     def __init__(self, pruned: PrunedMembers) -> None:
         self._pruned = pruned
         self._ended: dict[int, tuple[int, int, int]] = {}
-        """By the event: how many, the first end, and the last expiry."""
+        """By event: the number of credentials, the first end, and the last expiry."""
 
     def take(self, seq: int, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Go on with what an event ended: rows of `EndedRow`."""
+        """Take the credentials that an event ended: rows of `EndedRow`."""
         if rows:
             self._ended[seq] = (len(rows), min(map(_ENDED_AT, rows)), max(map(_EXPIRES_AT, rows)))
 
@@ -31,11 +31,11 @@ class HonouredMembers:
         """Compare the rows of the table.
 
         Args:
-            rows: (event, credentials, ended_at, expires_at) of each.
-            partly: events of which rows are gone that they ended: that explains a row that counts more of them.
+            rows: (event, credentials, ended_at, expires_at) of each row.
+            partly: events that ended rows of which some are gone; their row of the table may count more.
 
         Raises:
-            IntegrityError: one was edited, removed or inserted.
+            IntegrityError: a row was edited, removed or inserted.
 
         """
         told = {seq: row for seq, *row in rows}
@@ -49,7 +49,7 @@ class HonouredMembers:
         old, before = seq <= self._pruned.through, self._pruned.before
         found = self._ended.get(seq)
         if told is None or found is None:
-            # What had expired before a pruning went with it: the row, and what it counted.
+            # A pruning deletes the credentials that had expired before it, and the row that counts them.
             (*_, expires_at) = told or found or (0,)
             return old and expires_at < before
         (credentials, ended_at, expires_at), (ended, first_at, last_expiry) = told, found

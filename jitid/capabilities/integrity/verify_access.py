@@ -1,4 +1,4 @@
-"""Rows of access credentials compared with the audit events that tell of them."""
+"""Check of the rows of access credentials against their audit events."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MARKS = (
     b'"op":"delegator-import"',
     b'"op":"accept-clock"',
 )
-"""What stands in the events that matter here, and in no other: in a text the quotes would be escaped."""
+"""Bytes of the events that matter here, and of no other event: inside a text the quotes would be escaped."""
 
 _End = tuple[str, int, int]
 
 
 class _ToldAccess:
-    """An access credential as the events tell of it."""
+    """An access credential according to the events."""
 
     def __init__(self, seq: int, event: Mapping[str, Any]) -> None:
         self.granted = (
@@ -43,18 +43,18 @@ class _ToldAccess:
 
 
 class AccessMembers:
-    """Takes the events about access one by one, and says which rows are not as they tell."""
+    """The comparison of access credentials with the events about them."""
 
     def __init__(self, snapshot: AccessStore, now: int) -> None:
         self._snapshot = snapshot
         self._told: dict[str, _ToldAccess] = {}
         self._latest = now
-        """The latest time there ever was: a clock may have been set back."""
+        """The latest time that the ledger has seen: a clock may have been set back."""
         self._departed: dict[tuple[int, int], int] = {}
-        """How many ended with their delegators by an event, by its number and time."""
+        """Number of access credentials that ended with their delegators, by number and time of the event."""
 
     def check(self, seq: int, event: Mapping[str, Any]) -> None:
-        """Take what an event tells. Raises IntegrityError if it tells of what was never granted, or was over."""
+        """Take an event. Raises IntegrityError if its access credential was never granted, or had ended."""
         match event["op"]:
             case "accept-clock":
                 self._latest = max(self._latest, event["at"] - event["jump"])
@@ -76,7 +76,7 @@ class AccessMembers:
                     )
 
     def must_be_done(self) -> None:
-        """Compare the rows. Raises IntegrityError if one of them was edited, removed or inserted."""
+        """Compare the rows. Raises IntegrityError if a row was edited, removed or inserted."""
         departed: Counter[tuple[int, int]] = Counter()
         for row in self._snapshot.all():
             told = self._told.pop(row.id, None)
@@ -110,7 +110,7 @@ class AccessMembers:
             return end == told.end
         if end == (None, None, None):
             return True
-        # What has run out is closed by whoever comes by.
+        # An expired or rotated credential is closed without an event, by any later command.
         due = {AccessState.EXPIRED.value: row.expires_at, AccessState.ROTATED.value: told.superseded_at}
         at = None if row.ended_as is None else due.get(row.ended_as)
         return at is not None and end[1:] == (at, None) and at <= self._latest

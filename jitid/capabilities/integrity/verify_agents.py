@@ -1,4 +1,4 @@
-"""Records of agents compared with the audit events that made them."""
+"""Check of the records of agents against their audit events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jitid.model.agent import Agent
 from jitid.values.text import label
 
 MARK = b'"op":"agent-'
-"""What stands in each event about agents, and in no other: in a text the quotes would be escaped."""
+"""Bytes of every event about agents, and of no other event: inside a text the quotes would be escaped."""
 
 _EVERY = 1 << 31
 _LISTS = ("scopes", "audiences", "kinds", "users")
@@ -21,26 +21,26 @@ _STATED = ("owner", "purpose", *_LISTS, "max_ttl", "concurrency")
 
 
 def _unsaid() -> dict[str, Any]:
-    """Return what a record says of which no event tells otherwise."""
+    """Return the values of a record if no event states others."""
     return {**dict.fromkeys(("concurrency", "suspended_at", "unregistered_at")), "users": []}
 
 
 class AgentMembers:
-    """Takes the events about agents, and says at their end which records are not as those tell."""
+    """The comparison of the records of agents with the events about them."""
 
     def __init__(self, snapshot: DirectoryStore, without: str) -> None:
-        """`without` names a table of identities that are gone."""
+        """Keep the view; `without` names a table of identities that are gone."""
         self._snapshot = snapshot
         self._without = without
         self._registered: dict[str, int] = {}
-        """The event that registered each agent first, by name."""
+        """The first event that registered each agent, by name."""
         self._told: dict[str, dict[str, Any]] = {}
-        """What each record must say, by the agent's name and the names of its fields."""
+        """The values that each record must have, by agent and field."""
         self._unnamed: list[int] = []
-        """When agents were suspended with their owners, so many at once that the event does not name them all."""
+        """Times at which more agents were suspended with their owners than the event can name."""
 
     def take(self, seq: int, event: Mapping[str, Any]) -> None:
-        """Go on with what one event tells."""
+        """Take an event about an agent."""
         name, at = event["agent"], event["at"]
         told = self._told.setdefault(name, _unsaid())
         told |= {field: event[field] for field in _STATED if field in event and event["op"] in _STATING}
@@ -66,7 +66,7 @@ class AgentMembers:
                 told["unregistered_at"] = at
 
     def take_leaving(self, event: Mapping[str, Any]) -> None:
-        """Go on with what an event about delegators tells of the agents that were suspended with them."""
+        """Take an event about delegators, which may have suspended their agents."""
         agents = event.get("agents") or ()
         if isinstance(agents, dict):
             self._unnamed.append(event["at"])
@@ -78,10 +78,10 @@ class AgentMembers:
         """Compare the records.
 
         Args:
-            ended: how many ended credentials are counted to a record.
+            ended: the number of ended credentials that records count.
 
         Raises:
-            IntegrityError: one was edited, removed or inserted.
+            IntegrityError: a record was edited, removed or inserted.
 
         """
         for agent in self._snapshot.agents(owner=(), after=None, limit=_EVERY):

@@ -1,4 +1,4 @@
-"""Rows of requests for approval compared with the audit events that tell of them."""
+"""Check of the rows of requests for approval against their audit events."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ MARKS = (
     b'"op":"accept-clock"',
     b'"op":"ledger-restore"',
 )
-"""What stands in the events that matter here, and in no other: in a text the quotes would be escaped."""
+"""Bytes of the events that matter here, and of no other event: inside a text the quotes would be escaped."""
 
 
 class _Said(NamedTuple):
-    """What somebody said for a group, as its row has it."""
+    """The decision of an approver for a group, in the columns of its row."""
 
     approver: str
     proof: str
@@ -33,7 +33,7 @@ class _Said(NamedTuple):
 
 
 class _ToldRequest:
-    """A request as the events tell of it."""
+    """A request according to the events."""
 
     def __init__(self, seq: int, event: Mapping[str, Any]) -> None:
         self.request = (
@@ -48,10 +48,10 @@ class _ToldRequest:
         self.words: dict[str, _Said | None] = dict.fromkeys(event["groups"])
         self.end: tuple[str, int, int] | None = None
         self.used_for: str | None = None
-        """The first identity that it was used for, if its row is there."""
+        """The first identity that was issued with it, if the identity's row is there."""
 
     def speak(self, seq: int, event: Mapping[str, Any]) -> None:
-        """Take what somebody says."""
+        """Take the event of an approver's decision."""
         until = event.get("until")
         said = _Said(event["approver"], event["proof"], int(until is not None), event["at"], until, seq)
         self.words |= dict.fromkeys(event["groups"], said)
@@ -59,7 +59,7 @@ class _ToldRequest:
             self.end = (ApprovalState.DENIED.value, event["at"], seq)
 
     def granted_at(self, at: int) -> dict[str, str]:
-        """Return who had granted it at a time, by group."""
+        """Return the approvers with valid grants at a time, by group."""
         return {
             group: said.approver
             for group, said in self.words.items()
@@ -68,24 +68,24 @@ class _ToldRequest:
 
 
 class ApprovalRows:
-    """Takes the events about approvals one by one, and says which rows are not as they tell."""
+    """The comparison of requests for approval with the events about them."""
 
     def __init__(self, snapshot: ApprovalStore, now: int, pruned: PrunedMembers) -> None:
         self._snapshot = snapshot
         self._pruned = pruned
         self._told: dict[str, _ToldRequest] = {}
         self._latest = now
-        """The latest time there ever was: a clock may have been set back."""
+        """The latest time that the ledger has seen: a clock may have been set back."""
         self._withdrawn: dict[tuple[int, int], int] = {}
-        """How many requests were withdrawn by an event, by its number and time."""
+        """Number of requests that an event withdrew, by its number and time."""
         self._silenced: list[tuple[int, str | None]] = []
-        """Events by which grants of somebody were withdrawn, or of several."""
+        """Events that withdrew grants, each with the approver; None stands for several approvers."""
 
     def check(self, seq: int, event: Mapping[str, Any]) -> None:
-        """Take what an event tells.
+        """Take an event.
 
         Raises:
-            IntegrityError: it tells of something that was never asked for, or was over.
+            IntegrityError: its request was never made, or had ended.
 
         """
         match event["op"]:
@@ -102,10 +102,10 @@ class ApprovalRows:
                 self._open(seq, event["approval"], event["digest"]).speak(seq, event)
 
     def use(self, seq: int, event: Mapping[str, Any], identity: str | None) -> None:
-        """Take what an event tells that has used an approval, and the first identity that it issued.
+        """Take an event that has used an approval, and the first identity that it issued.
 
         Raises:
-            IntegrityError: nobody had granted it, or it was over.
+            IntegrityError: the approval was not granted, or had ended.
 
         """
         one = self._open(seq, event["approval"])
@@ -119,7 +119,7 @@ class ApprovalRows:
         """Compare the rows.
 
         Raises:
-            IntegrityError: one of them was edited, removed or inserted.
+            IntegrityError: a row was edited, removed or inserted.
 
         """
         if self._snapshot.has_strays():
@@ -138,7 +138,7 @@ class ApprovalRows:
             if not self._is_as_told(row, told):
                 raise IntegrityError(f"request {row.id} is not in the ledger as its events say")
         for id_, one in self._told.items():
-            # Of those that may be gone, the digest of what is left tells.
+            # A request that may be gone is covered by the digests of the remaining rows.
             if one.request[-1] <= self._pruned.through:
                 continue
             raise IntegrityError(f"the ledger lacks the request {id_} that an event tells of")
@@ -154,7 +154,7 @@ class ApprovalRows:
     def _has_ended_so(self, end: tuple[Any, ...] | None, told: _ToldRequest) -> bool:
         if end is None or told.end is not None:
             return end == told.end
-        # What has run out is closed by whoever comes by.
+        # An expired request is closed without an event, by any later command.
         return (
             end[2] is not None
             and end[:2] == (ApprovalState.EXPIRED.value, told.until)
@@ -175,7 +175,7 @@ class ApprovalRows:
                 or (words[group] is None and said is not None and self._is_over(said, _end_of(row)))
                 for group, said in told.words.items()
             )
-            # A statement about no row proves nothing.
+            # A row without a decision must not have the values of one.
             and not any(
                 word.granted is None
                 and (word.approver, word.proof, word.decided_at, word.expires_at, word.event) != (None,) * 5
@@ -184,7 +184,7 @@ class ApprovalRows:
         )
 
     def _is_over(self, said: _Said, end: tuple[Any, ...] | None) -> bool:
-        """Tell whether a grant expired, or was withdrawn with its approver, before the request ended."""
+        """Return whether a grant expired, or was withdrawn with its approver, before the request ended."""
         if said.expires_at is None:
             return False
         _, at, event = (None, self._latest, None) if end is None else end

@@ -1,4 +1,4 @@
-"""What was cut from the audit log, compared with the events that tell of it."""
+"""Check of the segments that were cut from the audit log against their events."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from jitid.model.event import Event
 from jitid.values import strict_json
 
 MARK = b'"op":"cut"'
-"""What stands in each event that tells of a segment, and in no other: in a text the quotes would be escaped."""
+"""Bytes of every event about a segment, and of no other event: inside a text the quotes would be escaped."""
 
 
 class CutMembers:
-    """Takes the events that tell of segments, and says whether the ledger has these, and what stays of them."""
+    """The comparison of segments, and of the events that remain of them, with the events about segments."""
 
     def __init__(self, segments: CutStore) -> None:
         self._segments = segments
         self._rows = segments.all()
         self._told: list[Segment] = []
         self.last: Segment | None = self._rows[-1] if self._rows else None
-        """The last segment; None where nothing was cut."""
+        """The last segment; None if the log was never cut."""
         self.through = 0 if self.last is None else self.last.through
-        """The number of the last event that was cut, or might have been."""
+        """The number of the last event that was cut, or may have been cut."""
 
     def kept(self) -> Iterator[Event]:
-        """Yield the events that stay of what was cut.
+        """Yield the remaining events of the cut part.
 
         Raises:
-            IntegrityError: they are not those that stayed.
+            IntegrityError: they differ from the events that remained after the cut.
 
         """
         if self.last is None:
@@ -37,7 +37,7 @@ class CutMembers:
         try:
             number, digest = digest_of(self._segments.kept(self.through))
         except TypeError as error:
-            # Whoever edits with a database's own functions may leave text where bytes were.
+            # An editor that uses a database's own functions may leave text instead of bytes.
             raise IntegrityError("an event that stayed is no longer the bytes that were written") from error
         if (number, digest) != (self.last.kept, self.last.digest):
             raise IntegrityError(
@@ -52,6 +52,6 @@ class CutMembers:
             self._told.append(Segment(seq, *(event.get(name) for name in Segment._fields[1:])))
 
     def must_be_done(self) -> None:
-        """Compare the segments. Raises IntegrityError if one was edited, removed or inserted."""
+        """Compare the segments. Raises IntegrityError if a segment was edited, removed or inserted."""
         if sorted(self._told, key=lambda each: each.event) != sorted(self._rows, key=lambda each: each.event):
             raise IntegrityError("where the audit log was cut is not told as its events tell it")

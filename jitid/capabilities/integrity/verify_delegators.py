@@ -1,4 +1,4 @@
-"""The directory's delegators compared with the audit events that made them what they are."""
+"""Check of the directory's delegators against their audit events."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from jitid.values.text import label
 
 
 class DelegatorMembers:
-    """Takes the events about delegators, and says at their end whether the directory is as those tell.
+    """The comparison of the directory with the events about delegators.
 
-    An import tells the digest of the whole directory, and each change what was before: so what was changed since the
-    last import is undone, step by step, and what remains must have that digest.
+    An import records the digest of the whole directory, and each change the values before it. So the changes since the
+    last import are undone one by one, and the result must have that digest.
     """
 
     def __init__(self, snapshot: DirectoryStore) -> None:
         self._snapshot = snapshot
         self._base = sha256().hexdigest()
-        """The digest that the last import tells; before any that of nobody."""
+        """The digest that the last import recorded; before any import, the digest of an empty directory."""
         self._form = FORM
-        """What that digests."""
+        """The version of the format that was digested."""
         self._since: list[tuple[int, Mapping[str, Any]]] = []
-        """What single events have changed since then."""
+        """The events of single changes since the last import."""
 
     def take(self, seq: int, event: Mapping[str, Any]) -> None:
-        """Go on with what one event tells."""
+        """Take an event."""
         if event["op"] == "delegator-import":
             self._base = event["directory"]
             self._form = event.get("digests", 1)
@@ -42,7 +42,7 @@ class DelegatorMembers:
         """Compare the directory.
 
         Raises:
-            IntegrityError: something of it was edited, removed or inserted.
+            IntegrityError: a part of it was edited, removed or inserted.
 
         """
         if (name := self._snapshot.wrongly_named()) is not None:
@@ -57,7 +57,7 @@ class DelegatorMembers:
             raise IntegrityError("the directory of delegators is not as the events say")
 
     def _undo(self, seq: int, event: Mapping[str, Any], undone: dict[str, Delegator | None]) -> None:
-        """Take back what one event tells of somebody."""
+        """Undo the change that one event made to a delegator."""
         name = event["delegator"]
         if name not in undone:
             undone[name] = self._snapshot.find_delegator(name)
@@ -79,7 +79,7 @@ class DelegatorMembers:
 
 
 def _before(seq: int, event: Mapping[str, Any], found: Delegator) -> Delegator | None:
-    """Return what a delegator was before an event; none if it added them. Raises IntegrityError."""
+    """Return a delegator in the state before an event; None if the event added it. Raises IntegrityError."""
     now, at = told(found), event["at"]
     match event["op"]:
         case "delegator-add":
@@ -99,7 +99,7 @@ def _before(seq: int, event: Mapping[str, Any], found: Delegator) -> Delegator |
                 return found._replace(disabled_at=None, disabled_last=event.get("last"))
         case "delegator-enable":
             since = event["since"]
-            # Events from before do not say that it is remembered, and then it may not be.
+            # Events of earlier versions do not state whether the time is remembered: then it may be missing.
             if found.disabled_at is None and (
                 found.disabled_last == since or (found.disabled_last is None and "last" not in event)
             ):
@@ -114,7 +114,7 @@ _ABSENT: Mapping[str, Any] = {
     "manager": None,
     "aliases": [],
 }
-"""What it means that an event which adds somebody does not tell a field."""
+"""The values of fields that an event which adds a delegator leaves out."""
 
 
 def _value(told_: object) -> object:

@@ -1,4 +1,4 @@
-"""Rows of issued credentials and their identities, compared with the audit events that issued them."""
+"""Check of the rows of issued credentials and their identities against the audit events that issued them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class IssuedRow(NamedTuple):
-    """What differs between the credentials of one event; the rest of a row is `Alike`."""
+    """The values that differ between the credentials of one event; `AlikeRows` has the rest of a row."""
 
     key: int
     jti: bytes
@@ -36,16 +36,16 @@ class IssuedRow(NamedTuple):
 
 
 _LINED = frozenset({"rows", "may_audience"})
-"""Members of `issue` events that no event has from before credentials had lines."""
+"""Members of `issue` events that show that lines of credentials existed already."""
 _WHOLE = frozenset({"rows", "lifetime"})
-"""Members of events of which all rows can be compared as a whole."""
+"""Members that an event must have so that all its rows can be compared as a whole."""
 _SINGLY = frozenset({"target", "certified", "process", "approval", "replaced", "request", "issued"})
-"""Members of events that tell something of each row besides, or whose `rows` do not cover all of a row."""
+"""Members of events that state facts about single rows, or for which `rows` does not cover a whole row."""
 _COMPARED = len(OF_CREDENTIAL) + len(OF_IDENTITY)
 
 
 class AlikeRows(NamedTuple):
-    """What all credentials of one event have in common, or one alone. Names are numbers where a table has them."""
+    """The common values of all credentials of one event, or the values of one. Names are numbers of a table."""
 
     expires_at: int
     issued_at: int
@@ -72,7 +72,7 @@ class AlikeRows(NamedTuple):
     source_of_identity: int | None
     identity: int
     line: int | None
-    """The first credential of its line; None for that one itself."""
+    """The first credential of its line; None for the first one itself."""
     parent_uid: bytes | None
     task_name: str | None
     opener: int | None
@@ -95,14 +95,14 @@ _BLOCK = 1_000
 
 
 class NumberedNames:
-    """The texts of numbered names. They are numbered as they are met, so a block of them is read at once."""
+    """The texts of numbered names. Names are numbered in the order of their first use, so a block is read at once."""
 
     def __init__(self, snapshot: View) -> None:
         self._snapshot = snapshot
         self._texts: dict[int, str] = {}
 
     def text(self, number: int | None) -> str | None:
-        """Return the text of a name; None if the ledger has none of that number."""
+        """Return the text of a name; None if the ledger has no name with that number."""
         if number is None:
             return None
         if number not in self._texts:
@@ -114,25 +114,25 @@ class NumberedNames:
 
 
 class IssuedMembers:
-    """Compares the rows of an event with what the event says of them."""
+    """The comparison of issued rows with their event."""
 
     def __init__(self, snapshot: View, without: str) -> None:
-        """`without` names a table of identities that are gone."""
+        """Keep the view; `without` names a table of identities that are gone."""
         self._snapshot = snapshot
         self._without = without
         self._names = NumberedNames(snapshot)
         self._processes = 0
-        """How many identities have a process, as events tell."""
+        """Number of identities with a process, according to the events."""
         self.since: int | None = None
-        """The number of the first identity whose event tells what events tell since credentials have lines."""
+        """The number of the first identity for which the event shows that lines of credentials existed already."""
         self._kids = {key.key: key.kid for key in KeyStore(snapshot).signing_keys()}
         self._listed = RowStore(snapshot).has_status_places()
 
     def is_run(self, seq: int, event: Mapping[str, Any], first: int, count: int, issuer: str) -> bool:
-        """Tell whether an event issued the `count` credentials from number `first` on, all of it as it tells.
+        """Return whether an event issued the `count` credentials from number `first` on, exactly as it states.
 
-        It says so only of what is compared as a whole. Of anything else each row has to be looked at, which `check`
-        does; that also says what is wrong.
+        Only rows that can be compared as a whole give True. For all others, `check` examines each row, and reports an
+        error.
         """
         if event["op"] != "issue" or not event.keys() >= _WHOLE or not _SINGLY.isdisjoint(event):
             return False
@@ -163,11 +163,11 @@ class IssuedMembers:
         """Compare the rows of one event; `issuer` is the audience of events that name none.
 
         Raises:
-            IntegrityError: one of the rows was edited.
+            IntegrityError: a row was edited.
 
         """
         if event["op"] == "adopt":
-            # Its own digest covers what can be stated of a standing secret, as its identity has it.
+            # The event's own digest covers the stated values; here the rows are only compared with their identities.
             if any(not _is_adopted(self._alike(row[0]), row) for row in rows):
                 raise _edited(seq)
             return
@@ -184,13 +184,13 @@ class IssuedMembers:
             raise _edited(seq)
         if rows[0][3] != seq or ("lifetime" in event and not self._tells(event, one, rows[0][0], issuer)):
             raise _edited(seq)
-        # Of what is left of an event whose other rows were pruned, there is no digest.
+        # An event has no digest of the remaining rows if other rows of it were pruned.
         whole = len(rows) == event.get("count", 1)
         if whole and "rows" in event and event["rows"] != self._digest(one, rows, all_="issued" not in event):
             raise _edited(seq)
 
     def must_be_done(self) -> None:
-        """Raise IntegrityError if an identity has a process that no event tells of."""
+        """Raise IntegrityError if an identity has a process that no event states."""
         if RowStore(self._snapshot).processes(self._without) != self._processes:
             raise IntegrityError("the ledger says of an identity for which process it is, and no event does")
 
@@ -201,9 +201,9 @@ class IssuedMembers:
         return AlikeRows._make(row)
 
     def _digest(self, one: AlikeRows, rows: Sequence[tuple[Any, ...]], *, all_: bool) -> str | None:
-        """Return the digest of the rows; None if a value has not the length that each has.
+        """Return the digest of the rows; None if a value has a wrong length.
 
-        Without `all_`, that of an event that has another digest for `jti`s and fingerprints.
+        Without `all_`, leave out `jti`s and fingerprints, for which the event has another digest.
         """
         uids, claims = list(map(_UID, rows)), list(map(_CLAIMS, rows))
         if None in uids or set(map(len, uids)) != {16} or set(map(len, filter(None, claims))) - {32}:
@@ -221,7 +221,7 @@ class IssuedMembers:
         )
 
     def _tells(self, event: Mapping[str, Any], one: AlikeRows, key: int, issuer: str) -> bool:
-        """Tell whether an event tells of a credential of that number what its row says."""
+        """Return whether the row of the credential with number `key` agrees with the event."""
         return (
             self._has_terms(event, one, issuer)
             and self._is_of(event, one)
@@ -247,7 +247,7 @@ class IssuedMembers:
         )
 
     def _is_of(self, event: Mapping[str, Any], one: AlikeRows) -> bool:
-        """Tell whether the rows are of the identity that the event tells of, and for its process."""
+        """Return whether the rows have the identity and the process that the event states."""
         text, parent = self._names.text, event.get("parent")
         told = (event.get("proof"), event.get("sensitivity"), event.get("depth", 0))
         return (
@@ -270,7 +270,7 @@ class IssuedMembers:
         return all(value == found[name] for name, value in process.items() if name in found)
 
     def _descends(self, event: Mapping[str, Any], one: AlikeRows, key: int) -> bool:
-        """Tell whether the rows are of the line, and made by the right, that the event tells of."""
+        """Return whether the rows have the line and the source that the event states."""
         made_from, of = event.get("made_from"), event.get("of")
         if of is not None:
             return self._succeeds(one, parse_id(of)[1])
@@ -279,7 +279,7 @@ class IssuedMembers:
         right = None if made_from is None else parse_id(made_from)[1]
         attached = event["op"] == "attach"
         if (one.source if attached else one.source_of_identity) is None:
-            # Events from before there were lines do not tell what a credential was made from.
+            # Events from before lines existed do not state the source of a credential.
             if right is not None or (not attached and one.source is not None):
                 return False
         elif one.right != right or (not attached and one.source is not None):
@@ -292,7 +292,7 @@ class IssuedMembers:
         return (one.subject is None) == (told is None) and self._names.text(one.subject) == told
 
     def _succeeds(self, one: AlikeRows, of: bytes) -> bool:
-        """Tell whether a renewed credential goes on with the line of its predecessor, made from the same."""
+        """Return whether a renewed credential continues the line of its predecessor, and has the same source."""
         return any(
             (source, subject, line) == (one.source, one.subject, one.line)
             for source, subject, line in RowStore(self._snapshot).predecessors(one.identity, of)
@@ -300,7 +300,7 @@ class IssuedMembers:
 
 
 def _is_adopted(one: AlikeRows, row: tuple[Any, ...]) -> bool:
-    """Tell whether a standing secret is its identity's, and has nothing that only issued credentials have."""
+    """Return whether a standing secret agrees with its identity and has no value that only issued credentials have."""
     return (
         (one.task, one.delegator) == (one.task_of_identity, one.delegator_of_identity)
         and one.line in (None, row[0])

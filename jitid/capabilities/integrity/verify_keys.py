@@ -1,4 +1,4 @@
-"""Signing keys of the ledger compared with the audit events that made, retired and revoked them."""
+"""Check of the ledger's signing keys against the audit events that made, retired and revoked them."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
     from jitid.model.ledger_rows import SigningKey
 
 KEY, RETIRED = b'"kid":"', b'"retired":['
-"""What stands in each event that makes, retires or revokes a key: in a text the quotes would be escaped."""
+"""Bytes of every event that makes, retires or revokes a key: inside a text the quotes would be escaped."""
 
 _MAKING = frozenset({"init", "key-create", "key-rotate"})
 
 
 class KeyMembers:
-    """Takes the events about keys, and says at their end which keys are not as the events tell."""
+    """The comparison of signing keys with the events about them."""
 
     def __init__(self) -> None:
         self._uses: dict[str, str] = {}
         self._certified: dict[str, str] = {}
-        """The digest of the certificates of each key that has any."""
+        """The digest of the certificates of each key that has certificates."""
         self._made: dict[str, int] = {}
         self._retired: dict[str, int] = {}
         self._revoked: dict[str, int] = {}
 
     def take(self, event: Mapping[str, Any]) -> None:
-        """Go on with an event."""
+        """Take an event."""
         at, kid = event["at"], event.get("kid")
         if kid is not None:
             self._uses.setdefault(kid, event.get("use", "jws"))
@@ -49,7 +49,7 @@ class KeyMembers:
         """Compare the keys of the ledger.
 
         Raises:
-            IntegrityError: one of them was edited, removed or inserted.
+            IntegrityError: a key was edited, removed or inserted.
 
         """
         missing = set(self._made)

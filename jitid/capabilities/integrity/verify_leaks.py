@@ -1,4 +1,4 @@
-"""Rows of leaks compared with the audit events that tell of them."""
+"""Check of the rows of leaks against their audit events."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from jitid.ledger.select import bounds
 from jitid.model.event import ended_digest, sighted_digest
 
 MARK = b'"op":"leak'
-"""What stands in each event about leaks, and in no other: in a text the quotes would be escaped."""
+"""Bytes of every event about leaks, and of no other event: inside a text the quotes would be escaped."""
 
 
 class LeakMembers:
-    """Takes the leaks that belong to each event, event by event, and says which are not as the event tells."""
+    """The comparison of leaks with the events about them, one event after another."""
 
     def __init__(self, snapshot: LeakStore, pruned: PrunedMembers) -> None:
         self._snapshot = snapshot
@@ -28,13 +28,13 @@ class LeakMembers:
         self._closed = EventRows(snapshot.closed_leaks(gone), itemgetter(0), through)
         self._sightings = EventRows(snapshot.sighting_rows(gone), itemgetter(0), through)
         self._proofs: list[_Proof] = []
-        """They wait for the end: a leak remembers when it was proved, and not by which event."""
+        """Proofs are compared at the end: a leak has the time of its proof, but not the event."""
 
     def check(self, seq: int, event: Mapping[str, Any]) -> None:
         """Compare the rows of one event.
 
         Raises:
-            IntegrityError: one of them was edited, removed or inserted.
+            IntegrityError: a row was edited, removed or inserted.
 
         """
         match event["op"]:
@@ -52,10 +52,10 @@ class LeakMembers:
                 )
 
     def must_be_done(self) -> None:
-        """Compare what was proved, and rows that no event accounts for.
+        """Compare the proofs, and find rows that no event accounts for.
 
         Raises:
-            IntegrityError: a row says that it was proved at a time at which it was not, or there are such rows.
+            IntegrityError: a row has the time of a proof that no event states, or there are such rows.
 
         """
         added, seen = self._added.next(), self._sightings.next()
@@ -65,11 +65,11 @@ class LeakMembers:
             raise IntegrityError(f"the ledger has a sighting that event {seen[0]} does not tell of")
         if self._closed.next() is not None:
             raise IntegrityError("the ledger has a closed leak, and no event closed it")
-        # A proof counts by its time: what is left of an old one lies between its first and its last leak.
+        # A proof is found by its time: the remaining rows of an old proof are between its first and its last leak.
         proved = EventRows(self._snapshot.proved_leaks(self._pruned.gone), itemgetter(0), 1 << 62)
         for proof in _told_apart(self._proofs):
             rows = _proved_by(proof, proved)
-            # Of a later event none is gone, also where a clock was set back since.
+            # No row of a later event is gone, even if a clock was set back since.
             may_be_gone = proof.seq <= self._pruned.through and proof.at < self._pruned.gone.before
             if may_be_gone:
                 self._pruned.proved(rows)
@@ -120,27 +120,28 @@ class LeakMembers:
             raise IntegrityError(f"the leaks that event {seq} closed are not closed as it says")
 
     def _is_left(self, seq: int, number: int, count: int) -> bool:
-        """Tell whether rows of an event are gone that may be."""
+        """Return whether rows of an event are missing that a pruning may have deleted."""
         return seq <= self._pruned.through and number < count
 
 
 class _Proof(NamedTuple):
-    """What an event proved, or several that cannot be told apart."""
+    """The proofs of one event, or of several events whose proofs cannot be separated."""
 
     at: int
     first: int
     last: int
     size: int
     digest: str | None
-    """None for several."""
+    """None for several events."""
     seq: int
-    """The number of the event; of several that of the first."""
+    """The number of the event; for several events, the number of the first."""
 
 
 def _told_apart(proofs: list[_Proof]) -> Iterator[_Proof]:
-    """Yield what was proved, in the order of the rows; as one what was proved in one second with mingled numbers.
+    """Yield the proofs in the order of the rows; proofs of one second with mixed numbers of leaks become one.
 
-    That happens where two prove at once while leaks die, and their rows do not tell which is whose.
+    These occur when two processes record proofs at once, while credentials end: the rows do not show which proof they
+    belong to.
     """
     last: _Proof | None = None
     for proof in sorted(proofs):
@@ -161,7 +162,7 @@ def _told_apart(proofs: list[_Proof]) -> Iterator[_Proof]:
 
 
 def _proved_by(proof: _Proof, proved: EventRows[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
-    """Return the rows that an event has proved, or what is left of them."""
+    """Return the rows that an event has proved, or the remaining ones."""
     rows: list[tuple[int, int, bytes]] = []
     while len(rows) < proof.size and (row := proved.next()) is not None:
         if row[:2] > (proof.at, proof.last):
@@ -184,7 +185,7 @@ def _check_proved(proof: _Proof, rows: list[tuple[int, int, bytes]], *, may_be_g
 
 
 def _jtis(found: list[Any]) -> list[bytes]:
-    """Return which credentials leaked. Raises IntegrityError for a leak of none."""
+    """Return the jtis of the leaked credentials. Raises IntegrityError for a leak without a credential."""
     jtis = [jti for jti in found if isinstance(jti, bytes)]
     if len(jtis) != len(found):
         raise IntegrityError("the ledger has a leak of a credential that it does not have")

@@ -1,4 +1,4 @@
-"""The audit log verified against the rows of the ledger."""
+"""Verification of the audit log, and of the ledger's rows against it."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ from jitid.model.ledger_rows import Names
 
 
 class Verification(NamedTuple):
-    """What was checked, and held."""
+    """The result of a verification without errors."""
 
     events: int
-    """How many there are."""
+    """Number of events."""
     members: int
-    """Rows of the ledger that were compared with the events that issued and ended them."""
+    """Number of rows that were compared with the events that issued and ended them."""
     head: Head
     cut: int | None = None
-    """The number of an event that the expected head tells of and that was cut here: its segment has it."""
+    """The number of an event in the expected head that was cut from this log: its segment has the event."""
 
 
 class ContradictedError(IntegrityError):
-    """A head that was kept elsewhere tells of other events than the ledger has."""
+    """A head that was kept elsewhere does not agree with the ledger's events."""
 
 
 class Remembered:
-    """A head that was kept elsewhere, which the chains must run through; None remembers nothing.
+    """A head that was kept elsewhere, and that the chains must pass through; without a head, all chains fit.
 
     Raises:
-        ContradictedError: it tells of a chain that is not there.
+        ContradictedError: the head has a chain that does not exist.
 
     """
 
     def __init__(self, head: Head | None, chains: Sequence[Chain], begun: Head | None = None) -> None:
-        """Args: `begun` is the head at the end of what was cut; None where nothing was."""
+        """Keep the head; `begun` is the head at the end of the cut part, or None if the log was never cut."""
         self._head = head
         self.cut: int | None = None
-        """The number of an event that it tells of, and that cannot be met here any more."""
+        """The number of an event in the head that was cut, so that it cannot be met here."""
         try:
             self._marks = {} if head is None else marks(head, chains)
             ends = {} if begun is None else marks(begun, chains)
@@ -62,14 +62,14 @@ class Remembered:
         self._through = max(ends, default=0)
 
     def meet(self, seq: int, hash_: bytes) -> None:
-        """Compare an event. Raises ContradictedError if the head tells of another in its place."""
+        """Compare an event. Raises ContradictedError if the head has another event with its number."""
         if self._marks.pop(seq, hash_) != hash_:
             raise ContradictedError(
                 f"event {seq} is not the one that the remembered head tells of: history was rewritten"
             )
 
     def must_be_met(self, walk: Walk, last: int) -> None:
-        """Raise ContradictedError unless every event that the head tells of was there; `last` is the last that was."""
+        """Raise ContradictedError unless all events in the head were met; `last` is the last event of the log."""
         for seq in [seq for seq in self._marks if seq <= self._through]:
             del self._marks[seq]
             self.cut = seq
@@ -87,7 +87,7 @@ class Remembered:
 
 
 def put_back(snapshot: View) -> int | None:
-    """Return the last event that tells that the ledger was put back from a backup; None if there is none."""
+    """Return the last event that records a restore from a backup; None if there is none."""
     for event in snapshot.events(0, newest_first=True):
         if _PUT_BACK in event[1]:
             return event[0]
@@ -95,16 +95,16 @@ def put_back(snapshot: View) -> int | None:
 
 
 _PUT_BACK = b'"op":"ledger-restore"'
-"""What stands in no other event: in a text the quotes would be escaped."""
+"""Bytes of no other event: inside a text the quotes would be escaped."""
 
 
 def verify(snapshot: View, names: Names, expected: Head | None) -> Verification:
-    """Check all chains, and that every member's row is as the event says that issued or ended it.
+    """Check all chains, and that each row agrees with the events that issued and ended it.
 
     Args:
-        snapshot: what is checked.
-        names: whose ledger it is.
-        expected: a remembered head that the chains must run through.
+        snapshot: the view to check.
+        names: the names of the ledger.
+        expected: a kept head that the chains must pass through.
 
     Raises:
         IntegrityError: an event or a row was edited, removed, inserted or moved; or the chains lack `expected`.
@@ -113,7 +113,7 @@ def verify(snapshot: View, names: Names, expected: Head | None) -> Verification:
     try:
         return _verify(snapshot.afresh(), names, expected)
     except (TypeError, AttributeError) as error:
-        # An editor may leave a number where a text or bytes were.
+        # An editor may leave a number instead of a text or bytes.
         raise IntegrityError("a row of the ledger holds what no ledger writes") from error
 
 
@@ -153,17 +153,17 @@ def _verify(snapshot: View, names: Names, expected: Head | None) -> Verification
 
 
 def _check_mark(snapshot: View, last: int) -> None:
-    """Raise IntegrityError if the time mark was lowered: what has expired would be valid again."""
+    """Raise IntegrityError if the time mark was lowered: expired credentials would be valid again."""
     mark, event = snapshot.time_mark(), snapshot.event(last)
     if mark is not None and event is not None and mark < event.document()["at"]:
         raise IntegrityError("the ledger's time mark is earlier than its last event: it was changed")
 
 
 def begins_after(snapshot: View, names: Names, segment: Segment | None) -> Head | None:
-    """Return the head at the end of what was cut, after which the log begins here; None where nothing was cut.
+    """Return the head at the end of the cut part, after which the log begins; None if the log was never cut.
 
     Raises:
-        IntegrityError: it is not signed by a key of the ledger.
+        IntegrityError: no key of the ledger signed the head, or not for this cut.
 
     """
     if segment is None:
@@ -172,18 +172,19 @@ def begins_after(snapshot: View, names: Names, segment: Segment | None) -> Head 
         head = read_head(segment.head, names, KeyStore(snapshot).signing_keys())
     except UnreadableHeadError as error:
         raise IntegrityError(f"where the audit log was cut is not told: {error.message}") from error
-    # Any head that was ever signed would do otherwise: before it, history could be rewritten as what had stayed.
+    # Otherwise any head that was ever signed would be enough, and an attacker could rewrite the history before it as
+    # remaining events.
     must_vouch(segment.head, cut_facts(segment.through, segment.digest), "where the audit log was cut")
     return head
 
 
 def cut_facts(through: int, digest: str) -> dict[str, str]:
-    """Return what the signed head at the end of a segment vouches for: its last event, and what stays of its events."""
+    """Return the facts that the head of a segment vouches for: its last event, and its remaining events."""
     return {"cut": str(through), "kept": digest}
 
 
 def must_vouch(head: str, facts: Mapping[str, str], what: str) -> None:
-    """Check that a signed head, which `read_head` has read, was signed for these facts. Raises IntegrityError."""
+    """Check that a signed head, read by `read_head` before, was signed for these facts. Raises IntegrityError."""
     claims = jws.parse(head, types=frozenset({HEAD_TYPE})).claims
     if any(claims.get(name) != value for name, value in facts.items()):
         raise IntegrityError(f"{what} is not what was signed: it was changed")

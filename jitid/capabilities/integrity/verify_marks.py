@@ -1,4 +1,4 @@
-"""Marks against repetition compared with the audit events that recorded them: used assertions, answered requests."""
+"""Check of marks against repetition (used assertions, answered requests) against the audit events."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
 
 ASSERTION = b'"op":"assertion"'
-"""What stands in events about used assertions, and in no others: in a text the quotes would be escaped."""
+"""Bytes of every event about a used assertion, and of no other event: inside a text the quotes would be escaped."""
 
 
 class MarkMembers:
-    """Takes the events that record marks, and says at their end whether the ledger has the marks that still count."""
+    """The comparison of marks with the events that record them: the ledger must have all marks that still count."""
 
     def __init__(self, snapshot: View, pruned: PrunedMembers, names: NamesMembers) -> None:
         self._snapshot = snapshot
         self._pruned = pruned
         self._names = names
         self._latest = snapshot.now
-        """The latest time there ever was: a clock may have been set back."""
+        """The latest time that the ledger has seen: a clock may have been set back."""
         self._assertions: dict[str, int] = {}
         self._requests: dict[bytes, tuple[int, str]] = {}
-        """By the raw id of what was made for it: the time, and the request."""
+        """By the raw id of a credential that was made for a request: the time, and the request."""
         self._answered: dict[str, int] = {}
-        """When each request was answered last, which replaced its earlier answers. Clocks may have been set back."""
+        """The time of the last answer to each request; it replaced earlier answers. Clocks may have been set back."""
         self._unknown: dict[bytes, int] = {}
-        """By the raw ids of the first and the last that an event of an earlier version made: the time."""
+        """By the raw ids of the first and the last credential of an event of an earlier version: the time."""
         self._last = snapshot.now
-        """The latest time at which something was issued, however clocks were set since: older answers may be gone."""
+        """The latest time of an issue, however clocks were set since: older answers may be gone."""
         self._told = False
-        """Whether events tell of requests from here on."""
+        """Whether events state their requests from here on."""
 
     def clock(self, event: Mapping[str, Any]) -> None:
-        """Go on with an event that accepted a clock."""
+        """Take an event that accepted a clock."""
         self._latest = max(self._latest, event["at"] - event["jump"])
-        # A pruning that only deletes what was condemned before has no event that tells its time.
+        # A pruning that only deletes condemned rows has no event that states its time.
         self._last = max(self._last, event["at"] - event["jump"])
 
     def use(self, event: Mapping[str, Any]) -> None:
-        """Go on with an event that records the use of an assertion."""
+        """Take an event that records the use of an assertion."""
         self._assertions[event["assertion"]] = event["until"]
 
     def made(self, event: Mapping[str, Any], made: Iterable[bytes]) -> None:
-        """Go on with an event that issued or granted something, and the raw ids of that.
+        """Take an event that issued credentials or granted access, and their raw ids.
 
-        It states the request if that may come again. Events of earlier versions state none, whatever they answered.
+        The event states the request if it may be repeated. Events of earlier versions state no request.
         """
         self._told = self._told or "rows" in event or not self._names.upgraded
         self._last = max(self._last, event["at"])
@@ -70,12 +70,12 @@ class MarkMembers:
         """Compare the marks.
 
         Raises:
-            IntegrityError: one that still counts was edited or removed.
+            IntegrityError: a mark that still counts was edited or removed.
 
         """
         for client, jti, until in AccessStore(self._snapshot).assertions():
             self._assertions.pop(assertion_digest(client, jti, until), None)
-        # A mark without an event only refuses more, and marks from before have none.
+        # A mark without an event only refuses more, and marks of earlier versions have no event.
         if any(until + ASSERTION_LEEWAY >= self._latest for until in self._assertions.values()):
             raise IntegrityError("the ledger lacks the mark of an assertion that an event says was used")
         since = max(self._last - REMEMBERED, self._pruned.answers)
@@ -88,7 +88,7 @@ class MarkMembers:
                 continue
             if all(self._unknown.get(one) == at for one in made):
                 continue
-            # What was pruned is made anew, whatever is said of it.
+            # If the answer was pruned, a repeated request is issued again, whether its mark is right or not.
             gone = at < self._pruned.answers and not any(one in self._requests for one in made)
             if not gone or self._pruned.there(made):
                 raise IntegrityError(

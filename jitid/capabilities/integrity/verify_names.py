@@ -1,4 +1,4 @@
-"""The names of a ledger, compared with the audit events that gave and changed them."""
+"""Check of the names of a ledger against the audit events that set and changed them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
 
 MARKS = (b'"op":"init"', b'"op":"ledger-copy"', b'"op":"ledger-issuer"')
-"""What stands in the events that concern the names: in a text the quotes would be escaped."""
+"""Bytes of the events about names: inside a text the quotes would be escaped."""
 
 _UNTOLD = -1
-"""Events of earlier versions do not tell until when a former name counts."""
+"""Time of a former name in events of earlier versions, which do not state until when it counts."""
 
 
 class NamesMembers:
-    """Takes the events that concern the names, and compares the ledger with the last state that they tell of."""
+    """The comparison of the ledger's names with the last state that events record."""
 
     def __init__(self, snapshot: View, issuer: str) -> None:
         self._snapshot = snapshot
         self.issuer = issuer
-        """As of the last event that was taken: events leave it out as an audience."""
+        """The issuer after the last event that was taken: events leave it out as an audience."""
         self._told: Names | None = None
         self._seq = 0
         self._agents_until: int | None = None
-        """`Names.agents_until` of a new ledger; None if an earlier version made it, which may have been upgraded."""
+        """`Names.agents_until` of a new ledger; None if an earlier version may have made the ledger."""
 
     @property
     def upgraded(self) -> bool:
@@ -54,11 +54,11 @@ class NamesMembers:
         self._seq = seq
 
     def must_be_done(self, since: int | None) -> None:
-        """Compare the ledger with what was told.
+        """Compare the ledger with the events.
 
         Args:
-            since: the number of the first identity from after the upgrade that `agents_until` is from, as far as events
-                tell; None if they tell of none.
+            since: the number of the first identity after the upgrade that set `agents_until`, as far as events show
+                it; None if they do not.
 
         Raises:
             IntegrityError: a setting was changed, added or removed.
@@ -67,7 +67,7 @@ class NamesMembers:
         told = self._told
         if told is None:
             return
-        # Not what was read when the ledger was opened.
+        # Read the settings again: the ledger was opened earlier.
         settings = self._snapshot.settings()
         try:
             found = Names.of(settings)
@@ -104,7 +104,7 @@ class NamesMembers:
             )
 
     def _latest(self, settings: Mapping[str, str]) -> int:
-        """Return until when a former name can count at most of which no event tells."""
+        """Return the latest possible end of a former name if no event states its end."""
         if "former_until" not in settings:
             # The schema is of an earlier version.
             return FOREVER

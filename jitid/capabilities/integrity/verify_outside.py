@@ -1,4 +1,4 @@
-"""Rows of credentials at targets compared with the audit events that confirmed and settled them."""
+"""Check of the rows of credentials at targets against the audit events that confirmed and settled them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from jitid.model.target import Settlement
 from jitid.values.ids import credential_id, parse_id
 
 _OWN = "jti_"
-"""With what follows it, the name at a target ends: it is the target's prefix and the rest of the id."""
+"""Prefix of a credential id. A name at a target consists of the target's prefix and the rest of the id."""
 
 
 class _Settled(NamedTuple):
-    """What an event tells of the credentials that it settled."""
+    """The facts that an event states about the credentials that it settled."""
 
     at: int
     digest: str
@@ -26,22 +26,22 @@ class _Settled(NamedTuple):
 
 
 class OutsideMembers:
-    """Takes the events that confirm and settle, and says which rows are not as they tell."""
+    """The comparison of credentials at targets with the events that confirm and settle them."""
 
     def __init__(self, outside: OutsideStore, pruned: PrunedMembers) -> None:
         self._outside = outside
         self._pruned = pruned
         self._made: dict[bytes, str] = {}
-        """The target of each that no row was found for yet."""
+        """The target of each credential for which no row was found yet."""
         self._adopted: set[bytes] = set()
         self._confirmed: dict[bytes, str] = {}
         self._settled: dict[int, _Settled] = {}
         self._tried: dict[int, int] = {}
-        """When each event tried to end credentials."""
+        """The time of each event that tried to end credentials."""
         self._since: dict[bytes, int] = {}
-        """When each credential was to be made, or was adopted."""
+        """The time at which each credential was issued or adopted."""
         self._changed = 0
-        """When what is known of an adopted secret was changed last: then it is tried at once."""
+        """The last time at which facts about an adopted secret changed: then its end is tried at once."""
         self.count = 0
 
     def made(self, jtis: Sequence[bytes], target: str, at: int) -> None:
@@ -50,12 +50,12 @@ class OutsideMembers:
         self._since.update(dict.fromkeys(jtis, at))
 
     def adopted(self, jtis: Sequence[bytes], at: int) -> None:
-        """Take the standing secrets that an event adopted: it tells all of them by its own digest."""
+        """Take the standing secrets that an event adopted; its own digest covers all of them."""
         self._adopted.update(jtis)
         self._since.update(dict.fromkeys(jtis, at))
 
     def changed(self, at: int) -> None:
-        """Take an event that changed what is known of standing secrets."""
+        """Take an event that changed facts about standing secrets."""
         self._changed = max(self._changed, at)
 
     def check(self, seq: int, event: Mapping[str, Any]) -> None:
@@ -71,7 +71,7 @@ class OutsideMembers:
         """Compare the rows.
 
         Raises:
-            IntegrityError: one is not as the events tell, or there is one of which none tells, or one is missing.
+            IntegrityError: a row disagrees with its events, has no event, or is missing.
 
         """
         final: dict[int | None, list[OutsideRow]] = {}
@@ -87,7 +87,7 @@ class OutsideMembers:
         missing = next(iter(self._made.keys() or self._pruned.there(self._confirmed)), None)
         if missing is not None:
             raise IntegrityError(f"{credential_id(missing)} is at a target, and the ledger no longer says so")
-        # The digest of what a pruning left depends on the order of the events.
+        # The digest of the rows that remained after a pruning depends on the order of the events.
         for seq in sorted(final.keys() | self._settled.keys(), key=lambda seq: seq or 0):
             self._compare_settled(seq, final.get(seq, []), self._settled.get(seq or 0))
 
@@ -107,7 +107,7 @@ class OutsideMembers:
             raise _edited(row.jti)
 
     def _compare_tried(self, row: OutsideRow) -> None:
-        """Compare the times of the last and the next try at the target: a next try too late would never come."""
+        """Compare the times of the last and the next attempt at the target; a next attempt must not be too late."""
         if row.tried_at != (None if row.event is None else self._tried.get(row.event)):
             raise _edited(row.jti)
         latest = self._since.get(row.jti, 0) if row.tried_at is None else row.tried_at + LAST_AFTER
@@ -121,7 +121,7 @@ class OutsideMembers:
         gone = False
         if seq is not None and seq <= self._pruned.through and told is not None:
             self._pruned.settled(seq, rows, found)
-            # Of what is left of an event whose other rows were pruned, it has no digest.
+            # An event has no digest of the remaining rows if other rows of it were pruned.
             gone = told.digest != found
         evidence = evidence_digest((row.jti, row.honoured_until, row.proof) for row in rows)
         if (

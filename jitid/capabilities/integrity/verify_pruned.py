@@ -1,4 +1,4 @@
-"""What the last pruning says is left of old events, compared with what is found to be left of them."""
+"""Check of the rows that remain of old events against the digests that the last pruning recorded."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from jitid.model.approval import Approval
 
 MARK = b'"op":"prune"'
-"""What stands in each event about a pruning, and in no other: in a text the quotes would be escaped."""
+"""Bytes of every event about a pruning, and of no other event: inside a text the quotes would be escaped."""
 
 
 class PrunedMembers:
-    """Takes what is left of the events of which rows may be gone, and says whether it is what was left.
+    """The comparison of the rows that remain of old events with the digests that the last pruning recorded.
 
-    Nothing may be gone where nothing was pruned: then it takes nothing, and `through` is 0.
+    Without a pruning no row may be gone: then it takes no rows, and `through` is 0.
     """
 
     def __init__(self, retention: PruneStore) -> None:
@@ -31,15 +31,15 @@ class PrunedMembers:
         self.through = 0 if self._last is None else self._last.through
         """The number of the last event of which rows may be gone."""
         self.nobody = (0, 0) if self._last is None else (self._last.before, self._last.through)
-        """Before which time, and up to which event, actions of nobody we know may be gone."""
+        """The time before which, and the event up to which, actions without a credential may be gone."""
         self.gone = KEPT if self._last is None else Gone("condemned", self._last.leaks)
-        """Which leaks may be gone."""
+        """The leaks that may be gone."""
         self.without = "" if self._last is None else "condemned"
-        """The table of identities that are gone, though rows of theirs may still be there."""
+        """The table of identities that are gone, although some of their rows may still exist."""
         self.before = 0
-        """Before which time everything had ended and expired that is gone; seconds since the epoch."""
+        """The time before which all pruned rows had ended and expired, in seconds since the epoch."""
         self.answers = 0
-        """What was answered to requests before this time may be gone; seconds since the epoch."""
+        """The time before which answers to requests may be gone, in seconds since the epoch."""
         self._remains = Remains()
         self._told: tuple[int, Mapping[str, Any]] | None = None
 
@@ -47,64 +47,64 @@ class PrunedMembers:
         """Take the event of a pruning; the last one counts."""
         self._told = (seq, event)
         self.before = max(self.before, event["before"])
-        # Unless the clock was set back since, no answer from before still counts.
+        # Unless the clock was set back since, no earlier answer still counts.
         self.answers = max(self.answers, event["at"] - REMEMBERED)
 
     def issued(self, seq: int, rows: Iterable[tuple[Any, ...]], *, at_target: bool) -> None:
-        """Take what is left of what an event issued: rows of key, jti, fingerprint, event and the key it is for."""
+        """Take the remaining credentials that an event issued: key, jti, fingerprint, event and hash of their key."""
         if seq <= self.through:
             self._remains.take("issues", seq, issued_parts(rows, at_target=at_target))
 
     def ended(self, seq: int, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Take what is left of what an event ended: rows of event and jti, and more."""
+        """Take the remaining credentials that an event ended: rows that begin with event and jti."""
         if seq <= self.through:
             self._remains.take("ends", seq, [row[1] for row in rows])
 
     def used(self, seq: int, rows: Iterable[object], digest: str) -> None:
-        """Take what is left of the actions that an event accounts for."""
+        """Take the remaining actions of an event."""
         if seq <= self.through and any(True for _ in rows):
             self._remains.take("uses", seq, [digest.encode()])
 
     def settled(self, seq: int, rows: Iterable[object], digest: str) -> None:
-        """Take what is left of what an event settled at targets."""
+        """Take the remaining credentials that an event settled at targets."""
         if seq <= self.through and any(True for _ in rows):
             self._remains.take("settlements", seq, [digest.encode()])
 
     def leaked(self, seq: int, jtis: Iterable[bytes]) -> None:
-        """Take what is left of the leaks that an event tells of."""
+        """Take the remaining leaks of an event."""
         if seq <= self.through:
             self._remains.take("leaks", seq, jtis)
 
     def closed(self, seq: int, jtis: Iterable[bytes]) -> None:
-        """Take what is left of the leaks that an event closed."""
+        """Take the remaining leaks that an event closed."""
         if seq <= self.through:
             self._remains.take("closings", seq, jtis)
 
     def seen(self, seq: int, digest: str) -> None:
-        """Take what is left of the sightings that an event tells of."""
+        """Take the remaining sightings of an event."""
         if seq <= self.through:
             self._remains.take("sightings", seq, [digest.encode()])
 
     def proved(self, rows: Iterable[tuple[int, int, bytes]]) -> None:
-        """Take leaks of which some may be gone that were proved refused with them: time, number and jti."""
+        """Take the remaining leaks of a proof of which some leaks may be gone: time, number and jti."""
         for _, number, jti in rows:
             self._remains.take("proofs", number, [jti])
 
     def request(self, row: Approval) -> None:
-        """Take a request for approval that is there."""
+        """Take a remaining request for approval."""
         if row.event <= self.through:
             self._remains.take("approvals", row.event, request_parts(row, self.through))
 
     def there(self, jtis: Collection[bytes]) -> list[bytes]:
-        """Return which of these credentials the ledger has, as far as they are not gone."""
+        """Return which of these credentials are in the ledger and not condemned."""
         return list(jtis) if self._last is None else self._retention.there(jtis)
 
     def must_be_done(self) -> None:
-        """Compare what was told with what is left.
+        """Compare the event of the last pruning with the remaining rows.
 
         Raises:
-            IntegrityError: it is not that; or the ledger does not say that it was pruned, or says so without an event;
-                or something that lives is said to be gone.
+            IntegrityError: they differ; the ledger's record of the pruning or its event is missing; or a credential is
+                condemned that was still needed.
 
         """
         seq, told = self._told or (0, {})

@@ -1,4 +1,4 @@
-"""Tasks and their shares compared with the audit events that opened, shared, gave and retired them."""
+"""Check of tasks and their shares against the audit events that opened, shared, gave and retired them."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ if TYPE_CHECKING:
     from jitid.model.task import Task
 
 MARK = b'"op":"task-'
-"""What stands in each event about the owner or the shares of a task: in a text the quotes would be escaped."""
+"""Bytes of every event about the owner or the shares of a task: inside a text the quotes would be escaped."""
 RETIRED = b'"op":"retire"'
 
 
 class TaskMembers:
-    """Takes the events about tasks, and says at their end which rows are not as those tell.
+    """The comparison of tasks and shares with the events about them.
 
-    An event names a task by the number of the event that opened it (`of`): that never changes.
+    An event names a task by the number of the event that opened it (`of`), which never changes.
     """
 
     def __init__(self, snapshot: View, *, pruned: bool) -> None:
-        """`pruned`: credentials may be gone, by which one could tell who opened the tasks from before."""
+        """Keep the view; `pruned` is whether credentials may be gone that show the opener of an old task."""
         self._snapshot = snapshot
         self._pruned = pruned
         last = CutStore(snapshot).last()
         self._cut = 0 if last is None else last.through
         self._opened: dict[int, Mapping[str, Any]] = {}
         self._taken: set[int] = set()
-        """Events of which a task was found that they opened: each opens one."""
+        """Events for which the task that they opened was found: each event opens one task."""
         self._adopting: dict[int, tuple[int, str | None]] = {}
-        """Events that adopted secrets: the time, and the digest of the tasks, which events from before lack."""
+        """Events that adopted secrets: the time, and the digest of the tasks, which earlier versions did not record."""
         self._given: dict[int, tuple[int, str]] = {}
         self._shares: dict[tuple[int, str], list[tuple[int, int | None]]] = {}
         self._from_before = False
         self._retired: dict[int, int] = {}
         self._retired_names: set[str] = set()
-        """Those of tasks that were retired before names had owners."""
+        """Names of tasks that were retired before names had owners."""
 
     def adopt(self, seq: int, event: Mapping[str, Any]) -> None:
-        """Go on with an event that adopted secrets, each with a task of its own."""
+        """Take an event that adopted secrets, each with a separate task."""
         self._adopting[seq] = (event["at"], event.get("tasks"))
 
     def open(self, seq: int, event: Mapping[str, Any]) -> None:
-        """Go on with an event that opened a task."""
+        """Take an event that opened a task."""
         self._opened[seq] = {
             "name": event["task"],
             "opener": event.get("opener", event["delegator"]),
@@ -63,7 +63,7 @@ class TaskMembers:
         }
 
     def take(self, seq: int, event: Mapping[str, Any]) -> None:
-        """Go on with an event that shared a task, gave it away or retired it."""
+        """Take an event that shared a task, gave it away or retired it."""
         if "of" not in event:
             self._retired_names.add(event["task"])
             return
@@ -85,10 +85,10 @@ class TaskMembers:
         """Compare the rows.
 
         Args:
-            from_before: the ledger may have tasks from before events told to whom a task belongs.
+            from_before: whether the ledger may have tasks from before events stated the owner of a task.
 
         Raises:
-            IntegrityError: one was edited, removed or inserted.
+            IntegrityError: a row was edited, removed or inserted.
 
         """
         self._from_before = from_before
@@ -116,7 +116,7 @@ class TaskMembers:
             raise IntegrityError("with whom tasks are shared is not as the events tell")
 
     def _may_be(self, task: Task) -> bool:
-        """Tell whether there may be a task that no event says it opened."""
+        """Return whether a task may exist without an event that opened it."""
         if task.given_event != 0:
             return 0 < task.event <= self._cut or (task.given_event is not None and task.event > 0)
         if not self._from_before:
@@ -139,7 +139,7 @@ class TaskMembers:
     def _compare(self, task: Task) -> None:
         told: Mapping[str, Any] | None = self._opened.pop(task.event, None)
         if task.name.startswith(ADOPTED) and task.event in self._adopting:
-            # Its opener and sensitivity are in the digest of the event.
+            # The digest of the event covers its opener and sensitivity.
             adopted_at, _ = self._adopting[task.event]
             told = told or {"opener": task.opener, "deadline": FOR_EVER, "opened_at": adopted_at}
         given = self._given.get(task.event)

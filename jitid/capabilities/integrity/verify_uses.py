@@ -1,4 +1,4 @@
-"""Rows of actions compared with the audit events that account for them."""
+"""Check of the rows of actions against the audit events that account for them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from jitid.model.event import used_digest
 from jitid.model.use import UseRow
 
 MARK = b'"op":"use"'
-"""What stands in each event about actions, and in no other: in a text the quotes would be escaped."""
+"""Bytes of every event about actions, and of no other event: inside a text the quotes would be escaped."""
 
 
 class UseMembers:
-    """Takes the actions that belong to each event, event by event, and says which are not as the event tells."""
+    """The comparison of actions with the events that account for them, one event after another."""
 
     def __init__(self, snapshot: UseStore, pruned: PrunedMembers) -> None:
         self._snapshot = snapshot
@@ -30,7 +30,7 @@ class UseMembers:
         """Compare the rows of one event.
 
         Raises:
-            IntegrityError: one of them was edited, removed or inserted.
+            IntegrityError: a row was edited, removed or inserted.
 
         """
         try:
@@ -48,10 +48,10 @@ class UseMembers:
             raise IntegrityError(f"an action that event {seq} accounts for was changed in the ledger")
 
     def must_be_done(self) -> None:
-        """Compare what was rolled up, and rows that no event accounts for.
+        """Compare the table `used` with the actions, and find actions that no event accounts for.
 
         Raises:
-            IntegrityError: there are such rows, or what was used is not as the actions say.
+            IntegrityError: there are such actions, or the table disagrees with the actions.
 
         """
         try:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ApprovalPage(NamedTuple):
-    """Requests for approval, and the time that their states are told for."""
+    """Approval requests, and the time of their states."""
 
     approvals: list[Approval]
     now: int
@@ -38,7 +38,7 @@ class FindApprovals(Operation["ApprovalPage"]):
 
 
 class ApprovalDetails(NamedTuple):
-    """A request with all that an approver has to know."""
+    """A request with the details that an approver needs."""
 
     approval: Approval
     now: int
@@ -60,7 +60,7 @@ class ShowApproval(Operation["ApprovalDetails"]):
 
 
 class Decided(NamedTuple):
-    """What came of the word of an approver."""
+    """The outcome of an approver's decision."""
 
     approval: Approval
     now: int

@@ -396,7 +396,7 @@ def _settled(
     unapproved: list[ApprovalNeededError] = []
     # Each request has its own event, in this order.
     numbers = transaction.next_seqs(len(requests))
-    # In order over all requests, so that each goes to the end of its index.
+    # Ids that ascend over all requests are appended at the end of an index.
     ids = iter(new_ids(sum([one.copies for one, ahead in zip(requests, each, strict=True) if ahead is None])))
     for position, (request, ahead) in enumerate(zip(requests, each, strict=True)):
         try:

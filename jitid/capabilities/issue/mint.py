@@ -134,6 +134,6 @@ def new_ids(count: int) -> list[tuple[bytes, bytes]]:
     """Return the raw ids of `count` identities, each with the id of its credential."""
     # The clock only orders the ids; all decisions use the time of the transaction.
     now_ms = time.time_ns() // 1_000_000
-    # In order, so that each goes to the end of its index.
+    # Ascending ids are appended at the end of an index.
     uids = new_uuid7s(now_ms, os.urandom(10), count)
     return list(zip(uids, new_uuid7s(now_ms, os.urandom(10), count), strict=True))

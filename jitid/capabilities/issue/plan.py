@@ -391,7 +391,7 @@ def who_delegates(
     if proof == "oidc":
         governance.must_be_newer(request.proved_at, entry.delegator)
     if entry.delegator is not None and proof == "oidc" and known_as == delegator:
-        # An entry has no aliases.
+        # The directory entry has no aliases, and this check needs them.
         foreign = governance.foreign_subject(
             DirectoryStore(snapshot).find_delegator(delegator), request.proved_subject, "delegator-subject"
         )

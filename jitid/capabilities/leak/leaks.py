@@ -139,7 +139,7 @@ class _Recognised(NamedTuple):
     """The credentials that the ledger recognises in found strings."""
 
     told: ReportedLeaks
-    """As if all of it were new; nothing of it is recorded yet."""
+    """The outcome as if all credentials were new; none is recorded yet."""
     weak: Mapping[int, str]
     """Number and jti of the credentials without a proof that they were there."""
     places: NewPlaces

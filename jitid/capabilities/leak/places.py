@@ -73,7 +73,7 @@ def is_kept(text: str, most: int) -> bool:
 
 
 def _size(seen: Sighting) -> int:
-    """Return the number of characters of a sighting in a request, where a control character takes six."""
+    """Return an upper bound of the characters of a sighting in a request, where a control character takes six."""
     texts = (seen.place, seen.revision or "", seen.finder or "")
     return _BESIDES + sum(
         len(text) if text.isascii() and text.isprintable() else 6 * len(text.encode()) for text in texts

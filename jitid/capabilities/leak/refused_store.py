@@ -1,4 +1,4 @@
-"""Find the leaked credentials that every verification refuses: one query examines up to a million of them.
+"""Find the leaked credentials that every verification refuses: one query examines very many of them.
 
 The judge (`introspection.judge`) refuses an inactive credential before any other check: of its task, of the
 credentials above it, of its audience. An inactive credential has ended with a known state, has been superseded by now,

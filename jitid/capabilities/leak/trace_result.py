@@ -64,7 +64,7 @@ class Stray(NamedTuple):
     reason: str
     occurrences: int
     signed_by: str | None = None
-    """The key of jitid that signed it nevertheless: an attacker has that key."""
+    """The key of jitid that signed it, or that was found itself: an attacker has that key."""
     access: str | None = None
     """The id of the access credential whose access token it is: its holder can authenticate to the authority."""
     whose: str | None = None
@@ -81,7 +81,7 @@ class Stray(NamedTuple):
 
     @property
     def ours(self) -> bool:
-        """Tell whether the ledger knows it: somebody's bearer, or a key that signs."""
+        """Return whether the ledger knows it: an access token, or a private key that signs."""
         return self.access is not None or self.match == "private-key"
 
     @property

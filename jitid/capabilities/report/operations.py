@@ -19,7 +19,7 @@ class MakeReport(Operation["Report"]):
     at: int | None = None
     """Seconds since the epoch; None for now."""
     days: int
-    """For how many days of UTC the trend is told."""
+    """The number of days of UTC in the trend."""
     limits: Thresholds
     accept_clock: bool = False
 

@@ -1,4 +1,4 @@
-"""The operation that reports: a survey of the ledger, and what a sweep of the same view finds."""
+"""Report on identity sprawl: a survey of the ledger, and the findings of a sweep of the same view."""
 
 from __future__ import annotations
 
@@ -14,26 +14,29 @@ if TYPE_CHECKING:
     from jitid.operation.context import Context
 
 _LEFT_OUT = ("offline-valid", "audit-gap", "policy-drift")
-"""What only a sweep is asked: what nobody can mend, what reads the whole audit log where no head is kept, and what asks
-the policy, which a report can do without."""
+"""The rules that a report leaves to a sweep.
+
+`offline-valid` has no remedy, `audit-gap` reads the whole audit log if no head is recorded, and `policy-drift` queries
+the policy, which a report does not need.
+"""
 
 
 def perform(context: Context, operation: ops.AnyOperation) -> sprawl_report.Report:
     """Report the state of identity sprawl.
 
     Raises:
-        IntegrityError: the clock has jumped ahead, so that by it all would be dead.
+        IntegrityError: the clock has jumped ahead: by this clock, all credentials would have expired.
         UsageError: the time or the number of days cannot be reported.
 
     """
     ledger = context.ledger
     clock = ledger.condition().clock()
-    # What lies before the last event is vouched for by the ledger, whatever the clock says.
+    # The ledger itself confirms times up to its last event, whether or not the clock is right.
     if not operation.accept_clock and (operation.at is None or operation.at > clock.mark):
         check_clock(clock)
     with ledger.read() as snapshot:
         sight = Sight(snapshot, ledger.names, clock, operation.limits)
-        # A report asks no target.
+        # A report calls no target.
         rules = [rule for name in NAMES if name not in _LEFT_OUT and not (rule := rule_of(name)).abroad]
         return sprawl_report.make(
             snapshot,

@@ -33,7 +33,7 @@ NOTHING_ALIVE = "nothing is alive"
 
 
 def nobody(report: Report) -> str:
-    """Return why there are no identities to a person: none is alive at all, or systems have all of them."""
+    """Return why no person has an identity: there are no live identities, or systems have all of them."""
     live = report.survey.totals.live_identities
     if not live:
         return NOTHING_ALIVE
@@ -51,7 +51,7 @@ def accepted(leaks: Leaks) -> str:
 
 
 def use_unknown(report: Report) -> str | None:
-    """Return of how many identities without use on record it is not known that they are not used; None if of none."""
+    """Return in words how many seemingly unused identities may be used after all; None if there are none."""
     unknown = report.survey.use.unknown
     if not unknown:
         return None
@@ -59,7 +59,7 @@ def use_unknown(report: Report) -> str | None:
 
 
 def over_scoped(report: Report) -> str | None:
-    """Return how many live credentials hold scopes that nothing uses, in words; None for the past, or of nothing."""
+    """Return in words how many live credentials hold unused scopes; None for the past, or without live credentials."""
     if report.excess is None or report.over_scoped is None:
         return None
     found = report.excess.over_scoped
@@ -69,7 +69,7 @@ def over_scoped(report: Report) -> str | None:
     )
     if report.excess.unknown is None:
         return told
-    # What is not known is not clean.
+    # A credential of unknown use must not count as free of excess.
     return f"{told if found else 'none found'}; not known: {report.excess.unknown}"
 
 
@@ -145,7 +145,7 @@ def document(report: Report) -> dict[str, Any]:
 
 
 def rounded(value: float | None) -> float | None:
-    """Return a share or a mean with six places: more would be noise."""
+    """Return a share or a mean with six decimal places: more would be noise."""
     return None if value is None else round(value, 6)
 
 

@@ -19,7 +19,7 @@ _TREND = {
     "ended": ("Ended", "other"),
     "leaks": ("Leaked secrets reported", "warn"),
 }
-# In this order: those with few names make one row of cards, those with many another.
+# The order matters: properties with few values fill one row of cards, properties with many values another row.
 _HEADINGS = {
     "kind": "By kind",
     "sensitivity": "By sensitivity",
@@ -31,7 +31,7 @@ _HEADINGS = {
     "delegator": "By root delegator",
 }
 _USE_BEFORE = "task"
-"""The card about use has as few names as those before this one."""
+"""The card about use precedes this card: like the cards before it, it has few values."""
 _NOTHING = "Nothing is alive."
 
 
@@ -153,7 +153,7 @@ def _use(report: Report) -> Card:
 
 
 def _directory(report: Report) -> Iterator[Card]:
-    """Yield the cards about what the directory has."""
+    """Yield the cards about the directory."""
     found = report.directory
     if found is None:
         return

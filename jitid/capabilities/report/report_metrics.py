@@ -22,25 +22,25 @@ _NAMED = ("task", "agent", "delegator")
 
 
 class Sample(NamedTuple):
-    """One value of a metric, with what tells it from the others."""
+    """A value of a metric, with its labels."""
 
     labels: Mapping[str, str]
     value: float | None
-    """None where there is nothing to measure."""
+    """None if there is nothing to measure."""
 
 
 class Metric(NamedTuple):
-    """A figure, or several of one sort."""
+    """A figure, or several figures of one kind."""
 
     name: str
     """With the unit at its end, unless it is a count."""
     told: str
-    """What it is, in a few words."""
+    """Its description, in a few words."""
     samples: tuple[Sample, ...]
 
 
 def exposition(report: Report) -> Iterator[str]:
-    """Yield the figures of the present as gauges of Prometheus; what has no value is left out."""
+    """Yield the present figures as gauges of Prometheus; figures without a value are left out."""
     for metric in _metrics(report):
         samples = [(labels, value) for labels, value in metric.samples if value is not None]
         yield from prometheus.family(f"jitid_{metric.name}", f"{metric.told}.", samples)
@@ -54,8 +54,8 @@ def rows(report: Report) -> Iterator[Mapping[str, Any]]:
 
 
 def _metrics(report: Report) -> Iterator[Metric]:
-    # A label whose values never come again would leave a dead series for each, and whoever collects may not know names:
-    # tasks, agents and delegators are no labels here.
+    # Tasks, agents and delegators are not labels here. Their values do not recur, so that each would leave a stale
+    # series; and a collector may not be permitted to know names.
     survey = report.survey
     totals, people, use, leaks = survey.totals, survey.people, survey.use, survey.leaks
     yield _one("report_timestamp_seconds", "The time that the report is about", report.at)
@@ -238,7 +238,7 @@ def _directory(counts: DirectoryCounts) -> Iterator[Metric]:
 
 
 def _once(report: Report) -> Iterator[Metric]:
-    """Yield what no series of measurements is made of: names, days, what to end first, and what was not examined."""
+    """Yield the figures without a time series: names, days, the worst findings, and parts that were not examined."""
     for name, found in report.survey.live_by.items():
         if name in _NAMED:
             yield _top(name, found)

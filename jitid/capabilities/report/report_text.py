@@ -1,4 +1,4 @@
-"""The report for eyes at a terminal, drawn by Rich: figures, bars where there is room, and what to end first."""
+"""The report for a terminal, drawn by Rich: figures, bars if there is room, and the findings to end first."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from jitid.model.survey import Day, Spread
 from jitid.values.times import format_time
 
 _LINE = 100
-"""Beyond so many columns a figure stands too far from its name."""
+"""The maximum number of columns: in a wider report, a figure is too far from its name."""
 _BARS_FROM = 50
-"""With fewer columns there are figures only."""
+"""The minimum number of columns for bars; a narrower report has figures only."""
 _LONGEST_NAME = 40
 _LEGIBLE = 8
-"""With fewer columns a name is folded beyond recognition: bars give way first, and then figures stand beneath it."""
+"""The minimum number of columns for a name: below it, bars are dropped first, and then figures go below the name."""
 _BAR = 24
 
 _STYLES = {
@@ -165,7 +165,7 @@ def _leaks(report: Report, page: _ReportPage) -> Iterator[str]:
         100,
         shown=lambda value: percent(value / 100),
     )
-    # The headline has both exposures: what the ledger refuses, a verifier may accept.
+    # The first figures show both exposures: a verifier may accept a secret that the ledger refuses.
     yield page.figures(
         (
             ("exposure, ledger", _spread(leaks.exposure)),
@@ -218,14 +218,14 @@ def _offenders(report: Report, page: _ReportPage) -> Iterator[str]:
         )
         yield page.paragraph(head)
         if finding.remedy is not None:
-            # Whole, so that it can be copied: the terminal may fold it.
+            # The command is on one line, so that it can be copied; the terminal may fold it.
             yield f"  {cell(finding.remedy)}\n"
     for missed in report.missed:
         yield page.paragraph(f"not examined: {cell(missed)}")
 
 
 def busy(report: Report) -> tuple[Day, ...]:
-    """Return the days of the trend from the first one on that has something to tell; the last one at least."""
+    """Return the days of the trend from the first day with any figure; at least the last day."""
     days = report.survey.trend
     for position, day in enumerate(days):
         if any(day[1:]):
@@ -241,7 +241,7 @@ def _left_out(report: Report, page: _ReportPage) -> Iterator[str]:
 
 
 class _ReportPage:
-    """What the sections have in common: how wide they are, and whether in colour."""
+    """The page that all sections are drawn on: its width, and whether it has colour."""
 
     def __init__(self, width: int, colour: bool) -> None:
         self._width = width

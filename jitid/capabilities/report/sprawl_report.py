@@ -1,4 +1,4 @@
-"""The state of identity sprawl at one time: what a ledger's survey comes to, beside what is published elsewhere."""
+"""The state of identity sprawl at one time: the survey of a ledger, with published figures for comparison."""
 
 from __future__ import annotations
 
@@ -32,55 +32,55 @@ _OVER_PRIVILEGED = over_privileged.RULE.name
 
 
 class PublishedFigure(NamedTuple):
-    """A figure that somebody else has published."""
+    """A figure from another publication."""
 
     value: float
     source: str
 
 
 AGENTS_PER_PERSON = PublishedFigure(80, "NHI Mgmt Group")
-"""Agents to a person."""
+"""Agents per person."""
 VALID_AFTER_FIVE_DAYS = PublishedFigure(91.6, "NHI Mgmt Group")
-"""Of a hundred leaked secrets, those that still work five days after their owner was told."""
+"""The percentage of leaked secrets that still work five days after their owner was notified."""
 
 JUDGED_TWICE = (
     "by the ledger, a leaked secret ends when the ledger refuses it; by verifiers, when the last signed credential of "
     f"its identity or below has expired, with {LEEWAY_TEXT} for clocks that differ"
 )
-"""What the two figures about leaked secrets measure."""
+"""How the two figures about leaked secrets are measured."""
 
 COUNTED_AS_USE = (
     "renewed, delegated from, or allowed something by `authorize`; what others accept unasked is not recorded"
 )
-"""What the ledger can see of the use of an identity."""
+"""The uses of an identity that the ledger records."""
 
 RECORDED_NOW = (
     "of a time that has passed, the states of delegators and the records of agents are told by what the directory has "
     "now: what was undone since, such as a disabling, is not seen"
 )
-"""What a report of the past cannot tell of the directory."""
+"""The limits of a past report about the directory."""
 
 
 ROWS_LEFT = (
     "what had ended by then and is gone counts neither as issued nor as outliving its task, and the trend begins "
     "after it"
 )
-"""What a report of a ledger that was pruned cannot tell."""
+"""The limits of a report about a pruned ledger."""
 
 
 LEAKS_LEFT = "of what leaked, that which was closed and proved refused by then is gone, and counts no longer"
-"""What a report cannot tell where leaks were pruned too."""
+"""The limits of a report about a ledger with pruned leaks."""
 
 
 class Excess(NamedTuple):
-    """What a sweep finds to be more than is needed, or than may be handed out."""
+    """Rights beyond need or beyond the owner's rights, as a sweep finds them."""
 
     over_scoped: int = 0
-    """How many live credentials hold scopes that nothing uses."""
+    """The number of live credentials with unused scopes."""
     unknown: str | None = None
-    """Of what it is not known whether that is so, since no use is reported; None if of nothing."""
+    """Which credentials may have unused scopes, since their use is not reported; None if there are none."""
     over_privileged: int = 0
-    """How many records of agents allow more than their owners may hand out."""
+    """The number of agent records that allow more than their owners may hand out."""
 
 
 class Report(NamedTuple):
@@ -89,64 +89,64 @@ class Report(NamedTuple):
     at: int
     """The time that it is about, in seconds since the epoch."""
     past: bool
-    """That time has been asked for, and is not the present."""
+    """Whether the report is about a past time."""
     ledger: str
     """The ledger's UUID."""
     limits: Mapping[str, int]
-    """The longest lifetime in seconds by sensitivity; what lives longer is standing."""
+    """The maximum lifetime in seconds by sensitivity; a credential with a longer lifetime is standing."""
     survey: Survey
     offenders: tuple[Finding, ...] | None
-    """What a sweep finds, the gravest first; None for the past, where no sweep can look."""
+    """The worst findings of a sweep, the most severe first; None for the past, which no sweep can examine."""
     missed: tuple[str, ...]
-    """What the sweep could not examine, and why: then `offenders` may not be all."""
+    """The parts that the sweep could not examine, with reasons: then `offenders` may be incomplete."""
     directory: DirectoryCounts | None
-    """What the directory has; None for the past, of which it does not tell."""
+    """The counts of the directory; None for the past, which the directory does not record."""
     excess: Excess | None
-    """What is too much; None for the past, where no sweep can look."""
+    """The excess rights; None for the past, which no sweep can examine."""
     pruned_before: int | None = None
-    """What had ended before then may be gone; None where nothing was pruned."""
+    """Credentials that had ended before this time may be missing; None if the ledger was never pruned."""
     leaks_before: int | None = None
-    """Leaks that were closed and proved refused before then may be gone, and count no longer; None where none are."""
+    """Leaks that were closed and proved refused before this time may be missing and do not count; None if none are."""
 
     @property
     def never_used(self) -> float | None:
-        """The share of the live identities without use on record; None if nothing is alive."""
+        """The share of the live identities without use on record; None without live identities."""
         return _share(self.survey.use.never, self.survey.use.identities)
 
     @property
     def use_unknown(self) -> float | None:
-        """The share of the live identities of which nobody knows whether they were used; None if nothing is alive."""
+        """The share of the live identities whose use is unknown; None without live identities."""
         return _share(self.survey.use.unknown, self.survey.use.identities)
 
     @property
     def over_scoped(self) -> float | None:
-        """The share of the live credentials with scopes that nothing uses; None for the past or if none lives."""
+        """The share of the live credentials with unused scopes; None for the past or without live credentials."""
         return None if self.excess is None else _share(self.excess.over_scoped, self.survey.totals.live)
 
     @property
     def standing(self) -> int:
-        """How many live credentials were given a longer lifetime than their sensitivity allows."""
+        """The number of live credentials with a longer lifetime than their sensitivity allows."""
         return sum(each.standing for each in self.survey.sensitive)
 
     @property
     def standing_share(self) -> float | None:
-        """The share of the live credentials that stand; None if nothing is alive."""
+        """The share of the live credentials that are standing; None without live credentials."""
         return _share(self.standing, self.survey.totals.live)
 
     @property
     def per_person(self) -> float | None:
-        """The live identities of each person on average; None if nobody has any."""
+        """The mean number of live identities per person; None if no person has any."""
         return _share(self.survey.people.identities, self.survey.people.people)
 
     @property
     def valid_after_five_days(self) -> float | None:
-        """The percentage of leaked secrets that worked five days after the report; None if none is as old."""
+        """The percentage of leaked secrets that worked five days after the report; None if no leak is old enough."""
         share = _share(self.survey.leaks.aged_valid, self.survey.leaks.aged)
         return None if share is None else 100 * share
 
     @property
     def accepted_after_five_days(self) -> float | None:
-        """The same by verifiers: they may have accepted the secret, or what was made with it, five days later."""
+        """The same for verifiers: they may have accepted the secret, or a credential made with it, five days later."""
         share = _share(self.survey.leaks.aged_accepted, self.survey.leaks.aged_known)
         return None if share is None else 100 * share
 
@@ -160,18 +160,18 @@ def make(
     limits: Thresholds,
     found: Iterable[Finding | Coverage] = (),
 ) -> Report:
-    """Report the present, or the past from what the ledger remembers.
+    """Report the present, or a past time as far as the ledger has records of it.
 
     Args:
         snapshot: one consistent view of the ledger.
-        names: the ledger's.
+        names: the names of the ledger.
         at: the time to report, in seconds since the epoch; None for now.
-        days: for how many days of UTC to tell the trend, the one of `at` included.
-        limits: those of the sweep; a longer lifetime than they have for a sensitivity is standing.
-        found: what a sweep finds now; not asked for in a report of the past.
+        days: the number of days of UTC in the trend, including the day of `at`.
+        limits: the limits of the sweep; a lifetime above the limit of its sensitivity is standing.
+        found: the present findings of a sweep; not read in a report of the past.
 
     Raises:
-        NotFoundError: of what lived at `at`, some was pruned since.
+        NotFoundError: credentials that were live at `at` may have been pruned since.
         UsageError: `at` is in the future, or before the ledger's first event; too few or too many days.
 
     """
@@ -192,7 +192,7 @@ def make(
                 f"ended before {format_time(before)}",
                 "ask for a later time, or a backup from before",
             )
-        # The day that it was pruned in the midst of is left out, unless it is the only one.
+        # The day of the pruning is left out, unless it is the only day.
         since = max(since, min(-(-before // _DAY), then // _DAY) * _DAY)
     standing = {each: limits.standing(each) for each in SENSITIVITIES}
     survey = report_store.survey(snapshot, at, since, standing)
@@ -217,16 +217,16 @@ def make(
 
 
 def gravest(findings: Iterable[Finding], most: int = MOST_OFFENDERS) -> tuple[Finding, ...]:
-    """Return the findings that matter most: by severity, then by how much is alive, then the oldest first.
+    """Return the worst findings: by severity, then by the number of live credentials, then the oldest first.
 
-    What is for information only offends nobody, and is left out; of one rule there are three at most. The findings of
-    a rule come together, as a sweep yields them.
+    Findings that are for information only are left out; of each rule there are at most three. The findings of a rule
+    must be adjacent, as a sweep yields them.
     """
 
     def weight(finding: Finding) -> tuple[int, int, int]:
         return finding.severity.rank, finding.credentials, -(finding.since or 0)
 
-    # Of each rule a few: one cause with a hundred findings must not hide the others.
+    # A limit for each rule: one cause with a hundred findings must not hide the others.
     top: list[Finding] = []
     for _, alike in groupby(findings, attrgetter("rule")):
         top += nlargest(
@@ -236,15 +236,15 @@ def gravest(findings: Iterable[Finding], most: int = MOST_OFFENDERS) -> tuple[Fi
 
 
 class _Seen:
-    """What goes by as a sweep is read to its end."""
+    """Facts that are collected while the findings of a sweep are read."""
 
     def __init__(self) -> None:
         self.missed: list[str] = []
-        """What was not examined, and why."""
+        """The parts that were not examined, with reasons."""
         self.excess = Excess()
 
     def findings(self, found: Iterable[Finding | Coverage]) -> Iterator[Finding]:
-        """Yield the findings alone, and note what there is besides."""
+        """Yield the findings alone, and note the rest."""
         for each in found:
             if isinstance(each, Finding):
                 self._count(each)

@@ -1,4 +1,4 @@
-"""Measures a ledger as a whole, in a few passes over its credentials, in SQL that SQLite and PostgreSQL both take."""
+"""Measures a ledger as a whole, in a few passes over its credentials, in SQL for both SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
 
 TOP = 10
-"""So many names of tasks, agents and delegators are told one by one."""
+"""The maximum number of tasks, agents and delegators that are listed by name."""
 BANDS = (300, 900, 3_600, 28_800, 86_400)
-"""Up to where each band of lifetimes goes, in seconds: the limits of the sensitivities, and a day."""
+"""The upper limits of the bands of lifetimes, in seconds: the limits of the sensitivities, and a day."""
 
 _TABLES = {
-    # All that lives, in groups: what is asked about the living is asked of these. By task and by delegator they are
-    # counted apart, since there are indexes that have these counts without a row.
+    # All live credentials, in groups: queries about live credentials use these. Counts by task and by delegator are
+    # separate, since indexes give these counts without reading rows.
     "living": "agent INTEGER, sensitivity TEXT, proof TEXT, kind TEXT, lifetime BIGINT, n BIGINT, standing BIGINT",
     "living_task": "task INTEGER PRIMARY KEY, n BIGINT",
     "living_delegator": "delegator INTEGER PRIMARY KEY, n BIGINT",
-    # Identities with more than one credential: the only ones that can count twice.
+    # Identities with more than one credential: only these can count twice.
     "renewed": "identity INTEGER PRIMARY KEY, live BIGINT",
     "handing": "identity INTEGER PRIMARY KEY",
     "authorized": "identity INTEGER PRIMARY KEY",
     "leaked": """credential INTEGER PRIMARY KEY, reported BIGINT, proved BIGINT, closed INTEGER, death BIGINT,
         identity INTEGER, signed_until BIGINT, refused BIGINT, accepted BIGINT, unsettled INTEGER""",
-    # Of leaked identities with more than one credential or with something below them.
+    # Leaked identities with more than one credential or with descendants.
     "kindred": "identity INTEGER PRIMARY KEY, refused BIGINT, signed BIGINT, at_target BIGINT, unsettled INTEGER",
     "measured": "value BIGINT, n BIGINT",
 }
 
-# What a record says of itself now is taken for any time: of what was undone since nothing is left.
+# The present state of a record is used for any time: the ledger does not keep states that were undone since.
 _REGISTERED = "r.registered_at <= :now AND (r.unregistered_at IS NULL OR r.unregistered_at > :now)"
 _DELEGATOR_STATE = """
     SELECT states.name AS name, sum(states.n) AS n
@@ -71,7 +71,7 @@ _PROPERTIES = {
     "delegator_state": (_DELEGATOR_STATE, None),
     "agent_record": (_AGENT_RECORD, None),
 }
-"""How the living are counted by each property, and where its numbers have their names."""
+"""The query that counts live credentials by each property, and the query for the names of its numbers."""
 
 _COUNTS = """
     SELECT count(*), count(CASE WHEN r.suspended_at IS NULL AND r.review_at <= :now THEN 1 END),
@@ -82,27 +82,27 @@ _COUNTS = """
 
 
 def count_directory(view: View) -> DirectoryCounts:
-    """Return how many delegators and agents the directory has, by their state."""
+    """Return the number of delegators and agents in the directory, by their state."""
     db = view.db
     people = db.execute("SELECT count(*), count(disabled_at) FROM delegator").fetchone()
     return DirectoryCounts(*people, *db.execute(_COUNTS, {"now": view.now}).fetchone())
 
 
 def survey(view: View, at: int | None, since: int, limits: Mapping[str, int]) -> Survey:
-    """Measure the ledger as it is now, or as it was at `at`.
+    """Measure the ledger now, or at the past time `at`.
 
     Args:
         view: one consistent view.
-        at: the time that has passed; None for the present.
+        at: the past time; None for the present.
         since: the midnight at which the first day of the trend begins.
-        limits: the longest lifetime in seconds by sensitivity; what is longer is standing.
+        limits: the maximum lifetime in seconds by sensitivity; a credential with a longer lifetime is standing.
 
     """
     return _Surveying(view.db, at, view.now).survey(since, limits)
 
 
 class _Surveying:
-    """One survey: its temporary tables, and the time that all questions are about."""
+    """One survey: its temporary tables, and the time that all queries are about."""
 
     def __init__(self, db: Any, at: int | None, now: int) -> None:
         self._db = db
@@ -121,7 +121,7 @@ class _Surveying:
                 self._totals(),
                 {name: self._breakdown(*how) for name, how in _PROPERTIES.items()},
                 self._sensitive(),
-                # What was adopted was granted no lifetime here.
+                # jitid granted no lifetime to an adopted secret.
                 self._asked.spread(
                     "SELECT lifetime, sum(n) FROM living WHERE kind <> 'adopted' GROUP BY lifetime"
                 ),
@@ -139,7 +139,7 @@ class _Surveying:
 
     def _collect(self, limits: Mapping[str, int]) -> None:
         cases = " ".join(f"WHEN '{each}' THEN {limits[each]:d}" for each in SENSITIVITIES)
-        # As they were granted; but what has a successor stands no longer than beside that.
+        # Lifetimes count as granted; for the limit, a superseded credential counts only until its overlap ends.
         self._asked.all(
             f"""INSERT INTO living
                 SELECT i.agent, i.sensitivity, i.proof, c.kind, c.expires_at - c.issued_at, count(*),
@@ -277,10 +277,10 @@ class _Surveying:
         return SurveyedUse(identities, renewals, delegated, authorized, never, self._unknown(never))
 
     def _unknown(self, never: int) -> int:
-        """Return of how many identities that seem unused it is not known that they are."""
+        """Return the number of seemingly unused identities that may be used after all."""
         if not self._reported:
             return never
-        # Each of them has one credential: more of them are a renewal.
+        # Each of them has one credential: with more, the identity would be renewed.
         (unknown,) = self._asked.one(
             f"""SELECT count(*) FROM credential c LEFT JOIN reporting p ON p.audiences = c.audiences
                  WHERE {self._alive} AND (p.until IS NULL OR p.until < c.issued_at)

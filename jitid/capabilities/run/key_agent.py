@@ -51,7 +51,7 @@ class SshAgent:
                 "install OpenSSH's client, which has it",
             ) from None
         self._held: dict[str, bytes] = {}
-        # The agent needs no other variable of the environment, and some contain secrets.
+        # The agent gets PATH alone: it needs no other variable of the environment.
         self._process = subprocess.Popen(  # noqa: S603 - no shell but the line above
             [program, "-a", self.path, "/bin/sh", "-c", _SCRIPT],
             stdin=subprocess.PIPE,

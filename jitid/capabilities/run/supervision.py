@@ -70,7 +70,7 @@ def _uptime() -> float:
 
 
 class Signals:
-    """Signals that are blocked from now on, and taken one by one."""
+    """Signals that are blocked once this object exists, and taken one by one."""
 
     def __init__(self) -> None:
         # The command also ignores the signals that this process ignores (`nohup`).

@@ -22,7 +22,7 @@ _MOST_RULES = 4_000
 _MOST_ENTRIES = 10_000
 """Number of entries of a folder that are handled together."""
 _MOST_WORK = 4_000
-"""Maximum number of pieces of work in the list; files beyond it are searched at once."""
+"""Length of the work list from which the files of a folder are searched at once, and no longer split off as work."""
 DEEPEST = 4_000
 """Maximum nesting of folders that are entered; a path that the system accepts has at most half as many."""
 _MOST_NAMES = 256

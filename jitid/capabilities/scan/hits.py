@@ -82,7 +82,7 @@ class Batch(NamedTuple):
 
 
 class Searcher:
-    """Searches items, and keeps the results until the caller takes them.
+    """A search of items that keeps its results until the caller takes them.
 
     A long item comes in pieces: `begin`, `feed` for each piece, then `end`. A caller that reads into the buffer itself
     uses `room` and `filled` instead of `feed`. `whole` searches many short items in one buffer together.

@@ -38,7 +38,7 @@ def why(error: OSError) -> str:
 
 
 class FileReading:
-    """Reads files into one buffer, which is searched when it is full."""
+    """A reader that collects files in one buffer, which is searched when it is full."""
 
     def __init__(self, searcher: Searcher) -> None:
         self.searcher = searcher

@@ -164,7 +164,7 @@ def _invocation(
 
 
 def _message(said: str) -> dict[str, str]:
-    """Return a plain text message (section 3.11) that links to nowhere and has no placeholders."""
+    """Return a plain text message (section 3.11) without links and placeholders."""
     shown = safe(said).replace("](", "] (").replace("{", "{{").replace("}", "}}")
     return {"text": shown}
 

@@ -43,7 +43,7 @@ def observe(ledger: Ledger, targets: Targets, named: Sequence[str], limit: float
         now = snapshot.now
         wanted = tuple(dict.fromkeys(named or (*targets.names(), *OutsideStore(snapshot).targets_open())))
         open_there = {name: OutsideStore(snapshot).open_at(name) for name in wanted}
-    # The credential of a target may be signed by the ledger's key, and a ledger belongs to one thread.
+    # Threads cannot read the ledger's signing key: a ledger belongs to one thread.
     targets.prepare(wanted)
     answers: Queue[_ToldByTarget] = Queue()
     for name in wanted:

@@ -48,7 +48,7 @@ class ForeseeFix(Operation["ForeseenFix"]):
     rules: tuple[str, ...]
     limits: Thresholds
     since: int | None = None
-    """Limit to findings that began at this time or later, in seconds since the epoch; None for all."""
+    """Findings that began before this time are left alone; seconds since the epoch, None for no such limit."""
     known: KnownFindings | None = None
     """Findings of the baseline, which are left alone."""
     accept_clock: bool = False

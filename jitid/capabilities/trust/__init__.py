@@ -1,1 +1,1 @@
-"""What verifiers need: signing keys, certificates, status lists, revocation lists."""
+"""Trust data for verifiers: signing keys, certificates, status lists, revocation lists."""

@@ -20,7 +20,7 @@ class ImportAuthority(Operation["Imported"]):
     """Certify from now on as an authority under a root."""
 
     chain: str
-    """The key's own certificate and those above it up to the root, in PEM."""
+    """The key's own certificate and the certificates above it up to the root, in PEM."""
     accept_clock: bool = False
 
 
@@ -32,7 +32,7 @@ class PublishRevocations(Operation["list[RevocationList]"]):
     """Return which certificates are revoked, signed by the authority of each."""
 
     lifetime: int | None = None
-    """Seconds for which the lists count; more than a day only for the role admin."""
+    """Seconds for which the lists are valid; more than a day requires the role admin."""
 
 
 AnyOperation = RequestAuthority | ImportAuthority | PublishBundle | PublishRevocations

@@ -1,4 +1,4 @@
-"""Whether a token is valid by what its issuer has published: no ledger, and nothing but files that are given."""
+"""Verify a token offline: by published keys and status lists in files, without a ledger."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialEr
 from jitid.values import strict_json
 
 MAX_KEYS = 1 << 20
-"""The longest key set that is read, in bytes."""
+"""The maximum length of a key set, in bytes."""
 
 Keys = Mapping[str, tuple[str, bytes]]
-"""By `kid`: the algorithm, and the public key as `jws.verify_signature` takes it."""
+"""By `kid`: the algorithm, and the public key in the form for `jws.verify_signature`."""
 
 
 class Offline(NamedTuple):
-    """A token that is valid by what was published."""
+    """A token that is valid by the published data."""
 
     claims: Mapping[str, Any]
     listing: SignedStatusList
-    """What was ended after it was written nobody sees in it."""
+    """The status list; it does not show a revocation after it was written."""
 
 
 def read_keys(data: bytes) -> Keys:
-    """Return the keys of a JWKS (RFC 7517) that sign tokens of ours.
+    """Return the keys of a JWKS (RFC 7517) that can sign tokens of jitid.
 
     Raises:
-        ConfigurationError: it is no key set, or has two keys of one id.
+        ConfigurationError: it is not a key set, or two of its keys have the same id.
 
     """
     if len(data) > MAX_KEYS:
@@ -46,7 +46,7 @@ def read_keys(data: bytes) -> Keys:
     for one in listed:
         kid, key = one.get("kid"), _key(one)
         if type(kid) is not str or key is None:
-            # Others may publish keys there that are no business of ours.
+            # A key set may also contain keys that jitid does not use.
             continue
         if kid in keys:
             raise ConfigurationError("the key set has two keys of one id")
@@ -55,7 +55,7 @@ def read_keys(data: bytes) -> Keys:
 
 
 def _key(jwk: Mapping[str, Any]) -> tuple[str, bytes] | None:
-    """Return the algorithm and the public key of a JWK, if tokens of ours can be signed by it."""
+    """Return the algorithm and the public key of a JWK; None if tokens of jitid cannot be signed with it."""
     form = {"OKP": ("Ed25519", "EdDSA", ("x",)), "EC": ("P-256", "ES256", ("x", "y"))}.get(
         str(jwk.get("kty"))
     )
@@ -82,14 +82,14 @@ def verify(
     now: int,
     former: Mapping[str, int] = MappingProxyType({}),
 ) -> Offline:
-    """Return what a token says that is valid at `now` for one of `audiences`.
+    """Return the claims of a token that is valid at `now` for one of `audiences`, and its status list.
 
-    Its form, signature and claims are held to what the ledger holds them to; for the ledger's own state of it stands
-    the status list that it names, which has to be among `lists`, signed by one of the same keys and not stale. `former`
-    are names that the issuer had, each with when it counts no longer.
+    Form, signature and claims are checked like by the ledger. The status list that the token names replaces the state
+    in the ledger: it must be in `lists`, signed by one of the same keys, and not stale. `former` are former names of
+    the issuer, each with the time from which it no longer counts.
 
     Raises:
-        InvalidCredentialError: it is not valid, or nobody can tell; the message says why and never echoes it.
+        InvalidCredentialError: it is not valid, or this is unknown; the message says why and never contains the token.
 
     """
     if text.startswith("jitid_"):
@@ -114,7 +114,7 @@ def verify(
 
 
 def named_list(text: str) -> str:
-    """Return the address of the status list that a token names; nothing of it is verified.
+    """Return the address of the status list that a token names; the token is not verified.
 
     Raises:
         InvalidCredentialError: it names none.

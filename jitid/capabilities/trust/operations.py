@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class KeyRow(NamedTuple):
-    """A signing key, and until when something that it signed is alive."""
+    """A signing key, with the time until which a credential that it signed is live."""
 
     key: SigningKey
     needed_until: int | None
@@ -29,7 +29,7 @@ class RotateKey(Operation["KeyChange"]):
     algorithm: str
     use: str = "jws"
     transit: str | None = None
-    """`TARGET/KEY` of the transit engine that keeps it, or `none`; as the key before it, if nothing is said."""
+    """`TARGET/KEY` of the transit engine that keeps it, or `none` for a file; by default, where its predecessor is."""
     accept_clock: bool = False
 
 

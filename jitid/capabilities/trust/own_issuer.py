@@ -1,4 +1,4 @@
-"""The issuer of a ledger: its names, and a change that what was issued before survives."""
+"""The issuer of a ledger: its names, and a change of its name that issued credentials survive."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Naming(NamedTuple):
     names: Names
     now: int
     live: int
-    """How many credentials live."""
+    """The number of live credentials."""
     until: int
-    """When the last of them expires; 0 if none lives."""
+    """When the last of them expires; 0 if there are none."""
     event: int | None = None
     """The audit event of a change."""
 
 
 def look(ledger: Ledger, issuer: str | None = None) -> Naming:
-    """Return the names as they are. Raises UsageError if `issuer` is a name that cannot become the issuer's now."""
+    """Return the current names. Raises UsageError if `issuer` cannot become the issuer's name now."""
     with ledger.read() as snapshot:
         if issuer not in (None, snapshot.names.issuer):
             must_be_free(snapshot, str(issuer))
@@ -40,13 +40,13 @@ def look(ledger: Ledger, issuer: str | None = None) -> Naming:
 
 
 def set_issuer(ledger: Ledger, issuer: str, *, accept_clock: bool) -> Naming:
-    """Give the issuer another name, in a transaction that has the ledger to itself.
+    """Give the issuer another name, in an exclusive transaction.
 
-    What is issued after this is issued under the new name. The former one counts until the last credential that was
-    issued under it expires.
+    Later credentials are issued under the new name. The former name counts until the last credential that was issued
+    under it expires.
 
     Raises:
-        UsageError: that is its name already, or is one of a service by what is live.
+        UsageError: it is the issuer's name already, or live credentials or access use it as the name of a service.
 
     """
     with ledger.write(accept_clock=accept_clock) as transaction:
@@ -54,7 +54,7 @@ def set_issuer(ledger: Ledger, issuer: str, *, accept_clock: bool) -> Naming:
         if issuer == before.issuer:
             raise UsageError(f"the issuer is {issuer} already; nothing was changed")
         after, live, until = renamed(transaction, issuer)
-        # Events leave the issuer out as an audience: which one is meant, their order tells.
+        # Events do not contain the issuer as an audience: their order shows which name applies.
         transaction.begin_anew()
         facts = {"issuer": issuer, "was": before.issuer, "until": until, "live": live}
         event = transaction.append("ledger-issuer", facts)
@@ -69,14 +69,14 @@ class Renamed(NamedTuple):
     names: Names
     live: int
     until: int
-    """Both as of `Naming`."""
+    """Both as in `Naming`."""
 
 
 def renamed(snapshot: View, issuer: str) -> Renamed:
-    """Return the names of a ledger with another issuer: whatever gives it one asks here.
+    """Return the names of a ledger with another issuer; every change of the issuer calls this function.
 
     Raises:
-        UsageError: it is the name of a service by what is live.
+        UsageError: live credentials or access use it as the name of a service.
 
     """
     must_be_free(snapshot, issuer)
@@ -85,14 +85,14 @@ def renamed(snapshot: View, issuer: str) -> Renamed:
 
 
 def must_be_free(snapshot: View, issuer: str) -> None:
-    """Refuse a name by which something live means a service: a token for that would be one for the authority.
+    """Refuse a name that is in use for a service: a token for the service would be a token for the authority.
 
     Raises:
-        UsageError: it is such a name.
+        UsageError: live credentials or access use it as the name of a service.
 
     """
     for held in CredentialStore(snapshot).reaches():
-        # Whatever is not for a service has the authority as its audience, under one of its names.
+        # A credential that is not for a service has the authority as its audience, under one of its names.
         own = () if held.token_use == TokenUse.SERVICE else snapshot.names.issuers
         services = [one for one in held.audiences if one not in own]
         if _means(services, issuer):
@@ -110,7 +110,7 @@ def must_be_free(snapshot: View, issuer: str) -> None:
 
 
 def _means(services: Iterable[str], issuer: str) -> bool:
-    """Tell whether one of these is, or stands for, that name or a place below it: that too is the issuer's."""
+    """Return whether one of these covers that name or an address below it, which belongs to the issuer too."""
     return any(audience.covers(one, issuer) or audience.is_named(one, (issuer,)) for one in services)
 
 

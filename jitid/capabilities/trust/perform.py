@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform one of them."""
+    """Perform an operation and return its answer."""
     match operation:
         case ops.RotateKey() | ops.RevokeKey():
             return _change(context, operation)
@@ -52,7 +52,7 @@ def _change(context: Context, operation: ops.RotateKey | ops.RevokeKey) -> KeyCh
                 transaction, names, keyring, operation.kid, operation.reason, operation.most
             )
         spent = rotation.spent(transaction)
-    # Only now that the ledger no longer counts on them may private keys go; those too that a crash left behind.
+    # Private keys are deleted only now that the ledger no longer needs them; also keys that a crash left behind.
     for kid in spent:
         keyring.forget(kid)
     if isinstance(operation, ops.RevokeKey):
@@ -72,6 +72,6 @@ def _ssh_revocations(context: Context) -> SshRevocations:
 
 
 def _list(snapshot: View) -> list[ops.KeyRow]:
-    """List the signing keys that there ever were."""
+    """Return all signing keys of the ledger, each with the time until which it is needed."""
     keys = KeyStore(snapshot)
     return [ops.KeyRow(key, keys.latest_expiry_signed_by(key.key)) for key in keys.signing_keys()]

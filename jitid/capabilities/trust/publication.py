@@ -1,4 +1,4 @@
-"""What is published for verifiers that ask nobody: documents in the order in which they have to appear."""
+"""Documents for offline verifiers, in the order in which they must be published."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ from jitid.values import strict_json
 INDEX = "jitid.json"
 KEYS = "jwks.json"
 RESPONSE_TYPES = ["id_token"]
-"""The response types in the metadata of an issuer that answers none: the list is required (RFC 8414, section 2), and
-clients refuse an empty one. `code` is not in it, so a client for logins can find out before it sends a person there."""
+"""The response types in the metadata: the list is required (RFC 8414, section 2), and clients refuse an empty one.
+
+The issuer answers none of them. `code` is not in the list, so that a client for logins finds this out before it sends
+a person there.
+"""
 
 DISCOVERY = (".well-known/openid-configuration", ".well-known/oauth-authorization-server")
 """OpenID Connect Discovery, section 4; RFC 8414, section 3."""
 
 SSH_AUTHORITIES = "ssh/authorities.pub"
 SSH_REVOKED = "ssh/revoked.krl"
-"""What TrustedUserCAKeys and RevokedKeys of sshd_config(5) name."""
+"""The files for TrustedUserCAKeys and RevokedKeys in sshd_config(5)."""
 
 SPIFFE_BUNDLE = "spiffe/bundle.json"
 """SPIFFE Trust Domain and Bundle, section 4; where federations fetch it (SPIFFE Federation, section 5.1)."""
@@ -39,43 +42,43 @@ SPIFFE_JWT_BUNDLE = "spiffe/jwt-bundle.json"
 """The same without the roots of X.509-SVIDs, for libraries that read one kind of keys."""
 X509 = "x509"
 CRL = ".crl"
-"""A revocation list in DER, as RFC 5280 (section 4.2.1.13) has it fetched: one of each authority."""
+"""The ending of a revocation list in DER (RFC 5280, section 4.2.1.13); there is one for each authority."""
 
 AHEAD = 7
-"""For so many days to come lists lie ready, so that no token names one that is not there yet."""
+"""The number of days for which lists are published ahead: a token must not name a list that does not exist yet."""
 BEHIND = 3_600
-"""For so many seconds a list stays after its last token: clocks differ."""
+"""Seconds that a list stays after the expiry of its last token: clocks differ."""
 
 _FOLDERS = frozenset({status_place.FOLDER, X509, "spiffe", "ssh"})
 _BASE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 SCHEMA = "jitid.published/1"
 MAX_INDEX = 16_384
-"""The longest index that is read, in bytes."""
+"""The maximum length of an index, in bytes."""
 
 
 class Document(NamedTuple):
-    """One file of what is published."""
+    """A file to publish."""
 
     name: str
-    """Where it lies, seen from the address of all."""
+    """Its path, relative to the address of the publication."""
     data: bytes
 
 
 class Index(NamedTuple):
-    """What a folder of what is published says of itself."""
+    """The description of a published folder."""
 
     ledger: str
     issuer: str
     url: str | None
     former: Mapping[str, int] = {}
-    """Former names of the issuer, each with when the last token under it expires."""
+    """Former names of the issuer, each with the time when the last token under it expires."""
 
     def place_of(self, uri: str) -> str:
-        """Return under which name a status list lies there, by its address.
+        """Return the path of a status list in the folder, from its address.
 
         Raises:
-            InvalidCredentialError: it is none that is published there.
+            InvalidCredentialError: that list is not published there.
 
         """
         begin = f"{self.url}/{status_place.FOLDER}/"
@@ -88,7 +91,7 @@ class Index(NamedTuple):
 
 
 def read_index(data: bytes) -> Index:
-    """Return what an index says. Raises ConfigurationError for what is none."""
+    """Return the content of an index. Raises ConfigurationError if it is malformed."""
     try:
         said = strict_json.loads(data, INDEX)
     except strict_json.StrictJSONError as error:
@@ -107,7 +110,7 @@ def read_index(data: bytes) -> Index:
 
 
 def is_name(name: str) -> bool:
-    """Tell whether a document can have that name."""
+    """Return whether a document can have that name."""
     folder, slash, base = name.rpartition("/")
     if not slash:
         return name in (INDEX, KEYS)
@@ -115,7 +118,7 @@ def is_name(name: str) -> bool:
 
 
 def number_of(name: str) -> int:
-    """Return which status list a file is, by its name; -1 if it is none."""
+    """Return the number of a status list from its file name; -1 for another file."""
     digits = name.partition(".")[0]
     if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
         return -1
@@ -132,15 +135,15 @@ def documents(
     lifetime: int,
     kids: Collection[str] = (),
 ) -> Iterator[Document]:
-    """Yield what is to be published, to be put into its place one by one in this order.
+    """Yield the documents to publish; each must be put into its place in this order.
 
     Args:
-        snapshot: the view that all of it comes out of.
-        names: whose issuer it is.
-        keyring: what the status lists are signed with.
-        url: where it will be served; without one there are no status lists.
-        lifetime: for how many seconds a list is good.
-        kids: the keys that status lists name which lie there already. As long as they do, these keys are published.
+        snapshot: the view that all documents are made from.
+        names: the names of the ledger.
+        keyring: signs the status lists.
+        url: where the documents will be served; without it there are no status lists.
+        lifetime: for how many seconds a list is valid.
+        kids: the keys of the status lists that are published already. They stay published as long as these lists do.
 
     """
     whose = {**_whose(names), **_former(names, snapshot.now)}
@@ -162,15 +165,15 @@ def documents(
 
 
 def is_address(issuer: str) -> bool:
-    """Tell whether others can look for metadata at the address that is the issuer (RFC 8414, section 2)."""
+    """Return whether verifiers can look up metadata at the issuer's address (RFC 8414, section 2)."""
     return urlsplit(issuer).scheme in ("https", "http")
 
 
 def discovery(issuer: str, jwks_uri: str, keys: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata of an issuer that answers no requests: whose keys they are, and where they lie.
+    """Return the metadata of an issuer that answers no requests: its name, and the address of its keys.
 
-    It has what OpenID Connect Discovery (section 3) requires of an issuer without an authorization endpoint, which is
-    what AWS and Kubernetes read of it.
+    It has the members that OpenID Connect Discovery (section 3) requires of an issuer without an authorization
+    endpoint. AWS and Kubernetes read these.
     """
     return {
         "issuer": issuer,
@@ -188,7 +191,7 @@ def status_list(
     """Return one status list, signed.
 
     Raises:
-        NotFoundError: there is none of that number, or no key that signs with that algorithm.
+        NotFoundError: there is no list with that number, or no key that signs with that algorithm.
 
     """
     if number not in _numbers(snapshot):
@@ -209,7 +212,7 @@ def _former(names: Names, now: int) -> dict[str, Any]:
 
 
 def _for_ssh(snapshot: View, names: Names) -> Iterator[Document]:
-    """Yield what SSH hosts read; nothing where no certificate was ever issued to one."""
+    """Yield the documents for SSH hosts; none if the ledger never had a key for SSH."""
     if any(key.use == "ssh" for key in KeyStore(snapshot).signing_keys()):
         yield Document(SSH_REVOKED, ssh_trust.revocations(snapshot, names).krl)
         lines = [f"{one.line}\n" for one in ssh_trust.authorities(snapshot, names)]
@@ -217,13 +220,13 @@ def _for_ssh(snapshot: View, names: Names) -> Iterator[Document]:
 
 
 def _for_spiffe(snapshot: View, names: Names, keyring: Keyring) -> Iterator[Document]:
-    """Yield what verifiers of SVIDs trust, and which certificates are revoked; nothing where there never was one."""
+    """Yield the trust bundles and revocation lists for verifiers of SVIDs; none if there never was a key for SVIDs."""
     keys = KeyStore(snapshot).signing_keys()
     authorities = any(key.use == "x509" for key in keys)
     tokens = any(key.use == "jws" and key.algorithm == "ES256" for key in keys)
     if not authorities and not tokens:
         return
-    # Costs start-up, and few ledgers have an authority.
+    # This import slows the start, and few ledgers have an authority.
     from jitid.capabilities.trust import x509_authority
     from jitid.crypto.der import to_pem
 
@@ -245,7 +248,7 @@ def _text(value: object) -> bytes:
 
 
 def _named(snapshot: View, keys: Mapping[str, Any], kids: Collection[str]) -> list[dict[str, str]]:
-    """Return the keys of ours with these ids that would be published no longer."""
+    """Return the ledger's keys with these ids that are not in `keys`."""
     known = {key["kid"] for key in keys["keys"]}
     return [
         jws.public_jwk(key.algorithm, key.public, key.kid)
@@ -265,13 +268,13 @@ def _lists(snapshot: View, keyring: Keyring, url: str, lifetime: int) -> Iterato
 
 
 def _numbers(snapshot: View) -> set[int]:
-    """Return the lists that something alive may name, now or before long."""
+    """Return the lists that live tokens may name, now or soon."""
     first, today = statuslist.number(snapshot.now - BEHIND), statuslist.number(snapshot.now)
     return {*range(first, today + AHEAD + 1), *StatusStore(snapshot).lists(first)}
 
 
 def _signers(snapshot: View, keyring: Keyring) -> dict[str, Signer]:
-    """Return what signs now, by algorithm."""
+    """Return the current signers, by algorithm."""
     keys = {name: current_key_of(snapshot, keyring, name) for name in sorted(jws.ALGORITHMS, reverse=True)}
     return {
         name: keyring.load(key.kid, key.algorithm, key.public)
@@ -281,7 +284,7 @@ def _signers(snapshot: View, keyring: Keyring) -> dict[str, Signer]:
 
 
 def _packed(snapshot: View, number: int) -> str:
-    # One list at a time, a bit a place: two megabytes, however many tokens there are.
+    # One list at a time, with one bit for each place: two megabytes for any number of tokens.
     bits = bytearray(statuslist.PLACES // 8)
     for place in StatusStore(snapshot).ended(number):
         bits[place >> 3] |= 1 << (place & 7)

@@ -1,4 +1,4 @@
-"""The operations on what is published: what each takes, and the type of its answer."""
+"""Operations on publications: their parameters and the types of their answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class MakePublication(Operation["Iterator[Document]"]):
     slow = True
 
     kids: tuple[str, ...] = ()
-    """The keys that published status lists name by now."""
+    """The keys that published status lists name at present."""
 
 
 class MakeStatusList(Operation["str"]):
@@ -29,7 +29,7 @@ class MakeStatusList(Operation["str"]):
     number: int
     """The day on which its tokens expire, counted from the epoch."""
     algorithm: str
-    """What it is signed with."""
+    """The algorithm of its signature."""
 
 
 AnyOperation = MakePublication | MakeStatusList

@@ -1,4 +1,4 @@
-"""Performs the operations on what is published."""
+"""Performs the operations on publications."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Return the answer to one of them."""
+    """Perform an operation and return its answer."""
     expiry.try_to_record(context.ledger)
     match operation:
         case ops.MakePublication(kids=kids):

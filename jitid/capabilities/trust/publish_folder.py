@@ -1,4 +1,4 @@
-"""Putting what is published into a folder that any web server or bucket can serve, in order at every moment."""
+"""Publish into a folder that any web server or bucket can serve; the folder is consistent at every moment."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 _MOST = status_list.MAX_LIST_TOKEN
 _HEAD = 32_768
-"""In so many bytes of a list its header stands."""
+"""The number of bytes at the beginning of a list that contain its header."""
 
 
 class Put(NamedTuple):
-    """What became of one file."""
+    """The outcome for one file."""
 
     name: str
     state: str
@@ -33,28 +33,28 @@ class Put(NamedTuple):
 
 
 class PublishResult(NamedTuple):
-    """What came of it."""
+    """The outcome of publishing."""
 
     files: list[Put]
     notes: list[str]
-    """What whoever publishes should know of who can go by it."""
+    """Notes for the operator on verifiers that cannot use the publication."""
 
 
 def publish(authority: Authority, path: str, patience: float, *, dry: bool = False) -> PublishResult:
-    """Make the folder `path` say what the ledger does.
+    """Bring the folder `path` up to date with the ledger.
 
-    Whenever this is cut off, what lies there is in order: each file is whole, and no status list is signed by a key
-    that is not published.
+    An interruption leaves the folder consistent: each file is complete, and no status list is signed by a key that is
+    not published.
 
     Args:
-        authority: whose ledger it is.
-        path: the folder; it is made if it is not there.
+        authority: the authority of the ledger.
+        path: the folder; it is created if it does not exist.
         patience: how many seconds to wait for another publisher.
-        dry: nothing is changed.
+        dry: change nothing.
 
     Raises:
-        UsageError: the folder belongs to somebody else.
-        BusyError: another one publishes there.
+        UsageError: the folder belongs to another ledger, or contains files of another program.
+        BusyError: another process publishes there.
         OutputError: a file could not be written.
 
     """
@@ -67,10 +67,10 @@ def publish(authority: Authority, path: str, patience: float, *, dry: bool = Fal
         _must_be_ours(folder, index, path)
         for document in chain([index], documents):
             put = _put(folder, document)
-            # The keys may come twice.
+            # The documents may contain the keys twice.
             if document.name not in files or put.state == "written":
                 files[document.name] = put
-        # What no living token names any more; where no lists are published, nobody knows that of them.
+        # No live token names lists from before the oldest one. Without published lists, jitid cannot know that.
         oldest = min((_number(name) for name in files if _is_list(name)), default=0)
         for name in _lists(folder):
             if _number(name) < oldest:
@@ -113,7 +113,7 @@ def _number(name: str) -> int:
 
 
 def _kids(folder: PublicFolder) -> tuple[str, ...]:
-    """Return which keys the status lists name that lie there."""
+    """Return the ids of the keys that the status lists in the folder name."""
     found = set()
     for name in _lists(folder):
         head = (folder.read(name, _HEAD) or b"").partition(b".")[0]
@@ -128,7 +128,7 @@ def _kids(folder: PublicFolder) -> tuple[str, ...]:
 
 
 def _must_be_ours(folder: PublicFolder, index: Document, path: str) -> None:
-    """Refuse a folder in which another ledger's files lie, or files of nobody knows whom. Raises UsageError."""
+    """Refuse a folder with files of another ledger, or of unknown origin. Raises UsageError."""
     hint = "name a folder that is new, or that is this ledger's alone"
     there = folder.read(publication.INDEX, publication.MAX_INDEX)
     if there is None:
@@ -158,7 +158,7 @@ def _strange() -> IntegrityError:
 
 
 def _put(folder: PublicFolder, document: Document) -> Put:
-    # It may come from an authority elsewhere, which is not to write where it likes.
+    # A remote authority may have chosen the name, and must not choose where to write.
     if not publication.is_name(document.name):
         raise _strange()
     there = folder.read(document.name, _MOST + 1)
@@ -169,7 +169,7 @@ def _put(folder: PublicFolder, document: Document) -> Put:
 
 
 def _is_as_good(there: bytes, document: Document) -> bool:
-    """Tell whether a file says the same as a newer one, and nobody has to fetch a newer one yet."""
+    """Return whether a file is equivalent to a newer one, so that verifiers need not fetch that yet."""
     if document.name == publication.SSH_REVOKED:
         return krl.same(there, document.data)
     if document.name.startswith(f"{publication.X509}/") and "crl" in document.name:

@@ -1,4 +1,4 @@
-"""The life of signing keys: rotated, revoked when leaked, published as long as something they signed can be alive."""
+"""Rotate and revoke signing keys; publish each key as long as a credential that it signed can be live."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from jitid.model.ledger_rows import Names, Radius, Selection, SigningKey
 from jitid.values.text import check_text, quote
 
 HERE = "none"
-"""Said in the place of a target: the key is in a file of ours."""
+"""The value instead of a target: the key is in a file of the keyring."""
 
 
 class KeyChange(NamedTuple):
-    """What happened to the keys."""
+    """A change of signing keys."""
 
     kid: str
-    """The key that signs now, or the one that was revoked."""
+    """The key that signs now, or the revoked key."""
     successor: str | None
     retired: tuple[str, ...]
-    """Keys whose private halves are of no more use."""
+    """Keys whose private halves are no longer needed."""
     radius: Radius | None
-    """What ended with a revoked key."""
+    """The credentials that ended with a revoked key."""
     event: int | None
     unproved: str | None = None
-    """Why it is not proved that the ledger refuses what leaked of it; None where that was done."""
+    """Why there is no proof that the ledger refuses the leaked credentials among them; None if there is one."""
 
 
 def rotate(
@@ -46,11 +46,12 @@ def rotate(
 ) -> KeyChange:
     """Make a new key for `algorithm` and that use.
 
-    The one that is here signs nothing more, and still verifies what it signed. The new one is where the old one was,
-    or where `transit` says: `TARGET/KEY` of a transit engine, or `none` for a file.
+    The present key of this machine signs no more, and still verifies its signatures. The new key is kept where the old
+    one is, or where `transit` says: `TARGET/KEY` of a transit engine, or `none` for a file.
 
     Raises:
-        UsageError: keys for that use have another algorithm.
+        UsageError: keys for that use have another algorithm or cannot be at a target, or the authority is under a
+            root.
         StorageError: the new key cannot be written, or its target is out of reach; nothing was changed.
 
     """
@@ -61,7 +62,7 @@ def rotate(
     retired = []
     known = KeyStore(transaction).signing_keys()
     for key in known:
-        # Other machines go on with theirs.
+        # Other machines keep their own keys.
         if (key.use, key.algorithm) != (use, algorithm) or not key.signs:
             continue
         if is_under_a_root(key):
@@ -89,7 +90,7 @@ def rotate(
 def revoke(
     transaction: Transaction, names: Names, keyring: Keyring, kid: str, reason: str | None, most: int | None
 ) -> KeyChange:
-    """End at once all that a leaked key signed, with what descends from it; another key signs from now on.
+    """End at once all credentials that a leaked key signed, with their descendants; another key signs from now on.
 
     Raises:
         NotFoundError: this ledger never had such a key.
@@ -105,7 +106,7 @@ def revoke(
     radius, digest = CredentialChanges(transaction).end(selection, State.REVOKED)
     if key.revoked_at is not None and not radius.credentials:
         return KeyChange(kid, None, (), radius, None)
-    # The event comes before the successor's, since the members point to the number that was next.
+    # This event precedes the successor's: the ended credentials refer to the number that was next.
     event = transaction.append(
         "key-revoke", {"kid": kid, "reason": reason, "count": radius.credentials, "ended": digest}
     )
@@ -123,7 +124,7 @@ def revoke(
                 lambda: keyring.create_beside(key.kid, key.algorithm, kids),
             )
         except JitidError:
-            # That its target is out of reach must not keep a leaked key alive: what it signed ends all the same.
+            # An unreachable target must not keep a leaked key in use: its credentials end all the same.
             if keyring.elsewhere(key.kid) is None:
                 raise
         else:
@@ -132,9 +133,9 @@ def revoke(
 
 
 def spent(snapshot: View) -> list[str]:
-    """Return the ids of the keys whose private halves are of no more use.
+    """Return the ids of the keys whose private halves are no longer needed.
 
-    An authority that was retired still signs which of its certificates are revoked, as long as one has not expired.
+    A retired authority still signs the revocation list of its certificates until the last of them has expired.
     """
     return [
         key.kid
@@ -144,19 +145,19 @@ def spent(snapshot: View) -> list[str]:
 
 
 def still_tells(snapshot: View, key: SigningKey) -> bool:
-    """Tell whether a key must sign which of its certificates are revoked."""
+    """Return whether a key must still sign the revocation list of its certificates."""
     if key.use != "x509" or key.certificates is None or key.revoked_at is not None:
         return False
     return key.retired_at is None or (KeyStore(snapshot).last_expiry_signed_by(key.key) or 0) > snapshot.now
 
 
 def replacing(key: SigningKey) -> str:
-    """Return the command that puts another key in the place of one."""
+    """Return the command that replaces a key."""
     return "jitid keys request" if is_under_a_root(key) else rotating(key.use, key.algorithm)
 
 
 def is_under_a_root(key: SigningKey) -> bool:
-    """Tell whether a key is an authority that another one has certified."""
+    """Return whether a key is an authority that another authority has certified."""
     if key.certificates is None:
         return False
     from jitid.crypto.der import split
@@ -180,7 +181,7 @@ def find(snapshot: View, kid: str) -> SigningKey:
 
 
 def published(snapshot: View) -> dict[str, Any]:
-    """Return the JWKS (RFC 7517, section 5): every key that something live may be signed by, none that was revoked."""
+    """Return the JWKS (RFC 7517, section 5): each key that may have signed a live credential, without revoked keys."""
     keys = [
         jws.public_jwk(key.algorithm, key.public, key.kid)
         for key in KeyStore(snapshot).signing_keys()

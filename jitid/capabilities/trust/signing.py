@@ -1,4 +1,4 @@
-"""Choosing the signing key for a credential, and creating keys."""
+"""Choose the signing key for a credential, and create keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def current_key_of(snapshot: View, keyring: Keyring, algorithm: str, use: str = "jws") -> SigningKey | None:
-    """Return the key for that use that signs with that algorithm now, if there is one.
+    """Return the key for that use that signs with that algorithm now; None if there is none.
 
     Raises:
         IntegrityError: other machines have such keys of the ledger, and this one has none.
@@ -41,10 +41,10 @@ def current_key_of(snapshot: View, keyring: Keyring, algorithm: str, use: str = 
 def usable_key(
     transaction: Transaction, names: Names, keyring: Keyring, algorithm: str, use: str = "jws"
 ) -> SigningKey:
-    """Return the key that signs now, made on the spot if the ledger has none for that use and algorithm.
+    """Return the key that signs now; make it if the ledger has none for that use and algorithm.
 
     Raises:
-        IntegrityError: there was an authority, and there is none now; whom others are to trust is nothing to guess.
+        IntegrityError: there was an X.509 authority, and there is none now; jitid must not choose a new trust anchor.
 
     """
     key = current_key_of(transaction, keyring, algorithm, use)
@@ -63,7 +63,7 @@ def usable_key(
 
 
 def signer_of(ledger: Ledger, keyring: Keyring, algorithm: str) -> Signer:
-    """Return what signs tokens with that algorithm now; the key is made if the ledger has none.
+    """Return the signer of tokens with that algorithm; make its key if the ledger has none.
 
     Raises IntegrityError, StorageError.
     """
@@ -83,9 +83,9 @@ def new_key(
     use: str,
     make: Callable[[], Signer] | None = None,
 ) -> tuple[SigningKey, dict[str, Any]]:
-    """Make a key and record it, one of an X.509 authority as a root by itself; return it and what to tell of it.
+    """Make a key and record it; return it with the facts for its audit event.
 
-    `make` makes it where it is not simply to be in a file.
+    The key of an X.509 authority becomes a root. `make` makes a key that must not simply be in a file.
 
     Raises:
         IntegrityError: the keys of another ledger are there; nothing was changed.
@@ -105,7 +105,7 @@ def new_key(
 
 
 def told(key: SigningKey) -> dict[str, Any]:
-    """Return what an audit event says of a key; of the usual use nothing."""
+    """Return the facts about a key for an audit event; the default use is left out."""
     facts: dict[str, Any] = {"kid": key.kid, "algorithm": key.algorithm}
     if key.use != "jws":
         facts["use"] = key.use

@@ -1,4 +1,4 @@
-"""What SSH hosts have to know of a ledger: whose signatures count, and which certificates count no more."""
+"""Trust data for SSH hosts: the authorities of a ledger, and the revoked certificates."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ SLACK = 3600
 
 
 class SshAuthority(NamedTuple):
-    """A key whose certificates hosts take."""
+    """A key whose certificates hosts accept."""
 
     kid: str
     line: str
-    """As a line of the file that TrustedUserCAKeys names."""
+    """Its line in the file for TrustedUserCAKeys."""
     signs: bool
-    """False for one that signs nothing more, while something that it signed may be alive."""
+    """False for a key that signs no more, while a certificate that it signed may be live."""
 
 
 class SshRevocations(NamedTuple):
-    """What hosts are to refuse."""
+    """The certificates and keys that hosts must refuse."""
 
     krl: bytes
-    """As the file that RevokedKeys names."""
+    """The content of the file for RevokedKeys."""
     certificates: int
     keys: int
-    """How many keys of authorities are revoked, each with all that it signed."""
+    """The number of revoked keys of authorities, each with all certificates that it signed."""
 
 
 def authorities(snapshot: View, names: Names) -> list[SshAuthority]:
-    """Return the keys that hosts need: every one that something live may be signed by, none that was revoked."""
+    """Return the keys that hosts need: each key that may have signed a live certificate, without revoked keys."""
     return [
         SshAuthority(
             key.kid,
@@ -62,12 +62,12 @@ def revocations(snapshot: View, names: Names) -> SshRevocations:
         openssh.public_blob(key.public): [] for key in keys.values()
     }
     count = 0
-    # Where no key ever signed certificates, nothing is looked for among all that was issued.
+    # If no key ever signed certificates, the query over all credentials is not needed.
     ended = snapshot.ask(ENDED, {"since": snapshot.now - SLACK}) if keys else ()
     for jti, signed_by in ended:
         key = keys.get(signed_by)
         raw = bytes(jti)
-        # A row that does not say which of them signed it was damaged: whichever did, it is refused.
+        # A row without a known signer is damaged: its certificate is refused for every authority.
         authority = krl.ANY if key is None else openssh.public_blob(key.public)
         by_authority.setdefault(authority, []).append(
             RevokedCertificate(int.from_bytes(raw[8:]), credential_id(raw))

@@ -1,4 +1,4 @@
-"""The place in a status list that a signed token gets with its issue: drawn, so that nobody can count the tokens."""
+"""Draw the place of a new token in a status list at random, so that places do not reveal the number of tokens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jitid.ledger.status_places import StatusStore
 from jitid.ledger.view import View
 
 FOLDER = "status"
-"""Where the lists lie, seen from the address of all that is published."""
+"""The folder of the lists, relative to the address of the publication."""
 
 _ROUNDS = 100
 
@@ -19,12 +19,12 @@ _ROUNDS = 100
 def draw(
     snapshot: View, url: str, algorithm: str, expires_at: int, count: int, drawn: set[tuple[int, int]]
 ) -> list[Listed]:
-    """Return so many places that no token has, for tokens that are signed with an algorithm and expire at a time.
+    """Return `count` free places for tokens that are signed with an algorithm and expire at a time.
 
-    `drawn` has those that other tokens of the same change got, and takes these too.
+    `drawn` has the places of other tokens of the same change; the new places are added to it.
 
     Raises:
-        StorageError: the list is as good as full.
+        StorageError: the list is almost full.
 
     """
     list_ = status_list.number(expires_at)

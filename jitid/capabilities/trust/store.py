@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# What is over before its time, and is not known to every host by its own expiry.
+# Certificates that ended before their expiry: hosts know the expiry only.
 ENDED = """
     SELECT c.jti, c.signed_by FROM credential c
      WHERE c.kind = 'ssh-cert' AND c.expires_at > :since

@@ -1,4 +1,4 @@
-"""The X.509 authority of a ledger: under whose root it is, what verifiers trust, and which certificates are revoked."""
+"""The X.509 authority of a ledger: its root, the trust bundle for verifiers, and the revocation lists."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
 
 REFRESH = 300
-"""Seconds after which whoever trusts a bundle should look for a newer one: a new authority signs at once."""
+"""Seconds after which a verifier should fetch the bundle again: a new authority signs at once."""
 LIFETIME = 86_400
-"""Seconds for which a revocation list counts unless it is said."""
+"""Default seconds for which a revocation list is valid."""
 
 _EVENTS = 10**8
-"""With ten digits of time the number of a list has eighteen, which is as many as JSON of ours has."""
+"""The factor of the time in a list's number: with ten digits of time it has eighteen, the maximum in jitid's JSON."""
 _REASONS = {
     "retired": x509.ReasonFlags.cessation_of_operation,
     "superseded": x509.ReasonFlags.superseded,
 }
-"""Why a certificate is on the list (RFC 5280, section 5.3.1); of those that were revoked nothing more is said."""
+"""Why a certificate is on the list (RFC 5280, section 5.3.1); a revoked certificate has no reason there."""
 
 
 class Requested(NamedTuple):
@@ -63,25 +63,25 @@ class Imported(NamedTuple):
     retired: tuple[str, ...]
     """The keys of the authorities that certified until now."""
     expires_at: int
-    """When the first of the certificates ends; seconds since the epoch."""
+    """When the first of the certificates expires; seconds since the epoch."""
     event: int
 
 
 class Bundle(NamedTuple):
-    """What verifiers trust: the SPIFFE bundle of the ledger's trust domain."""
+    """The trust data for verifiers: the SPIFFE bundle of the ledger's trust domain."""
 
     trust_domain: str
     document: dict[str, Any]
-    """As SPIFFE has it (SPIFFE Trust Domain and Bundle, section 4)."""
+    """The bundle in the form of SPIFFE (SPIFFE Trust Domain and Bundle, section 4)."""
     roots: tuple[bytes, ...]
     """The same roots in DER."""
 
     @property
     def for_tokens(self) -> dict[str, Any]:
-        """The same document with the keys of JWT-SVIDs alone.
+        """The same document with only the keys for JWT-SVIDs.
 
-        Roots have no `kid`, and libraries that read a JWT bundle require one of each key (SPIFFE Workload API, section
-        6.2.2; RFC 7517).
+        Roots have no `kid`, and libraries that read a JWT bundle require one for each key (SPIFFE Workload API,
+        section 6.2.2; RFC 7517).
         """
         keys = [key for key in self.document["keys"] if key["use"] == JWT_USE]
         return {**self.document, "keys": keys}
@@ -91,10 +91,10 @@ class RevocationList(NamedTuple):
     """A certificate revocation list (RFC 5280, section 5). Times are seconds since the epoch."""
 
     kid: str
-    """Of the authority that signed it."""
+    """The authority that signed it."""
     number: int
     revoked: int
-    """How many certificates are on it."""
+    """The number of certificates on it."""
     this_update: int
     next_update: int
     der: bytes
@@ -103,7 +103,7 @@ class RevocationList(NamedTuple):
 def ask(transaction: Transaction, names: Names, keyring: Keyring) -> Requested:
     """Make a key, if none waits already, and return the request for its certificate as an authority.
 
-    Until that is imported, whatever authority there is goes on.
+    The present authority stays in use until the certificate is imported.
 
     Raises:
         IntegrityError: the keys of another ledger are there; nothing was changed.
@@ -122,11 +122,11 @@ def ask(transaction: Transaction, names: Names, keyring: Keyring) -> Requested:
 
 
 def take(transaction: Transaction, keyring: Keyring, text: str) -> Imported:
-    """Make the key that the first certificate is for an authority; those that certified until now are retired.
+    """Make the key of the first certificate an authority; retire the keys that certified until now.
 
     Raises:
-        NotFoundError: no key of this ledger waits for it, or certifies with an earlier one.
-        UsageError: the certificates do not make it one.
+        NotFoundError: no key of this ledger waits for the certificate, or certifies with an earlier one.
+        UsageError: the certificates do not make the key an authority.
 
     """
     try:
@@ -180,9 +180,9 @@ def _is_for(der: bytes, key: SigningKey) -> bool:
 
 
 def bundle(snapshot: View, names: Names) -> Bundle:
-    """Return what verifiers trust: the roots of all authorities, and the keys of all JWT-SVIDs, that may be needed.
+    """Return the trust bundle: the roots of all authorities, and the keys for JWT-SVIDs, that may be needed.
 
-    An authority that was rotated stays until nothing that it certified can be alive; one that was revoked is gone.
+    A rotated authority stays until no certificate by it can be live; a revoked authority is removed.
     """
     keys = KeyStore(snapshot).signing_keys()
     trusted = [key for key in keys if key.certificates is not None and _is_needed(snapshot, key)]
@@ -193,7 +193,7 @@ def bundle(snapshot: View, names: Names) -> Bundle:
         if key.use == "jws" and key.algorithm == "ES256" and _is_needed(snapshot, key)
     ]
     published = {key.kid for key in trusted} | {one["kid"] for one in tokens}
-    # Each key comes once, gets its certificate once and goes once: whatever changes the bundle makes this larger.
+    # A key is added once, certified once and removed once: each change of the bundle increases this number.
     sequence = sum(
         1 + (key.certificates is not None) + (key.kid not in published)
         for key in keys
@@ -239,9 +239,9 @@ def _root_jwk(der: bytes) -> dict[str, Any]:
 
 
 def revocation_lists(snapshot: View, keyring: Keyring, lifetime: int = LIFETIME) -> list[RevocationList]:
-    """Return a revocation list of each authority whose certificates may be alive, the latest authority first.
+    """Return a revocation list of each authority whose certificates may be live, the latest authority first.
 
-    Those whose keys are on other machines are left out.
+    Authorities with keys on other machines are left out.
 
     Raises:
         IntegrityError: a key is missing or damaged.
@@ -259,7 +259,7 @@ def _listed(snapshot: View, keyring: Keyring, key: SigningKey, lifetime: int) ->
     authority = x509.load_der_x509_certificate(split(key.certificates or b"")[0])
     withdrawn = KeyStore(snapshot).withdrawn_by(key.key)
     now = snapshot.now
-    # It grows with time, and within a second with the audit log (RFC 5280, section 5.2.3).
+    # The number grows with time, and within a second with the audit log (RFC 5280, section 5.2.3).
     number = now * _EVENTS + snapshot.head().seq % _EVENTS
     builder = (
         x509.CertificateRevocationListBuilder()

@@ -24,7 +24,7 @@ class Authorize(Operation["RecordedUses"]):
 
 
 class UsePage(NamedTuple):
-    """Actions that were recorded, with the chain above each identity that acted."""
+    """Recorded actions, with the chain above each acting identity."""
 
     uses: list[RecordedUse]
     lineages: dict[int, list[Ancestor]]

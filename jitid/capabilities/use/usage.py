@@ -97,7 +97,7 @@ def _told(verdict: UseVerdict, audiences: Collection[str] | None) -> UseVerdict:
 
 def _nothing_counts(transaction: Transaction, seq: int) -> bool:
     """Return whether no event since `seq` can affect a verdict; every change has its event."""
-    # This transaction may have recorded that expired credentials are closed: that changes no verdict.
+    # This transaction may have recorded ends that were due already: that changes no verdict.
     last = transaction.next_seq() - 1 - len(transaction.closed)
     if not 0 <= last - seq <= _FEW:
         return False

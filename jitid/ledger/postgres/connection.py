@@ -64,7 +64,7 @@ class Rows(psycopg.Cursor[Any]):
 
 
 class _Nothing:
-    """The answer of a statement that gives no rows."""
+    """The answer to a statement without a result."""
 
     rowcount = 0
 

@@ -116,18 +116,18 @@ class PostgresDialect(Dialect):
         self._cursors = count()
 
     def member(self, *names: str) -> str:
-        """Return the expression of a member of an event (`told`); of several the JSON array."""
+        """Return the expression for a member of an event (`told`); for several members, a JSON array of them."""
         paths = [f"told #> '{{{name.replace('.', ',')}}}'" for name in names]
         if len(paths) > 1:
             return f"jsonb_build_array({', '.join(paths)})::text"
         return f"(told #>> '{{{names[0].replace('.', ',')}}}')"
 
     def number(self, name: str) -> str:
-        """Return the expression of a member of an event that is a number."""
+        """Return the expression for a member of an event whose value is a number."""
         return f"{self.member(name)}::bigint"
 
     def listed(self, name: str) -> str:
-        """Return the query for the texts of a JSON array, which is the value of that name."""
+        """Return the query for the texts in the JSON array that is bound as `name`."""
         return f"SELECT jsonb_array_elements_text(CAST(:{name} AS jsonb))"
 
     def fenced(self, query: str) -> str:
@@ -152,7 +152,7 @@ class PostgresDialect(Dialect):
         statements = [_EMPTYING.format(table=table, most=_WORN) for table in tables if table in self.filled]
         for table in lacking:
             if not self.keeps:
-                # Another client may have left one in the session.
+                # Another client may have left a table with that name in the session.
                 statements.append(f"DROP TABLE IF EXISTS pg_temp.{table}")
             end = "" if self.keeps else " ON COMMIT DROP"
             statements.append(f"CREATE TEMPORARY TABLE {table} ({_columns(tables[table])}){end}")
@@ -166,7 +166,7 @@ class PostgresDialect(Dialect):
         self.filled.difference_update(tables)
 
     def give(self, db: Any, table: str, values: Iterable[Any]) -> None:
-        """Put values into a temporary table that has a single column, each once."""
+        """Insert values into a temporary table with a single column, without duplicates."""
         left = iter(values)
         while chunk := list(islice(left, _GIVEN)):
             kind = {int: "BIGINT", bytes: "BYTEA"}.get(type(chunk[0]), "TEXT")
@@ -210,7 +210,7 @@ class PostgresDialect(Dialect):
     def stream(
         self, db: Any, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()
     ) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of a query that may have more of them than fit into memory."""
+        """Yield the rows of a query, which may be more than fit into memory."""
         # The driver has no server-side cursors within a pipeline.
         db.end_pipeline()
         try:
@@ -221,7 +221,7 @@ class PostgresDialect(Dialect):
             raise translated(error) from error
 
     def insert(self, db: Any, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Insert rows, however many there are."""
+        """Insert any number of rows."""
         given = list(rows)
         if table in self.made:
             self.filled.add(table)

@@ -42,7 +42,7 @@ def prepared(name: str, sql: str, types: Sequence[str] = ()) -> Prepared:
 
 
 class Lane:
-    """Sends prepared statements together and waits for all of their answers: one round trip."""
+    """A sender of prepared statements: it sends several together and waits for all answers, in one round trip."""
 
     def __init__(self, raw: psycopg.Connection[Any], patience: float) -> None:
         self._patience = patience

@@ -90,7 +90,7 @@ def lost_ledger(path: str, place: str, others: Sequence[str]) -> IntegrityError:
 
     Args:
         path: the folder of keys and policy.
-        place: the address of the database, as it may be shown.
+        place: the address of the database, without passwords.
         others: the schemas of the database that hold a ledger.
 
     """

@@ -33,7 +33,7 @@ _TIME = f"SELECT {CLOCK}"
 _VIEW = "ISOLATION LEVEL REPEATABLE READ"
 _READ = f"SET LOCAL idle_in_transaction_session_timeout = 0; SELECT {writing.STATE}"
 _EPOCH = 1
-"""The place of the epoch in the row of a chain."""
+"""The position of the epoch in the row of a chain."""
 _DUE_AT_ONCE = 1_000
 """The maximum number of due credentials that a writer closes: enough to keep up, without a noticeable delay."""
 

@@ -51,7 +51,7 @@ class OpeningState(NamedTuple):
     now: int
     """The time to judge by."""
     jump: int
-    """The seconds that the clock has jumped; 0 for none that matter."""
+    """The seconds that the clock has jumped; 0 without a significant jump."""
     named_at: str | None
     """`Names.named_at` as stored; it shows whether the issuer was changed."""
     restored_at: str | None

@@ -124,7 +124,7 @@ class SqliteCondition:
         return ClockReading(int(self._clock()), reading.mark, reading.jump)
 
     def remarks(self) -> list[ConditionRemark]:
-        """Return nothing: no server keeps it."""
+        """Return no remarks: there is no server."""
         return []
 
     def _path(self) -> str:

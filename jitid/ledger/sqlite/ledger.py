@@ -29,7 +29,7 @@ _DUE_AT_ONCE = 1_000
 
 
 class Others:
-    """Finds out whether other connections wrote between the last two write transactions of this connection."""
+    """A check whether other connections wrote between the last two write transactions of this connection."""
 
     wrote = True
     """Also True until this connection has opened two write transactions."""

@@ -139,7 +139,7 @@ class FairLock:
 
 
 class _TimedOutError(Exception):
-    """The alarm rang while waiting for the lock."""
+    """The alarm went off while waiting for the lock."""
 
 
 def _busy(seconds: float) -> StorageError:

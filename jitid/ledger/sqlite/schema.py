@@ -242,7 +242,7 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # It stays set after the delegator was enabled again: earlier proofs remain invalid.
         "ALTER TABLE delegator ADD COLUMN disabled_last INTEGER",
         "UPDATE delegator SET disabled_last = disabled_at WHERE disabled_at IS NOT NULL",
-        # A former issuer counts until the last credential from its time expires.
+        # A former issuer is valid until the last credential from its time expires.
         """INSERT INTO setting SELECT 'former_until',
                CAST(coalesce((SELECT max(expires_at) FROM credential WHERE ended_at IS NULL), 0) AS TEXT)
              FROM setting WHERE name = 'former_issuers'""",
@@ -320,8 +320,8 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # A running process of an older version would write without updating `changed_at`. Because the column that it
         # reads first has another name now, its next read or write fails.
         "ALTER TABLE clock_mark RENAME COLUMN at TO marked_at",
-        # The number of the last event with an operation other than issue, renew, use and denial. A writer checks a plan
-        # again only if this number changed since the plan was made. 0: no such event since this step.
+        # The number of the last event with an operation other than issue, renew, use, denial and assertion. A writer
+        # checks a plan again only if this number changed since the plan was made. 0: no such event since this step.
         "ALTER TABLE clock_mark ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0",
     ),
 )

@@ -1,4 +1,4 @@
-"""A real authority on a Unix socket and one over TLS, and a command line that asks them."""
+"""A real authority on a Unix socket and another over TLS, and a command line that uses them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVERYTHING = f"""\
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
-    """Yield an authority whose caller has every role."""
+    """Yield an authority whose caller has each role."""
     config = tmp_path / "authority.toml"
     issuer = f'\n[oidc."{ISSUER}"]\njwks = "{tmp_path}/jwks.json"\naudience = "jitid"\n'
     (tmp_path / "jwks.json").write_text(json.dumps({"keys": [jwk(ED25519, kid="k1")]}))
@@ -39,7 +39,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 @pytest.fixture
 def client(tmp_path: Path, served: Served) -> Shell:
-    """Return a command line that asks it."""
+    """Return a command line that uses the authority."""
     shell = Shell(tmp_path / "client")
     shell.home.mkdir()
     del shell.environment["JITID_LEDGER"]

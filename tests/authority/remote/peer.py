@@ -1,4 +1,4 @@
-"""Somebody at the other end of a connection who answers as the test says: what no authority of ours does."""
+"""A server with scripted answers, for answers that no authority of jitid gives."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 Reply = bytes | Callable[[socket.socket], None]
-"""What is sent back; or what is done with the connection."""
+"""The bytes to send back, or a function that uses the connection."""
 
 
 class Request(NamedTuple):
-    """What came."""
+    """A request that the server received."""
 
     path: str
     headers: Mapping[str, str]
@@ -22,7 +22,7 @@ class Request(NamedTuple):
 
 
 class Peer:
-    """Answers one connection after the other, each with the next reply; the last one again and again."""
+    """A server that answers each connection with the next reply, and repeats the last reply."""
 
     def __init__(self, replies: Sequence[Reply]) -> None:
         self._replies = list(replies)
@@ -34,15 +34,15 @@ class Peer:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Return the server's URL."""
         return f"http://127.0.0.1:{self._listening.getsockname()[1]}"
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._listening.close()
 
     def reply(self, request: Request) -> Reply:  # noqa: ARG002 - for those who answer by it
-        """Return what is sent back to a request."""
+        """Return the reply to a request."""
         return self._replies[0] if len(self._replies) == 1 else self._replies.pop(0)
 
     def _serve(self) -> None:
@@ -67,7 +67,7 @@ class Peer:
 
 
 def _read(connection: socket.socket) -> Request | None:
-    """Return a request; None where the client leaves without a word."""
+    """Return a request; None if the client closes the connection without one."""
     connection.settimeout(30)
     with connection.makefile("rb") as file:
         words = file.readline().split()
@@ -83,7 +83,7 @@ def _read(connection: socket.socket) -> Request | None:
 
 @contextmanager
 def answering(*replies: Reply) -> Iterator[Peer]:
-    """Start a peer for the length of the block."""
+    """Run a peer for the duration of the block."""
     peer = Peer(replies)
     try:
         yield peer
@@ -92,7 +92,7 @@ def answering(*replies: Reply) -> Iterator[Peer]:
 
 
 def answer(status: int, document: object, *headers: str, kind: str = "application/json") -> bytes:
-    """Return a whole answer, after which the connection is closed."""
+    """Return a complete answer that closes the connection."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     lines = [
         f"HTTP/1.1 {status} X",
@@ -105,6 +105,6 @@ def answer(status: int, document: object, *headers: str, kind: str = "applicatio
 
 
 def error(status: int, code: str, exit_status: int, *headers: str, retryable: bool = False) -> bytes:
-    """Return the answer that tells an error."""
+    """Return an answer that reports an error."""
     told = {"code": code, "message": "told", "hint": None, "retryable": retryable, "exit": exit_status}
     return answer(status, {"error": told}, *headers)

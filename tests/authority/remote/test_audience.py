@@ -1,6 +1,6 @@
-"""A service that the client's configuration names: whatever is obtained there is for that service alone.
+"""A service in the client's configuration: tokens from a remote authority are for that service only.
 
-An authority elsewhere has a setting of its own, here none, and makes an identity token where no service is named.
+The remote authority has its own setting, here none. If no service is named, it makes an identity token.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def test_a_helper_hands_out_one_for_it(shell: Shell) -> None:
 
 
 def test_a_helper_beside_the_ledger_hands_out_no_identity_token(tmp_path: Path) -> None:
-    """Nor where the setting names the authority alone, as that of a machine that verifies does."""
+    """The setting may also name only the authority, as on a machine that verifies tokens."""
     shell = Shell(tmp_path)
     for setting in ("issuer", "audience"):
         shell.good("config", "set", setting, "https://jitid.example")

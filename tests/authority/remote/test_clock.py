@@ -1,4 +1,4 @@
-"""An authority whose clock is far behind its ledger: nobody can accept that from afar, and the hint leads out."""
+"""An authority whose clock is far behind its ledger: no remote caller may accept it, and the hint helps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ time.time = lambda: real() + 5 * 86_400
 from jitid.cli import main
 sys.exit(main.run(sys.argv[1:]))
 """
-"""Runs a command as if it were five days later."""
+"""A program that runs a command five days in the future."""
 
 
 def test_the_hint_names_the_machine_where_the_clock_can_be_accepted(

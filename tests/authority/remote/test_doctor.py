@@ -1,4 +1,4 @@
-"""`jitid doctor --remote`: the way to an authority, from one end to the other."""
+"""`jitid doctor --remote`: checks of each step on the way to an authority."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.serving import Served
 
 
 def checks(shell: Shell, *arguments: str, status: int = 0) -> Mapping[str, tuple[str, str]]:
-    """Return what each check says: its status and its detail."""
+    """Return the status and the detail of each check."""
     done = shell.run("doctor", "--format", "json", *arguments)
     assert done.returncode == status, done.stderr
     return {row["check"]: (row["status"], row["detail"]) for row in json.loads(done.stdout)["items"]}

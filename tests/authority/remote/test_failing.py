@@ -1,4 +1,4 @@
-"""What goes wrong on the way to an authority: each has its exit status, and is tried again where that is safe."""
+"""Failures on the way to an authority: each has its exit status, and a safe request is tried again."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ CHANGE = trust_operations.RotateKey(algorithm="EdDSA")
 
 
 def remote(url: str, timeout: float = 20.0, bearer: FileBearer | None = None) -> RemoteAuthority:
-    """Return the authority at an address."""
+    """Return the remote authority at an address."""
     return RemoteAuthority(parse_address(url), bearer, timeout=timeout)
 
 
 def nothing(connection: socket.socket) -> None:
-    """Close the connection without a word."""
+    """Close the connection without an answer."""
 
 
 def failure(reply: Any, operation: ops.Operation[Any] = READ, timeout: float = 20.0) -> JitidError:
-    """Return the error that an answer comes to."""
+    """Return the error that an answer causes."""
     with answering(reply) as peer, pytest.raises(JitidError) as raised:
         result = remote(peer.url, timeout).perform(operation)
         if isinstance(result, Iterator):
@@ -106,7 +106,7 @@ def test_an_issue_whose_answer_was_lost_is_asked_for_again_under_the_same_key(
 
 
 def test_what_became_of_a_later_try_says_nothing_of_the_first() -> None:
-    """The first answer was lost; the second one is a refusal of the authority's own, or there is none."""
+    """The first answer is lost; the second try is refused by the authority or by its rate limit."""
     made = issue_operations.Issue(requests=(IssueRequest("T1", "alice", "bot"),))
     for second in (error(403, "refused", 6), error(429, "limited", 5)):
         with answering(nothing, second) as peer, pytest.raises(JitidError) as raised:
@@ -127,7 +127,7 @@ def test_who_is_busy_is_asked_again_when_they_say() -> None:
 
 
 def test_who_was_told_to_come_later_comes_later_whatever_it_is() -> None:
-    """Nothing was done: that is certain."""
+    """The answer proves that the request changed nothing."""
     with (
         answering(
             error(429, "limited", 5, "retry-after: 1", retryable=True), error(404, "not_found", 3)
@@ -139,13 +139,13 @@ def test_who_was_told_to_come_later_comes_later_whatever_it_is() -> None:
 
 
 def test_waiting_has_an_end() -> None:
-    """Neither tries nor pauses go beyond the timeout."""
+    """The timeout bounds all tries and pauses together."""
     later = error(503, "storage", 5, "retry-after: 600", retryable=True)
     assert isinstance(failure(later), StorageError)
 
 
 def drip(connection: socket.socket) -> None:
-    """Send a byte now and then, for ever."""
+    """Send one byte at a time, until the client closes the connection."""
     connection.settimeout(0.05)
     while True:
         connection.sendall(b"H")
@@ -161,7 +161,7 @@ def test_an_answer_that_drips_is_out_of_time() -> None:
 
 
 def test_what_may_take_long_is_waited_for() -> None:
-    """It is the authority's own time that it takes; whoever is not there at all is noticed as soon as ever."""
+    """A long operation may take longer than the timeout; an unreachable authority is still noticed in time."""
 
     def late(connection: socket.socket) -> None:
         assert not select.select([], [], [], 1.0)[0]
@@ -208,7 +208,7 @@ def test_nobody_is_sent_elsewhere() -> None:
 
 
 def test_a_large_answer_is_read_to_its_end() -> None:
-    """After the last answer of a connection, too."""
+    """This includes the last answer of a connection."""
     with answering(answer(200, ".." + "x" * (1 << 18))) as peer:
         assert len(remote(peer.url).perform(integrity_operations.SignHead())) == 2 + (1 << 18)
 
@@ -222,7 +222,7 @@ def test_an_answer_is_not_larger_than_memory(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def chunks(*lines: bytes, end: bool = True) -> bytes:
-    """Return an answer in pieces, with its end or without."""
+    """Return a chunked answer, with or without its last chunk."""
     start = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n"
     pieces = b"".join(b"%x\r\n%b\r\n" % (len(line), line) for line in lines)
     return start + pieces + (b"0\r\n\r\n" if end else b"")
@@ -259,7 +259,7 @@ def test_a_piece_is_not_larger_than_memory(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_credential_is_read_for_each_try(tmp_path: Path) -> None:
-    """It may be replaced at any time, as `run` does."""
+    """The file may be replaced at any time, as by `run`."""
     file = tmp_path / "credential"
     file.write_text("first\n")
     file.chmod(0o600)

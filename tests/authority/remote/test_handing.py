@@ -1,4 +1,4 @@
-"""What an authority elsewhere hands out: as many credentials as beside the ledger, and none that no caller holds."""
+"""Delivery of credentials by a remote authority: as many as by a local one, and none without a holder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def rows(told: str) -> list[dict[str, object]]:
 
 @pytest.fixture(params=["local", "remote"])
 def shell(request: pytest.FixtureRequest, tmp_path: Path) -> Shell:
-    """Return a command line beside a ledger, and one that asks an authority."""
+    """Return a command line with a ledger, and another that uses a remote authority."""
     if request.param == "local":
         return Shell(tmp_path)
     found: Shell = request.getfixturevalue("client")
@@ -59,7 +59,7 @@ helper kube --audience https://k8s.example --parent-file {folder}/held
 access grant system:ci --role auditor
 access rotate {access}
 """.strip().splitlines()
-"""Verbs that hand out a secret."""
+"""Verbs that print or write a secret."""
 
 
 @pytest.mark.deep
@@ -95,11 +95,11 @@ output._write_all = written
 time_limit.monotonic = lambda: time.monotonic() + late
 sys.exit(main.run(sys.argv[1:]))
 """
-"""Runs a command, whose time is over once it writes: the clock of its time jumps, and nothing else is different."""
+"""A program that runs a command whose time limit expires when it writes: only the clock of the limit jumps."""
 
 
 def broken(line: str, shell: Shell, stdin: str) -> tuple[int, str]:
-    """Return the status and the errors of a command whose output breaks, when its time is over."""
+    """Return the status and the errors of a command whose output fails after its time limit."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-c", SLOW, *line.split(), "--timeout", "1m"],
@@ -115,7 +115,7 @@ def broken(line: str, shell: Shell, stdin: str) -> tuple[int, str]:
 
 @pytest.mark.deep
 def test_what_could_not_be_handed_out_is_taken_back_though_the_time_is_over(shell: Shell) -> None:
-    """Promise 4: a consumer that is slow and then dies leaves nothing alive."""
+    """Promise 4: after a slow consumer fails, no undelivered credential stays valid."""
     (shell.home / "list").write_text('{"task": "T1"}\n' * 20)
     shell.environment["JITID_DELEGATOR"] = "alice"
     held = shell.good("issue", "--task", "T0", "--may-audience", "https://k8s.example")
@@ -127,7 +127,7 @@ def test_what_could_not_be_handed_out_is_taken_back_though_the_time_is_over(shel
     for line in MAKING:
         status, said = broken(line.format(folder=shell.home, access=access), shell, held)
         after = (live(shell), _access(shell))
-        # What a rotation could not hand out takes the access along.
+        # A rotation that could not deliver its secret ends the access as well.
         if status != 74 or after != (before[0], [] if "rotate" in line else before[1]):
             wrong[line] = (status, said, after)
     assert not wrong

@@ -1,4 +1,4 @@
-"""Answers that are lost on the way, between a real client and a real authority."""
+"""Lost answers between a real client and a real authority."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.serving import Served
 
 
 class Lossy:
-    """Stands before an authority and loses some of its answers, once they are whole: the first ones, after `passed`."""
+    """A proxy before an authority that passes `passed` complete answers and then loses the next `lost` ones."""
 
     def __init__(self, path: str, lost: int, passed: int = 0, instead: bytes = b"") -> None:
-        """`instead` is what its clients get then."""
+        """Listen; the client gets `instead` for a lost answer."""
         self._path = path
         self.left = lost
         self._passed = passed
@@ -30,11 +30,11 @@ class Lossy:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Return the proxy's URL."""
         return f"http://127.0.0.1:{self._listening.getsockname()[1]}"
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._listening.close()
 
     def _serve(self) -> None:
@@ -75,7 +75,7 @@ def _is_whole(message: bytes) -> bool:
 
 @contextmanager
 def lossy(served: Served, lost: int, passed: int = 0, instead: bytes = b"") -> Iterator[Lossy]:
-    """Stand before an authority for the length of the block."""
+    """Run a proxy before an authority for the duration of the block."""
     found = Lossy(served.socket, lost, passed, instead)
     try:
         yield found
@@ -85,7 +85,7 @@ def lossy(served: Served, lost: int, passed: int = 0, instead: bytes = b"") -> I
 
 @pytest.mark.deep
 def test_a_lost_answer_never_issues_twice(client: Shell, served: Served) -> None:
-    """The first try has issued, and what it made ends in the same moment in which the second makes another."""
+    """The first try issued a credential. The next try revokes it and issues another in one transaction."""
     with lossy(served, 2) as between:
         token = issue(client, "--remote", between.url)
         assert not between.left
@@ -131,7 +131,7 @@ GATEWAYS = {
     "a login": answer(302, b"", "location: https://sso.example/"),
     "a filter": answer(403, PAGE, kind="text/html"),
 }
-"""What a client gets in place of what an authority has answered."""
+"""Answers that a client gets instead of the authority's."""
 
 
 @pytest.mark.parametrize("instead", GATEWAYS)

@@ -1,4 +1,4 @@
-"""An authority whose answers are none: each command ends as where it is out of reach, and never as if all were well."""
+"""An authority with invalid answers: each command fails as if it were unreachable, and never reports success."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ ODD: dict[str, bytes] = {
     "a bug": error(500, "internal", 1),
     "an error that ends with 0": error(500, "nothing", 0),
 }
-"""What no operation is answered with."""
+"""Answers that are invalid for each operation."""
 ANSWERS: list[Any] = [
     None,
     True,
@@ -87,7 +87,7 @@ ANSWERS: list[Any] = [
     {"keys": 1},
     [1, "x"],
 ]
-"""Documents that may be an answer to some operation."""
+"""Documents that may be a valid answer to some operation."""
 FEW = settings(
     max_examples=1,
     phases=(Phase.generate,),
@@ -145,7 +145,7 @@ scan .
 
 @lru_cache
 def examples() -> dict[str, Any]:
-    """Return one of each operation that travels."""
+    """Return one example of each operation that is sent to a remote authority."""
     found: dict[str, Any] = {}
 
     @FEW
@@ -158,7 +158,7 @@ def examples() -> dict[str, Any]:
 
 
 def failure(url: str, operation: Any) -> JitidError | None:
-    """Return the error that an operation ends with; None where it has an answer."""
+    """Return the error that an operation raises; None if it has an answer."""
     authority = RemoteAuthority(parse_address(url), None, timeout=20)
     try:
         result = authority.perform(operation)
@@ -172,7 +172,7 @@ def failure(url: str, operation: Any) -> JitidError | None:
 
 
 def _in_all(document: Any, place: str, value: Any) -> bool:
-    """Set a member wherever it stands; tell whether it stands anywhere."""
+    """Set a member wherever the document has it; return whether the document has it."""
     found = False
     for each in document.values() if isinstance(document, dict) else document:
         if isinstance(each, (dict, list)):
@@ -194,13 +194,13 @@ ODD_VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "a secret without a token": ("GrantAccess", lambda found: _in_all(found, "secret", {"x": "y"})),
     "an event without a time": ("ReadLog", lambda found: found.append({"seq": 1}) is None),
 }
-"""What commands rely on besides types, by what is wrong with it."""
+"""By defect, an answer that breaks an assumption of commands beyond the types."""
 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("odd", ODD)
 def test_no_operation_takes_it_for_an_answer(odd: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Each would be tried again, for nothing.
+    # The client would try each request again, without need.
     monkeypatch.setattr(remote, "_PAUSES", ())
     with answering(ODD[odd]) as peer:
         for name, operation in examples().items():
@@ -211,7 +211,7 @@ def test_no_operation_takes_it_for_an_answer(odd: str, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("document", ANSWERS, ids=repr)
 def test_what_is_no_answer_to_an_operation_is_refused(document: object) -> None:
-    """By the type of the answer, for every operation; what is one has that type."""
+    """Each operation refuses an answer of another type. A document of the right type is accepted."""
     text = json.dumps(document).encode() + b"\n"
     answered = []
     with answering(answer(200, text)) as peer, answering(answer(200, text, kind=LINES)) as streaming:
@@ -226,7 +226,7 @@ def test_what_is_no_answer_to_an_operation_is_refused(document: object) -> None:
 
 
 def ended(line: str, url: str, folder: Path) -> tuple[int, str]:
-    """Return the status of a command, in a process of its own, and what it said."""
+    """Run a command in a separate process; return its status and its messages."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said:
         pid = os.fork()
         if pid == 0:
@@ -246,7 +246,7 @@ def ended(line: str, url: str, folder: Path) -> tuple[int, str]:
 
 
 FITS = {"run --task T1 --delegator alice -- true": 125}
-"""What runs commands keeps most statuses for theirs."""
+"""Exit statuses other than 5: `run` reserves most statuses for its command."""
 
 
 @pytest.mark.deep
@@ -263,7 +263,7 @@ def test_every_verb_ends_as_where_nobody_answers(odd: str, tmp_path: Path) -> No
 
 
 class Typed(Peer):
-    """Answers each operation with a value of the right type, whatever it means."""
+    """A peer that answers each operation with a value of the right type but without meaning."""
 
     def __init__(self, drawn: Mapping[str, Any]) -> None:
         self._drawn = drawn
@@ -278,7 +278,7 @@ class Typed(Peer):
 
 
 def fitted(name: str, value: Any, asked: dict[str, Any]) -> Any:
-    """Return a value that is one for all of what was asked, so that it is not refused for that alone."""
+    """Return the value with the kind and the number of credentials requested, so that only its content is odd."""
     if name == "Issue" and value:
         copies = 0 if asked.get("dry_run") else asked["requests"][0].get("copies", 1)
         return [_of_kind(value[0]._replace(kind=asked["requests"][0].get("kind", "jwt")), copies)]
@@ -297,7 +297,7 @@ def _of_kind(issued: Issued, copies: int) -> Issued:
 
 
 def typed(name: str, value: Any) -> bytes:
-    """Return a value of the type of an operation's answer as a whole answer."""
+    """Return a complete answer with a value of the operation's result type."""
     kind = result_of(operations()[name])
     item = item_of(kind)
     if item is None:
@@ -311,7 +311,7 @@ MANY = settings(FEW, max_examples=40)
 
 @lru_cache
 def values(name: str) -> Sequence[Any]:
-    """Return some answers to an operation, the fullest first."""
+    """Return some answers to an operation, the longest first."""
     found = []
 
     @MANY
@@ -326,7 +326,7 @@ def values(name: str) -> Sequence[Any]:
 @pytest.mark.deep
 @pytest.mark.parametrize("number", range(4))
 def test_no_value_of_the_right_type_is_a_bug_of_ours(number: int, tmp_path: Path) -> None:
-    """An exception that is none of ours is status 1 here as anywhere, and so it is seen."""
+    """An unexpected exception ends with status 1 here as elsewhere, so the test sees it."""
     (tmp_path / "file").write_text(f"{TOKEN} {JTI}")
     wrong = {}
     peer = Typed({name: (found := values(name))[number % len(found)] for name in NAMES})
@@ -338,13 +338,13 @@ def test_no_value_of_the_right_type_is_a_bug_of_ours(number: int, tmp_path: Path
     finally:
         peer.close()
     assert not wrong
-    # It was answered, and not only asked once by each.
+    # The commands continued after their first answer.
     assert len({request.path for request in peer.requests}) > len(VERBS) / 2
 
 
 @pytest.mark.parametrize("wrong", ODD_VALUES)
 def test_a_value_that_no_authority_sends_is_refused(wrong: str) -> None:
-    """Where a command relies on more than the type of a value, the answer is refused as a whole."""
+    """If a command relies on more than the type of a value, the whole answer is refused."""
     name, change = ODD_VALUES[wrong]
     for value in values(name):
         document = codec.encode_result(examples()[name], value)
@@ -373,7 +373,7 @@ def test_a_value_that_no_authority_sends_is_refused(wrong: str) -> None:
     ],
 )
 def test_what_may_have_been_made_is_said(odd: str, line: str, command: str | None, tmp_path: Path) -> None:
-    """The authority may have made it, though its answer is of no use."""
+    """The authority may have made the credential, although its answer is useless."""
     (tmp_path / "file").write_text(TOKEN)
     with answering(ODD.get(odd) or answer(200, [None])) as peer:
         status, said = ended(line, peer.url, tmp_path)
@@ -384,7 +384,7 @@ def test_what_may_have_been_made_is_said(odd: str, line: str, command: str | Non
 
 @pytest.mark.parametrize("name", ["Sweep", "ExportLog"])
 def test_pieces_without_the_last_one_are_not_all(name: str) -> None:
-    """A proxy may cut an answer at the end of a line, and say that this was its end."""
+    """A proxy may cut an answer after a line and mark that as its end."""
     with answering(answer(200, b"", kind=LINES)) as peer:
         found = failure(peer.url, examples()[name])
     assert found is not None

@@ -1,4 +1,4 @@
-"""Two callers of an authority with one ID token: the client that it names may use it, else the first of them."""
+"""Two callers with one ID token: the client that the token names may use it, otherwise its first presenter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.real import Shell
 
 @pytest.fixture
 def mallory(client: Shell) -> tuple[str, ...]:
-    """Return the options by which a second caller, who has no role, asks."""
+    """Return the options that authenticate a second caller without roles."""
     file = client.home / "mallory"
     file.write_text(client.good("access", "grant", "user:mallory"))
     file.chmod(0o600)
@@ -23,7 +23,7 @@ def mallory(client: Shell) -> tuple[str, ...]:
 
 
 def id_token(client: Shell, **more: Any) -> str:
-    """Write an ID token of bob and return the name of its file."""
+    """Write an ID token of bob, and return the name of its file."""
     now = int(time.time())
     claims = {"iss": ISSUER, "aud": "jitid", "sub": "bob", "iat": now, "exp": now + 3600, **more}
     path = Path(client.home) / "bob.jwt"
@@ -32,7 +32,7 @@ def id_token(client: Shell, **more: Any) -> str:
 
 
 def test_the_second_caller_is_refused(client: Shell, mallory: tuple[str, ...]) -> None:
-    """With status 6; who asks is told apart by their access, and not by the machine that they are on."""
+    """The status is 6. Callers are distinguished by their access, not by their machine."""
     line = ("issue", "--agent", "a", "--kind", "opaque", "--delegator-token-file", id_token(client))
     client.good(*line, "--task", "T1")
     client.good(*line, "--task", "T2")
@@ -44,7 +44,7 @@ def test_the_second_caller_is_refused(client: Shell, mallory: tuple[str, ...]) -
 
 
 def test_a_named_client_is_the_caller_of_that_name(client: Shell, mallory: tuple[str, ...]) -> None:
-    """Whoever is first; and a key that nobody proves here refuses everybody."""
+    """The order of callers does not matter. A token bound to a key is refused: no caller here proves the key."""
     line = ("issue", "--agent", "a", "--kind", "opaque", "--delegator-token-file")
     proof = id_token(client, azp="user:mallory")
     done = client.run(*line, proof, "--task", "T1")

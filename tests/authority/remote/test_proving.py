@@ -1,4 +1,4 @@
-"""Who answers and who asks: the authority proves itself by its certificate, the client by a credential of its own."""
+"""Authentication of both sides: the authority by its certificate, the client by its own credential."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def made(tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.fixture
 def encrypted(tmp_path: Path, made: tuple[Path, Path]) -> Iterator[Served]:
-    """Yield an authority that listens over TLS, and on a Unix socket for whoever sets it up."""
+    """Yield an authority that listens over TLS, and on a Unix socket for setup."""
     config = tmp_path / "authority.toml"
     config.write_text(EVERYTHING)
     options = ("--tls-cert", str(made[0]), "--tls-key", str(made[1]), "--bind", "127.0.0.1:0")
@@ -36,7 +36,7 @@ def encrypted(tmp_path: Path, made: tuple[Path, Path]) -> Iterator[Served]:
 
 @pytest.fixture
 def shell(tmp_path: Path, encrypted: Served) -> Shell:
-    """Return a command line that asks it over TLS, with the credential of an agent at hand."""
+    """Return a command line that uses the authority over TLS and has an agent's credential."""
     shell = Shell(tmp_path / "client")
     shell.home.mkdir()
     del shell.environment["JITID_LEDGER"]
@@ -102,7 +102,7 @@ PLACES: dict[str, Callable[[Path], dict[str, str]]] = {
 
 @pytest.mark.parametrize("place", PLACES)
 def test_who_else_may_open_the_file_makes_it_refused(tmp_path: Path, place: str) -> None:
-    """Each right of the group and of others; systemd alone lets its group read, by the mask of an access list."""
+    """Each right of the group or of others is refused. systemd alone may let its group read, as the mask of an ACL."""
     file = tmp_path / "jitid-credential"
     file.write_text("secret\n")
     environ = {"HOME": str(tmp_path), **PLACES[place](file)}
@@ -135,7 +135,7 @@ def test_nobody_is_served_without_one(shell: Shell) -> None:
 
 
 def test_one_that_has_ended_is_refused(shell: Shell, encrypted: Served) -> None:
-    """At once: nothing is kept here or there that outlives it."""
+    """The refusal is immediate: neither side caches the credential."""
     file = str(shell.home / "credential")
     token = (shell.home / "credential").read_text()
     assert shell.run("verify", "--credential-file", file, stdin=token).returncode == 0
@@ -192,7 +192,7 @@ def test_what_cannot_be_meant_is_a_usage_error(
 
 
 def test_what_is_nearer_counts(shell: Shell) -> None:
-    """A flag goes before the environment: a ledger here is used, whatever the environment says."""
+    """A flag takes precedence over the environment: a local ledger is used although JITID_REMOTE is set."""
     done = shell.run("issue", "--task", "T9", "--delegator", "bob", "--ledger", str(shell.home / "here"))
     assert done.returncode == 0, done.stderr
     assert (shell.home / "here" / "ledger.db").exists()

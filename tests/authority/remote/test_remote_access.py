@@ -1,4 +1,4 @@
-"""Access over an authority elsewhere: from the bootstrap file to roles that hold, and an end that counts at once."""
+"""Access at a remote authority: from the bootstrap file to separate roles, and a revocation that counts at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.serving import Served, serving
 
 
 def _client(folder: Path, served: Served, name: str) -> Shell:
-    """Return a command line of somebody whose bearer is in a file of that name."""
+    """Return a command line of the caller whose access token is in the file of this name."""
     shell = Shell(folder / f"{name}-home")
     shell.home.mkdir()
     del shell.environment["JITID_LEDGER"]
@@ -33,7 +33,7 @@ def test_from_the_first_administrator_to_separate_duties(tmp_path: Path) -> None
         first = _client(tmp_path, served, "first")
         assert first.run("list").returncode == 6
         _granted(first, tmp_path, "olga", "--role", "admin")
-        # It has done what it is for.
+        # The bootstrap token is spent once the first administrator is granted.
         assert first.run("access", "grant", "mallory", "--role", "admin").returncode == 6
         admin = _client(tmp_path, served, "olga")
         _granted(admin, tmp_path, "alice")
@@ -44,7 +44,7 @@ def test_from_the_first_administrator_to_separate_duties(tmp_path: Path) -> None
             _client(tmp_path, served, name) for name in ("alice", "gate", "night", "launcher")
         )
 
-        # Alice issues for herself, and for nobody else.
+        # Alice issues for herself only.
         token = alice.good("issue", "--task", "T1", "--agent", "planner").strip()
         (alice.home / "token").write_text(token)
         refused = alice.run("issue", "--task", "T2", "--delegator", "bob")
@@ -53,7 +53,7 @@ def test_from_the_first_administrator_to_separate_duties(tmp_path: Path) -> None
         told = json.loads(launcher.good("issue", "--task", "T3", "--delegator", "bob", "--format", "json"))
         assert (told["delegator"], told["delegator_proof"]) == ("user:bob", "asserted")
 
-        # Whoever verifies does not revoke, who responds does.
+        # A verifier may not revoke; a responder may.
         file = str(alice.home / "token")
         assert gate.run("verify", file).returncode == 0
         assert gate.run("revoke", "--token-file", file, "--yes").returncode == 6
@@ -62,7 +62,7 @@ def test_from_the_first_administrator_to_separate_duties(tmp_path: Path) -> None
         night.good("revoke", "--task", "T1", "--yes")
         assert gate.run("verify", file).returncode == 8
 
-        # Her bearer ends, and counts for nothing at once; so does what she rotates.
+        # A revocation of alice's access counts at once, also for the token that she rotated to.
         ids = admin.good("access", "list", "--name", "alice", "--field", "id").split()
         assert alice.run("access", "rotate", ids[0], "--out", str(tmp_path / "alice.bearer")).returncode == 0
         alice.good("issue", "--task", "T5")

@@ -1,4 +1,4 @@
-"""Standing secrets and an authority elsewhere: the secret stays here, and only what is kept of it goes there."""
+"""Adopted secrets at a remote authority: the client sends only the data that the ledger keeps, never the secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SSH certificates of an authority elsewhere: made there, delivered here, and what hosts are told of them."""
+"""SSH certificates of a remote authority: made there, delivered here, and revoked for hosts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_certificates_come_from_there_and_hosts_hear_of_their_end(client: Shell,
     client.good("issue", "--task", "T1", "--kind", "ssh-cert", "--out", str(key))
     certificate = tmp_path / "deploy-cert.pub"
     parsed = openssh.parse_certificate(certificate.read_text())
-    # Nobody has registered the agent: no host lets anybody in by a name that whoever asks has chosen.
+    # The agent is not registered: its caller chose the name, and no host may grant a login by it.
     assert parsed.principals == (client.good("inspect", str(certificate), "--field", "id").strip(),)
     client.good("keys", "ssh", "--out", str(authorities))
     assert openssh.parse_public(authorities.read_text()).blob == parsed.authority

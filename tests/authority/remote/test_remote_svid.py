@@ -1,4 +1,4 @@
-"""SVIDs of an authority elsewhere: made there, with keys made here or there, and what verifiers are told of them."""
+"""SVIDs of a remote authority: made there, with keys made here or there, and revoked for verifiers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_certificates_come_from_there_and_verifiers_hear_of_their_end(client: Sh
     jti = client.good("inspect", places["leaf.pem"], "--field", "jti").strip()
     assert client.good("trace", places["leaf.pem"], "--field", "jti").strip() == jti
     client.good("verify", places["leaf.pem"])
-    # A certificate is no token: neither renewed nor delegated from.
+    # A certificate is not a token: it can neither be renewed nor be a parent.
     for line in (("renew", "--token-file"), ("issue", "--agent", "child", "--parent-file")):
         refused = client.run(*line, places["leaf.pem"])
         assert refused.returncode in (2, 8), line

@@ -1,4 +1,4 @@
-"""Targets of an authority elsewhere: only it knows them, makes what is asked for there, and ends it there."""
+"""Targets of a remote authority: only the authority knows them, and it makes and revokes credentials there."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def served(tmp_path: Path, shop: Shop) -> Iterator[Served]:
 
 @pytest.fixture
 def asking(tmp_path: Path, served: Served) -> Shell:
-    """Return a command line that asks it."""
+    """Return a command line that uses the authority."""
     shell = Shell(tmp_path / "client")
     shell.home.mkdir()
     del shell.environment["JITID_LEDGER"]
@@ -57,7 +57,7 @@ def test_what_is_made_there_is_handed_out_here_and_ended_there(asking: Shell, sh
     assert told["jti"] in left.stderr
     assert asking.good("list", "--unsettled", "--field", "jti").split() == [told["jti"]]
     shop.fail("")
-    # Asked again, it is done again until it is confirmed.
+    # A repeated revocation runs again at the target until it is confirmed.
     asking.good("revoke", told["jti"], "--wait", "30s")
     assert shop.made == {}
     assert asking.good("list", "--unsettled", "--field", "jti") == ""
@@ -69,7 +69,7 @@ def test_what_is_made_there_is_handed_out_here_and_ended_there(asking: Shell, sh
 def test_what_is_ended_by_nobody_else_the_authority_ends_there(
     asking: Shell, served: Served, shop: Shop, how: str
 ) -> None:
-    """An agent that ended itself is nobody afterwards, and OAuth has no more to ask; the answer does not wait."""
+    """The authority settles in the background: an agent that revoked itself cannot, and OAuth has no such request."""
     told = json.loads(asking.good("issue", "--task", "T1", "--may-kind", "exec:shop", "--format", "json"))
     bearer = {"authorization": f"Bearer {told['token']}"}
     attach = {"request": {"token": told["token"], "kind": "exec:shop"}}

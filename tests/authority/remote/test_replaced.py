@@ -1,4 +1,4 @@
-"""A file that `--out` replaces is no question to an authority elsewhere: nothing of it is sent, whatever it holds."""
+"""A file that `--out` replaces: none of its contents are sent to a remote authority."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ MINE = ("issue", "--task", "NEW", "--out", "place")
 
 
 class Between(Peer):
-    """Hands each request on to an authority, and records what was sent."""
+    """A proxy that forwards each request to an authority, and records it."""
 
     def __init__(self, served: Served) -> None:
         super().__init__([b""])
         self._served = served
 
     def reply(self, request: Request) -> bytes:
-        """Return what the authority answers."""
+        """Return the authority's answer."""
         kept = {name: value for name, value in request.headers.items() if name not in ("host", "connection")}
         got = self._served.ask("POST" if request.body else "GET", request.path, request.body or None, kept)
         return answer(got.status, got.body, kind=got.headers["content-type"])
@@ -35,7 +35,7 @@ class Between(Peer):
 
 @pytest.fixture
 def between(served: Served, client: Shell) -> Iterator[Between]:
-    """Return what stands between the command line and the authority."""
+    """Return the proxy between the command line and the authority."""
     made = Between(served)
     client.environment["JITID_REMOTE"] = made.url
     yield made
@@ -44,7 +44,7 @@ def between(served: Served, client: Shell) -> Iterator[Between]:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Shell:
-    """Return a command line with a ledger of its own."""
+    """Return a command line with a separate ledger."""
     made = Shell(tmp_path / "elsewhere")
     made.home.mkdir()
     made.permit_kinds()
@@ -56,13 +56,13 @@ def _asked(between: Between) -> list[str]:
 
 
 def _sent(between: Between, text: str) -> list[str]:
-    """Return the pieces of a text that are in what was sent, plain or in base64."""
+    """Return the pieces of a text that the recorded requests contain."""
     sent = "\n".join(f"{one.path} {one.headers} {one.body.decode()}" for one in between.requests)
     return [text[at : at + 12] for at in range(max(1, len(text) - 11)) if text[at : at + 12] in sent]
 
 
 def _texts(elsewhere: Shell, client: Shell) -> Iterator[tuple[str, str]]:
-    """Yield what a file may hold that is replaced, and what the note about it says."""
+    """Yield contents of a file to replace, each with a part of the note about it."""
     run([need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", "id"], check=True, cwd=elsewhere.home)
     yield (elsewhere.home / "id").read_text(), ""
     yield "prodPassword=hunter2-hunter2\n", ""
@@ -88,7 +88,7 @@ def _texts(elsewhere: Shell, client: Shell) -> Iterator[tuple[str, str]]:
 def test_nothing_of_a_file_that_is_replaced_is_sent(
     between: Between, client: Shell, elsewhere: Shell
 ) -> None:
-    """And nothing is asked about it, which an authority would record as a denial."""
+    """The command does not look the contents up either: an authority would record that as a denial."""
     place = client.home / "place"
     token = client.good("issue", "--task", "OLD")
     for text, note in _texts(elsewhere, client):
@@ -109,7 +109,7 @@ def test_nothing_of_a_file_that_is_replaced_is_sent(
 @pytest.mark.deep
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
 def test_no_verb_sends_a_file_that_it_replaces(line: str, between: Between, client: Shell) -> None:
-    """Whether the authority serves the verb or not."""
+    """Some of the verbs are not served by the authority."""
     text = "prodPassword=hunter2-hunter2\n"
     (client.home / "place").write_text(text)
     token = client.good("issue", "--task", "OLD")
@@ -124,7 +124,7 @@ def test_no_verb_sends_a_file_that_it_replaces(line: str, between: Between, clie
 def test_the_note_names_what_the_token_says_and_the_command_that_ends_it(
     between: Between, client: Shell
 ) -> None:
-    """One's own: the command revokes it. What has expired by its own words is not named, nor one's predecessor."""
+    """The token is the caller's own, so the command can revoke it. Expired tokens and predecessors are not named."""
     client.good(*MINE)
     old = (client.home / "place").read_text()
     found = json.loads(client.good("inspect", "place", "--format", "json"))

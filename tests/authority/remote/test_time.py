@@ -1,4 +1,4 @@
-"""One time for all that a command waits for: --timeout bounds it whole, and what it cuts is said to be incomplete."""
+"""The time limit of a command: --timeout bounds all of its waiting, and a cut result is reported as incomplete."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from tests.programs import Shop
 from tests.real import Shell
 
 PATIENCE = 120
-"""Seconds after which a command that was given one is taken to wait for ever."""
+"""Seconds after which a command with a time limit counts as waiting for ever."""
 
 
 def ended(line: str, url: str, folder: Path, **more: str) -> tuple[int, str, str]:
-    """Return the status of a command, in a process of its own, and its outputs; it is killed if it waits for ever."""
+    """Run a command in a separate process; return its status and outputs. It is killed if it waits for ever."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said:
         pid = os.fork()
         if pid == 0:
@@ -58,12 +58,12 @@ def ended(line: str, url: str, folder: Path, **more: str) -> tuple[int, str, str
 
 
 def expected(line: str) -> int:
-    """Return the status of a verb that is cut."""
+    """Return the exit status of a verb that runs out of time."""
     return 11 if line.startswith("sweep") else 125 if line.startswith("run") else 5
 
 
 def silent(connection: socket.socket) -> None:
-    """Say nothing, for as long as the other side is there."""
+    """Send no answer, as long as the client is connected."""
     connection.settimeout(PATIENCE)
     while connection.recv(1 << 16):
         pass
@@ -71,7 +71,7 @@ def silent(connection: socket.socket) -> None:
 
 @contextmanager
 def deaf() -> Iterator[str]:
-    """Listen, and accept nobody's words: the address answers a connection, and nothing else."""
+    """Yield an address that accepts connections at the kernel level only, and never reads a request."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
@@ -101,7 +101,7 @@ def test_no_verb_tries_again_for_longer(tmp_path: Path) -> None:
 
 
 def test_a_sweep_that_is_cut_says_what_it_did_not_examine(tmp_path: Path) -> None:
-    """The first rule is answered, and then the authority hangs."""
+    """The authority answers the first rule, and then hangs."""
     pieces = shape_of(item_of(result_of(Sweep)), request=False)
     rule = json.dumps(pieces.encode(Coverage(NAMES[0], "3 live credentials", ())))
 
@@ -125,7 +125,7 @@ def test_a_sweep_that_is_cut_says_what_it_did_not_examine(tmp_path: Path) -> Non
 
 
 def hanging(tmp_path: Path) -> Shell:
-    """Return a shell whose target is a program that hangs; it leaves its number in the file `hangs.pid`."""
+    """Return a shell whose target is a program that hangs; it writes its process id to `hangs.pid`."""
     program = tmp_path / "hangs"
     program.write_text(
         f"#!{sys.executable}\nimport os, select\n"
@@ -142,7 +142,7 @@ def hanging(tmp_path: Path) -> Shell:
 
 
 def begun(tmp_path: Path) -> int:
-    """Wait until the program that hangs has begun, and return its number."""
+    """Wait until the hanging program has started, and return its process id."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         with suppress(FileNotFoundError):
@@ -154,7 +154,7 @@ def begun(tmp_path: Path) -> int:
 
 
 def must_be_gone(pid: int) -> None:
-    """Fail if a process is still there after a while; one that nobody waits for is a zombie, and gone."""
+    """Raise AssertionError if a process still runs after a while; a zombie counts as gone."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         try:
@@ -168,7 +168,7 @@ def must_be_gone(pid: int) -> None:
 
 
 def test_a_signal_ends_the_program_of_a_target_too(tmp_path: Path) -> None:
-    """It is in a session of its own, which no terminal and no supervisor reaches."""
+    """The program has its own session, so no signal of a terminal or a supervisor reaches it."""
     shell = hanging(tmp_path)
     line = [sys.executable, "-m", "jitid", "sweep", "--target-timeout", "10m"]
     with subprocess.Popen(line, env=shell.environment, stderr=subprocess.DEVNULL) as command:
@@ -180,7 +180,7 @@ def test_a_signal_ends_the_program_of_a_target_too(tmp_path: Path) -> None:
 
 @pytest.mark.deep
 def test_targets_have_no_more_time_than_the_command(tmp_path: Path) -> None:
-    """A program that makes credentials hangs: the sweep goes on without it, and says so; then the program is ended."""
+    """A target's program hangs: the sweep continues without it and reports that; then the program is killed."""
     shell = hanging(tmp_path)
     swept = shell.run("sweep", "--timeout", "2s", "--target-timeout", "10m", "--format", "json")
     assert swept.returncode == 11, swept.stderr
@@ -191,7 +191,7 @@ def test_targets_have_no_more_time_than_the_command(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["revoke --task T1 --yes", "retire T1"])
 def test_what_waits_for_targets_has_the_time_of_its_wait(tmp_path: Path, line: str) -> None:
-    """The target is back after the command's time is over: what moves its clock is the first try."""
+    """The target works again after the time limit of the command. The first failed attempt moves the clock."""
     shop = Shop(tmp_path / "shop")
     configuration = tmp_path / "config.toml"
     configuration.write_text(
@@ -233,11 +233,11 @@ flag = sys.argv.pop(1)
 time_limit.monotonic = lambda: time.monotonic() + 3600 * os.path.exists(flag)
 sys.exit(main.run(sys.argv[1:]))
 """
-"""Runs a command, whose time is over once a file is there."""
+"""A program that runs a command whose time limit expires once a file exists."""
 
 
 def test_a_database_that_hangs_is_not_waited_for_any_longer(postgres_url: str, tmp_path: Path) -> None:
-    """It is connected, and then it says no more: libpq alone would wait for ever."""
+    """The database accepts the connection and then hangs: libpq alone would wait for ever."""
     shell = Shell(tmp_path)
     shell.environment["JITID_LEDGER"] = postgres_url
     shell.good("issue", "--task", "T1", "--delegator", "alice")
@@ -255,13 +255,13 @@ def test_a_database_that_hangs_is_not_waited_for_any_longer(postgres_url: str, t
 
 @contextmanager
 def _relay(url: str) -> Iterator[tuple[str, threading.Event]]:
-    """Stand before a database; once told to, swallow what clients say after they have connected."""
+    """Run a proxy before a database; after `stop` is set, it swallows a client's next query and all that follows."""
     parts = urlsplit(url)
     stop = threading.Event()
     there = (parts.hostname or "127.0.0.1", parts.port or 5432)
 
     def serve(client: socket.socket) -> None:
-        # Either side may go at any time.
+        # Either side may close the connection at any time.
         with suppress(OSError), client, socket.create_connection(there) as server:
             while True:
                 ready, _, _ = select.select([client, server], [], [])
@@ -270,7 +270,7 @@ def _relay(url: str) -> Iterator[tuple[str, threading.Event]]:
                     if not data:
                         return
                     if one is client and stop.is_set() and b"SELECT" in data:
-                        # Nothing more comes of this connection.
+                        # The proxy forwards no more data of this connection.
                         while client.recv(1 << 16):
                             pass
                         return
@@ -295,7 +295,7 @@ def _relay(url: str) -> Iterator[tuple[str, threading.Event]]:
 
 @pytest.mark.deep
 def test_a_command_that_was_started_has_all_its_time(tmp_path: Path) -> None:
-    """What --timeout bounds is the start; the command's credential is ended in its own time."""
+    """--timeout bounds only the start of the command; revoking its credential has its own time."""
     shell = Shell(tmp_path)
     program = "import select; select.select([], [], [], 1.5)"
     line = (
@@ -357,7 +357,7 @@ def test_what_is_taken_back_has_a_time_of_its_own() -> None:
 def test_what_ends_with_the_time_ends_with_the_one_that_was_bound_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A connection that was made before is cut later, and one that is made later is cut too."""
+    """A connection made before is cut later, and a connection made afterwards is cut too."""
     early, late = threading.Event(), threading.Event()
     time_limit.bound(0)
     time_limit.at_end(early.set)

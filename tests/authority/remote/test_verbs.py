@@ -1,4 +1,4 @@
-"""The verbs of the command line against an authority elsewhere: as beside the ledger."""
+"""The verbs of the command line with a remote authority: they work as with a local ledger."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.serving import Served
 
 
 def issue(client: Shell, *arguments: str) -> str:
-    """Issue one credential and return its token."""
+    """Issue one credential, and return its token."""
     done = client.run("issue", "--task", "T1", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -74,7 +74,7 @@ def test_an_authority_that_is_gone_is_exit_5(client: Shell, served: Served) -> N
 
 
 def test_a_command_holds_a_credential_that_ends_with_it(client: Shell) -> None:
-    """And what runs inside delegates from it, by its own credential."""
+    """The command inside delegates with its own credential."""
     inside = 'jitid verify <"$JITID_TOKEN_FILE" >&2 && jitid issue --agent sub --task T1'
     tools = client.home / "bin"
     tools.mkdir()
@@ -106,7 +106,7 @@ def test_what_could_not_be_handed_out_is_ended_there(client: Shell) -> None:
 
 
 def test_a_sweep_finds_and_ends(client: Shell) -> None:
-    """Findings come piece by piece, and --fix ends what they are about."""
+    """Findings arrive one by one, and --fix ends the credentials that they report."""
     token = issue(client, "--delegator", "bob")
     assert client.run("leak", "add", "--source", "a log", stdin=token).returncode in (0, 9)
     found = client.run("sweep", "--rule", "leaked-live", "--format", "json")
@@ -196,7 +196,7 @@ def test_what_is_too_much_for_one_answer_is_asked_for_page_by_page(
 
 @pytest.mark.deep
 def test_a_long_text_is_searched_for_in_parts(client: Shell) -> None:
-    """More strings than an authority takes at once."""
+    """The text has more strings than an authority accepts in one request."""
     token = issue(client)
     text = "\n".join(new_opaque(os.urandom) for _ in range(20_000))
     done = client.run("trace", "-", "--format", "json", stdin=f"{text}\n{token}\n")
@@ -208,7 +208,7 @@ def test_a_long_text_is_searched_for_in_parts(client: Shell) -> None:
 
 @pytest.mark.deep
 def test_the_report_of_a_scanner_travels_with_its_places(client: Shell) -> None:
-    """More places than an authority takes at once, and what became of it."""
+    """The report has more places than an authority accepts in one request; the timeline shows the outcome."""
     token = issue(client)
     found = [
         {"RuleID": "jwt", "Secret": secret, "File": f"{'x' * 900}/{number}", "StartLine": number + 1}
@@ -230,7 +230,7 @@ def test_the_report_of_a_scanner_travels_with_its_places(client: Shell) -> None:
 
 @pytest.mark.deep
 def test_an_approval_is_waited_for(client: Shell, served: Served) -> None:
-    """The request is made there, somebody grants it there, and the same line goes on."""
+    """The authority records the request and its approval, and the waiting command continues."""
     (served.log.parent / "ledger" / "policy" / "pay.cedar").write_text(POLICY)
     assert client.run("delegator", "add", "bob", "--group", "security").returncode == 0
     now = int(time.time())
@@ -252,7 +252,7 @@ def test_an_approval_is_waited_for(client: Shell, served: Served) -> None:
             return bool(asked)
 
         until(is_asked, "nobody asks for an approval")
-        # Whoever requested it does not present the approver's token; a desk that has no part in it does.
+        # The requester may not present the approver's token; a caller without a part in the request may.
         own = client.run("approve", "grant", asked[0], "--delegator-token-file", str(proof))
         assert (own.returncode, "approver-requester" in own.stderr) == (4, True)
         desk = str(client.home / "desk")
@@ -270,7 +270,7 @@ def test_an_approval_is_waited_for(client: Shell, served: Served) -> None:
 
 
 def test_an_agent_delegates_through_its_server(client: Shell) -> None:
-    """`jitid mcp` asks the authority with the agent's own credential."""
+    """`jitid mcp` calls the authority with the agent's own credential."""
     token = client.home / "own.jwt"
     token.write_text(issue(client, "--scope", "repo:acme:read", "--may-audience", API))
     token.chmod(0o600)
@@ -300,7 +300,7 @@ def test_a_ledger_is_copied_beside_it_alone(client: Shell) -> None:
 
 @pytest.mark.deep
 def test_a_scan_asks_it_about_what_it_found(client: Shell) -> None:
-    """More than one request takes: about each string once, and what is recorded and ended is proved at once."""
+    """A scan needs several requests: it looks each string up once, and proves each recorded leak at once."""
     token = issue(client, "--kind", "opaque")
     tree = client.home / "tree"
     tree.mkdir()

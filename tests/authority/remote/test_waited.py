@@ -1,4 +1,4 @@
-"""The time that the caller takes, to write, to read or to answer, is not the command's: --timeout does not count it."""
+"""Waiting for the caller's input, output or answer does not count towards a command's --timeout."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ os.read, os.readv, os.write = slow(os.read), slow(os.readv), slow(os.write)
 time_limit.monotonic = lambda: time.monotonic() + late
 sys.exit(main.run(sys.argv[1:]))
 """
-"""Runs a command whose caller takes an hour for each thing that it reads or writes, by the clock of its time alone."""
+"""A program that runs a command whose every read and write takes an hour, by the clock of its time limit."""
 
 RINGING = """
 import os, sys, time
@@ -59,14 +59,14 @@ os.read = rings
 time_limit.monotonic = lambda: time.monotonic() + late
 sys.exit(main.run(sys.argv[1:]))
 """
-"""Runs a command whose caller takes an hour to answer; meanwhile the timer rings that was wound up for a minute."""
+"""A program that runs a command whose caller takes an hour to answer, while the timer of one minute fires."""
 
 LINES = 1_200
-"""Of a list these are two transactions."""
+"""The lines of a list that takes two transactions."""
 
 
 LONG = "nothing\n" * 100_000
-"""A text before a token that is searched by several processes."""
+"""A text before a token, long enough for several processes to search it."""
 
 GITLEAKS = '[{{"RuleID": "x", "File": "f", "StartLine": 1, "Secret": "{token}", "Match": "{token}"}}]'
 BATCH = '{{"token": "{token}", "action": "read", "resource": "https://a.example/x"}}\n'
@@ -74,7 +74,7 @@ ADOPTED = f"name,place,fingerprint\nci,here,{'0' * 64}\n"
 
 
 def slow(shell: Shell, line: str, stdin: str) -> subprocess.CompletedProcess[str]:
-    """Run a command that has a minute, for a caller who takes hours."""
+    """Run a command with a time limit of one minute, for a caller that takes hours."""
     return subprocess.run(
         [sys.executable, "-c", SLOW, *line.split(), "--timeout", "1m"],
         input=stdin,
@@ -102,7 +102,7 @@ READING = (
     ("adopt add --from-file - --as csv --owner bob --purpose x", ADOPTED),
     ("issue --parent-file -", "{token}"),
 )
-"""Verbs that read standard input, and what stands there."""
+"""Verbs that read standard input, each with its input."""
 
 
 def test_input_may_be_long_in_coming(client: Shell) -> None:
@@ -129,14 +129,14 @@ def test_a_person_may_think_before_they_answer(client: Shell, line: str) -> None
 
 
 def test_a_connection_to_a_database_outlives_what_its_caller_takes(postgres_url: str, tmp_path: Path) -> None:
-    """It is open while a person thinks, and what cuts it at the end of the time waits too."""
+    """The connection is open while a person decides, and the timer that would cut it pauses too."""
     shell = Shell(tmp_path)
     shell.environment["JITID_LEDGER"] = postgres_url
     _end_when_confirmed(shell, RINGING, "revoke --task T1")
 
 
 def _end_when_confirmed(shell: Shell, code: str, line: str) -> None:
-    """Issue 150, and end them by a line at a terminal, where the number is typed; `code` is what runs the line."""
+    """Issue 150 credentials, and end them with a line that is confirmed at a terminal; `code` runs the line."""
     shell.good("issue", "--task", "T1", "--delegator", "alice", "--count", "150", "--yes")
     ours, theirs = os.openpty()
     with subprocess.Popen(
@@ -156,7 +156,7 @@ def _end_when_confirmed(shell: Shell, code: str, line: str) -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
-    """Return what the clock of the command's time shows, to be changed."""
+    """Return the time that the clock of the time limit shows; a test may change it."""
     now = [1_000.0]
     monkeypatch.setattr(time_limit, "monotonic", lambda: now[0])
     yield now
@@ -230,7 +230,7 @@ def test_what_is_nearly_over_is_not_cut_in_a_pause_either(clock: list[float]) ->
 
 
 def test_who_was_not_asked_is_not_blamed(tmp_path: Path) -> None:
-    """Neither a server nor a writer was waited for."""
+    """The command waited neither for a server nor for a writer."""
     path = tmp_path / "lock"
     path.touch()
     holder, lock = FairLock(str(path), 1), FairLock(str(path), 1)

@@ -1,4 +1,4 @@
-"""Client assertions: what a client signs proves it, to this authority alone, for minutes."""
+"""Client assertions: a client signs one to prove its identity, to this authority only and for minutes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLAIMS: dict[str, Any] = {
 
 
 def check(text: str, *keys: dict[str, Any], now: int = NOW) -> str:
-    """Return whose assertion it is."""
+    """Check an assertion against the keys, and return its client."""
     found = assertion.parse(text)
     named = {f"acc_{number}": key for number, key in enumerate(keys)}
     assert assertion.check(found, named, ("https://auth.example", HERE), now) == f"acc_{len(keys) - 1}"
@@ -32,7 +32,7 @@ def check(text: str, *keys: dict[str, Any], now: int = NOW) -> str:
 
 
 def signed(private: Private = P256, alg: str = "ES256", typ: str = "JWT", **claims: Any) -> str:
-    """Return an assertion with some of its claims changed; None leaves one out."""
+    """Return an assertion with some of its claims changed; None omits a claim."""
     said = {name: value for name, value in {**CLAIMS, **claims}.items() if value is not None}
     return token({"alg": alg, "typ": typ}, said, private)
 
@@ -99,13 +99,13 @@ def test_claims_that_prove_nothing(claims: dict[str, Any], why: str) -> None:
     ],
 )
 def test_a_header_chooses_neither_key_nor_algorithm(header: dict[str, Any], why: str) -> None:
-    """RFC 8725, section 3.1."""
+    """A header chooses neither the key nor the algorithm (RFC 8725, section 3.1)."""
     with pytest.raises(InvalidCredentialError, match=why):
         check(token({"jwk": jwk(P256), **header}, CLAIMS, P256), jwk(P256, kid="mine"))
 
 
 def test_a_public_key_is_no_shared_secret() -> None:
-    """Neither is a registered key that is symmetric ever used."""
+    """A registered symmetric key is never used either."""
     with pytest.raises(InvalidCredentialError, match="none of the client's keys"):
         check(signed(), {"kty": "oct", "k": encode(b"a shared secret of 32 characters")})
     with pytest.raises(InvalidCredentialError, match="none of the client's keys"):
@@ -115,7 +115,7 @@ def test_a_public_key_is_no_shared_secret() -> None:
 
 
 def test_what_is_signed_for_an_hour_counts_for_minutes() -> None:
-    """As common clients sign; and it must be remembered for no longer that it was used."""
+    """Common clients sign for an hour. jitid accepts an assertion for 5 minutes, and remembers its use no longer."""
     long = signed(exp=NOW + 3600)
     assert check(long, jwk(P256), now=NOW + 299) == "system:ci"
     assert assertion.parse(long).ends_at == NOW + 300

@@ -36,7 +36,7 @@ def no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def raw(answer: bytes, *, drip: bytes = b"", silent: bool = False) -> Iterator[int]:
     """Send bytes to the first client, and yield the port.
 
-    Then either close the connection, or send `drip` every 50 ms, or send nothing more.
+    Then close the connection, or send `drip` every 50 ms, or send nothing more.
     """
     gone = Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -66,7 +66,7 @@ def raw(answer: bytes, *, drip: bytes = b"", silent: bool = False) -> Iterator[i
 def test_an_https_issuer_is_reached_through_the_proxy(
     name: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The proxy sees a tunnel, and TLS proves the issuer's own name."""
+    """The proxy sees only a tunnel, and the TLS certificate proves the issuer's name."""
     pem = certificate(tmp_path, "issuer.example")
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
     answer = Answer(KEY_SET)
@@ -81,7 +81,7 @@ def test_an_https_issuer_is_reached_through_the_proxy(
 
 
 def test_the_proxy_alone_gets_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """RFC 9110, section 11.7.2; the password is percent-encoded in the setting."""
+    """Only the proxy gets the password (RFC 9110, section 11.7.2). The setting has it percent-encoded."""
     pem = certificate(tmp_path, "issuer.example")
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
     answer = Answer(KEY_SET)
@@ -104,7 +104,7 @@ def test_a_password_of_a_proxy_may_have_any_character(password: str, monkeypatch
 
 
 def test_a_proxy_cannot_pass_for_the_issuer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A certificate for another host does not help it."""
+    """A certificate for another host does not help the proxy."""
     pem = certificate(tmp_path, "other.example")
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
     with serve({"/keys": Answer(KEY_SET)}, pem) as issuer, tunnels() as proxy:
@@ -125,7 +125,7 @@ def test_a_proxy_cannot_pass_for_the_issuer(tmp_path: Path, monkeypatch: pytest.
 def test_a_proxy_that_refuses_is_a_storage_failure(
     refusal: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The issuer may be reached later."""
+    """A later attempt may reach the issuer."""
     with tunnels(refusal) as proxy:
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
         with pytest.raises(StorageError, match=f"cannot be fetched: {reason}$"):
@@ -139,7 +139,7 @@ def test_a_proxy_that_refuses_is_a_storage_failure(
 def test_no_proxy_names_hosts_that_are_reached_directly(
     exempt: str, proxied: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """127.0.0.2 is not one of the names that always go without a proxy."""
+    """127.0.0.2 is not one of the names that are always reached without a proxy."""
     pem = certificate(tmp_path, "127.0.0.2")
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
     with serve({"/keys": Answer(KEY_SET)}, pem, "127.0.0.2") as issuer, tunnels(b"") as proxy:
@@ -157,7 +157,7 @@ def test_no_proxy_names_hosts_that_are_reached_directly(
 def test_this_machine_is_reached_without_a_proxy(
     secure: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where TLS would protect the keys."""
+    """This also holds if TLS would protect the keys."""
     pem = certificate(tmp_path) if secure else None
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
     for name in ("http_proxy", "https_proxy", "all_proxy"):
@@ -167,7 +167,7 @@ def test_this_machine_is_reached_without_a_proxy(
 
 
 def test_the_certificate_has_the_name_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A trusted one for another address is refused."""
+    """A trusted certificate for another address is refused."""
     pem = certificate(tmp_path, "127.0.0.3")
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
     with (
@@ -178,7 +178,7 @@ def test_the_certificate_has_the_name_of_the_host(tmp_path: Path, monkeypatch: p
 
 
 def test_a_server_without_tls_is_not_taken_for_one() -> None:
-    """Nothing is sent to it in clear text."""
+    """Nothing is sent to such a server in clear text."""
     with serve({"/keys": Answer(KEY_SET)}) as address:
         secure = address.replace("http://", "https://")
         with pytest.raises(StorageError, match="cannot be fetched: SSLError"):
@@ -186,7 +186,7 @@ def test_a_server_without_tls_is_not_taken_for_one() -> None:
 
 
 def test_the_request_names_the_host_and_asks_for_json() -> None:
-    """A query belongs to the address, and a fragment is never sent (RFC 9110, section 4.2.5)."""
+    """The request contains the query of the address, but never its fragment (RFC 9110, section 4.2.5)."""
     answer = Answer(KEY_SET)
     with serve({"/a/keys?use=sig&x=%20": answer, "/": answer}) as address:
         assert read_key_set(f"{address}/a/keys?use=sig&x=%20#part", 5) == KEYS
@@ -200,7 +200,7 @@ def test_the_request_names_the_host_and_asks_for_json() -> None:
 
 @pytest.mark.parametrize("path", ["/a b", "/a\r\nX: x", "/a\x00b", "/k\xe4ys"])
 def test_an_address_that_no_request_can_name_is_not_asked(path: str) -> None:
-    """It could break out of the request's line."""
+    """Such an address could break out of the request line."""
     answer = Answer(KEY_SET)
     with serve(dict.fromkeys(("/a", "/a b", "/aX: x", path), answer)) as address:
         with pytest.raises(StorageError, match="cannot be fetched: "):
@@ -229,13 +229,13 @@ def test_a_host_without_an_address_is_a_storage_failure(monkeypatch: pytest.Monk
     ],
 )
 def test_an_answer_that_breaks_off_is_a_storage_failure(answer: bytes, reason: str) -> None:
-    """Trying again may help."""
+    """Another attempt may help."""
     with raw(answer) as port, pytest.raises(StorageError, match=f"cannot be fetched: {reason}$"):
         read_key_set(f"http://127.0.0.1:{port}/keys", 5)
 
 
 def test_a_body_that_breaks_off_does_not_parse() -> None:
-    """Its beginning alone is no key set."""
+    """The beginning of a key set is not a key set."""
     with raw(OK + b"Content-Length: 500\r\n\r\n" + KEY_SET[:40]) as port:  # noqa: SIM117
         with pytest.raises(ConfigurationError, match="does not parse"):
             read_key_set(f"http://127.0.0.1:{port}/keys", 5)

@@ -35,7 +35,7 @@ def written(folder: Path, content: bytes = KEY_SET, mode: int = 0o644) -> Path:
 
 
 def test_keys_come_from_a_file_or_a_link_to_it(tmp_path: Path) -> None:
-    """Mounted configuration is often a link."""
+    """Mounted configuration is often a symbolic link."""
     path = written(tmp_path, mode=0o400)
     link = tmp_path / "link"
     link.symlink_to(path)
@@ -57,13 +57,13 @@ def test_keys_come_from_a_file_or_a_link_to_it(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_is_no_key_set_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
-    """A doubt about keys is a matter of configuration, not of the token."""
+    """A defect in the keys is an error of the configuration, not of the token."""
     with pytest.raises(ConfigurationError, match=reason):
         read_key_set(str(written(tmp_path, content)), 1)
 
 
 def test_a_place_that_is_no_safe_file_is_refused(tmp_path: Path) -> None:
-    """Among them a pipe, which must not keep us waiting, and a file that anybody may write."""
+    """Among the refused places are a pipe, which must not block, and a file that every user may write."""
     os.mkfifo(tmp_path / "pipe")
     for name in ("missing", "pipe", ".", "keys\0.json"):
         with pytest.raises(ConfigurationError, match=r"cannot be opened|not a regular file"):
@@ -88,7 +88,7 @@ def test_a_place_that_is_no_safe_file_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_or_weak_key_is_a_fault_of_the_configuration(members: dict[str, Any]) -> None:
-    """RSA has at least 2048 bits (RFC 7518, section 3.3), and no more than are reasonable to compute with."""
+    """An RSA key has at least 2048 bits (RFC 7518, section 3.3), and not too many to compute with."""
     alg = {"OKP": "EdDSA", "EC": "ES256", "RSA": "RS256"}[members["kty"]]
     key = oidc.choose_key([members], {"alg": alg}, [alg], "/keys.json")
     with pytest.raises(ConfigurationError):
@@ -96,7 +96,7 @@ def test_a_damaged_or_weak_key_is_a_fault_of_the_configuration(members: dict[str
 
 
 def test_a_private_half_published_by_mistake_is_not_loaded() -> None:
-    """Verifying needs none."""
+    """Verification needs no private key."""
     key = oidc.choose_key([{**KEYS[0], "d": "AA"}], {"alg": "EdDSA"}, ["EdDSA"], "/keys.json")
     assert key.members == {"kty": "OKP", "crv": "Ed25519", "x": KEYS[0]["x"]}
 
@@ -105,13 +105,13 @@ def test_a_private_half_published_by_mistake_is_not_loaded() -> None:
     "change", [{"use": "enc"}, {"use": 1}, {"key_ops": ["sign"]}, {"key_ops": 1}, {"alg": 7}]
 )
 def test_a_key_for_something_else_is_not_chosen(change: dict[str, Any]) -> None:
-    """RFC 7517, sections 4.2 to 4.4."""
+    """A key for another purpose is not chosen (RFC 7517, sections 4.2 to 4.4)."""
     with pytest.raises(InvalidCredentialError):
         oidc.choose_key([{**KEYS[0], **change}], {"alg": "EdDSA", "kid": "k1"}, ["EdDSA"], "/keys.json")
 
 
 def test_a_token_is_verified_by_keys_from_the_network() -> None:
-    """As a CI system publishes them; plain http is for the loopback interface only."""
+    """CI systems publish their keys like this. Plain http is allowed on the loopback interface only."""
     claims = {"iss": "https://ci.example", "aud": "jitid", "sub": "ci", "iat": NOW, "exp": NOW + 300}
     with serve({"/keys": Answer(KEY_SET)}) as address:
         issuer = OidcIssuer("https://ci.example", f"{address}/keys", "jitid", kind="system")
@@ -120,7 +120,7 @@ def test_a_token_is_verified_by_keys_from_the_network() -> None:
 
 
 def test_a_server_without_an_answer_is_a_storage_failure() -> None:
-    """Trying again may help: status 5."""
+    """Another attempt may help: exit status 5."""
     answers = {
         "/broken": Answer(status=500),
         "/elsewhere": Answer(status=302, location="/keys"),
@@ -139,7 +139,7 @@ def test_a_server_without_an_answer_is_a_storage_failure() -> None:
 
 
 def test_a_server_that_never_speaks_is_given_up() -> None:
-    """The timeout is the caller's."""
+    """The caller sets the timeout."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}/keys"
         with pytest.raises(StorageError):
@@ -147,7 +147,7 @@ def test_a_server_that_never_speaks_is_given_up() -> None:
 
 
 def test_an_answer_without_end_is_refused() -> None:
-    """No more than a megabyte is read, whatever is sent."""
+    """At most one megabyte is read, however much the server sends."""
     with (
         serve({"/keys": Answer(b" " * 3_000_000)}) as address,
         pytest.raises(ConfigurationError, match="larger"),
@@ -156,7 +156,7 @@ def test_an_answer_without_end_is_refused() -> None:
 
 
 def test_no_proxy_stands_between_us_and_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy could put its own keys into what no TLS protects."""
+    """A proxy could insert its own keys into an answer that TLS does not protect."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     with serve({"/keys": Answer(KEY_SET)}) as address:
         assert read_key_set(f"{address}/keys", 5) == KEYS
@@ -165,7 +165,7 @@ def test_no_proxy_stands_between_us_and_this_machine(monkeypatch: pytest.MonkeyP
 def test_an_unknown_certificate_is_refused_and_a_trusted_one_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """TLS is verified as the system does it."""
+    """TLS certificates are verified by the rules of the system."""
     pem = certificate(tmp_path)
     with serve({"/keys": Answer(KEY_SET)}, pem) as secure:
         with pytest.raises(StorageError, match="SSLCertVerificationError"):
@@ -175,7 +175,7 @@ def test_an_unknown_certificate_is_refused_and_a_trusted_one_accepted(
 
 
 def test_no_redirection_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It could lead into a network that only we can reach, whatever it is secured by."""
+    """A redirection could lead into a network that only jitid can reach, even if TLS protects it."""
     pem = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
     with serve({"/keys": Answer(KEY_SET)}, pem) as secure:
@@ -192,7 +192,7 @@ def test_no_redirection_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.deep
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\n\r\n"])
 def test_a_server_that_sends_a_byte_now_and_then_is_given_up(begun: bytes) -> None:
-    """Each byte begins a socket's timeout anew; the time for all of it is over once."""
+    """Each byte restarts a socket's timeout, but the whole fetch has one deadline."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def trickle() -> None:
@@ -208,14 +208,14 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up(begun: bytes) -> No
         thread.start()
         with pytest.raises(StorageError, match=r"not fetched within 0\.4 seconds"):
             read_key_set(f"http://127.0.0.1:{server.getsockname()[1]}/keys", 0.4)
-        # It ends by itself: our side is closed.
+        # The thread ends by itself, because jitid has closed its side of the connection.
         thread.join()
 
 
 def test_keys_are_fetched_once_for_many_tokens_and_again_for_a_new_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The issuer's rotation is followed, and made-up keys do not make us ask for each token."""
+    """The issuer's key rotation is followed. Invented key ids do not cause a fetch for each token."""
     answer = Answer(KEY_SET)
     answers = {"/keys": answer}
     with serve(answers) as address:
@@ -224,7 +224,7 @@ def test_keys_are_fetched_once_for_many_tokens_and_again_for_a_new_key(
             assert key_set(place, 5, "k1") == KEYS
         rotated = [jwk(P256, kid="k3")]
         answer.body = json.dumps({"keys": rotated}).encode()
-        # Just asked: a key that is not there has to wait.
+        # The keys were fetched just before: an unknown key id has to wait.
         assert key_set(place, 5, "k3") == KEYS
         assert answer.asked == 1
         monkeypatch.setattr(key_sets, "AGAIN", 0.0)
@@ -232,7 +232,7 @@ def test_keys_are_fetched_once_for_many_tokens_and_again_for_a_new_key(
         assert key_set(place, 5, "k1") == KEYS
         assert key_set(place, 5, "k3") == rotated
         assert answer.asked == 2
-        # Gone for a while: what was fetched serves on, and then no more.
+        # The issuer fails: the fetched keys are used until they are too old, and then no longer.
         answer.status = 500
         monkeypatch.setattr(key_sets, "FRESH", 0.0)
         with pytest.raises(StorageError, match="status 500"):
@@ -240,7 +240,7 @@ def test_keys_are_fetched_once_for_many_tokens_and_again_for_a_new_key(
 
 
 def test_what_was_fetched_serves_while_the_issuer_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For as long again as it is fresh."""
+    """Fetched keys are used for at most twice the time for which they are fresh."""
     answer = Answer(KEY_SET)
     with serve({"/keys": answer}) as address:
         assert key_set(f"{address}/keys", 5) == KEYS
@@ -253,14 +253,14 @@ def test_what_was_fetched_serves_while_the_issuer_is_away(monkeypatch: pytest.Mo
             else:
                 with pytest.raises(StorageError, match=reason):
                     key_set(f"{address}/keys", 5)
-        # What has just failed is not tried again for each request.
+        # A fetch that has just failed is not repeated for each request.
         asked = answer.asked
         with pytest.raises(StorageError, match="status 500"):
             key_set(f"{address}/keys", 5)
         assert answer.asked == asked
 
 
-# A key's algorithm is its own, and RS256, PS256, ES256 and EdDSA are all that we take.
+# Each key has one algorithm, and jitid accepts only RS256, PS256, ES256 and EdDSA.
 WYCHEPROOF: dict[str | None, str] = {
     None: "18 33 260-263 273-275 287-288 345 349 378",
     "the ID token's signature does not verify": "19 22 32 34 37 46-258 276-286 289-319 379-401",
@@ -273,12 +273,12 @@ WYCHEPROOF: dict[str | None, str] = {
     "the token's header is not canonical base64url": "365-366 372",
     "the token's payload is not canonical base64url": "368-369 371 373-375",
 }
-# Good tokens that we do not take: other algorithms (HS256, RS384, RS512, PS384, PS512), and empty payloads.
+# Valid tokens that jitid does not accept: other algorithms (HS256, RS384, RS512, PS384, PS512), and empty payloads.
 NOT_OURS = ranges("1 265-267 269-271 321-323 326-328 348 352 357-359 367 370 376-377 259 264 268 272 320 325")
 
 
 def judge(text: str, keys: Iterable[dict[str, Any]]) -> str | None:
-    """Return why a signed message that needs no claims is refused."""
+    """Return the reason for refusing a signed message whose claims do not matter; None if it is valid."""
     try:
         header, payload, signature = jws.split(text)
         members = jws.decode_object(header, "header")[1]
@@ -292,7 +292,7 @@ def judge(text: str, keys: Iterable[dict[str, Any]]) -> str | None:
 
 
 def test_each_wycheproof_token_is_judged_for_its_reason() -> None:
-    """No token labelled invalid is accepted, and each valid one of our algorithms is."""
+    """No token labelled invalid is accepted. Each valid token with a supported algorithm is accepted."""
     expected = {number: reason for reason, text in WYCHEPROOF.items() for number in ranges(text)}
     assert {number: judge(text, [key]) for number, _, text, key in jws_cases()} == expected
     labels = {number: label for number, label, _, _ in jws_cases()}
@@ -302,7 +302,7 @@ def test_each_wycheproof_token_is_judged_for_its_reason() -> None:
 
 
 def test_only_one_waits_for_an_issuer_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others are told so soon, and are free for whoever needs no issuer."""
+    """The other callers get an error soon, so that their threads can serve requests that need no issuer."""
     monkeypatch.setattr(key_sets, "WAITING", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(4) as pool:
         place = f"http://127.0.0.1:{server.getsockname()[1]}/keys"

@@ -44,7 +44,7 @@ Verify = Callable[..., Proof]
 
 @pytest.fixture
 def key_set(tmp_path: Path) -> Path:
-    """Return a file with the issuer's keys."""
+    """Write the issuer's keys to a file and return its path."""
     path = tmp_path / "keys.json"
     path.write_text(json.dumps({"keys": KEYS}))
     path.chmod(0o644)
@@ -53,7 +53,7 @@ def key_set(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def verify(key_set: Path) -> Verify:
-    """Return a call that verifies a token against the issuer with some of its settings changed."""
+    """Return a function that verifies a token against the issuer with some of its settings changed."""
 
     def call(text: str, /, now: int = NOW, **settings: Any) -> Proof:
         issuer = OidcIssuer(ISSUER, str(key_set), "jitid")._replace(**settings)
@@ -65,7 +65,7 @@ def verify(key_set: Path) -> Verify:
 
 
 def refusal(verify: Verify, text: str, **settings: Any) -> str:
-    """Return why a token is refused."""
+    """Return the reason for refusing a token."""
     with pytest.raises(InvalidCredentialError) as caught:
         verify(text, **settings)
     return caught.value.message
@@ -83,7 +83,7 @@ def refusal(verify: Verify, text: str, **settings: Any) -> str:
 def test_a_token_of_each_algorithm_proves_its_subject(
     verify: Verify, private: Private, alg: str, kid: str
 ) -> None:
-    """The proof says who asks, by whose word, until when."""
+    """The proof names the delegator, the issuer and the expiry."""
     proof = verify(token({"alg": alg, "kid": kid, "x5t": "abc"}, CLAIMS, private))
     assert proof == Proof(
         "user:alice@example.com",
@@ -112,7 +112,7 @@ def test_a_token_of_each_algorithm_proves_its_subject(
 def test_the_configured_claim_names_the_delegator(
     verify: Verify, settings: dict[str, Any], changed: dict[str, Any], delegator: str
 ) -> None:
-    """The kind comes from the configuration: no value can make itself a system or an agent."""
+    """The kind comes from the configuration: no claim can declare its subject a system or an agent."""
     assert verify(token(HEADER, {**CLAIMS, **changed}), **settings).delegator == delegator
 
 
@@ -147,12 +147,12 @@ TYPE = "the ID token's type is not JWT"
 def test_a_header_cannot_choose_how_it_is_verified(
     verify: Verify, header: dict[str, Any] | str, reason: str
 ) -> None:
-    """RFC 8725, section 3."""
+    """A header cannot choose how it is verified (RFC 8725, section 3)."""
     assert refusal(verify, token(header, CLAIMS)) == reason
 
 
 def test_a_key_that_the_token_brings_is_not_looked_at(verify: Verify) -> None:
-    """Neither is it trusted, nor does it disturb a token signed by the right key."""
+    """A key in the header is not trusted. It does not invalidate a token signed by the right key either."""
     attacker = Ed25519PrivateKey.generate()
     brought = {**HEADER, "jwk": jwk(attacker), "jku": "http://127.0.0.1:1/keys", "x5c": ["AA=="]}
     assert refusal(verify, token(brought, CLAIMS, attacker)) == SIGNATURE
@@ -160,7 +160,7 @@ def test_a_key_that_the_token_brings_is_not_looked_at(verify: Verify) -> None:
 
 
 def test_a_mac_keyed_with_the_public_key_is_refused(verify: Verify) -> None:
-    """The classic confusion of algorithms."""
+    """This is the classic algorithm confusion attack."""
     pem = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     message = token({"alg": "HS256", "kid": "rsa"}, CLAIMS).rpartition(".")[0]
     mac = encode(hmac.digest(pem, message.encode(), hashlib.sha256))
@@ -168,7 +168,7 @@ def test_a_mac_keyed_with_the_public_key_is_refused(verify: Verify) -> None:
 
 
 def test_one_key_has_one_algorithm(verify: Verify) -> None:
-    """An RSA key for one padding verifies no other; where it states none, the configuration's order says."""
+    """An RSA key for one padding verifies no other. If the key states none, the configuration's order decides."""
     assert refusal(verify, token({"alg": "PS256", "kid": "rsa"}, CLAIMS, RSA)) == ALGORITHM
     assert refusal(verify, token(HEADER, CLAIMS), algorithms=("RS256",)) == NO_KEY
     key = jwk(RSA)
@@ -211,12 +211,12 @@ EXPIRED = "the ID token of `alice@example.com` has expired: its `exp` is 2026-11
     ],
 )
 def test_claims_that_prove_nothing_are_refused(verify: Verify, changed: dict[str, Any], reason: str) -> None:
-    """OpenID Connect Core, section 3.1.3.7."""
+    """Insufficient claims are refused (OpenID Connect Core, section 3.1.3.7)."""
     assert refusal(verify, token(HEADER, {**CLAIMS, **changed})) == reason
 
 
 def test_the_issuers_clock_may_be_a_minute_ahead(verify: Verify) -> None:
-    """Expiry is by our own clock, to the second."""
+    """The clock of jitid decides expiry, to the second."""
     assert verify(token(HEADER, {**CLAIMS, "iat": NOW + 60}))
     assert verify(token(HEADER, CLAIMS), now=NOW + 299)
     assert refusal(verify, token(HEADER, CLAIMS), now=NOW + 300) == EXPIRED.replace("12:00", "12:05")
@@ -224,13 +224,13 @@ def test_the_issuers_clock_may_be_a_minute_ahead(verify: Verify) -> None:
 
 @pytest.mark.parametrize("verified", [None, False, "true", 1])
 def test_an_unverified_address_proves_nobody(verify: Verify, verified: Any) -> None:
-    """Whoever may type an address into a form must not become its owner."""
+    """A user who types an address into a form must not become its owner."""
     text = token(HEADER, {**CLAIMS, "email": "root@b.example", "email_verified": verified})
     assert refusal(verify, text, claim="email") == "the ID token's email address is not verified"
 
 
 def test_a_claim_that_is_no_string_proves_nobody(verify: Verify) -> None:
-    """Neither a missing one, nor a list of names."""
+    """A missing claim proves no identity, and neither does a list of names."""
     for value in (None, "", ["alice"], True):
         text = token(HEADER, {**CLAIMS, "login": value})
         assert refusal(verify, text, claim="login") == "the ID token's `login` is missing or not a string"
@@ -249,12 +249,12 @@ def test_a_claim_that_is_no_string_proves_nobody(verify: Verify) -> None:
     ],
 )
 def test_a_text_of_another_form_is_refused(verify: Verify, text: str, reason: str) -> None:
-    """As for our own tokens (promise 9)."""
+    """The rules are the same for jitid's own tokens (promise 9)."""
     assert refusal(verify, text) == reason
 
 
 def test_settings_that_cannot_be_meant_are_refused(verify: Verify) -> None:
-    """A symmetric algorithm is no choice, nor an agent as a kind."""
+    """A symmetric algorithm is invalid, and so is the kind `agent`."""
     for settings in (
         {"kind": "agent"},
         {"claim": ""},
@@ -280,7 +280,7 @@ def test_settings_that_cannot_be_meant_are_refused(verify: Verify) -> None:
 
 
 def test_an_issuer_may_stand_once_for_each_audience(key_set: Path) -> None:
-    """Which claim counts must not depend on an order."""
+    """The choice of the claim must not depend on the order of issuers."""
     one = OidcIssuer(ISSUER, str(key_set), "jitid")
     other = one._replace(audience="other", kind="system")
     assert verify_id_token(token(HEADER, CLAIMS), [other, one], NOW, timeout=5).delegator.startswith("user:")
@@ -291,7 +291,7 @@ def test_an_issuer_may_stand_once_for_each_audience(key_set: Path) -> None:
 
 
 def test_what_is_refused_says_what_would_pass(key_set: Path) -> None:
-    """The hint has what is configured, and what the issuer publishes; and a key that is named is cut."""
+    """The hint names the configured issuers or the published keys. A long key id is shortened."""
     one = OidcIssuer(ISSUER, str(key_set), "jitid")
     for header, claims, issuers, hint in (
         (
@@ -317,7 +317,7 @@ def test_what_is_refused_says_what_would_pass(key_set: Path) -> None:
 
 
 def test_an_issuer_that_cannot_be_meant_stands_in_nobodys_way(key_set: Path) -> None:
-    """Its own tokens are no use, and the error says which setting is at fault."""
+    """Its own tokens are refused, and the error names the invalid setting. Other issuers still work."""
     good = OidcIssuer(ISSUER, str(key_set), "jitid")
     bad = OidcIssuer("id.example", "", "jitid")
     assert verify_id_token(token(HEADER, CLAIMS), [bad, good], NOW, timeout=5)
@@ -327,7 +327,7 @@ def test_an_issuer_that_cannot_be_meant_stands_in_nobodys_way(key_set: Path) -> 
 
 
 def test_an_issuer_proves_the_names_that_it_is_configured_for(verify: Verify) -> None:
-    """Also if it is the only one."""
+    """The names are checked even if there is only one issuer."""
     for names in (("*@example.com",), ("bob", "alice*"), ("alice@example.com",), ("*",)):
         assert verify(token(HEADER, CLAIMS), names=names).delegator == "user:alice@example.com"
     for names in (("*@example.org",), ("alice",), ("user:alice@example.com",), ("Alice*", "*@example.co")):
@@ -338,7 +338,7 @@ def test_an_issuer_proves_the_names_that_it_is_configured_for(verify: Verify) ->
 
 
 def test_two_issuers_of_a_kind_prove_different_names(key_set: Path) -> None:
-    """Otherwise neither proves anybody, whichever is asked."""
+    """If the names of two issuers overlap, neither issuer proves any name."""
     first = OidcIssuer(ISSUER, str(key_set), "jitid", names=("*@example.com", "root"))
     second = first._replace(issuer="https://other.example", names=("*@example.org", "ci-7"))
     text, theirs = token(HEADER, CLAIMS), token(HEADER, {**CLAIMS, "iss": second.issuer, "sub": "ci-7"})
@@ -355,7 +355,7 @@ def test_two_issuers_of_a_kind_prove_different_names(key_set: Path) -> None:
                 prove(each, first, wide)
             assert ISSUER in caught.value.message
             assert second.issuer in caught.value.message
-    # Another kind, and an issuer that proves nobody, are in no one's way.
+    # An issuer of another kind does not conflict, and neither does an issuer without keys.
     assert prove(text, first, second._replace(names=("*",), kind="system"))
     assert prove(text, first._replace(names=None), second._replace(names=("*",), jwks=""))
 
@@ -385,7 +385,7 @@ def test_a_second_issuer_takes_all_names_from_one_that_states_none(key_set: Path
 def test_a_token_names_the_clients_that_it_was_issued_to(
     verify: Verify, claims: dict[str, Any], clients: tuple[str, ...]
 ) -> None:
-    """Its audience is the client id of jitid's own login, which is not another client."""
+    """The audience is the client id of jitid's own login, which is not another client."""
     told = {name: value for name, value in {**CLAIMS, **claims}.items() if value is not None}
     assert verify(token(HEADER, told)).clients == clients
 
@@ -408,7 +408,7 @@ def test_a_client_that_is_named_badly_is_not_taken_for_none(verify: Verify, clai
 
 
 def test_a_token_is_one_token_in_each_spelling_of_its_signature(verify: Verify) -> None:
-    """Of an ECDSA signature (r, s), anybody can make (r, n - s)."""
+    """For an ECDSA signature (r, s), every reader of the token can compute the valid signature (r, n - s)."""
     order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
     text = token({"alg": "ES256", "typ": "JWT", "kid": "p256"}, CLAIMS, P256)
     signed, _, signature = text.rpartition(".")

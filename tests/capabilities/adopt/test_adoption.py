@@ -1,4 +1,4 @@
-"""Standing secrets that were there before: recorded by their fingerprints, found, reported, and ended for good."""
+"""Adopted secrets: recorded by their fingerprints, found, reported, and ended permanently."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from tests.capabilities.sweep.asking import fixed, found, swept
 from tests.programs import Shop
 
 EVERYWHERE = pytest.mark.usefixtures("kept_in")
-"""In files and in databases."""
+"""Mark of a test that runs with a ledger in a file and with one in a database."""
 
 SECRET = "ghp_5rN8wq2KxVb7TmY4cJ9LdZ6sHf3"
 OTHER = "correct-Horse-battery-5taple-9"
 
 
 def stated(text: str = SECRET, **fields: Any) -> StandingSecret:
-    """Return what is stated of a secret of alice's."""
+    """Return the statement about a secret of `user:alice`."""
     kept = read_secret.of_secret(text, None)
     plain = StandingSecret(
         *(
@@ -62,17 +62,17 @@ def stated(text: str = SECRET, **fields: Any) -> StandingSecret:
 
 
 def adopt(world: World, *secrets: StandingSecret, **more: Any) -> Adoption:
-    """Adopt secrets; the usual one if none is named."""
+    """Adopt secrets; by default the usual one."""
     return world.authority.perform(ops.Adopt(secrets=secrets or (stated(),), **more))
 
 
 def ended(world: World, *names: str) -> None:
-    """Say that secrets have ended."""
+    """Record that secrets have ended."""
     world.authority.perform(ops.EndAdopted(names=names or ("github-ci",), proof="deleted there"))
 
 
 def listed(world: World, **more: Any) -> list[AdoptedSecret]:
-    """Return adopted secrets."""
+    """Return the adopted secrets."""
     return world.authority.perform(ops.ListAdopted(limit=100, **more)).secrets
 
 
@@ -118,7 +118,7 @@ def test_one_that_ends_soon_is_not_standing(world: World) -> None:
 
 @pytest.mark.parametrize("sensitivity", ["low", "critical"])
 def test_no_rule_concludes_that_it_was_issued(lenient: World, sensitivity: str) -> None:
-    """Nobody was asked for it, delegated it or bound it to a process, and it counts to no agent's record."""
+    """An adopted secret was not requested, delegated or bound to a process. It does not count for an agent."""
     lenient.know("user:alice", sensitivity="low", entitlements=())
     lenient.register("ci", owner="user:alice", scopes=())
     adopt(lenient, stated(sensitivity=sensitivity))
@@ -231,7 +231,7 @@ def test_a_thousand_are_one_event(world: World) -> None:
 
 
 def change(world: World, *names: str, **fields: Any) -> list[AdoptedSecret]:
-    """Change what is known of secrets."""
+    """Change the recorded facts about secrets."""
     operation = ops.ChangeAdopted(names=names or ("github-ci",), amended=Amended(**fields))
     return world.authority.perform(operation).secrets
 
@@ -324,7 +324,7 @@ def test_an_edit_is_found(world: World, statement: str) -> None:
 
 @pytest.fixture
 def shop(world: World, tmp_path: Path) -> Shop:
-    """Return a program at which secrets are."""
+    """Configure a program that holds secrets as a target, and return it."""
     shop = Shop(tmp_path / "shop")
     world.targets = [shop.target()]
     return shop
@@ -434,7 +434,7 @@ def test_a_key_is_known_by_its_public_half(tmp_path: Path) -> None:
 
 
 def test_a_sweep_by_target_says_nothing_of_what_somebody_has_to_end(world: World, shop: Shop) -> None:
-    """Nobody is asked at a place, so that no sweep is incomplete for it."""
+    """A secret without a target is not looked up anywhere, so that it cannot make a sweep incomplete."""
     adopt(world)
     assert not any(getattr(each, "missed", ()) for each in swept(world))
     assert listed(world)[0].credential.expires_at == FOR_EVER

@@ -1,4 +1,4 @@
-"""What can take the place of a standing secret: whatever is written can be used as it stands."""
+"""Suggested replacements of standing secrets: each suggested text can be used unchanged."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.programs import Shop
 
 
 def suggested(world: World, name: str = "github-ci") -> SecretReplacement:
-    """Return what is suggested for a secret."""
+    """Return the suggestion for a secret."""
     (found,) = world.authority.perform(SuggestReplacements(names=(name,)))
     check(found, world.path.parent)
     return found
 
 
 def check(one: SecretReplacement, folder: Path) -> None:
-    """Hold what is written to those who read it: the configuration, the policy, the command line."""
+    """Check a suggestion with its readers: the configuration, the policy, the command line."""
     for name, table in tomllib.loads(one.table).get("target", {}).items():
         if "kind" in table:
             targets.check(StatedTarget(name, table, str(folder), "a test"))
@@ -55,7 +55,7 @@ def check(one: SecretReplacement, folder: Path) -> None:
         ),
         ({"prefix": None, "place": "AWS", "purpose": "backups", "name": "x"}, "aws-sts:aws/x"),
         ({"prefix": None, "place": "a wiki", "purpose": "who knows", "name": "x"}, None),
-        # What nobody has put into a table is no match: these words are parts of others.
+        # A word of the table must match a whole word: `laws` contains `aws`, and `crossh` contains `ssh`.
         ({"prefix": None, "place": "laws", "purpose": "crossh", "name": "x"}, None),
     ],
 )

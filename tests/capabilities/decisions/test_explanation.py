@@ -1,4 +1,4 @@
-"""`explain`: the decision as it was, its inputs and rules as they were, and what would be decided today."""
+"""`explain`: the recorded decision, its inputs and rules at that time, and the decision of today."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ forbid (principal, action == Action::"grant", resource) when { context.scope lik
 
 
 def enact(world: World, *files: tuple[str, str]) -> Policy:
-    """Put a policy in force, as another process would find it."""
+    """Put a policy in force, in the form in which another process would read it."""
     policy = Policy(files)
     world.terms = world.terms._replace(policy=policy, policy_text=strict_json.dumps(sorted(files)))
     world.reopen()
@@ -48,7 +48,7 @@ def enact(world: World, *files: tuple[str, str]) -> Policy:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """Return a ledger under a policy that is kept as the command line keeps it."""
+    """Return a ledger whose policy is stored in the same form as by the command line."""
     with World(tmp_path / "ledger") as world:
         enact(world, ("p.cedar", RULES))
         yield world
@@ -60,7 +60,7 @@ def explained(world: World, id_: str | None = None, **named: Any) -> Explanation
 
 
 def refused(world: World, **fields: Any) -> Explanation:
-    """Insist that an issue is denied, and explain the denial."""
+    """Check that an issue is denied, and explain the denial."""
     with pytest.raises(PolicyDeniedError):
         world.issue(**fields)
     return explained(world, event=world.events()[-1]["seq"])
@@ -95,7 +95,7 @@ def test_an_issue_is_explained_by_all_that_was_looked_at(world: World) -> None:
 
 
 def test_a_rule_is_hashed_as_it_stands(world: World) -> None:
-    """With `sha256sum` over what is shown."""
+    """`sha256sum` over the shown text gives the same hash."""
     from hashlib import sha256
 
     (rule,) = explained(world, world.issue().jti).rules
@@ -261,7 +261,7 @@ def test_a_token_that_is_none_is_refused(world: World) -> None:
         explained(world, token=Secret.single("x.y.z"))
     with pytest.raises(InvalidCredentialError):
         world.issue(parent="x.y.z")
-    # A denial without a request.
+    # The event of this denial records no request.
     found = explained(world, event=world.events()[-1]["seq"])
     assert (found.then.decision, found.request, found.now, found.rules) == ("deny", None, None, ())
     assert found.then.reason
@@ -282,7 +282,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_policy_that_was_lost_or_changed_in_the_ledger_is_told(change: str, world: World) -> None:
-    """What it was is not made up; what was recorded of the decision stands."""
+    """The lost policy is not reconstructed, and the recorded decision remains."""
     made = world.issue(scopes=("repo:read",))
     digest = world.terms.policy.digest
     edit(world.path, change)
@@ -299,7 +299,7 @@ def test_a_policy_that_was_lost_or_changed_in_the_ledger_is_told(change: str, wo
 
 
 def test_a_policy_that_this_jitid_cannot_read_is_told(world: World) -> None:
-    """As one that an older jitid took."""
+    """An older jitid may have accepted such a policy."""
     made = world.issue()
     files = [["p.cedar", "permit (principal, action, resource);"]]
     from jitid.policy.policy_text import digest_of

@@ -1,4 +1,4 @@
-"""The policy that is suggested permits whatever it was mined from, and nothing that was not seen."""
+"""Policy suggestions: a suggested policy permits each request that it was mined from, and nothing unseen."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from tests.capabilities.directory import pasts
 from tests.capabilities.directory.test_recurrence import classify, issue_on
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu")
-# The hour that comes twice, and the one that does not come, in one of the zones.
+# Times at the repeated hour and at the skipped hour of daylight saving time, each in one of the zones.
 STARTS = tuple(map(parse_time, ("2026-10-25T00:10:00Z", "2026-03-08T06:50:00Z", "2026-11-24T12:00:00Z")))
 
 
 def suggest(
     world: World, agent: str | None = None, task: str | None = None, days: int = 90
 ) -> list[Suggestion]:
-    """Write policies from what the ledger remembers."""
+    """Suggest policies from the records of the ledger."""
     return world.authority.perform(decisions_operations.SuggestPolicy(agent=agent, task=task, days=days))
 
 
 def mined(world: World, since: int, agent: str, task: str | None = None) -> list[PolicyRequest]:
-    """Return the requests that a policy is made from: what was granted when, or what was used, if anything was."""
+    """Return the requests that a policy is mined from: the grants, or the recorded uses if there are any."""
     held = [one for one in pasts.held(world, since) if one.agent == agent and task in (None, one.task)]
     with world.ledger.read() as snapshot:
         rows = list(snapshot.ask("SELECT identity, scope, first_at, last_at FROM used", {}))
@@ -80,7 +80,7 @@ def mined(world: World, since: int, agent: str, task: str | None = None) -> list
 
 
 def _changes(practice: Practice, one: PolicyRequest) -> list[dict[str, Any]]:
-    """Return changes of a request to what was never seen."""
+    """Return changes of a request to values that the ledger has not seen."""
     highest = max(map(rank, practice.sensitivities))
     return [
         {"agent": f"{one.agent}x"},
@@ -150,9 +150,9 @@ def test_a_suggestion_permits_what_it_was_mined_from_and_nothing_unseen(
 def _keeps_to_hours(
     policy: Policy, asked: PolicyRequest, requests: list[PolicyRequest], zone_name: str, practice: Practice
 ) -> None:
-    """Insist that no more hours of no more days pass than from the first to the last that was seen, the shorter way.
+    """Check that the policy permits only the shortest run of hours and of weekdays that contains all observed ones.
 
-    Of few credentials, or all of one day, all hours pass.
+    With few credentials, or with all of them on one day, the policy permits all hours.
     """
     dates = {datetime.fromtimestamp(one.now, zone(zone_name) or UTC).date() for one in requests}
     few = practice.credentials < 5 or len(dates) < 2
@@ -177,7 +177,7 @@ def _local(at: int, zone_name: str) -> tuple[int, int]:
 
 
 def _round(seen: set[int], first: int, size: int) -> set[int]:
-    """Return the shortest run, of numbers that go round, that has all that was seen; of many the first one."""
+    """Return the shortest cyclic run of numbers that contains all observed ones; of several runs the first."""
     runs = []
     for begin in seen:
         length = max((each - begin) % size for each in seen) + 1
@@ -258,7 +258,7 @@ PRACTICE = Practice(
     ['x"y', "x\\", "x\ny", 'bot"; permit(principal, action, resource); //', "a*b", "\u202e", "x" * 128],
 )
 def test_a_hostile_name_stays_a_name(name: str) -> None:
-    """No ledger has such a one; should one have it, it is data all the same."""
+    """No ledger contains such a name. If one did, the name would still be data."""
     text = suggestion(PRACTICE._replace(agent=name), zone=None, zone_name="UTC").policy
     assert must_be_valid([("it.cedar", text)]) == 1
     policy = Policy([("it.cedar", text)])
@@ -324,7 +324,7 @@ def test_what_was_used_counts_from_its_first_issue_to_its_last_use(world: World)
     (found,) = suggest(world, "bot")
     assert (found.scopes, found.max_ttl) == (("repo:a",), 300)
     assert (found.practice.uses, found.practice.identities, found.practice.last_at) == (7, 1, NOW + 300)
-    # What was refused is no need.
+    # A refused action is not a need.
     assert found.practice.quarters == {NOW // 900, (NOW + 3_600) // 900}
     assert found.policy.startswith("// What agent bot needs, by 7 uses of 1 identities:")
 
@@ -339,7 +339,7 @@ def test_what_was_used_counts_from_its_first_issue_to_its_last_use(world: World)
     ],
 )
 def test_of_a_handful_of_runs_no_hours_are_taken(world: World, ago: tuple[int, ...], told: str) -> None:
-    """What is seen twice on a Wednesday is not for Wednesdays alone."""
+    """Two runs on a Wednesday do not mean that the agent needs only Wednesdays."""
     issue_on(world, *ago, agent="bot")
     (found,) = suggest(world, "bot")
     assert f"// Hours and weekdays: {told}.\n" in found.policy

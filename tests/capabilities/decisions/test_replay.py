@@ -1,4 +1,4 @@
-"""`policy diff`: what was decided, asked again under two policies; each distinct request once, and none forgotten."""
+"""`policy diff`: recorded decisions, replayed under two policies; each distinct request once, and none omitted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HOUR = 3600
 
 
 def beside(*rules: str) -> Files:
-    """Return a policy that permits all but what these rules say."""
+    """Return a policy that permits everything except as these rules forbid."""
     return (*PERMIT_ALL, ("more.cedar", "\n".join(rules)))
 
 
@@ -40,12 +40,12 @@ def forbids(condition: str, action: str = "issue", name: str = "new") -> str:
 
 
 def replayed(world: World, old: Files, new: Files, since: int | None = None) -> Replayed:
-    """Ask two policies about all that was decided."""
+    """Replay all recorded decisions under two policies."""
     return world.authority.perform(ReplayDecisions(old=tuple(old), new=tuple(new), since=since))
 
 
 def told(found: Replayed) -> list[tuple[str, str, int]]:
-    """Return what changes into what, and how often."""
+    """Return the old effect, the new effect and the number of credentials of each change."""
     return [(one.old.decision, one.new.decision, one.credentials) for one in found.changes]
 
 
@@ -97,7 +97,7 @@ def test_a_denial_may_be_one_no_longer(world: World) -> None:
 
 
 def test_what_no_policy_refused_is_no_matter_of_policies(lenient: World) -> None:
-    """Another one would not have let it pass either."""
+    """Another policy would not have permitted the request either."""
     lenient.know("user:alice", disabled_at=NOW)
     with pytest.raises(PolicyDeniedError):
         lenient.issue()
@@ -138,7 +138,7 @@ def test_a_shorter_life_and_fewer_scopes_are_changes(lenient: World) -> None:
     (change,) = replayed(lenient, PERMIT_ALL, beside(short)).changes
     assert (change.old.lifetime, change.new.lifetime) == (900, 300)
     fewer = beside(forbids('context.scope == "b:x"', "grant"))
-    # It was asked for as a whole: what was not narrowed then is not now.
+    # The request was for all scopes: a request that was not narrowed then is not narrowed now.
     (change,) = replayed(lenient, PERMIT_ALL, fewer).changes
     assert change.new.decision == "deny"
 
@@ -160,7 +160,7 @@ def test_an_approval_counts_as_it_was_given(tmp_path: Path) -> None:
         policy = tuple(office.terms.policy._files)
         assert replayed(office, policy, policy).changes == []
         found = replayed(office, policy, beside(forbids('context.scope like "pay:*"', "grant")))
-        # The three are: the request that had to ask, the one that was approved of, and the one that needs two.
+        # The three changes: the request that needed approval, the approved request, and the request that needs two.
         assert sorted(told(found)) == [
             ("approval", "deny", 1),
             ("approval", "deny", 1),
@@ -182,7 +182,7 @@ def test_a_directory_counts_as_it_was(lenient: World) -> None:
 
 @pytest.mark.parametrize("zones", [["UTC"], ["Europe/Berlin"], ["Asia/Kolkata", "UTC", "Europe/Berlin"]])
 def test_hours_are_told_in_the_zone_of_then(zones: list[str], tmp_path: Path) -> None:
-    """Also where it was changed, and where the latest thousand events know of none."""
+    """This holds also if the zone was changed, and if the latest thousand events contain no zone."""
     files = [("all.cedar", PERMIT_ALL[0][1])]
     with World(tmp_path / "ledger", policy=files) as world:
         for number, name in enumerate(zones):
@@ -245,7 +245,7 @@ issues = st.fixed_dictionaries(
 def test_what_changes_is_what_changes_one_by_one(
     steps: list[dict[str, Any]], old: str, new: str, berlin: bool
 ) -> None:
-    """Whatever rules look at, and however alike requests are: all of one group are decided alike."""
+    """All requests of a group get the same decision, for each attribute that rules can read."""
     policies = (beside(forbids(old)), beside(forbids(new)))
     where: Any = {"zone": zone("Europe/Berlin"), "zone_name": "Europe/Berlin"} if berlin else {}
     with (
@@ -292,7 +292,7 @@ def _summed(pairs: list[tuple[object, int]]) -> dict[object, int]:
 
 
 def test_an_event_that_was_edited_into_nonsense_is_left_out(lenient: World) -> None:
-    """What it was can be told no more; that it was changed, `audit verify` tells."""
+    """The event can no longer be read. `audit verify` reports that it was changed."""
     lenient.issue()
     lenient.issue(task="T2")
     edit(

@@ -1,4 +1,4 @@
-"""Histories of agents, and what they come to when each of their credentials is looked at by itself."""
+"""Histories of agents, and statistics about them computed credential by credential."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ uses = st.lists(st.tuples(st.integers(0, 40), st.sampled_from(["repo:a", "repo:b
 
 
 def database(transaction: Transaction) -> sqlite3.Connection:
-    """Return where a transaction writes: what was used is on record before anything reports it."""
+    """Return the connection that a transaction writes to, so that a test can insert uses without a report."""
     db: sqlite3.Connection = transaction.db
     return db
 
@@ -66,7 +66,7 @@ def database(transaction: Transaction) -> sqlite3.Connection:
 def live_through(
     world: World, steps: Iterable[dict[str, Any]], used: Sequence[tuple[int, str]] = ()
 ) -> list[Row]:
-    """Let a history happen to a ledger that knows alice by two names; `used` is of the n-th identity, as it is now."""
+    """Apply a history to a ledger that knows alice by two names. `used` has numbers of identities with scopes."""
     rows: list[Row] = []
     with world.ledger.write() as transaction:
         DirectoryChanges(transaction).put_delegators([delegator(aliases=("user:al",))])
@@ -106,13 +106,13 @@ def _issue(transaction: Transaction, rows: list[Row], step: dict[str, Any]) -> R
     fields = {name: value for name, value in step.items() if name not in ("do", "below")}
     parent = rows[-1] if step["below"] and rows else None
     if parent is not None and len(rows) % 2:
-        # As it was kept before the root's proof was kept at every depth.
+        # Older versions of jitid did not record the root's proof at every depth.
         fields["proof"] = FORMER_PROOF
     return put(transaction, parent=parent, **fields)
 
 
 def _renew(transaction: Transaction, row: Row, scopes: str) -> None:
-    """Give an identity one more credential of its kind, whatever has become of it."""
+    """Add a credential of the same kind to an identity in any state."""
     old = CredentialStore(transaction).latest_of(parse_id(row.id)[1])
     assert old is not None
     CredentialChanges(transaction).supersede(old.key, transaction.now + 30)
@@ -147,7 +147,7 @@ def _renew(transaction: Transaction, row: Row, scopes: str) -> None:
 
 
 class Held(NamedTuple):
-    """One credential with its identity."""
+    """A credential with its identity."""
 
     agent: str
     identity: int
@@ -162,11 +162,11 @@ class Held(NamedTuple):
     issued_at: int
     death: int
     needed: int
-    """When it died, or would have died without a revocation."""
+    """When it ended, or would have ended without a revocation."""
 
 
 def held(world: World, since: int) -> list[Held]:
-    """Return every credential that was issued since a time."""
+    """Return each credential that was issued since a time."""
     with world.ledger.read() as snapshot:
         rows = list(
             snapshot.ask(
@@ -197,7 +197,7 @@ def held(world: World, since: int) -> list[Held]:
 
 
 def _root_proof(above: dict[int, list[Any]], identity: int) -> str:
-    """Return how the root of an identity was proved, by parent and proof of each."""
+    """Return the proof of an identity's root; `above` has the parent and the proof of each identity."""
     while (parent := above[identity][0]) is not None:
         identity = parent
     proof: str = above[identity][1]
@@ -205,7 +205,7 @@ def _root_proof(above: dict[int, list[Any]], identity: int) -> str:
 
 
 def recount(world: World, since: int) -> dict[str, Past]:
-    """Return the past of every agent."""
+    """Return the past of each agent."""
     by_agent: dict[str, list[Held]] = {}
     for one in held(world, since):
         by_agent.setdefault(one.agent, []).append(one)
@@ -264,7 +264,7 @@ def _past(world: World, since: int, agent: str, ones: list[Held]) -> Past:
 
 
 def spread(values: list[int]) -> Spread:
-    """Return how some values are spread, by nearest rank."""
+    """Return the distribution of values, with nearest-rank percentiles."""
     if not values:
         return Spread(0, None, None, None)
     values = sorted(values)

@@ -1,4 +1,4 @@
-"""Delegators as tests add, change and import them."""
+"""Helpers of tests: they add, change, disable and import delegators."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def bring_roster(world: World, roster: Roster, **fields: Any) -> Reconciled:
 
 
 def everybody(world: World) -> dict[str, Delegator]:
-    """Return the whole directory by name, without its own numbers."""
+    """Return the whole directory by name, without its internal keys."""
     found = world.authority.perform(ops.ListDelegators(limit=1 << 30))
     return {one.name: one._replace(key=0) for one in found}
 
 
 def register(world: World, name: str, owner: str, **fields: Any) -> None:
-    """Register an agent that may hold what it likes."""
+    """Register an agent, by default with a record that has wide limits."""
     world.register(name, owner=f"user:{owner}", **fields)
 
 
@@ -76,7 +76,7 @@ def agent(world: World, name: str) -> Agent:
 
 
 def ask(world: World, delegator: str, *, approver: str | None = None, granted: bool = True) -> str:
-    """Record an open request for approval, and perhaps what somebody said to it; return its id."""
+    """Record an open request for approval, with the approver's decision if there is one; return its id."""
     body = f"request {next(_numbers)}".encode()
     uid = sha256(body).digest()[:16]
     id_ = approval_id(uid)
@@ -97,12 +97,12 @@ def ask(world: World, delegator: str, *, approver: str | None = None, granted: b
 
 
 def requests(world: World) -> dict[str, tuple[str | None, str | None]]:
-    """Return of each request for approval how it has ended, and who has spoken."""
+    """Return the final state and the approver of each request for approval."""
     with world.ledger.read() as snapshot:
         return {one.id: (one.ended_as, one.words[0].approver) for one in ApprovalStore(snapshot).all()}
 
 
 def rows(world: World, question: str, **values: Any) -> list[tuple[Any, ...]]:
-    """Ask the ledger's database."""
+    """Query the ledger's database."""
     with world.ledger.read() as snapshot:
         return list(snapshot.ask(question, values))

@@ -1,4 +1,4 @@
-"""What the directory says of a request binds, whatever the policy permits."""
+"""Governance: the directory's limits bind each request, even if the policy permits more."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from tests.builders import NAMES, NOW, Made, World, delegator, recurring_agent, 
 
 @pytest.fixture
 def strict(tmp_path: Path) -> Iterator[World]:
-    """Return a new ledger that takes known delegators only."""
+    """Return a new ledger that accepts only known delegators."""
     with World(tmp_path / "ledger", known_delegators_only=True) as world:
         yield world
 
 
 def refused(world: World, **fields: Any) -> PolicyDeniedError:
-    """Insist that an issue is denied and audited; return the error."""
+    """Check that an issue is denied and audited; return the error."""
     with pytest.raises(PolicyDeniedError) as caught:
         world.issue(**fields)
     event = world.events()[-1]
@@ -46,7 +46,7 @@ def refused(world: World, **fields: Any) -> PolicyDeniedError:
 
 
 def rules_of(world: World, **fields: Any) -> tuple[str, ...]:
-    """Insist that an issue is denied; return the rules."""
+    """Check that an issue is denied; return the rules."""
     return tuple(refused(world, **fields).facts["rules"])
 
 
@@ -59,14 +59,14 @@ def renewed(world: World, made: Made, **fields: Any) -> Made:
 
 
 def rules_of_renewal(world: World, made: Made) -> tuple[str, ...]:
-    """Insist that a renewal is denied; return the rules."""
+    """Check that a renewal is denied; return the rules."""
     with pytest.raises(PolicyDeniedError):
         renewed(world, made)
     return tuple(world.events()[-1]["rules"])
 
 
 def test_details_are_no_way_around_what_bounds_scopes(world: World) -> None:
-    """Neither entitlements nor a record say anything of authorization details: whoever has them is given none."""
+    """Entitlements and agent records cannot permit authorization details: a request under such a limit gets none."""
     details = [{"type": "iam", "actions": ["root"]}]
     before = world.issue(details=details)
     world.know(entitlements=("repo:*",))
@@ -180,7 +180,7 @@ REACH = ("urn:c",)
 def test_each_rule_refuses_what_was_issued_before_and_says_what_to_do(
     lenient: World, change: Callable[[World], None]
 ) -> None:
-    """Issuing, delegating and renewing alike: the directory is asked anew."""
+    """The directory is checked again at each issue, delegation and renewal."""
     rule, reason, hint = CHANGES[change]
     lenient.know()
     lenient.register(audiences=REACH)
@@ -243,7 +243,7 @@ def test_an_agent_out_of_service_delegates_nothing_at_any_depth(
 def test_what_is_obtained_anew_is_within_the_record_above_as_it_is_now(
     lenient: World, change: Callable[[World], None], depth: int
 ) -> None:
-    """What was issued stays as it is; by it nothing more is obtained, under another name, that the record lost."""
+    """An issued credential stays valid. It obtains no right that the record has lost since, under any name."""
     reach = {"scopes": SCOPES, "may_audience": ("urn:a", "urn:c"), "may_kind": ("jwt", "opaque")}
     chain = [lenient.issue(agent="planner", **reach)]
     for number in range(depth):
@@ -280,7 +280,7 @@ def test_two_objections_are_both_told(lenient: World) -> None:
 
 
 def test_what_helps_against_a_disabled_owner_is_told_before_the_resumption(lenient: World) -> None:
-    """An owner takes their agents with them, and none is resumed before it has an owner who may delegate."""
+    """Disabling an owner suspends its agents. An agent is resumed only with an owner that may delegate."""
     lenient.know("user:alice")
     lenient.know("user:bob")
     lenient.register(owner="user:alice")
@@ -354,7 +354,7 @@ def test_narrowing_leaves_out_what_the_directory_does_not_permit(lenient: World)
     )
     event = lenient.events()[-1]
     assert (event["scopes"], event["granted"]) == (["log:read", "mail:send", "repo:read"], ["repo:read"])
-    # With nothing left there is no narrower one.
+    # No scope is left, so that there is no narrower request to permit.
     error = refused(lenient, scopes=("mail:send",), allow_narrower=True)
     assert error.facts["rules"] == ["delegator-entitlement"]
     error = refused(lenient, scopes=("log:read",), allow_narrower=True)
@@ -384,7 +384,7 @@ _SCOPES = st.lists(
 def test_nothing_is_permitted_beyond_either_limit(
     entitled: tuple[str, ...] | None, held: tuple[str, ...], wanted: tuple[str, ...], *, narrow: bool
 ) -> None:
-    """What remains is among what was wanted, and within both; all that is within both remains."""
+    """The permitted scopes are the requested scopes within both limits."""
     person, agent = delegator(entitlements=entitled), recurring_agent(scopes=held)
     scopes = tuple(map(Scope, wanted))
     limits = [tuple(map(Scope, limit)) for limit in (entitled, held) if limit is not None]
@@ -433,7 +433,7 @@ def test_an_agent_without_audiences_is_given_the_usual_ones(tmp_path: Path) -> N
 def test_an_agent_lives_so_often_at_a_time(lenient: World) -> None:
     lenient.register(concurrency=2)
     first = lenient.issue()
-    # A second credential of one identity is no second identity.
+    # A renewed credential does not make a second identity.
     assert renewed(lenient, first)
     lenient.issue(task="T2", ttl=60)
     error = refused(lenient)
@@ -521,7 +521,7 @@ _STANDINGS = st.builds(
 
 @given(_STANDINGS)
 def test_a_standing_is_read_back_as_it_was_told(standing: Standing) -> None:
-    """Through the text of the event."""
+    """The standing survives the JSON text of an event."""
     told = governance.told(standing)
     assert (told is None) is (standing == STRANGERS)
     assert governance.read_standing(None if told is None else loads(dumps(told))) == standing
@@ -542,6 +542,6 @@ def test_the_policy_sees_what_the_directory_has(tmp_path: Path) -> None:
 
 
 def test_a_disabled_delegator_is_none_of_the_strangers() -> None:
-    """A policy that asks for known ones takes them; that they are disabled is refused before."""
+    """A policy that requires known delegators permits a disabled one. The directory refuses it before."""
     entry = DirectoryEntry(delegator(disabled_at=NOW), recurring_agent(unregistered_at=NOW), 0)
     assert governance.standing_of(entry) == Standing(known=True)

@@ -1,4 +1,4 @@
-"""The record of a registered agent holds for whatever comes of its identities, under whatever name."""
+"""Records of registered agents: they limit all credentials obtained from the agent's identities, under any name."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ SCOPES = ("repo:read", "repo:write")
 DETAIL = '{"type":"payment"}'
 
 PASSED_ON = {"scopes", "audiences", "kinds", "max_ttl"}
-"""Those fields of a record that limit what comes of an identity; with the scopes, authorization details."""
+"""Fields that limit all credentials obtained from an identity. The scopes also limit authorization details."""
 OF_THE_NAME_ALONE = {
     "key", "name", "owner", "purpose", "concurrency", "users", "review_at", "registered_at", "reviewed_at",
     "suspended_at", "suspended_as", "unregistered_at",
 }  # fmt: skip
-"""`concurrency` counts the identities of the name; what ends the others ends what descends from them too."""
+"""Fields for the name alone. `concurrency` counts its identities; withdrawal ends the descendants too."""
 
 
 def _world(path: Path) -> World:
@@ -55,11 +55,11 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def beyond(record: Agent, held: Credential) -> list[str]:
-    """Return the dimensions of a record in which a credential exceeds it, itself or by what may be obtained by it."""
+    """Return the fields of a record that a credential exceeds, by itself or by the credentials that it can obtain."""
     services = () if held.token_use == TokenUse.IDENTITY else held.audiences
     reached = {*services, *held.may_audience, *reach.actor_reach(held.may_act)}
     if held.kind not in LISTED:
-        # It names the authority, and no service.
+        # Its audience is the authority and not a service.
         reached -= set(held.audiences)
     assert held.may_kind is not None
     kinds = {kind.partition(":")[0] for kind in (held.kind, *held.may_kind)}
@@ -75,7 +75,7 @@ def beyond(record: Agent, held: Credential) -> list[str]:
 
 
 def credential(world: World, made: Made) -> Credential:
-    """Return what the ledger has of it."""
+    """Return the ledger's record of a credential."""
     found: Credential = world.authority.perform(Inspect(id=made.jti)).credential
     return found
 
@@ -166,7 +166,7 @@ def test_nothing_that_comes_of_an_identity_exceeds_the_record(
     issues: list[dict[str, Any]],
     steps: list[tuple[str, int, int, dict[str, Any]]],
 ) -> None:
-    """Be it delegated, attached, renewed or exchanged, under that name or another, one after the other."""
+    """Credentials may be delegated, attached, renewed or exchanged, under the same or another name, repeatedly."""
     with _world(tmp_path_factory.mktemp("records") / "ledger") as world:
         record = world.register(**stated)
         held: list[Made] = []
@@ -179,7 +179,7 @@ def test_nothing_that_comes_of_an_identity_exceeds_the_record(
             assert beyond(record, credential(world, made)) == []
             held.append(made)
 
-        # Whatever the record permits, so that there is something to go on from.
+        # The widest request that the record permits, so that the steps have a credential to start from.
         widest = {"scopes": record.scopes, "may_audience": record.audiences, "may_kind": record.kinds}
         if own := [kind for kind in ("jwt", "opaque") if kind in record.kinds]:
             attempt(lambda: world.issue(kind=own[0], ttl=600, **widest))
@@ -208,7 +208,7 @@ ISSUED: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("what", ISSUED)
 def test_what_exceeds_the_record_is_refused_when_it_is_granted(world: World, what: str) -> None:
-    """And not only when it is used, which another name may do."""
+    """The refusal does not wait for the use of the right, because an agent of another name may use it."""
     fields, rule = ISSUED[what]
     world.register(scopes=("repo:read",), audiences=("urn:a",), kinds=("jwt",))
     parent = world.issue(
@@ -222,7 +222,7 @@ def test_what_exceeds_the_record_is_refused_when_it_is_granted(world: World, wha
     for more in ({}, {"parent": parent.token}):
         with pytest.raises(PolicyDeniedError, match=f"rule `{rule}`"):
             world.issue(**fields, **more)
-    # Of an agent without a record it is no more than was asked for.
+    # An agent without a record gets the requested rights.
     assert world.issue(agent="other", **fields)
     world.check()
 
@@ -246,7 +246,7 @@ def test_with_allow_narrower_a_kind_beyond_the_record_is_left_out(world: World) 
 
 
 def test_a_renewal_is_within_the_record_as_it_is_now(world: World) -> None:
-    """The usual kinds, which no request need have stated, are left out; others with allow_narrower alone."""
+    """Kinds that no request stated are omitted. Stated kinds are omitted only with `allow_narrower`."""
     world.register(audiences=("urn:a",), kinds=("jwt", "opaque", "ssh-cert"))
     grant = {"ttl": 600, "may_audience": ("urn:a",)}
     usual, stated = world.issue(**grant), world.issue(**grant, may_kind=("jwt", "ssh-cert"))
@@ -256,7 +256,7 @@ def test_a_renewal_is_within_the_record_as_it_is_now(world: World) -> None:
     assert "without kind `opaque`: agent `planner` is given jwt only" in made.issued.notes
     with pytest.raises(PolicyDeniedError, match="rule `agent-kind`"):
         _renewed(world, stated, {})
-    # What is attached passes on no more, though nothing was renewed.
+    # An attached credential passes on no more than the record permits, though it was not renewed.
     beside = _attached(world, stated, {"audiences": ("urn:a",)})
     assert credential(world, beside).may_kind == ("jwt",)
     made = _renewed(world, stated, {"allow_narrower": True})
@@ -277,7 +277,7 @@ def test_what_an_agent_of_another_name_obtains_is_within_the_record(world: World
 
 
 def test_a_jwt_svid_for_the_authority_is_within_a_record_that_names_it_alone(world: World) -> None:
-    """It is shown as a text to whoever it names; only an identity token is for the authority whatever a record has."""
+    """A JWT-SVID is presented to its audience. Only an identity token is for the authority under any record."""
     world.register(audiences=("urn:a",), kinds=("jwt", "jwt-svid"))
     assert world.issue()
     with pytest.raises(PolicyDeniedError, match="rule `agent-audience`"):

@@ -1,4 +1,4 @@
-"""Which names recur, and what record their past needs: as counted one by one, and as much as it needs."""
+"""Recurring agents: their statistics equal a count by credential, and the suggested record is the smallest one."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ ALL = 9_999
 
 
 def classify(world: World, *names: str, rule: RecurrenceRule = RULE, limit: int = ALL) -> Classified:
-    """Say what should become of names."""
+    """Classify names."""
     return world.authority.perform(ops.ClassifyAgents(names=names, rule=rule, limit=limit))
 
 
 def verdicts(world: World, *names: str, **fields: Any) -> dict[str, RecurrenceVerdict]:
-    """Return what is said of each name."""
+    """Return the verdict about each name."""
     return {one.agent: one for one in classify(world, *names, **fields).verdicts}
 
 
 def issue_on(world: World, *days: int, agent: str = "bot", tasks: Sequence[str] = (), **fields: Any) -> None:
-    """Issue on so many days before now, each on a task of its own unless they are named."""
+    """Issue an identity on each of these days before now, each on a new task unless `tasks` names them."""
     for number, ago in enumerate(days):
         world.clock.now = NOW - ago * DAY
         with world.ledger.write(accept_clock=True) as transaction:
@@ -63,7 +63,7 @@ def test_the_past_of_a_name_is_what_counting_its_credentials_gives(
     few: bool,
 ) -> None:
     with World(tmp_path_factory.mktemp("pasts") / "ledger") as world, pytest.MonkeyPatch.context() as patch:
-        # Of few lives each is looked up by itself, of many there is one pass over all rows.
+        # Few identities are looked up one by one; for many, the query reads all rows once.
         patch.setattr("jitid.capabilities.directory.recurrence_store.MANY", 50_000 if few else 0)
         pasts.live_through(world, steps, used)
         since = recurrence.midnight(world.clock.now, days)
@@ -82,7 +82,7 @@ def test_the_past_of_a_name_is_what_counting_its_credentials_gives(
 
 
 def _permits(world: World, need: Need, since: int, agent: str) -> None:
-    """Insist that a record of that need would have permitted every credential of a past that was not used for less."""
+    """Check that a record with this need permits all credentials of a past; their scopes only without reported use."""
     record = recurring_agent(
         agent, scopes=need.scopes, audiences=need.audiences, kinds=need.kinds, concurrency=need.concurrency
     )
@@ -108,7 +108,7 @@ def _permits(world: World, need: Need, since: int, agent: str) -> None:
 def test_the_record_that_is_suggested_would_have_permitted_all_of_the_past(
     tmp_path_factory: pytest.TempPathFactory, steps: list[dict[str, Any]], used: list[tuple[int, str]]
 ) -> None:
-    """What was used where use is reported, what was granted otherwise; no kind, audience or scope besides."""
+    """The scopes are the reported uses, or the grants without a report. Nothing is suggested beyond them."""
     with World(tmp_path_factory.mktemp("needs") / "ledger") as world:
         pasts.live_through(world, steps, used)
         since = recurrence.midnight(world.clock.now, 90)

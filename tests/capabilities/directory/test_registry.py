@@ -1,4 +1,4 @@
-"""Agents are registered, changed, reviewed and taken out of service; each is an event and binds all issues after it."""
+"""Registered agents: changed, reviewed and withdrawn. Each change is an event, and binds each later issue."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.capabilities.leak.test_leaks import add, only
 
 
 def stated(**fields: Any) -> StatedAgent:
-    """Return what is said of an agent of alice's; scopes may be texts."""
+    """Return the statements about an agent of `user:alice`; scopes may be strings."""
     plain: dict[str, Any] = {"owner": "user:alice", "purpose": "triage"}
     given_ = {**plain, **fields}
     if given_.get("scopes") is not None:
@@ -43,50 +43,50 @@ def stated(**fields: Any) -> StatedAgent:
 
 
 def register(world: World, name: str = "planner", *, due: Due | None = None, **fields: Any) -> KeptAgent:
-    """Register an agent of alice's."""
+    """Register an agent of `user:alice`."""
     return world.authority.perform(ops.RegisterAgent(name=name, stated=stated(**fields), due=due or Due()))
 
 
 def change(world: World, name: str = "planner", **fields: Any) -> KeptAgent:
-    """Change what is stated of it."""
+    """Change statements about an agent."""
     fields = {"owner": None, "purpose": None, **fields}
     return world.authority.perform(ops.ChangeAgent(name=name, stated=stated(**fields)))
 
 
 def review(world: World, name: str = "planner", due: Due | None = None) -> KeptAgent:
-    """Review it."""
+    """Review an agent."""
     return world.authority.perform(ops.ReviewAgent(name=name, due=due or Due()))
 
 
 def resume(world: World, name: str = "planner") -> KeptAgent:
-    """Resume it."""
+    """Resume an agent."""
     return world.authority.perform(ops.ResumeAgent(name=name))
 
 
 def suspend(world: World, name: str = "planner", **fields: Any) -> WithdrawnAgent:
-    """Suspend it."""
+    """Suspend an agent."""
     return world.authority.perform(ops.SuspendAgent(name=name, **{"most": None, **fields}))
 
 
 def unregister(world: World, name: str = "planner", **fields: Any) -> WithdrawnAgent:
-    """Unregister it."""
+    """Unregister an agent."""
     return world.authority.perform(ops.UnregisterAgent(name=name, **{"most": None, **fields}))
 
 
 def record(world: World, name: str = "planner") -> Agent:
-    """Return its record."""
+    """Return the record of an agent."""
     return world.authority.perform(ops.ShowAgent(name=name, issues=0)).record.agent
 
 
 def last(world: World) -> dict[str, Any]:
-    """Return what the last event says, without what all of them say."""
+    """Return the fields of the last event, without the fields that all events have."""
     event = world.events()[-1]
     return {name: value for name, value in event.items() if name not in ("seq", "hash", "at", "by")}
 
 
 @pytest.fixture
 def known(world: World) -> World:
-    """Return a ledger that knows alice, who may hand out some scopes."""
+    """Return a ledger that knows `user:alice`, with the right to grant some scopes."""
     world.know(entitlements=("repo:*", "log:read"), aliases=("user:al", "https://id.example 00u1"))
     return world
 
@@ -136,7 +136,7 @@ def test_an_owner_is_meant_by_each_of_their_names(known: World, name: str) -> No
 
 
 def test_what_lived_before_under_the_name_ends(known: World) -> None:
-    """Anybody could have called an agent so."""
+    """Before the registration, any caller could use the name."""
     before = known.issue()
     kept = register(known, concurrency=1)
     assert (kept.live, kept.ended) == (0, 1)
@@ -175,7 +175,7 @@ def _nothing(world: World) -> None:
         (_nothing, {"purpose": " \t"}, UsageError, "the purpose is blank"),
         (_nothing, {"purpose": "jitid_" + "a" * 38}, UsageError, "token"),
         (_nothing, {"due": Due(NOW)}, UsageError, "has passed"),
-        # So others read the names of agents that are not registered.
+        # Other systems read the names of unregistered agents in this form, for example in SPIFFE IDs.
         (_nothing, {"name": "ephemeral/planner"}, UsageError, "is reserved"),
         (_nothing, {"name": "ephemeral"}, UsageError, "is reserved"),
     ],
@@ -193,7 +193,7 @@ def test_what_cannot_be_registered_changes_nothing(
         register(known, **fields)
     with pytest.raises(NotFoundError):
         record(known, fields.get("name", "planner"))
-    # A denial is an event; what cannot be meant is none.
+    # A denial is an event; an invalid request is not.
     assert len(known.events()) - events == (error is PolicyDeniedError)
 
 
@@ -261,7 +261,7 @@ def test_a_change_takes_the_place_of_what_was_there_and_leaves_the_rest(known: W
         {"unlimited"} if name == "unlimited" else expected.keys() & {"concurrency"}
     )
     known.check()
-    # Once more it is so already, and no event.
+    # The same change again has no effect and records no event.
     assert change(known, **said).event is None
 
 
@@ -279,7 +279,7 @@ def test_a_change_of_scopes_or_owner_is_within_what_the_owner_may_hand_out(known
     with pytest.raises(PolicyDeniedError, match="rule `delegator-entitlement`"):
         change(known, owner="user:bob")
     assert last(known)["asked"] == "agent-change"
-    # What is narrower in another respect needs nobody's right.
+    # Narrowing another limit needs no right of the owner.
     known.know(disabled_at=NOW)
     assert change(known, max_ttl=60).agent.max_ttl == 60
     with pytest.raises(PolicyDeniedError, match="rule `delegator-disabled`"):
@@ -331,7 +331,7 @@ def test_whatever_an_agent_holds_ends_with_it_in_one_event(
     child = known.issue(parent=made.token, agent="coder", kind="opaque")
     grandchild = known.issue(parent=child.token, agent="tester", kind="opaque")
     other = known.issue(agent="other")
-    # Through what is dead: the child itself has ended before.
+    # The descent leads through an ended credential: the child is revoked before its agent is withdrawn.
     with known.ledger.write() as transaction:
         found = CredentialStore(transaction).find_credential("jti", parse_id(child.jti)[1])
         assert found is not None
@@ -358,13 +358,13 @@ def test_what_is_to_live_on_does(known: World, end: Callable[..., WithdrawnAgent
     foreseen = end(known, keep_live=True, dry_run=True)
     done = end(known, keep_live=True, most=0)
     assert (done.kept, done.ended.credentials) == (1, 0)
-    # What lives on is in no count of what ends, nor was it in the preview.
+    # Credentials that stay valid are not counted as ended, neither in the result nor in the preview.
     assert (foreseen.kept, foreseen.ended.radius) == (1, done.ended.radius)
     assert not any(done.ended.radius)
     assert {"kept": 1}.items() <= last(known).items()
     assert "ended" not in last(known)
     known.verify(made.token)
-    # Whoever thinks better of it ends it later, though nothing changes in the record.
+    # A second call may end them later, though the record does not change.
     done = end(known)
     assert (done.already, done.ended.credentials) == (True, 1)
     known.check()
@@ -511,7 +511,7 @@ def test_a_record_that_was_edited_is_found(known: World, statement: str) -> None
     "statement", ["UPDATE credential SET recurring = NULL", "UPDATE agent SET id = id + 1"]
 )
 def test_what_is_no_longer_counted_to_a_record_is_found(known: World, statement: str) -> None:
-    """By what is counted, the limit of how many may live at once is kept."""
+    """The limit of concurrent identities depends on this count."""
     register(known, concurrency=2)
     known.issue()
     renewed = known.issue()
@@ -550,7 +550,7 @@ _steps = st.sampled_from(
 def test_whatever_happens_the_state_is_the_one_that_issues_go_by(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
 ) -> None:
-    """And the log accounts for each credential that ended, and for the record."""
+    """The log also accounts for each ended credential and for the record."""
     state = "ephemeral"
     with World(tmp_path_factory.mktemp("registry") / "ledger") as world:
         world.know()

@@ -1,4 +1,4 @@
-"""Handing back: by one's own valid credential, within one's own subtree, and nothing else."""
+"""Handing back: a holder with a valid credential ends identities in its own subtree, and no others."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_each_of_a_chain_may_end_itself_and_what_is_below_it(world: World) -> No
 
 
 def test_through_what_is_dead_too(world: World) -> None:
-    """An identity below one that was renewed, or whose own credential has expired, is still below."""
+    """An identity below an ended one may still be handed back. It has ended too, so there is no second event."""
     root = world.issue(ttl=900)
     middle = world.issue(parent=root.token, agent="middle", ttl=900)
     last = world.issue(parent=middle.token, agent="last", ttl=900)

@@ -1,4 +1,4 @@
-"""Attacks on tokens: nothing verifies but what was issued, as it was issued, while it is alive."""
+"""Attacks on tokens: a token verifies only if it is unchanged since its issue and still live."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def stolen(world: World) -> Ed25519PrivateKey:
-    """Return the ledger's own signing key, as a thief has it."""
+    """Return the ledger's own signing key, as a thief would have it."""
     (path,) = (world.path / "keys").iterdir()
     return Ed25519PrivateKey.from_private_bytes(path.read_bytes())
 
 
 def signed(private: Ed25519PrivateKey, header: dict[str, Any], claims: dict[str, Any] | str) -> str:
-    """Return a token over any header and claims."""
+    """Return a token with any header and claims."""
     body = claims if isinstance(claims, str) else json.dumps(claims)
     text = f"{encode(json.dumps(header).encode())}.{encode(body.encode())}"
     return f"{text}.{encode(private.sign(text.encode()))}"
 
 
 def refused(world: World, token: str) -> str:
-    """Insist that a token is not valid and not echoed; return the reason."""
+    """Check that a token is refused and not echoed; return the reason."""
     with pytest.raises(InvalidCredentialError) as caught:
         world.verify(token)
     said = f"{caught.value.message} {caught.value.hint}"
@@ -173,7 +173,7 @@ def test_a_token_has_one_spelling(world: World, kind: str, spell: object) -> Non
 
 
 def test_spare_bits_of_the_signature_are_no_other_spelling(world: World) -> None:
-    """64 bytes take 86 characters, the last of which has four bits that mean nothing."""
+    """64 bytes take 86 characters, and the last character has four unused bits."""
     token = world.issue().token
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     at = alphabet.index(token[-1])
@@ -220,7 +220,7 @@ def test_an_actor_chain_a_hundred_deep_is_refused_however_signed(lenient: World)
 
 
 def test_every_token_of_a_deep_chain_verifies_or_is_not_issued(lenient: World) -> None:
-    """A token that no verifier takes is refused at the issue, with a sentence, and changes nothing."""
+    """A token that all verifiers would refuse is refused at its issue, with an explanation, and changes nothing."""
     made = [lenient.issue()]
     with pytest.raises(JitidError) as caught:
         while len(made) <= 100:
@@ -315,7 +315,7 @@ ACCESS_TOKEN_EDITS = {
     "txn": "UPDATE task SET name = 'T9' WHERE name = 'T1/2'",
     "scope": "UPDATE credential SET scopes = 'db:read:a db:read:b' WHERE id = 2",
     "delegator_proof": "UPDATE identity SET proof = 'oidc' WHERE id = 2",
-    # What it descended from is cut off, and what remains is a chain in itself.
+    # The edit cuts the identity off from its parent, so that it looks like a root.
     "depth": "UPDATE identity SET parent = NULL, depth = 0 WHERE id = 2",
 }
 SVID_EDITS = {
@@ -342,7 +342,7 @@ EDITS_OF_ANY = {
     ],
 )
 def test_a_row_that_differs_from_what_was_signed_is_found(world: World, kind: str, statement: str) -> None:
-    """Each of these edits is consistent in itself: nothing but the signed claim tells that it was made."""
+    """Each of these edits is consistent in itself: only the signed claim reveals it."""
     parent = world.issue(scopes=["db:read:*"], may_audience=("urn:a",), may_kind=("jwt", "jwt-svid"))
     scopes = ["db:read:a"] if kind == "jwt" else []
     made = world.issue(
@@ -358,7 +358,7 @@ def test_a_row_that_differs_from_what_was_signed_is_found(world: World, kind: st
 
 @pytest.mark.parametrize("kind", [kind.value for kind in Kind if kind is not Kind.OPAQUE] + ["exec:shop"])
 def test_a_secret_of_another_kind_that_looks_like_an_opaque_token_is_none(world: World, kind: str) -> None:
-    """A target chooses the secrets that it makes, and whoever adopts one chose it before."""
+    """A target chooses the secrets that it makes, and the owner of an adopted secret chose it before."""
     made = world.issue(kind="opaque")
     assert world.verify(made.token).jti == made.jti
     edit(world.path, f"UPDATE credential SET kind = '{kind}'")

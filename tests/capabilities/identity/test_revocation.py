@@ -1,4 +1,4 @@
-"""Revoking and retiring: guarded, idempotent, cascading, and each of the dead can be named."""
+"""Revoking and retiring: limited, idempotent and cascading. The log identifies each ended credential."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.values.hostile import NAUGHTY
 
 
 def live(world: World, made: list[Made]) -> list[bool]:
-    """Return which of them are active."""
+    """Return whether each credential is active."""
     return [world.authority.perform(Inspect(id=one.id)).active for one in made]
 
 
@@ -124,7 +124,7 @@ def test_a_forged_token_revokes_nothing(world: World) -> None:
     assert live(world, [made]) == [True]
 
 
-# What has ended names its identity all the same: a leaked token is often an old one.
+# An ended token still names its identity: a leaked token is often an old one.
 
 
 def _superseded(world: World) -> tuple[Made, Made]:
@@ -166,12 +166,12 @@ def _successor_of_its_successor(world: World) -> tuple[Made, Made]:
 
 
 def change_key(world: World) -> None:
-    """Let what is issued from now on be signed by another key."""
+    """Rotate the key, so that another key signs later credentials."""
     world.authority.perform(RotateKey(algorithm="EdDSA"))
 
 
 OLD = (_superseded, _in_its_overlap, _abandoned, _attached, _successor_of_its_successor)
-"""Each returns a token, and another one of its identity that is alive, signed by another key."""
+"""Each function returns a token, and a live token of the same identity with another signing key."""
 
 
 def _of(made: Made, kid: str, by: str) -> Operation[Any]:
@@ -243,7 +243,7 @@ NOTHING_LIVES: dict[str, Callable[[World, Made], object]] = {
 
 @pytest.mark.parametrize("how", NOTHING_LIVES)
 def test_a_task_of_which_nothing_lives_is_retired_all_the_same(world: World, how: str) -> None:
-    """Otherwise it could be issued on again."""
+    """Otherwise new credentials could be issued on the task."""
     world.register()
     made = world.issue()
     NOTHING_LIVES[how](world, made)
@@ -259,7 +259,7 @@ def test_a_task_of_which_nothing_lives_is_retired_all_the_same(world: World, how
 
 @pytest.mark.parametrize("how", NOTHING_LIVES)
 def test_a_key_of_which_nothing_lives_is_revoked_all_the_same(world: World, how: str) -> None:
-    """Otherwise it would go on signing, and be published."""
+    """Otherwise the key would still sign and be published."""
     world.register()
     made = world.issue()
     NOTHING_LIVES[how](world, made)

@@ -1,4 +1,4 @@
-"""SVIDs: recognised by the strict path of all credentials, and none taken for what it is not."""
+"""SVIDs: verified as strictly as all credentials, and never accepted as another kind."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ KINDS = ("jwt-svid", "x509-svid")
 
 
 def loaded(made: Made) -> x509.Certificate:
-    """Return the certificate that was issued."""
+    """Return the issued certificate."""
     return x509.load_pem_x509_certificate(made.token.encode())
 
 
@@ -66,7 +66,7 @@ def key_of(world: World, use: str) -> SigningKey:
 
 
 def signer_of(world: World, use: str) -> Signer:
-    """Return what a thief of that key signs with."""
+    """Return the signer of that key, as a thief would have it."""
     key = key_of(world, use)
     return Keyring(str(world.path / "keys")).load(key.kid, key.algorithm, key.public)
 
@@ -109,7 +109,7 @@ def test_a_jwt_svid_says_who_acts_and_nothing_else(world: World) -> None:
 
 
 def retyped(world: World, made: Made, typ: str, claims: dict[str, Any] | None = None) -> str:
-    """Return a token as a thief of the key that signed it makes it: with another type, or other claims."""
+    """Return a token with another type or other claims, as a thief of its signing key could make it."""
     header, payload, _ = made.token.split(".")
     kid = json.loads(jws.b64url_decode(header))["kid"]
     (key,) = [row.key for row in world.authority.perform(ListKeys()) if row.key.kid == kid]
@@ -124,7 +124,7 @@ def retyped(world: World, made: Made, typ: str, claims: dict[str, Any] | None = 
 def test_an_access_token_is_no_jwt_svid_and_a_jwt_svid_no_access_token(
     world: World, kind: str, typ: str
 ) -> None:
-    """Not even for who has the key, and where the row was made to fit."""
+    """This holds even for a thief of the key, and after an edit that adapts the row."""
     made = world.issue(kind=kind)
     token = retyped(world, made, typ)
     assert "remembers" in refused(world, token)
@@ -148,7 +148,7 @@ def test_what_proves_an_identity_carries_no_scope(world: World, kind: str) -> No
 
 
 def test_a_jwt_svid_is_verified_as_an_identity_and_gives_no_right(world: World) -> None:
-    """Nor does one of before, whose row says that it holds scopes."""
+    """An older JWT-SVID gives no right either, though its row contains scopes."""
     made = world.issue(kind="jwt-svid")
     edit(world.path, "UPDATE credential SET scopes = 'db:read'")
     assert world.verify(made.token).scopes == ()
@@ -205,7 +205,7 @@ def public_pem(key: Any) -> str:
 
 
 def request_pem(key: Any) -> str:
-    """Return a certificate request that asks for more than anybody gets."""
+    """Return a certificate request for rights that no caller gets."""
     builder = (
         x509.CertificateSigningRequestBuilder()
         .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "root.example")]))
@@ -231,7 +231,7 @@ def test_a_callers_key_is_certified_and_nothing_that_was_asked_for_besides(world
 
 
 def damaged_request() -> str:
-    """Return a request of which another key was put in place of the one that signed it."""
+    """Return a certificate request with another public key than its signature requires."""
     one, other = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     der = from_pem(request_pem(one), "CERTIFICATE REQUEST")[0]
     mine, its = (
@@ -290,7 +290,7 @@ def test_whoever_holds_a_certificate_may_be_told_what_it_is(world: World) -> Non
 
 
 def forged(world: World, signer: Signer, certificates: bytes, made: Made, **changes: Any) -> str:
-    """Return a certificate with the names of one that was issued, made with any key."""
+    """Return a certificate with the names of an issued one, signed by any signer."""
     from jitid.capabilities.issue.plan import plan
 
     with world.ledger.read() as snapshot:
@@ -387,7 +387,7 @@ def test_a_retired_authority_vouches_for_what_it_certified_and_keeps_its_key_tha
     change = world.authority.perform(RotateKey(algorithm="ES256", use="x509"))
     assert world.verify(made.token).signed_by == old
     assert world.verify(world.issue(kind="x509-svid").token).signed_by == change.kid
-    # It still signs what it has revoked.
+    # The old key still signs the revocation list of its certificates.
     assert (world.path / "keys" / old).exists()
     world.clock.now += 900
     world.authority.perform(RotateKey(algorithm="EdDSA"))
@@ -450,7 +450,7 @@ def test_where_a_root_is_waited_for_no_other_authority_is_made(world: World) -> 
     world.authority.perform(ImportAuthority(chain=certified(asked.request, world.clock.now)))
     made = world.issue(kind="x509-svid")
     assert world.verify(made.token).signed_by == asked.kid
-    # Its end is the operator's to act on: no root of our own takes its place.
+    # The operator has to act on the end of a certified authority: jitid does not create a root to replace it.
     change = world.authority.perform(RevokeKey(kid=asked.kid, most=None))
     assert change.successor is None
     with pytest.raises(IntegrityError, match="authority that signs now"):
@@ -460,7 +460,7 @@ def test_where_a_root_is_waited_for_no_other_authority_is_made(world: World) -> 
 
 @pytest.mark.filterwarnings("error")
 def test_a_name_that_cannot_be_written_makes_no_authority(world: World) -> None:
-    """A name of bits is an error of a sort of its own to the library."""
+    """The library raises a separate type of error for a name that is a bit string."""
     asked = world.authority.perform(RequestAuthority())
     own, root = from_pem(certified(asked.request, world.clock.now))
     name = b"\x05jitid"
@@ -479,7 +479,7 @@ def test_a_name_that_cannot_be_written_makes_no_authority(world: World) -> None:
 def test_whatever_was_changed_in_a_certificate_is_refused_in_one_way(
     world: World, at: float, gone: int, put: bytes
 ) -> None:
-    """The library has errors and warnings of several sorts for what it cannot read."""
+    """The library raises errors and warnings of several types for certificates that it cannot read."""
     der = from_pem(_kept(world))[0]
     start = int(at * len(der))
     changed = der[:start] + put + der[start + gone :]
@@ -488,7 +488,7 @@ def test_whatever_was_changed_in_a_certificate_is_refused_in_one_way(
 
 
 def _kept(world: World) -> str:
-    """Return the certificate of this world, made when it is first asked for."""
+    """Return the certificate of this world; the first call issues it."""
     if world.path not in _KEPT:
         _KEPT[world.path] = world.issue(kind="x509-svid").token
     return _KEPT[world.path]

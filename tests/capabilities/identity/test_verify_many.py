@@ -1,4 +1,4 @@
-"""Tokens that are judged together are judged as each is alone."""
+"""Verification of many tokens together: each result is the same as for the token alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OWN = (NAMES.issuer, ES256)
 
 @pytest.fixture
 def tokens(world: World) -> list[str]:
-    """Return tokens of every sort: alive, dead in each way, foreign, forged."""
+    """Return tokens of every kind: live, ended in each way, foreign, forged."""
     world.terms = world.terms._replace(algorithms={ES256: "ES256"})
     world.reopen()
     chain = world.chain(4, scopes=["db:read"])
@@ -40,7 +40,7 @@ def tokens(world: World) -> list[str]:
     world.revoke(dead_above[1].id)
     world.retire("T9")
     world.clock.now += 31
-    # What a target made may look like an opaque token.
+    # A secret that a target made may look like an opaque token.
     lookalike = world.issue(kind="opaque")
     raw = parse_id(lookalike.jti)[1].hex()
     edit(world.path, f"UPDATE credential SET kind = 'exec:shop' WHERE jti = x'{raw}'")
@@ -88,7 +88,7 @@ def test_many_are_judged_as_each_is_alone(world: World, tokens: list[str]) -> No
 
 
 def test_what_is_dead_is_known_all_the_same(world: World, tokens: list[str]) -> None:
-    """So that its use is recorded with who held it."""
+    """An ended token is identified, so that its use is recorded with its holder."""
     held = _together(world, tokens)
     for one, token in zip(held, tokens, strict=True):
         assert one.refusal is None or len(token) < 20 or token not in one.refusal
@@ -103,7 +103,7 @@ def test_the_end_of_a_key_ends_what_it_signed(world: World) -> None:
         kid = KeyStore(snapshot).signing_keys()[0].kid
     world.authority.perform(RotateKey(algorithm="EdDSA"))
     world.authority.perform(RevokeKey(kid=kid, most=None))
-    # Even where somebody has put the row back.
+    # The key's revocation counts even if an edit has restored the row of the credential.
     edit(world.path, "UPDATE credential SET ended_at = NULL, ended_as = NULL, ended_event = NULL")
     world.reopen()
     signed, opaque = _together(world, [one.token for one in made])

@@ -1,4 +1,4 @@
-"""The audit log is cut: what went is in a file that holds by itself, and what is left still accounts for the rows."""
+"""Cuts of the audit log: the exported segment can be verified alone, and the remaining log accounts for the rows."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def head(world: World) -> str:
 
 
 def export_of(path: str | Path) -> list[str]:
-    """Return the lines of a file."""
+    """Return the lines of an exported file."""
     return Path(path).read_text(encoding="utf-8").splitlines()
 
 
 def _live(world: World) -> tuple[Made, Made]:
-    """Let things happen, some of which are pruned; return what leaked, and what lives."""
+    """Make a history of which some is pruned; return a leaked credential and a live one."""
     world.chain(3, scopes=["db:read"])
     found = world.issue(task="T2", kind="opaque")
     world.issue(task="T3")
@@ -66,7 +66,7 @@ def _live(world: World) -> tuple[Made, Made]:
 def test_that_somebody_tried_to_renew_twice_stays_with_the_row_that_says_so(
     world: World, tmp_path: Path
 ) -> None:
-    """The row says when it was first refused; of later refusals nothing needs to stay."""
+    """The row has the time of the first refusal, so that only the event of the first refusal must remain."""
     made = world.issue(ttl=900)
     token = Secret.single(made.token)
     world.authority.perform(Renew(request=RenewRequest(token)))
@@ -97,7 +97,7 @@ def test_what_is_old_is_exported_and_cut(world: World, tmp_path: Path) -> None:
     left = {event["seq"]: event for event in world.events()}
     assert all(whole[seq] == left[seq] for seq in whole.keys() & left.keys())
     assert len([seq for seq in left if seq <= done.through]) == done.kept < done.exported
-    # Together they have all that there was.
+    # The export and the remaining log together contain all events.
     exported = [line for line in export_of(done.file) if '"type":"event"' in line]
     assert len(exported) == done.exported == len([seq for seq in whole if seq <= done.through])
     assert audit_export.verify_export(export_of(done.file), None).events == done.exported
@@ -136,7 +136,7 @@ def test_the_log_is_cut_again_and_again(world: World, tmp_path: Path) -> None:
         world.check()
     assert all(files)
     assert tables(world, "segment") == [3]
-    # Each segment begins where the one before it ends.
+    # Each segment begins where the previous one ends.
     for number, file in enumerate(files):
         audit_export.verify_export(export_of(str(file)), None)
         for other in (heads[0], heads[number]):
@@ -163,12 +163,12 @@ def test_a_head_from_before_accuses_nobody_and_vouches_for_nothing(
     _live(world)
     prune(world, DAY)
     done = cut(world, tmp_path)
-    # Of several chains it may tell of ends at which they still are.
+    # With several chains, the head may name ends of chains that have not moved since.
     met = kept_in == "database"
     assert world.authority.perform(VerifyLog(expected_head=old)).cut == (None if met else 2)
     lines = export_of(str(done.file))
     assert audit_export.verify_export(lines, old).cut is None
-    # A sweep that remembers it begins where the log begins now, and remembers that.
+    # A sweep with this old head starts where the log starts now, and remembers the new start.
     sweep = Sweep(rules=("audit-gap",), limits=Thresholds(), heads=(("old", old),))
     report = [*world.authority.perform(sweep)]
     assert not [one for one in report if isinstance(one, Finding)]
@@ -230,7 +230,7 @@ def test_what_is_changed_behind_a_log_that_was_cut_is_found(
     edit(world.path, *change.format(kept=kept, through=done.through).split("; "))
     world.reopen()
     if "INSERT INTO audit_event SELECT 2" in change and "kept_event" not in change:
-        # What was cut and lies there again is no part of the log: nobody reads it, and the next cut takes it away.
+        # A cut event that was inserted again is not part of the log: no reader sees it, and the next cut deletes it.
         world.check()
         return
     with pytest.raises(IntegrityError):
@@ -238,7 +238,7 @@ def test_what_is_changed_behind_a_log_that_was_cut_is_found(
 
 
 def test_no_head_that_was_signed_for_something_else_begins_a_log(world: World) -> None:
-    """Whoever can write the file has signed heads at hand, and might let history begin after one of them."""
+    """An attacker that can write the file has signed heads, and could let the history begin after one of them."""
     lives_again = world.issue(kind="opaque")
     world.revoke(lives_again.jti)
     world.issue(task="T2")
@@ -272,7 +272,7 @@ def test_no_head_that_was_signed_for_something_else_begins_a_log(world: World) -
 
 @in_both
 def test_nothing_else_can_be_deleted(world: World, tmp_path: Path) -> None:
-    """The database itself refuses it, as long as nobody takes its triggers away."""
+    """The database refuses it as long as its triggers exist."""
     _live(world)
     done = cut(world, tmp_path)
     for number in (done.through + 1, 1):
@@ -319,14 +319,14 @@ def test_a_log_that_does_not_hold_is_not_cut(world: World, tmp_path: Path) -> No
 
 
 def test_what_lies_there_is_not_overwritten_unless_it_is_the_same(world: World, tmp_path: Path) -> None:
-    """A copy of the ledger that goes on by itself has its name, and another history."""
+    """A copy of the ledger that continues by itself has the same name and another history."""
     _live(world)
     world.close()
     shutil.copytree(world.path, tmp_path / "copy")
     world.reopen()
     done = cut(world, tmp_path / "old")
     with World(tmp_path / "copy", now=world.clock.now) as copy:
-        # The same part of the same log: somebody was interrupted before it was cut.
+        # It is the same part of the same log, as after an interruption between export and cut.
         assert cut(copy, tmp_path / "old").event is not None
         copy.check()
     wait(world, 20 * DAY)
@@ -346,7 +346,7 @@ def test_what_lies_there_is_not_overwritten_unless_it_is_the_same(world: World, 
 def test_whoever_was_interrupted_goes_on(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cut, and nothing deleted yet: the log holds, and the next cut deletes it."""
+    """The log was cut, but its events were not deleted. The log is valid, and the next cut deletes them."""
     _live(world)
     monkeypatch.setattr(segments, "_delete", lambda *_, **__: None)
     done = cut(world, tmp_path)
@@ -360,7 +360,7 @@ def test_whoever_was_interrupted_goes_on(
 
 
 def test_a_ledger_that_moved_is_cut_and_moves_again(world: World, tmp_path: Path) -> None:
-    """Its log has a chain of each place; cut in the midst of the first, at its end, and in the second."""
+    """The log has a chain for each place. The cuts are within the first chain, at its end, and in the second."""
     world.issue()
     wait(world, 9 * DAY)
     world.issue(task="T2")
@@ -385,7 +385,7 @@ def test_a_ledger_that_moved_is_cut_and_moves_again(world: World, tmp_path: Path
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(_steps | st.just({"do": "cut"}), min_size=10, max_size=30))
 def test_whatever_happened_the_log_can_be_cut(tmp_path: Path, steps: list[dict[str, Any]]) -> None:
-    """What is left accounts for the rows, and each segment holds by itself."""
+    """The remaining log accounts for the rows, and each segment can be verified alone."""
     shutil.rmtree(tmp_path / "ledger", ignore_errors=True)
     shutil.rmtree(tmp_path / "segments", ignore_errors=True)
     with World(tmp_path / "ledger", policy=PERMIT_ALL) as world:

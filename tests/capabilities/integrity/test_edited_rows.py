@@ -1,4 +1,4 @@
-"""The audit log of a whole ledger: what somebody changed behind its back is found."""
+"""Check of a whole ledger against its audit log: an edit of the rows is found."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BOB = caller(key="k1")
 
 @pytest.fixture
 def used(world: World) -> World:
-    """Return a ledger in which everything has happened."""
+    """Return a ledger with events of many kinds."""
     chain = world.chain(3, scopes=["db:read"])
     world.issue(task="T2", kind="opaque")
     world.issue(task="T3", kind="opaque", ttl=60)
@@ -137,7 +137,7 @@ def test_an_older_copy_is_found_by_a_remembered_head(used: World, tmp_path: Path
 
 
 def move(world: World) -> None:
-    """Let the ledger go on with a chain of another epoch, as one does that was copied."""
+    """Continue the ledger with a chain of another epoch, as in a copied ledger."""
     with world.ledger.write() as transaction:
         assert isinstance(transaction, Transaction)
         transaction.open_epoch(1)
@@ -147,7 +147,7 @@ def move(world: World) -> None:
 
 @pytest.fixture
 def moved(used: World) -> World:
-    """Return a ledger in which everything has happened, once more after it had moved."""
+    """Return a ledger with events of many kinds, before and after a move."""
     move(used)
     made = used.issue(task="M1", kind="opaque", scopes=["db:read"])
     used.issue(task="M2", kind="opaque")
@@ -202,7 +202,7 @@ def test_an_older_copy_is_found_by_a_head_from_after_a_move(used: World, tmp_pat
 
 
 def test_two_that_went_on_from_one_ledger_are_told_apart(used: World, tmp_path: Path) -> None:
-    """Whoever remembers what was issued before a move elsewhere finds that the copy lacks it."""
+    """An auditor with a head of one ledger finds that the other one lacks its last events."""
     used.close()
     shutil.copytree(used.path, tmp_path / "copy", copy_function=shutil.copy2)
     used.reopen()
@@ -272,7 +272,7 @@ def test_an_export_verifies_without_its_ledger(used: World) -> None:
 
 
 def test_a_changed_export_is_found(used: World) -> None:
-    """Any line left out, doubled, moved or changed in one character."""
+    """The check finds each line that is omitted, doubled, moved or changed in one character."""
     lines = exported(used)
 
     @settings(max_examples=150)
@@ -343,7 +343,7 @@ def test_an_edited_identity_is_found(world: World, statement: str) -> None:
 def test_an_edit_of_whom_an_id_token_proved_is_found(
     world: World, copies: int, subject: str, where: str
 ) -> None:
-    """Disabling somebody ends what they delegated, by whatever name: by this column it is found."""
+    """Disabling a delegator ends its credentials under all its names. This column identifies them."""
     proved = {"delegator": None, "proved_delegator": "user:zoe", "proved_at": NOW}
     reach = {"may_audience": ("urn:api",), "may_kind": ("opaque", "jwt-svid")}
     fields = request(**proved, proved_subject="https://id.example 1", copies=copies, **reach)
@@ -390,7 +390,7 @@ def test_a_row_that_is_not_what_was_signed_is_refused(world: World) -> None:
 
 @pytest.mark.parametrize("other", ["NULL", """'[{"type":"other"}]'"""])
 def test_a_row_with_other_details_is_not_what_was_signed(world: World, other: str) -> None:
-    """Introspection, `inspect` and children go by the row."""
+    """Introspection, `inspect` and child credentials use the row."""
     made = world.issue(details=({"type": "one"},), may_audience=("urn:api",))
     plain = world.issue(task="T2")
     edit(world.path, f"UPDATE credential SET details = {other}")
@@ -432,7 +432,7 @@ def test_an_edited_copy_of_a_delegation_is_found(world: World) -> None:
 
 
 def test_what_was_answered_by_a_wrong_clock_and_again_by_the_right_one_is_not_missed(world: World) -> None:
-    """The first answer has a time to come, and the second one, which replaced it, is forgotten before that time."""
+    """The first answer has a future time. The second answer replaced it, and is deleted before that time."""
     issue(world, BOB, delegator=None)
     world.clock.now -= 3 * DAY
     world.issue(task="T2", accept_clock=True)
@@ -448,7 +448,7 @@ def test_what_was_answered_by_a_wrong_clock_and_again_by_the_right_one_is_not_mi
 def test_an_answer_that_nobody_gave_is_found_in_a_ledger_in_which_nothing_was_issued_yet(
     world: World,
 ) -> None:
-    """Else the other's access would end as one whose answer was lost."""
+    """Otherwise the access of another caller would be revoked, as if its answer had been lost."""
     granted = world.authority.perform(GrantAccess(wanted=AccessRequest("user:other", ttl=DAY)))
     raw = parse_access_id(granted.access.id).hex()
     digest = digest_of(GrantAccess(wanted=AccessRequest("user:zoe"))).hex()

@@ -1,4 +1,4 @@
-"""The ledger and its keys examined: each fault is told once, by the check that it belongs to."""
+"""Examination of the ledger and its keys: each fault is reported once, by the check that covers it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.offlineroot import certified
 
 
 def examined(world: World, **stated: str) -> list[Check]:
-    """Return what the examination says of the ledger, which may be in any state."""
+    """Return the results of the examination of a ledger in any state."""
 
     def ask(ledger: SqliteLedger) -> list[Check]:
         keyring = folder.keyring(str(world.path))
@@ -34,12 +34,12 @@ def examined(world: World, **stated: str) -> list[Check]:
 
 
 def told(checks: list[Check], status: Status) -> list[Check]:
-    """Return the checks that ended so."""
+    """Return the checks with a status."""
     return [check for check in checks if check.status is status]
 
 
 def change(world: World, *statements: str) -> None:
-    """Change the ledger behind its back, and nothing besides."""
+    """Change the ledger's database directly, and only as stated."""
     db = sqlite3.connect(world.path / folder.DATABASE, isolation_level=None)
     try:
         for statement in statements:
@@ -104,12 +104,12 @@ def test_what_somebody_changed_is_an_integrity_failure_of_its_check(
     assert word in first.detail
     assert first.repair
     assert first.exit_status is ExitStatus.INTEGRITY
-    # What was changed may break the chain too, and nothing else.
+    # A change may break the audit chain too, but no other check.
     assert {each.name for each in failures} <= {check, "audit"}
 
 
 def test_damage_is_told_once(used: World) -> None:
-    """What cannot be read because of it says so, and is no failure of its own."""
+    """A check that cannot run because of the damage reports that. It is not a separate failure."""
     used.close()
     change(used, "PRAGMA wal_checkpoint(TRUNCATE)")
     database = used.path / folder.DATABASE
@@ -142,7 +142,7 @@ def test_a_damaged_page_keeps_nothing_else_from_being_examined(used: World) -> N
 
 @pytest.mark.parametrize("version", [0, 99])
 def test_another_schema_is_not_read(version: int, used: World) -> None:
-    """A newer one is a failure of its own status; an older one is brought up to date by any other command."""
+    """A newer schema is a failure with its own exit status. Any other command migrates an older schema."""
     change(used, f"PRAGMA user_version = {version}")
     checks = {check.name: check for check in examined(used)}
     assert checks["integrity"].status is Status.OK
@@ -156,14 +156,14 @@ def test_another_schema_is_not_read(version: int, used: World) -> None:
 
 
 def test_a_ledger_that_others_hold_is_waited_for_once(world: World) -> None:
-    """And that is no integrity failure: trying again may help."""
+    """This is not an integrity failure: another attempt may help."""
     world.close()
     db = sqlite3.connect(world.path / folder.DATABASE, isolation_level=None)
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
     db.execute("BEGIN EXCLUSIVE")
     db.execute("INSERT INTO term (text) VALUES ('held')")
     db.execute("COMMIT")
-    # The log has no index then, and would be read without any lock.
+    # In exclusive mode, the write-ahead log has no index, and would be read without any lock.
     (world.path / f"{folder.DATABASE}-shm").touch()
     try:
         checks = examined(world)
@@ -236,7 +236,7 @@ def test_keys_behind_a_link_are_not_read(world: World) -> None:
 
 
 def test_private_files_that_nothing_needs_are_warnings(world: World) -> None:
-    """One of a key that signs nothing more, which a crash may leave, and one of somebody else."""
+    """One file has a key that no longer signs, which a crash may leave. The other file is foreign."""
     old = key_of(world)
     kept = old.read_bytes()
     world.authority.perform(RotateKey(algorithm="EdDSA"))
@@ -256,7 +256,7 @@ def test_a_configuration_for_another_ledger_is_a_failure_of_its_own_status(world
 
 
 def flip(world: World, find: str, distance: int) -> None:
-    """Flip one bit in the database: the query `find` answers with a page, or 0 for all, and with bytes in it."""
+    """Flip one bit in the database. The query `find` returns a page (0 for the whole file) and bytes in it."""
     world.close()
     change(world, "PRAGMA wal_checkpoint(TRUNCATE)")
     db = sqlite3.connect(world.path / folder.DATABASE)
@@ -273,7 +273,7 @@ def flip(world: World, find: str, distance: int) -> None:
 
 
 def test_an_index_that_disagrees_with_its_table_is_damage_with_its_own_repair(used: World) -> None:
-    """Questions answered from it would miss credentials that live."""
+    """Queries that use the index would miss live credentials."""
     used.issue(kind="opaque")
     flip(
         used,
@@ -291,7 +291,7 @@ def test_an_index_that_disagrees_with_its_table_is_damage_with_its_own_repair(us
 
 
 def test_text_that_is_none_is_damage(used: World) -> None:
-    """No question of another check meets a purpose; showing its task does."""
+    """No query of another check reads a purpose, but a query that shows its task does."""
     change(used, "UPDATE task SET purpose = CAST(x'6162ff63' AS TEXT)")
     (failure,) = told(examined(used), Status.FAILURE)
     assert (failure.name, failure.exit_status) == ("integrity", ExitStatus.INTEGRITY)
@@ -314,7 +314,7 @@ def test_an_authority_is_told_of_until_its_certificate_ends(world: World) -> Non
     asked = world.authority.perform(RequestAuthority())
     waiting = [check for check in examined(world) if check.name == "keys"][-1]
     assert (waiting.status, waiting.repair) == (Status.WARNING, "jitid keys import CHAIN")
-    # A root signed it long ago: in twenty days its year is over.
+    # A root signed it 345 days ago, so that its year ends in twenty days.
     chain = certified(asked.request, world.clock.now - 345 * DAY)
     world.authority.perform(ImportAuthority(chain=chain))
     ending = [check for check in examined(world) if check.name == "keys"][-1]

@@ -1,6 +1,6 @@
-"""Whatever happens before, within and after a pruning, the audit log accounts for what is left.
+"""Pruning with concurrent changes: the audit log accounts for the remaining rows.
 
-Each thing that can still happen to what has ended happens at each moment of a pruning.
+Each change that is still possible to ended rows happens at each moment of a pruning.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ HOURS = 7_200
 
 
 class Old:
-    """What had ended long before a pruning: a chain and a renewed credential; and a request for approval."""
+    """Rows that ended long before a pruning: a chain, a renewed credential, and a request for approval."""
 
     def __init__(self, office: Office) -> None:
         self.chain = office.chain(2)
@@ -50,7 +50,7 @@ class Old:
 
     @property
     def all(self) -> tuple[Made, ...]:
-        """Every credential of it that a test has."""
+        """Return all its credentials that a test has."""
         return (*self.chain, self.renewed)
 
 
@@ -85,7 +85,7 @@ def _end(office: Office, old: Old) -> None:
 
 
 def _withdraw(office: Office, _: Old) -> None:
-    """Withdraw open and expired requests, as another request does if there is no room for it."""
+    """Withdraw open and expired requests, like a new request does if there is no room for it."""
     with office.ledger.write() as transaction:
         requesters = [one.asked_by for one in ApprovalChanges(transaction).all() if one.ended_as is None]
         if requesters:
@@ -94,11 +94,11 @@ def _withdraw(office: Office, _: Old) -> None:
 
 
 def _nothing(*_: object) -> None:
-    """Let nothing happen."""
+    """Do nothing."""
 
 
 def _elapse_by(office: Office, seconds: int) -> None:
-    """Let time pass, and let what expires by then be recorded so."""
+    """Advance the clock, and record all credentials that expire by then."""
     office.clock.now += seconds
     with office.ledger.write(accept_clock=True) as transaction:
         while expiry.close_due(transaction, 1_000):
@@ -106,7 +106,7 @@ def _elapse_by(office: Office, seconds: int) -> None:
 
 
 def inspected(office: Office, made: Made) -> bool:
-    """Tell whether the ledger still has a credential."""
+    """Return whether the ledger still has a credential."""
     try:
         office.authority.perform(Inspect(id=made.jti))
     except NotFoundError:
@@ -131,7 +131,7 @@ def _mark(office: Office, _: Old) -> None:
 
 
 def _issue(office: Office, _: Old) -> None:
-    """Issue, renew and ask: what runs out of it later runs out at another moment."""
+    """Issue, renew and request approval. The new credentials expire at another time than the old ones."""
     made = office.issue(task=f"N{office.clock.now}", agent="new")
     office.issue(parent=made.token, agent="child")
     office.authority.perform(Renew(request=RenewRequest(Secret.single(made.token))))
@@ -190,16 +190,16 @@ def test_pruning_agrees_with_the_log(
         later = office.authority.perform(Prune(rows_after=3_600))
         office.check()
         if happening == "leaked":
-            # Evidence stays, whenever the leak was reported.
+            # A leaked credential stays as evidence, unless its leak is reported after the deletion.
             assert inspected(office, old.chain[0]) == (moment != "deleted")
         else:
             assert (later.left, inspected(office, old.chain[0])) == (0, False)
 
 
 def test_a_clock_that_was_set_back_demands_no_older_answers(tmp_path: Path) -> None:
-    """A prune has deleted them at the later time, and has no event if nothing else was to go.
+    """A prune has deleted the answers at the later time. If it deletes no other rows, it has no event.
 
-    Only in a file: the clock of a database is set by others, and no event tells of it.
+    Only for a ledger in a file: a database's clock is set by others, and no event records it.
     """
     with Office(tmp_path / "ledger") as office:
         caller = Caller("user:ci", frozenset({"issuer"}), key="k1")

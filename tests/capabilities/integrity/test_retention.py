@@ -1,4 +1,4 @@
-"""Rows of the dead go, and nothing else does: what lives, what is refused, and what an audit finds stay the same."""
+"""Retention: rows of ended credentials are deleted. Live credentials, refusals and audit results do not change."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ in_both = pytest.mark.usefixtures("kept_in")
 
 
 def wait(world: World, seconds: int) -> None:
-    """Let time pass; what is due by then is recorded as ended."""
+    """Advance the clock, and record credentials that end by then."""
     world.clock.now += seconds
     with world.ledger.write(accept_clock=True) as transaction:
         while expiry.close_due(transaction, 1_000):
@@ -64,7 +64,7 @@ def prune(world: World, rows_after: int | None = MONTH, **more: Any) -> Pruning:
 
 
 def inspect(world: World, id_: str) -> Inspection:
-    """Tell everything about an id."""
+    """Return all facts about an id."""
     return world.authority.perform(Inspect(id=id_))
 
 
@@ -75,12 +75,12 @@ def leak(world: World, *made: Made) -> None:
 
 
 def _found(finds: Finds) -> list[tuple[str, str]]:
-    """Return the tokens that were found, each with its sort."""
+    """Return the signed tokens that were found, each with its kind."""
     return [("signed", token) for token in finds.signed]
 
 
 def tables(world: World, *names: str) -> list[int]:
-    """Return how many rows tables have."""
+    """Return the number of rows of each table."""
     with world.ledger.read() as snapshot:
         return [next(iter(snapshot.ask(f"SELECT count(*) FROM {name}", {})))[0] for name in names]
 
@@ -121,7 +121,7 @@ def test_a_task_that_has_ended_never_comes_back(world: World) -> None:
 @in_both
 @pytest.mark.parametrize("alive", ["child", "sibling", "renewed"])
 def test_what_something_alive_hangs_on_stays(lenient: World, alive: str) -> None:
-    """The identities above it, all that its identity ever had, and nothing beside them."""
+    """The ancestors of a live identity stay, and all credentials of that identity, but no other rows."""
     root, child = lenient.chain(2, ttl=2 * MONTH, deadline_after=4 * MONTH)
     beside = lenient.issue(parent=root.token, agent="beside", ttl=2 * MONTH if alive == "renewed" else 60)
     if alive == "child":
@@ -131,7 +131,7 @@ def test_what_something_alive_hangs_on_stays(lenient: World, alive: str) -> None
     elif alive == "sibling":
         lenient.revoke(child.id)
         wait(lenient, MONTH + DAY)
-        # It had not expired: who does not ask the ledger would take it still.
+        # The child was revoked before its expiry: an offline verifier would still accept it.
         left = {root.id, child.id}
     else:
         renewed = lenient.authority.perform(
@@ -163,7 +163,7 @@ def test_what_is_honoured_elsewhere_stays_until_it_has_expired(lenient: World) -
 
 
 def test_what_leaked_is_evidence(world: World) -> None:
-    """It stays with what is above it; what leaks just then is not lost either."""
+    """A leaked credential stays with its ancestors."""
     root, child = world.chain(2)
     other = world.issue(task="T2")
     leak(world, child)
@@ -182,7 +182,7 @@ def test_a_leak_that_is_reported_while_rows_go_is_kept(world: World, monkeypatch
     root, child = world.chain(2)
     wait(world, 2 * MONTH)
     world.issue(task="T3")
-    # Everything is condemned, and nothing deleted yet.
+    # All rows are marked for deletion, and none is deleted yet.
     monkeypatch.setattr(retention, "_delete", lambda *_, **__: 2)
     assert prune(world).left == 2
     monkeypatch.undo()
@@ -241,7 +241,7 @@ def test_what_is_not_settled_at_its_target_stays(tmp_path: Path) -> None:
 
 @in_both
 def test_what_many_events_have_settled_is_verified_after_pruning(tmp_path: Path) -> None:
-    """Whatever the numbers of these events are, and however they would lie in a set."""
+    """Verification must not depend on the numbers of these events, or on their order in a set."""
     shop = Shop(tmp_path / "shop")
     with World(tmp_path / "ledger", targets=[shop.target()]) as world:
         world.issue(task="OLD", ttl=60)
@@ -322,7 +322,7 @@ def test_a_clock_that_jumps_ahead_lets_nothing_go(world: World) -> None:
 
 
 def _lively(world: World) -> None:
-    """Let there be something gone, something of the same events that is left, and something new."""
+    """Make credentials to prune, a leaked credential that stays though the same events ended it, and a new one."""
     world.chain(2, ttl=60)
     world.issue(task="T2", kind="opaque", ttl=60)
     kept = world.issue(task="T3", kind="opaque", ttl=60)
@@ -376,7 +376,7 @@ def test_what_is_changed_behind_a_pruned_ledger_is_found(world: World, change: s
     ],
 )
 def test_what_was_changed_before_does_not_go_unseen(world: World, change: str) -> None:
-    """Pruning would let the trace of it go."""
+    """Pruning would delete the evidence of the edit."""
     _lively(world)
     edit(world.path, change)
     world.reopen()
@@ -426,7 +426,7 @@ _steps = st.one_of(
 
 
 def _act(world: World, held: list[Made], step: dict[str, Any]) -> None:
-    """Let one thing happen."""
+    """Perform one step."""
     match step:
         case {"do": "issue", "below": below}:
             terms = {name: step[name] for name in ("task", "kind", "ttl", "copies")}
@@ -470,7 +470,7 @@ def _verdicts(world: World, held: Iterable[Made]) -> list[bool]:
 
 
 def _prune(world: World, held: list[Made], after: int) -> None:
-    """Prune, perhaps in two goes, and compare what is to be seen of it."""
+    """Prune after a dry run, and check that verdicts, leaks, tasks and live credentials stay the same."""
     before = _verdicts(world, held), tables(world, "leak", "task", "credential WHERE ended_at IS NULL")
     foreseen = prune(world, after, dry_run=True)
     done = prune(world, after)
@@ -485,12 +485,12 @@ def _prune(world: World, held: list[Made], after: int) -> None:
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(_steps, min_size=10, max_size=30))
 def test_whatever_happened_pruning_changes_no_verdict(tmp_path: Path, steps: list[dict[str, Any]]) -> None:
-    """And the audit log accounts for what is left, whenever it is asked."""
+    """The audit log accounts for the remaining rows after each pruning and at the end."""
     shutil.rmtree(tmp_path / "ledger", ignore_errors=True)
     with World(tmp_path / "ledger", policy=PERMIT_ALL) as world:
         held: list[Made] = []
         for step in steps:
-            # What is refused changes nothing.
+            # A refused step changes nothing.
             with suppress(JitidError):
                 _act(world, held, step)
         world.check()
@@ -519,7 +519,7 @@ def test_a_report_tells_from_when_on_it_knows_all(world: World) -> None:
 
 
 def test_a_token_that_was_pruned_accuses_no_key(world: World) -> None:
-    """It is signed by a key of ours, and the ledger does not know it: so is what somebody forges who has that key."""
+    """The ledger's key signed the token, but the ledger does not know it: a forgery with the key looks the same."""
     gone = world.issue()
     wait(world, 2 * MONTH)
     world.issue(task="T2")
@@ -535,7 +535,7 @@ def test_a_token_that_was_pruned_accuses_no_key(world: World) -> None:
 
 @in_both
 def test_two_prune_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever comes second finds that it is done."""
+    """The second process finds no rows to delete."""
     world.chain(2)
     wait(world, 2 * MONTH)
     world.issue(task="T2")
@@ -578,7 +578,7 @@ def test_what_leaked_goes_once_it_is_closed_and_evidence_is_over(world: World) -
     assert tables(world, "leak", "sighting WHERE leak = 1") == [2, 0]
     for one in (open_, late):
         assert inspect(world, one.id).credential.id == one.id
-    # The number of a leak is not given out again, and what is left goes in its turn.
+    # The number of a deleted leak is not used again, and the remaining leaks are deleted later.
     world.authority.perform(CloseLeaks(jtis=(open_.jti,), reason="done"))
     wait(world, 2 * MONTH)
     new = world.issue(task="T5")
@@ -613,7 +613,7 @@ def test_what_is_changed_of_the_leaks_that_are_left_is_found(world: World, chang
     for one in found:
         world.revoke(one.id)
     world.authority.perform(ProveLeaks())
-    # The second one is closed too late, so that something of each event is left.
+    # The second leak is closed too late to be pruned, so that rows of each event remain.
     world.authority.perform(CloseLeaks(numbers=(1, 3), reason="done"))
     wait(world, MONTH)
     world.authority.perform(CloseLeaks(numbers=(2,), reason="done"))
@@ -669,7 +669,7 @@ def test_what_no_ledger_writes_is_found(tmp_path: Path, change: str) -> None:
 
 @in_both
 def test_what_an_answer_gave_out_that_may_have_been_lost_is_known(world: World) -> None:
-    """When the request comes again, all that it gave out ends: also what lives longer than the first of it."""
+    """If the request is repeated, all credentials of its answer are revoked, also those with a longer lifetime."""
     caller = Caller("user:ci", frozenset({"issuer"}), key="k1")
     requests = (request(ttl=60), request(ttl=DAY, task="T2"))
     world.authority.serving(caller).perform(Issue(requests=requests))

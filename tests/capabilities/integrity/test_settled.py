@@ -1,4 +1,4 @@
-"""Whoever reads the audit log on from a number misses nothing, though a lower number may be committed later."""
+"""Reading the audit log from a number on: no event is missed, although a lower number may be committed later."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.builders import Clock, make_database, open_postgres
 
 @pytest.fixture
 def world(tmp_path: Path, postgres_url: str) -> Iterator[DatabaseWorld]:
-    """Return a ledger to which many write at a time."""
+    """Return a ledger that accepts concurrent writers."""
     make_database(postgres_url, tmp_path / "home")
     with DatabaseWorld(tmp_path / "home", postgres_url) as world:
         yield world
@@ -52,7 +52,7 @@ def test_a_number_is_shown_once_nothing_can_come_before_it(world: DatabaseWorld,
 
 
 def test_what_shuts_everybody_out_is_shown_at_once(world: DatabaseWorld, postgres_url: str) -> None:
-    """A number that an undone transaction left free is taken by the next one."""
+    """The next transaction uses a number that was left free by a rollback."""
     other = open_postgres(postgres_url, Clock())
     with pytest.raises(ZeroDivisionError), other.write(shared=True) as slow:
         assert slow.next_seq() == 2
@@ -82,13 +82,13 @@ def test_a_head_is_run_through_whichever_chain_went_on(world: DatabaseWorld, pos
 
 
 def gaps(world: DatabaseWorld, head: str, *, reread: bool = False) -> list[str]:
-    """Return what a sweep says of the audit log that reads on from a kept head."""
+    """Return the audit gaps that a sweep reports if it reads on from a kept head."""
     asking = Sweep(rules=("audit-gap",), limits=Thresholds(), heads=(("kept", head),), reread=reread)
     return [one.summary for one in world.authority.perform(asking) if isinstance(one, Finding)]
 
 
 def tamper(address: str, *statements: str) -> None:
-    """Change the database behind the ledger's back."""
+    """Change the database directly, without the ledger."""
     with psycopg.connect(address, options="-c search_path=jitid") as db:
         db.execute("ALTER TABLE audit_event DISABLE TRIGGER ALL")
         for statement in statements:

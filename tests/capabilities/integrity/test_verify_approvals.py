@@ -1,4 +1,4 @@
-"""Rows about approvals that somebody edited are neither believed nor overlooked."""
+"""Edited rows of approvals: they are found, and no request is permitted by them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORGED = f"""UPDATE approval_group SET approver = 'user:bob', proof = 'oidc', gr
 
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
-    """Return a ledger whose policy wants approvals."""
+    """Return a ledger under a policy that requires approvals."""
     with Office(tmp_path / "ledger") as office:
         yield office
 
@@ -41,7 +41,7 @@ def test_a_grant_that_stands_in_the_ledger_alone_is_not_believed(office: Office)
 
 
 def test_a_grant_of_another_request_is_not_believed(office: Office) -> None:
-    """The event of a true grant does not vouch for a copy of its row."""
+    """The event of a real grant does not confirm a copy of its row."""
     other = office.ask(**PAY, task="T2")
     office.grant(other)
     office.ask(**PAY)
@@ -60,7 +60,7 @@ def test_a_grant_does_not_grow_older_by_its_row(office: Office) -> None:
 
 
 def test_a_request_that_reads_otherwise_than_it_was_made_is_not_shown(office: Office) -> None:
-    """Who would approve of the one would be taken to have approved of the other."""
+    """Otherwise the approval of one request would count for another."""
     id_ = office.ask(**PAY)
     edit(office.path, "UPDATE approval SET request = CAST(replace(request, 'pay:out', 'tea:out') AS BLOB)")
     with pytest.raises(IntegrityError, match="was changed"):
@@ -71,7 +71,7 @@ def test_a_request_that_reads_otherwise_than_it_was_made_is_not_shown(office: Of
 
 
 def _whole(office: Office) -> None:
-    """Leave a request of every state, and grants of every sort."""
+    """Make a request in each state, and a grant of each kind."""
     used = office.ask(**PAY)
     office.grant(used)
     office.issue(**PAY)

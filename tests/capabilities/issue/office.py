@@ -1,4 +1,4 @@
-"""A ledger whose policy wants approvals, and people who give them: each is proved by an ID token."""
+"""A ledger under a policy that requires approvals, with approvers that ID tokens prove."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ forbid (principal, action == Action::"grant", resource) when { context.scope lik
 forbid (principal, action == Action::"grant", resource) when { context.scope like "prod:*" };
 """
 PAY: dict[str, Any] = {"agent": "payer", "scopes": ["pay:out"]}
-"""What security has to approve of."""
+"""A request that `security` must approve."""
 BOTH: dict[str, Any] = {"agent": "payer", "scopes": ["pay:out", "prod:db"]}
 
 
 class Office(World):
-    """A ledger over which alice asks, and bob and carol decide; the processes run under the login `tester`."""
+    """A ledger where alice requests, and bob and carol approve. The processes run under the login `tester`."""
 
     def __init__(self, path: Path, *, policy: str = POLICY, **terms: Any) -> None:
         keys = path.parent / "jwks.json"
         keys.write_text(json.dumps({"keys": [signed.jwk(signed.ED25519, kid="k1")]}))
         issuer = OidcIssuer(ISSUER, str(keys), "jitid")
         super().__init__(path, policy=[("p.cedar", policy)], oidc=[issuer], **terms)
-        # Somebody who is bound by subject is proved by each of these alone.
+        # A delegator with known subjects is proved only by an ID token with one of them.
         subjects = [f"{ISSUER} {subject}" for subject in ("alice", "al", "alice-1")]
         self.know("user:alice", groups=("security",), aliases=("user:al", *subjects))
         self.know("user:bob", groups=("security",))
@@ -51,7 +51,7 @@ class Office(World):
         self.know("user:dave", groups=("finance",))
 
     def ask(self, **fields: Any) -> str:
-        """Insist that a request needs an approval; return the id under which it is recorded."""
+        """Check that a request needs an approval; return the id of the recorded request."""
         with pytest.raises(ApprovalNeededError) as caught:
             self.issue(**fields)
         first = caught.value.requests[0]
@@ -60,19 +60,19 @@ class Office(World):
         return first
 
     def grant(self, id_: str, who: str = "bob", **more: Any) -> Decided:
-        """Grant a request, proved by an ID token."""
+        """Grant a request; an ID token proves the approver."""
         return self.authority.perform(GrantApproval(id=id_, approver_token=self.token(who), **more))
 
     def token(self, who: str) -> Secret:
-        """Return an ID token that somebody gets now."""
+        """Return an ID token for a user, issued now."""
         return id_token(who, iat=self.clock.now)
 
     def deny(self, id_: str, who: str = "bob", **more: Any) -> Decided:
-        """Deny a request, proved by an ID token."""
+        """Deny a request; an ID token proves the approver."""
         return self.authority.perform(DenyApproval(id=id_, approver_token=self.token(who), **more))
 
     def refused(self, id_: str, who: str | None, **more: Any) -> tuple[str, ...]:
-        """Insist that somebody may not grant a request, which is audited and changes nothing; return the rules."""
+        """Check that a user may not grant a request: the attempt is audited and changes nothing. Return the rules."""
         before = self.found(id_)
         token = None if who is None else id_token(who)
         with pytest.raises(PolicyDeniedError):
@@ -83,16 +83,16 @@ class Office(World):
         return tuple(event["rules"])
 
     def found(self, id_: str) -> Approval:
-        """Return a request as it is."""
+        """Return the current record of a request."""
         return self.authority.perform(FindApprovals(ids=(id_,))).approvals[0]
 
     def state(self, id_: str) -> ApprovalState:
-        """Return the state of a request now."""
+        """Return the current state of a request."""
         page = self.authority.perform(FindApprovals(ids=(id_,)))
         return page.approvals[0].state_at(page.now)
 
     def listed(self, **chosen: Any) -> list[str]:
-        """Return the ids that are listed."""
+        """Return the ids of the listed requests."""
         page = self.authority.perform(
             ListApprovals(chosen=ApprovalFilter(**{"live": True, **chosen}), limit=100)
         )
@@ -100,6 +100,6 @@ class Office(World):
 
 
 def id_token(subject: str, **changes: Any) -> Secret:
-    """Return an ID token that is good for long."""
+    """Return an ID token that is valid for a long time."""
     claims = {"iss": ISSUER, "aud": "jitid", "sub": subject, "iat": 0, "exp": NOW + 10**9, **changes}
     return Secret.single(signed.token({"alg": "EdDSA", "typ": "JWT", "kid": "k1"}, claims, signed.ED25519))

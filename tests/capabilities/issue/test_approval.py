@@ -1,4 +1,4 @@
-"""Step-up approval: asked for exactly, granted by others, used once and soon."""
+"""Step-up approval: for one exact request, granted by other people, and used once within a short time."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from tests.capabilities.issue.office import BOTH, ISSUER, PAY, POLICY, Office, i
 
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
-    """Return a ledger whose policy wants approvals."""
+    """Return a ledger under a policy that requires approvals."""
     with Office(tmp_path / "ledger") as office:
         yield office
 
 
-# Asking
+# Requests
 
 
 def test_a_request_is_recorded_with_its_denial(office: Office) -> None:
@@ -100,7 +100,7 @@ def test_what_is_refused_for_another_reason_too_asks_nobody(office: Office) -> N
     assert office.listed() == []
 
 
-# Using
+# Use of grants
 
 
 def test_a_grant_is_used_once(office: Office) -> None:
@@ -164,7 +164,7 @@ OTHER: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("other", OTHER)
 def test_another_request_is_another(other: str, office: Office) -> None:
-    """A grant is bound to the exact request: nothing in it can be changed."""
+    """A grant is bound to the exact request. No part of the request can be changed."""
     plain: dict[str, Any] = {**PAY, "purpose": "pay", "details": [{"type": "payment", "limit": 1}]}
     id_ = office.ask(**plain)
     office.grant(id_)
@@ -223,7 +223,7 @@ def test_what_is_approved_is_not_renewed(office: Office) -> None:
 
 
 def test_what_is_approved_of_may_be_attached_to(office: Office) -> None:
-    """The approver saw for which services; of what it was renewed to, nobody has approved."""
+    """The approver saw for which services the grant is. The successor of a renewal has no approval."""
     wanted = {**PAY, "may_audience": ("urn:shop",), "ttl": 600}
 
     def attach(token: str) -> None:
@@ -255,7 +255,7 @@ def test_what_may_be_narrower_asks_only_if_nothing_is_left(office: Office) -> No
     assert office.issue(**PAY, allow_narrower=True).issued.scopes == ("pay:out",)
 
 
-# Many at once
+# Several requests at once
 
 
 def _issue_all(office: Office, *requests: dict[str, Any]) -> list[Made]:
@@ -286,7 +286,7 @@ def test_all_that_a_list_lacks_is_asked_for_together(office: Office) -> None:
 
 
 def test_no_more_is_asked_for_than_can_wait(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks, approves or disables somebody goes through all that wait."""
+    """New requests, approvals and disabling each read all open requests."""
     monkeypatch.setattr(approval_request, "_MOST_OPEN", 2)
     first = office.ask(**PAY)
     office.ask(**PAY, task="T2")
@@ -357,7 +357,7 @@ def test_patience_is_a_setting(office: Office) -> None:
 
 @pytest.mark.parametrize("accepted", [False, True])
 def test_what_has_run_out_stays_so_when_the_clock_steps_back(accepted: bool, office: Office) -> None:
-    """A grant, and a request."""
+    """A grant that expired stays expired, so that the request is open again."""
     granted = office.ask(**PAY)
     office.grant(granted, lifetime=60)
     office.clock.now += 60
@@ -437,7 +437,7 @@ def test_whoever_asks_by_an_alias_may_not_approve(office: Office) -> None:
 
 
 def test_who_asks_by_an_id_token_may_not_approve_once_they_are_known(office: Office) -> None:
-    """Whom the directory did not know when they asked may get that name afterwards."""
+    """A delegator that the directory did not know at the request may be added with that subject later."""
     id_ = office.ask(**PAY, delegator=None, delegator_token=id_token("zoe-1"))
     office.know("user:zoe", groups=("security",), aliases=(f"{ISSUER} zoe-1",))
     assert office.refused(id_, "zoe-1") == ("approver-requester",)
@@ -445,7 +445,7 @@ def test_who_asks_by_an_id_token_may_not_approve_once_they_are_known(office: Off
 
 @pytest.mark.parametrize("who", [None, "tester"])
 def test_the_login_that_asks_may_not_approve(who: str | None, office: Office) -> None:
-    """An agent runs under somebody's login; neither that nor its owner's ID token makes it an approver of its own."""
+    """An agent runs under a user's login. Neither that login nor the user's ID token may approve its requests."""
     office.know("user:tester", groups=("security",))
     id_ = office.ask(**PAY)
     assert office.refused(id_, who) == ("approver-requester",)
@@ -480,7 +480,7 @@ def test_there_is_nothing_to_say_about_what_is_unknown(office: Office) -> None:
         office.grant("jid_" + "0" * 26)
 
 
-# What was granted, and counts no longer
+# Grants that no longer count
 
 
 def _disable(office: Office) -> None:
@@ -508,7 +508,7 @@ def test_a_grant_counts_only_while_its_approver_may_give_it(
 
 
 def test_what_somebody_granted_goes_with_them(office: Office) -> None:
-    """Enabling them again does not bring it back."""
+    """Enabling the approver again does not restore the grant."""
     id_ = office.ask(**BOTH)
     office.grant(id_)
     office.grant(id_, "dave")
@@ -551,7 +551,7 @@ def _as(office: Office, caller: str) -> None:
 
 
 def test_only_the_requester_uses_a_grant(office: Office) -> None:
-    """Another caller with the very same request makes a request of its own, and leaves the grant as it is."""
+    """Another caller with the same request gets a separate request, and does not use the grant."""
     id_ = office.ask(**PAY)
     assert office.found(id_).asked_by == "user:tester"
     office.grant(id_)
@@ -576,7 +576,7 @@ def test_the_requester_is_the_same_person_under_each_of_their_names(office: Offi
     office.issue(**PAY, delegator="user:dave")
     _as(office, "stranger")
     other = office.ask(**PAY, delegator="user:dave")
-    # The approver's token counts for its first presenter.
+    # The approver's token counts only for its first presenter.
     _as(office, "al")
     office.grant(other)
     office.know("user:erin", aliases=("user:stranger",))
@@ -586,7 +586,7 @@ def test_the_requester_is_the_same_person_under_each_of_their_names(office: Offi
 
 
 def test_a_request_from_before_names_a_login_and_is_used_by_that(office: Office) -> None:
-    """Rows from before name the login alone."""
+    """Rows of older versions contain only the login."""
     id_ = office.ask(**PAY)
     office.grant(id_)
     found = office.found(id_)
@@ -603,7 +603,7 @@ def test_a_request_from_before_names_a_login_and_is_used_by_that(office: Office)
 
 
 def test_an_approval_is_for_one_key(office: Office) -> None:
-    """The key is kept while the request waits, and no other key gets what was approved."""
+    """The waiting request contains the key, and the approval counts for no other key."""
     hosts = """@id("kinds") permit (principal, action == Action::"issue", resource) when { context.kind like "*" };
 @id("hosts") @approval("security")
 forbid (principal, action == Action::"issue", resource) when { context.kind == "ssh-cert" };"""
@@ -722,7 +722,7 @@ def test_who_may_not_grant_for_others_may_not_deny_for_them(office: Office) -> N
     assert office.state(id_) is ApprovalState.DENIED, "who asks may take it back"
 
 
-# What an approver is shown
+# Requests as approvers see them
 
 
 def test_a_request_is_shown_with_the_rule_that_asks_as_it_was_then(office: Office) -> None:

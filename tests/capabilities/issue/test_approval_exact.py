@@ -1,4 +1,4 @@
-"""An approval holds every dimension of the grant: no field of a request is outside of what was approved."""
+"""Exact approvals: an approval covers each field of a request, and no field can differ."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "identity": {"audiences": ("urn:other",), "identity": True},
     "may_act": {"audiences": ("urn:other",), "may_act": (MayAct("system:gateway"),)},
 }
-"""What changes the digest, by the field of `IssueRequest`; `parent` and who acts have tests of their own."""
+"""Changes that change the digest, by the field of `IssueRequest`. `parent` and the actor have separate tests."""
 
 PLAIN: dict[str, dict[str, Any]] = {
     "template": {"kind": "ssh-cert", "template": "deploy", "scopes": []},
@@ -67,7 +67,7 @@ PLAIN: dict[str, dict[str, Any]] = {
     "may_act": {"audiences": ("urn:other",)},
     "proved_subject": {**CHANGED["proved_subject"], "proved_subject": f"{ISSUER} other"},
 }
-"""What it is compared with, where that is not the plain request."""
+"""The base of the comparison for a field, if it is not the plain request."""
 
 TARGETS = [
     StatedTarget(
@@ -82,7 +82,7 @@ FREE: Mapping[str, str] = {
     "exchanged": "only with a parent, of which this side says it",
     "proved_at": "it says whether a proof is too old to count, and gives nothing",
 }
-"""Fields of `IssueRequest` that are no part of what is approved, each with the reason."""
+"""Fields of `IssueRequest` that an approval does not cover, each with the reason."""
 
 FREE_OF_POLICY: Mapping[str, str] = {
     "now": "an approval has a lifetime of its own, and the policy is asked again when it is used",
@@ -91,18 +91,18 @@ FREE_OF_POLICY: Mapping[str, str] = {
     "action": "of a use of a credential, not of an issue",
     "used": "of a use of a credential, not of an issue",
 }
-"""The same of `PolicyRequest`."""
+"""Fields of `PolicyRequest` that an approval does not cover, each with the reason."""
 
 
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
-    """Return a ledger whose policy wants approvals, with a template that a request can name."""
+    """Return a ledger under a policy that requires approvals, with templates that a request can name."""
     with Office(tmp_path / "ledger", policy=POLICY, targets=TARGETS) as office:
         yield office
 
 
 def _exact(office: Office, **fields: Any) -> bytes:
-    """Return the exact request that would have to be approved."""
+    """Return the exact request that needs approval."""
     with office.ledger.read() as snapshot, pytest.raises(ApprovalNeededError) as caught:
         plan.plan(snapshot, office.ledger.names, request(**{**BASE, **fields}), office.terms)
     return caught.value.exact
@@ -118,7 +118,7 @@ def test_each_field_of_a_request_is_a_part_of_what_is_approved(field: str, offic
 
 @pytest.mark.parametrize("field", CHANGED)
 def test_an_approval_is_used_for_no_request_that_differs_in_a_field(field: str, office: Office) -> None:
-    """Another template of the same kind above all: it may be the one of the superuser."""
+    """This matters most for another template of the same kind: it may be the superuser's."""
     changed = {**BASE, **CHANGED[field]}
     granted = office.ask(**{**BASE, **PLAIN.get(field, {})})
     office.grant(granted)
@@ -138,7 +138,7 @@ def test_whose_child_it_is_is_a_part_of_what_is_approved(office: Office) -> None
 
 
 def test_who_acts_is_a_part_of_what_is_approved(office: Office) -> None:
-    """By a token of its own: an identity, or whom another issuer proves."""
+    """A separate token proves the actor: an identity, or a person that another issuer proves."""
     first, second = (office.issue(agent="payer", task=f"A{number}") for number in range(2))
     asked: list[dict[str, Any]] = [
         {},
@@ -150,7 +150,7 @@ def test_who_acts_is_a_part_of_what_is_approved(office: Office) -> None:
 
 
 def test_no_field_of_a_request_is_forgotten() -> None:
-    """A new field either changes what is approved, or stands here with a reason."""
+    """A new field must either change the approved request, or be listed here with a reason."""
     own = {"parent", "proved_credential", "proved_actor"}
     assert CHANGED.keys() | FREE.keys() | own == set(IssueRequest._fields)
     assert not CHANGED.keys() & FREE.keys()

@@ -1,4 +1,4 @@
-"""A further credential of an identity: by the right of one it has, asked of the policy again, never more than that."""
+"""Attachment: a further credential of an identity. The policy decides again, and the new right is never wider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one request may cost while others wait for the lock is bounded, and grows as the request does (promise 20)."""
+"""Cost of a request while others wait for the lock: limited, and proportional to the request's size (promise 20)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FOLDER = jitid.__file__.rpartition("/")[0]
 
 
 def _stairs(count: int, tag: str = "", end: str = "*") -> tuple[Scope, ...]:
-    """Return scopes none of which covers another, though each could by its first segments."""
+    """Return scopes of which none covers another, although the first segments would allow it."""
     return tuple(
         Scope(f"{'a' * (at % 100)}{end}:{'b' * (99 - at % 100)}{end}:{tag}{at // 100}{end}")
         for at in range(count)
@@ -37,7 +37,7 @@ def _stairs(count: int, tag: str = "", end: str = "*") -> tuple[Scope, ...]:
 
 
 def _under_the_lock(work: Callable[[], object]) -> int:
-    """Return how many functions of jitid are called between taking the write lock and releasing it."""
+    """Return the number of jitid's functions that are called between taking and releasing the write lock."""
     held = False
     count = 0
 
@@ -53,7 +53,7 @@ def _under_the_lock(work: Callable[[], object]) -> int:
         elif held:
             count += event == "call"
 
-    # What an earlier test has left is closed when it is collected, which may call functions of jitid.
+    # Garbage collection closes objects of earlier tests, which may call functions of jitid.
     gc.collect()
     gc.disable()
     before = sys.getprofile()
@@ -82,7 +82,7 @@ def _child(world: World, parent: Made, count: int) -> requests.IssueRequest:
 @pytest.mark.deep
 @pytest.mark.parametrize("what", ["root", "child", "list", "children"])
 def test_the_scopes_of_what_is_issued_cost_nothing_under_the_lock(lenient: World, what: str) -> None:
-    """They are compared, and the policy is asked about them, before it is taken."""
+    """The scopes are compared and decided by the policy before the lock is taken."""
     parent = lenient.issue(kind="opaque", scopes=_stairs(MOST_SCOPES))
 
     def line(count: int, at: int) -> requests.IssueRequest:
@@ -100,13 +100,13 @@ def test_the_scopes_of_what_is_issued_cost_nothing_under_the_lock(lenient: World
 
 @pytest.mark.parametrize("what", ["renewal", "attachment", "denial", "a denied line"])
 def test_what_is_decided_under_the_lock_costs_as_much_as_it_has_scopes(world: World, what: str) -> None:
-    """A few calls for each."""
+    """Each scope costs a few calls."""
     world.issue()
 
     def calls(count: int) -> int:
         scopes = tuple(Scope(f"a{at}*:read") for at in range(count))
         if what in ("denial", "a denied line"):
-            # Nothing critical for a delegator whom the directory does not have.
+            # Sensitivity `critical` is denied for a delegator that the directory does not know.
             denied = request(kind="opaque", scopes=scopes, sensitivity="critical", task="T9")
             lines = [denied] if what == "denial" else [request(kind="opaque", scopes=scopes), denied]
             return _under_the_lock(lambda: _issue(world, *lines))
@@ -129,7 +129,7 @@ def test_what_is_decided_under_the_lock_costs_as_much_as_it_has_scopes(world: Wo
 def test_the_advice_of_a_denial_is_found_without_the_lock(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It asks the policy up to a thousand questions; the denial has it all the same."""
+    """The advice queries the policy up to a thousand times. The denial contains it nevertheless."""
     world.issue()
     turns: list[str] = []
 
@@ -153,7 +153,7 @@ def test_the_advice_of_a_denial_is_found_without_the_lock(
 
 @contextmanager
 def _earlier(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let credentials have as many scopes as they could before there was a limit."""
+    """Allow credentials with more scopes and audiences, as before there was a limit."""
     with monkeypatch.context() as patch:
         patch.setattr(requests, "MOST_SCOPES", 1_000)
         patch.setattr(requests, "MOST_AUDIENCES", 1_000)
@@ -194,7 +194,7 @@ def test_no_door_makes_a_credential_with_more_scopes(
 
 
 def test_what_has_more_from_before_stays_as_it_is(lenient: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is verified, listed, inspected, delegated from, renewed into fewer, and revoked."""
+    """Such a credential is verified, listed, inspected, delegated from, renewed with fewer scopes, and revoked."""
     with _earlier(monkeypatch):
         old = lenient.issue(scopes=MANY, may_audience=("https://a",))
     assert lenient.verify(old.token).scopes == MANY
@@ -220,7 +220,7 @@ def test_what_has_more_from_before_stays_as_it_is(lenient: World, monkeypatch: p
 
 
 def test_the_questions_of_one_transaction_are_limited_before_it_begins(lenient: World) -> None:
-    """However they are spread over its requests; as many as that are answered from memory under the lock."""
+    """The limit is for all requests together. The lock holder answers questions within the limit from memory."""
     scopes = [Scope(f"x{at}:y") for at in range(MOST_SCOPES)]
     lines = [request(kind="opaque", scopes=scopes)] * (MOST_QUESTIONS // (1 + MOST_SCOPES))
     _issue(lenient, *lines)
@@ -235,7 +235,7 @@ def test_the_questions_of_one_transaction_are_limited_before_it_begins(lenient: 
 def test_a_list_is_planned_again_before_the_lock_if_the_second_has_passed(
     lenient: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twice; then it is planned under the lock, so that it does not wait for ever."""
+    """This happens twice. Then the list is planned under the lock, so that it does not wait forever."""
     lenient.issue()
     if not isinstance(lenient.ledger, SqliteLedger):
         return

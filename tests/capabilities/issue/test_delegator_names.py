@@ -1,4 +1,4 @@
-"""One person under many names: whoever delegates is taken by their own name, and their proof is that of each name."""
+"""Delegators with several names: the primary name is recorded, and the proof of any name counts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ISSUER = "https://id.example"
 
 
 def who(world: World, **fields: Any) -> tuple[str, str]:
-    """Issue, and return for whom and how that was proved."""
+    """Issue a credential; return its delegator and the delegator's proof."""
     made = world.issue(**fields)
     claims = loads(b64url_decode(made.token.split(".")[1]))
     assert claims["sub"] == made.issued.delegator
@@ -114,7 +114,7 @@ def test_a_person_is_listed_and_revoked_with_all_their_names(world: World) -> No
         page = world.authority.perform(
             ListCredentials(chosen=Filter(live=True), sort="id", descending=False, after=None, limit=9)
         )
-        # What was made within a millisecond comes in any order.
+        # Credentials of the same millisecond have no fixed order.
         return sorted(one.delegator for one in page.credentials)
 
     assert live() == ["user:al", "user:alice", "user:bob"]

@@ -1,4 +1,4 @@
-"""What was planned before the lock counts only if it is what would be planned inside it."""
+"""Foreseen plans: a plan from before the lock counts only if planning under the lock would give the same."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _keyring(world: World) -> Keyring:
 
 def _foresee(world: World, delegator: str = "user:alice", **fields: Any) -> ForeseenIssues:
     fields = {"kind": "opaque", **fields}
-    # Below a parent nobody else delegates.
+    # A child has the delegator of its parent.
     return _foresee_all(world, request(delegator=None if "parent" in fields else delegator, **fields))
 
 
@@ -161,7 +161,7 @@ def test_what_was_foreseen_for_a_task_that_has_ended_is_refused(world: World) ->
     ids=str,
 )
 def test_a_plan_does_not_hold_for_a_delegator_who_has_changed(world: World, change: dict[str, Any]) -> None:
-    """Proved by the login of the caller, under a name that is not their own."""
+    """The delegator is proved by the caller's login, under an alias."""
     world.know(aliases=("user:al", "user:tester"))
     world.issue(delegator="user:al")
     foreseen = _foresee(world, "user:al")
@@ -221,7 +221,7 @@ def test_a_plan_holds_whoever_else_has_changed(world: World) -> None:
 
 
 def _others_come(world: World) -> None:
-    """Do what adds credentials and uses, and nothing else."""
+    """Add credentials and uses, and change no other data."""
     made = world.issue(delegator="user:bob", task="T9", agent="coder")
     world.issue(parent=made.token, agent="tester")
     world.authority.perform(issue_operations.Renew(request=RenewRequest(Secret.single(made.token))))
@@ -232,7 +232,7 @@ def _others_come(world: World) -> None:
 
 
 def _planned_by(world: World) -> dict[str, list[Any]]:
-    """Return what the ledger has that an issue is planned by, but for the tasks."""
+    """Return the ledger's data on which plans depend, except the tasks."""
     tables = "setting", "delegator", "delegator_name", "delegator_group", "agent", "task_share", "signing_key"
     with world.ledger.read() as snapshot:
         return {table: list(snapshot.ask(f"SELECT * FROM {table}", {})) for table in tables}
@@ -258,7 +258,7 @@ def test_what_adds_credentials_and_uses_changes_nothing_that_issues_are_planned_
 
 
 def test_a_plan_does_not_hold_once_the_name_of_the_task_means_another(world: World) -> None:
-    """The delegator opens a task of their own, whose name was that of one that they had joined."""
+    """The delegator opens a task with the same short name as a task that it had joined."""
     world.know()
     world.know("user:bob")
     world.issue(delegator="user:bob")
@@ -277,7 +277,7 @@ def test_a_plan_does_not_hold_once_the_name_of_the_task_means_another(world: Wor
 def test_a_plan_is_not_looked_at_again_if_others_only_came(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lock is held for less time."""
+    """So the lock is held for less time."""
     if not isinstance(world.ledger, SqliteLedger):
         return
     world.register()
@@ -302,7 +302,7 @@ def test_a_plan_is_not_looked_at_again_if_others_only_came(
     ids=lambda one: type(one).__name__,
 )
 def test_whoever_changes_more_leaves_their_mark(world: World, operation: Any) -> None:
-    """By it, whoever has planned before it looks again."""
+    """A caller with an older plan compares the mark, and checks its plan again."""
     if not isinstance(world.ledger, SqliteLedger):
         return
     world.know()
@@ -320,7 +320,7 @@ def test_whoever_changes_more_leaves_their_mark(world: World, operation: Any) ->
 
 
 def _child_and_others(world: World) -> tuple[Made, ForeseenIssues]:
-    """Plan a child with a parent that itself has one, and let others issue, renew and use meanwhile."""
+    """Plan a child of a child. Meanwhile, others issue, renew and use credentials."""
     world.register()
     root = world.issue(agent="coder")
     parent = world.issue(parent=root.token, agent="planner", delegator=None)
@@ -344,7 +344,7 @@ def _renew(world: World, token: str) -> None:
 
 @pytest.mark.parametrize("whose", ["the parent", "what it rests on"])
 def test_a_plan_below_a_parent_does_not_hold_once_it_means_something_else(world: World, whose: str) -> None:
-    """A renewal is a thing of those who only add, and yet the parent means what its successor has."""
+    """A renewal only adds a credential, but the parent then has the limits of its successor."""
     root = world.issue(agent="coder", scopes=["repo:*"])
     parent = world.issue(parent=root.token, agent="planner", delegator=None, scopes=["repo:*"])
     foreseen = _foresee(world, parent=parent.token, agent="tester", scopes=["repo:a"])
@@ -378,7 +378,7 @@ def test_what_was_foreseen_below_a_parent_is_refused_once_that_may_not_delegate(
 
 
 def test_a_list_is_recorded_as_it_was_foreseen(world: World) -> None:
-    """Also where a line is on the task that an earlier one opens."""
+    """A line may use a task that an earlier line opens."""
     parent = world.issue()
     lines = [
         request(kind="opaque", task="T1"),
@@ -398,7 +398,7 @@ def test_a_list_is_recorded_as_it_was_foreseen(world: World) -> None:
 
 
 def test_of_a_list_each_line_is_planned_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever tasks it opens, and whoever else has one of that name."""
+    """This holds for each task that the list opens, and if another delegator has a task of that name."""
     asked: list[tuple[str | None, str]] = []
 
     def spy(snapshot: Any, names: Any, one: IssueRequest, *others: Any) -> IssuePlan:
@@ -422,7 +422,7 @@ LINES = (
     {"task": "T7", "purpose": "why", "sensitivity": "low", "agent": "coder"},
     {"task": "T1", "delegator": "user:bob"},
 )
-"""One opens a task that the others are on, join, have beside it, or would open with other settings."""
+"""Lines that open a task, join it, use another task of that name, or would open it with other settings."""
 
 
 @pytest.mark.parametrize("first", range(len(LINES)))
@@ -439,7 +439,7 @@ def test_a_list_comes_to_the_same_whether_it_was_foreseen_or_not(
 
 
 def _told(world: World, lines: list[dict[str, str]]) -> list[Any]:
-    """Return what is recorded of a list, or why it is refused, without what each ledger has for itself."""
+    """Return the records of a list, or the reason for its refusal, without values that differ between ledgers."""
     requests = tuple(request(**{"kind": "opaque", **line}) for line in lines)
     try:
         made = world.authority.perform(issue_operations.Issue(requests=requests))
@@ -495,7 +495,7 @@ def test_of_a_list_all_lines_are_on_the_task_that_somebody_else_opens_meanwhile(
 def test_of_a_list_a_line_does_not_open_again_what_one_has_opened_that_waited_for_the_lock(
     world: World,
 ) -> None:
-    """As a line does whose credential a target makes: what follows was foreseen without it."""
+    """A line is not foreseen if a target makes its credential. The later lines were foreseen without it."""
     first, second = request(kind="opaque", purpose="first"), request(kind="opaque", purpose=None)
     foreseen = _foresee_all(world, second)
     foreseen = foreseen._replace(each=[None, *foreseen.each])
@@ -508,7 +508,7 @@ def test_of_a_list_a_line_does_not_open_again_what_one_has_opened_that_waited_fo
 
 
 def test_of_a_list_no_line_is_on_a_task_that_another_line_was_supposed_to_open(world: World) -> None:
-    """The first line is refused at first, and opens the task after all: by what it says, not by the second one."""
+    """The first line is refused at first, and opens the task in the end. The task has its purpose."""
     world.know()
     world.register("coder")
     world.authority.perform(SuspendAgent(name="coder", most=None))
@@ -566,7 +566,7 @@ def test_of_a_list_the_limit_of_an_agent_counts_all_lines(world: World) -> None:
 def test_what_takes_long_is_planned_before_the_lock_also_where_nobody_else_writes(
     world: World, slow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other writers can arrive meanwhile, and would wait for the lock."""
+    """Otherwise, other writers that arrive meanwhile would wait for the lock."""
     world.issue()
     world.issue()
     planned = 0

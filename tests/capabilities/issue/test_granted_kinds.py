@@ -1,4 +1,4 @@
-"""Kinds and templates are part of a grant: nothing obtains one that its chain does not permit."""
+"""Kinds and templates are part of a grant: no credential gets a kind that its chain does not permit."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def asked(kind: str) -> dict[str, Any]:
 
 
 def attach(world: World, by: Made, kind: str) -> Made:
-    """Attach a credential of a kind by the right of another."""
+    """Attach a credential of a kind by the right of another credential."""
     fields = asked(kind)
     services = SERVICES if kind in LISTED else ()
     issued = world.authority.perform(
@@ -106,7 +106,7 @@ def _made(issued: Any) -> Made:
 
 
 def may(world: World, made: Made) -> tuple[str, ...] | None:
-    """Return the kinds that the ledger says the holder may obtain."""
+    """Return the kinds that the holder may obtain according to the ledger."""
     return world.authority.perform(Inspect(id=made.jti)).credential.may_kind
 
 
@@ -266,11 +266,11 @@ def test_what_a_parent_does_not_permit_any_more_is_not_valid(world: World) -> No
             world.verify(made.token, *audiences)
 
 
-# From before
+# Older rows
 
 
 def former(world: World) -> None:
-    """Make the rows, and the events that tell of them, those of a ledger from before grants named kinds."""
+    """Clear the permitted kinds of all rows, as in a ledger from before grants named kinds."""
     edit(world.path, "UPDATE credential SET may_kind = NULL")
 
 
@@ -350,7 +350,7 @@ def test_a_renewal_asks_again_which_kinds_may_be_obtained(world: World) -> None:
     world.authority._terms = None
     with pytest.raises(PolicyDeniedError, match=DENIED):
         renew(world, held)
-    # What is attached inherits them, and each is judged when it is used.
+    # An attached credential inherits the kinds. The policy decides about each kind at its use.
     assert attach(world, held, "jwt")
     with pytest.raises(PolicyDeniedError, match=DENIED):
         attach(world, held, "x509-svid")
@@ -362,7 +362,7 @@ def test_a_renewal_asks_again_which_kinds_may_be_obtained(world: World) -> None:
 
 
 def test_the_database_is_of_this_schema(world: World) -> None:
-    """New rows never leave the column blank, which would permit any kind."""
+    """New rows always state the permitted kinds. An empty column would permit any kind."""
     root = world.issue(may_audience=SERVICES)
     attach(world, root, "opaque")
     world.issue(parent=root.token)

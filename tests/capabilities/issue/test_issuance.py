@@ -1,4 +1,4 @@
-"""Issuing: who delegates and how that was proved, what is narrowed and by what, what is refused and audited."""
+"""Issuing: the delegator and its proof, narrowing with its reasons, refusals and their audit events."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ CENTURY = 100 * 366 * DAY
 
 
 def claims(token: str) -> dict[str, Any]:
-    """Return what a token says."""
+    """Return the claims of a token."""
     found: dict[str, Any] = json.loads(jws.b64url_decode(token.split(".")[1]))
     return found
 
 
 def denied(world: World, **fields: Any) -> tuple[str, ...]:
-    """Insist that a request is denied, audited, and changes nothing else; return the rules."""
+    """Check that a request is denied and audited, and changes nothing more; return the rules."""
     with world.ledger.read() as snapshot:
         before = len(list(RowStore(snapshot).issued_members()))
     with pytest.raises(PolicyDeniedError) as caught:
@@ -320,7 +320,7 @@ def test_nothing_of_a_transaction_with_a_bad_request_is_done(world: World) -> No
 
 @pytest.mark.parametrize("kind", ["jwt", "opaque"])
 def test_details_too_deep_to_be_read_again_are_refused(world: World, kind: str) -> None:
-    """Whatever is issued verifies, and may be delegated with the same details."""
+    """Each issued credential verifies, and may be delegated with the same details."""
     refused = 0
     for depth in range(55, 64):
         detail = f'{{"a":{"[" * depth}{"]" * depth},"type":"x"}}'
@@ -336,7 +336,7 @@ def test_details_too_deep_to_be_read_again_are_refused(world: World, kind: str) 
 
 @pytest.mark.deep
 def test_hostile_text_comes_back_unchanged(lenient: World) -> None:
-    """Purpose and details of every naughty string, in the ledger, the token and the audit log."""
+    """The purpose and the details survive in the ledger, in the token and in the audit log."""
     for number, text in enumerate(NAUGHTY):
         made = lenient.issue(task=f"T{number}", purpose=text or "x", details=[{"type": "x", "text": text}])
         said = claims(made.token)
@@ -357,7 +357,7 @@ def test_half_a_character_is_no_purpose(world: World) -> None:
 
 @pytest.mark.parametrize("door", ["issue", "delegate", "attach"])
 def test_what_a_refused_scope_covers_is_permitted_by_itself(world: World, door: str) -> None:
-    """With `--allow-narrower`, a scope that is left out takes along none that is permitted without it."""
+    """With `--allow-narrower`, the removal of a wide scope does not remove a narrower scope that is permitted."""
     wide, narrow = "repo:*", "repo:write"
     rule = '@id("plain") forbid (principal, action == Action::"grant", resource) when { context.wildcard };'
     parent = world.issue(scopes=(wide, narrow), may_audience=("urn:x",))
@@ -371,7 +371,7 @@ def test_what_a_refused_scope_covers_is_permitted_by_itself(world: World, door: 
         made = world.issue(**asked, **({"parent": parent.token} if door == "delegate" else {})).issued
     assert made.scopes == (narrow,)
     assert any(wide in note for note in made.notes)
-    # Without it, one request is one for all that it covers.
+    # Without `--allow-narrower`, a request is permitted as a whole or not at all.
     with pytest.raises(PolicyDeniedError, match="plain"):
         world.issue(**{**asked, "allow_narrower": False})
     assert world.check()

@@ -1,4 +1,4 @@
-"""Proof and sensitivity go down a chain: nothing delegated is better proved, or more sensitive, than its root."""
+"""Proof and sensitivity in a chain: no delegated identity is better proved or more sensitive than its root."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ NO_ASSERTED = """@id("no-asserted") forbid (principal, action, resource)
 when { context.delegator_proof == "asserted" && context.delegated };"""
 UNPROVED = (*PERMIT_ALL, ("no.cedar", NO_ASSERTED))
 AS_PARENT = "UPDATE identity SET proof = 'parent' WHERE parent IS NOT NULL"
-"""As rows of delegated identities were kept before they kept the proof of their root."""
+"""Older versions stored delegated identities like this, without the proof of their root."""
 
 
 def listed(world: World) -> list[Credential]:
-    """Return every credential of the ledger."""
+    """Return all credentials of the ledger."""
     with world.ledger.read() as snapshot:
         return list(
             CredentialStore(snapshot).credentials(
@@ -71,7 +71,7 @@ def rules(world: World, token: str, action: str) -> tuple[str, ...]:
 
 
 def under(world: World, files: Any, **terms: Any) -> None:
-    """Go on under another policy and other terms."""
+    """Continue the ledger under another policy and other terms."""
     world.terms = policed(world.terms, files)._replace(**terms)
     world.reopen()
 
@@ -111,7 +111,7 @@ def test_a_caller_who_names_no_delegator_may_delegate_what_was_merely_stated(wor
 
 
 def test_what_is_below_an_old_row_has_the_proof_of_its_root(world: World) -> None:
-    """An old row says `parent` until it ends; the policy is never told that."""
+    """An old row has the proof `parent` until it ends. The policy never gets this value."""
     root, old = world.chain(2, kind="opaque", scopes=["repo:read"], may_audience=("urn:a",))
     edit(world.path, AS_PARENT)
     world.reopen()
@@ -153,7 +153,7 @@ def test_a_child_is_not_more_sensitive_than_its_parent(world: World) -> None:
 
 
 def test_a_floor_above_the_parent_is_not_delegated(world: World) -> None:
-    """Such a floor is newer than the parent, which could not have held the scope without being that sensitive."""
+    """Such a floor is newer than the parent. Otherwise the parent would need that sensitivity for the scope."""
     under(world, PERMIT_ALL)
     parent = world.issue(scopes=["prod:*", "repo:*"])
     under(world, PERMIT_ALL, scope_floors={"prod:write:*": "critical"}, audience_floors={"urn:b": "high"})
@@ -165,7 +165,7 @@ def test_a_floor_above_the_parent_is_not_delegated(world: World) -> None:
 
 
 def test_a_floor_counts_for_what_may_be_obtained(world: World) -> None:
-    """Otherwise a moderate identity would obtain tokens for a place that demands another sensitivity."""
+    """Otherwise a moderate identity could obtain tokens for a service that demands a higher sensitivity."""
     under(world, PERMIT_ALL, audience_floors={"https://pay.example.com": "critical"})
     for fields in (
         {"may_audience": ("https://pay.example.com",)},
@@ -199,7 +199,7 @@ def test_a_child_on_the_task_of_a_raised_parent_is_as_sensitive(world: World) ->
 
 
 def test_the_highest_sensitivity_of_the_chain_counts_and_not_the_parents_alone(world: World) -> None:
-    """Whatever a row in between says: it was kept by an earlier version, or edited."""
+    """A row in between may have a lower value, from an older version or an edit."""
     world.know("user:tester")
     held: dict[str, Any] = {"kind": "opaque", "scopes": ["repo:read"], "may_audience": ("urn:a",)}
     root = world.issue(delegator="user:tester", sensitivity="critical", purpose="x", **held)
@@ -271,7 +271,10 @@ def test_of_all_floors_that_hold_the_highest_one_counts(
     audiences: list[str],
     later: list[str],
 ) -> None:
-    """Whichever is stated first, and whether a scope or an audience has it; and the reason names what has it."""
+    """The order of the floors does not matter, nor whether a scope or an audience has the floor.
+
+    The reason names the scope or audience with the highest floor.
+    """
     terms = Terms(DEFAULT_POLICY, "", "tester", scope_floors=scope_floors, audience_floors=audience_floors)
     judged = narrow.sensitivity(task, None, scopes, audiences, terms, may_audience=later)
     holding: list[tuple[str, str]] = [
@@ -294,7 +297,7 @@ def test_of_all_floors_that_hold_the_highest_one_counts(
 
 
 def test_the_highest_floor_decides_about_an_issue_and_a_use(world: World) -> None:
-    """The lower one stands first, and a scope has it where an audience has the higher one."""
+    """The lower floor comes first, or it belongs to a scope and the higher floor to an audience."""
     files = (*PERMIT_ALL, ("n.cedar", FORBIDS_CRITICAL))
     held: dict[str, Any] = {"scopes": ["db:prod"], "may_audience": ("urn:bank",)}
     under(world, files)
@@ -338,7 +341,7 @@ _FLOORS = st.dictionaries(
 def test_no_chain_gains_proof_or_sensitivity(
     steps: list[dict[str, Any]], floors: dict[str, str], later: dict[str, str]
 ) -> None:
-    """The law: below a root all have its proof, and none is more sensitive than what is above it."""
+    """Below a root, all identities have its proof, and none is more sensitive than its parent."""
     with TemporaryDirectory() as folder, World(Path(folder, "ledger"), policy=PERMIT_ALL) as world:
         made: list[Made] = []
         for number, step in enumerate(steps):

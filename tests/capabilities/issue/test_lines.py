@@ -1,4 +1,4 @@
-"""A right follows a line: no combination of renewal, attachment and delegation gains a right."""
+"""Lines of credentials: no combination of renewal, attachment and delegation gains a right."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def renew(world: World, made: Made, ttl: int | None = None, *, narrower: bool = 
 
 
 def attach(world: World, made: Made, *scopes: str, ttl: int | None = None, kind: str = "opaque") -> Made:
-    """Attach a credential to the identity of another."""
+    """Attach a credential to the identity of another credential."""
     request = AttachRequest(
         Secret.single(made.token),
         kind,
@@ -63,22 +63,22 @@ def attach(world: World, made: Made, *scopes: str, ttl: int | None = None, kind:
 
 
 def issue(world: World, **fields: Any) -> Made:
-    """Issue an identity token by which tokens for a service are obtained."""
+    """Issue an identity token. Its holder can obtain tokens for a service."""
     return world.issue(may_audience=(API,), **fields)
 
 
 def verify(world: World, made: Made) -> Credential:
-    """Verify a token as the authority does, or as the service does."""
+    """Verify a token for the authority or for the service."""
     return world.verify(made.token, API, NAMES.issuer)
 
 
 def scopes_of(world: World, made: Made) -> tuple[str, ...]:
-    """Return what a token lets its holder do now."""
+    """Return the scopes that a token has now."""
     return verify(world, made).scopes
 
 
 def narrow(world: World) -> None:
-    """From now on nobody is granted `b`."""
+    """Forbid new grants of `b` from now on."""
     world.terms = policed(world.terms, [("p.cedar", ALL + NO_B)])
     world.authority._terms = None
 
@@ -128,7 +128,7 @@ def test_a_right_that_was_withdrawn_survives_through_no_attachment(world: World)
     for made in (lost, gone):
         with pytest.raises(InvalidCredentialError, match="does not hold"):
             verify(world, made)
-    # The old token still works for a moment, and means no more than its successor holds.
+    # The old token still works during the overlap, with no more scopes than its successor.
     assert scopes_of(world, wide) == ("a",)
     with pytest.raises(PolicyDeniedError, match="attenuation"):
         issue(world, parent=wide.token, scopes=("b",))
@@ -164,7 +164,7 @@ def test_an_attachment_expires_no_later_than_what_it_was_made_from(world: World)
 
 @both_ledgers
 def test_an_attachment_ends_with_the_line_that_it_was_made_from(world: World) -> None:
-    """Also where that ends early since its head was renewed for a short time."""
+    """This holds also if the line ends early, because its head was renewed for a short time."""
     held = issue(world, ttl=900)
     made = attach(world, held, ttl=900)
     child = issue(world, parent=made.token)
@@ -200,7 +200,7 @@ MAKING: dict[str, Callable[[World, Made, int | None], Made]] = {
     "attach": lambda world, made, ttl: attach(world, made, ttl=ttl),
     "renew": lambda world, made, ttl: renew(world, made, ttl),
 }
-"""How a credential is made from another one."""
+"""Ways to make a credential from another one."""
 HOPS = [hops for length in range(4) for hops in product(("delegate", "attach"), repeat=length)]
 
 
@@ -209,11 +209,11 @@ HOPS = [hops for length in range(4) for hops in product(("delegate", "attach"), 
 def test_whatever_a_credential_rests_on_bounds_what_is_made_from_it(
     world: World, hops: tuple[str, ...]
 ) -> None:
-    """However far up a line was renewed for less: nothing that is made at the end of the chain outlives it."""
+    """If any line above was renewed for a shorter time, no credential at the end of the chain outlives that line."""
     for at, how in product(range(len(hops) + 1), MAKING):
         if how == "renew" and at == len(hops):
-            continue  # the second renewal of one credential
-        # Each of them ends before what is above it, so that something is left for renewals.
+            continue  # this would be a second renewal of the same credential
+        # Each credential ends before the one above it, so that renewals have time left.
         chain = [issue(world, ttl=900)]
         for number, hop in enumerate(hops, 1):
             chain.append(MAKING[hop](world, chain[-1], 900 - 100 * number))
@@ -234,7 +234,7 @@ def test_whatever_a_credential_rests_on_bounds_what_is_made_from_it(
 
 @both_ledgers
 def test_what_rests_on_a_line_that_expired_early_ends_with_it(world: World) -> None:
-    """Whoever renews for a shorter time ends the line early, and what has a longer time of its own is dead with it."""
+    """A renewal for a shorter time ends the line early, and with it credentials that have more time left."""
     held = issue(world, kind="opaque")
     beside, left = attach(world, held), attach(world, held)
     child = issue(world, parent=held.token, kind="opaque")
@@ -245,14 +245,14 @@ def test_what_rests_on_a_line_that_expired_early_ends_with_it(world: World) -> N
         issue(world, parent=child.token, agent="tester", kind="opaque"),
     ]
     heads = [renew(world, beside), renew(world, child)]
-    # One of the identity's that rests on a line of its own, and what rests on that.
+    # Another credential on a separate line of the identity; `spared` rests on `left` and not on that line.
     other = attach(world, left)
     renew(world, other, 20)
     spared = [renew(world, left), issue(world, parent=left.token, agent="coder", kind="opaque")]
     assert held.issued.expires_at > NOW + 60
     world.clock.now += world.terms.overlap + 5
     assert [verify(world, one).id for one in (*resting, *heads, *spared)]
-    # What the other one was renewed to has expired by now, and nothing rests on that.
+    # The successor of `other` has expired by now, and no credential rests on it.
     assert _ends(world, *resting, *heads, *spared) == {None}
     short = renew(world, heads[0], 20)
     spared += [heads[1], resting[1], resting[3]]
@@ -268,7 +268,7 @@ def test_what_rests_on_a_line_that_expired_early_ends_with_it(world: World) -> N
     assert _ends(world, short) == {"expired"}
     assert _ends(world, held, last, *spared) == {None}
     events = [event for event in world.events() if event["op"] == "lapse"]
-    # With them what was renewed: it would have lived for its overlap.
+    # The superseded credential ends too. Otherwise it would be valid for its overlap.
     assert [event["count"] for event in events] == [3]
     assert _ends(world, heads[0]) == {"revoked"}
     with world.ledger.read() as snapshot:
@@ -293,7 +293,7 @@ def test_lines_above_each_other_that_are_over_at_once_end_once(world: World) -> 
 
 
 def _ends(world: World, *made: Made) -> set[str | None]:
-    """Return as what the rows say that credentials have ended."""
+    """Return the states in which the rows say that credentials ended; None for a live credential."""
     with world.ledger.read() as snapshot:
         rows = snapshot.ask("SELECT jti, ended_as FROM credential", {})
         wanted = {parse_id(one.jti)[1] for one in made}
@@ -376,7 +376,7 @@ def test_what_the_ledger_had_before_lines_keeps_what_it_was_given(world: World) 
     assert renew(world, child).issued.scopes == ("b",)
 
 
-# Interleavings: whatever is done, each token means no more than what it was made from, and a line has one head.
+# Interleavings: after any steps, no token has more rights than its source, and each line has one head.
 
 _STEPS = st.lists(
     st.tuples(
@@ -390,7 +390,7 @@ _STEPS = st.lists(
 
 
 class _Told:
-    """What a token was made from, as the test knows it."""
+    """A token with its source, as the test knows them."""
 
     def __init__(self, made: Made, source: _Told | None, before: _Told | None = None) -> None:
         self.made, self.source, self.before = made, source, before
@@ -404,7 +404,7 @@ class _Told:
         return self if self.after is None else self.after.head
 
     def abandon(self, world: World) -> None:
-        """Abandon it, a renewal: in the overlap its predecessor is the head again, and afterwards nothing is."""
+        """Abandon this renewal. During the overlap, its predecessor is the head again; later, the line has no head."""
         before = self.before
         assert before is not None
         lived = _ends(world, self.made) == {None} and self.made.issued.expires_at > world.clock.now
@@ -414,7 +414,7 @@ class _Told:
 
     @property
     def end(self) -> int:
-        """When its line ends, or what that rests on: nothing that is made from it outlives this."""
+        """The end of its line, or of its source's line if that is earlier. No credential made from it lasts longer."""
         own = self.head.made.issued.expires_at
         return own if self.source is None else min(own, self.source.end)
 
@@ -457,7 +457,7 @@ def test_no_interleaving_gives_a_line_more_than_it_was_made_from(
         _must_hold(world, told)
         for seconds in (0, 20, 150):
             world.clock.now += seconds
-            # Whoever writes next records what is dead.
+            # The next write records ended credentials.
             issue(world, task="LAST", deadline_after=3_600)
             _must_be_recorded(world, told)
             world.check()
@@ -487,7 +487,7 @@ def _must_hold(world: World, told: list[_Told]) -> None:
 
 
 def _must_be_recorded(world: World, told: list[_Told]) -> None:
-    """Assert that what lives by its row rests on what does: targets, status lists and `list` know rows alone."""
+    """Check that each source of a live row is live too: targets, status lists and `list` know only rows."""
     with world.ledger.read() as snapshot:
         rows = list(snapshot.ask("SELECT jti FROM credential WHERE ended_at IS NULL", {}))
     live = {jti for (jti,) in rows}
@@ -519,7 +519,7 @@ def test_abandoning_a_renewal_ends_what_was_made_from_it(world: World) -> None:
     child = issue(world, parent=second.token, scopes=("a",))
     world.authority.perform(issue_operations.AbandonRenewal(token=Secret.single(second.token)))
     assert scopes_of(world, first) == ("a",)
-    # The child was made from this line, whose head is the first one again.
+    # The child was made from this line, and the first credential is the head of the line again.
     assert scopes_of(world, child) == ("a",)
     beside = attach(world, first, "a")
     below = issue(world, parent=beside.token, scopes=("a",))
@@ -532,7 +532,7 @@ def test_abandoning_a_renewal_ends_what_was_made_from_it(world: World) -> None:
 
 @both_ledgers
 def test_what_an_abandoned_renewal_was_the_right_to_ends_with_the_line(world: World) -> None:
-    """It may have been renewed for longer than its predecessor lives, which takes its place again."""
+    """The abandoned renewal may last longer than its predecessor, which is the head of the line again."""
     first = issue(world, scopes=("a",), ttl=60)
     world.clock.now += 50
     second = renew(world, first)

@@ -1,4 +1,4 @@
-"""Old proof is no proof: what is older than its person's last disabling, or than a restore, counts no more."""
+"""Old proof: a proof from before the delegator's last disabling, or from before a restore, is refused."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ JWK = strict_json.dumps(signed.jwk(signed.ED25519, kid="k1"))
 
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
-    """Return a ledger with people who are known by their names and by ID tokens."""
+    """Return a ledger that knows people by their names and by their ID tokens."""
     with Office(tmp_path / "ledger") as office:
         yield office
 
 
 def disable(office: Office, name: str) -> None:
-    """Disable somebody, and let them delegate again a minute later."""
+    """Disable a delegator, and enable it a minute later."""
     office.clock.now += 60
     office.authority.perform(DisableDelegator(name=name, most=None))
     office.clock.now += 60
@@ -86,7 +86,7 @@ DOORS: list[Callable[[Office, Secret], object]] = [by_issue, by_dry_run, by_exch
 def test_an_id_token_from_before_a_disabling_counts_at_no_door(
     door: Callable[[Office, Secret], object], office: Office
 ) -> None:
-    """Also once its person may delegate again."""
+    """This holds even after the delegator is enabled again."""
     start = office.clock.now
     old = id_token("dave", iat=start)
     disable(office, "user:dave")
@@ -94,7 +94,7 @@ def test_an_id_token_from_before_a_disabling_counts_at_no_door(
     for stale in (
         old,
         id_token("dave", iat=at),
-        # A new token of a login from before says no more than that login.
+        # A new token of a login from before the disabling proves no more than that login.
         id_token("dave", iat=at + 60, auth_time=start),
     ):
         with pytest.raises(InvalidCredentialError, match="from before `user:dave` was disabled") as caught:
@@ -107,7 +107,7 @@ def test_an_id_token_from_before_a_disabling_counts_at_no_door(
 
 
 def test_it_counts_by_whatever_name_the_token_gives(office: Office) -> None:
-    """An alias and the subject of a token are the same person."""
+    """An alias and the subject of a token belong to the same delegator."""
     old = [id_token("al", iat=office.clock.now), id_token("alice-1", iat=office.clock.now)]
     by_issue(office, old[0])
     disable(office, "user:alice")
@@ -146,7 +146,7 @@ def test_the_last_disabling_counts_and_is_covered_by_the_audit(office: Office) -
 
 @pytest.mark.parametrize("keep", [False, True])
 def test_nothing_from_before_a_restore_counts(tmp_path: Path, *, keep: bool) -> None:
-    """A ledger that was restored does not know who was disabled since the backup was made."""
+    """A restored ledger does not know which delegators were disabled since the backup."""
     with Office(tmp_path / "ledger", now=int(time.time()) - 10) as office:
         tokens = id_token("dave", iat=office.clock.now), id_token("bob", iat=office.clock.now)
         asked = office.ask(**PAY)
@@ -171,7 +171,7 @@ def test_nothing_from_before_a_restore_counts(tmp_path: Path, *, keep: bool) -> 
 
 
 def test_what_a_client_signed_before_its_disabling_or_a_restore_is_refused(tmp_path: Path) -> None:
-    """It may have been used since the backup was made, and the ledger would not know."""
+    """The assertion may have been used since the backup, and the restored ledger would not know."""
     with Office(tmp_path / "ledger", now=int(time.time()) - 10) as office:
         office.know("system:ci")
 
@@ -193,7 +193,7 @@ def test_what_a_client_signed_before_its_disabling_or_a_restore_is_refused(tmp_p
 
 
 def test_a_lower_clock_lets_nothing_from_before_a_restore_count(tmp_path: Path) -> None:
-    """The clock may be set to a time before the restore, where a token was issued that it excludes."""
+    """The clock may be set to a time before the restore. A token that is issued then is excluded too."""
     start = int(time.time()) - 10
     with Office(tmp_path / "ledger", now=start) as office:
         back_up(office, tmp_path / "backup", keys=True)
@@ -212,7 +212,7 @@ def test_a_lower_clock_lets_nothing_from_before_a_restore_count(tmp_path: Path) 
 
 
 def test_nothing_from_before_the_clock_was_set_back_counts(office: Office) -> None:
-    """A ledger whose clock was ahead has forgotten which tokens were used, and some of them have not expired."""
+    """A ledger with a clock ahead has forgotten used tokens, and some of those tokens have not expired."""
     client = office.authority.perform(
         GrantAccess(wanted=AccessRequest("system:ci", key=JWK, ttl=90 * DAY))
     ).access
@@ -226,7 +226,7 @@ def test_nothing_from_before_the_clock_was_set_back_counts(office: Office) -> No
     token = id_token("dave", iat=at)
     use("first", at)
     by_issue(office, token)
-    # Another process, which has read the names of the ledger before.
+    # Another process, which has read the ledger's names before.
     with Office(office.path, now=at) as other:
         other.check()
         office.clock.now = at + 2 * DAY

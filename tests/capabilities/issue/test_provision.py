@@ -1,4 +1,4 @@
-"""Credentials that a target makes: recorded, made, confirmed; whatever fails, nothing is left that nobody knows."""
+"""Credentials made by a target: recorded, made and confirmed. No failure leaves an unknown secret."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def world(tmp_path: Path, shop: Shop) -> Iterator[World]:
 
 
 def issue(world: World, **fields: object) -> Issued:
-    """Issue one credential of the shop's."""
+    """Issue a credential of the shop."""
     (issued,) = world.authority.perform(Issue(requests=(request(kind="exec:shop", **fields),)))
     return issued
 
@@ -62,7 +62,7 @@ def inspect(world: World, id_: str) -> Inspection:
 
 
 def pending(world: World) -> list[str]:
-    """Return the ids of all that the ledger has and that is not dead."""
+    """Return the ids of all pending and active credentials."""
     with world.ledger.read() as snapshot:
         found = CredentialStore(snapshot).credentials(Filter(), "id", descending=False, after=None, limit=99)
         return [one.jti for one in found if one.state_at(snapshot.now) in ("pending", "active")]
@@ -101,7 +101,7 @@ def test_each_part_of_a_secret_is_known_by_its_fingerprint(world: World) -> None
 @both_ledgers
 @pytest.mark.parametrize("door", ["attach", "delegate"])
 def test_a_target_is_told_whose_the_task_was(world: World, shop: Shop, door: str) -> None:
-    """As a policy is: what was on a task before it was given away does not count as its new owner's."""
+    """As for policies: a credential from before the task was given away does not count as its new owner's."""
     mallory, alice = caller("user:mallory"), caller("user:alice")
     for one in (mallory, alice):
         world.know(one.name)
@@ -159,13 +159,13 @@ def test_revoking_and_settling_end_it_at_the_target(world: World, shop: Shop) ->
     assert (outside.settlement, outside.proof) == ("done", "the shelf is empty")
     assert outside.settled_at == world.clock.now
     world.check()
-    # Once is enough.
+    # Settling once is enough.
     assert world.authority.perform(Settle()).done == 0
 
 
 @both_ledgers
 def test_whatever_ends_it_puts_it_into_the_queue(world: World, shop: Shop) -> None:
-    """Expiry, the end of the task, the end of what it descends from."""
+    """The causes are expiry, the end of the task, and the end of an ancestor."""
     parent = world.issue(task="P", may_kind=("exec:shop",))
     issue(world, task="P", delegator=None, parent=Secret.single(parent.token))
     issue(world, task="R")
@@ -209,7 +209,7 @@ def test_a_mint_that_fails_leaves_nothing(tmp_path: Path, shop: Shop, mode: str)
 def test_a_mint_that_fails_when_the_time_is_over_leaves_nothing(
     world: World, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the target has made, it is asked to end in a time of its own."""
+    """The target gets extra time to revoke the secret that it has made."""
     asked = shop.folder / "asked-mint"
     monkeypatch.setattr(time_limit, "monotonic", lambda: time.monotonic() + 3_600 * asked.exists())
     monkeypatch.setattr(time_limit, "_end", None)
@@ -226,7 +226,7 @@ def test_a_mint_that_fails_when_the_time_is_over_leaves_nothing(
 def test_what_no_target_was_asked_for_has_no_outcome(
     world: World, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A command whose time is over puts no later try off."""
+    """A command without time left does not postpone the next attempt."""
     (made,) = issue(world).credentials
     event = world.authority.perform(Revoke(selection=Selection(ids=(made.jti,)), most=None)).event
     before = inspect(world, made.jti).outside
@@ -256,7 +256,7 @@ def test_what_was_made_while_its_answer_was_lost_is_ended_once_the_target_is_bac
     shop.fail("lost")
     with pytest.raises(StorageError):
         issue(world)
-    # It could be ended at once, since only the answer to mint was lost.
+    # Only the answer to mint was lost, so that the secret could be revoked at once.
     assert shop.made == {}
     (shop.folder / "lost").touch()
     shop.fail("down", "revoke")
@@ -268,7 +268,7 @@ def test_what_was_made_while_its_answer_was_lost_is_ended_once_the_target_is_bac
     assert (left.jti, left.settlement, left.target) == (made.jti, "unavailable", "shop")
     assert left.next_at is not None
     assert FIRST_AFTER // 2 <= left.next_at - world.clock.now <= FIRST_AFTER
-    # Not before its time, unless somebody asks for it.
+    # The next attempt waits for its time, unless an operator requests it.
     assert world.authority.perform(Settle()).left == ()
     shop.fail("")
     world.clock.now = left.next_at
@@ -319,7 +319,7 @@ def test_a_target_that_hangs_holds_nobody_up(tmp_path: Path, shop: Shop) -> None
 
 @both_ledgers
 def test_whoever_ends_it_once_more_is_told_what_is_left_of_it(world: World, shop: Shop) -> None:
-    """By whatever it is selected, and whether or not something else of it was alive."""
+    """This holds for each way of selecting it, and whether or not other selected credentials were live."""
     first = issue(world).credentials[0]
     shop.fail("down", "revoke")
     task = Selection(tasks=("T1",))
@@ -370,7 +370,7 @@ def test_a_target_that_is_no_longer_configured_is_not_forgotten(world: World, sh
 def test_what_is_made_after_it_was_settled_is_ended_by_whoever_made_it(
     world: World, shop: Shop, tmp_path: Path
 ) -> None:
-    """The program that answers late finds its credential revoked, and the queue done with it."""
+    """The program answers late: by then its credential is revoked, and the queue has settled it."""
     shop.fail("wait", "mint")
 
     def slow() -> Issued:
@@ -396,7 +396,7 @@ def test_what_is_made_after_it_was_settled_is_ended_by_whoever_made_it(
 def test_what_died_while_those_before_it_were_made_is_not_made(
     world: World, shop: Shop, tmp_path: Path
 ) -> None:
-    """A long batch: by the time that the second one's turn has come, the queue may be done with it."""
+    """The batch is long: before the target makes the second credential, the queue may have settled it."""
     shop.fail("wait", "mint")
 
     def slow() -> list[Issued]:
@@ -420,7 +420,7 @@ def test_what_died_while_those_before_it_were_made_is_not_made(
 def test_nothing_is_settled_while_a_later_one_of_a_batch_is_made(
     world: World, shop: Shop, tmp_path: Path
 ) -> None:
-    """Its turn came long after it was recorded, and it died meanwhile: its target has to be asked again."""
+    """It was recorded long before its turn, and it ended meanwhile: its target must be called again."""
     shop.fail("wait", "mint")
 
     def slow() -> Issued:
@@ -460,7 +460,7 @@ def test_another_place_of_the_same_name_proves_nothing(world: World, shop: Shop)
 
 
 def test_nothing_is_settled_while_somebody_may_still_be_making_it(world: World, shop: Shop) -> None:
-    """A row that was recorded by whoever was killed then: what it was to make may come to be a little later."""
+    """A killed process left the row. The target may still make the secret a little later."""
     with world.ledger.read() as snapshot:
         now = snapshot.now
     shop.fail("down", "mint")
@@ -510,7 +510,7 @@ def test_two_who_settle_the_same_at_once_both_account_for_it(world: World, shop:
         (outside,) = OutsideStore(snapshot).find([made.jti])
     tally = _Tally(world.ledger, over=False)
     for _ in range(2):
-        # Both have read that it is still to be ended.
+        # Both processes have read that the credential must be ended.
         tally.record("shop", [(outside, EndOutcome(Settlement.DONE, "the shelf is empty"))])
     world.check()
 

@@ -1,4 +1,4 @@
-"""A process killed at any write between record, mint and confirm: never a working secret that nobody remembers."""
+"""Kills at any write between record, mint and confirm: no working secret is left that the ledger does not know."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.programs import Shop
 from tests.real import Shell, need, until
 
 CALLS = {"pwrite64": 7, "fdatasync": 1, "write": 1}
-"""The calls that a command writes by, and how many lie between two deaths: those within a transaction are alike."""
+"""System calls that write, each with the step between two kills: writes within a transaction are alike."""
 
 
 def configure(shell: Shell, shop: Shop) -> None:
-    """Let the configuration name the shop."""
+    """Configure the shop as a target."""
     folder = shell.home / "config.toml"
     folder.write_text(
         f'[target.shop]\nkind = "exec"\nprogram = "{shop.program}"\noptions = {{ shop = "{shop.folder}" }}\n'
@@ -33,7 +33,7 @@ def configure(shell: Shell, shop: Shop) -> None:
 
 
 def at_work(program: Path) -> bool:
-    """Tell whether a process of the program goes on, whoever started it."""
+    """Return whether any process of the program is running."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if str(program).encode() in (process / "cmdline").read_bytes():
@@ -44,7 +44,7 @@ def at_work(program: Path) -> bool:
 
 
 def check(shell: Shell, shop: Shop, printed: str) -> None:
-    """Insist that the ledger knows all that exists, and that all of it can be ended."""
+    """Check that the ledger knows all existing secrets, and that all of them can be ended."""
     until(lambda: not at_work(shop.program), "the program goes on")
     with World(shell.ledger, now=now(), targets=[shop.target()]) as world:
         world.check()
@@ -53,7 +53,7 @@ def check(shell: Shell, shop: Shop, printed: str) -> None:
             assert shop.made.keys() <= known.keys()
             assert not any(known[name].settled for name in shop.made)
             for one in OutsideStore(snapshot).find([one.jti for one in known.values()]):
-                # What was handed out is confirmed, and what is confirmed was made.
+                # A printed secret is confirmed, and a confirmed secret was made.
                 assert one.confirmed or not printed
                 assert not one.confirmed or one.record.name in shop.made
         if known:
@@ -91,7 +91,7 @@ def test_whoever_is_killed_leaves_nothing_that_nobody_remembers(tmp_path: Path) 
             deaths += 1
             when += step
     assert deaths >= 6
-    # Of those some came after the secret was made.
+    # Some of these kills came after the secret was made.
     assert made >= 4
 
 
@@ -108,7 +108,7 @@ def test_a_secret_that_is_made_after_the_death_of_whoever_asked_is_ended_too(tmp
 
 @pytest.mark.deep
 def test_what_a_ledger_that_is_full_cannot_confirm_is_ended_at_its_target(tmp_path: Path) -> None:
-    """Though the ledger cannot be told of that: there it is pending, and ended once more later."""
+    """The ledger cannot record the revocation: the credential stays pending, and is revoked again later."""
     shell, shop = Shell(tmp_path), Shop(tmp_path / "shop")
     configure(shell, shop)
     issue = ("--config", str(tmp_path / "config.toml"), "issue", "--delegator", "alice", "--task")

@@ -1,4 +1,4 @@
-"""Renewing: decided anew, bounded by policy, task and lineage; the predecessor goes, the children stay."""
+"""Renewal: decided again, limited by policy, task and lineage. The predecessor ends, and the children stay."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_revoking_the_successor_ends_the_identity_and_what_is_below(world: World
 
 
 def test_nothing_outlives_the_hard_maximum(world: World) -> None:
-    """`moderate` allows an hour, counted from the first issue."""
+    """The limit for `moderate` is an hour, counted from the first issue."""
     made = world.issue(ttl=1500)
     for step in range(3):
         world.clock.now += 1000
@@ -119,7 +119,7 @@ def test_nothing_outlives_the_hard_maximum(world: World) -> None:
 
 
 def test_the_hard_maximum_is_todays(world: World) -> None:
-    """A policy that has become stricter shortens what is renewed under it."""
+    """A stricter policy shortens credentials that are renewed under it."""
     made = world.issue()
     world.terms = world.terms._replace(
         policy=Policy((("a.cedar", '@id("a") @max_ttl("1000s") permit (principal, action, resource);'),))
@@ -183,7 +183,7 @@ def test_a_renewal_is_decided_by_todays_policy(world: World) -> None:
 
 
 def test_a_child_holds_no_more_than_its_parent_holds_now(world: World) -> None:
-    """The parent was renewed for less; what it gave away before is not given again."""
+    """The parent was renewed with fewer scopes. The child cannot renew the scope that the parent lost."""
     parent = world.issue(scopes=("repo:a", "repo:b"))
     child = world.issue(parent=parent.token, scopes=("repo:a", "repo:b"))
     world.terms = policed(world.terms, (*default_files(), ("b.cedar", NO_B % "&& context.depth == 0")))
@@ -210,7 +210,7 @@ def test_a_shorter_successor_may_be_asked_for(world: World) -> None:
 
 
 def test_a_credential_is_renewed_once(world: World) -> None:
-    """A second successor would be a second life of the same right, which nobody sees."""
+    """A second successor would be a second, hidden line with the same right."""
     first = world.issue()
     second = renew(world, first.token)
     with pytest.raises(PolicyDeniedError, match="renewed-twice"):
@@ -228,7 +228,7 @@ def test_a_credential_is_renewed_once(world: World) -> None:
 
 @pytest.mark.parametrize("kind", ["jwt", "opaque"])
 def test_a_second_renewal_is_one_after_the_overlap_too(world: World, kind: str) -> None:
-    """A thief who waits is one still; where nothing of the line lives, there is nothing that was stolen."""
+    """A thief may wait. If no credential of the line is live, there is no right to steal."""
     first = world.issue(kind=kind, ttl=300)
     second = renew(world, first.token)
     world.clock.now += OVERLAP + 1
@@ -269,7 +269,7 @@ def test_abandoning_too_late_does_not_raise_the_dead(world: World) -> None:
     for dead in (first, second):
         with pytest.raises(InvalidCredentialError):
             world.verify(dead.token)
-    # Its row says that it was superseded, as the renewal told.
+    # Its row still has the time when it was superseded, as the event of the renewal says.
     world.check()
 
 
@@ -320,7 +320,7 @@ def test_abandoning_what_has_a_successor_restores_nothing(world: World) -> None:
 
 
 def test_a_child_lives_no_longer_than_its_parents_successor(world: World) -> None:
-    """The parent's older token works a moment more, and hands on no more than the new one holds."""
+    """The parent's older token works during the overlap, and delegates no more than the new one holds."""
     parent = world.issue(scopes=("repo:*",))
     older = world.issue(parent=parent.token, scopes=("repo:a",))
     renew(world, parent.token, 60)
@@ -340,7 +340,7 @@ def test_a_narrowed_parent_hands_on_no_more_than_it_holds(world: World) -> None:
 
 
 def test_a_clock_that_was_set_back_does_not_raise_the_maximum(world: World) -> None:
-    """What was issued after now is no right to a renewal either."""
+    """A credential that was issued later than the current time cannot be renewed either."""
     made = world.issue(kind="opaque", ttl=HOUR, deadline=NOW + 10 * 86_400)
     world.clock.now -= 2 * 86_400
     with pytest.raises(InvalidCredentialError, match="not valid yet"):

@@ -1,4 +1,4 @@
-"""A private key that was found is known: of which credential it is, or that it is the ledger's own."""
+"""Private keys that were found: each is traced to its credential, or recognised as the ledger's own."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LONG = rsa.generate_private_key(65537, 3072)
 
 
 def issue(world: World, kind: str, **fields: Any) -> Any:
-    """Issue one certificate, and return it as whoever asked gets it."""
+    """Issue a certificate, and return it in the form that the requester gets."""
     (issued,) = world.authority.perform(issue_operations.Issue(requests=(request(kind=kind, **fields),)))
     (made,) = issued.credentials
     return made
@@ -67,7 +67,7 @@ def private(key: Any, form: PrivateFormat = PrivateFormat.PKCS8) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_key_of_a_certificate_proves_it(world: World, kind: str) -> None:
-    """Alone, and beside the certificate it is one match as well."""
+    """The key alone is a match; together with its certificate it is still one match."""
     made, other = issue(world, kind), issue(world, kind)
     match = one(world, key_of(made))
     assert tuple(match.evidence)[:2] == ("private-key", "fingerprint")
@@ -94,7 +94,7 @@ def test_a_key_in_a_large_text_is_found_as_well(world: World, kind: str) -> None
 def test_the_callers_own_key_proves_every_certificate_that_can_still_be_used(
     world: World, kind: str, key: Any
 ) -> None:
-    """And of what has run out the latest one, so that somebody who finds it later learns whose it was."""
+    """Of expired credentials only the latest one matches, so that a late finder of the key learns its owner."""
     made = []
     for _ in range(3):
         made.append(issue(world, kind, public_key=public(key)).jti)
@@ -135,7 +135,7 @@ def test_a_key_that_was_found_has_leaked(world: World, kind: str) -> None:
 
 
 def test_what_an_encrypted_key_says_of_itself_proves_nothing(world: World) -> None:
-    """Anybody can write the public key of another into such a file."""
+    """An attacker can write the public key of another credential into such a file."""
     from jitid.crypto import openssh
 
     made = issue(world, "ssh-cert")

@@ -1,4 +1,4 @@
-"""What leaked is recorded once, told for how long it worked, and proved refused by whoever verifies."""
+"""Leaks: recorded once, with the time of exposure, and proved when verifiers refuse the credential."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from tests.crypto.signed import encode
 
 
 def add(world: World, text: str, source: str = "wiki", at: int | None = None, **more: Any) -> ReportedLeaks:
-    """Report what stands in a text."""
+    """Report the credentials in a text as leaked."""
     report = LeakReport(source, at, more.pop("unproved", False))
     return world.authority.perform(
         leak_operations.AddLeaks(finds=search_pasted(text.encode()), report=report, **more)
@@ -54,13 +54,13 @@ def add(world: World, text: str, source: str = "wiki", at: int | None = None, **
 
 
 def listed(world: World, valid: bool = False, **chosen: Any) -> list[Leaked]:
-    """Return the leaks that a filter lets through, the newest first."""
+    """Return the leaks that match a filter, newest first."""
     operation = leak_operations.ListLeaks(chosen=LeakFilter(**chosen), valid=valid, limit=100)
     return world.authority.perform(operation).leaks
 
 
 def only(world: World) -> Leaked:
-    """Return the one leak that there is."""
+    """Return the only leak."""
     (leaked,) = listed(world)
     return leaked
 
@@ -71,7 +71,7 @@ def close(world: World, *numbers: int, **more: Any) -> leaks.ClosedLeaks:
 
 
 def prove(world: World) -> list[str]:
-    """Prove what can be proved, and return whose credentials that were."""
+    """Record the proofs that are possible now, and return the ids of those credentials."""
     before = {one.leak.key for one in listed(world) if one.leak.proved_at is not None}
     count = world.authority.perform(leak_operations.ProveLeaks())
     found = [one for one in reversed(listed(world)) if one.leak.proved_at is not None]
@@ -81,13 +81,13 @@ def prove(world: World) -> list[str]:
 
 
 def end(world: World, *ids: str) -> None:
-    """End what has these ids, as somebody does who is killed before it is proved of anything."""
+    """Revoke credentials without proving their leaks, as a process does that is killed in between."""
     with world.ledger.write() as transaction:
         revocation.revoke(transaction, Selection(ids=ids), None, None)
 
 
 def retire(world: World, task: str) -> None:
-    """End a task in the same way."""
+    """Retire a task in the same way."""
     with world.ledger.write() as transaction:
         retire_.retire(transaction, task, None)
 
@@ -99,7 +99,7 @@ def renew(world: World, token: str) -> str:
 
 
 def operations(world: World) -> list[str]:
-    """Return what happened, by the audit log."""
+    """Return the operations in the audit log."""
     return [event["op"] for event in world.events()]
 
 
@@ -119,7 +119,7 @@ def test_what_is_proved_to_have_been_there_is_recorded(world: World, kind: str, 
 
 
 def test_another_signature_over_the_same_claims_is_recorded(world: World) -> None:
-    """As ES256 has, whose fingerprint the ledger does not know."""
+    """A token with ES256 has a second valid signature. The ledger does not know the fingerprint of that one."""
     world.terms = world.terms._replace(algorithms={"urn:aws": "ES256"})
     made = world.issue(audiences=("urn:aws",))
     body, _, signature = made.token.rpartition(".")
@@ -141,7 +141,7 @@ def test_what_anybody_could_have_written_is_recorded_only_if_it_is_believed(worl
 
 
 def test_an_id_is_no_evidence(world: World) -> None:
-    """Not even where everything is believed: ids stand in every log."""
+    """This holds even with `unproved`: ids are in every log."""
     made = world.issue(kind="opaque")
     came = add(world, f"{made.jti} {made.id}", unproved=True)
     assert (came.credentials, came.unproved, came.ids) == ({}, {}, 2)
@@ -167,7 +167,7 @@ def test_unknown_strings_are_counted_and_not_kept(world: World, tmp_path: Path) 
 
 
 def test_the_same_from_the_same_source_is_recorded_once(world: World) -> None:
-    """And stays as it was recorded; another source is another leak."""
+    """The record stays unchanged. A report from another source is another leak."""
     made = world.issue()
     add(world, made.token)
     before = only(world)
@@ -194,7 +194,7 @@ def test_nothing_leaks_before_its_issue(world: World) -> None:
     came = add(world, made.token, at=NOW - DAY)
     assert came.moved == 1
     assert only(world).leak.reported_at == NOW
-    # A report that is known to be of then is no earlier one.
+    # A second report with the original time does not count as earlier.
     assert add(world, made.token, at=NOW - DAY).later == 0
     assert world.events()[-1]["reported"] == NOW - DAY
     world.check()
@@ -206,7 +206,7 @@ def test_no_report_is_of_the_future(world: World) -> None:
         with pytest.raises(UsageError, match="in the future"):
             add(world, text, at=NOW + 1)
     assert listed(world) == []
-    # The ledger's time, not the clock's.
+    # The ledger's time counts, not the clock.
     world.clock.now -= 60
     assert len(add(world, made.token, at=NOW).new) == 1
 
@@ -245,7 +245,7 @@ ENDS: dict[str, Any] = {
 @pytest.mark.parametrize("state", ENDS)
 @pytest.mark.parametrize("recorded", [False, True], ids=["due", "recorded"])
 def test_the_exposure_goes_from_the_report_to_the_end(world: World, state: str, recorded: bool) -> None:
-    """Whether that was recorded or not, and however much later it is looked at."""
+    """It does not matter whether the end was recorded, or how much later the leak is shown."""
     made = world.issue(ttl=600)
     world.clock.now = NOW + 10
     add(world, made.token)
@@ -303,7 +303,7 @@ def test_a_proof_is_given_once_and_only_of_the_dead(world: World) -> None:
 
 
 def test_what_is_proved_is_refused_by_whoever_verifies(world: World) -> None:
-    """A whole tree of it, of which only the root was revoked."""
+    """A whole tree of credentials is proved, of which only the root was revoked."""
     made = world.chain(4)
     add(world, " ".join(one.token for one in made))
     end(world, made[0].jti)
@@ -314,7 +314,7 @@ def test_what_is_proved_is_refused_by_whoever_verifies(world: World) -> None:
 
 
 class Between:
-    """A ledger in whose every view something happens before what was seen in it is written."""
+    """A ledger in which an action happens between each view and the next write."""
 
     def __init__(self, ledger: Any, happens: Callable[[], None]) -> None:
         self._ledger = ledger
@@ -324,13 +324,13 @@ class Between:
         return getattr(self._ledger, name)
 
     def write(self, **more: Any) -> Any:
-        """Open a transaction, after what happens."""
+        """Perform the action, then open a transaction."""
         self._happens()
         return self._ledger.write(**more)
 
 
 def many(world: World, count: int) -> list[str]:
-    """Report as many credentials of one root as leaked, end them, and return their ids."""
+    """Report `count` credentials as leaked, revoke them, and return their ids."""
     made = [world.issue(agent=f"a{number}") for number in range(count)]
     add(world, " ".join(one.token for one in made))
     end(world, *(one.jti for one in made))
@@ -339,7 +339,7 @@ def many(world: World, count: int) -> list[str]:
 
 @pytest.mark.parametrize("size", range(1, 7))
 def test_proofs_go_page_by_page(size: int, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each page has its event, which tells of what is on it and of nothing else, within one second too."""
+    """Each page has its own event with the leaks of this page only, even if pages share one second."""
     monkeypatch.setattr(leaks, "PAGE", size)
     jtis = many(world, 2)
     add(world, world.issue(agent="alive").token)
@@ -355,7 +355,7 @@ def test_proofs_go_page_by_page(size: int, world: World, monkeypatch: pytest.Mon
     ]
     assert [event["members"] for event in told] == [event["jtis"] for event in told]
     world.check()
-    # A proof that was moved within its second is found all the same: the third leak is alive.
+    # A proof that an edit moved within its second is found: the credential of the third leak is live.
     edit(world.path, f"UPDATE leak SET proved_at = CASE id WHEN 3 THEN {NOW} END WHERE id IN (3, 4)")
     with pytest.raises(IntegrityError):
         world.check()
@@ -364,7 +364,7 @@ def test_proofs_go_page_by_page(size: int, world: World, monkeypatch: pytest.Mon
 def test_whoever_is_second_proves_what_is_left_of_each_page(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the look and the write somebody else proves the same, or all of it."""
+    """Between the read and the write, another process proves one of the leaks, or all of them."""
     monkeypatch.setattr(leaks, "PAGE", 3)
     jtis = many(world, 8)
     others: list[int] = []
@@ -391,7 +391,7 @@ def test_whoever_is_second_proves_what_is_left_of_each_page(
 
 
 def test_proofs_of_one_second_with_mingled_numbers_verify(world: World) -> None:
-    """Nobody can say which is whose, but there must be as many."""
+    """The events do not say which proof belongs to which, but the number of proofs must match."""
     made = [world.issue(agent=f"a{number}") for number in range(3)]
     add(world, " ".join(one.token for one in made))
     end(world, made[0].jti, made[2].jti)
@@ -578,7 +578,7 @@ def test_a_leak_that_was_changed_behind_the_ledgers_back_is_found(world: World, 
 
 
 def test_a_report_that_is_forged_in_a_text_deceives_nobody(world: World) -> None:
-    """What stands in a source or a reason is no member of the event."""
+    """Text in a source or a reason cannot become a member of the event."""
     made = world.issue()
     add(world, made.token, '","op":"leak","count":9,"issued":"x"')
     world.revoke(made.jti, reason='","op":"leak-close","closed":"x"')
@@ -586,7 +586,7 @@ def test_a_report_that_is_forged_in_a_text_deceives_nobody(world: World) -> None
 
 
 def test_a_leak_is_not_over_while_its_identity_lives(world: World) -> None:
-    """Whoever had the string has what was made with it."""
+    """The holder of the leaked string may have credentials that it obtained with it."""
     world.terms = world.terms._replace(overlap=1)
     made = world.issue(kind="opaque")
     add(world, made.token)
@@ -623,7 +623,7 @@ def test_what_lives_below_the_dead_is_seen(world: World) -> None:
 
 
 def test_what_was_made_before_in_a_circle_is_seen_once(world: World) -> None:
-    """Edges of a damaged ledger may run anyhow."""
+    """The parents in a damaged ledger may form a circle."""
     made = world.chain(3, kind="opaque")
     add(world, made[1].token)
     edit(world.path, "UPDATE identity SET parent = 3, depth = 0 WHERE id = 1")
@@ -642,7 +642,7 @@ def test_who_renewed_it_himself_closes_it(world: World) -> None:
 
 
 def test_what_is_reported_again_after_it_was_closed_is_open_again(world: World) -> None:
-    """And what was closed stays as it was."""
+    """The closed leak stays unchanged."""
     made = world.issue()
     world.clock.now += 60
     add(world, made.token)
@@ -703,13 +703,13 @@ def test_what_has_ended_has_ended_whatever_becomes_of_its_proof(
         ended = world.revoke(made.jti)
     assert (ended.credentials, ended.unproved) == (1, "the disk is full")
     assert only(world).leak.proved_at is None
-    # The next one makes up for it.
+    # The next revocation records the missing proof.
     assert world.revoke(made.jti).unproved is None
     assert only(world).leak.proved_at == NOW
 
 
 class Held(NamedTuple):
-    """A token, and the identities that it hangs below, its own included."""
+    """A token, with its own identity and the identities above it."""
 
     token: str
     jti: str
@@ -731,9 +731,9 @@ STEPS = st.lists(
 def test_whatever_happens_the_log_holds_and_proofs_are_true(
     steps: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A leak is proved refused only if nothing of its identity or below works, and each proof has its event.
+    """A leak is proved only if no credential of its identity or below works. Each proof has its event.
 
-    What is open and not over, a sweep finds; it finds nothing else.
+    A sweep finds exactly the open leaks with a live credential.
     """
     with World(tmp_path_factory.mktemp("leaks") / "ledger", overlap=10) as world:
         made = [_held(world.issue(kind="opaque", agent="first", ttl=60))]

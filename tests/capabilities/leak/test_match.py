@@ -1,4 +1,4 @@
-"""What is asked of very many strings at once is answered as if each had been looked at."""
+"""Matching of many strings at once: the answers are the same as for each string alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COUNTS = st.integers(1, 3)
 
 
 class Known:
-    """A ledger, and strings that it knows or does not."""
+    """A ledger, and strings of which it knows some."""
 
     def __init__(self, path: Path) -> None:
         self.world = World(path)
@@ -39,7 +39,7 @@ class Known:
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Known]:
-    """Return the same ledger for all."""
+    """Return one ledger for all tests."""
     yield Known(tmp_path_factory.mktemp("matching") / "ledger")
 
 

@@ -1,4 +1,4 @@
-"""Where what leaked was seen: kept with the leak, told by its number, and vouched for by the audit log."""
+"""Sightings: the places of a leak, kept with the leak, shown by its number, and covered by the audit log."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TOKEN = "jitid_DECOY0decoy1DECOY2decoy3DECOY4de0abcde"
 
 
 def add(world: World, places: Mapping[str, Sequence[Sighting]], source: str = "git") -> ReportedLeaks:
-    """Report tokens, each with the places where it was seen."""
+    """Report tokens, each with its sightings."""
     finds = Finds()
     seen = {}
     for token, each in places.items():
@@ -42,7 +42,7 @@ def add(world: World, places: Mapping[str, Sequence[Sighting]], source: str = "g
 
 
 def show(world: World, number: int) -> LeakDetails:
-    """Return all about a leak."""
+    """Return the details of a leak."""
     (found,) = world.authority.perform(leak_operations.ShowLeaks(numbers=(number,)))
     return found
 
@@ -65,7 +65,7 @@ def test_where_it_was_seen_is_told_with_the_leak(world: World) -> None:
 
 @pytest.mark.usefixtures("kept_in")
 def test_the_same_report_again_adds_new_places_alone(world: World) -> None:
-    """With an event if there are any, and without one if there are none."""
+    """New places are recorded in an event. Without new places there is no event."""
     one = world.issue(kind="opaque")
     add(world, {one.token: [HERE]})
     count = len(world.events())
@@ -180,7 +180,7 @@ def test_a_mark_has_32_digits(sign: str) -> None:
 
 
 def test_a_request_has_no_more_than_it_may(world: World) -> None:
-    """Strings and their places go together, as many at a time as there is room for, and none is lost."""
+    """Each string stays with its places. A request has as many as fit, and none is lost."""
     finds = Finds()
     finds.mistyped = 3
     seen = {}

@@ -1,4 +1,4 @@
-"""What became of a leak is told from the ledger alone, each step by its audit event."""
+"""Timeline of a leak: computed from the ledger alone, with the audit event of each step."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HOSTILE = "`x` ``y``|<script>alert(1)</script> [a](http://e.example) ![i](//e) @
 
 
 def report(world: World, *tokens: str, source: str = "wiki", places: tuple[Sighting, ...] = ()) -> None:
-    """Report tokens, all of them seen in some places."""
+    """Report tokens as leaked, all with the same sightings."""
     finds = search_pasted(" ".join(tokens).encode())
     seen = {mark(sort, key).hex(): places for sort, key, _ in finds.strings()} if places else {}
     world.authority.perform(
@@ -42,18 +42,18 @@ def report(world: World, *tokens: str, source: str = "wiki", places: tuple[Sight
 
 
 def use(world: World, token: str, action: str, resource: str = "acme") -> None:
-    """Let a token be used for something."""
+    """Use a token for an action."""
     asked = UseRequest(Secret.single(token), Scope(action), resource)
     world.authority.perform(Authorize(asked=(asked,), audiences=("urn:a",)))
 
 
 def told(world: World, *numbers: int) -> list[Account]:
-    """Return what became of leaks."""
+    """Return the accounts of leaks."""
     return world.authority.perform(leak_operations.RecountLeaks(numbers=numbers))
 
 
 def steps(account: Account) -> list[tuple[int, str, str | None, int | None]]:
-    """Return when what happened, by whom and by which event."""
+    """Return the relative time, the kind, the actor and the event number of each step."""
     return [(one.at - NOW, one.what, one.by, one.event) for one in account.steps]
 
 
@@ -135,7 +135,7 @@ def test_an_incident_is_told_from_the_issue_to_the_close(world: World) -> None:
 
 
 def _is_harmless(text: str) -> None:
-    """Check that nothing of a text is markup but what we wrote, and that no character in it acts."""
+    """Check that a text has no markup except jitid's own, and no active character."""
     assert safe(text.replace("\n", "")) == text.replace("\n", "")
     tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(text)
     flat = [inner for token in tokens for inner in (token, *(token.children or ()))]
@@ -153,7 +153,7 @@ def _is_harmless(text: str) -> None:
 
 
 def test_what_is_alive_is_told_to_be_so_with_what_ends_it(world: World) -> None:
-    """And what runs out is ended by nobody, recorded or not."""
+    """Expiry has no actor, whether it was recorded or not."""
     made, other = world.issue(ttl=60), world.issue(ttl=900)
     report(world, made.token, other.token)
     accounts = told(world, 1, 2)
@@ -204,7 +204,7 @@ def test_of_many_leaks_some_are_to_be_named(world: World) -> None:
 
 @given(st.text(st.characters() | st.sampled_from("`` \n<>[]|")))
 def test_a_code_span_shows_any_text_and_nothing_else(text: str) -> None:
-    """As CommonMark reads it, whatever stands before and behind it."""
+    """CommonMark reads it like this with any text before and after it."""
     shown = code(text)
     if not shown:
         assert safe(text) == ""

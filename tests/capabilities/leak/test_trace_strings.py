@@ -1,4 +1,4 @@
-"""What was found is told for what it is: whose, alive or not, and proved only by a fingerprint or a signature."""
+"""Traced strings: the credential and its state. Only a fingerprint or a signature is a proof."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ UNKNOWN_JID = identity_id(bytes(16))
 
 
 def traced(world: World, *texts: str) -> Traced:
-    """Trace what stands in each of these texts, one after the other."""
+    """Trace each of these texts, and combine the results."""
     return together(
         [world.authority.perform(leak_operations.Trace(finds=search_pasted(text.encode()))) for text in texts]
     )
 
 
 def one(world: World, text: str) -> Match:
-    """Return the one credential that a text holds, and insist that nothing unknown stands beside it."""
+    """Return the only match of a text, and check that the text contains no unknown string."""
     found = traced(world, text)
     assert (found.strays, found.unknown, found.words) == ([], 0, [])
     (match,) = found.matches
@@ -46,7 +46,7 @@ def one(world: World, text: str) -> Match:
 
 
 def evidence(world: World, text: str) -> tuple[str, str | None, int, int]:
-    """Return what a text is, how it is proved, and the numbers of strings and occurrences."""
+    """Return the match type, the proof, and the numbers of strings and occurrences of a text."""
     found = one(world, text).evidence
     return found.match, found.proof, found.strings, found.occurrences
 
@@ -87,7 +87,7 @@ def test_an_id_proves_nothing(world: World) -> None:
 
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_a_signed_token_that_was_changed_proves_nothing(world: World, part: int) -> None:
-    """Whoever knows an id can write one."""
+    """An attacker that knows an id can write such a token."""
     made = world.issue()
     pieces = made.token.split(".")
     at = len(pieces[part]) - 3
@@ -98,7 +98,7 @@ def test_a_signed_token_that_was_changed_proves_nothing(world: World, part: int)
 
 
 def test_the_other_signature_of_an_es256_token_proves_it(world: World) -> None:
-    """Only who has the token or the key can make it."""
+    """Only a holder of the token or of the key can make this signature."""
     world.terms = world.terms._replace(algorithms={"urn:outside": "ES256"})
     made = world.issue(audiences=("urn:outside",))
     body, _, signature = made.token.rpartition(".")
@@ -118,7 +118,7 @@ def test_all_of_one_credential_is_one_match_with_the_best_proof(world: World) ->
 
 
 def test_an_identity_means_the_credential_that_stands_beside_it(world: World) -> None:
-    """And its latest one where none does."""
+    """Without such a credential, the identity's latest one is matched."""
     first = world.issue(kind="opaque")
     (second,) = world.authority.perform(
         issue_operations.Renew(request=RenewRequest(Secret.single(first.token)))
@@ -135,7 +135,7 @@ def test_both_credentials_of_an_identity_are_told(world: World) -> None:
     match = one(world, first.token)
     assert match.reason is not None
     assert "superseded" in match.reason
-    # Its successor lives, and the identity with it.
+    # Its successor is live, and so is the identity.
     assert match.endable
 
 
@@ -194,7 +194,7 @@ def test_who_still_honours_it_and_until_when(
 def test_offline_verifiers_honour_a_predecessor_that_lasts_longer(
     world: World, later: int, revoked: bool
 ) -> None:
-    """They do not learn that it was superseded."""
+    """Offline verifiers do not learn that the token was superseded."""
     first = world.issue()
     renewal = RenewRequest(Secret.single(first.token), ttl=60)
     (second,) = world.authority.perform(issue_operations.Renew(request=renewal)).credentials
@@ -223,7 +223,7 @@ def test_what_is_unknown_is_told_without_a_secret(
 
 
 def test_what_could_be_a_fingerprint_of_anything_is_not_counted(world: World) -> None:
-    """A log is full of digests."""
+    """Logs contain many digests."""
     made = world.issue()
     digest = fingerprint("of something else").hex()
     found = traced(world, f"{made.jti} {digest}")
@@ -243,12 +243,12 @@ def test_what_our_key_signed_and_we_did_not_says_that_the_key_is_stolen(
     assert (found.strays[0].signed_by, found.strays[0].match) == (header["kid"], "jwt")
     assert "somebody else has that key" in found.strays[0].reason
     world.authority.perform(trust_operations.RevokeKey(kid=header["kid"], most=None))
-    # Nothing is left to be done about a key that was revoked.
+    # A revoked key needs no further action.
     assert all(stray.signed_by is None for stray in traced(world, forged).strays)
 
 
 def reordered(claims: dict[str, Any]) -> dict[str, Any]:
-    """Return the same claims, the jti last."""
+    """Return the claims with an unknown `jti` as the last one."""
     return {**{name: value for name, value in claims.items() if name != "jti"}, "jti": UNKNOWN_JTI}
 
 
@@ -299,7 +299,7 @@ def test_what_names_our_key_or_issuer_and_is_not_signed_by_us_is_no_alarm(world:
 
 
 def test_a_head_of_the_audit_log_is_no_alarm(world: World) -> None:
-    """The same key signs it."""
+    """The same key signs audit heads."""
     world.issue()
     head = world.authority.perform(integrity_operations.SignHead())
     assert traced(world, str(head)).strays == []
@@ -330,7 +330,7 @@ def test_a_guess_that_is_nothing_is_not_told(world: World) -> None:
 
 
 def test_many_are_looked_up_with_no_more_questions_than_few(world: World) -> None:
-    """Known or not: the ledger is asked about all of them together."""
+    """The ledger looks up all strings together, whether it knows them or not."""
     made = [world.issue(kind="opaque") for _ in range(60)]
     unknown = [credential_id(number.to_bytes(16)) for number in range(60)]
 
@@ -355,7 +355,7 @@ def test_the_operation_does_not_show_what_was_found(world: World) -> None:
 
 
 def test_what_was_found_knows_its_strings_again(world: World) -> None:
-    """Whoever noted where each string stood can say where a credential, or what is unknown, was seen."""
+    """A caller that noted the place of each string can report where a credential or unknown string was seen."""
     made = world.issue(kind="opaque")
     other = "jitid_" + "0" * 32 + checksum(b"0" * 32)
     finds = search_pasted(f"{made.token} {made.jti} {other}".encode())

@@ -1,1 +1,1 @@
-"""The report: what it measures, how it is written, and how it looks in a real browser."""
+"""Tests of the report: its measurements, its formats, and its page in a real browser."""

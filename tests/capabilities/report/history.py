@@ -1,4 +1,4 @@
-"""Histories of a ledger at random: what happens to it, one thing after another."""
+"""Random histories of a ledger: sequences of steps that change it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _issues = st.fixed_dictionaries(
         "below": st.booleans(),
     }
 )
-# Most of what happens is that something is issued.
+# Most steps issue a credential.
 _steps = st.one_of(
     _issues,
     _issues,
@@ -79,13 +79,13 @@ histories = st.lists(_steps, min_size=12, max_size=40)
 
 
 def live_through(world: World, steps: Iterable[dict[str, Any]]) -> None:
-    """Let a history happen to a ledger."""
+    """Apply a history to a ledger."""
     rows: list[Row] = []
     for step in steps:
         if step["do"] == "wait":
             world.clock.now += step["seconds"]
             continue
-        # Here the clock does jump, as that of an idle machine seems to.
+        # Here the clock may jump, as that of an idle machine seems to.
         with world.ledger.write(accept_clock=True) as transaction:
             match step["do"]:
                 case "issue":
@@ -98,7 +98,7 @@ def live_through(world: World, steps: Iterable[dict[str, Any]]) -> None:
                     task = TaskStore(transaction).find_task(step["task"])
                     if task is not None:
                         TaskChanges(transaction).end_task(task.key)
-                        # What no `retire` ever leaves, and a report is there to show.
+                        # A retired task with live credentials: `retire` never leaves one, but a report has to show it.
                         if step["do"] == "retire":
                             _end(transaction, Selection(tasks=(task.name,)), State.RETIRED)
                 case "leak" if rows:
@@ -126,7 +126,7 @@ def _issue(transaction: Transaction, rows: list[Row], step: dict[str, Any]) -> l
 
 
 def _database(transaction: Transaction) -> sqlite3.Connection:
-    """Return where a transaction writes: histories have pasts that no command makes."""
+    """Return the connection that a transaction writes to, for pasts that no command makes."""
     db: sqlite3.Connection = transaction.db
     return db
 

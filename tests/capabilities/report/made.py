@@ -1,4 +1,4 @@
-"""Reports to write and to look at: a lively one, and one full of hostile names."""
+"""Reports to write and to look at: one of a busy ledger, and one with hostile names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOSTILE = (
 
 
 def lively(path: Path) -> Report:
-    """Return a report of a ledger in `path` in which all there is has happened."""
+    """Return a report of a ledger in `path` with credentials, tasks and leaks of many kinds."""
     with World(path, policy=PERMIT_ALL, now=NOW - 9 * DAY) as world:
         made = []
         for hour in range(9 * 24):
@@ -93,7 +93,7 @@ FOUND: tuple[Finding | Coverage, ...] = (
 
 
 def hostile(report: Report) -> Report:
-    """Return the report with names in it that no ledger takes, and a damaged one may have."""
+    """Return the report with names that no ledger accepts, but that a damaged ledger may contain."""
     parts = tuple(Part(name, 10 - number) for number, name in enumerate(HOSTILE))
     found = Breakdown(parts, len(parts), sum(part.live for part in parts))
     offenders = tuple(
@@ -108,13 +108,13 @@ def hostile(report: Report) -> Report:
 
 
 def ownerless(report: Report) -> Report:
-    """Return the report as it were if systems had all that is alive."""
+    """Return the report as if systems held all live identities."""
     people = report.survey.people._replace(people=0, identities=0, highest=None, highest_delegator=None)
     return report._replace(survey=report.survey._replace(people=people))
 
 
 def lifeless(report: Report) -> Report:
-    """Return the report as it were if nothing were alive, nothing had leaked, and this were the first day."""
+    """Return the report as if there were no live credential and no leak, and this were the first day."""
     survey = ownerless(report).survey
     nothing = {name: found._replace(top=(), names=0, live=0) for name, found in survey.live_by.items()}
     return report._replace(
@@ -132,7 +132,7 @@ def lifeless(report: Report) -> Report:
 
 
 def small(report: Report) -> Report:
-    """Return the report with two days, and two names of each property, of which the others are left over."""
+    """Return the report with two days, and with two names of each property; the others are counted as left over."""
     live_by = {name: found._replace(top=found.top[:2]) for name, found in report.survey.live_by.items()}
     survey = report.survey._replace(live_by=live_by, trend=report.survey.trend[-2:])
     return report._replace(survey=survey)

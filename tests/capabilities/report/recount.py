@@ -1,4 +1,4 @@
-"""What a survey of a ledger comes to when each of its rows is looked at by itself."""
+"""An independent survey of a ledger, computed row by row."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class _Credential(NamedTuple):
 
 
 def counted(path: Path, now: int, since: int) -> Survey:
-    """Return what a survey of the ledger in `path` must come to at `now`."""
+    """Return the survey that the ledger in `path` must have at `now`."""
     db = sqlite3.connect(path / folder.DATABASE)
     people = {
         name: times
@@ -296,7 +296,7 @@ def _leaks(by_key: dict[int, _Credential], reported: dict[int, int], leaks: list
 
 
 def _facts(by_key: dict[int, _Credential], identity: int, now: int) -> tuple[int, int]:
-    """Return when the last of an identity and of all below it dies, and until when a verifier may accept any of it."""
+    """Return when the last credential of an identity's subtree ends, and until when verifiers may accept one."""
     held = [each for each in by_key.values() if each.identity == identity and each.issued_at <= now]
     below = {each.identity for each in by_key.values() if each.parent == identity}
     deeper = [_facts(by_key, one, now) for one in below]
@@ -306,7 +306,7 @@ def _facts(by_key: dict[int, _Credential], identity: int, now: int) -> tuple[int
 
 
 def _lives_on(by_key: dict[int, _Credential], identity: int, now: int) -> bool:
-    """Tell whether anything of an identity is alive, or of what descends from it."""
+    """Return whether an identity or one of its descendants has a live credential."""
     held = [each for each in by_key.values() if each.identity == identity]
     below = {each.identity for each in by_key.values() if each.parent == identity}
     return any(each.lives_at(now) for each in held) or any(_lives_on(by_key, one, now) for one in below)

@@ -1,4 +1,4 @@
-"""What the report is written as: every format holds the same figures, and nothing in a name acts."""
+"""Formats of the report: each format has the same figures, and a name cannot act as markup or a command."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from tests.real import need
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """Return a report of much that has happened."""
+    """Return a report of a busy ledger."""
     return lively(tmp_path_factory.mktemp("report") / "ledger")
 
 
 def document(report: Report) -> dict[str, Any]:
-    """Return what a reader of the JSON gets."""
+    """Return the document as a reader of the JSON gets it."""
     view = Display("jitid.report/1", (), (), document=report_document.document(report))
     found: dict[str, Any] = json_reader.loads("".join(json.text(view)))
     return found
 
 
 def test_the_document_has_what_lines_have(report: Report) -> None:
-    """The same figures, whichever way they are read."""
+    """The figures are the same in the document and in the metrics."""
     told = document(report)
     figures: dict[str, list[Any]] = defaultdict(list)
     for row in report_metrics.rows(report):
@@ -84,7 +84,7 @@ def test_of_what_no_use_is_reported_it_is_said_that_it_is_not_known(report: Repo
 
 
 def test_without_an_old_leak_there_is_no_percentage(report: Report) -> None:
-    """None is no zero, and the words say why."""
+    """The percentage is null and not zero, and the text gives the reason."""
     leaks = report.survey.leaks._replace(aged=0, aged_valid=0)
     young = report._replace(survey=report.survey._replace(leaks=leaks))
     found = document(young)["leaks"]["after_five_days"]
@@ -95,14 +95,14 @@ def test_without_an_old_leak_there_is_no_percentage(report: Report) -> None:
 
 
 def of_leaks(report: Report, **counts: Any) -> tuple[Report, str]:
-    """Return the report with other counts of leaks, and what is read of it by eye, without its line breaks."""
+    """Return the report with other counts of leaks, and its text and its page without line breaks."""
     changed = report._replace(survey=report.survey._replace(leaks=report.survey.leaks._replace(**counts)))
     texts = (report_text.text(changed, False), report_html.text(changed))
     return changed, " ".join(" ".join("".join(text).split()) for text in texts)
 
 
 def test_closed_leaks_are_told_apart(report: Report) -> None:
-    """They stay in the figures, and whoever reads those sees how many there are."""
+    """Closed leaks stay in the figures, and a reader of the figures sees the number of closed ones."""
     changed, told = of_leaks(report, valid=5, valid_closed=2, living_on=4, living_on_closed=3)
     assert "still valid 5, 2 of them closed, the oldest for" in told
     assert "identity lives on 4 of the dead, by a successor or what was delegated, 3 of them closed" in told
@@ -122,7 +122,7 @@ def test_closed_leaks_are_told_apart(report: Report) -> None:
 
 
 def test_what_the_figures_leave_out_is_said_wherever_they_are_read(report: Report) -> None:
-    """A verifier that does not ask the ledger accepts what is dead here."""
+    """A verifier that does not query the ledger accepts credentials that have ended there."""
     changed, told = of_leaks(report, offline=1, accepted=7, unsettled=2)
     said = "by verifiers, when the last signed credential of its identity or below has expired"
     assert told.count(said) == 2
@@ -138,7 +138,7 @@ def test_what_the_figures_leave_out_is_said_wherever_they_are_read(report: Repor
 
 
 def test_the_headline_has_both_exposures(report: Report) -> None:
-    """How long until the ledger refused it, and how long until no verifier accepts it."""
+    """One exposure lasts until the ledger refused the credential, the other until no verifier accepts it."""
     ledger, verifiers = Spread(4, 60, 3_600, 7_200), Spread(5, 86_400, 172_800, 259_200)
     counts = {"aged": 8, "aged_valid": 2, "aged_known": 10, "aged_accepted": 6}
     changed, _ = of_leaks(report, exposure=ledger, exposure_verifiers=verifiers, **counts)
@@ -177,7 +177,7 @@ def test_what_was_dead_before_its_report_is_not_said_to_have_worked(
 
 
 def test_the_past_has_no_offenders_and_says_so(report: Report) -> None:
-    """A sweep looks at the present."""
+    """A sweep examines only the present."""
     past = report._replace(past=True, offenders=None, missed=())
     told = document(past)
     assert told["offenders"] is None
@@ -189,7 +189,7 @@ def test_the_past_has_no_offenders_and_says_so(report: Report) -> None:
 
 
 def test_the_gravest_come_first_and_then_the_largest() -> None:
-    """What is for information only is no offence."""
+    """Findings of severity `info` are not offenders."""
     found = [each for each in FOUND if isinstance(each, Finding)]
     assert [each.subject for each in gravest(found)] == [
         *("jid_x", "user:b", "user:a", "INC-1", "bot", "agent-1: repo:*", "agent-2: repo:*")
@@ -198,7 +198,7 @@ def test_the_gravest_come_first_and_then_the_largest() -> None:
 
 
 def test_whoever_offends_comes_with_the_command_that_ends_it(report: Report) -> None:
-    """In whatever is read by eye, and in JSON; and what was not examined is said."""
+    """The text, the page and the JSON have the command. They also name the rules that were not examined."""
     for text in (
         report_text.text(report, False),
         report_html.text(report),
@@ -212,7 +212,7 @@ def test_whoever_offends_comes_with_the_command_that_ends_it(report: Report) -> 
 
 @pytest.mark.parametrize("of", [lambda report: report, hostile], ids=["lively", "hostile"])
 def test_prometheus_takes_its_metrics(report: Report, of: Any) -> None:
-    """Its own checker finds nothing amiss, not even in the names."""
+    """Prometheus's own checker reports no problem, even with hostile names."""
     text = "".join(report_metrics.exposition(of(report)))
     checked = subprocess.run(
         [need("promtool"), "check", "metrics"], input=text, capture_output=True, text=True
@@ -225,7 +225,7 @@ def test_prometheus_takes_its_metrics(report: Report, of: Any) -> None:
 
 
 def test_every_metric_says_by_itself_what_it_is(report: Report) -> None:
-    """Whoever looks one up does not see the one before it."""
+    """A user who looks up a metric does not see the metric before it."""
     text = "".join(report_metrics.exposition(report))
     told = [line.split(maxsplit=3)[3] for line in text.splitlines() if line.startswith("# HELP")]
     assert len(set(told)) == len(told)
@@ -233,7 +233,7 @@ def test_every_metric_says_by_itself_what_it_is(report: Report) -> None:
 
 
 def test_where_only_systems_have_something_alive_no_person_has(report: Report) -> None:
-    """And it is not said that nothing is alive."""
+    """The report does not say either that there is no live identity."""
     live = report.survey.totals.live_identities
     assert live > 1
     for text in (report_text.text(ownerless(report), False), report_html.text(ownerless(report))):
@@ -244,7 +244,7 @@ def test_where_only_systems_have_something_alive_no_person_has(report: Report) -
 
 
 def test_where_nothing_is_alive_nothing_is_reckoned(report: Report) -> None:
-    """No share of nothing, and no mean over nobody."""
+    """There is no share of zero, and no mean over zero persons."""
     for width in (40, 80):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("COLUMNS", str(width))
@@ -269,7 +269,7 @@ def test_the_days_that_are_left_out_are_counted(report: Report, monkeypatch: pyt
 
 
 def test_a_command_in_a_sentence_is_marked_as_code(report: Report) -> None:
-    """Backquotes are for terminals."""
+    """Backquotes are only for terminals."""
     page = "".join(report_html.text(report._replace(offenders=())))
     assert "<code>jitid sweep</code> tells all that it finds." in page
     assert "`" not in page
@@ -279,8 +279,8 @@ def test_a_command_in_a_sentence_is_marked_as_code(report: Report) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.integers(20, 200), st.integers(1, 10**9))
 def test_no_name_and_no_figure_is_cut_off(report: Report, width: int, live: int) -> None:
-    """However narrow the terminal, and however large the figures."""
-    # Each in letters of its own, narrow and wide ones.
+    """This holds for any width of the terminal and any size of the figures."""
+    # Each name has letters that no other name has; some letters are wide.
     names = ["".join(map(chr, range(start, start + high))) for start, high in NAMES]
     found = Breakdown(tuple(Part(name, live) for name in names), len(names), live * len(names))
     day = report.survey.trend[-1]._replace(live=live, issued=live, ended=live, leaks=live)
@@ -301,7 +301,7 @@ NAMES = ((0x100, 30), (0x13A0, 80), (0x4E00, 60), (0xA000, 1))
 def test_a_terminal_obeys_nothing_in_a_name(
     report: Report, monkeypatch: pytest.MonkeyPatch, width: int, colour: bool
 ) -> None:
-    """And without colours there is no escape at all."""
+    """Without colours, the text has no escape sequence at all."""
     monkeypatch.setenv("COLUMNS", str(width))
     text = "".join(report_text.text(hostile(report), colour))
     assert ("\x1b[1m" in text) == colour
@@ -312,7 +312,7 @@ def test_a_terminal_obeys_nothing_in_a_name(
 
 @pytest.mark.parametrize("width", [36, 60, 80, 200])
 def test_what_is_drawn_fits_the_terminal(report: Report, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
-    """But for commands, which stay whole to be copied."""
+    """Only commands may be longer: they stay whole, so that a user can copy them."""
     monkeypatch.setenv("COLUMNS", str(width))
     lines = "".join(report_text.text(report, False)).splitlines()
     assert max(len(line) for line in lines if not line.startswith("  jitid ")) <= width
@@ -320,7 +320,7 @@ def test_what_is_drawn_fits_the_terminal(report: Report, monkeypatch: pytest.Mon
 
 
 def test_a_spreadsheet_runs_no_name(report: Report) -> None:
-    """Labels are JSON in a cell of their own, so that none starts as a formula does."""
+    """Labels are JSON in a separate cell, so that none begins like a formula."""
     view = Display("", report_metrics.FIELDS, report_metrics.rows(hostile(report)))
     read = list(csv_reader.DictReader(io.StringIO("".join(csv.text(view)), newline="")))
     assert not [row for row in read if row["labels"].startswith(("=", "+", "-", "@"))]
@@ -331,7 +331,7 @@ def test_a_spreadsheet_runs_no_name(report: Report) -> None:
 
 
 def test_the_page_stays_small_with_the_most_days(report: Report) -> None:
-    """A year of days, with names as long as they can be."""
+    """The trend has a year of days, and the names have the maximum length."""
     day = report.survey.trend[-1]
     long = hostile(report)
     wide = long._replace(survey=long.survey._replace(trend=(day,) * 366))
@@ -339,7 +339,7 @@ def test_the_page_stays_small_with_the_most_days(report: Report) -> None:
 
 
 def test_figures_are_read_at_a_glance() -> None:
-    """What is not quite nothing or all does not look like it."""
+    """A share that is nearly zero or nearly all is not shown as zero or all."""
     shares = {None: "-", 0: "0.0 %", 0.0001: "< 0.1 %", 0.5: "50.0 %", 0.9999: "> 99.9 %", 1: "100 %"}
     assert {share: percent(share) for share in shares} == shares
     times = {None: "-", 0: "0s", 59: "59s", 60: "1m", 5_400: "1h30m", 93_661: "1d2h"}

@@ -1,4 +1,4 @@
-"""The page of a report, held to what was recorded of it: elements, attributes, words and their order."""
+"""The page of a report, compared with a recording: elements, attributes, words and their order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECORDED = Path(__file__).parent / "pages"
 
 
 def _leaky(report: Report) -> Report:
-    """Return the report of systems with one leak of each kind, a directory, and ended rows that were pruned."""
+    """Return the report of systems with one leak of each kind, a directory, and pruned rows."""
     leaks = report.survey.leaks
     counts: dict[str, Any] = {name: 1 for name, value in leaks._asdict().items() if isinstance(value, int)}
     survey = ownerless(report).survey._replace(
@@ -48,12 +48,12 @@ REPORTS: dict[str, Callable[[Report], Report]] = {
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """Return a report of much that has happened."""
+    """Return a report of a busy ledger."""
     return lively(tmp_path_factory.mktemp("report") / "ledger")
 
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_the_page_is_as_it_was_recorded(report: Report, name: str) -> None:
-    """The layout of the template may change; a change of its content must be noticed."""
+    """The layout of the template may change, but the test must notice a change of its content."""
     page = "".join(report_html.text(small(REPORTS[name](report))))
     assert events(page) == (RECORDED / f"{name}.txt").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The page as a real browser takes it: it asks for nothing, forbids everything, and can be read by everybody."""
+"""The report's page in a real browser: it makes no request, has a strict policy, and is accessible."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _TEXT = "document.body.innerText + [...document.querySelectorAll('svg text, svg 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Return a browser for all these tests."""
+    """Return one browser for all these tests."""
     with browser() as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """Return a report of much that has happened."""
+    """Return a report of a busy ledger."""
     return lively(tmp_path_factory.mktemp("report") / "ledger")
 
 
 @pytest.fixture(scope="module", params=["lively", "hostile", "past", "ownerless", "empty"])
 def page(request: pytest.FixtureRequest, report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the file of a page: of an ordinary report, of hostile names, of the past, of systems, of nothing."""
+    """Return the file of a page: an ordinary report, hostile names, the past, systems only, or an empty ledger."""
     written = {
         "lively": report,
         "hostile": hostile(report),
@@ -46,7 +46,7 @@ def page(request: pytest.FixtureRequest, report: Report, tmp_path_factory: pytes
 
 @pytest.mark.deep
 def test_the_page_asks_for_nothing_but_itself_and_breaks_no_rule(chromium: Browser, page: Path) -> None:
-    """No request, no message on the console, no violation of its own policy, whatever the names."""
+    """With any names, the page makes no request, writes no console message and does not violate its own policy."""
     chromium.show()
     chromium.open(page)
     assert chromium.requests == [page.as_uri()]
@@ -55,7 +55,7 @@ def test_the_page_asks_for_nothing_but_itself_and_breaks_no_rule(chromium: Brows
 
 
 def test_the_policy_of_the_page_holds(chromium: Browser, page: Path, tmp_path: Path) -> None:
-    """What gets in all the same neither runs nor asks: the browser names the rule that it breaks."""
+    """Injected content neither runs nor loads: the browser reports the rule that it violates."""
     smuggled = "<script>document.title = 'hacked'</script><img src='https://evil.example/x'><p style='color:red'>x</p>"
     file = tmp_path / "smuggled.html"
     file.write_text(page.read_text(encoding="utf-8").replace("<main>", f"<main>{smuggled}"), encoding="utf-8")
@@ -69,7 +69,7 @@ def test_the_policy_of_the_page_holds(chromium: Browser, page: Path, tmp_path: P
 
 
 def test_every_figure_has_a_name_and_a_description(chromium: Browser, page: Path) -> None:
-    """And each one its own."""
+    """Each figure has a separate name."""
     chromium.show()
     chromium.open(page)
     figures = [(name, told) for role, name, told in chromium.accessible() if role in ("image", "img")]
@@ -81,7 +81,7 @@ def test_every_figure_has_a_name_and_a_description(chromium: Browser, page: Path
 
 
 def test_every_table_has_a_caption_and_heads(chromium: Browser, page: Path) -> None:
-    """A cell read out alone says what it belongs to."""
+    """A screen reader that reads a single cell can say to which column and row it belongs."""
     chromium.open(page)
     assert chromium.run(
         "[...document.querySelectorAll('table')].every(t => t.caption.innerText !== null && t.tHead)"
@@ -92,7 +92,7 @@ def test_every_table_has_a_caption_and_heads(chromium: Browser, page: Path) -> N
 @pytest.mark.deep
 @pytest.mark.parametrize("width", [320, 360, 390, 768, 1280])
 def test_nothing_runs_over_the_side(chromium: Browser, page: Path, width: int) -> None:
-    """Also with the tables open; they scroll by themselves."""
+    """This holds with open tables too; they scroll separately."""
     chromium.show(width=width, height=800)
     chromium.open(page)
     chromium.run("document.querySelectorAll('details').forEach(d => d.open = true)")
@@ -103,7 +103,7 @@ def test_nothing_runs_over_the_side(chromium: Browser, page: Path, width: int) -
 @pytest.mark.parametrize("paper", [False, True], ids=["screen", "paper"])
 @pytest.mark.parametrize("width", [320, 375, 768, 1280])
 def test_no_text_is_cut_off(chromium: Browser, page: Path, width: int, paper: bool) -> None:
-    """Every name stands whole, on paper too, where nobody opens a table."""
+    """Each name is shown completely, also on paper, where a reader cannot open a table."""
     chromium.show(width=width, height=800, paper=paper)
     chromium.open(page)
     assert chromium.cut_off() == []
@@ -113,7 +113,7 @@ def test_no_text_is_cut_off(chromium: Browser, page: Path, width: int, paper: bo
 def test_long_names_are_shown_without_opening_anything(
     chromium: Browser, report: Report, tmp_path: Path, paper: bool
 ) -> None:
-    """Those that somebody looks for on paper."""
+    """A reader on paper needs the complete names."""
     file = tmp_path / "hostile.html"
     file.write_text("".join(report_html.text(hostile(report))), encoding="utf-8")
     chromium.show(paper=paper)
@@ -124,7 +124,7 @@ def test_long_names_are_shown_without_opening_anything(
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_all_text_has_contrast(chromium: Browser, page: Path, dark: bool) -> None:
-    """At least 4.5 to 1 (WCAG 2.2, 1.4.3) in both schemes."""
+    """The contrast is at least 4.5 to 1 (WCAG 2.2, 1.4.3) in both colour schemes."""
     chromium.show(dark=dark)
     chromium.open(page)
     found = chromium.contrasts()
@@ -134,7 +134,7 @@ def test_all_text_has_contrast(chromium: Browser, page: Path, dark: bool) -> Non
 
 @pytest.mark.deep
 def test_the_two_schemes_differ_and_paper_is_light(chromium: Browser, page: Path) -> None:
-    """Whoever prints at night does not print black pages."""
+    """A user who prints with the dark scheme does not get black pages."""
     backgrounds = []
     for dark, paper in ((False, False), (True, False), (True, True)):
         chromium.show(dark=dark, paper=paper)
@@ -146,7 +146,7 @@ def test_the_two_schemes_differ_and_paper_is_light(chromium: Browser, page: Path
 
 
 def test_hostile_names_are_shown_as_what_they_are(chromium: Browser, report: Report, tmp_path: Path) -> None:
-    """As text, with what acts or hides in them made visible."""
+    """A name is shown as text, and active or invisible characters in it are made visible."""
     file = tmp_path / "hostile.html"
     file.write_text("".join(report_html.text(hostile(report))), encoding="utf-8")
     chromium.show()

@@ -1,4 +1,4 @@
-"""Laws of the survey: it counts what is there, one by one, at any time; and its parts add up."""
+"""Laws of the survey: it equals a count row by row at any time, and its parts add up."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.capabilities.report.recount import LIMITS, counted
 
 
 def midnight(now: int, days: int) -> int:
-    """Return when the first of so many days began."""
+    """Return when a period of `days` UTC days began that ends today."""
     return (now // DAY - days + 1) * DAY
 
 
 def check_sums(survey: Survey, now: int) -> None:
-    """Insist that the parts of a survey are its totals."""
+    """Check that the parts of a survey add up to its totals."""
     totals = survey.totals
     assert totals.tasks_open + totals.tasks_overdue + totals.tasks_ended == totals.tasks
     for found in survey.live_by.values():
@@ -61,7 +61,7 @@ def check_sums(survey: Survey, now: int) -> None:
 def test_a_survey_counts_what_each_row_says(
     steps: list[dict[str, Any]], later: int, ago: int, days: int
 ) -> None:
-    """Now, and at any time before: looked at one by one, the rows come to the same."""
+    """This holds for the present and for any time before."""
     with TemporaryDirectory() as name, World(Path(name, "ledger")) as world:
         live_through(world, steps)
         world.clock.now += later
@@ -77,7 +77,7 @@ def test_a_survey_counts_what_each_row_says(
 @settings(max_examples=20)
 @given(steps=histories)
 def test_the_report_of_this_very_second_is_the_present_one(steps: list[dict[str, Any]]) -> None:
-    """The rows' own history gives the same as what the ledger calls alive."""
+    """The history in the rows gives the same result as the ledger's present state."""
     with TemporaryDirectory() as name, World(Path(name, "ledger")) as world:
         live_through(world, steps)
         present = world.authority.perform(
@@ -90,7 +90,7 @@ def test_the_report_of_this_very_second_is_the_present_one(steps: list[dict[str,
 
 
 def test_a_leak_counts_as_valid_after_five_days_only_beyond_the_fifth(tmp_path: Path) -> None:
-    """What died in the very second did not outlive the five days."""
+    """A credential that ended exactly after five days was not valid for longer."""
     for number, more in enumerate((-1, 0, 1)):
         with World(tmp_path / str(number), now=NOW) as world:
             with world.ledger.write() as transaction:
@@ -108,7 +108,7 @@ def test_a_leak_counts_as_valid_after_five_days_only_beyond_the_fifth(tmp_path: 
 
 
 def test_a_renewed_identity_counts_once_and_for_its_own_delegator(tmp_path: Path) -> None:
-    """While predecessor and successor both work, there are two credentials, and one identity of one person."""
+    """While predecessor and successor both work, there are two credentials, but one identity of one person."""
     with World(tmp_path / "ledger") as world:
         names = ("user:a", "user:a", "user:b")
         made = [world.issue(delegator=name, task=f"T-{name}", agent="planner") for name in names]
@@ -124,20 +124,20 @@ def test_a_renewed_identity_counts_once_and_for_its_own_delegator(tmp_path: Path
 
 @pytest.mark.parametrize("at", [NOW + 1, NOW - 1, 0])
 def test_there_is_no_report_of_the_future_nor_of_before_the_ledger(tmp_path: Path, at: int) -> None:
-    """Nothing is known of either."""
+    """The ledger has no data about these times."""
     with World(tmp_path / "ledger") as world, pytest.raises(UsageError):
         world.authority.perform(report_operations.MakeReport(at=at, days=30, limits=Thresholds()))
 
 
 @pytest.mark.parametrize("days", [0, -1, 367])
 def test_the_trend_is_told_for_a_year_at_most(tmp_path: Path, days: int) -> None:
-    """And for one day at least."""
+    """The minimum is one day."""
     with World(tmp_path / "ledger") as world, pytest.raises(UsageError):
         world.authority.perform(report_operations.MakeReport(days=days, limits=Thresholds()))
 
 
 def test_what_lived_is_told_after_its_end(tmp_path: Path) -> None:
-    """The same time looks the same from later on, whatever has happened since."""
+    """A report about a time stays the same later, regardless of later events."""
     with World(tmp_path / "ledger") as world:
         one = world.issue(task="T1")
         world.issue(task="T2")
@@ -157,7 +157,7 @@ def test_what_lived_is_told_after_its_end(tmp_path: Path) -> None:
 
 
 def test_a_leak_that_lives_on_is_told_as_of_its_time(tmp_path: Path) -> None:
-    """And a closed one apart; both as they were, whatever came later."""
+    """Closed leaks are counted separately. A past report has both counts as of its time."""
     with World(tmp_path / "ledger", overlap=10) as world:
         made = [world.issue(task=name, kind="opaque") for name in ("T1", "T2")]
         for one in made:
@@ -182,7 +182,7 @@ def test_a_leak_that_lives_on_is_told_as_of_its_time(tmp_path: Path) -> None:
         world.clock.now += 10
         assert leaks() == (0, 0, 2, 1, 0, 2)
         world.clock.now += 10
-        # One that is closed, and reported again, counts once, and is open.
+        # A leak that is closed and reported again counts once, as an open leak.
         add(world, made[1].token)
         assert leaks() == (0, 0, 2, 0, 0, 2)
         world.clock.now += 10

@@ -1,1 +1,1 @@
-"""Running commands: real processes, real signals."""
+"""Tests of `run`, with real processes and real signals."""

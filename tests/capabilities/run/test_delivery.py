@@ -1,4 +1,4 @@
-"""Where the secrets of a run are found: files that are whole, profiles, services."""
+"""Delivery of a run's secrets: complete files, profiles, services."""
 
 from __future__ import annotations
 
@@ -53,24 +53,24 @@ def clusters() -> Iterator[Clusters]:
 
 
 def delivered(name: str, kind: str, parts: dict[str, str], **facts: Any) -> Delivered:
-    """Return a secret as a run hands it on."""
+    """Return a secret in the form in which a run delivers it."""
     secret = Secret(parts)
     return Delivered(name, kind, secret, facts, NOON, text_of(kind, secret, NOON))
 
 
 def role(name: str, user: str, url: str) -> Delivered:
-    """Return a database's role."""
+    """Return a role of a database."""
     return delivered(name, "postgres-role", {"username": user, "password": r"p:a\ss", "url": url})
 
 
 def session(name: str, key: str, **facts: Any) -> Delivered:
-    """Return a cloud's session."""
+    """Return a session of a cloud."""
     parts = {"access_key_id": key, "secret_access_key": "s", "session_token": "t"}
     return delivered(name, "aws-sts", parts, **facts)
 
 
 def found(way: Delivery) -> dict[str, str]:
-    """Return what the files say that the variables name."""
+    """Return the contents of the files that the variables name; for other variables, their values."""
     return {
         name: Path(value).read_text() if Path(value).exists() else value
         for name, value in way.environment().items()
@@ -88,7 +88,7 @@ def test_a_file_has_all_of_it_and_one_each_of_its_parts(files: Files) -> None:
 
 
 def test_two_that_one_variable_would_name_are_refused(files: Files) -> None:
-    """A part of one, and another one by its name: whoever reads it would not know which it is."""
+    """A part of one secret and the name of another would need the same variable, which would be ambiguous."""
     files.put(delivered("db", "exec:a", {"user": "u", "url": "x"}))
     with pytest.raises(UsageError, match="JITID_SECRET_DB_URL"):
         files.put(delivered("db-url", "jwt", {"token": "t"}))
@@ -98,7 +98,7 @@ def test_two_that_one_variable_would_name_are_refused(files: Files) -> None:
 
 
 def test_a_token_is_one_file_that_gives_its_successor(files: Files) -> None:
-    """The path stays as it is, for whoever has it already."""
+    """The path does not change, so that a process that has it gets the successor."""
     files.put(delivered("api", "jwt", {"token": "one"}))
     before = files.environment()
     files.put(delivered("api", "jwt", {"token": "two"}))
@@ -107,7 +107,7 @@ def test_a_token_is_one_file_that_gives_its_successor(files: Files) -> None:
 
 
 def test_a_service_follows_the_role_that_is_renewed(services: Services) -> None:
-    """The variables say what the first one was; what the service says wins over them."""
+    """The variables describe the first role. The service takes precedence over them."""
     services.put(role("db", "jitid_a", "postgresql://jitid_a:x@db.example:5433/app?sslmode=verify-full"))
     services.put(role("db", "jitid_b", "postgresql://jitid_b:x@db.example:5433/app?sslmode=verify-full"))
     told = found(services)
@@ -143,13 +143,13 @@ def test_each_role_is_a_service_and_its_password_is_for_its_hosts_alone(services
 
 
 def test_an_address_that_no_service_file_can_have_is_refused(services: Services) -> None:
-    """A line of its own would say something that nobody has asked for."""
+    """A line break in the address would add a setting that no caller requested."""
     with pytest.raises(StorageError, match="line break"):
         services.put(role("db", "jitid_a", "postgresql://jitid_a:x@db.example/app?sslmode=a%0Ahost=evil"))
 
 
 def test_a_profile_gets_its_keys_from_a_process(profiles: Profiles) -> None:
-    """The first one is the default; a successor's keys come from the same line."""
+    """The first profile is the default. A successor's keys come from the same command line."""
     profiles.put(session("cloud", "ASIA1", region="eu-central-1", endpoint_url="http://127.0.0.1:1"))
     profiles.put(session("other", "ASIA2"))
     profiles.put(session("cloud", "ASIA3", region="eu-central-1"))
@@ -171,13 +171,13 @@ def test_a_profile_gets_its_keys_from_a_process(profiles: Profiles) -> None:
 
 
 def test_keys_of_somebody_else_are_out_of_the_way(profiles: Profiles, services: Services) -> None:
-    """The SDKs and libpq would take them first."""
+    """The SDKs and libpq would use these variables first."""
     assert {"AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_PROFILE"} <= profiles.hidden()
     assert {"PGPASSWORD", "PGHOSTADDR"} <= services.hidden()
 
 
 def test_a_context_has_a_certificate_or_a_token(clusters: Clusters) -> None:
-    """The first one is the current one; a successor is at the same path."""
+    """The first context is the current one. A successor is at the same path."""
     cluster = {"kube_server": "https://kube.example", "kube_ca_file": "/ca.pem"}
     pair = {"certificate": "C", "key": "K"}
     clusters.put(delivered("a", "x509-svid", pair, **cluster))

@@ -1,4 +1,4 @@
-"""The ssh-agent of a run: what it holds, for how long, and that it does not outlive whoever started it."""
+"""The ssh-agent of a run: its keys, their lifetime, and its end together with the process that started it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.real import need, other_user, reachable, until
 
 @pytest.fixture
 def folder() -> Iterator[str]:
-    """Return a private folder whose path is short enough for a socket."""
+    """Return a private folder with a path that is short enough for a socket."""
     need("ssh-agent")
     with tempfile.TemporaryDirectory() as name:
         yield name
@@ -211,7 +211,7 @@ def test_what_is_no_agent_is_told_apart(folder: str, answer: bytes) -> None:
 
 
 def _listens(path: str) -> bool:
-    """Tell whether somebody takes connections there; between the two steps of making a socket nobody does."""
+    """Return True if a process accepts connections at a path. While a socket does not listen yet, connect() fails."""
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(path)
     return True
@@ -241,7 +241,7 @@ def test_a_path_without_an_agent_is_out_of_reach(path: str) -> None:
 def test_a_machine_without_an_agent_is_told_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is not the command of the run that is missing."""
+    """The error is about the missing agent, not about the command of the run."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="no ssh-agent in PATH") as raised:
         SshAgent(str(tmp_path))

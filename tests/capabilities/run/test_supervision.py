@@ -1,4 +1,4 @@
-"""Watching a command: signals, statuses, its last moment, and what is due meanwhile."""
+"""Supervision of a command: signals, exit statuses, the deadline, and tasks that are due meanwhile."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jitid.errors import NotRunError
 from jitid.system.programs import find
 from tests.real import need_root
 
-# A wrapper of its own, since it keeps signals back and forks: it watches `sh -c SCRIPT` for so long.
+# A separate process, since the wrapper holds back signals and forks. It watches `sh -c SCRIPT` until a deadline.
 WRAPPER = textwrap.dedent(
     """
     import os, sys, time
@@ -53,7 +53,7 @@ def wrapper(
 
 
 def finish(process: subprocess.Popen[str]) -> list[str]:
-    """Return the lines that it still has to say."""
+    """Return the remaining lines of the wrapper's output."""
     lines = process.communicate(timeout=60)[0].splitlines()
     assert process.returncode == 0
     return lines
@@ -68,7 +68,7 @@ def test_the_status_is_the_commands_own(script: str, status: int) -> None:
 
 @pytest.mark.parametrize("name", ["HUP", "INT", "QUIT", "TERM", "USR1", "USR2"])
 def test_signals_are_passed_on_as_often_as_they_come(name: str) -> None:
-    """The second one is sent when the command has told of the first."""
+    """The second signal is sent when the command has reported the first."""
     process = wrapper(
         f"trap 'echo got; n=x$n' {name}; echo ready; while [ \"$n\" != xx ]; do sleep 0.01; done"
     )
@@ -89,7 +89,7 @@ def test_what_was_ignored_stays_ignored_for_the_command() -> None:
 
 
 def test_a_command_gets_the_signals_that_python_keeps_for_itself() -> None:
-    """Otherwise `yes | head` would complain in every script."""
+    """Otherwise `yes | head` would print an error in every script."""
     script = "sh -c 'kill -PIPE $$'; echo $?"
     assert finish(wrapper(script)) == ["141", "status 0 False"]
 
@@ -122,7 +122,7 @@ def test_one_that_was_stopped_goes_on_when_the_wrapper_is_told_so() -> None:
 
 
 def test_a_wrapper_that_was_stopped_goes_on_as_if_nothing_had_been() -> None:
-    """For longer than it would have waited: then Python's own waiting for a limited time gives nonsense."""
+    """The stop lasts longer than the wrapper's wait. Python's own wait with a timeout then returns a wrong result."""
     process = wrapper("trap 'echo got; exit 5' USR1; echo ready; while :; do sleep 0.01; done", "tick")
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -137,7 +137,7 @@ def test_a_wrapper_that_was_stopped_goes_on_as_if_nothing_had_been() -> None:
 
 
 def test_a_line_that_is_hung_up_is_told_to_the_command(tmp_path: Path) -> None:
-    """The kernel tells the leader of the session alone."""
+    """The kernel sends the hangup only to the leader of the session."""
     master, terminal = pty.openpty()
     os.mkfifo(tmp_path / "said")
     script = f"exec 5> {tmp_path}/said; trap 'echo hup >&5; exit' HUP; echo ready >&5; while :; do sleep 0.01; done"
@@ -169,9 +169,9 @@ def test_every_other_signal_is_passed_on_too(name: str) -> None:
 
 
 def test_a_command_that_became_another_user_is_watched_all_the_same() -> None:
-    """It cannot be signalled, which is said once, and its status is still the wrapper's."""
+    """The wrapper cannot signal the command. It reports that once, and still returns a status."""
     need_root()
-    # The wrapper gives up being root, and the command stays root.
+    # The wrapper drops root, and the command stays root.
     given_up = WRAPPER.replace(
         'start("/bin/sh", ["sh", "-c", script]', 'start(sys.executable, [sys.executable, "-c", script]'
     ).replace("clock = Clock(", "os.setresuid(65534, 65534, 65534)\nclock = Clock(")
@@ -198,7 +198,7 @@ def test_a_command_dies_with_its_wrapper() -> None:
     pid = int(process.stdout.readline())
     descriptor = os.pidfd_open(pid)
     process.kill()
-    # The output ends when nobody holds it any more: neither the wrapper nor the command.
+    # The output ends when neither the wrapper nor the command has it open.
     assert process.communicate()[0] == ""
     assert select.select([descriptor], [], [], 60) == ([descriptor], [], []), "it is still there"
     os.close(descriptor)

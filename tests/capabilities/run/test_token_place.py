@@ -1,4 +1,4 @@
-"""A token at a path: whole at any time, out of others' reach, gone in the end."""
+"""A token at a path: complete at any time, protected from other users, and deleted in the end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.real import need, tmpfs
 
 @pytest.fixture(params=["memory", "folder"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TokenPlace]:
-    """Return a place of each sort."""
+    """Return a place of each kind."""
     made = open_place(None if request.param == "memory" else str(tmp_path / "private"))
     yield made
     made.close()
@@ -41,7 +41,7 @@ def test_another_process_reads_it_after_closing_what_it_inherited(place: TokenPl
 
 @pytest.mark.deep
 def test_a_reader_never_meets_a_part(place: TokenPlace) -> None:
-    """Read as fast as it is replaced: every reading is one of the tokens."""
+    """The token is read and replaced at full speed. Each reading is one of the complete tokens."""
     tokens = {letter * size + "\n" for letter, size in (("a", 10), ("b", 5_000), ("c", 700))}
     place.put("a" * 10)
     seen: set[str] = set()

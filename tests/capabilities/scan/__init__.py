@@ -1,1 +1,1 @@
-"""Scanning: files of every sort, and what stands in them."""
+"""Tests of scanning: files of all kinds, and the strings in them."""

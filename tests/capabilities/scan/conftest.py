@@ -1,4 +1,4 @@
-"""A ledger with an authority over it."""
+"""Fixture: a ledger with an authority over it."""
 
 from __future__ import annotations
 

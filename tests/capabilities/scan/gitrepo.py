@@ -1,4 +1,4 @@
-"""Real git repositories for tests: nobody's configuration but their own, and the same times always."""
+"""Real git repositories for tests, with an isolated configuration and with fixed times."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from jitid.redaction.token_format import checksum
 from tests.real import need
 
 WHEN = 1_795_000_000
-"""When the first commit is made, in seconds since the epoch; each other one a minute later."""
+"""The time of the first commit in seconds since the epoch. Each later commit is a minute later."""
 
 
 def opaque(number: int) -> str:
-    """Return an opaque token, which no ledger knows."""
+    """Return an opaque token that no ledger knows."""
     digits = f"{number:032d}"
     return f"jitid_{digits}{checksum(digits.encode())}"
 
 
 class Made:
-    """A repository at work."""
+    """A repository with a work tree."""
 
     def __init__(self, path: Path, *options: str) -> None:
         self.path = path
@@ -36,7 +36,7 @@ class Made:
         self.git("init", "-q", "-b", "main", *options)
 
     def git(self, *arguments: str, given: bytes | None = None, folder: Path | None = None) -> str:
-        """Run git in it, and return what it says."""
+        """Run git in the repository, and return its output."""
         time = f"{WHEN + 60 * self._minutes} +0000"
         done = subprocess.run(
             [self._program, *arguments],
@@ -60,13 +60,13 @@ class Made:
         return done.stdout.decode().strip()
 
     def write(self, name: str, text: str | bytes) -> None:
-        """Write a file of its work tree."""
+        """Write a file of the work tree."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
     def commit(self, files: dict[str, str | bytes], message: str = "work") -> str:
-        """Commit files as they are then, and return the commit's id."""
+        """Commit files with these contents, and return the commit's id."""
         for name, text in files.items():
             self.write(name, text)
         self.git("add", "--all")
@@ -75,12 +75,12 @@ class Made:
         return self.git("rev-parse", "HEAD")
 
     def loose(self, oid: str) -> Path:
-        """Return the file of an object that is in no pack."""
+        """Return the file of an object that is not in a pack."""
         return self.path / ".git" / "objects" / oid[:2] / oid[2:]
 
 
 class Searched:
-    """What a search of a repository found."""
+    """The results of a search of a repository."""
 
     def __init__(self, path: Path | str, *ranges: str, unreachable: bool = False) -> None:
         repository = Repository(str(path))
@@ -94,10 +94,10 @@ class Searched:
 
     @property
     def origins(self) -> dict[str, Origin]:
-        """Where the hit at each place comes from."""
+        """The origin of the hit at each place."""
         return {hit.place: hit.origin for hit in self.hits if hit.origin is not None}
 
     @property
     def places(self) -> list[tuple[str, int | None, str | None]]:
-        """Path, line and commit of each hit."""
+        """The path, line and commit of each hit."""
         return sorted(((hit.place, hit.line, hit.revision) for hit in self.hits), key=str)

@@ -1,4 +1,4 @@
-"""Each object of a git repository is searched once, whatever leads to it and whatever state it is in."""
+"""Search of a git repository's objects: each is searched once, by any path and in any state of the repository."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.capabilities.scan.gitrepo import WHEN, Made, Searched, opaque
 
 
 def test_a_string_that_was_committed_and_removed_is_found_where_it_came_in(tmp_path: Path) -> None:
-    """Path, line, the oldest commit that has it, when that was, and whether the tip still does."""
+    """The hit has the path, the line, the oldest commit with its time, and whether the tip still has the string."""
     made = Made(tmp_path / "with a space")
     made.commit({"a": "nothing\n"})
     first = made.commit({"deploy/env": f"\n\nTOKEN={opaque(1)}\n", "b": f"x{opaque(2)}"})
@@ -50,7 +50,7 @@ def test_a_string_that_was_committed_and_removed_is_found_where_it_came_in(tmp_p
 
 
 def test_what_any_ref_leads_to_is_searched(tmp_path: Path) -> None:
-    """Branches, tags and their texts, notes, each stash, worktrees with a detached head, what is staged."""
+    """Refs are branches, tags and their messages, notes, stashes, detached worktrees. The index is searched too."""
     made = Made(tmp_path / "repo")
     first = made.commit({"a": ""}, f"message {opaque(1)}")
     made.git("tag", "-a", "v1", "-m", f"see {opaque(2)}")
@@ -72,14 +72,14 @@ def test_what_any_ref_leads_to_is_searched(tmp_path: Path) -> None:
     assert (MESSAGE, None, first) in found.places
     assert ("(annotation of a tag v1)", None, made.git("rev-parse", "v1")) in found.places
     assert ("staged", 1, None) in found.places
-    # From within any folder of it, and any of its worktrees, it is the same repository.
+    # A search from any folder or worktree of the repository gives the same.
     (made.path / "deep").mkdir()
     for other in (made.path / "deep", made.path / ".git", tmp_path / "tree"):
         assert len(Searched(other).batch.finds.opaque) == 8
 
 
 def test_a_range_is_what_it_adds(tmp_path: Path) -> None:
-    """As CI asks for what a branch brings."""
+    """CI uses a range to search the additions of a branch."""
     made = Made(tmp_path / "repo")
     made.commit({"old": opaque(1)})
     made.git("checkout", "-q", "-b", "topic")
@@ -94,7 +94,7 @@ def test_a_range_is_what_it_adds(tmp_path: Path) -> None:
 
 
 def test_of_many_versions_the_oldest_is_told(tmp_path: Path) -> None:
-    """A file goes on changing around a string that stands in it."""
+    """A file may change while it keeps a string."""
     made = Made(tmp_path / "repo")
     made.commit({"log": ""})
     first = made.commit({"log": f"a\n{opaque(1)}"})
@@ -104,7 +104,7 @@ def test_of_many_versions_the_oldest_is_told(tmp_path: Path) -> None:
         f"M 644 inline log\ndata {len(text)}\n{text}\n"
         for text in texts
     ]
-    # The first goes on from what is there, each other one from that before it.
+    # The first commit continues the existing branch; each later one follows the commit before it.
     start = "reset refs/heads/main\nfrom refs/heads/main^0\n\n"
     made.git("fast-import", "--quiet", given=(start + "".join(commits)).encode())
     found = Searched(made.path)
@@ -113,7 +113,7 @@ def test_of_many_versions_the_oldest_is_told(tmp_path: Path) -> None:
 
 
 def test_a_merge_that_brings_a_string_itself_is_named(tmp_path: Path) -> None:
-    """What neither parent has came in by the merge; what one has, by that."""
+    """The merge is named for a string that neither parent has. Otherwise, the parent's commit is named."""
     made = Made(tmp_path / "repo")
     made.commit({"a": ""})
     made.git("checkout", "-q", "-b", "side")
@@ -126,7 +126,7 @@ def test_a_merge_that_brings_a_string_itself_is_named(tmp_path: Path) -> None:
 
 
 def test_what_nothing_leads_to_is_found_if_it_is_asked_for(tmp_path: Path) -> None:
-    """Whoever amends a commit has it still."""
+    """An amended commit is still in the repository."""
     made = Made(tmp_path / "repo")
     made.commit({"a": opaque(1)})
     made.write("a", "clean")
@@ -139,7 +139,7 @@ def test_what_nothing_leads_to_is_found_if_it_is_asked_for(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("options", [["--object-format=sha256"], ["--bare"]], ids=" ".join)
 def test_each_sort_of_repository_is_read(tmp_path: Path, options: list[str]) -> None:
-    """Ids of SHA-256 are no fingerprints."""
+    """SHA-256 object ids do not count as fingerprints."""
     made = Made(tmp_path / "repo", *options)
     stream = (
         f"commit refs/heads/main\ncommitter C <c@example.com> {WHEN} +0000\ndata 1\nm\nM 644 inline a/ä\n"
@@ -153,7 +153,7 @@ def test_each_sort_of_repository_is_read(tmp_path: Path, options: list[str]) -> 
 
 
 def test_objects_of_any_size_and_encoding_are_searched(tmp_path: Path) -> None:
-    """Many in one window, one over many windows, and UTF-16 among them."""
+    """Windows contain many objects or a part of one object; one object is in UTF-16."""
     made = Made(tmp_path / "repo")
     files: dict[str, str | bytes] = {f"{number:04}": f"{number}\n{opaque(number)}" for number in range(300)}
     for number, size in enumerate([CHUNK // 4 - 50, CHUNK // 4, 2 * CHUNK - 20, 3 * CHUNK]):
@@ -180,7 +180,7 @@ def test_objects_of_any_size_and_encoding_are_searched(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_or_damaged_is_named_and_the_rest_is_searched(tmp_path: Path) -> None:
-    """Of an object that is gone, of one whose file is not what it was, and of a ref that leads nowhere."""
+    """The tally names a missing object, a damaged object and a broken ref."""
     made = Made(tmp_path / "repo")
     commit = made.commit({f"f{number}": opaque(number) for number in range(5)})
     gone, damaged = (made.git("rev-parse", f"HEAD:f{number}") for number in (1, 3))
@@ -194,7 +194,7 @@ def test_what_is_missing_or_damaged_is_named_and_the_rest_is_searched(tmp_path: 
 
 
 def test_an_object_of_no_known_type_hides_no_other(tmp_path: Path) -> None:
-    """Git ends when it meets one."""
+    """Git exits when it reads such an object."""
     made = Made(tmp_path / "repo")
     made.commit({f"f{number}": opaque(number) for number in range(6)})
     odd = [made.git("rev-parse", f"HEAD:f{number}") for number in (1, 4)]
@@ -211,7 +211,7 @@ def test_an_object_of_no_known_type_hides_no_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", [bytes(30), zlib.compress(b"tree 5\0abcde")], ids=["zeros", "no tree"])
 def test_a_damaged_tree_hides_no_other(tmp_path: Path, text: bytes) -> None:
-    """Git goes no further there, and what hangs behind it is searched all the same."""
+    """Git stops there, but the objects behind it are searched."""
     made = Made(tmp_path / "repo")
     made.commit({"a": opaque(1), "sub/b": opaque(2), "z": opaque(3)})
     tree = made.loose(made.git("rev-parse", "HEAD:sub"))
@@ -224,7 +224,7 @@ def test_a_damaged_tree_hides_no_other(tmp_path: Path, text: bytes) -> None:
 
 
 def test_a_damaged_index_hides_no_history(tmp_path: Path) -> None:
-    """What is staged cannot be told then, and that is."""
+    """The staged files are unknown then, and the tally says so."""
     made = Made(tmp_path / "repo")
     made.commit({"a": opaque(1)})
     (made.path / ".git" / "index").write_text("damaged")
@@ -234,7 +234,7 @@ def test_a_damaged_index_hides_no_history(tmp_path: Path) -> None:
 
 
 def test_a_missing_tree_or_commit_is_named(tmp_path: Path) -> None:
-    """What hangs below it cannot be seen, and that is told."""
+    """The objects below it cannot be found, and the tally says so."""
     made = Made(tmp_path / "repo")
     first = made.commit({"a/b": opaque(1)})
     made.commit({"c": opaque(2)})
@@ -248,7 +248,7 @@ def test_a_missing_tree_or_commit_is_named(tmp_path: Path) -> None:
 
 
 def test_a_shallow_clone_and_submodules_are_told(tmp_path: Path) -> None:
-    """What is not here is not clean."""
+    """Missing objects must not be reported as clean."""
     inner = Made(tmp_path / "inner")
     inner.commit({"a": opaque(1)})
     made = Made(tmp_path / "repo")
@@ -263,7 +263,7 @@ def test_a_shallow_clone_and_submodules_are_told(tmp_path: Path) -> None:
 
 
 def test_files_that_are_kept_elsewhere_are_told(tmp_path: Path) -> None:
-    """What is here of them says nothing of what they hold."""
+    """The file in the repository does not have the content."""
     made = Made(tmp_path / "repo")
     made.commit(
         {"a": f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 5\n", "b": "b"}
@@ -272,7 +272,7 @@ def test_files_that_are_kept_elsewhere_are_told(tmp_path: Path) -> None:
 
 
 def test_a_git_that_is_killed_is_started_again(tmp_path: Path) -> None:
-    """Where memory is short, the kernel chooses one."""
+    """If memory is short, the kernel may kill git."""
     made = Made(tmp_path / "repo")
     made.commit({f"f{number}": opaque(number) + "\n" * 3 * CHUNK for number in range(3)})
     searcher = Searcher()
@@ -299,7 +299,7 @@ def _children() -> set[int]:
 def test_a_tree_without_an_end_is_searched_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ten folders, each of which holds the next one ten times, spell ten milliards of paths."""
+    """Ten folders contain the next one ten times each, which makes ten billion paths."""
     made = Made(tmp_path / "repo")
     blob = made.git("hash-object", "-w", "--stdin", given=opaque(1).encode())
     entry = f"100644 blob {blob}\tf"
@@ -315,7 +315,7 @@ def test_a_tree_without_an_end_is_searched_all_the_same(
 
 
 def test_a_key_that_is_an_object_of_its_own_is_known(tmp_path: Path) -> None:
-    """As a keyring has it, and in DER."""
+    """The key is stored like in a keyring, or in DER."""
     private = ed25519.Ed25519PrivateKey.generate()
     made = Made(tmp_path / "repo")
     der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())

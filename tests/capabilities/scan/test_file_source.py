@@ -1,4 +1,4 @@
-"""Trees that somebody made to lead a scan astray, and files that change while they are read."""
+"""Hostile file trees, and files that change while they are read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TOKEN = opaque(1).encode()
 
 
 def scanned(*paths: str | Path, processes: int = 1, ignore: bool = True) -> tuple[list[Hit], ScanTally]:
-    """Return what stands in files, and how much was searched."""
+    """Return the hits in files, and the tally of the scan."""
     hits: list[Hit] = []
     tally = ScanTally()
     with Search(FileSource([str(path) for path in paths], ignore=ignore), processes=processes) as search:
@@ -44,13 +44,13 @@ def scanned(*paths: str | Path, processes: int = 1, ignore: bool = True) -> tupl
 
 
 def places(root: Path) -> list[str]:
-    """Return where in a tree the token stands."""
+    """Return the places of the token in a tree."""
     return sorted(f"{hit.place}:{hit.line}".removeprefix(f"{root}/") for hit in scanned(root)[0])
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Return a folder with something in it."""
+    """Return a folder that contains a token."""
     root = tmp_path / "tree"
     (root / "one/two").mkdir(parents=True)
     (root / "one/two/a.txt").write_bytes(b"\n" + TOKEN)
@@ -75,9 +75,9 @@ def test_the_files_of_one_large_folder_are_shared(tmp_path: Path) -> None:
 
 
 def test_a_process_that_is_killed_is_an_error(tree: Path) -> None:
-    """What it was to search was not searched: an answer without that would look clean."""
+    """Its share was not searched: a result without it would look clean."""
     with Search(FileSource([str(tree)]), processes=2) as search:
-        # It waits for work that only this process has.
+        # The process waits for work that only this process has.
         os.kill(next(iter(search._helpers.values())), signal.SIGKILL)
         with pytest.raises(StorageError):
             list(search.batches())
@@ -119,7 +119,7 @@ def test_a_fifo_that_is_named_is_read(tmp_path: Path) -> None:
 
 
 def test_a_tree_of_1500_levels_is_walked(tmp_path: Path) -> None:
-    """Its path is longer than the system takes at once, and there are more levels than descriptors."""
+    """Its path is longer than the system's limit, and it has more levels than there are file descriptors."""
     root = tmp_path / "deep"
     root.mkdir()
     name = "nnn"
@@ -152,7 +152,7 @@ def test_what_is_deeper_than_that_is_named(tmp_path: Path, monkeypatch: pytest.M
 
 
 def _remove(root: Path, name: str) -> None:
-    """Remove it from its leaf up: what the tests' own cleaning uses cannot."""
+    """Remove the tree from its leaf up, because pytest's own cleanup cannot do it."""
     descriptors = [os.open(root, os.O_RDONLY)]
     window = 200
     for depth in range(1_500, 0, -window):
@@ -197,7 +197,7 @@ def test_a_token_between_two_reads_of_a_large_file_is_found(tmp_path: Path) -> N
 
 
 def test_a_file_that_cannot_be_read_is_named(tree: Path) -> None:
-    """Root may read anything: what it cannot is a folder that goes away."""
+    """Root can read every file, so that the test uses a folder that is removed."""
     reading = FileSource([str(tree)])
     with Search(reading, processes=1) as search:
         (tree / "one/two/a.txt").unlink()
@@ -310,7 +310,7 @@ def test_damage_is_told_and_no_crash(tmp_path: Path, cut: int) -> None:
 def test_a_member_that_has_no_name_is_searched(tmp_path: Path) -> None:
     whole = zipped(a=TOKEN)
     at = whole.index(b"PK\x01\x02")
-    # Its name in the directory (APPNOTE 6.3.10, section 4.3.12), and how long that is.
+    # The name in the directory (APPNOTE 6.3.10, section 4.3.12), and its length.
     nameless = bytearray(whole[: at + 46] + whole[at + 47 :])
     nameless[at + 28] = 0
     end = nameless.index(b"PK\x05\x06")
@@ -322,7 +322,7 @@ def test_a_member_that_has_no_name_is_searched(tmp_path: Path) -> None:
 
 def test_members_that_are_locked_are_named(tmp_path: Path) -> None:
     whole = bytearray(zipped(a=b"x", b=TOKEN))
-    # The flag of encryption (APPNOTE 6.3.10, section 4.4.4), in both headers of the first member.
+    # The encryption flag (APPNOTE 6.3.10, section 4.4.4), in both headers of the first member.
     whole[6] |= 1
     whole[whole.index(b"PK\x01\x02") + 8] |= 1
     (tmp_path / "z").write_bytes(bytes(whole))
@@ -340,7 +340,7 @@ def test_a_directory_that_claims_too_much_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_key_that_is_a_file_of_its_own_is_known(tmp_path: Path) -> None:
-    """As a keyring has it, and in DER; by its public half."""
+    """The key is stored like in a keyring, or in DER. Its public half identifies it."""
     private = ed25519.Ed25519PrivateKey.generate()
     raw = private.private_bytes_raw()
     der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
@@ -357,7 +357,7 @@ def test_a_key_that_is_a_file_of_its_own_is_known(tmp_path: Path) -> None:
 
 
 def test_what_an_archive_holds_besides_its_members_is_found_too(tmp_path: Path) -> None:
-    """Comments, names, members that were replaced, what stands behind the end: all that a search of its bytes shows."""
+    """Comments, names, replaced members and bytes after the end are found, like in a search of the archive's bytes."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
         archive.writestr("a", opaque(2))
@@ -373,7 +373,7 @@ def test_what_an_archive_holds_besides_its_members_is_found_too(tmp_path: Path) 
     wanted = [mark("opaque", fingerprint(opaque(number))) for number in range(2, 9)]
     assert set(wanted) == {hit.mark for hit in hits}
     assert {hit.inside for hit in hits if hit.mark in wanted[:2]} == {"a", "a/"}
-    # A member that stands in it as it is was found once, and not again in the bytes of the archive.
+    # A member that is stored uncompressed is found once, and not again in the bytes of the archive.
     assert [hit.mark for hit in hits].count(wanted[0]) == 1
     assert tally.named == {archives.DAMAGED: [f"{tmp_path}/g"]}
 
@@ -399,7 +399,7 @@ def test_a_directory_that_is_cut_is_no_empty_one(tmp_path: Path) -> None:
 
 def test_one_damaged_member_hides_no_other(tmp_path: Path) -> None:
     whole = bytearray(zipped(a=b"x", b=TOKEN))
-    # The name in front of the member is not that of the directory.
+    # The name in front of the member differs from the name in the directory.
     whole[30] = ord("X")
     (tmp_path / "z").write_bytes(bytes(whole))
     hits, tally = scanned(tmp_path)

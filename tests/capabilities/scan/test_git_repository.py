@@ -1,4 +1,4 @@
-"""A repository may be anybody's: what it configures is not run, and what it hides is seen."""
+"""Repositories of other people: their configured programs do not run, and hidden objects are found."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def made(tmp_path: Path) -> Made:
 
 
 def test_nothing_that_a_repository_configures_is_run(made: Made, tmp_path: Path) -> None:
-    """Neither for files of the work tree, nor for signatures, nor to fetch what is missing, nor as a hook."""
+    """No program runs for work tree files, for signatures, to fetch missing objects, or as a hook."""
     canary = tmp_path / "canary"
     program = tmp_path / "program"
     program.write_text(f'#!/bin/sh\necho "$0 $*" >> {canary}\nexit 1\n')
@@ -70,14 +70,14 @@ def test_nothing_that_a_repository_configures_is_run(made: Made, tmp_path: Path)
     Searched(made.path, "HEAD")
     Searched(made.path, unreachable=True)
     assert not canary.exists()
-    # It would have been run: git by itself runs it for what is missing, and to look at the work tree.
+    # The programs would run: plain git runs them for missing objects and for the work tree.
     with pytest.raises(AssertionError):
         made.git("cat-file", "-p", gone)
     assert canary.exists()
 
 
 def test_nothing_in_a_repository_is_changed(made: Made) -> None:
-    """No file is written, no time changed; not even the index is brought up to date."""
+    """No file is written and no time is changed. Even the index is not refreshed."""
     made.commit({"a": opaque(1)})
     made.write("a", "touched")
     before = _state(made.path)
@@ -92,7 +92,7 @@ def _state(folder: Path) -> dict[str, tuple[int, int, int]]:
 
 
 def test_history_is_not_hidden(made: Made) -> None:
-    """A replacement, a graft and a graph of commits that says otherwise do not count."""
+    """A replacement, a graft and a false commit graph do not count."""
     first = made.commit({"a": opaque(1)})
     made.commit({"a": opaque(2)})
     last = made.commit({"a": ""})
@@ -106,7 +106,7 @@ def test_history_is_not_hidden(made: Made) -> None:
 def test_the_environment_of_git_is_none_of_a_named_repository(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hook of git has variables that name another one; they count where none is named."""
+    """A git hook has variables that name another repository. They count only if no repository is named."""
     made.commit({"a": opaque(1)})
     other = Made(tmp_path / "other")
     other.commit({"b": opaque(2)})
@@ -120,7 +120,7 @@ def test_the_environment_of_git_is_none_of_a_named_repository(
 
 
 def test_what_is_no_repository_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And a machine without git, too."""
+    """A machine without git gets an error too."""
     with pytest.raises(UsageError, match="is in no git repository"):
         Repository(str(tmp_path))
     with pytest.raises(UsageError, match="is no folder"):
@@ -134,7 +134,7 @@ def test_what_is_no_repository_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_an_old_git_is_told(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one does not know it gives back as it is."""
+    """An old git prints an unknown option unchanged."""
     old = tmp_path / "bin" / "git"
     old.parent.mkdir()
     old.write_text("#!/bin/sh\necho --path-format=absolute\necho .git\n")
@@ -145,7 +145,7 @@ def test_an_old_git_is_told(made: Made, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_repository_of_another_user_is_refused_with_the_remedy(made: Made) -> None:
-    """Git does not trust it, and says how to; neither does jitid before that."""
+    """Git does not trust the repository and prints the remedy. jitid does not trust it before that either."""
     need_root()
     made.commit({"a": opaque(1)})
     for path in (made.path, made.path / ".git"):
@@ -158,7 +158,7 @@ def test_a_repository_of_another_user_is_refused_with_the_remedy(made: Made) -> 
 
 
 def test_a_broken_configuration_is_told(made: Made) -> None:
-    """In the words of git, made harmless."""
+    """The message has the text of git, with control characters removed."""
     (made.path / ".git" / "config").write_text("[core\x1b[31m\n")
     with pytest.raises(StorageError, match=r"git cannot read the repository .*bad config") as refused:
         Repository(str(made.path))
@@ -166,7 +166,7 @@ def test_a_broken_configuration_is_told(made: Made) -> None:
 
 
 def test_a_repository_that_gives_no_answer_is_given_up(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A FIFO in place of a file waits for ever."""
+    """A read of a FIFO instead of a file waits forever."""
     (made.path / ".git" / "config").unlink()
     os.mkfifo(made.path / ".git" / "config")
     monkeypatch.setattr(git_repository, "_PATIENCE", 0.3)
@@ -176,14 +176,14 @@ def test_a_repository_that_gives_no_answer_is_given_up(made: Made, monkeypatch: 
 
 @pytest.mark.parametrize("words", ["nothing", "main..nothing", "--all", "-n1", "main:a", "", "^"])
 def test_a_range_that_means_no_commits_is_refused(made: Made, words: str) -> None:
-    """Nor is it an option of git."""
+    """It is not passed to git as an option either."""
     made.commit({"a": ""})
     with pytest.raises(UsageError, match="names no commits"):
         Repository(str(made.path)).resolved([words])
 
 
 def test_names_are_given_back_as_they_are(made: Made) -> None:
-    """Line breaks, escapes, bytes that are no UTF-8: what is shown of them is for whoever shows it."""
+    """Names may have line breaks, escapes and bytes that are not UTF-8. Output formats must make them safe."""
     names = [b"is missing", b"a\nb", b"\x1b[31m\xff", b'"quoted"', b" ", b"-n", b":(glob)*"]
     entries = b"".join(
         b"100644 blob %b\t%b\0"
@@ -198,7 +198,7 @@ def test_names_are_given_back_as_they_are(made: Made) -> None:
 
 
 def test_a_time_that_no_calendar_has_is_none(made: Made) -> None:
-    """A commit may say anything."""
+    """A commit may contain any text as its time."""
     tree = made.git("write-tree")
     for text in (b"99999999999999999999 +0000", b"", b"-5 +0000"):
         raw = b"tree %b\nauthor a <a@b> %b\ncommitter a <a@b> 1 +0000\n\n%b" % (
@@ -213,7 +213,7 @@ def test_a_time_that_no_calendar_has_is_none(made: Made) -> None:
 
 
 def test_git_is_let_nothing_but_what_it_needs(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No secret of this process's environment is in that of another."""
+    """No secret of this process's environment is in the environment of git."""
     monkeypatch.setenv("JITID_TOKEN", opaque(1))
     with Repository(str(made.path)).running("cat-file", "--batch", stdin=subprocess.PIPE) as process:
         assert opaque(1).encode() not in Path(f"/proc/{process.pid}/environ").read_bytes()

@@ -1,4 +1,4 @@
-"""What is ignored is what git itself ignores, asked of git."""
+"""Ignored files: the scan ignores the same files as git itself."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ PATTERNS = (
 
 
 def git(folder: Path, *words: str, text: bytes = b"") -> bytes:
-    """Run git in a folder; without the configuration of whoever runs the tests."""
+    """Run git in a folder, without the configuration of the user."""
     variables = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"}
     done = subprocess.run(
         [need("git"), *words], cwd=folder, input=text, capture_output=True, check=False, env=variables
@@ -97,7 +97,7 @@ def git(folder: Path, *words: str, text: bytes = b"") -> bytes:
 
 
 def grow(folder: Path, chance: random.Random, depth: int) -> None:
-    """Make files and folders of these names, and some files of patterns."""
+    """Make files and folders with these names, and some files of patterns."""
     folder.mkdir(exist_ok=True)
     for name in chance.sample(NAMES, 7):
         if depth and chance.random() < 0.5:
@@ -109,7 +109,7 @@ def grow(folder: Path, chance: random.Random, depth: int) -> None:
 
 
 def found(root: Path, *, ignore: bool = True) -> set[str]:
-    """Return which files are searched below a folder."""
+    """Return the files that are searched below a folder."""
     seen: set[str] = set()
 
     class Noting(Searcher):
@@ -125,7 +125,7 @@ def found(root: Path, *, ignore: bool = True) -> set[str]:
 
 
 def kept_by_git(root: Path) -> set[str]:
-    """Return which files git would take."""
+    """Return the files that git would add."""
     listed = git(
         root,
         "ls-files",

@@ -1,4 +1,4 @@
-"""Each string is found where it stands, however the text comes in pieces."""
+"""Hits: each string is found at its place, however the text is divided into pieces."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def opaque(number: int) -> str:
 
 
 def searched(text: bytes, *sizes: int, item: Item = ITEM) -> Batch:
-    """Search a text that comes in pieces of these sizes, the last of them again and again."""
+    """Search a text that is fed in pieces of these sizes; the last size is repeated."""
     searcher = Searcher()
     searcher.begin(item)
     rest = list(sizes) or [len(text)]
@@ -41,7 +41,7 @@ def searched(text: bytes, *sizes: int, item: Item = ITEM) -> Batch:
 
 
 def places(batch: Batch) -> list[tuple[str, int | None, int]]:
-    """Return the sort, line and offset of each hit."""
+    """Return the kind, line and offset of each hit."""
     return [(hit.sort, hit.line, hit.offset) for hit in batch.hits]
 
 
@@ -132,7 +132,7 @@ def test_items_in_one_buffer_are_told_apart() -> None:
 
 def test_of_one_string_some_places_are_kept_and_all_are_counted() -> None:
     text = b"\n".join([opaque(1).encode()] * (MOST_PLACES + 5))
-    # Of what stands in a history most places are versions of one file, and the oldest counts.
+    # In a history, most places of a string are versions of one file, and the oldest one counts.
     assert len(searched(text).hits) == MOST_PLACES + 5
     batch = searched(text, item=Item("a/b.txt"))
     assert len(batch.hits) == MOST_PLACES
@@ -158,7 +158,7 @@ def test_a_batch_goes_to_another_process_and_comes_back() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_same_is_found_as_in_one_text(world: World, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    """Window by window, with whatever stands across their edges."""
+    """The text is searched window by window, with strings across the windows' edges."""
     monkeypatch.setattr(hits, "CHUNK", 512)
     chance = random.Random(seed)
     signed = world.issue().token

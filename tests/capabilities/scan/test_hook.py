@@ -1,4 +1,4 @@
-"""What is about to be committed is looked at, and git is told to."""
+"""The pre-commit hook: staged files are scanned, and the hook is installed for git."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROGRAM = [sys.executable, "-P", "-m", "jitid"]
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let git find nobody's own configuration."""
+    """Hide the user's own git configuration."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
 
@@ -36,7 +36,7 @@ def made(tmp_path: Path) -> Made:
 
 
 def staged(path: Path | None) -> list[Hit]:
-    """Return what is new in what is staged."""
+    """Return the hits that are new in the staged files."""
     with closing(Staged(Repository(None if path is None else str(path)))) as source:
         source.prepare(1)
         searcher = Searcher()
@@ -46,12 +46,12 @@ def staged(path: Path | None) -> list[Hit]:
 
 
 def places(path: Path | None) -> list[tuple[str, int | None, str | None]]:
-    """Return where that is."""
+    """Return the places of these hits."""
     return sorted((hit.place, hit.line, hit.revision) for hit in staged(path))
 
 
 def test_what_is_staged_is_looked_at_and_not_what_the_folder_has(made: Made) -> None:
-    """In the first commit, too; of each file that has it, if several do."""
+    """This holds in the first commit too, and for each of several files with the same content."""
     made.write("a/ä b", f"\n{opaque(1)}")
     made.write("copy", f"\n{opaque(1)}")
     made.write("untracked", opaque(2))
@@ -62,7 +62,7 @@ def test_what_is_staged_is_looked_at_and_not_what_the_folder_has(made: Made) -> 
 
 
 def test_what_is_there_already_is_no_news(made: Made, tmp_path: Path) -> None:
-    """Whoever changes a file that has one, moves it, or takes it out, commits nothing new."""
+    """A commit that changes, moves or removes a file with a known string adds no new secret."""
     inner = Made(tmp_path / "inner")
     inner.commit({"x": opaque(9)})
     made.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(inner.path), "sub")
@@ -78,7 +78,7 @@ def test_what_is_there_already_is_no_news(made: Made, tmp_path: Path) -> None:
 
 
 def test_an_index_that_git_names_counts(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`git commit FILE` has one of its own for the hook."""
+    """`git commit FILE` uses a separate index for the hook."""
     made.commit({"a": ""})
     monkeypatch.chdir(made.path)
     monkeypatch.setenv("GIT_INDEX_FILE", str(made.path / ".git" / "next-index"))
@@ -91,7 +91,7 @@ def test_an_index_that_git_names_counts(made: Made, monkeypatch: pytest.MonkeyPa
 
 
 def test_git_commits_no_secret_when_it_has_the_hook(made: Made, tmp_path: Path) -> None:
-    """From a worktree too, without a ledger; and the committer is told what to do."""
+    """This works in a worktree and without a ledger, and the user gets instructions."""
     made.commit({"a": ""})
     made.git("worktree", "add", "-q", str(tmp_path / "a tree"), "-b", "topic")
     tree = tmp_path / "a tree"
@@ -114,7 +114,7 @@ def test_git_commits_no_secret_when_it_has_the_hook(made: Made, tmp_path: Path) 
                 *options,
             ],
             cwd=tree,
-            # The hook falls back to whatever jitid is on the path: here there is none.
+            # The hook falls back to a jitid on the path: this path has none.
             env={**surroundings(tmp_path), "PATH": os.defpath},
             capture_output=True,
             text=True,
@@ -132,7 +132,7 @@ def test_git_commits_no_secret_when_it_has_the_hook(made: Made, tmp_path: Path) 
     assert opaque(1) not in refused.stderr
     assert made.git("log", "--format=%s", "topic") == "m\nwork"
     assert not (tmp_path / ".local").exists()
-    # What cannot be looked at is not committed either.
+    # If the scan fails, the commit is refused too.
     Path(done.path).write_text(text_of(["/nowhere/jitid"]))
     (tree / "with a space").write_text("")
     refused = commit()
@@ -142,7 +142,7 @@ def test_git_commits_no_secret_when_it_has_the_hook(made: Made, tmp_path: Path) 
 
 
 def test_the_hook_is_brought_up_to_date_and_nobody_elses_is_touched(made: Made) -> None:
-    """A file of others, a link, a link that leads nowhere."""
+    """The hook does not replace a file of another program, a link or a broken link."""
     repository = Repository(str(made.path))
     path = Path(install(repository, PROGRAM).path)
     assert install(repository, PROGRAM).state == "present"
@@ -167,7 +167,7 @@ def test_the_hook_is_brought_up_to_date_and_nobody_elses_is_touched(made: Made) 
 
 
 def test_the_hook_goes_where_git_looks(made: Made, tmp_path: Path) -> None:
-    """A folder that the repository names is within it; one that the user names is for all of hers."""
+    """A hooks folder that the repository configures must be inside it. The user's own folder is shared by all."""
     repository = Repository(str(made.path))
     made.git("config", "core.hooksPath", "tools/hooks")
     inner = install(repository, PROGRAM)
@@ -197,7 +197,7 @@ def test_the_hook_goes_where_git_looks(made: Made, tmp_path: Path) -> None:
 
 
 def test_where_no_hook_can_be_is_told(made: Made, tmp_path: Path) -> None:
-    """In a bare repository nothing is committed; in place of a folder may be a file."""
+    """No commit is made in a bare repository. There may be a file instead of the hooks folder."""
     bare = Made(tmp_path / "bare", "--bare")
     with pytest.raises(UsageError, match="is bare, and no commit is made in it"):
         install(Repository(str(bare.path)), PROGRAM)

@@ -1,4 +1,4 @@
-"""Waiting for what other processes tell."""
+"""Waiting for data from other processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import resource
 from jitid.capabilities.scan.wait import readable
 
 BEYOND = 1_500
-"""A number that `select` takes no descriptor with."""
+"""A file descriptor number that `select` does not accept."""
 
 
 def test_a_descriptor_of_any_number_is_waited_for() -> None:

@@ -1,1 +1,1 @@
-"""Sweeps."""
+"""Tests of sweeps."""

@@ -1,4 +1,4 @@
-"""Asks the rules of a sweep, and their remedies, of a ledger that a test has made."""
+"""Helpers that run the rules of a sweep, and their remedies, on the ledger of a test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIMITS = Thresholds()
 
 
 def swept(world: World, *rules: str, limits: Thresholds = LIMITS) -> list[Finding | Coverage | Swept]:
-    """Return everything a sweep reports; it records no expiry, so that the rules see what the test has made."""
+    """Return all results of a sweep. It is a dry run and records no expiry, so that the rules see the test's rows."""
     answer = world.authority.perform(Sweep(rules=rules or tuple(NAMES), limits=limits, dry_run=True))
     return list(answer)
 
@@ -25,14 +25,14 @@ def found(world: World, *rules: str, **more: Any) -> list[Finding]:
 
 
 def fixed(world: World, *rules: str, **more: Any) -> list[Remedied]:
-    """End what the rules find; return what ended."""
+    """Fix the findings of the rules; return the remedies."""
     return [each for each in fixing(world, *rules, **more) if isinstance(each, Remedied)]
 
 
 def fixing(
     world: World, *rules: str, most: int | None = None, limits: Thresholds = LIMITS, **more: Any
 ) -> list[Remedied | Unfixed]:
-    """End what the rules find; return all that is said of it."""
+    """Fix the findings of the rules; return the remedies and the failures."""
     operation = Fix(rules=rules or tuple(NAMES), limits=limits, sweep="the sweep", most=most, **more)
     answer = world.authority.perform(operation)
     return list(answer)

@@ -1,4 +1,4 @@
-"""Of each rule a case that it reports, and the nearest that it must not: a new rule is a row here."""
+"""Two cases of each rule: a case to report, and the nearest case that it must not report. A new rule needs a row."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from tests.programs import Shop
 
 
 class Case(NamedTuple):
-    """A rule's two sides."""
+    """The two cases of a rule."""
 
     reported: Callable[[World], str]
-    """Makes what the rule reports; returns the finding's subject."""
+    """Function that makes a case for the rule to report, and returns the finding's subject."""
     spared: Callable[[World], object]
-    """Makes the nearest to it that the rule does not report."""
+    """Function that makes the nearest case that the rule does not report."""
     live: int
-    """How many credentials the finding is about."""
+    """The number of credentials in the finding."""
     edited: bool = False
-    """Only somebody with access to the database can bring it about, so that `audit verify` may object too."""
+    """Whether the case needs an edit of the database, so that `audit verify` may object too."""
 
 
 def _puts(world: World, count: int = 1, **fields: object) -> list[Row]:
@@ -65,7 +65,7 @@ def _renewed(world: World, ttl: int) -> str:
 
 
 def _renewed_before_lines(world: World) -> str:
-    """Return a parent as the ledger had it before version 8 of its schema, which nothing names that rests on it."""
+    """Return a parent as before version 8 of the schema: no identity that rests on it names it."""
     parent = _renewed(world, 40)
     edit(world.path, "UPDATE credential SET line = NULL", "UPDATE identity SET source = NULL")
     return parent
@@ -168,7 +168,7 @@ def _crowd(world: World, count: int) -> str:
 
 def _stated(world: World) -> str:
     _puts(world, sensitivity="high", delegator="user:bob")
-    # What is proved, or less sensitive, is the same delegator's.
+    # Proved and less sensitive credentials of the same delegator do not count.
     _puts(world, sensitivity="high", delegator="user:bob", proof="oidc")
     _puts(world, 3, sensitivity="moderate", delegator="user:bob")
     return "user:bob (high)"
@@ -235,14 +235,14 @@ def _privileged(world: World, *entitlements: str) -> str:
     world.know("user:alice", entitlements=entitlements)
     world.issue(agent="nightly")
     world.register("nightly", scopes=("deploy:web", "repo:acme:read"))
-    # Who has no entitlements stated may hand out what the policy permits.
+    # A delegator without stated entitlements may grant each scope that the policy permits.
     world.know("user:bob")
     world.register("weekly", owner="user:bob", scopes=("deploy:*",))
     return "nightly"
 
 
 def use(world: World, jti: str, scope: str, *, allowed: bool = True) -> None:
-    """Record that a credential was used, or denied its use, now."""
+    """Record that a credential was used, or that its use was denied, at the current time."""
     key = f"(SELECT id FROM credential WHERE jti = x'{parse_id(jti)[1].hex()}')"
     now = world.clock.now
     edit(
@@ -280,7 +280,7 @@ def _in_use(world: World) -> None:
 
 
 def _scoped(world: World, *uses: str) -> str:
-    """Use each of two credentials of an agent with the same scopes for one of them."""
+    """Use each of two credentials of an agent for one scope; both credentials have the same scopes."""
     scopes = ("repo:acme:read", "repo:acme:write")
     made = [world.issue(agent="nightly", task=task, scopes=scopes) for task in ("T1", "T2")]
     world.clock.now += 301
@@ -294,7 +294,7 @@ FORBIDS = """@id("no-deploy") forbid (principal, action == Action::"grant", reso
 
 
 def change_policy(world: World, *texts: str) -> None:
-    """Decide by another policy from now on: the default one and these texts, as another process would read it."""
+    """Decide by the default policy and these texts from now on, as another process would read them."""
     added = [(f"more-{number}.cedar", text) for number, text in enumerate(texts)]
     world.terms = policed(world.terms, [*default_files(), *added])
     world.reopen()
@@ -308,11 +308,11 @@ def _drifted(world: World, *texts: str) -> str:
 
 
 APART = frozenset({"canary"})
-"""Rules about targets outside, which have tests of their own: no ledger alone makes what they report."""
+"""Rules about targets, which have separate tests: a ledger alone cannot make their cases."""
 
 
 def shop(world: World) -> Shop:
-    """Return a target outside, which the configuration has from now on."""
+    """Configure a target from now on, and return it."""
     made = Shop(world.path.parent / "shop")
     world.targets = (made.target(),)
     return made

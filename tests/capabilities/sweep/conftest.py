@@ -1,4 +1,4 @@
-"""Ledgers for sweeps."""
+"""Fixture: a ledger for sweeps."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ from tests.builders import KINDS, World
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """Return a new ledger with an authority over it."""
-    # Some tests give it targets later, whose kinds a rule has to name.
+    # Some tests configure targets later. A rule of the policy must name their kinds.
     with World(tmp_path / "ledger", policy=[*default_files(), ("kinds.cedar", KINDS)]) as made:
         yield made

@@ -1,4 +1,4 @@
-"""Results of sweeps, as the formats are given them."""
+"""Results of sweeps in the form that the output formats get."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ RULES = (
 
 
 def finding(**more: Any) -> FindingRow:
-    """Return a finding, with whatever is not as usual."""
+    """Return a finding with the usual values, except as `more` states."""
     row: FindingRow = {
         "state": "open",
         "rule": "orphaned-task",
@@ -65,7 +65,7 @@ def finding(**more: Any) -> FindingRow:
 
 
 def ended(**more: Any) -> FindingRow:
-    """Return a finding that the sweep has ended."""
+    """Return a finding that the sweep has fixed."""
     facts = {
         "state": "ended",
         "sweep": SWEEP,
@@ -81,7 +81,7 @@ SWEEP = "01936f0e-0000-7000-8000-000000000000"
 
 
 def coverage(rule: str, *missed: str, unknown: str | None = None) -> CoverageRow:
-    """Return the end of a rule's findings."""
+    """Return the row that ends the findings of a rule."""
     return {
         "coverage": {
             "rule": rule,
@@ -94,7 +94,7 @@ def coverage(rule: str, *missed: str, unknown: str | None = None) -> CoverageRow
 
 
 def summary(rows: list[FindingRow], *, complete: bool = True) -> SummaryRow:
-    """Return the end of all rows."""
+    """Return the row that ends a result."""
     states = [row["state"] for row in rows]
     grave = [Severity(row["severity"]) for row in rows if row["state"] == "open"]
     return {
@@ -113,7 +113,7 @@ def summary(rows: list[FindingRow], *, complete: bool = True) -> SummaryRow:
 
 
 def whole(findings: list[FindingRow], *missed: str) -> list[SweptRow]:
-    """Return all rows of a sweep in their order; `missed` is what its first rule has not examined."""
+    """Return all rows of a sweep in their order; `missed` has the reasons why the first rule is incomplete."""
     rows: list[SweptRow] = [row for row in findings if row["state"] == "ended"]
     for rule in RULES:
         rows += [row for row in findings if row["state"] != "ended" and row["rule"] == rule.name]
@@ -122,14 +122,14 @@ def whole(findings: list[FindingRow], *missed: str) -> list[SweptRow]:
 
 
 def many(count: int) -> Iterator[SweptRow]:
-    """Yield a sweep with so many findings of one rule, made as they are taken."""
+    """Yield the rows of a sweep with `count` findings of one rule; each row is made when it is needed."""
     for number in range(count):
         yield finding(subject=f"T{number}", remedy=f"jitid revoke --task T{number}")
     yield coverage("orphaned-task")
     yield {**summary([]), "summary": {**summary([])["summary"], "open": count, "worst": "high"}}
 
 
-# Rows with anything in each text that a user can have put there.
+# Rows with arbitrary text in each field that a user can influence.
 findings = st.lists(
     st.builds(
         lambda state, rule, severity, subject, said, remedy, evidence: (

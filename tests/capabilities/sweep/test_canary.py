@@ -1,4 +1,4 @@
-"""Canaries: that what works is seen to work, what is dead to be dead, and whatever is neither is told."""
+"""Canaries: a sweep sees that a live secret works and an ended one does not. It reports any other result."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def fly(world: World, *targets: str, limit: int = 20) -> dict[str, Canary]:
 
 
 def told(world: World, *canaries: Canary) -> tuple[list[Finding], Coverage]:
-    """Return what the rule makes of canaries."""
+    """Return the findings and the coverage of the rule for canaries."""
     operation = Sweep(rules=("canary",), limits=Thresholds(), canaries=canaries)
     answer = world.authority.perform(operation)
     found = list(answer)
@@ -111,7 +111,7 @@ def test_what_does_not_work_is_told(
     else:
         (finding,) = findings
         assert (finding.severity, finding.subject) == (severity, "shop")
-    # Whatever it has shown, nobody is left who could be taken for alive.
+    # In each case, no canary is live afterwards.
     page = world.authority.perform(
         ListCredentials(chosen=Filter(live=True), sort="id", descending=False, after=None, limit=9)
     )
@@ -119,7 +119,7 @@ def test_what_does_not_work_is_told(
 
 
 def test_a_probe_that_cannot_tell_proves_nothing(world: World, shop: Shop) -> None:
-    """Dead before and dead after is what a probe says that asks the wrong place."""
+    """A probe of the wrong place reports the secret as ended both before and after its revocation."""
     shop.fail("deny", "probe")
     canary = fly(world, "shop")["shop"]
     assert canary.fate is Fate.BLIND

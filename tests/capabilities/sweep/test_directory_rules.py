@@ -1,4 +1,4 @@
-"""Rules about delegators and recurring agents: by whatever name, in whatever state, and with which command."""
+"""Rules about delegators and recurring agents: each name, each state, and the suggested command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.builders import DAY, NOW, World, edit
 from tests.capabilities.sweep.asking import fixed, fixing, found, swept
 from tests.crypto import signed
 
-# The columns of a database have types.
+# Columns of a database have types, so that these edits are possible only in a file.
 pytestmark = [pytest.mark.usefixtures("kept_in"), pytest.mark.of_files("'never'", "x'00'")]
 
 
@@ -37,7 +37,7 @@ def test_a_disabled_delegator_is_one_finding_whatever_names_they_went_by(world: 
 
 
 def test_what_a_disabled_delegator_delegated_before_their_subject_was_known_is_found(world: World) -> None:
-    """By whatever name their ID token gave; what others delegated by that name is theirs."""
+    """Its credentials are found under each name in its ID tokens. Credentials of others by that name stay."""
     proved = {"delegator": None, "proved_at": NOW, "proved_delegator": "user:z"}
     mine = world.issue(**proved, proved_subject="https://id.example 1")
     child = world.issue(parent=mine.token, agent="coder")
@@ -85,7 +85,7 @@ def test_the_unknown_are_orphans_only_where_nobody_else_may_delegate(world: Worl
 
 
 def test_whom_the_directory_knows_by_a_subject_is_not_unknown(world: World) -> None:
-    """Whatever name the ID token gave before the directory knew the subject."""
+    """This holds for any name that the ID token gave before the directory knew the subject."""
     proved = {"delegator": None, "proved_at": NOW, "proved_delegator": "user:z"}
     world.issue(**proved, proved_subject="https://id.example 1")
     strict = Thresholds(known_only=True)
@@ -106,7 +106,7 @@ def test_many_disabled_delegators_end_in_one_transaction(world: World) -> None:
 
 
 def test_a_row_that_contradicts_its_identity_ends_and_is_a_doubt(world: World) -> None:
-    """As only an edited ledger has it."""
+    """Only an edited ledger has such a row."""
     world.issue(delegator="user:bob")
     world.know("user:bob", disabled_at=NOW)
     edit(world.path, "UPDATE identity SET delegator = (SELECT id FROM term WHERE text = 'planner')")

@@ -1,4 +1,4 @@
-"""Wrappers on other machines, which nobody sees from here: they are judged by their last renewal."""
+"""Wrappers on other machines: they cannot be observed, so that a sweep judges them by their last renewal."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ TTL = 900
 SILENT = silent_from(NOW, NOW + TTL, 0)
 FOR_EVER = 1 << 40
 
-# A database has its own clock, to which nothing is held.
+# A database has its own clock, so that the rule `clock` does not apply.
 pytestmark = [pytest.mark.usefixtures("kept_in"), pytest.mark.of_files("database-clock")]
 
 
 def missed(world: World) -> tuple[str, ...]:
-    """Return what the rule could not examine."""
+    """Return the reasons why the rule is incomplete."""
     (coverage,) = [each for each in swept(world, RULE) if isinstance(each, Coverage)]
     return coverage.missed
 
@@ -66,7 +66,7 @@ def test_in_its_last_stretch_it_has_nothing_to_renew(world: World, until: int) -
 
 
 def test_the_hard_maximum_is_the_last_that_it_renews_for(world: World) -> None:
-    """Nobody has to say so: it is the task's end here."""
+    """No caller has to state it: here it is the deadline of the task."""
     world.issue(ttl=TTL, kind="opaque", deadline=NOW + TTL, process=elsewhere(FOR_EVER))
     world.clock.now = NOW + TTL - 1
     assert found(world, RULE) == []

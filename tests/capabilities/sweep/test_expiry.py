@@ -1,4 +1,4 @@
-"""Every sweep records what has expired, so that a clock which goes back later revives nothing."""
+"""Expiry in sweeps: each sweep records it, so that a clock which is set back later revives no credential."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from tests.real import Shell, faked
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """Return a new ledger, whose policy requires an approval for some scopes."""
+    """Return a new ledger under a policy that requires an approval for some scopes."""
     with Office(tmp_path / "ledger") as office:
         yield office
 
 
 def swept(world: World, *rules: str, dry_run: bool = False, accept_clock: bool = False) -> list[object]:
-    """Sweep as the command does."""
+    """Run a sweep as the command does."""
     answer = world.authority.perform(
         Sweep(rules=rules or tuple(NAMES), limits=Thresholds(), dry_run=dry_run, accept_clock=accept_clock)
     )
@@ -78,7 +78,7 @@ EXPIRING: tuple[Callable[[World], int], ...] = (
     _approval,
     _deadline,
 )
-"""Each makes something that expires without a command, and returns when."""
+"""Functions that each make a row which expires without a command, and return its expiry."""
 
 
 @pytest.mark.parametrize("make", EXPIRING)
@@ -86,7 +86,7 @@ EXPIRING: tuple[Callable[[World], int], ...] = (
 def test_a_sweep_raises_the_mark_beyond_whatever_has_expired(
     kept_in: str, world: World, make: Callable[[World], int], rules: tuple[str, ...]
 ) -> None:
-    """Whatever rules were chosen. A database has no mark: there the end itself is recorded."""
+    """This holds for any chosen rules. A database has no time mark: there the sweep records the expiry itself."""
     expires_at = make(world)
     world.clock.now = expires_at
     before = world.check()
@@ -96,7 +96,7 @@ def test_a_sweep_raises_the_mark_beyond_whatever_has_expired(
     if (kept_in, make) != ("database", _deadline):
         assert world.check() == before + 1
         assert world.events()[-1]["op"] in ("expire", "supersede", "advance-clock")
-    # Once it is recorded, the next sweep has nothing to record.
+    # After that, the next sweep has nothing to record.
     events = world.check()
     swept(world, *rules)
     assert world.check() == events
@@ -179,7 +179,7 @@ LOOKS = (
 
 
 def test_a_machine_that_starts_in_1970_accepts_nothing(tmp_path: Path) -> None:
-    """The ledger is quiet: by its time mark the last token would be valid for all time."""
+    """The ledger is idle: by its time mark alone, the last token would be valid forever."""
     shell = Shell(tmp_path)
     shell.good("issue", "--task", "T1", "--delegator", "alice", "--scope", "a:*", "--out", "token")
     for line in LOOKS:

@@ -1,4 +1,4 @@
-"""A sweep's result for people: nothing hostile acts, commands stay whole, and memory is that of what is shown."""
+"""Results of a sweep for people: hostile text cannot act, commands stay whole, and memory is limited."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tests.capabilities.sweep.swept import RULES, coverage, ended, finding, many
 
 
 def plain(rows: list[SweptRow], *, verbose: bool = False) -> str:
-    """Return a result as it stands on a terminal without colours."""
+    """Return the text of a result for a terminal without colours."""
     return "".join(findings_text.text(iter(rows), RULES, colour=False, verbose=verbose))
 
 
 def page(rows: list[SweptRow]) -> str:
-    """Return a result as a page."""
+    """Return the page of a result."""
     return "".join(findings_html.text(iter(rows), RULES))
 
 
-# Terminals.
+# Terminals
 
 
 @given(sweeps)
@@ -106,7 +106,7 @@ def test_what_was_examined_and_what_not_stands_at_the_end() -> None:
 
 
 def test_what_nobody_can_know_is_neither_clean_nor_missed() -> None:
-    """It is said in every format, and once for all rules of which it is so."""
+    """Each format reports it. The short text reports it once for all rules that it affects."""
     *rows, end = whole([])
     unknown = [coverage(name, unknown="use is reported nowhere") for name in ("never-used", "over-scoped")]
     told: list[SweptRow] = [*rows, *unknown, end]
@@ -122,11 +122,11 @@ def test_what_nobody_can_know_is_neither_clean_nor_missed() -> None:
     assert 'jitid_sweep_complete{rule="never-used"} 1' in metrics
 
 
-# Pages.
+# Pages
 
 
 class Elements(HTMLParser):
-    """Reads a page and refuses what does not nest."""
+    """A parser that reads a page and refuses wrong nesting."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -227,7 +227,7 @@ def test_the_page_tells_what_was_not_examined() -> None:
     assert "broke off" in page([coverage("clock")])
 
 
-# Memory.
+# Memory
 
 FORMATS: dict[str, Callable[[Iterator[SweptRow]], Iterator[str]]] = {
     "sarif": lambda rows: findings_sarif.text(rows, RULES),

@@ -1,4 +1,4 @@
-"""The page of a sweep, held to what was recorded of it: elements, attributes, words and their order."""
+"""The page of a sweep, compared with a recording: elements, attributes, words and their order."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PAGES: dict[str, tuple[list[SweptRow], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_page_is_as_it_was_recorded(name: str) -> None:
-    """The layout of the template may change; a change of its content must be noticed."""
+    """The layout of the template may change, but the test must notice a change of its content."""
     rows, more = PAGES[name]
     page = "".join(findings_html.text(iter(rows), RULES, **more))
     assert events(page) == (RECORDED / f"{name}.txt").read_text(encoding="utf-8")

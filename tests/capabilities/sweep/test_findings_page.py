@@ -1,4 +1,4 @@
-"""A sweep's page as a real browser takes it: on any screen and on paper, it can be read and asks for nothing."""
+"""The page of a sweep in a real browser: readable on each screen and on paper, and without requests."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.capabilities.sweep.swept import RULES, ended, finding, whole
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Return a browser for all these tests."""
+    """Return one browser for all these tests."""
     with browser() as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the file of a page with findings of every severity, some of them ended, and hostile names."""
+    """Return the file of a page with findings of each severity, some of them fixed, and with hostile names."""
     grave = [
         finding(severity=level, rule=rule, subject=f"{level}-{rule}")
         for rule in ("orphaned-task", "standing", "clock")
@@ -44,7 +44,7 @@ def test_it_asks_for_nothing_and_breaks_no_rule(chromium: Browser, page: Path) -
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_all_text_has_contrast(chromium: Browser, page: Path, dark: bool) -> None:
-    """At least 4.5 to 1 (WCAG 2.2, 1.4.3) in both schemes."""
+    """The contrast is at least 4.5 to 1 (WCAG 2.2, 1.4.3) in both colour schemes."""
     chromium.show(dark=dark)
     chromium.open(page)
     found = chromium.contrasts()
@@ -53,7 +53,7 @@ def test_all_text_has_contrast(chromium: Browser, page: Path, dark: bool) -> Non
 
 
 def test_paper_is_light_whatever_the_scheme(chromium: Browser, page: Path) -> None:
-    """Whoever prints at night does not print black pages."""
+    """A user who prints with the dark scheme does not get black pages."""
     backgrounds = []
     for dark, paper in ((True, False), (False, True), (True, True)):
         chromium.show(dark=dark, paper=paper)
@@ -74,7 +74,7 @@ def test_nothing_runs_over_the_side(chromium: Browser, page: Path, width: int) -
 
 
 def test_ten_findings_take_a_few_screens_of_a_phone(chromium: Browser, tmp_path: Path) -> None:
-    """And not one each."""
+    """A finding does not take a whole screen."""
     evidence = {
         "id": "jid_06h0000000000000000000000v",
         "agent": "release-planner",

@@ -1,4 +1,4 @@
-"""SARIF: valid against its schema whatever a finding holds, and what the standard asks beyond the schema."""
+"""SARIF: valid against its schema for any finding, and correct by the standard's rules beyond the schema."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tests.capabilities.sweep.swept import RULES, SWEEP, ended, finding, sweeps,
 from tests.real import missing
 
 SCHEMA = Path(__file__).parents[2] / "vectors" / "sarif" / "sarif-2.1.0.json"
-# RFC 3986, section 4.2, of a path without a scheme in characters that need no escape.
+# RFC 3986, section 4.2: a path without a scheme, in characters that need no escape.
 RELATIVE = re.compile(r"[\w.~!$&'()*+,;=@-]+(?:%[0-9A-F]{2}|[\w.~!$&'()*+,;=@:-])*", re.ASCII)
 
 
 @pytest.fixture(scope="module")
 def errors() -> Callable[[object], list[str]]:
-    """Return what tells how a document breaks the schema."""
+    """Return a function that lists the schema violations of a document."""
     try:
         jsonschema: Any = import_module("jsonschema")
     except ImportError:
@@ -39,7 +39,7 @@ def errors() -> Callable[[object], list[str]]:
 
 
 def run_of(rows: list[SweptRow]) -> dict[str, Any]:
-    """Return the one run of a result."""
+    """Return the only run of a result."""
     run: dict[str, Any]
     (run,) = json.loads("".join(findings_sarif.text(iter(rows), RULES)))["runs"]
     return run
@@ -58,7 +58,7 @@ def test_whatever_a_finding_holds_the_document_is_valid(
 ) -> None:
     text = "".join(findings_sarif.text(iter(rows), RULES))
     assert errors(json.loads(text)) == []
-    # A terminal that shows it obeys nothing in it.
+    # The text has no character that a terminal interprets.
     assert text.replace("\n", "").isascii()
     assert text.replace("\n", "").isprintable()
 
@@ -81,7 +81,7 @@ def test_each_finding_is_a_result_that_points_to_its_rule_and_subject(rows: list
 
 @given(sweeps)
 def test_no_message_links_or_has_placeholders(rows: list[SweptRow]) -> None:
-    """Sections 3.11.5 and 3.11.6: a viewer would make a link of `[text](target)`."""
+    """A viewer would show `[text](target)` as a link (sections 3.11.5 and 3.11.6)."""
     for result in run_of(rows)["results"]:
         said = result["message"]["text"]
         assert "](" not in said
@@ -149,7 +149,7 @@ def test_rows_that_break_off_are_no_success() -> None:
 def test_a_place_in_a_file_is_an_address_whatever_it_is_called(
     errors: Callable[[object], list[str]], raw: bytes, line: int | None
 ) -> None:
-    """Bytes that are no text are there as they are: whoever reads it finds the file."""
+    """Bytes that are not text are encoded without a change, so that a reader finds the file."""
     path = os.fsdecode(raw)
     rows = whole([finding(subject=f"{path}:{line}", evidence={"path": path, "line": line})])
     text = "".join(findings_sarif.text(iter(rows), RULES, SCAN))

@@ -1,4 +1,4 @@
-"""What `--fix` does where a ledger was edited: it ends what it can, tells what it cannot, and comes to an end."""
+"""Fixing an edited ledger: `--fix` ends the credentials that it can, reports the others, and terminates."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ ENDED_TASK = f"""INSERT INTO task (name, opener, sensitivity, deadline, opened_a
 
 
 def torn(world: World) -> str:
-    """Make a credential of an ended task whose identity belongs to another one; return its token."""
+    """Make a credential of an ended task with an identity of another task; return its token."""
     made = world.issue(task="A")
     edit(world.path, ENDED_TASK, "UPDATE credential SET task = (SELECT id FROM task WHERE name = 'Z0')")
     return made.token
 
 
 def missed(world: World, *rules: str, limits: Thresholds | None = None) -> list[str]:
-    """Return all that a sweep says that it has not examined."""
+    """Return the reasons why a sweep is incomplete."""
     told = swept(world, *rules, limits=limits or Thresholds())
     return [why for each in told if isinstance(each, Coverage) for why in each.missed]
 
@@ -54,7 +54,7 @@ def test_a_finding_that_its_name_does_not_select_keeps_nothing_else_alive(world:
 
 
 def test_what_ended_is_told_without_what_did_not(world: World) -> None:
-    """Both are selected together."""
+    """Both findings are selected together."""
     torn(world)
     world.issue(task="OVER")
     edit(world.path, "UPDATE task SET deadline = 1 WHERE name = 'OVER'")
@@ -84,7 +84,7 @@ def test_progress_neither_stops_at_what_does_not_end_nor_goes_on_for_ever(
     for number in range(7):
         world.issue(task=f"T{number}")
     world.issue(task="OPEN")
-    # The first five end nothing: their credentials are of another task's identity.
+    # The first five findings end no credential: their credentials belong to identities of another task.
     edit(
         world.path,
         "UPDATE task SET deadline = 1 WHERE name <> 'OPEN'",
@@ -97,7 +97,7 @@ def test_progress_neither_stops_at_what_does_not_end_nor_goes_on_for_ever(
 
 
 def test_what_comes_back_is_tried_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever edits a ledger may let it undo what ends: that is told, and never an endless loop."""
+    """An edited ledger may undo each revocation. The sweep reports that, and does not loop forever."""
     monkeypatch.setattr(remedies, "BATCH", 2)
     for number in range(4):
         world.issue(task=f"T{number}")
@@ -123,7 +123,7 @@ def test_many_batches_end_all(world: World, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def ending(world: World, *rules: str, most: int) -> tuple[int, type[JitidError] | None]:
-    """Return how much ended within a limit, and why no more did."""
+    """Return the number of credentials that ended within a limit, and the type of the error."""
     ended = 0
     try:
         for each in world.authority.perform(
@@ -136,7 +136,7 @@ def ending(world: World, *rules: str, most: int) -> tuple[int, type[JitidError] 
 
 
 def alive(world: World) -> int:
-    """Return how many live credentials there are."""
+    """Return the number of live credentials."""
     with world.ledger.read() as snapshot:
         return len(
             CredentialStore(snapshot).credentials(
@@ -151,7 +151,7 @@ def alive(world: World) -> int:
 def test_a_limit_counts_over_all_rules_and_batches(
     world: World, monkeypatch: pytest.MonkeyPatch, batch: int, most: int
 ) -> None:
-    """Of two rules with two findings each, one of which ends two credentials."""
+    """Two rules have two findings each, and one finding ends two credentials."""
     monkeypatch.setattr(remedies, "BATCH", batch)
     world.issue(task="OVER-0")
     world.issue(task="OVER-1")

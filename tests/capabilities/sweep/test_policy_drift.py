@@ -1,4 +1,4 @@
-"""What would not be issued today, by the policy or by the directory: each distinct request is asked about once."""
+"""Policy drift: credentials that today's policy or directory would refuse; each distinct request is decided once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.capabilities.sweep.cases import FORBIDS, change_policy
 
 
 def drift(world: World) -> dict[str, int]:
-    """Return what drifted, by its subject."""
+    """Return the number of drifted credentials by the finding's subject."""
     return {each.subject: each.credentials for each in found(world, "policy-drift")}
 
 
@@ -75,7 +75,7 @@ def test_a_policy_that_cannot_be_read_is_missed_and_keeps_no_other_rule(world: W
     def broken() -> Any:
         raise ConfigurationError("`x.cedar`, line 3: nonsense")
 
-    # As where a file of the policy is broken.
+    # This is the state after a broken change of a policy file.
     world.authority._read_terms = broken
     world.authority._terms = None
     told = [each for each in swept(world, "policy-drift", "orphaned-delegator") if isinstance(each, Coverage)]
@@ -119,9 +119,9 @@ def test_what_was_approved_of_is_in_order(tmp_path: Path) -> None:
 def test_by_the_policy_that_decided_it_nothing_has_drifted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is not even asked, unless the directory has changed since."""
+    """The policy is not even evaluated, unless the directory has changed since."""
     world.know("user:bob")
-    # The directory changes with the event that comes next.
+    # The directory changes with the next event.
     world.revoke(world.issue(task="T0").id)
     world.issue(scopes=("deploy:web",))
     asked: list[object] = []
@@ -165,7 +165,7 @@ def test_a_delegator_who_became_known_is_asked_about_again(world: World) -> None
         ({"entitlements": ("repo:*",)}, ["delegator-entitlement"]),
         ({"entitlements": ()}, ["delegator-entitlement"]),
         ({"entitlements": ("deploy:*", "repo:*:*")}, []),
-        # That is reported as an orphan.
+        # Another rule reports this as an orphan.
         ({"sensitivity": "low", "disabled_at": NOW}, []),
     ],
 )
@@ -209,13 +209,13 @@ def test_details_of_whoever_is_limited_to_scopes_now(world: World) -> None:
         ({"audiences": ("urn:db",)}, ["agent-audience"]),
         ({"suspended_at": NOW, "suspended_as": "odd"}, ["agent-suspended"]),
         ({"unregistered_at": NOW}, ["agent-unregistered"]),
-        # That is reported by a rule of its own.
+        # A separate rule reports this.
         ({"review_at": NOW - DAY}, []),
         ({"concurrency": 1}, []),
     ],
 )
 def test_an_agent_that_may_hold_less_now(world: World, record: dict[str, Any], rules: list[str]) -> None:
-    # An identity token is for the authority, whatever audiences its agent may have.
+    # An identity token is for the authority, whichever audiences its agent's record has.
     audiences = ("urn:api",) if "audiences" in record else ()
     for task in ("T1", "T2"):
         world.issue(agent="nightly", task=task, scopes=("deploy:web", "repo:acme:read"), audiences=audiences)
@@ -233,7 +233,7 @@ def test_an_agent_that_may_hold_less_now(world: World, record: dict[str, Any], r
 
 
 def test_a_kind_that_its_holder_may_obtain_is_beyond_the_record_too(world: World) -> None:
-    """But for the usual ones, which a renewal leaves out."""
+    """Kinds that were granted by default do not count, because a renewal omits them."""
     world.register("nightly", kinds=("jwt", "opaque", "ssh-cert"))
     world.issue(agent="nightly", task="T1", may_kind=("jwt",))
     usual = world.issue(agent="nightly", task="T2")
@@ -261,7 +261,7 @@ def test_of_an_agent_just_those_end_that_its_record_refuses(world: World) -> Non
     assert world.verify(narrow.token).id == narrow.id
 
 
-# Whatever a policy looks at: asked one by one, the same is refused, and the same ends.
+# For each attribute that a policy can read, the findings are the same as for decisions one by one.
 
 _POLICIES = {
     "kind": 'context.kind == "jwt"',
@@ -288,7 +288,7 @@ def test_what_is_refused_one_by_one_is_found_and_ends(steps: list[dict[str, Any]
     rule = f'@id("new") forbid (principal, action == Action::"issue", resource) when {{ {_POLICIES[name]} }};'
     with TemporaryDirectory() as folder, World(Path(folder, "ledger")) as world:
         live_through(world, steps)
-        # A history may end with days in which nothing happens: no sweep takes such a jump of the clock for time.
+        # A history may end with days without an event. A sweep does not accept such a jump of the clock.
         with world.ledger.write(accept_clock=True) as transaction:
             transaction.append("note", {})
         change_policy(world, rule)
@@ -304,7 +304,7 @@ def test_what_is_refused_one_by_one_is_found_and_ends(steps: list[dict[str, Any]
 
 
 def _one_by_one(world: World) -> list[Credential]:
-    """Return the live credentials that would not be issued, each asked about by itself."""
+    """Return the live credentials that would not be issued today, each decided separately."""
     with world.ledger.read() as snapshot:
         every = CredentialStore(snapshot).credentials(
             Filter(live=True), "issued_at", descending=False, after=None, limit=10_000

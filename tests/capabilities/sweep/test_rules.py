@@ -1,4 +1,4 @@
-"""What every rule keeps: it reports its case, once, spares the nearest other one, and its remedy ends what it found."""
+"""Laws of all rules: a rule reports its case once, spares the nearest other case, and its remedy ends the finding."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.builders import NOW, World, edit
 from tests.capabilities.sweep.asking import fixed, found, swept
 from tests.capabilities.sweep.cases import APART, CASES, leak
 
-# A database has its own clock, to which nothing is held.
+# A database has its own clock, so that the rule `clock` does not apply.
 pytestmark = [pytest.mark.usefixtures("kept_in"), pytest.mark.of_files("database-clock")]
 
 NAMES = tuple(name for name in EVERY if name not in APART)
 
 
 def alive(world: World) -> int:
-    """Return how many credentials are alive."""
+    """Return the number of live credentials."""
     return next(each.live for each in swept(world, "clock") if isinstance(each, Swept))
 
 
@@ -109,7 +109,7 @@ def test_what_rests_on_a_line_that_expired_early_is_an_orphan_until_somebody_wri
     world.clock.now += 60
     (finding,) = found(world, "orphaned-parent")
     assert (finding.subject, finding.credentials) == (parent.id, 1)
-    # The transaction that would end it has recorded its end before.
+    # The transaction that would end the credential has recorded its end before.
     assert fixed(world, "orphaned-parent") == []
     assert found(world, "orphaned-parent") == []
     world.check()
@@ -143,9 +143,9 @@ def test_a_rule_says_what_it_is_for(name: str) -> None:
     for number in rule.owasp:
         assert number in {f"NHI{each}" for each in range(1, 11)}
     assert bool(rule.owasp) or rule.group is RuleGroup.HEALTH
-    # By default one edit of a limit must end nothing.
+    # By default, the edit of a limit must not end any credential.
     also = ("leaked-live", "revoked-live", "revocation-stuck")
-    # What this ledger does not know may be another's that uses the same target.
+    # A credential that this ledger does not know may belong to another ledger with the same target.
     never = ("orphaned-untracked",)
     assert rule.mended == ((rule.group is RuleGroup.ORPHAN or name in also) and name not in never)
 
@@ -159,18 +159,18 @@ def test_a_rule_is_a_file_of_its_own() -> None:
 
 def test_the_limits_are_settings_with_the_same_defaults() -> None:
     limits = Thresholds()._asdict()
-    # That is whom the policy lets delegate, and no setting of the sweep alone.
+    # It follows from the setting `delegators`, and is not a setting of the sweep alone.
     assert limits.pop("known_only") == (SETTINGS["delegators"].default == "known")
     for name, value in limits.items():
         assert SETTINGS[f"sweep_{name}"].default == value
-        # What is not seen on the line must not hide a finding.
+        # A value that is not visible on the command line must not hide a finding.
         assert not SETTINGS[f"sweep_{name}"].environment
     assert {name for name in SETTINGS if name.startswith("sweep_")} == {f"sweep_{name}" for name in limits}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_ends_is_selected_by_one_sort_of_name_and_never_by_nothing(world: World, name: str) -> None:
-    """Sorts narrow one another, so that what several findings end could not be joined."""
+    """Different kinds narrow one another, so that the selections of several findings could not be joined."""
     CASES[name].reported(world)
     (finding,) = found(world, name)
     rule = rule_of(name)
@@ -230,7 +230,7 @@ def test_a_credential_beside_its_successor_is_told_until_when_it_works(world: Wo
 
 
 def test_a_leak_that_was_renewed_is_found_by_what_was_made_with_it(world: World) -> None:
-    """And ends with all of it; who renewed it himself has closed it."""
+    """All credentials obtained with it end too. The leak that its own holder renewed is closed, and not found."""
     leaked, mine = world.issue(kind="opaque"), world.issue(task="T2")
     child = world.issue(parent=leaked.token, agent="mole", kind="opaque", ttl=600)
     for one in (leaked, mine):
@@ -263,7 +263,7 @@ def test_a_leak_that_was_renewed_is_found_by_what_was_made_with_it(world: World)
 
 
 def test_what_was_proved_by_a_clock_that_was_ahead_is_found(world: World) -> None:
-    """A proof of tomorrow says nothing of today."""
+    """A proof with a future time proves nothing about today."""
     leaked = world.issue(kind="opaque")
     leak(world, leaked.jti)
     world.authority.perform(Renew(request=RenewRequest(Secret.single(leaked.token))))
@@ -292,7 +292,7 @@ def test_a_superseded_token_is_told_while_it_is_honoured_offline(world: World) -
 
 @pytest.mark.of_files
 def test_a_scope_of_an_edited_ledger_runs_nothing_in_the_remedy(world: World) -> None:
-    """It is one word of the shell, and one text of awk."""
+    """The scope is one word for the shell, and one text for awk."""
     hostile = '\'; touch pwned #" {system("touch pwned")} "\\'
     CASES["duplicate"].reported(world)
     edit(

@@ -1,4 +1,4 @@
-"""Targets outside, put beside the ledger: what is found there, what cannot be told, and what --fix does about it."""
+"""Targets compared with the ledger: findings, results that are unknown, and the effect of `--fix`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.programs import Shop
 ABROAD = ("revoked-live", "revocation-stuck", "orphaned-untracked", "orphaned-ledger-only")
 
 BOTH = pytest.mark.usefixtures("kept_in")
-"""In a file, and in a database, where what is asked is other SQL."""
+"""Mark a test that runs in a file and in a database, which use different SQL."""
 
 
 def looked(
     world: World, *targets: str, rules: tuple[str, ...] = ABROAD, timeout: int = 60
 ) -> tuple[list[Finding], dict[str, Coverage]]:
-    """Return the findings about targets, and what was examined by rule."""
+    """Return the findings about targets, and the coverage by rule."""
     asked = Sweep(rules=rules, limits=LIMITS, targets=targets, target_timeout=timeout)
     answer = world.authority.perform(asked)
     told = list(answer)
@@ -33,7 +33,7 @@ def looked(
 
 
 def fixed(world: World) -> tuple[list[Remedied], list[Unfixed]]:
-    """End what is found at targets; return what ended and what did not."""
+    """Fix the findings about targets; return the remedies and the failures."""
     answer = world.authority.perform(Fix(rules=ABROAD, limits=LIMITS, sweep="the sweep", most=None))
     told = list(answer)
     return [each for each in told if isinstance(each, Remedied)], [
@@ -42,7 +42,7 @@ def fixed(world: World) -> tuple[list[Remedied], list[Unfixed]]:
 
 
 def two_shops(world: World, path: Path) -> tuple[Shop, Shop]:
-    """Return two targets outside, `one` and `two`."""
+    """Configure two targets, `one` and `two`, and return them."""
     shops = Shop(path / "shop-1"), Shop(path / "shop-2")
     world.targets = (shops[0].target("one"), shops[1].target("two"))
     return shops
@@ -154,7 +154,7 @@ def test_what_has_not_been_ended_for_an_hour_is_stuck(world: World) -> None:
 
 
 def test_whatever_a_target_calls_it_does_no_harm(world: World) -> None:
-    """Names are a target's own text."""
+    """A target chooses its names freely."""
     place = shop(world)
     (place.folder / "x'; DROP TABLE outside; --\x1b[31m.made").write_text("{}")
     (finding,) = looked(world)[0]

@@ -1,4 +1,4 @@
-"""Rules about use: what is not reported is not known, and what is not known is neither a finding nor in order."""
+"""Rules about use: unreported use is unknown, and unknown use is neither a finding nor in order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.builders import World, edit
 from tests.capabilities.sweep.asking import fixed, fixing, found, swept
 from tests.capabilities.sweep.cases import use
 
-# The columns of a database have types.
+# Columns of a database have types, so that these edits are possible only in a file.
 pytestmark = [pytest.mark.usefixtures("kept_in"), pytest.mark.of_files("'never'", "x'00'")]
 
 RULES = ("never-used", "over-scoped")
@@ -21,7 +21,7 @@ API, DB = ("urn:api",), ("urn:db",)
 
 
 def unknown(world: World, rule: str = "never-used") -> str | None:
-    """Return what a rule says that it cannot know; nothing was missed."""
+    """Return the part that is unknown to a rule, and check that the rule is otherwise complete."""
     (told,) = [each for each in swept(world, rule) if isinstance(each, Coverage)]
     assert told.complete
     return told.unknown
@@ -51,12 +51,12 @@ def test_who_reports_a_refusal_reports_use(world: World) -> None:
     refused, idle = world.issue(audiences=API), world.issue(task="T2", audiences=API)
     world.clock.now += 600
     use(world, refused.jti, "", allowed=False)
-    # What was refused was not used either.
+    # A refused action is not a use.
     assert {each.subject for each in found(world, "never-used")} == {refused.id, idle.id}
 
 
 def test_what_was_issued_after_the_last_report_is_not_known(world: World) -> None:
-    """Whoever reports may have stopped to."""
+    """The service that reports use may have stopped."""
     busy = world.issue(audiences=API)
     use(world, busy.jti, "")
     world.clock.now += 1
@@ -74,7 +74,7 @@ def test_of_several_audiences_each_must_report(world: World) -> None:
     both = world.issue(task="T2", audiences=(*API, *DB))
     one, other = world.issue(task="T3", audiences=API), world.issue(task="T4", audiences=DB)
     world.clock.now += 600
-    # Which of the two has told of it nobody knows.
+    # It is unknown which of the two audiences has reported the use.
     use(world, both.jti, "")
     assert found(world, "never-used") == []
     use(world, one.jti, "")
@@ -118,7 +118,7 @@ def test_what_is_not_confirmed_is_for_another_rule(world: World) -> None:
     ("scopes", "used", "unused"),
     [
         (("repo:*:read", "deploy:web"), ("repo:*:read",), ["deploy:web"]),
-        # It was given narrower since: whether it used just that nobody knows.
+        # The credential was narrowed later, so that it is unknown whether it used this scope.
         (("repo:acme:read", "deploy:web"), ("repo:*:read", "deploy:*"), []),
         (("a", "b", "c"), ("b",), ["a", "c"]),
         (("a",), ("a",), []),
@@ -136,7 +136,7 @@ def test_scopes_count_as_used_if_some_use_may_have_needed_them(
     assert [each.evidence["unused"] for each in told] == ([unused] if unused else [])
     for finding in told:
         assert (finding.credentials, finding.remedy) == (1, "jitid agent suggest nightly")
-        # The next one would be the same.
+        # A new credential would have the same scopes.
         assert fixing(world, "over-scoped") == []
 
 

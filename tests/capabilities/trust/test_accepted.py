@@ -1,4 +1,4 @@
-"""What jitid says of offline verifiers is held to real ones: they have the published keys, and ask no ledger."""
+"""Statements about offline verifiers, compared with real verifiers that have the published keys and no ledger."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _WITHOUT_TIME: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": Fa
 
 
 class Offline:
-    """A verifier that has the published key set, and another one that reads the status lists too."""
+    """A verifier with the published key set, and a second verifier that reads the status lists too."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -73,11 +73,11 @@ class Offline:
                 self.lists.append(one.data.decode())
 
     def accepts(self, text: str) -> bool:
-        """Tell whether it accepts a token, a certificate or an SSH certificate now."""
+        """Return whether it accepts a token, a certificate or an SSH certificate now."""
         now = int(self.world.clock.now)
         if text.startswith("-----BEGIN CERTIFICATE"):
             until = x509.load_pem_x509_certificate(text.encode()).not_valid_after_utc.timestamp()
-            # RFC 5280, section 4.1.2.5: the last second is part of the validity.
+            # The last second is part of the validity (RFC 5280, section 4.1.2.5).
             return now <= until + LEEWAY
         if text.startswith("ssh-"):
             certificate = load_ssh_public_identity(text.encode())
@@ -87,7 +87,7 @@ class Offline:
             claims = jwt.decode(text, self._key(text), ["EdDSA", "ES256"], _WITHOUT_TIME)
         except jwt.InvalidTokenError:
             return False
-        # RFC 7519, section 4.1.4, by the clock of the test.
+        # The expiry is compared with the clock of the test (RFC 7519, section 4.1.4).
         return bool(now < claims["exp"] + LEEWAY)
 
     def _key(self, text: str) -> jwt.PyJWK:
@@ -97,7 +97,7 @@ class Offline:
         return next((key for key in keys.keys if key.key_id == kid), keys.keys[0])
 
     def accepts_by_list(self, text: str) -> bool:
-        """Tell whether it accepts a token by the status lists that it has."""
+        """Return whether it accepts a token according to its status lists."""
         issuer, now = self.world.ledger.names.issuer, int(self.world.clock.now)
         try:
             offline.verify(text, self.keys, issuer, (API, issuer), self.lists, now)
@@ -107,7 +107,7 @@ class Offline:
 
 
 class Incident(NamedTuple):
-    """A leaked credential, and all strings that its holder could get."""
+    """A leaked credential, and all strings that its holder could obtain."""
 
     world: World
     leaked: Made
@@ -115,7 +115,7 @@ class Incident(NamedTuple):
 
 
 def shown(issued: Issued) -> list[str]:
-    """Return what a verifier is shown of what was issued: of several parts the public one."""
+    """Return the strings that a verifier gets of issued credentials: of several parts the public one."""
     return [
         one.secret.reveal("certificate" if "certificate" in one.secret.names else one.secret.names[0])
         for one in issued.credentials
@@ -123,7 +123,7 @@ def shown(issued: Issued) -> list[str]:
 
 
 def renew(incident: Incident, token: str, ttl: int | None = None) -> str:
-    """Renew a token, for as long as before unless it is said."""
+    """Renew a token, by default for as long as before."""
     wanted = RenewRequest(Secret.single(token), ttl)
     issued = incident.world.authority.perform(issue_operations.Renew(request=wanted))
     incident.strings.extend(shown(issued))
@@ -131,7 +131,7 @@ def renew(incident: Incident, token: str, ttl: int | None = None) -> str:
 
 
 def make(incident: Incident, what: str) -> None:
-    """Let the holder of the leaked credential make something with it."""
+    """Make another credential, as the holder of the leaked credential could."""
     world, token = incident.world, incident.leaked.token
     match what:
         case "nothing":
@@ -140,7 +140,7 @@ def make(incident: Incident, what: str) -> None:
             world.clock.now += 100
             renew(incident, token)
         case "renewed for less":
-            # The predecessor, which the ledger refuses after its overlap, expires last.
+            # The predecessor expires last, although the ledger refuses it after its overlap.
             renew(incident, token, 60)
         case "attached":
             held = AttachRequest(Secret.single(token), "jwt", audiences=(API,))
@@ -173,7 +173,7 @@ def leaked(world: World) -> Leaked:
 
 
 def ledger_accepts(world: World, text: str) -> bool:
-    """Tell whether a verifier that asks the ledger accepts a token."""
+    """Return whether a verifier that queries the ledger accepts a token."""
     if text.startswith(("-----", "ssh-")):
         return False
     try:
@@ -184,7 +184,7 @@ def ledger_accepts(world: World, text: str) -> bool:
 
 
 def check(incident: Incident, verifier: Verifier) -> Leaked:
-    """Hold whatever jitid says of an incident now to the ledger and to a verifier."""
+    """Check all statements about an incident against the ledger and against a verifier."""
     world, now = incident.world, int(incident.world.clock.now)
     one = leaked(world)
     since, until = one.leak.refused_since, one.leak.accepted_until
@@ -204,7 +204,7 @@ def check(incident: Incident, verifier: Verifier) -> Leaked:
     else:
         assert (until, told["accepted_until"], counts.accepted) == (None, None, 0)
     if accepted:
-        # In none of its words may it say that no verifier accepts it.
+        # No text may state that no verifier accepts it.
         assert until is None or until > now
         assert "accepted by no verifier" not in text
         assert "none accepts it" not in text
@@ -227,7 +227,7 @@ def one_selection(id_: str) -> Any:
 
 
 def end(world: World, made: Made, how: str) -> None:
-    """End a leaked credential with all that was made with it, or wait for that."""
+    """End a leaked credential with all credentials made from it, or wait for their expiry."""
     match how:
         case "revoked":
             world.revoke(made.jti)
@@ -251,7 +251,7 @@ MADE = (
 
 
 def go_through(world: World, kind: str, what: str, how: str) -> tuple[Incident, Offline]:
-    """Let a credential leak, its holder make something with it, and all of that end; check each step."""
+    """Let a credential leak, make another credential with it, and end both; check each step."""
     made = world.issue(kind=kind, ttl=TTL, may_audience=(API,))
     incident, verifier = Incident(world, made, [made.token]), Offline(world)
     report(world, made.token)
@@ -270,7 +270,7 @@ def go_through(world: World, kind: str, what: str, how: str) -> tuple[Incident, 
 def test_no_verifier_accepts_what_is_said_to_be_accepted_by_none(
     tmp_path: Path, kind: str, what: str, how: str
 ) -> None:
-    """Whatever was made with it, and however it ended."""
+    """This holds for each kind of credential made from it, and for each kind of end."""
     with World(tmp_path / "ledger", policy=PERMIT_ALL) as world:
         incident, verifier = go_through(world, kind, what, how)
         one = check(incident, verifier.accepts)
@@ -284,14 +284,14 @@ def test_no_verifier_accepts_what_is_said_to_be_accepted_by_none(
             world.clock.now = at = max(at, int(world.clock.now))
             again = check(incident, verifier.accepts)
             assert (again.leak.refused_since, again.leak.accepted_until) == (since, until)
-            # The bound is exact: the last one that was signed is accepted until then.
+            # The bound is exact: the signed string that expires last is accepted until then.
             assert any(map(verifier.accepts, signed)) is (bool(signed) and at < until)
         world.check()
 
 
 @pytest.mark.parametrize("fresh", [True, False])
 def test_a_status_list_makes_no_verifier_read_it(tmp_path: Path, fresh: bool) -> None:
-    """One that reads a fresh list refuses the token at once, and the others accept it until it expires."""
+    """A verifier with a fresh list refuses the token at once. Other verifiers accept it until it expires."""
     with World(tmp_path / "ledger", policy=PERMIT_ALL, publish_url=URL) as world:
         made = world.issue(ttl=TTL, audiences=(API,))
         incident, verifier = Incident(world, made, [made.token]), Offline(world)
@@ -311,7 +311,7 @@ def test_a_status_list_makes_no_verifier_read_it(tmp_path: Path, fresh: bool) ->
 
 @pytest.mark.parametrize("kind", SIGNED)
 def test_certificates_are_accepted_until_they_expire(tmp_path: Path, kind: str) -> None:
-    """A certificate has no scope of ours, and its verifiers have no list unless they fetch one."""
+    """A certificate has no jitid scope, and its verifiers have no list unless they fetch one."""
     with World(tmp_path / "ledger", policy=PERMIT_ALL) as world:
         made = world.issue(kind=kind, ttl=TTL, audiences=(API,) if "jwt" in kind else ())
         incident, verifier = Incident(world, made, shown(made.issued)), Offline(world)
@@ -330,7 +330,7 @@ def test_certificates_are_accepted_until_they_expire(tmp_path: Path, kind: str) 
 
 @pytest.mark.usefixtures("kept_in")
 def test_what_a_target_has_not_confirmed_has_no_end(tmp_path: Path) -> None:
-    """Nothing bounds what a target does until it says so."""
+    """Until the target confirms the revocation, there is no limit to the time for which it may accept the secret."""
     shop = Shop(tmp_path / "shop")
     with World(tmp_path / "ledger", policy=PERMIT_ALL, targets=[shop.target()]) as world:
         made = world.issue(kind="opaque", may_kind=("opaque", "exec:shop"), may_audience=(API,), ttl=TTL)
@@ -364,7 +364,7 @@ def test_what_a_target_has_not_confirmed_has_no_end(tmp_path: Path) -> None:
 
 
 def test_revoking_twice_still_says_until_when_verifiers_accept_it(tmp_path: Path) -> None:
-    """What had ended already is no reason to be silent about its verifiers."""
+    """The second revocation ends no credential, but still reports until when verifiers accept the ended credential."""
     with World(tmp_path / "ledger", policy=PERMIT_ALL) as world:
         made = world.issue(ttl=TTL)
         world.revoke(made.jti)
@@ -381,7 +381,7 @@ def test_revoking_twice_still_says_until_when_verifiers_accept_it(tmp_path: Path
 
 
 def scanned(world: World, string: str) -> list[str]:
-    """Return what a scan says of a string."""
+    """Return the summaries of a scan for a string."""
     found = world.authority.perform(leak_operations.Trace(finds=search_pasted(string.encode())))
     hit = Hit(b"", "signed", "notes.txt", 1, None, 0, None)
     return [of_match(hit, match, found.now).summary for match in found.matches]
@@ -389,7 +389,7 @@ def scanned(world: World, string: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", SIGNED)
 def test_every_verb_says_the_same_of_a_revoked_credential(tmp_path: Path, kind: str) -> None:
-    """Until when offline verifiers accept it is one question, whoever answers it: the expiry and the leeway."""
+    """All commands report the same time until which offline verifiers accept it: the expiry and the leeway."""
     with World(tmp_path / "ledger", policy=PERMIT_ALL) as world:
         made = world.issue(kind=kind, ttl=TTL, audiences=(API,) if "jwt" in kind else ())
         string = shown(made.issued)[0]
@@ -414,7 +414,7 @@ def test_every_verb_says_the_same_of_a_revoked_credential(tmp_path: Path, kind: 
             words += scanned(world, string) if until is not None else []
             if until is not None:
                 assert len(words) == 3
-            # It is said as the time from which no verifier accepts it, too.
+            # The same time is also reported as the time from which no verifier accepts it.
             assert [text for text in words if format_time(NOW + TTL + LEEWAY) not in text] == []
             assert [text for text in words if format_time(NOW + TTL) in text] == []
         assert ended.accepted_until == leaked(world).leak.accepted_until == NOW + TTL + LEEWAY
@@ -432,7 +432,7 @@ TARGETS = {
     "cannot end it": ("unsupported", None),
     "cannot end it, and says so later": ("unsupported", 100),
 }
-"""How a target answers, and after how many seconds it is asked."""
+"""The target's answer, and the seconds until the revocation is settled again; None for no further attempt."""
 
 
 @pytest.mark.parametrize("kind", ["opaque", "jwt"])
@@ -440,7 +440,7 @@ TARGETS = {
 def test_revoke_says_of_what_a_target_has_made_what_the_leak_says(
     tmp_path: Path, case: str, kind: str
 ) -> None:
-    """However often it is repeated, and whenever; and nothing that is still to come is said to have been."""
+    """This holds for each repetition at any time, and no future event is reported as past."""
     answer, later = TARGETS[case]
     shop = Shop(tmp_path / "shop")
     with World(tmp_path / "ledger", policy=PERMIT_ALL, targets=[shop.target()]) as world:

@@ -1,4 +1,4 @@
-"""The issuer of a ledger is given another name: what is new has it, and what was issued before lives on."""
+"""Renaming the issuer of a ledger: new credentials have the new name, and older ones stay valid."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def claims(token: str) -> dict[str, Any]:
 
 
 def named(token: str) -> tuple[str, str]:
-    """Return who issued a token, and for whom."""
+    """Return the issuer and the audience of a token."""
     return claims(token)["iss"], claims(token)["aud"]
 
 
@@ -56,7 +56,7 @@ def rename(world: World, issuer: str = NEW) -> int | None:
 
 @pytest.fixture
 def other(world: World) -> Iterator[World]:
-    """Return another process with the same ledger, which it has open already."""
+    """Return another process that has the same ledger open."""
     with World(world.path) as found:
         found.verify(found.issue(task="BEFORE").token)
         yield found
@@ -104,14 +104,14 @@ def test_a_former_name_counts_until_the_last_credential_under_it_expires(world: 
         world.verify(short.token)
     world.clock.now = NOW + 899
     assert world.verify(long.token)
-    # Dead, it is still told for what it was.
+    # After its end, the token can still be inspected.
     world.clock.now = NOW + 5_000
     found = world.authority.perform(Inspect(token=Secret.single(long.token)))
     assert (found.credential.jti, found.active) == (long.jti, False)
 
 
 def test_what_is_named_for_a_former_issuer_is_no_right_once_that_is_over(world: World) -> None:
-    """Also where a row of the ledger says so: as an audience the name means nothing any more."""
+    """This holds even if an edited row says otherwise: the former name is no longer valid as an audience."""
     made = world.issue(kind="opaque", ttl=900, task="LOW", sensitivity="low")
     rename(world)
     edit(world.path, f"UPDATE setting SET value = '{NOW}' WHERE name = 'former_until'")
@@ -127,7 +127,7 @@ def _must_refuse(fresh: World, token: str) -> None:
 
 
 def test_nothing_new_is_for_a_former_name(world: World) -> None:
-    """It is refused on the line, and a configuration that states it means the issuer."""
+    """A request with the former name is refused. In a configuration, the former name means the issuer."""
     first = world.issue()
     rename(world)
     with pytest.raises(UsageError, match="former name"):
@@ -140,12 +140,12 @@ def test_nothing_new_is_for_a_former_name(world: World) -> None:
         )
     world.terms = world.terms._replace(audiences=(OLD, API))
     world.reopen()
-    # What names the authority as a usual audience makes no token for both uses.
+    # The authority as a usual audience does not make a token that is for both uses.
     assert claims(world.issue().token)["aud"] == API
 
 
 def test_it_goes_back_and_forth(world: World) -> None:
-    """A former name may become the current one again; the names between are former ones then."""
+    """A former name may become the current one again. The names in between are former names then."""
     assert rename(world) is not None
     first = world.issue(ttl=400)
     rename(world, NEWER)
@@ -164,7 +164,7 @@ def test_it_goes_back_and_forth(world: World) -> None:
 
 
 def test_another_process_that_has_the_ledger_open_notices(world: World, other: World) -> None:
-    """It never signs under the old name again, and knows the new one whichever it meets first."""
+    """It never signs under the old name again, and learns the new name by its first operation of any kind."""
     rename(world)
     assert named(other.issue().token) == (NEW, NEW)
     rename(world, NEWER)
@@ -211,7 +211,7 @@ def test_what_was_foreseen_under_another_name_is_made_anew(world: World) -> None
     ],
 )
 def test_an_edit_of_the_names_is_seen(world: World, statement: str) -> None:
-    """Whether the process had the ledger open before or not."""
+    """This holds whether or not the process had the ledger open before."""
     world.issue(ttl=600)
     rename(world)
     world.issue()
@@ -231,7 +231,7 @@ def test_an_edit_is_seen_where_no_name_was_ever_changed(world: World) -> None:
 
 
 def test_a_former_name_of_before_the_schema_knew_until_when_gets_the_last_expiry(world: World) -> None:
-    """A copy under another issuer was made by an earlier version: its event does not say until when."""
+    """An earlier version copied the ledger under another issuer. Its event has no end of the former name."""
     world.issue(ttl=700)
     with world.ledger.write() as transaction:
         transaction.begin_anew()
@@ -281,14 +281,14 @@ IN_USE: dict[str, Callable[[World], object]] = {
         GrantAccess(wanted=AccessRequest(GATE, ("verifier",), ttl=900, audiences=(API, NEW)))
     ),
 }
-"""How something live may know a name as that of a service."""
+"""Ways in which a live row may contain a name as the name of a service."""
 
 
 @pytest.mark.parametrize("how", IN_USE)
 def test_the_name_of_a_service_is_not_taken_while_something_live_means_the_service(
     world: World, how: str
 ) -> None:
-    """What was issued for the service would be for the authority."""
+    """Otherwise, credentials for the service would become credentials for the authority."""
     IN_USE[how](world)
     before = world.head()
     for ask in (lambda: rename(world), lambda: world.authority.look_at_names(NEW)):
@@ -296,7 +296,7 @@ def test_the_name_of_a_service_is_not_taken_while_something_live_means_the_servi
             ask()
     assert world.head() == before
     assert world.authority.names_now().issuer == OLD
-    # Another name is nothing to them, and once they have ended nor is that one.
+    # Another name does not affect them. After their end, this name does not either.
     rename(world, NEWER)
     world.clock.now += DAY
     rename(world)
@@ -305,7 +305,7 @@ def test_the_name_of_a_service_is_not_taken_while_something_live_means_the_servi
 
 @pytest.mark.deep
 def test_one_function_alone_gives_a_ledger_another_issuer() -> None:
-    """The other one reads what the audit events tell of that."""
+    """The other function reads the change from the audit events."""
     package = Path(jitid.__file__).parent
     found = {
         f"{path.relative_to(package)}:{function.name}"
@@ -339,7 +339,7 @@ def test_what_has_ended_or_was_replaced_keeps_no_name(world: World) -> None:
 def test_a_renewal_never_makes_an_identity_token_of_a_service_token(
     world: World, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even in a ledger whose issuer got the name of a service while there was no check."""
+    """This holds even if the issuer got the name of a service in a version without a check."""
     made = world.issue(audiences=(NEW,), kind=kind, may_act=(MayAct(GATE, (API,)),))
     other = world.issue(audiences=(API,), kind=kind)
     monkeypatch.setattr(own_issuer, "must_be_free", lambda *_: None)

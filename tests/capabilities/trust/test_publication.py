@@ -1,4 +1,4 @@
-"""What is published, document by document: an order that keeps a folder right, and what no authority makes of it."""
+"""Publication, document by document: its order keeps a folder valid, and an untrusted authority cannot abuse it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def made(world: World, *kids: str) -> list[Document]:
 
 
 def kids(document: Document) -> list[str]:
-    """Return the keys in a key set."""
+    """Return the ids of the keys in a key set."""
     return [key["kid"] for key in json.loads(document.data)["keys"]]
 
 
@@ -52,7 +52,7 @@ def listing(document: Document, world: World) -> status_list.SignedStatusList:
 
 @pytest.mark.usefixtures("kept_in")
 def test_a_key_goes_only_after_the_lists_that_name_it(world: World) -> None:
-    """Before them stand the keys of old lists and of new ones; after them those that are needed still."""
+    """The first key set has the keys of old and of new lists. The last one has only the keys that are still needed."""
     world.issue()
     (old,) = kids(made(world)[1])
     world.authority.perform(RevokeKey(kid=old, most=None))
@@ -65,7 +65,7 @@ def test_a_key_goes_only_after_the_lists_that_name_it(world: World) -> None:
     lists = [one for one in documents if one.name.startswith("status/")]
     types = status_list.TYPES
     assert {jws.parse(one.data, types=types, most=1 << 22).kid for one in lists} == {new}
-    # Where no list names it, it is gone at once.
+    # If no list names the key, it is removed at once.
     assert kids(made(world)[1]) == [new]
     assert [one.name for one in made(world)].count("jwks.json") == 1
 
@@ -113,14 +113,14 @@ def test_a_list_names_what_rests_on_a_line_that_expired_early(world: World) -> N
     world.clock.now += 59
     assert told() == status_list.VALID
     world.clock.now += 1
-    # Nobody has written since, and then somebody does.
+    # First, no transaction has written since the expiry; then one has.
     assert told() == status_list.INVALID
     world.issue(task="T2")
     assert told() == status_list.INVALID
 
 
 def test_a_list_stays_for_an_hour_after_its_day(world: World) -> None:
-    """A clock that is late still finds it."""
+    """A verifier with a slow clock still finds the list."""
     world.clock.now = (TODAY + 1) * DAY + 3_599
     assert f"status/{TODAY}.jwt" in [one.name for one in made(world)]
     world.clock.now += 1
@@ -141,18 +141,18 @@ def test_discovery_has_what_federations_require(world: World) -> None:
     found = publication.discovery(URL, f"{URL}/jwks.json", keys)
     assert {"issuer", "jwks_uri", "response_types_supported", "subject_types_supported"} <= found.keys()
     assert found["id_token_signing_alg_values_supported"] == ["EdDSA"]
-    # The issuer of this ledger is no address: nobody could look there.
+    # The issuer of this ledger is not a URL, so that no client could fetch the document.
     assert not [one for one in made(world) if one.name.startswith(".well-known")]
 
 
 class Strange:
-    """Stands for an authority elsewhere that is not to be trusted with the files of this host."""
+    """An authority elsewhere, which must not control the files of this host."""
 
     def __init__(self, *documents: Document) -> None:
         self._documents = documents
 
     def perform(self, _operation: object) -> Any:
-        """Answer whatever is asked."""
+        """Return the documents, for any operation."""
         return iter(self._documents)
 
 
@@ -195,7 +195,7 @@ def test_what_is_no_key_set_is_refused(data: bytes) -> None:
 
 
 def test_of_a_key_set_only_our_sort_of_key_is_taken(world: World) -> None:
-    """A key of another use, form or length verifies nothing; of two under one id nobody knows which is meant."""
+    """A key with another use, form or length verifies nothing. Two keys with one id are ambiguous."""
     (key,) = json.loads(made(world)[1].data)["keys"]
     token = world.issue().token
     lists = [one.data.decode() for one in made(world) if one.name == f"status/{TODAY}.jwt"]

@@ -1,4 +1,4 @@
-"""The life of signing keys."""
+"""Signing keys: rotation, publication and revocation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.builders import World, edit
 
 
 def keys(world: World) -> list[KeyRow]:
-    """Return every key that there ever was."""
+    """Return all keys, also retired and revoked ones."""
     return world.authority.perform(ListKeys())
 
 
@@ -20,7 +20,7 @@ def published(world: World) -> list[str]:
 
 
 def private(world: World) -> set[str]:
-    """Return the ids of the keys whose private halves are there."""
+    """Return the ids of the keys with a stored private half."""
     return {path.name for path in (world.path / "keys").iterdir()}
 
 
@@ -121,7 +121,7 @@ def test_a_key_for_certificates_signs_no_token_and_no_token_key_is_replaced_by_i
 
 
 def test_a_token_signed_by_a_key_for_certificates_is_refused(world: World) -> None:
-    """Also where the ledger's row was made to fit: what a host's key signs must never be a token."""
+    """This holds even if an edit adapts the ledger's row: a key that hosts trust must never sign a token."""
     made = world.issue()
     edit(world.path, "UPDATE signing_key SET use = 'ssh'")
     with pytest.raises(InvalidCredentialError, match="does not know"):

@@ -1,4 +1,4 @@
-"""SSH certificates from their issue to their end, and what hosts are told of both."""
+"""SSH certificates from their issue to their end, and the published data about both for hosts."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def krl(world: World) -> SshRevocations:
 
 
 def refused(world: World, folder: Path, *made: IssuedCredential) -> list[bool]:
-    """Return for each certificate whether the list that hosts get has it, as ssh-keygen reads it."""
+    """Return, for each certificate, whether ssh-keygen finds it in the revocation list for hosts."""
     (folder / "krl").write_bytes(krl(world).krl)
     for each in made:
         (folder / f"{each.jti}.pub").write_text(line(each))
@@ -143,7 +143,7 @@ def test_what_descends_from_a_revoked_identity_is_on_the_list(world: World, tmp_
 
 @pytest.mark.parametrize("kind", ["ssh-cert", "x509-svid"])
 def test_what_rests_on_a_line_that_expired_early_is_on_the_list(world: World, kind: str) -> None:
-    """Whether or not somebody has written since."""
+    """It does not matter whether another transaction has written since."""
     root = world.issue(may_kind=("jwt", kind))
     world.issue(parent=root.token, agent="sub", kind=kind)
     world.authority.perform(Renew(request=RenewRequest(Secret.single(root.token), 60)))
@@ -204,7 +204,7 @@ def test_no_other_text_is_recognised(world: World, name: str) -> None:
 
 
 def test_another_certificate_under_a_known_id_is_not_the_one_remembered(world: World) -> None:
-    """Whoever has stolen the key can sign what they like, and the ledger tells it apart."""
+    """A thief of the key can sign any certificate, but the ledger does not accept it as the issued one."""
     made = one(world)
     (key,) = [row.key for row in world.authority.perform(ListKeys()) if row.key.use == "ssh"]
     stolen = world.authority._keyring.load(key.kid, key.algorithm, key.public)
@@ -224,7 +224,7 @@ def test_a_row_that_says_something_else_is_noticed(world: World, change: str) ->
 
 
 def test_a_certificate_is_no_token(world: World) -> None:
-    """It is public: whoever has it may neither delegate by it, nor renew it, nor hand it back."""
+    """A certificate is public: its holder may not delegate, renew or hand back with it."""
     text = line(one(world))
     with pytest.raises(InvalidCredentialError, match="a certificate is no secret"):
         world.issue(parent=text)

@@ -1,4 +1,4 @@
-"""The place in a status list that a signed token names: its own, drawn, and told apart from every other."""
+"""Places in status lists: each signed token names a random place that no other token has."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ DAY = 86_400
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """Return a new ledger whose tokens are in published lists."""
+    """Return a new ledger that lists its tokens in published status lists."""
     with World(tmp_path / "ledger", policy=PERMIT_ALL, publish_url=URL) as world:
         yield world
 
 
 def place_of(token: str) -> dict[str, Any]:
-    """Return what a token says of its place."""
+    """Return the place that a token names."""
     found: dict[str, Any] = jws.parse(token, types=jws.TOKENS).claims["status"]
     assert found.keys() == {"status_list"}
     return dict(found["status_list"])
 
 
 def ended(world: World, list_: int) -> set[int]:
-    """Return the places of a list whose tokens were ended."""
+    """Return the places of a list for tokens that were ended."""
     with world.ledger.read() as snapshot:
         return set(StatusStore(snapshot).ended(list_))
 
 
 def test_a_token_names_its_place_in_the_list_of_the_day_on_which_it_expires(world: World) -> None:
-    """One algorithm's verifiers get a list in that algorithm."""
+    """Verifiers of another algorithm get a list that is signed with it."""
     made = world.issue(ttl=900)
     found = place_of(made.token)
     assert found["uri"] == f"{URL}/status/{(NOW + 900) // DAY}.jwt"
@@ -58,7 +58,7 @@ def test_a_token_names_its_place_in_the_list_of_the_day_on_which_it_expires(worl
 
 
 def test_what_is_not_signed_or_not_published_has_no_place(world: World) -> None:
-    """An opaque token has no claims; without an address nobody could look."""
+    """An opaque token has no claims. Without an address, no verifier could fetch the list."""
     world.issue(kind="opaque")
     world.terms = world.terms._replace(publish_url=None)
     world.reopen()
@@ -68,7 +68,7 @@ def test_what_is_not_signed_or_not_published_has_no_place(world: World) -> None:
 
 
 def test_each_of_many_has_a_place_of_its_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where the same is drawn again, within one request, for another one, and by another change."""
+    """Drawn places repeat within a request, for another request, and in another transaction."""
     drawn = iter([bytes([0, 0, 1] * 3), bytes([0, 0, 1, 0, 0, 2]), bytes([0, 0, 2, 0, 0, 3])])
     rest = count(256)
     real = os.urandom
@@ -91,7 +91,7 @@ def test_each_of_many_has_a_place_of_its_own(world: World, monkeypatch: pytest.M
 def test_those_who_draw_the_same_at_once_get_places_of_their_own(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a few places, so that they meet: whoever comes second draws again, and nobody is refused."""
+    """There are only a few places, so that draws collide. The later process draws again, and no request is refused."""
     real = os.urandom
     monkeypatch.setattr(
         os, "urandom", lambda size: bytes([0, 0, real(1)[0] % 48]) if size == 3 else real(size)
@@ -109,7 +109,7 @@ def test_those_who_draw_the_same_at_once_get_places_of_their_own(
 
 
 def test_a_full_list_is_said_to_be_full(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for ever for a place; nothing is issued without one."""
+    """No request waits forever for a place, and no token is issued without one."""
     monkeypatch.setattr(os, "urandom", lambda size: bytes(size))
     world.issue()
     with pytest.raises(StorageError, match="is full"):
@@ -117,7 +117,7 @@ def test_a_full_list_is_said_to_be_full(world: World, monkeypatch: pytest.Monkey
 
 
 def test_a_successor_has_a_place_of_its_own(world: World) -> None:
-    """Its predecessor's is marked when that ends, and not before."""
+    """The predecessor's place is marked when it ends, and not before."""
     made = world.issue(ttl=900)
     world.clock.now += 600
     renewed = world.authority.perform(Renew(request=RenewRequest(Secret.single(made.token))))
@@ -131,13 +131,13 @@ def test_a_successor_has_a_place_of_its_own(world: World) -> None:
 
 
 def test_only_what_was_ended_before_its_time_is_marked(world: World) -> None:
-    """What descends from it is, too; what expired is dead by its own word, and others live on."""
+    """Revoked tokens and their descendants are marked. Expired tokens are not: their claims show the expiry."""
     root, child = world.chain(2, ttl=900)
     other, late = world.issue(task="T2", ttl=900), world.issue(task="T3", ttl=60)
     list_ = (NOW + 900) // DAY
     world.revoke(root.id)
     world.clock.now += 61
-    world.issue(task="T4")  # a change closes what has expired
+    world.issue(task="T4")  # this write records the expired credentials
     assert ended(world, list_) == {place_of(one.token)["idx"] for one in (root, child)}
     world.retire("T2")
     assert place_of(other.token)["idx"] in ended(world, list_)
@@ -145,7 +145,7 @@ def test_only_what_was_ended_before_its_time_is_marked(world: World) -> None:
 
 
 def test_lists_are_told_from_a_day_on(world: World) -> None:
-    """Those of days that are over need not be looked at."""
+    """Lists of past days are not needed."""
     for day in (0, 3, 9):
         world.issue(task=f"T{day}", ttl=day * DAY + 60, deadline_after=20 * DAY)
     today = NOW // DAY

@@ -1,4 +1,4 @@
-"""Whether a credential may be used for an action: its scopes, the directory and the policy, as they are now."""
+"""Authorization: an action needs a valid credential, its scopes, and the current directory and policy."""
 
 from __future__ import annotations
 
@@ -47,27 +47,27 @@ GRANT_ALL = (
 def asked(
     made: Made | str, action: str = "repo:read", resource: str = "acme/web", context: Any = None
 ) -> UseRequest:
-    """Return an action with a token."""
+    """Return the request for an action with a token."""
     token = made if isinstance(made, str) else made.token
     said = {} if context is None else {"context": check_context(context)}
     return UseRequest(Secret.single(token), check_action(action), check_resource(resource), **said)
 
 
 def decided(world: World, *those: UseRequest, **fields: Any) -> RecordedUses:
-    """Decide on actions, and insist that the ledger still holds."""
+    """Decide on actions, and check the ledger afterwards."""
     done = world.authority.perform(Authorize(asked=those, **fields))
     world.check()
     return done
 
 
 def verdict(world: World, made: Made | str, *stated: Any, **fields: Any) -> UseVerdict:
-    """Decide on one action."""
+    """Return the verdict on one action."""
     (one,) = decided(world, asked(made, *stated, **fields)).verdicts
     return one
 
 
 def rules(world: World, made: Made, *stated: Any, **fields: Any) -> tuple[str, ...]:
-    """Insist that an action is denied for another reason than its token; return the rules."""
+    """Check that an action is denied for another reason than its token; return the rules."""
     one = verdict(world, made, *stated, **fields)
     assert not one.allowed
     assert one.valid
@@ -76,13 +76,13 @@ def rules(world: World, made: Made, *stated: Any, **fields: Any) -> tuple[str, .
 
 
 def repoliced(world: World, *texts: str, **terms: Any) -> None:
-    """Go on under another policy."""
+    """Continue under another policy."""
     files = [(f"{number}.cedar", text) for number, text in enumerate(texts)]
     world.terms = world.terms._replace(policy=Policy(files), policy_text=strict_json.dumps(files), **terms)
     world.reopen()
 
 
-# Scopes.
+# Scopes
 
 SCOPES = {
     "repo:read": True,
@@ -140,14 +140,14 @@ _PLAIN = st.lists(st.sampled_from(["a", "b", "ab"]), min_size=1, max_size=3).map
     scopes=st.lists(_SCOPE, max_size=4, unique=True), action=_PLAIN, resource=st.one_of(_PLAIN, st.just("::"))
 )
 def test_what_covers_an_action_covers_it_as_a_scope(scopes: list[Scope], action: str, resource: str) -> None:
-    """The law: nothing is used but what could have been handed down."""
+    """The law: the scopes that cover an action are the scopes from which the action could be delegated."""
     found = covering(scopes, parse_scope(action), resource)
     rights = [parse_scope(action)] + ([parse_scope(f"{action}:{resource}")] if resource != "::" else [])
     assert set(found) == {scope for scope in scopes if any(covers(scope, right) for right in rights)}
     assert len(found) == len(set(found))
 
 
-# The token, its task and its lineage.
+# The token, its task and its lineage
 
 
 @settings(max_examples=400)
@@ -160,7 +160,7 @@ def test_what_covers_an_action_covers_it_as_a_scope(scopes: list[Scope], action:
 def test_what_a_floor_covers_is_judged_by_it_whatever_scope_is_used(
     floor: Scope, held: list[Scope], action: str, resource: str
 ) -> None:
-    """The law: what may be done both by a held scope and by a floor's pattern was issued at the floor's level."""
+    """The law: if a held scope and a floor both cover an action, the credential was issued at the floor's level."""
     if covering(held, parse_scope(action), resource) and covering([floor], parse_scope(action), resource):
         terms = Terms(DEFAULT_POLICY, "", "tester", scope_floors={floor: "critical"})
         assert narrow.sensitivity("low", None, held, (), terms).level == "critical"
@@ -234,7 +234,7 @@ def test_each_of_many_has_its_own_answer(lenient: World) -> None:
     assert [row.allowed for row in rows] == [one.allowed for one in done.verdicts]
 
 
-# The directory.
+# The directory
 
 
 CHANGES: list[tuple[str, dict[str, Any], str]] = [
@@ -255,7 +255,7 @@ CHANGES: list[tuple[str, dict[str, Any], str]] = [
 def test_what_the_directory_says_now_binds(
     verb: str, fields: dict[str, Any], rule: str, world: World
 ) -> None:
-    """Whatever it said when the credential was issued."""
+    """The directory's data at the time of issue does not matter."""
     # An identity token is for the authority, which no record forbids.
     at = {"audiences": ("urn:b",)} if rule == "agent-audience" else {}
     made = world.issue(scopes=("repo:*",), **at)
@@ -266,7 +266,7 @@ def test_what_the_directory_says_now_binds(
 
 
 def test_a_limit_is_asked_for_the_action_and_not_for_the_scope(world: World) -> None:
-    """Whoever may hand out less than an agent holds may still let it do what is within both."""
+    """An action within both limits is allowed, even if the agent's scope is wider than either limit."""
     made = world.issue(scopes=("repo:*",))
     world.know(entitlements=("repo:read",))
     world.register(scopes=("*:*:acme/web", "repo:read"))
@@ -295,7 +295,7 @@ RECORDS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("level", range(3))
 @pytest.mark.parametrize("change", RECORDS)
 def test_what_would_not_be_issued_now_is_not_allowed(world: World, change: str, level: int) -> None:
-    """Whichever agent of the chain the record is of: authorize, a dry run and an attachment say the same."""
+    """This holds for each agent of the chain. Authorization, a dry run and an attachment give the same result."""
     names = ["planner", "agent-1", "agent-2"]
     for name in names:
         world.register(name, audiences=("urn:a",))
@@ -337,7 +337,7 @@ PAIRS: dict[str, tuple[dict[str, Any], tuple[str, dict[str, Any]]]] = {
 def test_what_refuses_one_refuses_no_other_that_is_asked_with_it(
     lenient: World, what: str, first: str
 ) -> None:
-    """Whatever is remembered between them: they differ in one respect, and only that is objected to."""
+    """Cached data does not mix them: they differ in one property, and only this property is refused."""
     fields, (verb, change) = PAIRS[what]
     made = []
     for more in ({}, fields):
@@ -366,7 +366,7 @@ def test_only_known_delegators_are_served_where_that_is_set(world: World) -> Non
     assert verdict(world, made).allowed
 
 
-# The policy.
+# The policy
 
 
 def test_the_policy_is_asked_as_it_is_now(lenient: World) -> None:
@@ -390,7 +390,7 @@ def test_another_scope_that_covers_it_will_do(lenient: World) -> None:
 
 
 def test_the_hour_is_that_of_the_use_in_the_zone(lenient: World) -> None:
-    """NOW is noon by UTC, on a Tuesday."""
+    """NOW is noon in UTC, on a Tuesday."""
     made = lenient.issue(scopes=("repo:read",))
     morning = '@id("morning") forbid (principal, action, resource) when { context.hour >= 12 };'
     repoliced(lenient, *(text for _, text in PERMIT_ALL), morning)
@@ -475,7 +475,7 @@ def test_a_renewed_credential_is_used_as_the_first_was(world: World) -> None:
     assert (used.scope, used.uses) == ("repo:read", 1)
 
 
-# What somebody has approved of.
+# Approved requests
 
 
 @pytest.mark.parametrize("action", ["issue", "grant", "authorize"])
@@ -498,14 +498,14 @@ def test_what_was_approved_at_the_issue_is_approved_for_the_use(
         assert rules(office, other) == (("default-deny",) if effect == "permit" else ("step-up",))
         done = decided(office, asked(other), asked(approved, "pay:out"), asked(other))
         assert [one.allowed for one in done.verdicts] == [False, True, False]
-        # It lasts as long as the identity does, though the grant itself was short-lived.
+        # The approval lasts as long as the identity, though the grant itself was short-lived.
         office.clock.now = approved.issued.expires_at - 1
         assert verdict(office, approved, "pay:out").allowed
         repoliced(office, plain, step_up.replace("security", "finance"))
         assert not verdict(office, approved, "pay:out").allowed
 
 
-# What is asked.
+# The request
 
 
 @pytest.mark.parametrize(
@@ -538,7 +538,7 @@ def test_a_token_is_refused_wherever_it_does_not_belong(world: World) -> None:
 
 
 def test_a_resource_may_be_any_text(lenient: World) -> None:
-    """It is kept as it is, and is data to the policy."""
+    """The text is stored unchanged, and is data for the policy."""
     texts = [text for text in NAUGHTY if text.strip() and "\0" not in text and len(text.encode()) <= LONGEST]
     made = lenient.issue(scopes=("repo:read",))
     sealed = '@id("sealed") forbid (principal, action == Action::"authorize", resource == Resource::"vault");'

@@ -1,4 +1,4 @@
-"""What was foreseen of an action counts only if it still holds; what is recorded is held against the audit log."""
+"""Uses: a decision from before the lock counts only if it still holds, and the audit log covers recorded uses."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_what_happens_between_the_look_and_the_lock_counts(
 
 
 def test_what_still_holds_is_recorded_as_it_was_foreseen(world: World) -> None:
-    """Also where what was dead already is recorded so on the way."""
+    """This holds even if the transaction also records ended credentials."""
     world.issue(ttl=30, task="T2")
     world.clock.now += 60
     made = world.issue(scopes=("repo:read",))
@@ -171,12 +171,12 @@ def test_an_inspection_tells_what_was_used_last(world: World) -> None:
     assert (used.scope, used.first_at, used.last_at, used.uses) == ("repo:read", NOW + 59, NOW + 59, 1)
 
 
-# What somebody changes behind the ledger's back.
+# Edits of the database
 
 
 @pytest.fixture
 def used(world: World) -> World:
-    """Return a ledger with actions that were allowed and denied, some of them together."""
+    """Return a ledger with actions that were allowed and denied, some of them in one request."""
     chain = world.chain(2, scopes=["repo:read"])
     other = world.issue(task="T2")
     _use(world, *chain, other)

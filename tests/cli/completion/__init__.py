@@ -1,1 +1,1 @@
-"""Completion: what the ledger offers, what the scripts offer in the real shells, and where they are put."""
+"""Tests of completion: candidates from the ledger, the scripts in the real shells, and their installation."""

@@ -25,7 +25,7 @@ AS_FILLED = "as-filled"
 
 @pytest.fixture(scope="session")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Return a home with a ledger, a configuration that names another, and some files; nobody changes it."""
+    """Return a home with a ledger, a configuration that names another, and some files; no test changes it."""
     home = tmp_path_factory.mktemp("filled", numbered=False)
     shell = Shell(home)
     for task, delegator, agent in NAMES:
@@ -47,12 +47,13 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     (home / "folder").mkdir()
     (home / "tokenfile").touch()
     (home / "my file").touch()
-    # Whoever closes it last takes its log away, and that may be the collector of garbage at any time.
+    # Copied now: the last connection to close deletes the write-ahead log, perhaps in a garbage collection at any
+    # time.
     shutil.copytree(shell.ledger, home.parent / AS_FILLED)
     return shell
 
 
 @pytest.fixture
 def ledger(filled: Shell, tmp_path: Path) -> Path:
-    """Return a copy of the ledger, log included, that may be changed."""
+    """Return a copy of the ledger, log included, that a test may change."""
     return Path(shutil.copytree(filled.home.parent / AS_FILLED, tmp_path / "ledger"))

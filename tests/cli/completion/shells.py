@@ -1,4 +1,4 @@
-"""The three shells with a completion script loaded: what each offers at a TAB, and what it makes of the line."""
+"""The three shells with a completion script loaded: their candidates at a TAB, and the completed line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Completing(Protocol):
     name: str
 
     def candidates(self, line: str) -> list[str]:
-        """Return what is offered for the last word, whole words or the values behind `--option=`, in order."""
+        """Return the candidates for the last word, in order: whole words, or the values behind `--option=`."""
 
     def completed(self, line: str) -> str:
         """Return the line after a TAB."""
@@ -41,7 +41,7 @@ def bash(
 ) -> Iterator[Completing]:
     """Start a real bash at a terminal; a bare one has no bash-completion.
 
-    Unless the script is `loaded`, bash-completion has to find it, and only the line tells what came of it.
+    Unless the script is `loaded`, bash-completion has to find it, and only the completed line shows the result.
     """
     program = need("bash")
     if not bare and not BASH_COMPLETION.exists():
@@ -50,7 +50,7 @@ def bash(
     start.write_text(
         f"{'' if bare else f'. {BASH_COMPLETION}'}\n"
         f". '{script}'\n"
-        # What bash was offered is kept as it was, behind the piece that it is to stand for.
+        # Record the candidates unchanged, after the piece of the line that they replace.
         'offered() { _jitid "$@"; printf "%s\\n" "${COMP_WORDS[COMP_CWORD]}" "${COMPREPLY[@]}"'
         f" >'{folder}/offered'; }}\n"
         f"{'complete -F offered jitid' if loaded else ''}\n"
@@ -67,7 +67,7 @@ def bash(
 
 @contextmanager
 def bare_bash(script: Path, folder: Path, environment: Mapping[str, str]) -> Iterator[Completing]:
-    """Start a real bash that has nothing but the script."""
+    """Start a real bash without bash-completion."""
     with bash(script, folder, environment, bare=True) as started:
         yield started
 
@@ -76,13 +76,13 @@ def bare_bash(script: Path, folder: Path, environment: Mapping[str, str]) -> Ite
 def zsh(
     script: Path, folder: Path, environment: Mapping[str, str], *, start: str | None = None
 ) -> Iterator[Completing]:
-    """Start a real zsh at a terminal; `start` is what its start-up file says to have the script found."""
+    """Start a real zsh at a terminal; `start` is the text of its start-up file that makes it find the script."""
     if start is None:
         start = f"fpath=('{script.parent}' $fpath)\nautoload -Uz compinit; compinit -u -D\n"
     program = need("zsh")
     (folder / ".zshrc").write_text(
         f"{start}"
-        # What is added to the list is kept, by the builtin's own judgement of what fits.
+        # Record the candidates that the builtin itself accepts as matches.
         "compadd() {\n"
         '    if [[ " $* " != *" -"[OAD]" "* ]]; then\n'
         f"        local -a hits; builtin compadd -A hits \"$@\"; print -rl -- $hits >>'{folder}/offered'\n"
@@ -102,12 +102,12 @@ def zsh(
 
 @contextmanager
 def fish(script: Path, folder: Path, environment: Mapping[str, str]) -> Iterator[Completing]:
-    """Return a real fish, which tells its completions without a terminal."""
+    """Return a real fish, which prints its completions without a terminal."""
     yield _Fish(need("fish"), script, folder, environment)
 
 
 class _Interactive:
-    """A shell at a terminal that writes down what it offered, and the line when asked."""
+    """A shell at a terminal that records its candidates, and its line when a key is pressed."""
 
     def __init__(self, name: str, terminal: Terminal, folder: Path) -> None:
         self.name = name
@@ -121,7 +121,8 @@ class _Interactive:
         head = word[: word.find("=") + 1] if word.startswith("-") else ""
         cut = ""
         if self.name == "bash":
-            # Readline replaces the last piece alone, which may be the mark at which it has cut; an `@` is part of it.
+            # Readline replaces only the last piece. The piece may be the mark at which it has cut; an `@` is part of
+            # the piece.
             piece = offered.pop(0) if offered else ""
             cut = word.removesuffix(piece) if piece.strip("=:@") else word
             if offered and offered[0].startswith("@"):
@@ -149,7 +150,7 @@ class _Fish:
     def candidates(self, line: str) -> list[str]:
         word = line.rpartition(" ")[2].replace('"', "").replace("'", "")
         head = word[: word.find("=") + 1] if word.startswith("-") else ""
-        # Fish also offers what only resembles the word, behind what begins with it.
+        # Fish also offers words that only resemble the word, after the real completions.
         return [each.removeprefix(head) for each in self._offered(line) if each.startswith(word)]
 
     def completed(self, line: str) -> str:
@@ -172,7 +173,7 @@ class _Fish:
 
 
 def commands(folder: Path) -> Path:
-    """Make a folder with `jitid` in it: this code, run by this interpreter."""
+    """Make a folder with a `jitid` that runs this code with this interpreter."""
     folder.mkdir()
     (folder / "jitid").write_text(
         f"#!{sys.executable}\nimport sys\nsys.path[0] = {str(Path(jitid.__file__).parent.parent)!r}\n"
@@ -190,4 +191,4 @@ SHELLS: dict[str, tuple[str, Callable[[Sequence[Verb]], str], _Start]] = {
     "zsh": ("_jitid", zsh_script.text, zsh),
     "fish": ("jitid.fish", fish_script.text, fish),
 }
-"""The name of the script, what writes it, and what starts the shell; a bare bash has no bash-completion."""
+"""The name of the script, the function that writes it, and the function that starts the shell."""

@@ -1,4 +1,4 @@
-"""A shell at a terminal of its own, to which keys are sent as somebody types them."""
+"""A shell at a new pseudo-terminal, to which a test sends keys."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Self
 
 _PATIENCE = 30.0
 
-# Whoever begins a session gets the first terminal that it opens.
+# The leader of a new session gets the first terminal that it opens.
 _AT_TERMINAL = 'exec 0<>"$0" 1>&0 2>&0; exec "$@"'
 
 
 class Terminal:
-    """Runs a program at a pseudo-terminal, and reads what it writes."""
+    """Runs a program at a pseudo-terminal, and reads its output."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         self._descriptor, other = pty.openpty()
@@ -45,13 +45,13 @@ class Terminal:
         os.close(self._other)
 
     def send(self, keys: str) -> None:
-        """Type."""
+        """Type keys."""
         os.write(self._descriptor, keys.encode())
 
     def wait_for(self, mark: str) -> str:
-        """Read until the mark appears; return what came before it."""
+        """Read until the mark appears; return the text before it."""
         end = time.monotonic() + _PATIENCE
-        # `select` knows no descriptor beyond 1,023, and a long test run has as many.
+        # `select` accepts no descriptor above 1,023, and a long test run has higher ones.
         poll = select.poll()
         poll.register(self._descriptor, select.POLLIN)
         while mark.encode() not in self._seen:

@@ -1,4 +1,4 @@
-"""What `jitid __complete` answers: names out of the ledger that the line means, those that matter most first."""
+"""`jitid __complete` answers with names from the ledger that the line chooses, the most relevant names first."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_records_tell_their_state(ledger: Path, change: str, state: str) -> None
 
 
 def test_agents_of_a_ledger_without_records_come_all_the_same(ledger: Path) -> None:
-    """An older jitid made it, and nobody has opened it since."""
+    """An older jitid made the ledger, and no newer one has opened it since."""
     edit(ledger, "DROP TABLE agent")
     assert names(ledger, "agents") == ["bot-1", "bot-3", "bot-2"]
     assert names(ledger, "records") == []
@@ -166,7 +166,7 @@ def test_there_are_never_more_than_can_be_looked_through(tmp_path: Path) -> None
     for what in ("ids", "tasks", "agents", "delegators"):
         assert len(names(folder, what)) == complete_store.MOST
     assert names(folder, "tasks")[0] == f"T{complete_store.MOST + 49}"
-    # By the alphabet an old one is found that is not among the latest.
+    # With a prefix, an old name is found that is not among the latest.
     assert names(folder, "tasks", "T7")[-1] == "T7"
 
 
@@ -199,7 +199,7 @@ def test_words_behind_two_dashes_are_somebody_elses(ledger: Path) -> None:
 
 
 def test_kinds_come_with_the_templates_of_the_configuration(tmp_path: Path) -> None:
-    """A program is a kind by its target's name; what cannot be meant is no candidate."""
+    """A program is a kind by its target's name; an invalid kind is not a candidate."""
     settings = tmp_path / "settings.toml"
     settings.touch(0o600)
     settings.write_text(
@@ -216,7 +216,7 @@ def test_kinds_come_with_the_templates_of_the_configuration(tmp_path: Path) -> N
     ]
     begun = complete.answer(["kinds", "postgres", "issue"], environ)
     assert begun == "postgres-role\npostgres-role:reader\tat orders\n"
-    # Of a file that every verb refuses nothing is offered.
+    # A configuration file that every verb refuses gives no candidates.
     settings.write_text(settings.read_text() + "[target.odd]\nkind = 7\n")
     offered = complete.answer(["kinds", ""], environ).splitlines()
     assert [line.partition("\t")[0] for line in offered] == [*KINDS]

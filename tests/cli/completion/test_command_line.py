@@ -1,4 +1,4 @@
-"""A verb that runs another command line: that is completed as if it stood alone."""
+"""A verb that runs another command line: that line is completed like a separate command."""
 
 from __future__ import annotations
 
@@ -76,6 +76,6 @@ def test_the_command_has_its_own_completion(
     request: pytest.FixtureRequest, running: Completing, line: str, expected: str
 ) -> None:
     if "bare" in request.node.callspec.params["running"]:
-        # Only bash-completion knows how to complete a command inside another.
+        # Only bash-completion can complete a command inside another.
         expected = line
     assert running.completed(line).rstrip() == expected

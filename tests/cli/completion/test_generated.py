@@ -1,4 +1,4 @@
-"""What is generated is what stands in the repository, and covers the whole command tree."""
+"""The generated files equal the files in the repository, and cover the whole command tree."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_shell_can_read_its_script(shell: str, path: str) -> None:
 
 @pytest.mark.parametrize("verb", TREE, ids=lambda verb: verb.name or "jitid")
 def test_every_option_and_argument_of_a_verb_is_covered(verb: Verb) -> None:
-    """A newcomer says in tests/generate/values.py what completes the value; the error says where."""
+    """For a new option, tests/generate/values.py must state how its value is completed; the error names that file."""
     for option in (*TREE[0].options, *verb.options):
         assert (values.option_value(verb, option) is None) == (option.metavar is None)
     for argument in verb.arguments:
@@ -69,7 +69,7 @@ def test_nothing_is_said_of_what_there_is_not() -> None:
 
 
 def test_an_option_takes_a_value_behind_every_verb_or_behind_none() -> None:
-    """The script for fish reads the line without knowing which of its words is the verb's."""
+    """The script for fish parses the line without knowledge of which word is the verb."""
     valued = {name for verb in TREE for option in verb.options if option.metavar for name in option.names}
     flags = {name for verb in TREE for option in verb.options if not option.metavar for name in option.names}
     assert not valued & flags

@@ -1,4 +1,4 @@
-"""`completion install` puts the files where the shells look, and says what is left to do."""
+"""`completion install` writes the files where the shells look for them, and prints the steps that remain."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def installed(shell: Shell, *words: str, more: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Install, and return the document that tells of it."""
+    """Install, and return the JSON document about it."""
     done = shell.run("completion", "install", "--format", "json", "--quiet", *words, more=more)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
@@ -45,12 +45,12 @@ def installed(shell: Shell, *words: str, more: Mapping[str, str] | None = None) 
 
 
 def states(document: dict[str, Any]) -> dict[str, str]:
-    """Return what became of the completion of each shell."""
+    """Return the state of each shell's completion file."""
     return {row["for"]: row["state"] for row in document["files"] if row["for"] != "man"}
 
 
 def ours(shell: str) -> bytes:
-    """Return the script of a shell as it stands in the repository."""
+    """Return the script of a shell in the repository."""
     return (ROOT / "completions" / COMPLETIONS[shell][1]).read_bytes()
 
 
@@ -62,7 +62,7 @@ def test_each_file_is_put_in_its_place_for_everybody_to_read(shell: Shell, umask
         path = shell.home / place
         assert path.read_bytes() == ours(name)
         assert path.stat().st_mode & 0o7777 == 0o644
-        # Zsh refuses a folder in which others may write.
+        # Zsh refuses a folder that other users may write to.
         assert all(
             parent.stat().st_mode & 0o022 == 0
             for parent in path.relative_to(shell.home).parents
@@ -179,7 +179,7 @@ def test_show_prints_the_script(shell: Shell, name: str) -> None:
 
 
 def test_bash_finds_what_was_installed_by_itself(shell: Shell, tmp_path: Path) -> None:
-    """Nothing is sourced: bash-completion loads the file at the first TAB."""
+    """No start-up file loads it: bash-completion loads the file at the first TAB."""
     installed(shell, "--shell", "bash")
     empty = tmp_path / "empty"
     empty.touch()
@@ -198,13 +198,13 @@ def test_zsh_finds_what_was_installed_when_it_is_told_what_is_left_to_do(shell: 
         ROOT / "nowhere" / "_jitid", shell.home, environment, start=f"{line}\n{switch}\n"
     ) as started:
         assert started.completed("jitid reti").rstrip() == "jitid retire"
-    # The start-up file says it now, and nothing is left but what cannot be told from outside.
+    # The start-up file now has these lines. Only steps that jitid cannot check may remain.
     again = installed(shell, "--shell", "zsh", more={"ZDOTDIR": str(shell.home)})["left_to_do"]
     assert not [sentence for sentence in again if "fpath" in sentence or "autoload" in sentence]
 
 
 def test_fish_finds_what_was_installed_by_itself(shell: Shell, tmp_path: Path) -> None:
-    """It looks for the completion of a command only if there is that command."""
+    """Fish looks for the completion of a command only if the command exists."""
     installed(shell, "--shell", "fish")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "jitid").write_text("#!/bin/sh\n")
@@ -253,7 +253,7 @@ def test_a_man_page_goes_into_the_folder_of_its_section() -> None:
 
 @pytest.mark.parametrize("manpath", [None, "", ":/extra/man", "/only/man"])
 def test_man_looks_where_we_believe(tmp_path: Path, manpath: str | None) -> None:
-    """Held to what man-db itself says, of the folders that exist."""
+    """The result is compared with that of man-db's `manpath`, for the folders that exist."""
     for folder in (
         ".local/bin",
         ".local/share/man",

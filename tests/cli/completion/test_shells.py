@@ -1,4 +1,4 @@
-"""The scripts in the real bash, zsh and fish: the same line is offered the same in all three."""
+"""The scripts in the real bash, zsh and fish: all three offer the same candidates for the same line."""
 
 from __future__ import annotations
 
@@ -99,12 +99,12 @@ def test_verbs_options_and_choices(shell: Completing, line: str, expected: list[
     ],
 )
 def test_names_out_of_the_ledger_the_newest_first(shell: Completing, line: str, expected: list[str]) -> None:
-    """A name may hold the characters at which bash cuts words."""
+    """A name may contain the characters at which bash splits words."""
     assert shell.candidates(line) == expected
 
 
 def test_nothing_on_the_line_is_run(shell: Completing, filled: Shell) -> None:
-    """Zsh itself expands the very word at which TAB is pressed, so that word is quoted here."""
+    """Zsh itself expands the word at which TAB is pressed, so that word is quoted here."""
     for line in (
         "jitid --ledger $(touch marked) list --task ",
         "jitid --ledger `touch marked` list --task ",
@@ -196,7 +196,7 @@ def test_a_token_file_stands_beside_the_ids(shell: Completing, filled: Shell) ->
 def watched(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Completing, Path]]:
-    """Start each shell where every interpreter, and `jitid` itself, would leave a mark."""
+    """Start each shell so that every interpreter, and `jitid` itself, leaves a mark when it runs."""
     home = tmp_path_factory.mktemp(request.param.replace(" ", "-"))
     (home / "bin").mkdir()
     for name in ("jitid", "python", "python3", f"python3.{sys.version_info[1]}"):

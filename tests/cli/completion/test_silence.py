@@ -1,4 +1,4 @@
-"""What is wrong, hostile or not ours is answered by nothing: no error, no change, no name that could do harm."""
+"""Invalid, hostile or foreign input gets an empty answer: no error, no change, no harmful name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HOSTILE = [
 
 
 def contents(ledger: Path) -> dict[str, bytes]:
-    """Return what is in the folder; of the index that SQLite's readers share, only that it is there."""
+    """Return the contents of the folder's files; the shared-memory index of SQLite counts only as present."""
     return {
         path.name: b"" if path.name.endswith("-shm") else path.read_bytes()
         for path in ledger.rglob("*")
@@ -47,7 +47,7 @@ def contents(ledger: Path) -> dict[str, bytes]:
 def test_what_no_name_begins_with_has_no_answer(ledger: Path, what: str) -> None:
     asked = {*HOSTILE, *NAUGHTY, *INTRUDERS}
     answered = {current for current in asked if names(ledger, what, current)}
-    # A thumbprint begins with any letter, so with some of the shortest of these too.
+    # A thumbprint may begin with any letter, so it may begin with some of the shortest texts.
     begun = {current for current in asked if any(each.startswith(current) for each in names(ledger, what))}
     assert answered == begun
     assert len(begun) < 5
@@ -111,12 +111,12 @@ def test_a_ledger_that_somebody_holds_alone_is_given_up(ledger: Path) -> None:
 
 @pytest.mark.parametrize("closed_cleanly", [False, True])
 def test_asking_changes_nothing(ledger: Path, closed_cleanly: bool) -> None:
-    """Not even a file that SQLite's readers share is made."""
+    """Not even SQLite's shared-memory file is made."""
     if closed_cleanly:
         rows(ledger, "PRAGMA wal_checkpoint(TRUNCATE)")
         assert not (ledger / "ledger.db-wal").exists()
     before = contents(ledger)
-    # Of these the ledger has none.
+    # The ledger has no adopted secrets and no leaks.
     assert {what for what in complete.WHAT if not names(ledger, what)} == {"adopted", "leaks"}
     assert contents(ledger) == before
 
@@ -239,7 +239,7 @@ def test_a_damaged_ledger_is_no_reason_to_speak(ledger: Path, damage: str) -> No
 
 
 def test_an_authority_elsewhere_is_not_asked(ledger: Path, tmp_path: Path) -> None:
-    """Nor is what a ledger here has offered in its place."""
+    """The names of a local ledger are not offered instead."""
     here = {"JITID_LEDGER": str(ledger)}
     elsewhere = {"JITID_REMOTE": "unix:///run/jitid.sock", "HOME": str(tmp_path)}
     assert complete.answer(["tasks", ""], here)

@@ -78,7 +78,7 @@ def sighted(
 
 
 def member(value: object, *names: str) -> Any:  # noqa: ANN401 - JSON may be anything
-    """Return a member of a member of an object; None if there is none."""
+    """Return the nested member at the path `names` of an object; None if there is none."""
     for name in names:
         if not isinstance(value, dict):
             return None

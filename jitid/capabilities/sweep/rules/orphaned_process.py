@@ -34,8 +34,8 @@ def _find(sight: Sight) -> Iterator[Finding]:
         process = Process(host, boot, namespace, pid, started, kept=False, renews_until=renews_until)
         state, silent = liveness(process, here), False
         if state is Liveness.UNKNOWN and renews_until:
-            # A live wrapper would have renewed by now. If the credential lasts until `renews_until`, no renewal is
-            # left.
+            # After `silent_from`, a live wrapper would have renewed. If the credential lasts until `renews_until`, no
+            # renewal is left.
             silent = expires_at < renews_until and sight.now >= silent_from(issued_at, expires_at, depth)
             state = Liveness.GONE if silent else Liveness.ALIVE
         if state is Liveness.UNKNOWN:

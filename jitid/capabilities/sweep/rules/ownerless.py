@@ -35,7 +35,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
             since=disabled_at,
             credentials=credentials,
             evidence={"owner": owner, "owner_disabled_at": disabled_at, "suspended_at": suspended_at},
-            # To suspend an agent revokes its credentials, even if it is suspended already.
+            # Suspending an agent revokes its credentials, even if it is suspended already.
             remedy=f"jitid agent {'unregister' if left else 'suspend'} {operand(agent)}",
             revokes=credentials,
         )

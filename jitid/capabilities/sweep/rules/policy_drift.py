@@ -25,7 +25,7 @@ _OLDER = f"SELECT 1 FROM credential c WHERE {LIVE} AND c.event <= :event LIMIT 1
 
 
 _Why = tuple[tuple[str, ...], tuple[str, ...]]
-"""The rules that refuse, and the groups whose approval would do."""
+"""The rules that refuse, and the groups whose approval would be enough."""
 
 
 class _Alike:

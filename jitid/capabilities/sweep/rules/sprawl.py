@@ -1,4 +1,4 @@
-"""Rule `sprawl`: a delegator has more live credentials than one person can be responsible for."""
+"""Rule `sprawl`: a delegator has more live credentials than it can be responsible for."""
 
 from __future__ import annotations
 

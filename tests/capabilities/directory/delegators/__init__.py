@@ -1,1 +1,1 @@
-"""Who may delegate what, at the layer of the authority."""
+"""Tests of delegators, at the layer of the authority."""

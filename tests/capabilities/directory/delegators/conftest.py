@@ -1,4 +1,4 @@
-"""A ledger with an authority over it, for delegators of all sorts."""
+"""Fixture of tests about delegators: a ledger with an authority over it."""
 
 from __future__ import annotations
 

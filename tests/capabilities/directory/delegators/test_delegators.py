@@ -1,4 +1,4 @@
-"""Delegators one at a time: added, changed, disabled with all that hangs on them, and enabled again."""
+"""Single delegators: added, changed, disabled with their agents, credentials and requests, and enabled again."""
 
 from __future__ import annotations
 
@@ -342,7 +342,7 @@ def test_they_are_listed_by_group_and_state_and_page_by_page(world: World) -> No
 
 
 def _busy(world: World) -> None:
-    """Leave delegators who have been through everything that single events do."""
+    """Make each change to delegators that a single event can record."""
     add(world, "alice", entitlements=(), groups=("a", "b"), aliases=("user:al",))
     add(world, "bob", manager="user:alice")
     change(world, "alice", groups=Amendment(add=("c",), remove=("a",)), aliases=Amendment(clear=True))
@@ -423,7 +423,7 @@ def test_many_agents_of_one_owner_are_suspended_as_the_event_tells(world: World)
     world.issue(delegator="user:bob", agent="bot24", audiences=())
     disable(world, "alice")
     world.check()
-    # What it holds for others ends when it is suspended again, and since when it is suspended stays.
+    # A second suspension ends the agent's credentials for other delegators, and keeps the time of the first.
     world.clock.now += 60
     world.authority.perform(SuspendAgent(name="bot24", most=None))
     world.check()
@@ -449,7 +449,7 @@ def test_many_agents_of_one_owner_are_suspended_as_the_event_tells(world: World)
 def test_an_event_that_lacks_what_it_must_tell_is_a_doubt_and_no_bug(
     world: World, op: str, facts: dict[str, Any]
 ) -> None:
-    """The chain has no key: whoever can write the file can add to it."""
+    """The audit chain has no secret key: a process that can write the file can append events."""
     add(world, "alice")
     with world.ledger.write() as transaction:
         transaction.append(op, facts)
@@ -469,7 +469,7 @@ def test_an_event_that_lacks_what_it_must_tell_is_a_doubt_and_no_bug(
 def test_what_is_taken_away_is_gone_or_nothing_is_changed(
     world: World, entitled: tuple[str, ...] | None, removed: tuple[str, ...], told: str
 ) -> None:
-    """Whoever is told that it is so already believes that they may hand it out no longer."""
+    """Otherwise, an operator would assume that the delegator can no longer grant the scope."""
     add(world, "alice", entitlements=entitled)
     with pytest.raises(UsageError, match=told):
         change(world, "alice", entitlements=Amendment(remove=removed), groups=Amendment(add=("sre",)))

@@ -17,7 +17,7 @@ OTHER = '{"type":"transfer"}'
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Return a shell where payments may be requested, and nothing else in detail."""
+    """Return a shell where only payments and an example order may be requested as authorization details."""
     shell = Shell(tmp_path)
     shell.good("config", "set", "detail_types", "payment urn:example:order")
     return shell
@@ -61,7 +61,7 @@ def test_a_type_is_shown_harmlessly(shell: Shell) -> None:
 
 
 def test_the_list_is_a_guard_rail() -> None:
-    """What the environment names may set a list, and may not replace or empty one."""
+    """A configuration that the environment names may set or narrow a list, but not replace or empty it."""
     setting = SETTINGS["detail_types"]
     assert not setting.environment
     assert setting.project == "no"
@@ -73,13 +73,13 @@ def test_the_list_is_a_guard_rail() -> None:
 
 
 def authorize(asked: Asked, detail: str) -> tuple[int, str | None]:
-    """Exchange a token for one with a detail; return the status and the error."""
+    """Exchange a token for one with an authorization detail; return the status and the error."""
     done = asked.exchange(authorization_details=f"[{detail}]")
     return done.status, done.json.get("error")
 
 
 def test_clients_read_the_types_in_the_metadata(tmp_path: Path) -> None:
-    """RFC 9396, sections 5 and 10."""
+    """The authorization server metadata lists the types (RFC 9396, sections 5 and 10)."""
     name = "authorization_details_types_supported"
     place = "/.well-known/oauth-authorization-server"
     with asking(tmp_path / "listed", "issuer", more='detail_types = ["payment"]\n') as asked:

@@ -1,4 +1,4 @@
-"""An import is a reconciliation: all of the list or nothing; whom it disables, it disables with all that is theirs."""
+"""Import of delegators: a list is applied completely or not at all, and may disable delegators with their agents."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_whom_a_list_names_is_there_as_it_says(world: World) -> None:
 
 
 def test_what_somebody_delegated_before_their_subject_was_known_ends_with_them(tmp_path: Path) -> None:
-    """Whatever name their token gave; what others delegated by the same name does not."""
+    """A delegator's credentials end under any name in its ID tokens, but not another delegator's by that name."""
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps({"keys": [signed.jwk(signed.P256, kid="k")]}))
     keys.chmod(0o644)
@@ -88,7 +88,7 @@ def test_what_somebody_delegated_before_their_subject_was_known_ends_with_them(t
         mine = world.issue(delegator=None, delegator_token=proved("zoe-1"))
         child = world.issue(parent=mine.token, agent="another")
         world.clock.now += 60
-        # When it is disabled, nothing but the renewed one lives of it.
+        # When the delegator is disabled, only the renewed credential of this identity is live.
         world.authority.perform(Renew(request=RenewRequest(Secret.single(mine.token))))
         world.clock.now += world.terms.overlap
         others = [
@@ -315,7 +315,7 @@ def test_a_name_that_two_would_have_is_refused_with_its_line(
     bring(world, "name,aliases", "keeper,keeps", "kept,")
     head = world.head()
     if told is None:
-        # One whom the list does not name keeps it; one whom it names, without telling of aliases, keeps it too.
+        # A delegator keeps its alias if the list omits the delegator, or names it without stating aliases.
         with pytest.raises(UsageError, match="line 2: `user:keeps` is an alias of `user:keeper`"):
             bring(world, *lines)
         with pytest.raises(UsageError, match="`user:keeps` is a name of `user:keeper` too"):
@@ -487,7 +487,10 @@ _PEOPLE = st.lists(
 def test_a_list_that_is_taken_is_what_the_directory_says(
     tmp_path_factory: pytest.TempPathFactory, lists: list[tuple[list[StatedDelegator], bool]]
 ) -> None:
-    """Whatever came before: each in it is as it says, nobody else is changed, and no name is two people's."""
+    """Each listed delegator is as stated, and no name belongs to two delegators.
+
+    Other delegators do not change, except that a full list disables imported delegators that it lacks.
+    """
     with World(tmp_path_factory.mktemp("law") / "ledger", policy=PERMIT_ALL) as world:
         for people, full in lists:
             before = everybody(world)

@@ -1,1 +1,1 @@
-"""Lists of delegators as other systems write them."""
+"""Lists of delegators in the formats of other systems."""

@@ -1,4 +1,4 @@
-"""JSON lines of our own form: what is printed is read again, what is hostile is refused with its line."""
+"""JSON lines in jitid's own format: printed records are read again, and a hostile line is refused by its number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.builders import NOW
 
 
 def read(*lines: str) -> list[StatedDelegator]:
-    """Return what lines state."""
+    """Return the delegators that lines state."""
     return list(json_lines.read(enumerate(lines, start=1)).people)
 
 

@@ -1,4 +1,4 @@
-"""Users of SCIM 2.0, in whichever way a provider hands them out (RFC 7643 and RFC 7644)."""
+"""SCIM 2.0 users in each form in which identity providers export them (RFC 7643 and RFC 7644)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from jitid.capabilities.directory.roster import scim
 from jitid.capabilities.directory.roster.roster_entry import KEEP, Roster, StatedDelegator
 from jitid.errors import UsageError
 
-# RFC 7643, section 8.3, with what an authority of ours has no use for, and two changes: the user name is one that can
-# be held, and the entitlement is a scope.
+# RFC 7643, section 8.3, without attributes that jitid does not use, and with two changes: jitid can hold the user
+# name, and the entitlement is a scope.
 FULL: dict[str, Any] = {
     "schemas": [
         "urn:ietf:params:scim:schemas:core:2.0:User",
@@ -65,7 +65,7 @@ def listed(*users: object, **more: object) -> str:
 
 
 def people(*users: object) -> list[StatedDelegator]:
-    """Return what users in a list response state."""
+    """Return the delegators that the users of a list response state."""
     return list(scim.read(listed(*users)).people)
 
 
@@ -83,7 +83,7 @@ def test_the_full_user_of_the_standard_is_read() -> None:
         external="2819c223-7f76-453a-919d-413861904646",
         subjects_too=False,
     )
-    # Another one of the list has what this one lacks: so this one has none of it.
+    # If another user of the list has an attribute, a user without it has no values of it.
     assert (
         second[2:]
         == StatedDelegator(
@@ -152,7 +152,7 @@ def test_a_manager_who_is_not_in_the_list_is_left_for_the_directory() -> None:
 
 
 def test_a_user_name_may_have_colons() -> None:
-    """It has its kind before it, whatever follows."""
+    """The kind comes before the name, so that a colon in the name does no harm."""
     assert people({"userName": "a:b"})[0].name == "user:a:b"
 
 

@@ -1,4 +1,4 @@
-"""A spreadsheet of delegators: each cell is meant as it stands, or its line is named."""
+"""Spreadsheets of delegators: each cell is read literally, or an error names its line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.builders import NOW
 
 
 def read(*lines: str) -> list[StatedDelegator]:
-    """Return what lines of CSV state."""
+    """Return the delegators that lines of CSV state."""
     return list(spreadsheet.read([f"{line}\r\n" for line in lines]).people)
 
 
@@ -130,7 +130,7 @@ def _is_group(text: str) -> bool:
         check_group(text)
     except UsageError:
         return False
-    # Where our CSV puts an apostrophe itself, it cannot be told from one that was there.
+    # The CSV output may add an apostrophe. A reader cannot distinguish it from an apostrophe of the value.
     return spreadsheet._MARKED.search(text) is None
 
 

@@ -1,4 +1,4 @@
-"""Reports of scanners, as they write them and as others could: cut short, of another type, deep, long, hostile."""
+"""Reports of scanners: their real formats, and cut, mistyped, deep, long and hostile variants."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ SARIF: dict[str, Any] = {
     "version": "2.1.0",
     "runs": [
         {
-            # As kingfisher has it: the tool stands behind its results.
+            # kingfisher writes the tool after its results.
             "results": [
                 {
                     "ruleId": "jitid-token",
@@ -90,13 +90,13 @@ SARIF: dict[str, Any] = {
 def read(
     text: str | bytes, format_: ReportFormat | None = None, step: int = 1 << 16
 ) -> list[ReportedFinding]:
-    """Return all findings of a report that comes in pieces of so many bytes."""
+    """Return all findings of a report that is read in pieces of `step` bytes."""
     data = text.encode() if isinstance(text, str) else text
     return list(parse((data[at : at + step] for at in range(0, len(data), step)), format_))
 
 
 def lines(*values: object) -> str:
-    """Return a report of one value a line."""
+    """Return a report with one value per line."""
     return "".join(f"{json.dumps(value)}\n" for value in values)
 
 
@@ -119,9 +119,9 @@ _WHOLES = {
 @pytest.mark.parametrize("whole", _WHOLES)
 @pytest.mark.parametrize("step", [1, 7, 1 << 16])
 def test_each_format_says_what_was_found_where_when_and_by_whom(whole: str, step: int) -> None:
-    """The bytes may be cut anywhere."""
+    """The bytes may be divided at any position."""
     (found,) = read(_WHOLES[whole], step=step)
-    # kingfisher tells the day of a commit, and that is no time.
+    # kingfisher reports only the day of a commit, which is not a time.
     time = None if whole.startswith("kingfisher") else 1795653524
     finder = f"{whole.split()[0].rstrip(',')} jitid-token"
     assert found.sighting == Sighting("a.sh", 2, COMMIT, time, finder)
@@ -140,7 +140,7 @@ def test_each_format_says_what_was_found_where_when_and_by_whom(whole: str, step
     ],
 )
 def test_a_report_that_nothing_was_found_is_one(text: str) -> None:
-    """It has no finding that would tell of which scanner it is."""
+    """Such a report has no finding from which its scanner could be recognised."""
     assert read(text) == []
 
 
@@ -171,7 +171,7 @@ def test_a_report_that_nothing_was_found_is_one(text: str) -> None:
     ],
 )
 def test_what_is_no_report_is_refused_with_its_place(text: str, why: str) -> None:
-    """None of it ends in an error of another sort, and no message repeats a part of it."""
+    """No report causes an error of another type, and no message repeats a part of the report."""
     with pytest.raises(UsageError) as refused:
         read(text)
     assert why in refused.value.message
@@ -179,7 +179,7 @@ def test_what_is_no_report_is_refused_with_its_place(text: str, why: str) -> Non
 
 
 def test_what_stood_before_the_break_comes_first_and_is_counted() -> None:
-    """Whoever reads batch by batch knows what was told, and up to where."""
+    """A caller that reads batch by batch knows the findings so far, and the position of the error."""
     text = "[" + ",\n".join([json.dumps(GITLEAKS)] * 3) + ",\n{"
     came: list[ReportedFinding] = []
     with pytest.raises(UsageError, match=r"cut short: it ends at character \d+ \(line 4\), after 3 findings"):
@@ -189,7 +189,7 @@ def test_what_stood_before_the_break_comes_first_and_is_counted() -> None:
 
 
 def test_results_that_wait_for_their_tool_come_before_what_is_wrong() -> None:
-    """SARIF that is cut short has its tool nowhere."""
+    """If SARIF is cut short, its tool is missing."""
     run = SARIF["runs"][0]
     text = json.dumps({"runs": [{"results": run["results"] * 3}]})[:-10]
     findings = parse([text.encode()])
@@ -199,7 +199,7 @@ def test_results_that_wait_for_their_tool_come_before_what_is_wrong() -> None:
 
 
 def test_a_named_format_is_the_only_one() -> None:
-    """Who names one wants to hear of another."""
+    """A caller that names a format must learn that the report has another one."""
     assert read(_WHOLES["kingfisher"], ReportFormat.KINGFISHER)
     with pytest.raises(UsageError, match="is one of kingfisher, and not of gitleaks"):
         read(_WHOLES["kingfisher"], ReportFormat.GITLEAKS)
@@ -214,20 +214,20 @@ def test_a_named_format_is_the_only_one() -> None:
     ],
 )
 def test_a_redacted_report_says_so(element: dict[str, Any], text: bytes) -> None:
-    """There is nothing to look for, and that is not the same as nothing found."""
+    """There is no string to search. This differs from a report without findings."""
     (found,) = read(json.dumps([element]))
     assert (found.text, found.redacted) == (text, True)
 
 
 def test_a_fingerprint_stands_for_a_string_that_is_left_out() -> None:
-    """Betterleaks tells it in a redacted report too."""
+    """Betterleaks writes the fingerprint in a redacted report too."""
     match = {"full": "REDACTED", "value": "REDACTED", "fingerprint": fingerprint(TOKEN).hex()}
     (found,) = read(json.dumps({"findings": [BETTERLEAKS | {"match": match}]}))
     assert (found.text, found.redacted) == (fingerprint(TOKEN).hex().encode(), False)
 
 
 def test_hostile_members_are_left_out_and_hostile_text_stays_one_value() -> None:
-    """A place is kept in databases, some of which have no NUL; what is no line, commit or time is none."""
+    """A place is stored in databases, some of which do not accept NUL. An invalid line, commit or time is left out."""
     hostile = {
         "File": f"\ud800\0\x1b]0;x\x07\u202e{'x' * 2_000}/end",
         "StartLine": True,
@@ -248,7 +248,7 @@ def test_hostile_members_are_left_out_and_hostile_text_stays_one_value() -> None
 
 
 def test_no_token_is_kept_as_a_place() -> None:
-    """Some have it in the name of the file, or in the address."""
+    """Some reports have the token in the file's name or in the address."""
     (found,) = read(json.dumps([GITLEAKS | {"File": f"logs/{TOKEN}/x.log"}]))
     assert found.sighting.place == "logs/****/x.log"
     (found,) = read(json.dumps([GITLEAKS | {"File": f"{TOKEN}/{'x' * (LONGEST_PLACE - 30)}"}]))
@@ -261,7 +261,7 @@ def test_no_token_is_kept_as_a_place() -> None:
 
 
 def test_a_tool_behind_many_results_is_not_waited_for() -> None:
-    """What is held is bounded; the rule still says what was found."""
+    """The number of waiting results is limited. Their rule still names the finding."""
     run = SARIF["runs"][0]
     many = {"runs": [run | {"results": run["results"] * 1_500}]}
     finders = [one.sighting.finder for one in read(json.dumps(many))]
@@ -269,7 +269,7 @@ def test_a_tool_behind_many_results_is_not_waited_for() -> None:
 
 
 def test_uris_of_files_become_paths() -> None:
-    """SARIF 2.1.0, section 3.4.3."""
+    """URIs of files become paths (SARIF 2.1.0, section 3.4.3)."""
     result = json.loads(json.dumps(SARIF["runs"][0]["results"][0]))
     for uri, place in [
         ("a%20b.sh", "a b.sh"),
@@ -283,12 +283,12 @@ def test_uris_of_files_become_paths() -> None:
 
 @pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16"])
 def test_what_a_shell_of_windows_redirected_is_read(coding: str) -> None:
-    """It writes a mark first."""
+    """Such a shell writes a byte order mark first."""
     assert len(read(json.dumps([GITLEAKS], ensure_ascii=False).encode(coding), step=1)) == 1
 
 
 def test_a_long_report_needs_little_memory() -> None:
-    """Findings, and what is passed over, may be longer than there is memory."""
+    """Findings and skipped values may together be larger than the memory."""
     one = json.dumps(GITLEAKS).encode() + b","
     over = b'"' + b'x\\"' * 10_000 + b'",'
 
@@ -312,7 +312,7 @@ def test_a_long_report_needs_little_memory() -> None:
 
 
 def test_wide_is_not_deep() -> None:
-    """Many lists beside one another are as good as few."""
+    """Many lists beside one another are not deep."""
     wide = GITLEAKS | {"Tags": [[]] * 1_000}
     assert len(read(json.dumps([wide]))) == 1
     deep: Any = "x"
@@ -352,7 +352,7 @@ _PIECES = st.sampled_from(
 def test_whatever_is_done_to_a_report_it_is_read_or_refused(
     whole: str, changes: list[tuple[float, int, str]], step: int
 ) -> None:
-    """There is no third way, and none in which the string shows."""
+    """There is no other outcome, and neither outcome shows the string."""
     for place, length, piece in changes:
         at = int(place * len(whole))
         whole = f"{whole[:at]}{piece}{whole[at + length :]}"

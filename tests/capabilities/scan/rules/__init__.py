@@ -1,1 +1,1 @@
-"""Rules for scanners, held to account by the scanners."""
+"""Rules for scanners, tested with the real scanners."""

@@ -1,4 +1,4 @@
-"""A tree with tokens of ours as people leave them behind, with what only looks like them, and with a history."""
+"""A repository with jitid tokens as people leave them, with decoys that only look similar, and with a history."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from jitid.redaction.token_format import DIGITS, OPAQUE_PREFIX, SIGNED_MARK
 
 
 class Left(NamedTuple):
-    """Where a token was left."""
+    """The place where a token was left."""
 
     token: str
     place: str
     line: int
     gone: bool = False
-    """It is in the history alone."""
+    """Whether it is only in the history."""
 
 
 def leave(folder: Path, tokens: Sequence[str], git: str) -> list[Left]:
-    """Leave tokens in files of a new repository, and say where; each in a manner of its own, over and over."""
+    """Write tokens into files of a new repository, in alternating manners; return their places."""
     done = [git, "-C", str(folder), "-c", "user.name=A", "-c", "user.email=a@example.com"]
     subprocess.run([*done, "init", "-q"], check=True)
     left: list[Left] = []
@@ -35,7 +35,7 @@ def leave(folder: Path, tokens: Sequence[str], git: str) -> list[Left]:
         files[place] = manner.text
         before = manner.text[: manner.text.index(token)]
         left.append(Left(token, place, before.count("\n") + 1))
-    # The last third was taken out again.
+    # The second commit removes the last third.
     for one in left[-len(left) // 3 :]:
         left[left.index(one)] = one._replace(gone=True)
     for place, text in files.items():
@@ -71,7 +71,7 @@ def _written(token: str) -> Iterator[_Manner]:
 
 
 def decoys() -> Iterator[str]:
-    """Yield what only looks like a token of ours, each a line; the checksum alone tells the first one."""
+    """Yield decoys that look like jitid tokens, one per line. Only the checksum distinguishes the first one."""
     yield mistyped()
     yield OPAQUE_PREFIX + DIGITS[:31]
     yield "jitid_documentation_of_all_that_there_is_to_be_told"
@@ -84,7 +84,7 @@ def decoys() -> Iterator[str]:
 
 
 def mistyped() -> str:
-    """Return an opaque token whose checksum is that of another one."""
+    """Return an opaque token with the checksum of another token."""
     return OPAQUE_PREFIX + DIGITS[10:42] + "000000"
 
 

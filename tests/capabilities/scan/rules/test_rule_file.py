@@ -1,4 +1,4 @@
-"""The rules as files: what a reader of their format reads in them, and which addresses they take."""
+"""Rule files: the rules that a parser of their format reads, and the addresses that they accept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLACE = "https://jitid.example/base"
 
 
 def read(format_: RuleFormat, place: str | None) -> list[dict[str, Any]]:
-    """Return the rules of a file, as its own format has them."""
+    """Return the rules of a file in the structure of its format."""
     text = rules(format_, place)
     if format_ is RuleFormat.KINGFISHER:
         found = module("yaml").safe_load(text)["rules"]
@@ -37,7 +37,7 @@ def test_each_pattern_is_a_rule(format_: RuleFormat) -> None:
 
 @pytest.mark.parametrize("format_", RuleFormat)
 def test_an_address_stands_in_rules_that_ask_and_in_no_others(format_: RuleFormat) -> None:
-    """Without one, none of them asks anybody."""
+    """Without an address, no rule makes a request."""
     assert ("jitid.example" in rules(format_, PLACE)) is format_.asks
     asking = {"validation", "revocation", "validate", "revoke"}
     for one in read(format_, PLACE):
@@ -52,7 +52,7 @@ def test_one_pattern_makes_one_rule(format_: RuleFormat) -> None:
 
 
 def test_no_rule_holds_a_token_or_a_credential() -> None:
-    """A file that is kept beside code would be found by itself."""
+    """Otherwise a scan of the code that contains the file would report the file."""
     for format_ in RuleFormat:
         text = rules(format_, PLACE)
         assert not [one for one in PATTERNS if re.search(one.regex, text)]
@@ -87,7 +87,7 @@ def test_where_an_authority_may_be(address: str) -> None:
     ],
 )
 def test_where_no_scanner_asks(address: str) -> None:
-    """Nothing that a format of rules has a meaning for gets into them."""
+    """An address cannot contain characters that have a meaning in a rule format."""
     with pytest.raises(UsageError):
         check_place(address)
 
@@ -108,7 +108,7 @@ def test_a_line_that_cannot_be_meant_is_refused(tmp_path: Path, line: tuple[str,
 
 
 def test_the_configured_authority_is_asked_and_no_ledger_is_made(tmp_path: Path) -> None:
-    """Unless another one is named."""
+    """Rules contain the configured authority, unless `--authority` names another one."""
     shell = Shell(tmp_path)
     assert shell.good("scan", "--rules", "betterleaks", "--remote", PLACE) == rules(
         RuleFormat.BETTERLEAKS, PLACE

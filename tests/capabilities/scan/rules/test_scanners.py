@@ -1,4 +1,4 @@
-"""The real scanners with our rules: each finds all of ours, and what it reports is read; some ask and end as well."""
+"""The real scanners with jitid's rules: they find all tokens, their reports are read; some check and revoke too."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from tests.real import Shell, need
 from tests.serving import serving
 
 FOUND = (0, 1, 200)
-"""What scanners end with, whether they found something or not."""
+"""Exit statuses of scanners, with and without findings."""
 API = "https://api.example"
 
 
 class Tree(NamedTuple):
-    """A repository, what was left in it, and the authority that issued it."""
+    """A repository, the tokens that were left in it, and the authority that issued them."""
 
     folder: Path
-    """Of all: rules and reports stand beside the repository."""
+    """The parent folder: rules and reports are beside the repository."""
     left: list[Left]
     shell: Shell
     place: str
-    """Where the authority is asked."""
+    """The address of the authority."""
 
     def rules(self, format_: RuleFormat, name: str, *, asking: bool = False) -> str:
-        """Write the rules for a scanner, and return where."""
+        """Write the rules for a scanner, and return their path."""
         path = self.folder / name
         path.write_text(rules(format_, self.place if asking else None))
         return str(path)
@@ -46,7 +46,7 @@ class Tree(NamedTuple):
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    """Leave tokens of each kind in a repository, and serve the authority that issued them."""
+    """Write tokens of each kind into a repository, and serve the authority that issued them."""
     folder = tmp_path_factory.mktemp("scanners")
     shell = Shell(folder)
     tokens: list[str] = []
@@ -66,12 +66,12 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
 
 
 def reports(folder: Path, name: str, format_: ReportFormat | None = None) -> list[ReportedFinding]:
-    """Return what a report says."""
+    """Return the findings of a report."""
     return list(parse([(folder / name).read_bytes()], format_))
 
 
 def strings(found: list[ReportedFinding]) -> Finds:
-    """Return the strings of ours in the findings of a report."""
+    """Return the jitid tokens in the findings of a report."""
     finds = Finds()
     for one in found:
         search(one.text, 0, len(one.text), finds)
@@ -79,7 +79,7 @@ def strings(found: list[ReportedFinding]) -> Finds:
 
 
 def check(tree: Tree, found: list[ReportedFinding], *, history: bool) -> None:
-    """Hold a report to what was left there: each string is found, and in its place."""
+    """Check a report against the tokens that were left: each is found, and at its place."""
     left = [one for one in tree.left if history or not one.gone]
     finds = strings(found)
     assert set(finds.opaque) == {fingerprint(one.token) for one in left if is_opaque(one.token)}
@@ -98,12 +98,12 @@ def check(tree: Tree, found: list[ReportedFinding], *, history: bool) -> None:
 
 
 def missed(found: list[ReportedFinding]) -> set[bytes]:
-    """Return the findings that hold no string of ours."""
+    """Return the findings without a jitid token."""
     return {one.text for one in found if not len(strings([one]))}
 
 
 def test_gitleaks_finds_all_of_ours(tree: Tree) -> None:
-    """It knows no checksum: a mistyped token is the one decoy that it takes for one."""
+    """The rule of gitleaks does not check the checksum: the mistyped token is the only decoy that it reports."""
     config = tree.rules(RuleFormat.GITLEAKS, "gitleaks.toml")
     for verb, name in (("dir", "gitleaks.json"), ("git", "gitleaks-git.json"), ("dir", "gitleaks.sarif")):
         words = ("-c", config, "--no-banner", "-f", name.rpartition(".")[2], "-r", name, "tree")
@@ -114,7 +114,7 @@ def test_gitleaks_finds_all_of_ours(tree: Tree) -> None:
 
 
 def test_betterleaks_finds_all_of_ours(tree: Tree) -> None:
-    """As gitleaks, whose descendant it is."""
+    """The results are those of gitleaks, from which betterleaks is derived."""
     config = tree.rules(RuleFormat.BETTERLEAKS, "betterleaks.toml")
     assert (
         "OK: 2 rules"
@@ -129,7 +129,7 @@ def test_betterleaks_finds_all_of_ours(tree: Tree) -> None:
 
 
 def test_kingfisher_finds_all_of_ours_and_nothing_else(tree: Tree) -> None:
-    """It reckons the checksum; of a repository it searches files and history at once."""
+    """Kingfisher checks the checksum. It searches the files and the history of a repository together."""
     rules_ = tree.rules(RuleFormat.KINGFISHER, "kingfisher.yml")
     checked = ("rules", "check", "--rules-path", rules_, "--load-builtins=false", "--no-update-check")
     scanners.run(tree.folder, scanners.kingfisher(), *checked)
@@ -150,7 +150,7 @@ def test_kingfisher_finds_all_of_ours_and_nothing_else(tree: Tree) -> None:
 
 
 def test_our_own_scan_finds_the_same(tree: Tree) -> None:
-    """Of the files as they are now; of the decoys it tells the one that is a part of a token, which no scanner sees."""
+    """It scans the current files. Unlike the scanners, it reports the decoy that is a part of a token."""
     done = tree.shell.run("scan", "tree", "--fail-on", "low", "--format", "json")
     assert done.returncode == 10, done.stderr
     found = [one["evidence"] | one for one in json.loads(done.stdout)["findings"]]
@@ -163,7 +163,7 @@ def test_our_own_scan_finds_the_same(tree: Tree) -> None:
 
 
 def test_what_a_scanner_reports_is_recorded_with_its_places(tree: Tree) -> None:
-    """All of it is ours but the mistyped token, which the ledger does not know."""
+    """All findings are jitid tokens except the mistyped token, which the ledger does not know."""
     config = tree.rules(RuleFormat.GITLEAKS, "gitleaks.toml")
     words = ("-c", config, "--no-banner", "-f", "json", "-r", "recorded.json", "tree")
     scanners.run(tree.folder, scanners.gitleaks(), "git", *words, statuses=FOUND)
@@ -179,7 +179,7 @@ def test_what_a_scanner_reports_is_recorded_with_its_places(tree: Tree) -> None:
 
 
 def test_a_redacted_report_is_known_for_one(tree: Tree) -> None:
-    """That of betterleaks has fingerprints in the place of strings."""
+    """A redacted report of betterleaks has fingerprints instead of the strings."""
     config = tree.rules(RuleFormat.GITLEAKS, "gitleaks.toml")
     words = ("-c", config, "--no-banner", "--redact", "-f", "json", "-r", "redacted.json", "tree")
     scanners.run(tree.folder, scanners.gitleaks(), "dir", *words, statuses=FOUND)
@@ -196,14 +196,14 @@ def test_a_redacted_report_is_known_for_one(tree: Tree) -> None:
 
 
 def alive(tree: Tree, token: str) -> bool:
-    """Tell whether the ledger says that a token lives."""
+    """Return whether the ledger accepts a token."""
     return tree.shell.run("verify", "--audience", API, stdin=token).returncode == 0 or (
         tree.shell.run("verify", stdin=token).returncode == 0
     )
 
 
 def test_kingfisher_tells_what_works_and_ends_it(tree: Tree) -> None:
-    """The token is its own credential: nothing else is in the rules, on the line, or in the environment."""
+    """The token authenticates itself: the rules, the command line and the environment contain no other credential."""
     rules_ = tree.rules(RuleFormat.KINGFISHER, "asking.yml", asking=True)
     own, signed, others = (tree.left[number].token for number in (0, 18, 45))
     place = tree.folder / "asked"
@@ -242,14 +242,14 @@ def test_kingfisher_tells_what_works_and_ends_it(tree: Tree) -> None:
         )
         done = scanners.run(tree.folder, scanners.kingfisher(), *words, stdin=token, statuses=(0, 1))
         assert json.loads(done.stdout)["revoked"] is ends
-        # What is meant for others is no right to ask this authority: that it still works is said.
+        # A token for other audiences may not call this authority. The scanner reports that it still works.
         assert alive(tree, token) is not ends
     told = dict.fromkeys((own, signed), "verified_inactive")
     assert outcomes() == {**told, others: "verified_active"}
 
 
 def test_betterleaks_tells_what_works_and_ends_it(tree: Tree) -> None:
-    """As kingfisher, by expressions."""
+    """The rule of betterleaks does the same as that of kingfisher, with expressions."""
     config = tree.rules(RuleFormat.BETTERLEAKS, "asking.toml", asking=True)
     own, others = (tree.left[number].token for number in (1, 46))
 
