@@ -34,7 +34,7 @@ Ids = tuple[bytes, bytes]
 def once(
     ledger: Ledger,
     caller: Caller | None,
-    asked: Operation[Any] | None,
+    request: Operation[Any] | None,
     make: Callable[[Transaction], T],
     sort: str,
     ids: Callable[[T], Ids],
@@ -48,7 +48,7 @@ def once(
     Args:
         ledger: the ledger that records it.
         caller: the caller; without an idempotency key nothing is replaced.
-        asked: the request; another request under its key is an error.
+        request: the request; another request under its key is an error.
         make: makes it, and may be called again.
         sort: the kind of the result.
         ids: returns the ids by which to find the result of `make` again.
@@ -62,11 +62,11 @@ def once(
         StorageError: others keep answering the same request under the same key.
 
     """
-    if caller is None or caller.key is None or asked is None:
+    if caller is None or caller.key is None or request is None:
         return change(ledger, make, accept_clock=accept_clock, shared=shared)
     # Many agents may share a name.
     who = caller.name if caller.agent is None else f"{caller.name} {caller.credential}"
-    key, digest = caller.key, digest_of(asked)
+    key, digest = caller.key, digest_of(request)
     again = False
 
     def work(transaction: Transaction) -> T:

@@ -1,4 +1,4 @@
-"""What can stand on a plain line; generated from the command tree by `python -m tests.generate`."""
+"""The table of plain command lines; generated from the command tree by `python -m tests.generate`."""
 
 # fmt: off
 

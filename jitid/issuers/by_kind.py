@@ -57,7 +57,7 @@ def options_of(kind: Kind) -> KindOptions:
 def reference_of(kind: str, reference: str | None) -> str:
     """Return the reference of an adopted secret, at a target that makes credentials of a kind, as the ledger keeps it.
 
-    Raises UsageError for an impossible reference, and for a kind whose targets end only what they made.
+    Raises UsageError for an impossible reference, and for a kind whose targets revoke only their own credentials.
     """
     adopted = spec_of(sort_of(kind)).adopted
     if adopted is None:

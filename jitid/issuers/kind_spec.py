@@ -1,4 +1,4 @@
-"""What the rest of jitid needs to know about a kind of credential. Each kind's own file has one, as `KIND`."""
+"""The properties of each kind of credential. The file of each kind has one `KindSpec`, as `KIND`."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Callable, Mapping
@@ -51,7 +51,7 @@ class CertificateListing(NamedTuple):
 
 
 class KindSpec(NamedTuple):
-    """How credentials of a kind are made and delivered. A target makes those that have `target`."""
+    """How credentials of a kind are made and delivered. With `target`, a target makes them."""
 
     signing: Callable[[str], Signing] | None = None
     """Returns the key that signs; the argument is the algorithm for the audience. None for unsigned credentials."""
@@ -67,7 +67,7 @@ class KindSpec(NamedTuple):
     text: Callable[[Secret, int], str] | None = None
     """Returns a secret of several parts as text; the int is its expiry in seconds since the epoch. None: JSON."""
     certificate_beside: bool = False
-    """Whether the certificate is a file of its own, beside that of the key."""
+    """Whether the certificate gets a separate file beside that of the key."""
     revocation_list: CertificateListing | None = None
     delivery: str | None = None
     """The module of `capabilities/run/delivery/` that delivers secrets of this kind to a run, besides files."""

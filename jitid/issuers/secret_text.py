@@ -25,7 +25,9 @@ def usable_until(expires_at: int, facts: Mapping[str, Any]) -> int:
 def text_of(kind: str, secret: Secret, expires_at: int) -> str:
     """Return a secret of a kind (`jwt`, `exec:NAME`) as text that ends with a newline.
 
-    A token stands alone. Other kinds have the form of their `KindSpec`, or are one JSON object with the parts by name.
+    A token is printed without any other text. Other kinds have the form of their `KindSpec`, or are one JSON object
+    with
+    the parts by name.
     """
     if secret.names == ("token",):
         return ended(secret.reveal())
@@ -40,7 +42,7 @@ def text_of(kind: str, secret: Secret, expires_at: int) -> str:
 def files_of(kind: str, secret: Secret, expires_at: int, path: str) -> dict[str, str]:
     """Return the texts of the files that keep a secret, by path. The caller named `path` for it.
 
-    An SSH certificate is a file of its own beside its key.
+    An SSH certificate gets a separate file beside its key.
     """
     if set(secret.names) == {"certificate", "key"} and _spec(kind).certificate_beside:
         # The key comes last: a program that waits for the key finds the certificate.

@@ -24,7 +24,7 @@ class TargetOption(NamedTuple):
 
 
 class TargetCall(NamedTuple):
-    """What an issuer at a target needs besides the target's table."""
+    """The arguments of an issuer at a target, besides the target's table."""
 
     timeout: float
     """Seconds that one call of the target may take."""

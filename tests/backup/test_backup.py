@@ -150,7 +150,7 @@ def test_nothing_that_may_have_been_ended_since_lives_again(used: World, tmp_pat
         with other.ledger.read() as snapshot:
             assert not AccessStore(snapshot).some(live=True, name=None, after=None, limit=9)
             assert [key.revoked_at is None for key in KeyStore(snapshot).signing_keys()] == [False, True]
-        # The name of a task that was retired since cannot be used again either.
+        # The restore also retires the task, so its name cannot be used again.
         with pytest.raises(JitidError, match="task-ended"):
             other.issue(task="A")
         assert other.verify(other.issue(task="NEW").token)

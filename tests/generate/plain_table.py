@@ -8,7 +8,7 @@ from jitid.cli.command_tree import command_tree
 from jitid.cli.invocation import Globals
 from jitid.cli.verbs import COMMANDS
 
-HEADER = '''"""What can stand on a plain line; generated from the command tree by `python -m tests.generate`."""
+HEADER = '''"""The table of plain command lines; generated from the command tree by `python -m tests.generate`."""
 
 # fmt: off
 '''

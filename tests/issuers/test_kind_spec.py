@@ -37,7 +37,7 @@ def test_a_secret_of_several_parts_has_a_form(kind: Kind) -> None:
 def test_a_delivery_can_be_loaded(kind: Kind) -> None:
     written, fact = f"{kind}:name" if kind is Kind.EXEC else kind.value, spec_of(kind).delivery_fact
     assert (own_way(written, {} if fact is None else {fact: "x"}) is None) is (spec_of(kind).delivery is None)
-    # What a program reports leads no run to a cluster.
+    # A fact from a program never points a run to a cluster.
     assert kind not in OUTSIDE or own_way(written, {"kube_server": "x"}) is own_way(written, {})
 
 

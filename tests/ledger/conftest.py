@@ -12,7 +12,7 @@ from tests.ledger.places import KINDS, Place, opener
 
 @pytest.fixture(params=KINDS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """Return the place of an empty ledger of each kind."""
+    """Return an empty ledger of each kind, as a `Place`."""
     server = lambda: request.getfixturevalue("postgres_server")  # noqa: E731
     pooler = lambda: request.getfixturevalue("pooler_of_transactions")  # noqa: E731
     place = Place(opener(request.param, tmp_path / "ledger", server, pooler))

@@ -62,7 +62,7 @@ CHANGES = (
     "UPDATE status SET place = place + 100",
     "UPDATE identity SET sensitivity = 'critical' WHERE id = (SELECT min(id) FROM identity)",
     "UPDATE task SET deadline = deadline + 5 WHERE name = 'T1'",
-    # Marks against repetition.
+    # Records that prevent repeated requests, and repeated use of a token.
     "UPDATE idempotency SET first = x'00000000000000000000000000000000'",
     "UPDATE idempotency SET last = x'00000000000000000000000000000000' WHERE sort = 'access'",
     "UPDATE idempotency SET digest = x'00'",

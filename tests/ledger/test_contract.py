@@ -82,7 +82,7 @@ def test_an_exception_undoes_all(place: Place) -> None:
 
 
 def test_a_ledger_works_on_after_an_exception(place: Place) -> None:
-    """A name that was new in the undone transaction gets a number that really exists."""
+    """A name that was new in a transaction that was rolled back gets a valid number in the next one."""
     with pytest.raises(_StopError), place.ledger.write() as transaction:
         put(transaction, agent="new-agent")
         raise _StopError

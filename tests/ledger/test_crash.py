@@ -45,7 +45,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 
 STEPS = {("delegate", "pwrite64"): 3}
-"""How many calls to skip between two kills, by command and call (default 1). `delegate` writes much like `issue`."""
+"""Where to kill only every nth call, by command and call. `delegate` writes much like `issue`."""
 
 
 def now() -> int:

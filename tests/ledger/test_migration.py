@@ -236,7 +236,7 @@ def test_an_old_ledger_becomes_what_a_new_one_is(tmp_path: Path, version: int) -
 
 @pytest.mark.parametrize("number", ["1", "2", "99"])
 def test_identities_from_before_are_as_many_as_there_were(tmp_path: Path, number: str) -> None:
-    """A new identity cannot use a registered agent's name, as identities from before the `agents_until` setting can."""
+    """A raised `agents_until` is detected: with it, a later identity could use the name of a registered agent."""
     make_old(tmp_path / "old", 7)
     World(tmp_path / "old").close()
     with World(tmp_path / "old") as world:

@@ -1,4 +1,4 @@
-"""Contract tests of successors: when the predecessor ends, how that can be undone, and which process holds a token."""
+"""Contract tests of successors: when the predecessor ends, how that can be undone, and the link to a process."""
 
 from __future__ import annotations
 

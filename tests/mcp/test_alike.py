@@ -139,7 +139,7 @@ def test_a_task_is_the_agents_own_or_below_it(shell: Shell) -> None:
 
 
 def test_a_service_token_is_none_that_an_agent_asks_by(shell: Shell) -> None:
-    """The holder of a service token may be a service that received it, so the error says nothing about that agent."""
+    """The holder may be a service that only received the token, so the token does not authenticate an agent."""
     before = states(shell)
     with Server(shell, token="service.jwt") as server:
         for tool, arguments in (

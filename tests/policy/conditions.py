@@ -1,4 +1,4 @@
-"""Conditions of rules that Cedar's validator accepts, for property tests of how jitid reads them."""
+"""Conditions of rules that Cedar's validator accepts, for the laws of how jitid reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Cedar engine is loaded without the syntax tree of cedarpy, which jitid does not use."""
+"""The Cedar engine is loaded without cedarpy's classes for syntax trees (`cedarpy.pst`), which jitid does not use."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_tree_is_read_only_when_something_uses_it(tmp_path: Path) -> None:
 
 
 def test_a_policy_loads_no_dataclasses() -> None:
-    """Only the syntax tree needs dataclasses."""
+    """Only `cedarpy.pst` needs dataclasses."""
     program = (
         "before = 'dataclasses' in sys.modules\n"
         "from jitid.policy.engine import cedarpy\n"
@@ -44,7 +44,7 @@ def test_a_policy_loads_no_dataclasses() -> None:
 
 
 def test_no_other_module_imports_cedarpy_itself() -> None:
-    """Another import of cedarpy before jitid's own would load the tree."""
+    """Another import of cedarpy before jitid's own would load `cedarpy.pst`."""
     imports = re.compile(r"^\s*(?:import|from) cedarpy\b", re.MULTILINE)
     found = [path.name for path in ROOT.rglob("*.py") if imports.search(path.read_text(encoding="utf-8"))]
     assert found == ["engine.py"]

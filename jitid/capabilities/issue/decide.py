@@ -204,7 +204,7 @@ class Proposal(NamedTuple):
         lived: int = 0,
         renews: int | None = None,
     ) -> tuple[int, str | None]:
-        """Return its lifetime in seconds, and the words for what limits it; None if nothing does.
+        """Return its lifetime in seconds, and the name of the limit that shortened it; None if no limit did.
 
         `until` is when the credentials that it rests on expire. The other arguments are those of `narrow.lifetime`.
         """

@@ -80,7 +80,7 @@ class IssuePlan(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """A request with what the ledger says about it."""
+    """A request with its credential proposal and the related rows of the ledger."""
 
     acting: str | None
     """The actor that a separate token proves."""
@@ -194,7 +194,7 @@ def plan(
 
 
 def _propose(snapshot: View, names: Names, request: IssueRequest, terms: Terms) -> _Asked:
-    """Return the credential that a request asks for, with the defaults of its parent, its task and the configuration.
+    """Return the requested credential, with the defaults of its parent, its task and the configuration.
 
     Raises the errors of `plan` that need neither limits nor policy.
     """

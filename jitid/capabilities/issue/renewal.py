@@ -288,7 +288,7 @@ def _propose(
     terms: Terms,
     notes: list[str],
 ) -> tuple[Proposal, list[governance.Objection]]:
-    """Return the credential that a request asks for, and the objections to the use of its agent's name.
+    """Return the requested credential, and the objections to the use of its agent's name.
 
     Raises:
         UsageError: the request is invalid.

@@ -131,7 +131,7 @@ def watch(
     until: float,
     grace: float,
     due: Callable[[float], float],
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> int:
     """Watch a command to its end and return its status.
 
@@ -142,7 +142,7 @@ def watch(
         until: the time limit; then the command gets a TERM, after `grace` seconds a KILL, and its status is TIMED_OUT.
         grace: the seconds between TERM and KILL.
         due: does the work that is due at a time, and returns when there is work again.
-        tell: reports a sentence to the user.
+        report: reports a sentence to the user.
 
     """
     told = False
@@ -151,7 +151,7 @@ def watch(
         nonlocal told
         if not child.send(number) and not told:
             told = True
-            tell("the command has become another user's, and cannot be signalled from here")
+            report("the command has become another user's, and cannot be signalled from here")
 
     next_due = due(clock())
     kill_at: float | None = None

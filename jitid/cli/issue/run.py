@@ -202,7 +202,7 @@ def _watched(given: Globals, started: _Start, grace: int, *, keep: bool) -> int:
             until=hold.until,
             grace=grace,
             due=started.renew_when_due,
-            tell=given.warn,
+            report=given.warn,
         )
         if status == ExitStatus.TIMED_OUT and hold.clock() >= hold.until:
             given.warn(f"the command was ended: it had until {format_time(hold.until)}")

@@ -33,7 +33,7 @@ WRAPPER = textwrap.dedent(
     signals = Signals()
     child = start("/bin/sh", ["sh", "-c", script], os.environ, signals.before)
     clock = Clock(time.time())
-    status = watch(child, signals, clock, until=clock() + until, grace=grace, due=when, tell=print)
+    status = watch(child, signals, clock, until=clock() + until, grace=grace, due=when, report=print)
     print("status", status, len(due) > 3, flush=True)
     """
 )

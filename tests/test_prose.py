@@ -1,0 +1,147 @@
+"""Docstrings and comments are in plain English: the idiom that `prose.toml` lists does not come back."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import jitid
+from jitid.cli.verbs import COMMANDS
+
+ROOT = Path(jitid.__file__).parents[1]
+
+
+class Pattern(NamedTuple):
+    """A habit of the old texts."""
+
+    name: str
+    old: re.Pattern[str]
+    allowed: tuple[re.Pattern[str], ...]
+    """Contexts in which the same words are plain English."""
+    better: str
+
+    def found_in(self, text: str) -> Iterator[str]:
+        """Yield the words of a text that have the habit."""
+        for found in self.old.finditer(text):
+            if not any(
+                context.start() < found.end() and found.start() < context.end()
+                for each in self.allowed
+                for context in each.finditer(text)
+            ):
+                yield found[0].strip()
+
+
+@cache
+def patterns() -> tuple[Pattern, ...]:
+    """Return the patterns of `prose.toml`."""
+    with Path(__file__).with_name("prose.toml").open("rb") as file:
+        tables = tomllib.load(file)["pattern"]
+    return tuple(
+        Pattern(
+            each["name"],
+            re.compile(each["old"], re.IGNORECASE),
+            tuple(re.compile(context, re.IGNORECASE) for context in each.get("allowed", ())),
+            each["better"],
+        )
+        for each in tables
+    )
+
+
+_HELP = {
+    (f"jitid/cli/{place.partition(':')[0].replace('.', '/')}.py", place.partition(":")[2])
+    for place, _ in COMMANDS.values()
+}
+"""The functions of verbs: their docstrings are help texts for users."""
+_DIRECTIVE = re.compile(r"#\s*(noqa|ruff:|type:|fmt:|pragma|mypy:|!)")
+_CODE = re.compile(r"``.*?``|`[^`]*`")
+_QUOTED = re.compile(r'"[^"]*"')
+
+
+def _docstrings(path: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        is_help = isinstance(node, ast.FunctionDef) and (path, node.name) in _HELP
+        # The docstring of an operation is a text of the OpenAPI document.
+        is_operation = isinstance(node, ast.ClassDef) and path.endswith("operations.py")
+        for position, statement in enumerate(node.body):
+            match statement:
+                case ast.Expr(value=ast.Constant(value=str() as text)) if position or not (
+                    is_help or is_operation
+                ):
+                    yield statement.lineno, text
+
+
+def _comments(source: str) -> Iterator[tuple[int, str]]:
+    """Yield each comment; the lines of one are joined."""
+    begun, column, last, text = 0, -1, -1, ""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type != tokenize.COMMENT or _DIRECTIVE.match(token.string):
+            continue
+        words = re.sub(r"\s+# (noqa|type:).*", "", token.string).lstrip("#").strip()
+        alone = token.line.strip().startswith("#")
+        if alone and (token.start[0], token.start[1]) == (last + 1, column):
+            text, last = f"{text} {words}", last + 1
+            continue
+        if text:
+            yield begun, text
+        begun, last, column, text = token.start[0], token.start[0], token.start[1] if alone else -1, words
+    if text:
+        yield begun, text
+
+
+def old_idiom(path: str, source: str) -> list[str]:
+    """Return a line for each docstring and comment of a file that has a habit of the old texts."""
+    lines = []
+    for number, text in sorted([*_docstrings(path, ast.parse(source)), *_comments(source)]):
+        plain = _QUOTED.sub('"x"', _CODE.sub("`x`", " ".join(text.split())))
+        for pattern in patterns():
+            lines += [
+                f"{path}:{number}: {words!r}: better: {pattern.better}" for words in pattern.found_in(plain)
+            ]
+    return lines
+
+
+def _folders() -> list[str]:
+    return sorted(
+        {
+            str(path.parent.relative_to(ROOT))
+            for top in ("jitid", "tests")
+            for path in (ROOT / top).rglob("*.py")
+        }
+    )
+
+
+@pytest.mark.parametrize("folder", _folders())
+def test_docstrings_and_comments_are_plain(folder: str) -> None:
+    found = []
+    for path in sorted((ROOT / folder).glob("*.py")):
+        found += old_idiom(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ('"""Tell what is over."""', {"Tell", "what", "is over"}),
+        ("x = 1  # nobody wants it", {"nobody", "wants"}),
+        ("# so many of\n# those who ask", {"so many", "those who", "ask"}),
+        ('class A:\n    x = 1\n    """Is no token."""', {"Is no"}),
+        ('def f():\n    """Return `what is told`, "nobody"."""', set()),
+        ('"""Text."""\nx = "what is told"\n', set()),
+        ("# There is no token.", set()),
+    ],
+)
+def test_the_old_idiom_is_found_in_docstrings_and_comments_alone(source: str, words: set[str]) -> None:
+    found = {line.split("'")[1] for line in old_idiom("jitid/x.py", source)}
+    assert {each for each in words if not any(each in one for one in found)} == set()
+    assert bool(found) == bool(words)
