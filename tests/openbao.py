@@ -208,7 +208,10 @@ class OpenBaoServer:
         ask(
             "PUT",
             "sys/policies/acl/certificates",
-            {"policy": 'path "pki/issue/*" { capabilities = ["update"] }'},
+            {
+                "policy": 'path "pki/issue/*" { capabilities = ["update"] }\n'
+                'path "sys/tools/random" { capabilities = ["update"] }'
+            },
         )
 
     def _furnish_database(self, database: Postgres) -> None:

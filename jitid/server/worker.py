@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import sys
 import time
@@ -151,8 +150,3 @@ class _WorkerProcess:
             self._plan.log.tell("certificate", "error", error=error.message)
         else:
             self._plan.log.tell("certificate", message="read anew")
-
-
-def leave(status: int) -> None:
-    """Exit without cleanup: the remaining state belongs to the process that forked this one."""
-    os._exit(status)

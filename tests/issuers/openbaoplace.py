@@ -35,15 +35,25 @@ TEMPLATES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+BARE_SECRET = {"path": "sys/tools/random", "method": "POST", "parameters": {}, "policies": ["certificates"]}
+"""A template's options for a secret without a lease and without a certificate."""
+
+
 class Cutting:
     """A proxy between a client and the server. It drops the connection instead of answering a request for one path.
 
     It speaks TLS to both, with the server's own certificate.
     """
 
-    def __init__(self, server: OpenBaoServer, path: str, *, forwarded: bool = True) -> None:
-        """Listen for clients; `forwarded` says whether the server gets the request before the connection drops."""
+    def __init__(
+        self, server: OpenBaoServer, path: str, *, forwarded: bool = True, answer: bytes | None = None
+    ) -> None:
+        """Listen for clients; `forwarded` says whether the server gets the request before the connection drops.
+
+        With `answer`, the proxy sends that instead of dropping the connection.
+        """
         self._server = server
+        self._answer = answer
         self._path = f" /v1/{path} ".encode()
         self._forwarded = forwarded
         self.cuts = 0
@@ -76,6 +86,9 @@ class Cutting:
                 cut = self._path in request.split(b"\r\n", 1)[0]
                 if cut:
                     self.cuts += 1
+                    if self._answer is not None:
+                        client.sendall(self._answer)
+                        continue
                     if not self._forwarded:
                         return
                 there.sendall(request)
@@ -166,6 +179,22 @@ class OpenBaoPlace(Place):
         """Yield an issuer that loses the answer to the request for the secret."""
         proxy = Cutting(self.server, path, forwarded=forwarded)
         issuer = self.open(address=proxy.address)
+        try:
+            yield issuer
+            assert proxy.cuts
+        finally:
+            issuer.close()
+            proxy.close()
+
+    @contextmanager
+    def refusing(self, path: str) -> Iterator[OpenbaoLeaseIssuer]:
+        """Yield an issuer whose requests for a path are answered by 400."""
+        body = b'{"errors":["not now"]}'
+        head = f"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        proxy = Cutting(self.server, path, answer=head.encode() + body)
+        issuer = self.open(
+            address=proxy.address, templates={"unleased": {**TEMPLATES["unleased"], **BARE_SECRET}}
+        )
         try:
             yield issuer
             assert proxy.cuts

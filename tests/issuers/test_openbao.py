@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
 from jitid.issuers.openbao.look_up import SecretReference
 from jitid.model.standing_secret import FOR_EVER
 from jitid.model.target import Life, Settlement, TargetRecord
-from tests.issuers.openbaoplace import TEMPLATES, OpenBaoPlace
+from tests.issuers.openbaoplace import BARE_SECRET, TEMPLATES, OpenBaoPlace
 from tests.issuers.places import make, try_to_make
 from tests.openbao import certify, write_secret
 from tests.real import until
@@ -168,6 +169,17 @@ def test_a_certificate_without_a_lease_is_revoked_by_its_serial_number(
     assert serial in proof
     assert issuer.probe(record).life is Life.DEAD
     assert openbao.server.ask("GET", f"pki/cert/{serial}")["data"]["revocation_time"] > 0
+
+
+def test_the_token_of_a_secret_without_a_lease_is_tried_until_it_is_revoked(openbao: OpenBaoPlace) -> None:
+    templates = {"unleased": {**TEMPLATES["unleased"], **BARE_SECRET}}
+    with closing(openbao.open(templates=templates)) as issuer:
+        record, _ = make(issuer, openbao.record(template="unleased"))
+        with openbao.refusing("auth/token/revoke-accessor") as refused:
+            assert settled(refused, record)[0] is Settlement.UNAVAILABLE
+        assert record.jti in dict(openbao.tokens())
+        assert settled(issuer, record)[0] is Settlement.UNSUPPORTED
+        assert record.jti not in dict(openbao.tokens())
 
 
 def test_what_has_no_lease_is_refused_unless_the_template_says_so(openbao: OpenBaoPlace) -> None:

@@ -54,7 +54,9 @@ class LeaseEnding:
         if known.certificate is not None:
             return self._end_certificate(known)
         if known.unleased:
-            self._end_token(known.accessor)
+            ended = self._end_token(known.accessor)
+            if ended.settlement is not Settlement.DONE:
+                return ended
             return _unsupported(record, "it has no lease: it is honoured until it ends by itself")
         if record.template is None:
             return self._end_token(known.accessor)

@@ -31,9 +31,6 @@ from jitid.values import strict_json
 from jitid.values.secret import Secret
 from jitid.values.text import quote
 
-CONNECTIONS = 10
-"""Default of `connection_limit`: a role's maximum number of simultaneous sessions."""
-
 OPTIONS: Mapping[str, TargetOption] = {
     "dsn": TargetOption(
         "text",
@@ -56,7 +53,7 @@ TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
     ),
     "member_of": TargetOption("texts", "roles whose rights it has"),
     "connection_limit": TargetOption(
-        "count", f"how many sessions it may have at the same time ({CONNECTIONS})"
+        "count", f"how many sessions it may have at the same time ({create_role.CONNECTIONS})"
     ),
     "settings": TargetOption("table", "what its sessions begin with, such as statement_timeout"),
     "reassign_to": TargetOption(

@@ -28,10 +28,11 @@ def vacuum(path: str, timeout: float) -> Vacuumed:
 
     """
     database = os.path.join(path, folder.DATABASE)
-    # SQLite puts its temporary files into the ledger's private folder, and not into the folder that all users share.
-    os.environ["SQLITE_TMPDIR"] = path
     turn = FairLock(os.path.join(path, folder.LOCK), timeout)
     turn.acquire()
+    before = os.environ.get("SQLITE_TMPDIR")
+    # SQLite puts its temporary files into the ledger's private folder, and not into the folder that all users share.
+    os.environ["SQLITE_TMPDIR"] = path
     try:
         db = sqlite3.connect(database, timeout=timeout, isolation_level=None)
         try:
@@ -42,7 +43,10 @@ def vacuum(path: str, timeout: float) -> Vacuumed:
         raise translated(error) from error
     finally:
         turn.close()
-        del os.environ["SQLITE_TMPDIR"]
+        if before is None:
+            del os.environ["SQLITE_TMPDIR"]
+        else:
+            os.environ["SQLITE_TMPDIR"] = before
 
 
 def _vacuum(db: sqlite3.Connection, path: str, database: str) -> Vacuumed:
