@@ -151,9 +151,12 @@ def classify(
     )
     pasts: dict[str, Past | None] = {past.agent: past for past in found.told}
     recurring = sum(recurs(past, rule) for past in found.told)
-    pasts |= {name: None for name in (*wanted, *records) if name not in pasts}
     holdings = DirectoryStore(snapshot).holdings(records.values())
     last = {record.name: holdings[record.key].last_issued_at for record in records.values()}
+    # An agent with identities since then that is missing here is left out for `most`, and counted as such.
+    pasts |= {
+        name: None for name in (*wanted, *records) if name not in pasts and (last.get(name) or 0) < since
+    }
     owners: dict[str, Delegator | None] = {}
     verdicts = []
     for name, past in pasts.items():

@@ -244,6 +244,16 @@ def test_what_keeps_an_owner_from_it_is_told(world: World) -> None:
     assert "user:alice is disabled" in verdicts(world)["bot"].why
 
 
+def test_a_registered_agent_beyond_the_limit_is_left_out(world: World) -> None:
+    for name, times in (("planner", 2), ("fixer", 1)):
+        world.register(name)
+        issue_on(world, *[0] * times, agent=name)
+    world.register("idle")
+    few = classify(world, limit=1)
+    assert {one.agent: one.past is not None for one in few.verdicts} == {"planner": True, "idle": False}
+    assert few.untold == 1
+
+
 def test_what_is_to_be_done_comes_first_and_the_rest_is_counted(world: World) -> None:
     world.know()
     issue_on(world, 0, agent="once")
