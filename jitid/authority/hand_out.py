@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.capabilities.inventory.operations import Revoke
 from jitid.errors import JitidError, OutputError, StorageError
 from jitid.model.ledger_rows import Selection
 from jitid.system import time_limit
@@ -35,6 +34,8 @@ def hand_out(
     try:
         show()
     except BaseException as error:
+        from jitid.capabilities.inventory.operations import Revoke
+
         ids = tuple(credential.jti for one in issued for credential in one.credentials)
         time_limit.take_back()
         try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from jitid.errors import UsageError
-from jitid.issuers.kind_spec import KindOptions, spec_of
-from jitid.issuers.target_issuer import OutsideIssuer, TargetCall, TargetOption
+from jitid.issuers.kind_spec import spec_of
+from jitid.issuers.target_issuer import KindOptions, OutsideIssuer, TargetCall, TargetOption
 from jitid.keys.keyring import Signer
 from jitid.model.credential import Kind, sort_of
 from jitid.model.target import Target
@@ -51,7 +51,8 @@ def open_issuer(
 
 def options_of(kind: Kind) -> KindOptions:
     """Return the options of a kind. Raises ConfigurationError if an extra is not installed."""
-    return spec_of(kind).options()
+    options = spec_of(kind).options
+    return KindOptions() if options is None else options()
 
 
 def reference_of(kind: str, reference: str | None) -> str:

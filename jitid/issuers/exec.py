@@ -14,8 +14,8 @@ from shlex import quote as word
 from typing import Any, ClassVar, NamedTuple
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
-from jitid.issuers.kind_spec import AdoptedReference, KindOptions, KindSpec
-from jitid.issuers.target_issuer import TargetOption
+from jitid.issuers.kind_spec import KindSpec
+from jitid.issuers.target_issuer import AdoptedReference, KindOptions, TargetOption
 from jitid.model.target import (
     EndOutcome,
     Existing,

@@ -12,8 +12,8 @@ from jitid.crypto.openssh import PublicKey, options, string, strings
 from jitid.crypto.public_key import is_pem, load, public_print, ssh_print
 from jitid.errors import ConfigurationError, UsageError
 from jitid.issuers.issuer import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
-from jitid.issuers.kind_spec import CertificateListing, KindOptions, KindSpec, Signing
-from jitid.issuers.target_issuer import TargetOption
+from jitid.issuers.kind_spec import KindSpec, Signing
+from jitid.issuers.target_issuer import KindOptions, TargetOption
 from jitid.keys.keyring import Signer
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret
@@ -263,6 +263,7 @@ KIND = KindSpec(
     options=lambda: KindOptions({}, TEMPLATE_OPTIONS),
     text=_text,
     certificate_beside=True,
-    revocation_list=CertificateListing("keys krl", serial_of),
+    serial_of=serial_of,
+    revocation_list="keys krl",
     delivery="ssh_keys",
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple, Protocol
 
 from jitid.keys.keyring import Signer
@@ -21,6 +22,23 @@ class TargetOption(NamedTuple):
     """
     meaning: str
     required: bool = False
+
+
+class KindOptions(NamedTuple):
+    """The options in the configuration of a kind."""
+
+    target: Mapping[str, TargetOption] = MappingProxyType({})
+    """Of a target, besides the common ones."""
+    template: Mapping[str, TargetOption] = MappingProxyType({})
+    """Of its templates."""
+
+
+class AdoptedReference(NamedTuple):
+    """How a target of a kind finds a standing secret that jitid did not make."""
+
+    meaning: str
+    kept: Callable[[str], str | None]
+    """Returns the text that the ledger keeps of a reference; None if no secret can have that reference."""
 
 
 class TargetCall(NamedTuple):

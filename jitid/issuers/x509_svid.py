@@ -10,8 +10,8 @@ from jitid.crypto.der import IssuerFields, authority, from_pem, split, to_pem
 from jitid.crypto.x509_form import certificate, form, private_pem, public_info
 from jitid.errors import ConfigurationError, IntegrityError, UsageError
 from jitid.issuers.issuer import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
-from jitid.issuers.kind_spec import CertificateListing, KindOptions, KindSpec, Signing
-from jitid.issuers.target_issuer import TargetOption
+from jitid.issuers.kind_spec import KindSpec, Signing
+from jitid.issuers.target_issuer import KindOptions, TargetOption
 from jitid.keys.keyring import Signer, uncompressed
 from jitid.model.ledger_rows import SigningKey
 from jitid.values.ids import parse_id
@@ -207,7 +207,8 @@ KIND = KindSpec(
     signed=_issuer,
     options=_options,
     text=_text,
-    revocation_list=CertificateListing("keys crl", serial_of),
+    serial_of=serial_of,
+    revocation_list="keys crl",
     delivery="kube_config",
     delivery_fact="kube_server",
 )

@@ -167,13 +167,13 @@ def _revocation_list(found: Inspection) -> dict[str, Any] | None:
     credential = found.credential
     if credential.ended_as in (None, State.EXPIRED):
         return None
-    listing = None if is_outside(credential.kind) else spec_of(sort_of(credential.kind)).revocation_list
-    if listing is None:
+    spec = None if is_outside(credential.kind) else spec_of(sort_of(credential.kind))
+    if spec is None or spec.serial_of is None:
         return None
     return {
-        "verb": listing.verb,
+        "verb": spec.revocation_list,
         # As text: the number is wider than JSON numbers that every reader keeps exact (RFC 8259, section 6).
-        "serial": str(listing.serial_of(credential.jti)),
+        "serial": str(spec.serial_of(credential.jti)),
         "ended_at": record_rows.time(credential.ended_at),
         "event": credential.ended_event,
         "honoured_until": record_rows.time(accepted_until(credential.expires_at)),
