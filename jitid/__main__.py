@@ -18,7 +18,7 @@ def main() -> None:
         if sys.argv[1:2] == ["__complete"]:
             status = _complete()
         else:
-            status = 0 if sys.argv[1:] in (["--version"], ["-V"]) and _say_version() else _run()
+            status = 0 if sys.argv[1:] in (["--version"], ["-V"]) and _print_version() else _run()
     except KeyboardInterrupt:
         # Before `run` handles signals there is nothing to clean up.
         status = 130
@@ -43,7 +43,7 @@ def docker() -> None:
     main()
 
 
-def _say_version() -> bool:
+def _print_version() -> bool:
     from jitid import __version__
     from jitid.system import output
 
@@ -74,8 +74,8 @@ def _run() -> int:
 def _fail(error: BaseException) -> int:
     """Report an error that `cli` could not report, with the standard library alone; return the exit status."""
     try:
-        message, hint, status, code = _told(error)
-        line = _in_json(message, hint, code) if _asks_for_json() else None
+        message, hint, status, code = _described(error)
+        line = _in_json(message, hint, code) if _json_requested() else None
         if line is None:
             line = f"jitid: error: {message}\n" + (f"jitid: hint: {hint}\n" if hint else "")
         if _debugs():
@@ -88,7 +88,7 @@ def _fail(error: BaseException) -> int:
     return max(status, 125) if next(words, None) == "run" else status
 
 
-def _told(error: BaseException) -> tuple[str, str | None, int, str]:
+def _described(error: BaseException) -> tuple[str, str | None, int, str]:
     """Return the message, the hint, the exit status and the code for an unexpected error."""
     if isinstance(error, MemoryError):
         return "the system refuses: out of memory", None, 5, "storage"
@@ -109,21 +109,21 @@ def _debugs() -> bool:
     return "--debug" in sys.argv
 
 
-def _asks_for_json() -> bool:
-    said = [os.environ.get("JITID_FORMAT", "")]
+def _json_requested() -> bool:
+    formats = [os.environ.get("JITID_FORMAT", "")]
     for word, following in zip(sys.argv, (*sys.argv[1:], ""), strict=True):
         if word == "--format":
-            said.append(following)
+            formats.append(following)
         elif word.startswith("--format="):
-            said.append(word.partition("=")[2])
-    return said[-1] in ("json", "jsonl")
+            formats.append(word.partition("=")[2])
+    return formats[-1] in ("json", "jsonl")
 
 
 def _in_json(message: str, hint: str | None, code: str) -> str:
     import json
 
-    told = {"code": code, "message": message, "hint": hint, "retryable": code == "storage"}
-    return json.dumps({"error": told}) + "\n"
+    document = {"code": code, "message": message, "hint": hint, "retryable": code == "storage"}
+    return json.dumps({"error": document}) + "\n"
 
 
 def _traceback(error: BaseException) -> str:

@@ -132,7 +132,7 @@ class ApprovalNeededError(PolicyDeniedError):
         *,
         exact: bytes,
         groups: tuple[str, ...],
-        asking: tuple[str, ...],
+        approval_rules: tuple[str, ...],
     ) -> None:
         super().__init__(message, hint, facts)
         self.exact = exact
@@ -141,7 +141,7 @@ class ApprovalNeededError(PolicyDeniedError):
         """The groups that must approve, with one member each."""
         self.missing = groups
         """The groups that have not approved the first of `requests` yet."""
-        self.asking = asking
+        self.approval_rules = approval_rules
         """The rules that require approval."""
         self.others: list[ApprovalNeededError] = []
         """The errors of other requests in the same batch."""
@@ -227,7 +227,7 @@ class InvalidCredentialError(JitidError):
 
 
 class ExpiredError(InvalidCredentialError):
-    """An expired credential; the hint states when it expired, and the next step (`times.over`)."""
+    """An expired credential; the hint states when it expired, and the next step (`times.expiry_hint`)."""
 
 
 class PresenterError(InvalidCredentialError):

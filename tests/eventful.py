@@ -223,7 +223,7 @@ def _serve(world: World) -> None:
     assert world.authority.tally is not None
     agent = world.issue(task="T17", agent="reader")
     world.authority.tally.read(Caller("agent:reader", frozenset(), identity=agent.id), "WhoAmI")
-    world.authority.tally.tell(world.ledger)
+    world.authority.tally.record(world.ledger)
     world.authority.perform(BootstrapAccess())
     made = world.authority.perform(BootstrapAccess())
     assert made.secret is not None

@@ -22,7 +22,7 @@ _OTHERS_OF_SYSTEMD = 0o037
 """An ACL names the readers of a systemd credential; the mask of the ACL shows as the group permissions."""
 
 
-class FileBearer:
+class FileCredential:
     """A credential in a file, read at each use, since a successor may replace it at any time."""
 
     def __init__(self, path: str, *, systemd: bool = False) -> None:
@@ -41,7 +41,7 @@ class FileBearer:
             UsageError: the file cannot be read, or does not contain a credential.
 
         """
-        what = f"the credential file {quote(self._path, 200)}"
+        label = f"the credential file {quote(self._path, 200)}"
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (OSError, ValueError) as error:
@@ -49,24 +49,24 @@ class FileBearer:
 
             reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no path"
             hint = unreadable_hint(self._path, error) if isinstance(error, OSError) else None
-            raise UsageError(f"{what} cannot be read: {reason.lower()}", hint) from None
+            raise UsageError(f"{label} cannot be read: {reason.lower()}", hint) from None
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise UsageError(f"{what} is no plain file", "for a pipe there is --credential-fd")
+                raise UsageError(f"{label} is no plain file", "for a pipe there is --credential-fd")
             if status.st_mode & self._refused:
                 raise IntegrityError(
-                    f"{what} is open to others (mode {stat.S_IMODE(status.st_mode):03o}); nothing was asked",
+                    f"{label} is open to others (mode {stat.S_IMODE(status.st_mode):03o}); nothing was asked",
                     f"chmod 600 {self._path}; and whoever could read it may have it: replace the credential",
                 )
             if status.st_uid not in trusted():
-                raise RefusedError(f"{what} belongs to another user", "name a file of your own")
-            return _secret(_read(descriptor), what)
+                raise RefusedError(f"{label} belongs to another user", "name a file of your own")
+            return _secret(_read(descriptor), label)
         finally:
             os.close(descriptor)
 
 
-class DescriptorBearer:
+class DescriptorCredential:
     """A credential that is read from a descriptor, once."""
 
     def __init__(self, descriptor: int) -> None:
@@ -78,19 +78,19 @@ class DescriptorBearer:
     def read(self) -> Secret:
         """Return the credential. Raises UsageError if there is none."""
         if self._found is None:
-            what = f"the credential at descriptor {self._descriptor}"
+            label = f"the credential at descriptor {self._descriptor}"
             try:
                 data = _read(self._descriptor)
             except OSError as error:
                 reason = (error.strerror or "error").lower()
                 raise UsageError(
-                    f"{what} cannot be read: {reason}", "such as --credential-fd 3 3<FILE"
+                    f"{label} cannot be read: {reason}", "such as --credential-fd 3 3<FILE"
                 ) from None
-            self._found = _secret(data, what)
+            self._found = _secret(data, label)
         return self._found
 
 
-Bearer = FileBearer | DescriptorBearer
+ClientCredential = FileCredential | DescriptorCredential
 
 
 def _read(descriptor: int) -> bytes:
@@ -103,11 +103,11 @@ def _read(descriptor: int) -> bytes:
     return b"".join(pieces)
 
 
-def _secret(data: bytes, what: str) -> Secret:
+def _secret(data: bytes, label: str) -> Secret:
     from jitid.values.secret import Secret
 
     text = bare(data.decode("ascii", "replace"))
     # In a header, a line break would begin another header.
     if not text or len(text) > MAX_TOKEN or any(not "!" <= character <= "~" for character in text):
-        raise UsageError(f"{what} is none: a credential is one line of visible ASCII characters")
+        raise UsageError(f"{label} is none: a credential is one line of visible ASCII characters")
     return Secret.single(text)

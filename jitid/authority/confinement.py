@@ -18,7 +18,7 @@ from jitid.model.check_result import UnexaminedError
 from jitid.system.authority_address import parse_address
 
 if TYPE_CHECKING:
-    from jitid.authority.client_credential import Bearer
+    from jitid.authority.client_credential import ClientCredential
 
 _CREDENTIALS = struct.Struct("iII")
 _PATIENCE = 5.0
@@ -46,15 +46,15 @@ def examine(config: Config) -> SeenState:
 
     """
     if config.remote is None:
-        return _beside(config)
+        return _of_ledger(config)
     if os.geteuid() == 0:
         return SeenState(
             Confinement.KEY_READABLE, "root can read every file and act as every user of this machine"
         )
-    return _asking(config, config.remote)
+    return _of_authority(config, config.remote)
 
 
-def _beside(config: Config) -> SeenState:
+def _of_ledger(config: Config) -> SeenState:
     try:
         place = authority_open.place_of(config)
     except JitidError as error:
@@ -83,10 +83,10 @@ def _of_folder(path: str) -> SeenState | None:
     """Return the state that this user's access to the folder of a ledger or its keys shows; None without access."""
     keys, database = os.path.join(path, folder.KEYS), os.path.join(path, folder.DATABASE)
     for key in _files(keys):
-        if _mine(key) or _may(key, os.R_OK):
+        if _is_own(key) or _may(key, os.R_OK):
             return SeenState(Confinement.KEY_READABLE, f"this user can read the signing key in {keys}")
     for place in (path, keys, database):
-        if _mine(place) or _may(place, os.W_OK):
+        if _is_own(place) or _may(place, os.W_OK):
             return SeenState(
                 Confinement.KEY_READABLE, f"this user can write {place}, and so the ledger itself"
             )
@@ -104,7 +104,7 @@ def _may(path: str, how: int) -> bool:
     return os.access(path, how, effective_ids=True)
 
 
-def _mine(path: str) -> bool:
+def _is_own(path: str) -> bool:
     """Return whether this user owns a file: the owner can change its mode."""
     try:
         return os.lstat(path).st_uid == os.geteuid()
@@ -112,31 +112,31 @@ def _mine(path: str) -> bool:
         return False
 
 
-def _asking(config: Config, remote: str) -> SeenState:
+def _of_authority(config: Config, remote: str) -> SeenState:
     address = parse_address(remote)
     owner = _server(address.path) if address.is_socket else None
     if owner == os.geteuid():
         reason = f"the authority at {remote} runs under this user, who can read its memory and its files"
         return SeenState(Confinement.KEY_READABLE, reason)
-    bearer = _credential(config)
+    credential = _credential(config)
     reachable = owner is not None or not address.is_socket
-    told = _whoami(config) if reachable and bearer is not None else None
-    beside = (
+    whoami = _whoami(config) if reachable and credential is not None else None
+    local = (
         None
         if authority_open.is_address(config.ledger)
         else _of_folder(authority_open.folder_of(config.ledger))
     )
-    if beside is not None and _is_its(config.ledger, told):
-        return beside
+    if local is not None and _may_belong_to(config.ledger, whoami):
+        return local
     # How the kernel identifies this user, without a credential.
     bare = _whoami(config, bare=True) if owner is not None else None
     if bare is not None:
-        who = f"{bare.delegator or bare.caller} at {remote}, without any credential"
-        return SeenState(Confinement.PERSON_IMPERSONABLE, f"every process of this user is {who}")
-    if told is not None and told.agent is None and bearer is not None:
+        caller = f"{bare.delegator or bare.caller} at {remote}, without any credential"
+        return SeenState(Confinement.PERSON_IMPERSONABLE, f"every process of this user is {caller}")
+    if whoami is not None and whoami.agent is None and credential is not None:
         return SeenState(
             Confinement.PERSON_IMPERSONABLE,
-            f"this user can read the credential of {told.caller} in {bearer.place}",
+            f"this user can read the credential of {whoami.caller} in {credential.place}",
         )
     if os.environ.get(STARTED_BY) == str(os.geteuid()):
         # The command does not get the path of that credential, but it can search for the file.
@@ -144,8 +144,8 @@ def _asking(config: Config, remote: str) -> SeenState:
             Confinement.PERSON_IMPERSONABLE,
             f"this user started the command with a credential for {remote} of their own, and can read it",
         )
-    if told is not None:
-        return SeenState(Confinement.CONFINED, f"{remote} serves this user only as the agent {told.agent}")
+    if whoami is not None:
+        return SeenState(Confinement.CONFINED, f"{remote} serves this user only as the agent {whoami.agent}")
     if not reachable:
         return SeenState(
             Confinement.CONFINED, f"this user can neither read the signing key nor connect to {remote}"
@@ -153,7 +153,7 @@ def _asking(config: Config, remote: str) -> SeenState:
     return SeenState(Confinement.CONFINED, f"{remote} serves no process of this user without a credential")
 
 
-def _credential(config: Config) -> Bearer | None:
+def _credential(config: Config) -> ClientCredential | None:
     """Return the configured credential, if this user can read it."""
     from jitid.authority.open_remote import credential
 
@@ -167,16 +167,16 @@ def _credential(config: Config) -> Bearer | None:
     return found
 
 
-def _is_its(ledger: str, told: WhoAmI | None) -> bool:
+def _may_belong_to(ledger: str, whoami: WhoAmI | None) -> bool:
     """Return whether a ledger on this machine may belong to the authority that answered."""
-    if told is None:
+    if whoami is None:
         return True
     try:
         opened = folder.open_ledger(authority_open.folder_of(ledger), by="doctor", timeout=_PATIENCE)
     except JitidError:
         return True
     try:
-        return opened.names.issuer == told.issuer
+        return opened.names.issuer == whoami.issuer
     finally:
         opened.close()
 

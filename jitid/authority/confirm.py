@@ -79,26 +79,26 @@ def must_be_confirmed(ended: Ended) -> None:
     where = "its target" if number == 1 else "their targets"
     if ended.left and all(one.target == BY_HAND for one in ended.left):
         where = "its place" if number == 1 else "their places"
-    what = f"{number} of what has ended may still work at {where}"
+    summary = f"{number} of what has ended may still work at {where}"
     if ended.unsaid is not None:
-        told = ended.unsaid
+        details = ended.unsaid
     else:
-        told = "; ".join(_told(one) for one in ended.left[:_SHOWN])
+        details = "; ".join(_described(one) for one in ended.left[:_SHOWN])
         if len(ended.left) > _SHOWN:
-            told += f"; and {number - _SHOWN} more"
+            details += f"; and {number - _SHOWN} more"
     if not ended.unsettled:
         hint = "the target cannot end it before its time"
     elif ended.left and all(one.target == BY_HAND for one in ended.left):
         hint = "no target does it: jitid adopt ended says that somebody has; what is left: jitid list --unsettled"
     else:
         hint = "each `jitid sweep` tries it again; what is left: jitid list --unsettled"
-    raise PartialError(f"{what}: {told}", hint)
+    raise PartialError(f"{summary}: {details}", hint)
 
 
 _SHOWN = 5
 
 
-def _told(left: Left) -> str:
+def _described(left: Left) -> str:
     until = "" if left.honoured_until is None else f", until {format_time(left.honoured_until)} at most"
     if left.target == BY_HAND:
         return f"{left.jti} ({safe(left.seen)}{until})"
@@ -116,8 +116,8 @@ def settle_event(authority: Authority, event: int | None, warn: Callable[[str], 
         warn(f"what has ended may still work at targets: {error.message}")
         return
     if settled.open or settled.unsupported:
-        told = "; ".join(_told(one) for one in settled.left[:_SHOWN])
-        warn(f"{settled.open + settled.unsupported} of what has ended may still work at targets: {told}")
+        details = "; ".join(_described(one) for one in settled.left[:_SHOWN])
+        warn(f"{settled.open + settled.unsupported} of what has ended may still work at targets: {details}")
 
 
 def confirm_quietly(authority: Authority, ended: Ended, warn: Callable[[str], None]) -> None:

@@ -250,7 +250,7 @@ def must_still_be(
             )
 
 
-_FOUND_OUT = (
+_SET_BY_AUTHORITY = (
     "proved_delegator",
     "proved_subject",
     "proved_at",
@@ -264,7 +264,7 @@ _FOUND_OUT = (
 def _must_prove(caller: Caller, operation: ops.Operation[Any]) -> None:
     """Refuse a request that sets the result of a token check: only the authority verifies tokens."""
     requests = getattr(operation, "requests", None) or (getattr(operation, "request", None),)
-    if any(getattr(one, name, None) for one in requests for name in _FOUND_OUT):
+    if any(getattr(one, name, None) for one in requests for name in _SET_BY_AUTHORITY):
         raise RefusedError(
             f"{caller.name} may not say itself who is proved to delegate; nothing was changed",
             "give the token that proves it",
@@ -281,8 +281,8 @@ def _must_not_last(caller: Caller, operation: ops.Operation[Any]) -> None:
     from jitid.capabilities.trust.x509_authority import LIFETIME
 
     if operation.lifetime > LIFETIME and "admin" not in (caller.roles or ()):
-        what = f"a revocation list that counts for longer than {format_duration(LIFETIME)}"
-        raise _refusal(caller, frozenset({"admin"}), what)
+        request = f"a revocation list that counts for longer than {format_duration(LIFETIME)}"
+        raise _refusal(caller, frozenset({"admin"}), request)
 
 
 def has_role(caller: Caller | None, kind: type[ops.Operation[Any]]) -> bool:
@@ -296,24 +296,24 @@ def reads(operation: ops.Operation[Any]) -> bool:
     return (duty is not None and duty.reads) or bool(getattr(operation, "dry_run", False))
 
 
-def _refusal(caller: Caller, roles: frozenset[str], what: str) -> RefusedError:
+def _refusal(caller: Caller, roles: frozenset[str], request: str) -> RefusedError:
     held = ", ".join(sorted(caller.roles or ())) or "none"
     # An operation for any caller has no role; only the bootstrap credential is refused such an operation.
-    anybody = "admin" if BOOTSTRAP in (caller.roles or ()) else "none that there is"
-    needed = " or ".join(sorted(roles)) or anybody
+    default = "admin" if BOOTSTRAP in (caller.roles or ()) else "none that there is"
+    needed = " or ".join(sorted(roles)) or default
     return RefusedError(
-        f"{caller.name} may not be served: {what} needs the role {needed}; nothing was changed",
+        f"{caller.name} may not be served: {request} needs the role {needed}; nothing was changed",
         f"the roles of this caller: {held}; whoever has the role admin grants others: jitid access grant",
     )
 
 
-def _is_own(snapshot: View, ours: Names, caller: Caller, operation: ops.Operation[Any]) -> bool:
+def _is_own(snapshot: View, ledger_names: Names, caller: Caller, operation: ops.Operation[Any]) -> bool:
     """Return whether an operation is only about objects that the caller was issued, opened, requested or decides on."""
     match operation:
         case identity_operations.Verify(token=token):
-            return _may_look_at(snapshot, ours, caller, token)
+            return _may_look_at(snapshot, ledger_names, caller, token)
         case inventory_operations.Inspect(id=None, token=token) if token is not None:
-            return _may_look_at(snapshot, ours, caller, token)
+            return _may_look_at(snapshot, ledger_names, caller, token)
         case inventory_operations.Inspect(id=id_, token=None) if id_ is not None:
             return _was_issued(snapshot, caller, id_)
         case issue_operations.AbandonAttachment(jti=jti):
@@ -325,11 +325,11 @@ def _is_own(snapshot: View, ours: Names, caller: Caller, operation: ops.Operatio
             if selection._replace(ids=()) != Selection() or not (selection.ids or tokens):
                 return False
             return all(_was_issued(snapshot, caller, id_) for id_ in selection.ids) and all(
-                _may_end(snapshot, ours, caller, token) for token in tokens
+                _may_end(snapshot, ledger_names, caller, token) for token in tokens
             )
         case targets.Settle(event=event, ids=ids) if event is not None or ids:
             # A caller that ended something, or may end it, may have it settled at all targets.
-            return (event is None or own_tasks.asked_by(snapshot, caller, event)) and all(
+            return (event is None or own_tasks.requested_by(snapshot, caller, event)) and all(
                 _was_issued(snapshot, caller, id_) or own_tasks.is_under(snapshot, caller, id_) for id_ in ids
             )
         case inventory_operations.Retire(task=task):
@@ -394,15 +394,15 @@ def _identity(snapshot: View, caller: Caller) -> str | None:
 
 def _was_issued(snapshot: View, caller: Caller, id_: str) -> bool:
     """Return whether a credential or an identity was issued at the request of the caller."""
-    sort, raw = parse_id(id_)
-    if sort == "jti":
+    kind, raw = parse_id(id_)
+    if kind == "jti":
         found = CredentialStore(snapshot).find_credential("jti", raw)
         if found is None:
             return False
         raw = parse_id(found.id)[1]
     # The holder may have requested the renewals, so the first credential counts.
     made = CredentialStore(snapshot).first_of(raw)
-    return made is not None and own_tasks.asked_by(snapshot, caller, made.event)
+    return made is not None and own_tasks.requested_by(snapshot, caller, made.event)
 
 
 def _concerns(snapshot: View, caller: Caller, ids: tuple[str, ...]) -> bool:

@@ -54,6 +54,6 @@ def hand_out(
                 f"{command(f'jitid revoke {which}')}",
             ) from error
         if isinstance(error, OutputError):
-            what = "the credential just made was" if len(ids) == 1 else f"the {len(ids)} just made were"
-            error.add(f"{what} revoked")
+            subject = "the credential just made was" if len(ids) == 1 else f"the {len(ids)} just made were"
+            error.add(f"{subject} revoked")
         raise

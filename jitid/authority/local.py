@@ -66,7 +66,7 @@ class LocalAuthority:
         self._caller = caller
         self._targets = targets
         self._accepts_clock = accepts_clock
-        self._asked: ops.Operation[Any] | None = None
+        self._request: ops.Operation[Any] | None = None
         self.places: tuple[str, ...] = ()
         """The addresses at which the authority is served."""
         self.tally: ReadTally | None = None
@@ -163,7 +163,7 @@ class LocalAuthority:
         """Perform an operation and return its answer; raise a `JitidError` if it fails."""
         if getattr(operation, "accept_clock", False) and not self._accepts_clock:
             return self.accepting().perform(operation)
-        self._asked = operation
+        self._request = operation
         if self._caller is None and operation.names_task():
             from jitid.capabilities.inventory.own_tasks import resolved
 
@@ -240,16 +240,16 @@ class LocalAuthority:
             self._keyring.load(key.kid, key.algorithm, key.public)
         _ = self._agreed
 
-    def tell_counts(self) -> None:
+    def record_counts(self) -> None:
         """Write the counts of reads and refusals to the audit log if they are due."""
         if self.tally is not None and self.tally.due:
-            self.tally.tell(self._ledger)
+            self.tally.record(self._ledger)
 
     def close(self) -> None:
         """Release the ledger."""
         if self.tally is not None:
             with suppress(JitidError):
-                self.tally.tell(self._ledger)
+                self.tally.record(self._ledger)
         self._ledger.close()
 
     @property
@@ -286,7 +286,7 @@ class LocalAuthority:
     def _once(
         self,
         make: Callable[[Transaction], Made],
-        sort: str,
+        kind: str,
         ids: Callable[[Made], tuple[bytes, bytes]],
         *,
         accept_clock: bool,
@@ -298,9 +298,9 @@ class LocalAuthority:
         return once(
             self._ledger,
             self._caller,
-            self._asked,
+            self._request,
             make,
-            sort,
+            kind,
             ids,
             accept_clock=accept_clock,
             shared=shared,

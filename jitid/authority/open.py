@@ -180,8 +180,8 @@ def open_or_create_local(config: Config, note: Callable[[str], None]) -> LocalAu
     found = _open(config, place)
     if found is None:
         raise IntegrityError(f"the ledger in {place.shown()} went away while it was made")
-    for told in made:
-        note(told)
+    for message in made:
+        note(message)
     if made:
         note(f"issuer {names.issuer}, trust domain {names.trust_domain}; to change the issuer: {_RENAME}")
     return found
@@ -198,7 +198,7 @@ def open_for_preview(config: Config) -> Authority:
         return found
     db = sqlite_ledger.create(":memory:", _new_names(config), int(time.time()))
     ledger = sqlite_ledger.SqliteLedger(db, os.devnull, caller(), time.time, float(config.number("timeout")))
-    return _over(config, ledger, place)
+    return _local_authority(config, ledger, place)
 
 
 def examine(config: Config) -> list[Check]:
@@ -233,7 +233,8 @@ def look(config: Config, operation: Operation[Result]) -> Result:
     """
     place = place_of(config)
     return place.look(
-        lambda ledger: _over(config, ledger, place).perform(operation), float(config.number("timeout"))
+        lambda ledger: _local_authority(config, ledger, place).perform(operation),
+        float(config.number("timeout")),
     )
 
 
@@ -263,7 +264,7 @@ def place_of(config: Config) -> LedgerPlace:
         UsageError: the configuration names a remote authority.
 
     """
-    must_be_beside(config)
+    must_be_local(config)
     if not is_address(config.ledger):
         return LedgerFolder(folder_of(config.ledger), caller())
     from jitid.ledger.postgres.ledger_database import LedgerDatabase
@@ -271,7 +272,7 @@ def place_of(config: Config) -> LedgerPlace:
     return LedgerDatabase(config.ledger, config.text("home") or authority_folder(), caller())
 
 
-def must_be_beside(config: Config) -> None:
+def must_be_local(config: Config) -> None:
     """Raise UsageError if the configuration names a remote authority: its ledger is elsewhere."""
     if config.remote is not None:
         raise UsageError(
@@ -358,7 +359,7 @@ def _open(
             place.furnish(_first_policy)
     elif place.furnish(_first_policy):
         note(f"first use on this machine: made {place.home}, with a default policy")
-    return _over(config, ledger, place)
+    return _local_authority(config, ledger, place)
 
 
 def _first_policy() -> Sequence[tuple[str, str]]:
@@ -403,11 +404,11 @@ def _new_names(config: Config) -> Names:
 
 def _stated(config: Config, issuer: str | None = None) -> dict[str, str | None]:
     """Return the names that the configuration states, without an issuer that is about to become the ledger's."""
-    stated = {what: config.text(what) for what in ("issuer", "trust_domain")}
+    stated = {setting: config.text(setting) for setting in ("issuer", "trust_domain")}
     return {**stated, "issuer": None} if issuer is not None and stated["issuer"] == issuer else stated
 
 
-def _over(config: Config, ledger: Ledger, place: LedgerPlace) -> LocalAuthority:
+def _local_authority(config: Config, ledger: Ledger, place: LedgerPlace) -> LocalAuthority:
     keyring = with_transit(config, place.keyring())
     targets = _targets(config, ledger, keyring)
     return LocalAuthority(

@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from jitid.authority.client_credential import DescriptorBearer, FileBearer
+from jitid.authority.client_credential import DescriptorCredential, FileCredential
 from jitid.authority.remote import RemoteAuthority
 from jitid.system.authority_address import parse_address
 
 if TYPE_CHECKING:
-    from jitid.authority.client_credential import Bearer
+    from jitid.authority.client_credential import ClientCredential
     from jitid.config.effective import Config
 
 
@@ -35,17 +35,17 @@ def is_of_run(config: Config, environ: Mapping[str, str] = os.environ) -> bool:
     return not named and environ.get("JITID_PARENT_FILE") is not None
 
 
-def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Bearer | None:
+def credential(config: Config, environ: Mapping[str, str] = os.environ) -> ClientCredential | None:
     """Return the place of the credential for a remote authority; None if there is none.
 
     A configured descriptor or file takes precedence; then the identity token of the agent under `jitid run`; then the
     credential from systemd (`jitid-credential` of LoadCredential=).
     """
     if config.credential_fd is not None:
-        return DescriptorBearer(config.credential_fd)
+        return DescriptorCredential(config.credential_fd)
     named = config.text("remote_credential_file") or environ.get("JITID_PARENT_FILE")
     if named:
-        return FileBearer(named)
+        return FileCredential(named)
     given = environ.get("CREDENTIALS_DIRECTORY")
     place = os.path.join(given, "jitid-credential") if given else None
-    return FileBearer(place, systemd=True) if place is not None and os.path.lexists(place) else None
+    return FileCredential(place, systemd=True) if place is not None and os.path.lexists(place) else None

@@ -36,7 +36,7 @@ def pages_of(operation: Operation[Any]) -> Pages | None:
     return found if found is not None and (found.most is None or found.most > found.size) else None
 
 
-def asked(pages: Pages, perform: Callable[[Operation[Any]], Any]) -> Any:  # noqa: ANN401 - as the operation says
+def complete_answer(pages: Pages, perform: Callable[[Operation[Any]], Any]) -> Any:  # noqa: ANN401 - as the operation says
     """Return the complete answer, joined from all its pages."""
     first: Any = None
     found: list[Any] = []
@@ -61,7 +61,7 @@ def _pages_of(operation: Operation[Any]) -> Pages | None:
             return Pages(
                 MOST_ROWS,
                 operation.limit,
-                lambda last, size: _again(operation, "after", None if last is None else last.jti, size),
+                lambda last, size: _next_page(operation, "after", None if last is None else last.jti, size),
                 lambda answer: list(answer.credentials),
                 lambda first, rows: first._replace(credentials=rows),
             )
@@ -69,7 +69,7 @@ def _pages_of(operation: Operation[Any]) -> Pages | None:
             return Pages(
                 MOST_ROWS,
                 operation.limit,
-                lambda last, size: _again(
+                lambda last, size: _next_page(
                     operation, "after", None if last is None else last.task.full_name, size
                 ),
                 list,
@@ -79,7 +79,7 @@ def _pages_of(operation: Operation[Any]) -> Pages | None:
             return Pages(
                 MOST_ROWS,
                 operation.limit,
-                lambda last, size: _again(
+                lambda last, size: _next_page(
                     operation, "after", None if last is None else last.agent.name, size
                 ),
                 lambda answer: list(answer.records),
@@ -90,7 +90,7 @@ def _pages_of(operation: Operation[Any]) -> Pages | None:
             return Pages(
                 _EVENTS,
                 operation.limit,
-                lambda last, size: _again(
+                lambda last, size: _next_page(
                     operation,
                     "chosen",
                     None if last is None else chosen._replace(after=max(chosen.after, last["seq"])),
@@ -103,7 +103,7 @@ def _pages_of(operation: Operation[Any]) -> Pages | None:
             return None
 
 
-def _again(operation: Operation[Any], field: str, value: object, limit: int) -> Operation[Any]:
+def _next_page(operation: Operation[Any], field: str, value: object, limit: int) -> Operation[Any]:
     """Return the operation with a new limit; also with a new value of a field, except for None."""
     values = {name: getattr(operation, name) for name in type(operation).__annotations__}
     values["limit"] = limit

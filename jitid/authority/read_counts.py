@@ -24,14 +24,14 @@ _MOST_NAMED = 100
 """The maximum number of identities with one name that an event about their reads lists."""
 
 
-class _Who(NamedTuple):
+class _CallerKey(NamedTuple):
     """A caller as a key of the counts. Several agents may share a name, so the identity is part of it."""
 
     name: str
     identity: str
 
     @classmethod
-    def of(cls, caller: Caller) -> _Who:
+    def of(cls, caller: Caller) -> _CallerKey:
         return cls(caller.name, caller.identity or "")
 
 
@@ -40,19 +40,19 @@ class ReadTally:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._reads: Counter[tuple[_Who, str]] = Counter()
-        self._denials: Counter[tuple[_Who, str]] = Counter()
+        self._reads: Counter[tuple[_CallerKey, str]] = Counter()
+        self._denials: Counter[tuple[_CallerKey, str]] = Counter()
         self._since = time.time()
         self._until = time.monotonic() + INTERVAL
 
     def read(self, caller: Caller, operation: str) -> None:
         """Count a read."""
         with self._lock:
-            self._reads[_Who.of(caller), operation] += 1
+            self._reads[_CallerKey.of(caller), operation] += 1
 
     def denied(self, caller: Caller, operation: str) -> bool:
         """Count a refusal; return whether it is the first since the last report, to be recorded at once."""
-        key = _Who.of(caller), operation
+        key = _CallerKey.of(caller), operation
         with self._lock:
             self._denials[key] += 1
             return self._denials[key] == 1
@@ -60,10 +60,10 @@ class ReadTally:
     def unrecorded(self, caller: Caller, operation: str) -> None:
         """Count a refusal that could not be recorded at once; it is reported with the others."""
         with self._lock:
-            self._count_untold((_Who.of(caller), operation), 1)
+            self._count_unrecorded((_CallerKey.of(caller), operation), 1)
 
-    def _count_untold(self, key: tuple[_Who, str], count: int) -> None:
-        # `tell` skips the first refusal of each key, since it was recorded when it happened.
+    def _count_unrecorded(self, key: tuple[_CallerKey, str], count: int) -> None:
+        # `record` skips the first refusal of each key, since it was recorded when it happened.
         self._denials[key] += count if key in self._denials else count + 1
 
     @property
@@ -71,7 +71,7 @@ class ReadTally:
         """Whether the counts are due to be written."""
         return time.monotonic() >= self._until or len(self._reads) + len(self._denials) >= _MOST
 
-    def tell(self, ledger: Ledger) -> None:
+    def record(self, ledger: Ledger) -> None:
         """Write the counts to the audit log, one event per caller, and reset them.
 
         Raises:
@@ -86,34 +86,39 @@ class ReadTally:
         # The first refusal of each key was recorded when it happened.
         more = {key: count - 1 for key, count in denials.items() if count > 1}
         try:
-            for who in sorted({who for who, _ in more}):
-                _tell(ledger, "denials", who, [who], more, since)
+            for caller in sorted({caller for caller, _ in more}):
+                _append(ledger, "denials", caller, [caller], more, since)
             # One event of reads per name: thousands of agents may share a name, and each may read once a minute.
-            for name in sorted({who.name for who, _ in reads}):
-                alike = sorted({who for who, _ in reads if who.name == name})
-                _tell(ledger, "reads", _Who(name, ""), alike, reads, since)
+            for name in sorted({caller.name for caller, _ in reads}):
+                alike = sorted({caller for caller, _ in reads if caller.name == name})
+                _append(ledger, "reads", _CallerKey(name, ""), alike, reads, since)
         except BaseException:
             with self._lock:
                 self._reads.update(reads)
                 for key, count in more.items():
-                    self._count_untold(key, count)
+                    self._count_unrecorded(key, count)
                 self._since = since
             raise
 
 
-def _tell(
-    ledger: Ledger, told: str, by: _Who, whose: list[_Who], counts: dict[tuple[_Who, str], int], since: int
+def _append(
+    ledger: Ledger,
+    event: str,
+    by: _CallerKey,
+    callers: list[_CallerKey],
+    counts: dict[tuple[_CallerKey, str], int],
+    since: int,
 ) -> None:
     """Write one event about the counts of some callers, and remove these counts."""
-    meant = frozenset(whose)
+    meant = frozenset(callers)
     keys = [key for key in counts if key[0] in meant]
     sums: Counter[str] = Counter()
-    for who, operation in keys:
-        sums[operation] += counts[who, operation]
+    for caller, operation in keys:
+        sums[operation] += counts[caller, operation]
     facts: dict[str, Any] = {"counts": dict(sums), "since": since}
-    if not by.identity and (ids := [who.identity for who in whose if who.identity]):
+    if not by.identity and (ids := [caller.identity for caller in callers if caller.identity]):
         facts["by_ids"], facts["identities"] = ids[:_MOST_NAMED], len(ids)
     with ledger.acting(by.name, {"by_id": by.identity or None}).write() as transaction:
-        transaction.append(told, facts)
+        transaction.append(event, facts)
     for key in keys:
         del counts[key]

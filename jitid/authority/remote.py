@@ -34,7 +34,7 @@ from jitid.system.http import Answer, Channel, LostError, new_key
 from jitid.values import strict_json
 
 if TYPE_CHECKING:
-    from jitid.authority.client_credential import Bearer
+    from jitid.authority.client_credential import ClientCredential
     from jitid.system.authority_address import Address
 
 _LONG = 900.0
@@ -62,14 +62,19 @@ class RemoteAuthority:
     """A client of an authority: sends operations and decodes the answers. It stores no answer."""
 
     def __init__(
-        self, address: Address, bearer: Bearer | None, *, timeout: float, authorities: str | None = None
+        self,
+        address: Address,
+        credential: ClientCredential | None,
+        *,
+        timeout: float,
+        authorities: str | None = None,
     ) -> None:
-        """Prepare a connection. `bearer` is the credential; None if the kernel identifies the caller, or none is sent.
+        """Prepare a connection. `credential` authenticates the caller; None if the kernel does, or nothing does.
 
         `timeout` is in seconds. `authorities` is a PEM file of certificates that replaces the system's.
         """
         self._address = address
-        self._bearer = bearer
+        self._credential = credential
         self._timeout = timeout
         self._authorities = authorities
         self._channel = Channel(address, authorities)
@@ -84,7 +89,7 @@ class RemoteAuthority:
         """
         pages = paging.pages_of(operation)
         if pages is not None:
-            return cast("Result", paging.asked(pages, self.perform))
+            return cast("Result", paging.complete_answer(pages, self.perform))
         values = codec.encode_operation(operation)
         # ASCII only, members in their order: each try sends the same bytes.
         body = json.dumps(values, separators=(",", ":")).encode()
@@ -93,7 +98,7 @@ class RemoteAuthority:
         try:
             return self._result(operation, self._answer(operation, body, self._channel, _JSON))
         except JitidError as error:
-            answer_checks.tell_aftermath(operation, error)
+            answer_checks.add_aftermath(operation, error)
             raise
 
     @property
@@ -177,13 +182,13 @@ class RemoteAuthority:
         try:
             for pause in (*_PAUSES, None):
                 # Read the credential at each try: a successor may have replaced it.
-                if self._bearer is not None:
-                    headers["Authorization"] = f"Bearer {self._bearer.read().reveal()}"
+                if self._credential is not None:
+                    headers["Authorization"] = f"Bearer {self._credential.read().reveal()}"
                 # Reading the credential may have taken long, so time counts from here.
                 end = end or time.monotonic() + time_limit.usual(self._timeout)
                 seconds = max(end - time.monotonic(), 0.001)
                 thinking = _LONG if long else None
-                refusal = _asked(channel, (method, path, body, headers), kind, seconds, thinking)
+                refusal = _try_request(channel, (method, path, body, headers), kind, seconds, thinking)
                 if not isinstance(refusal, _Refusal):
                     return refusal
                 unsure = unsure or refusal.error.unsure
@@ -215,7 +220,7 @@ class _Refusal(NamedTuple):
         return max(pause * (0.5 + os.urandom(1)[0] / 255), self.after)
 
 
-def _asked(
+def _try_request(
     channel: Channel,
     request: tuple[str, str, bytes | None, Mapping[str, str]],
     kind: str,
@@ -224,7 +229,7 @@ def _asked(
 ) -> Answer | _Refusal:
     """Return the answer to a request, or its failure. Raises JitidError if no retry can help."""
     try:
-        answer = channel.ask(*request, seconds=seconds, thinking=thinking)
+        answer = channel.request(*request, seconds=seconds, thinking=thinking)
         return _refusal(answer, kind) or answer
     except LostError as error:
         error.unsure = channel.sent
@@ -258,18 +263,18 @@ def _refusal(answer: Answer, kind: str) -> _Refusal | None:
 
 def _no_document(answer: Answer) -> JitidError:
     """Return the error for an answer that no authority sent, but a proxy or another service."""
-    said = f"the answer is HTTP status {answer.status} and no document of jitid"
+    message = f"the answer is HTTP status {answer.status} and no document of jitid"
     if answer.status < 300:
-        return _unusable(said)
+        return _unusable(message)
     if answer.status in (401, 407):
-        return UnauthenticatedError(said, "a credential is needed: --credential-file FILE")
+        return UnauthenticatedError(message, "a credential is needed: --credential-file FILE")
     if answer.status == 403:
-        return RefusedError(said, "somebody before the authority refuses this caller")
+        return RefusedError(message, "somebody before the authority refuses this caller")
     if answer.status == 413:
         return UsageError("the request is larger than what the authority takes; nothing was changed")
     if answer.status in (408, 429) or answer.status >= 500:
-        return StorageError(said, "the authority is out of reach behind what answers there; try again")
-    return ConfigurationError(said, "is the address of --remote that of an authority?")
+        return StorageError(message, "the authority is out of reach behind what answers there; try again")
+    return ConfigurationError(message, "is the address of --remote that of an authority?")
 
 
 def _document(answer: Answer) -> Any:  # noqa: ANN401 - JSON may be anything

@@ -36,7 +36,7 @@ def once(
     caller: Caller | None,
     request: Operation[Any] | None,
     make: Callable[[Transaction], T],
-    sort: str,
+    kind: str,
     ids: Callable[[T], Ids],
     *,
     accept_clock: bool,
@@ -50,7 +50,7 @@ def once(
         caller: the caller; without an idempotency key nothing is replaced.
         request: the request; another request under its key is an error.
         make: makes it, and may be called again.
-        sort: the kind of the result.
+        kind: the kind of the result.
         ids: returns the ids by which to find the result of `make` again.
         accept_clock: passed to the write transaction.
         shared: passed to `change`.
@@ -65,26 +65,26 @@ def once(
     if caller is None or caller.key is None or request is None:
         return change(ledger, make, accept_clock=accept_clock, shared=shared)
     # Many agents may share a name.
-    who = caller.name if caller.agent is None else f"{caller.name} {caller.credential}"
+    caller_name = caller.name if caller.agent is None else f"{caller.name} {caller.credential}"
     key, digest = caller.key, digest_of(request)
     again = False
 
     def work(transaction: Transaction) -> T:
         nonlocal again
-        lived = end(transaction)
-        again = lived is not None
+        was_live = end(transaction)
+        again = was_live is not None
         if again:
             # Forget the old answer only if a new one replaces it: an audit event refers to each answer.
-            IdempotencyStore(transaction).forget(who, key)
-        transaction.request = request_digest(who, key, digest, sort)
-        made = remake(transaction) if lived and remake is not None else make(transaction)
+            IdempotencyStore(transaction).forget(caller_name, key)
+        transaction.request = request_digest(caller_name, key, digest, kind)
+        made = remake(transaction) if was_live and remake is not None else make(transaction)
         first, last = ids(made)
-        if not IdempotencyStore(transaction).remember(who, key, Answered(digest, sort, first, last)):
+        if not IdempotencyStore(transaction).remember(caller_name, key, Answered(digest, kind, first, last)):
             raise _MeanwhileError
         return made
 
     def end(transaction: Transaction) -> bool | None:
-        found = IdempotencyStore(transaction).find(who, key)
+        found = IdempotencyStore(transaction).find(caller_name, key)
         if found is None:
             return None
         if found.digest != digest:
@@ -111,8 +111,8 @@ def digest_of(operation: Operation[Any]) -> bytes:
     """Return the digest that identifies a request: SHA-256 of its name and values."""
     from jitid.authority.wire.codec import encode_operation
 
-    told = [type(operation).__name__, encode_operation(operation)]
-    return sha256(strict_json.dumps(told).encode()).digest()
+    document = [type(operation).__name__, encode_operation(operation)]
+    return sha256(strict_json.dumps(document).encode()).digest()
 
 
 _TRIES = 5

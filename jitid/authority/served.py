@@ -47,7 +47,7 @@ class ServingAuthority:
             self._tally.read(self._caller, type(operation).__name__)
         if self._tally.due:
             with suppress(JitidError):
-                self._tally.tell(self._ledger)
+                self._tally.record(self._ledger)
         return answer
 
     def must_serve(self, kind: type[Operation[Any]]) -> None:

@@ -103,12 +103,12 @@ def check(look: Look, caller: Caller, operation: Operation[Any]) -> None:
             if found.names_authority(snapshot.names.accepted(snapshot.now)):
                 continue
             if use is TokenRight.EXCHANGED:
-                must_let(caller, found, operation)  # type: ignore[arg-type] # no other one has such a field
+                must_permit_exchange(caller, found, operation)  # type: ignore[arg-type] # no other one has such a field
             else:
                 raise reach.merely_shown(found)
 
 
-def must_let(caller: Caller, found: Credential, operation: Exchange) -> None:
+def must_permit_exchange(caller: Caller, found: Credential, operation: Exchange) -> None:
     """Refuse to exchange a token for services unless its audience and `may_act` name the caller (RFC 8693, 4.4).
 
     Raises:

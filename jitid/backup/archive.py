@@ -177,11 +177,11 @@ class _Content:
 
     def read(self, size: int, /) -> bytes:
         """Return this number of bytes, or the remaining ones. Raises ReadError if the file ends before them."""
-        wanted = min(size, self._left)
-        found = _read(self._file, wanted)
-        if len(found) < wanted:
+        expected = min(size, self._left)
+        found = _read(self._file, expected)
+        if len(found) < expected:
             raise tarfile.ReadError("unexpected end of data")
-        self._left -= wanted
+        self._left -= expected
         return found
 
     def skip(self) -> None:
@@ -199,7 +199,7 @@ def _read(file: IO[bytes], size: int) -> bytes:
     return bytes(found)
 
 
-def _unpacked(file: IO[bytes], what: str) -> Iterator[tuple[str, int, MemberSource]]:
+def _unpacked(file: IO[bytes], label: str) -> Iterator[tuple[str, int, MemberSource]]:
     # `tarfile.TarFile` would read headers of other types into memory, with any size that they state.
     try:
         for count in itertools.count():
@@ -215,7 +215,7 @@ def _unpacked(file: IO[bytes], what: str) -> Iterator[tuple[str, int, MemberSour
             yield member.name, _checked(member.name, member.size), content
             content.skip()
     except tarfile.TarError as error:
-        raise IntegrityError(f"{what} is no backup, or one that was cut short") from error
+        raise IntegrityError(f"{label} is no backup, or one that was cut short") from error
 
 
 def _checked(name: str, size: int) -> int:

@@ -85,7 +85,7 @@ def back_up(
             )
         except JitidError as error:
             raise snapshot.refused(error) from error
-        size = sum(told[0] for told in manifest.files.values())
+        size = sum(entry[0] for entry in manifest.files.values())
         try:
             _store(to, place, aside, manifest, write)
         except OSError as error:

@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from jitid.model.ledger_rows import SigningKey
 
 
-class Back(NamedTuple):
+class RestoredLedger(NamedTuple):
     """A ledger that was restored."""
 
     path: str
-    told: backup.Told
+    told: backup.ManifestFacts
     restored: Restored
     lost: int | None
     """The number of events that were lost; None if that is unknown."""
@@ -61,7 +61,7 @@ class _Before(NamedTuple):
     """The signed head that a sweep has left there."""
 
 
-class _BackupStanding(NamedTuple):
+class _Comparison(NamedTuple):
     """The comparison of a backup with the known heads of its ledger."""
 
     lost: int | None
@@ -82,7 +82,7 @@ def restore(
     accept_clock: bool,
     progress: Callable[[str], None],
     standard_input: IO[bytes] | None,
-) -> Back:
+) -> RestoredLedger:
     """Put the ledger of a backup at the configured place, after verifying all of it.
 
     Args:
@@ -134,7 +134,7 @@ def restore(
                         "leave --keep-live out, or take a newer backup",
                     )
                 keyring = with_transit(config, folder.keyring(aside))
-                _take_over(ledger, Keyring(os.path.join(path, folder.KEYS)), keyring)
+                _copy_private_keys(ledger, Keyring(os.path.join(path, folder.KEYS)), keyring)
                 progress("recording")
                 done = revive.revive(
                     ledger,
@@ -150,7 +150,7 @@ def restore(
                         keyring.forget(kid)
                 ledger.close()
                 replaced = _publish(aside, path, parent, present=bool(present))
-    return Back(shown, unpacked.told, done, known.lost, known.newest, replaced)
+    return RestoredLedger(shown, unpacked.told, done, known.lost, known.newest, replaced)
 
 
 @contextmanager
@@ -203,7 +203,7 @@ def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
     if folder.DATABASE not in present:
         return nothing
 
-    def ask(ledger: SqliteLedger) -> tuple[str, Head, bool]:
+    def examine(ledger: SqliteLedger) -> tuple[str, Head, bool]:
         # Even if the clock is behind: another ledger must be recognized before it is replaced.
         with ledger.read(by_mark=True) as snapshot:
             names = ledger.names
@@ -219,7 +219,7 @@ def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
         found, head, holds = read_only.look(
             os.path.join(path, folder.DATABASE),
             os.path.join(path, folder.LOCK),
-            ask,
+            examine,
             by=caller(),
             timeout=timeout,
         )
@@ -234,7 +234,7 @@ def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
     return _Before(head, holds, kept)
 
 
-def _known(ledger: SqliteLedger, before: _Before, expect: str | None) -> _BackupStanding:
+def _known(ledger: SqliteLedger, before: _Before, expect: str | None) -> _Comparison:
     """Compare a backup with the known heads of its ledger.
 
     Raises IntegrityError if it contradicts the head `expect`.
@@ -260,26 +260,26 @@ def _known(ledger: SqliteLedger, before: _Before, expect: str | None) -> _Backup
                 # restore.
                 forked = True
         newest = before.holds and not any(lost) and not forked and snapshot.head() == before.head
-    return _BackupStanding(max(lost, default=None), forked, newest)
+    return _Comparison(max(lost, default=None), forked, newest)
 
 
-def _by(known: _BackupStanding) -> str:
+def _by(known: _Comparison) -> str:
     if not known.lost:
         return "that has gone on in another way"
     return "1 event" if known.lost == 1 else f"{known.lost} events"
 
 
-def _take_over(ledger: SqliteLedger, theirs: Keyring, ours: Keyring) -> None:
+def _copy_private_keys(ledger: SqliteLedger, source: Keyring, target: Keyring) -> None:
     """Copy the private keys of the ledger that is replaced; a key that was revoked there has no private key left."""
     with ledger.read(by_mark=True) as snapshot:
-        wanted: list[SigningKey] = [
+        needed: list[SigningKey] = [
             key for key in KeyStore(snapshot).signing_keys() if backup.needed(snapshot, key)
         ]
-    for key in wanted:
-        if os.path.lexists(theirs.path(key.kid)) and not os.path.lexists(ours.path(key.kid)):
+    for key in needed:
+        if os.path.lexists(source.path(key.kid)) and not os.path.lexists(target.path(key.kid)):
             # A damaged key is not copied; `revive` makes a new one.
             with suppress(JitidError, OSError):
-                theirs.give(ours, key.kid, key.algorithm, key.public)
+                source.give(target, key.kid, key.algorithm, key.public)
 
 
 def _publish(aside: str, path: str, parent: str, *, present: bool) -> str | None:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from jitid.backup import archive
 from jitid.backup import snapshot as backup
-from jitid.backup.snapshot import Told
-from jitid.backup.store import beside_adopted, open_tasks
+from jitid.backup.snapshot import ManifestFacts
+from jitid.backup.store import live_on_adopted_tasks, open_tasks
 from jitid.capabilities.access import grant
 from jitid.capabilities.access.store import AccessChanges
 from jitid.capabilities.audit import audit_log
@@ -52,7 +52,7 @@ LOCK = "restoring"
 class Unpacked(NamedTuple):
     """A backup that was unpacked; each member matches the manifest."""
 
-    told: Told
+    told: ManifestFacts
     head: str
     """The signed head that vouches for the manifest, and for the audit chain in it."""
 
@@ -106,14 +106,14 @@ def unpack(members: Iterable[tuple[str, int, archive.MemberSource]], aside: str)
     for name in (archive.MANIFEST, archive.HEAD):
         if name not in small:
             raise IntegrityError(f"the backup lacks its {name}: it was cut short, or never completed")
-    told = backup.read_manifest(small[archive.MANIFEST])
-    for name in sorted(seen.keys() | told.files.keys()):
-        if seen.get(name) != told.files.get(name):
-            what = "is missing" if name not in seen else "is not the one that its manifest tells of"
-            raise IntegrityError(f"the member {quote(name)} of the backup {what}: the backup is damaged")
+    manifest = backup.read_manifest(small[archive.MANIFEST])
+    for name in sorted(seen.keys() | manifest.files.keys()):
+        if seen.get(name) != manifest.files.get(name):
+            fault = "is missing" if name not in seen else "is not the one that its manifest tells of"
+            raise IntegrityError(f"the member {quote(name)} of the backup {fault}: the backup is damaged")
     for part in (folder.KEYS, folder.POLICY, "."):
         sync_folder(os.path.join(aside, part))
-    return Unpacked(told, bare(small[archive.HEAD].decode("utf-8", "replace")))
+    return Unpacked(manifest, bare(small[archive.HEAD].decode("utf-8", "replace")))
 
 
 def _place(name: str) -> str:
@@ -161,9 +161,9 @@ def verify(ledger: SqliteLedger, unpacked: Unpacked) -> None:
         IntegrityError: one of these checks failed.
 
     """
-    told = unpacked.told
+    manifest = unpacked.told
     names = ledger.names
-    if names.uuid != told.ledger:
+    if names.uuid != manifest.ledger:
         raise IntegrityError("the ledger in the backup is not the one that its manifest tells of")
     backup.must_hold(ledger)
     # A backup may contain damage in an index alone, and the queries below read the indexes.
@@ -171,9 +171,9 @@ def verify(ledger: SqliteLedger, unpacked: Unpacked) -> None:
     # No verifier queries it. A clock behind the mark only matters when the ledger is written to.
     with ledger.read(by_mark=True) as snapshot:
         head = audit_log.read_head(unpacked.head, names, KeyStore(snapshot).signing_keys())
-        backup.must_be_sealed(told, unpacked.head)
+        backup.must_be_sealed(manifest, unpacked.head)
         verify_log.verify(snapshot, names, head)
-        if snapshot.head() != head or (head.seq, head.hash.hex()) != (told.events, told.head):
+        if snapshot.head() != head or (head.seq, head.hash.hex()) != (manifest.events, manifest.head):
             raise IntegrityError("the ledger in the backup does not end where its signed head tells")
 
 
@@ -202,7 +202,7 @@ def behind(snapshot: View, head: Head) -> int:
 def revive(
     ledger: Ledger,
     keyring: Keyring,
-    told: Told,
+    manifest: ManifestFacts,
     *,
     keep: bool,
     lost: int | None,
@@ -213,7 +213,7 @@ def revive(
     Args:
         ledger: a ledger that no other process uses yet.
         keyring: its current private keys.
-        `told`: the backup's manifest.
+        manifest: the backup's manifest.
         keep: whether its live credentials stay live.
         lost: the number of events that were lost; None if that is unknown.
         accept_clock: whether to accept a clock that has jumped.
@@ -226,12 +226,12 @@ def revive(
     names = ledger.names
 
     def work(transaction: Transaction) -> Restored:
-        living = [key for key in KeyStore(transaction).signing_keys() if key.signs]
-        here = {key.kid for key in living if os.path.lexists(keyring.path(key.kid))}
-        gone = [key for key in living if key.kid not in here and (keep or key.use != "jws")]
-        for key in gone:
+        live_keys = [key for key in KeyStore(transaction).signing_keys() if key.signs]
+        here = {key.kid for key in live_keys if os.path.lexists(keyring.path(key.kid))}
+        missing = [key for key in live_keys if key.kid not in here and (keep or key.use != "jws")]
+        for key in missing:
             KeyChanges(transaction).end_key(key.key, revoked=False)
-        retired = tuple([key.kid for key in gone])
+        retired = tuple([key.kid for key in missing])
         # A request that was used, denied or withdrawn since would allow another issue. And an approval by a person who
         # was disabled since must not count, like that person's login.
         requests = ApprovalChanges(transaction).withdraw()
@@ -239,10 +239,10 @@ def revive(
         event = transaction.append(
             "ledger-restore",
             {
-                "backup": told.digest,
-                "made_at": told.at,
-                "events": told.events,
-                "head": told.head,
+                "backup": manifest.digest,
+                "made_at": manifest.at,
+                "events": manifest.events,
+                "head": manifest.head,
                 "lost": lost,
                 "kept": keep,
                 "retired": list(retired) or None,
@@ -252,31 +252,31 @@ def revive(
         )
         done = Restored(event.seq, keep, 0, 0, 0, (), retired, ())
         if not keep:
-            done = _end(transaction, names, keyring, living, done)
+            done = _end(transaction, names, keyring, live_keys, done)
         usable_key(transaction, names, keyring, "EdDSA")
-        trusted = [key.kid for key in living if key.use != "jws" and key.kid in here]
+        trusted = [key.kid for key in live_keys if key.use != "jws" and key.kid in here]
         return done._replace(trusted=tuple(trusted))
 
     return change(ledger, work, accept_clock=accept_clock)
 
 
 def _end(
-    transaction: Transaction, names: Names, keyring: Keyring, living: Iterable[SigningKey], done: Restored
+    transaction: Transaction, names: Names, keyring: Keyring, live_keys: Iterable[SigningKey], done: Restored
 ) -> Restored:
     credentials = 0
     tasks = list(open_tasks(transaction))
     for name in tasks:
         # The task too, so that no credentials are issued on it: a task that was ended since would be open again.
         credentials += retirement.retire(transaction, name, REASON).credentials
-    while issued := beside_adopted(transaction):
+    while issued := live_on_adopted_tasks(transaction):
         credentials += revocation.revoke(transaction, Selection(ids=issued), REASON, None).credentials
-    bearers = 0
+    access = 0
     while found := AccessChanges(transaction).some(live=True, name=None, after=None, limit=_AT_ONCE):
-        bearers += len(grant.revoke(transaction, [one.id for one in found], (), REASON).ids)
+        access += len(grant.revoke(transaction, [one.id for one in found], (), REASON).ids)
     revoked = []
-    for key in living:
+    for key in live_keys:
         if key.use == "jws":
             # A key that was revoked since would be published again.
             rotation.revoke(transaction, names, keyring, key.kid, REASON, None)
             revoked.append(key.kid)
-    return done._replace(credentials=credentials, tasks=len(tasks), access=bearers, revoked=tuple(revoked))
+    return done._replace(credentials=credentials, tasks=len(tasks), access=access, revoked=tuple(revoked))

@@ -12,7 +12,7 @@ from jitid import __version__
 from jitid.backup import archive
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.integrity import verify_log
-from jitid.capabilities.trust.rotation import still_tells
+from jitid.capabilities.trust.rotation import signs_revocation_list
 from jitid.capabilities.trust.signing import current_key_of
 from jitid.config.policy_files import LARGEST
 from jitid.crypto import jws
@@ -88,12 +88,12 @@ class Manifest(NamedTuple):
                 "ledger_schema": self.schema,
                 "verified": self.verified,
                 "keys": list(self.keys),
-                "files": {name: list(told) for name, told in self.files.items()},
+                "files": {name: list(entry) for name, entry in self.files.items()},
             }
         )
 
 
-class Told(NamedTuple):
+class ManifestFacts(NamedTuple):
     """The facts of a backup's manifest that are not read from the ledger in the backup."""
 
     ledger: str
@@ -107,7 +107,7 @@ class Told(NamedTuple):
     """The SHA-256 digest of the manifest in hex; the audit log names the backup by it."""
 
 
-def read_manifest(data: bytes) -> Told:
+def read_manifest(data: bytes) -> ManifestFacts:
     """Return the content of a manifest; the caller must still check its signature.
 
     Raises:
@@ -126,7 +126,7 @@ def read_manifest(data: bytes) -> Told:
                 )
             raise ValueError(schema)
         files = {str(name): (int(size), str(digest)) for name, (size, digest) in found["files"].items()}
-        told = Told(
+        manifest = ManifestFacts(
             str(found["ledger"]),
             int(found["events"]),
             str(found["head"]),
@@ -138,15 +138,15 @@ def read_manifest(data: bytes) -> Told:
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise IntegrityError("the manifest of the backup does not tell what a manifest tells") from error
-    if told.schema > len(SQLITE_STEPS):
+    if manifest.schema > len(SQLITE_STEPS):
         raise NewerSchemaError(
-            f"the ledger in the backup has schema {told.schema}, and this jitid knows {len(SQLITE_STEPS)}",
+            f"the ledger in the backup has schema {manifest.schema}, and this jitid knows {len(SQLITE_STEPS)}",
             "upgrade jitid on this machine",
         )
-    return told
+    return manifest
 
 
-def must_be_sealed(told: Told, head: str) -> None:
+def must_be_sealed(manifest: ManifestFacts, head: str) -> None:
     """Check that a signed head contains the digest of the manifest; `audit_log.read_head` checks the signature.
 
     Raises IntegrityError.
@@ -155,7 +155,7 @@ def must_be_sealed(told: Told, head: str) -> None:
         claims = jws.parse(head, types=frozenset({audit_log.HEAD_TYPE})).claims
     except InvalidCredentialError as error:
         raise IntegrityError(f"the signed head of the backup cannot be read: {error.message}") from error
-    if claims.get("backup") != told.digest:
+    if claims.get("backup") != manifest.digest:
         raise IntegrityError("the manifest of the backup is not the one that was signed: it was changed")
 
 
@@ -290,30 +290,30 @@ def _signer(snapshot: View, keyring: Keyring) -> Signer:
 
 def needed(snapshot: View, key: SigningKey) -> bool:
     """Return whether a private key is still needed: it signs, or it must sign a list of its revoked certificates."""
-    return key.signs or still_tells(snapshot, key)
+    return key.signs or signs_revocation_list(snapshot, key)
 
 
-def _give_keys(snapshot: View, ours: Keyring, aside: str) -> tuple[str, ...]:
+def _give_keys(snapshot: View, source: Keyring, aside: str) -> tuple[str, ...]:
     place = os.path.join(aside, archive.KEYS)
     _make_folder(place)
-    theirs = Keyring(place)
+    target = Keyring(place)
     given = [
-        key for key in KeyStore(snapshot).signing_keys() if needed(snapshot, key) and ours.holds(key.kid)
+        key for key in KeyStore(snapshot).signing_keys() if needed(snapshot, key) and source.holds(key.kid)
     ]
     for key in given:
-        ours.give(theirs, key.kid, key.algorithm, key.public)
+        source.give(target, key.kid, key.algorithm, key.public)
     return tuple([key.kid for key in given])
 
 
-def _give_policy(ours: str, theirs: str) -> None:
-    _make_folder(theirs)
-    for name, data in policy_in(ours):
+def _give_policy(source: str, target: str) -> None:
+    _make_folder(target)
+    for name, data in policy_in(source):
         if not archive.is_name(name):
             raise UsageError(
                 f"the policy file {quote(name)} has a name that no backup can have; nothing was written",
                 "give it a shorter name of characters that can be shown",
             )
-        write_private(os.path.join(theirs, name), data)
+        write_private(os.path.join(target, name), data)
 
 
 def policy_in(path: str) -> list[tuple[str, bytes]]:

@@ -18,7 +18,7 @@ def open_tasks(snapshot: View) -> Iterator[str]:
 
     Tasks of adopted secrets are left out: a restore cannot end an adopted secret, which works without the ledger.
     """
-    rows: Iterator[Any] = snapshot.ask(
+    rows: Iterator[Any] = snapshot.query(
         # Each subquery runs once, since no index leads from a task to its credentials.
         """SELECT t.name, o.text FROM task t JOIN term o ON o.id = t.opener
             WHERE t.ended_at IS NULL
@@ -31,9 +31,9 @@ def open_tasks(snapshot: View) -> Iterator[str]:
     return iter([written_task(opener, name) for name, opener in list(rows)])
 
 
-def beside_adopted(snapshot: View) -> tuple[str, ...]:
+def live_on_adopted_tasks(snapshot: View) -> tuple[str, ...]:
     """Return the ids of some live credentials on the tasks of adopted secrets, except the adopted secrets."""
-    rows: Iterator[Any] = snapshot.ask(
+    rows: Iterator[Any] = snapshot.query(
         """SELECT c.jti FROM credential c
              WHERE c.ended_at IS NULL AND c.task IN (
                    SELECT o.task FROM adopted a JOIN credential o ON o.id = a.credential)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority.open import caller, folder_of, is_address, place_of
 from jitid.backup.copy_ledger import Copy, copy
-from jitid.capabilities.trust.rotation import still_tells
+from jitid.capabilities.trust.rotation import signs_revocation_list
 from jitid.errors import IntegrityError, StorageError, UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.copy_rows import CopySource, CopyTarget
@@ -37,7 +37,7 @@ class CopyRequest(NamedTuple):
 
 
 def copy_ledger(
-    config: Config, wanted: CopyRequest, progress: Callable[[str, int], None], note: Callable[[str], None]
+    config: Config, request: CopyRequest, progress: Callable[[str, int], None], note: Callable[[str], None]
 ) -> Copy:
     """Copy the configured ledger with its policy.
 
@@ -52,9 +52,9 @@ def copy_ledger(
     """
     place = place_of(config)
     source, own = place.source(float(config.number("timeout"))), place.keyring()
-    if is_address(wanted.to):
-        return _to_database(config, wanted, source, place.home, own, progress, note)
-    target = SqliteTarget(_target_folder(place, wanted.to))
+    if is_address(request.to):
+        return _to_database(config, request, source, place.home, own, progress, note)
+    target = SqliteTarget(_target_folder(place, request.to))
 
     def furnish() -> None:
         _give_keys(source, own, Keyring(target.keys))
@@ -64,7 +64,7 @@ def copy_ledger(
         source,
         target,
         by=caller(),
-        issuer=wanted.issuer,
+        issuer=request.issuer,
         signs=lambda key: own.holds(key.kid),
         furnish=furnish,
         progress=progress,
@@ -81,9 +81,9 @@ def _target_folder(source: LedgerPlace, to: str) -> str:
 
 def _to_database(
     config: Config,
-    wanted: CopyRequest,
+    request: CopyRequest,
     source: CopySource,
-    ours: str,
+    source_home: str,
     own: Keyring,
     progress: Callable[[str, int], None],
     note: Callable[[str], None],
@@ -93,21 +93,21 @@ def _to_database(
     must_be_installed()
     from jitid.ledger.postgres.copy import PostgresTarget
 
-    theirs = config.text("home") or authority_folder()
-    target: CopyTarget = PostgresTarget(wanted.to, float(config.number("timeout")))
-    elsewhere = os.path.realpath(theirs) != os.path.realpath(ours)
+    target_home = config.text("home") or authority_folder()
+    target: CopyTarget = PostgresTarget(request.to, float(config.number("timeout")))
+    elsewhere = os.path.realpath(target_home) != os.path.realpath(source_home)
 
     def furnish() -> None:
         if not elsewhere:
             return
-        home.exists(theirs)
-        home.keyring(theirs).must_be_for({key.kid for key in KeyStore(source.snapshot).signing_keys()})
-        home.make(theirs, _policy(os.path.join(ours, folder.POLICY)))
-        if wanted.keys:
-            _give_keys(source, own, home.keyring(theirs))
+        home.exists(target_home)
+        home.keyring(target_home).must_be_for({key.kid for key in KeyStore(source.snapshot).signing_keys()})
+        home.make(target_home, _policy(os.path.join(source_home, folder.POLICY)))
+        if request.keys:
+            _give_keys(source, own, home.keyring(target_home))
 
-    done = copy(source, target, by=caller(), issuer=wanted.issuer, furnish=furnish, progress=progress)
-    if elsewhere and not wanted.keys:
+    done = copy(source, target, by=caller(), issuer=request.issuer, furnish=furnish, progress=progress)
+    if elsewhere and not request.keys:
         note(
             f"the private keys stay in {own.folder}: each machine that signs makes a key of its own with "
             "`jitid keys rotate`, or takes these along with --keys"
@@ -115,16 +115,16 @@ def _to_database(
     return done
 
 
-def _give_keys(source: CopySource, ours: Keyring, theirs: Keyring) -> None:
+def _give_keys(source: CopySource, keyring: Keyring, target: Keyring) -> None:
     given = False
     for key in KeyStore(source.snapshot).signing_keys():
         # A retired authority still signs the list of the certificates that it has revoked.
-        if (_signs(key) or still_tells(source.snapshot, key)) and ours.holds(key.kid):
-            ours.give(theirs, key.kid, key.algorithm, key.public)
+        if (_signs(key) or signs_revocation_list(source.snapshot, key)) and keyring.holds(key.kid):
+            keyring.give(target, key.kid, key.algorithm, key.public)
             given = given or (key.use, key.algorithm) == ("jws", "EdDSA")
     if not given:
         raise IntegrityError(
-            f"{ours.folder} holds no key that signs for this ledger; nothing was copied",
+            f"{keyring.folder} holds no key that signs for this ledger; nothing was copied",
             "make one first: jitid keys rotate",
         )
 
@@ -133,9 +133,9 @@ def _signs(key: SigningKey) -> bool:
     return key.retired_at is None and key.revoked_at is None
 
 
-def _give_policy(ours: str, theirs: str) -> None:
-    for name, text in _policy(ours):
-        write_private(os.path.join(theirs, name), text.encode())
+def _give_policy(source: str, target: str) -> None:
+    for name, text in _policy(source):
+        write_private(os.path.join(target, name), text.encode())
 
 
 def _policy(path: str) -> list[tuple[str, str]]:

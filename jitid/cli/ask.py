@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from jitid.cli.invocation import Globals
 
 
-def can_ask(given: Globals) -> bool:
+def can_prompt(given: Globals) -> bool:
     """Return whether a user is at a terminal to answer."""
     return not given.no_input and os.isatty(0) and os.isatty(2)
 
 
 def confirm(would: str, number: int, answer: str) -> None:
     """Print the effect and the required answer. Raise UsageError for any answer but the number."""
-    output.say(f"jitid: this would {would}")
-    output.say(f"jitid: type {answer}")
+    output.print_message(f"jitid: this would {would}")
+    output.print_message(f"jitid: type {answer}")
     if read_input.answer() != str(number):
         raise UsageError("not confirmed; nothing was changed", "with --yes nobody is asked")

@@ -17,7 +17,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from jitid import __version__
 from jitid.cli import options
 from jitid.cli.invocation import GivenOption, Globals
-from jitid.cli.plain import LARGEST, LARGEST_OF, format_asked
+from jitid.cli.plain import LARGEST, LARGEST_OF, requested_format
 from jitid.cli.verbs import COMMANDS, GROUPS, RUNNING, changes, function_of
 from jitid.config.effective import check_environment
 from jitid.errors import UsageError
@@ -93,10 +93,10 @@ def invoke(argv: list[str], given: Globals) -> None:
         # Help and version have been written.
         return
     except typer.TyperException as error:
-        given.format = given.format or format_asked(argv)
+        given.format = given.format or requested_format(argv)
         raise _usage_error(error) from None
     except UsageError:
-        given.format = given.format or format_asked(argv)
+        given.format = given.format or requested_format(argv)
         raise
 
 
@@ -108,9 +108,9 @@ def options_of(argv: Sequence[str]) -> dict[str, GivenOption]:
     given = Globals()
     command: Any = command_tree(given)
     words = list(argv)
-    asked = next((word for word in words if word in {*_HELP.opts, *_VERSION.opts}), None)
-    if asked is not None:
-        raise UsageError(f"{quote(asked)} does nothing on such a line")
+    requested = next((word for word in words if word in {*_HELP.opts, *_VERSION.opts}), None)
+    if requested is not None:
+        raise UsageError(f"{quote(requested)} does nothing on such a line")
     try:
         context = command.make_context(_PROGRAM, words, obj=given)
         while isinstance(command, _Group):
@@ -209,7 +209,7 @@ class _Group(TyperGroup):
         """Run the verb. Raises UsageError if the line names none, after printing the help."""
         if not ctx._protected_args:  # noqa: SLF001 - Typer's own way to tell
             if self._given.error_format() not in ("json", "jsonl"):
-                output.say(ctx.get_help() + "\n")
+                output.print_message(ctx.get_help() + "\n")
             raise UsageError(f"`{ctx.command_path}` needs a verb")
         return super().invoke(ctx)
 

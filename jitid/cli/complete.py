@@ -39,22 +39,22 @@ _PATIENCE = 0.25
 def answer(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> str:
     """Return the candidates, one a line. A description may follow a candidate after a tab.
 
-    The arguments are the type of candidate (a name of `WHAT`, or `kinds`), the current word, and the words before it.
-    After any error there are no candidates, because a shell shows no errors at a TAB.
+    The arguments are the type of candidate (a name of `CANDIDATE_TYPES`, or `kinds`), the current word, and the words
+    before it. After any error there are no candidates, because a shell shows no errors at a TAB.
     """
     try:
-        what, current, *words = arguments
+        candidate_type, current, *words = arguments
         # A word with a character outside names is the prefix of no candidate.
         if len(current) > LONGEST_NAME or current.strip(NAME_CHARACTERS):
             return ""
-        if what == "kinds":
+        if candidate_type == "kinds":
             from jitid.cli.complete_kinds import kinds
 
             return _lines(kinds(words, environ), current, ())
-        candidates = _CANDIDATES[what]
+        candidates = _CANDIDATES[candidate_type]
         db = _opened(_ledger(words, environ))
         # An id that is on the line already is not offered again.
-        return _lines(candidates(db, current), current, words if what == "ids" else ())
+        return _lines(candidates(db, current), current, words if candidate_type == "ids" else ())
     except Exception:  # noqa: BLE001 - the verb itself will tell what is wrong
         return ""
 
@@ -71,7 +71,7 @@ def _lines(candidates: Candidates, current: str, used: Sequence[str]) -> str:
             found.setdefault(candidate, description)
             if len(found) == MOST:
                 break
-    return "".join(f"{name}\t{told}\n" if told else f"{name}\n" for name, told in found.items())
+    return "".join(f"{name}\t{text}\n" if text else f"{name}\n" for name, text in found.items())
 
 
 def _ledger(words: Sequence[str], environ: Mapping[str, str]) -> str:
@@ -130,11 +130,11 @@ def _opened(folder: str) -> sqlite3.Connection:
     return db
 
 
-def _check_private(path: str, of_its_sort: Callable[[int], bool]) -> None:
+def _check_private(path: str, is_expected_type: Callable[[int], bool]) -> None:
     # Like `jitid.system.files.check_private`; completion prints no errors.
     status = os.lstat(path)
     me = os.geteuid()
-    if not of_its_sort(status.st_mode) or status.st_mode & 0o077 or (status.st_uid != me and me != 0):
+    if not is_expected_type(status.st_mode) or status.st_mode & 0o077 or (status.st_uid != me and me != 0):
         raise OSError("not private")
 
 
@@ -152,5 +152,5 @@ _CANDIDATES: dict[str, Callable[[sqlite3.Connection, str], Candidates]] = {
     "leaks": offer_leaks,
 }
 
-WHAT = tuple(_CANDIDATES)
+CANDIDATE_TYPES = tuple(_CANDIDATES)
 """Types of candidates that come from the ledger."""

@@ -95,7 +95,7 @@ def offer_agents(db: sqlite3.Connection, current: str) -> Candidates:
         # A ledger of an older jitid lacks this table until a verb opens the ledger.
         pass
     yield from _recent(db, "agent", current)
-    yield from _told_nothing(
+    yield from _without_description(
         db.execute(
             """SELECT text FROM (SELECT id, text FROM term WHERE text >= :first AND text < :end
                                   ORDER BY text LIMIT :recent) AS t
@@ -125,8 +125,8 @@ def offer_records(db: sqlite3.Connection, current: str) -> Candidates:
 def offer_delegators(db: sqlite3.Connection, current: str) -> Candidates:
     """Yield names of delegators, and names of agents after `agent:`."""
     if current.startswith("agent:"):
-        for name, told in offer_agents(db, current.removeprefix("agent:")):
-            yield f"agent:{name}", told
+        for name, description in offer_agents(db, current.removeprefix("agent:")):
+            yield f"agent:{name}", description
         return
     yield from _people(lambda begun: chain(_of_kind(db, begun), _in_directory(db, begun)), current)
 
@@ -143,16 +143,16 @@ def _people(of_kind: Callable[[str], Candidates], current: str) -> Candidates:
             yield from of_kind(max(kind, current, key=len))
     if current and ":" not in current:
         # A bare name means `user:`.
-        for name, told in of_kind(f"user:{current}"):
+        for name, description in of_kind(f"user:{current}"):
             bare = name.removeprefix("user:")
             if ":" not in bare:
-                yield bare, told
+                yield bare, description
 
 
 def _of_kind(db: sqlite3.Connection, current: str) -> Candidates:
     yield from _recent(db, "delegator", current)
     # No index lists the delegators. A term with this prefix that is not an agent's name is a delegator's name.
-    yield from _told_nothing(
+    yield from _without_description(
         db.execute(
             """SELECT text FROM (SELECT id, text FROM term WHERE text >= :first AND text < :end
                                   ORDER BY text LIMIT :recent) AS t
@@ -185,7 +185,7 @@ def _in_directory(db: sqlite3.Connection, current: str) -> Candidates:
 
 def _recent(db: sqlite3.Connection, column: str, current: str) -> Candidates:
     """Yield the names in a column of the latest identities, the last used first."""
-    return _told_nothing(
+    return _without_description(
         db.execute(
             f"""SELECT t.text FROM (SELECT {column} AS term, max(id) AS last
                                       FROM (SELECT * FROM identity ORDER BY id DESC LIMIT :recent)
@@ -205,8 +205,8 @@ def offer_keys(db: sqlite3.Connection, current: str) -> Candidates:
         _alike(current),
     ):
         state = "revoked" if revoked_at else "retired" if retired_at else "signing"
-        told = [algorithm] if use == "jws" else [use, algorithm]
-        yield kid, ", ".join([state, *told]) if all(map(is_name, told)) else state
+        facts = [algorithm] if use == "jws" else [use, algorithm]
+        yield kid, ", ".join([state, *facts]) if all(map(is_name, facts)) else state
 
 
 def offer_approvals(db: sqlite3.Connection, current: str) -> Candidates:
@@ -222,8 +222,8 @@ def offer_approvals(db: sqlite3.Connection, current: str) -> Candidates:
     for raw, delegator, groups in rows:
         if isinstance(raw, bytes) and len(raw) == 16:
             named = isinstance(groups, str) and groups.isascii() and groups.isprintable()
-            told = f"for {delegator}, by {groups[:60]}" if named and is_name(delegator) else ""
-            yield "apr_" + _base32(raw), told
+            description = f"for {delegator}, by {groups[:60]}" if named and is_name(delegator) else ""
+            yield "apr_" + _base32(raw), description
 
 
 def offer_access(db: sqlite3.Connection, current: str) -> Candidates:
@@ -242,8 +242,8 @@ def offer_access(db: sqlite3.Connection, current: str) -> Candidates:
     for raw, name, roles in rows:
         if isinstance(raw, bytes) and len(raw) == 16:
             words = roles.split() if isinstance(roles, str) else []
-            told = ", ".join([name, *filter(is_name, words)]) if is_name(name) else ""
-            yield "acc_" + _base32(raw), told
+            description = ", ".join([name, *filter(is_name, words)]) if is_name(name) else ""
+            yield "acc_" + _base32(raw), description
 
 
 def offer_adopted(db: sqlite3.Connection, current: str) -> Candidates:
@@ -282,7 +282,7 @@ def _alike(current: str) -> dict[str, object]:
     return {"first": current, "end": current + "\x7f", "most": MOST, "recent": _RECENT}
 
 
-def _told_nothing(rows: Iterable[tuple[str]]) -> Candidates:
+def _without_description(rows: Iterable[tuple[str]]) -> Candidates:
     for (name,) in rows:
         if is_name(name):
             yield name, ""

@@ -11,7 +11,7 @@ from jitid.cli import read_input
 from jitid.errors import InvalidCredentialError, JitidError, UsageError
 from jitid.redaction.token_format import names_token
 from jitid.values.ids import parse_id
-from jitid.values.text import given_away, quote, safe
+from jitid.values.text import quote, safe, token_warning
 
 if TYPE_CHECKING:
     from jitid.values.secret import Secret
@@ -60,7 +60,7 @@ def check_ids(texts: Iterable[str], *, token_files: bool) -> None:
             parse_id(text)
         except UsageError as error:
             if error.hint is None:
-                error.hint = given_away(text) or _instead(text, token_files=token_files)
+                error.hint = token_warning(text) or _instead(text, token_files=token_files)
             raise
 
 
@@ -100,6 +100,6 @@ def _task(text: str) -> str | None:
     from jitid.model.task import check_task
 
     try:
-        return None if names_token(text) or given_away(text) else check_task(text)
+        return None if names_token(text) or token_warning(text) else check_task(text)
     except JitidError:
         return None

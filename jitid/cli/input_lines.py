@@ -21,7 +21,7 @@ MOST = 1_000
 PATIENCE = 1.0
 """Seconds after which a batch is returned, even if more lines are available."""
 
-MADE_BETWEEN_LOOKS = 100_000
+GC_THRESHOLD = 100_000
 """First threshold of the garbage collector (`gc.set_threshold`): about the number of objects of some thousand lines."""
 
 _MOST_BYTES = 1 << 21
@@ -40,14 +40,14 @@ class InputLine(NamedTuple):
 class Lines:
     """Reader of standard input, line by line and in bounded memory."""
 
-    def __init__(self, what: str) -> None:
-        """Open standard input; errors name it `what`. Raises UsageError for a terminal."""
-        self._what = what
+    def __init__(self, label: str) -> None:
+        """Open standard input; errors name it `label`. Raises UsageError for a terminal."""
+        self._label = label
         if os.isatty(0):
             raise UsageError(
-                f"{what} is expected on standard input, and that is a terminal", "pipe it in: … < FILE"
+                f"{label} is expected on standard input, and that is a terminal", "pipe it in: … < FILE"
             )
-        self._descriptor = read_input.opened("-", what)
+        self._descriptor = read_input.opened("-", label)
         self._pending: deque[bytes | None] = deque()
         self._begun = b""
         self._overlong = False
@@ -88,8 +88,8 @@ class Lines:
 
     def _wait(self) -> None:
         with time_limit.Pause():
-            came = self._both.poll()
-        for descriptor, _ in came:
+            events = self._both.poll()
+        for descriptor, _ in events:
             if descriptor == output.DATA and not self._input.poll(0):
                 # This raises the proper error.
                 output.wait(0)
@@ -100,7 +100,7 @@ class Lines:
         except BlockingIOError:
             return
         except OSError as error:
-            raise read_input.unreadable("-", self._what, error) from error
+            raise read_input.unreadable("-", self._label, error) from error
         if not piece:
             self._ended = True
             if self._overlong or self._begun:

@@ -185,9 +185,9 @@ class Globals:
         `own` is the name of that form. A format that is configured for all verbs raises nothing.
         """
         if self.field is not None or self.format not in (None, own):
-            what = "--format" if self.field is None else "--field"
+            option = "--format" if self.field is None else "--field"
             raise UsageError(
-                f"{what} means nothing here",
+                f"{option} means nothing here",
                 "what is written has one form alone" if own is None else f"what is written is always {own}",
             )
 
@@ -225,22 +225,22 @@ class Globals:
             return text
         from shlex import quote
 
-        said = [f"{name} {quote(value)}" for name, value in flags.items() if value]
-        return " ".join(("jitid", *said, verb))
+        words = [f"{name} {quote(value)}" for name, value in flags.items() if value]
+        return " ".join(("jitid", *words, verb))
 
     def note(self, text: str) -> None:
         """Print a note on standard error, unless `--quiet`."""
         if not self.quiet:
-            output.say(f"jitid: note: {safe(text)}")
+            output.print_message(f"jitid: note: {safe(text)}")
 
     def warn(self, text: str) -> None:
         """Print a warning about a possible mistake on standard error, even with `--quiet`."""
-        output.say(f"jitid: warning: {safe(text)}")
+        output.print_message(f"jitid: warning: {safe(text)}")
 
     def detail(self, text: str) -> None:
         """Print a detail of the work on standard error, with `--verbose`."""
         if self.verbose:
-            output.say(f"jitid: {safe(text)}")
+            output.print_message(f"jitid: {safe(text)}")
 
     def coloured(self, out: str | None = None) -> bool:
         """Return whether to use colours in the file `out`, or without a file on standard output.
@@ -249,24 +249,24 @@ class Globals:
         """
         if out is not None:
             return False
-        wanted = self.colour()
-        return output.is_terminal() if wanted is None else wanted
+        forced = self.colour()
+        return output.is_terminal() if forced is None else forced
 
     def colour(self) -> bool | None:
         """Return whether to use colours: True, False, or None to leave it to the terminal."""
         if self.no_color:
             return False
         config = self.config()
-        wanted = {"always": True, "never": False}.get(config.text("color") or "auto")
-        if wanted is not None and config.origin("color").startswith("environment"):
-            return wanted
+        configured = {"always": True, "never": False}.get(config.text("color") or "auto")
+        if configured is not None and config.origin("color").startswith("environment"):
+            return configured
         if os.environ.get("NO_COLOR"):
             return False
         if os.environ.get("FORCE_COLOR", "0") not in ("", "0"):
             return True
-        if wanted is None and os.environ.get("TERM") == "dumb":
+        if configured is None and os.environ.get("TERM") == "dumb":
             return False
-        return wanted
+        return configured
 
 
 def _is_whole(text: str) -> bool:

@@ -60,8 +60,8 @@ def run(argv: list[str]) -> int:
         return 128 + signal.SIGINT
     except BaseException as error:  # noqa: BLE001 - the boundary: nobody else could tell the user
         # The error may come from a line that was not parsed.
-        own, _ = plain.parted(argv)
-        given.format = given.format or plain.format_asked(own)
+        own, _ = plain.split_command(argv)
+        given.format = given.format or plain.requested_format(own)
         given.debug = given.debug or "--debug" in own
         storage = _storage_error(error)
         return _status(_report_bug(error, given) if storage is None else report(storage, given), given)
@@ -94,20 +94,20 @@ def report(error: JitidError, given: Globals) -> int:
     if given.error_format() in ("json", "jsonl"):
         from jitid.formats.json import dumps
 
-        told = {
+        fields = {
             "code": error.code,
             "message": error.message,
             "hint": error.hint,
             "retryable": error.retryable,
         }
-        output.say(dumps({"error": told}))
+        output.print_message(dumps({"error": fields}))
     elif isinstance(error, OutputError) and error.outcome:
         # One line, for logs that keep single lines: the loss of a credential must be next to its cause.
-        output.say(f"jitid: error: {safe(error.message)}; {safe(error.outcome)}")
+        output.print_message(f"jitid: error: {safe(error.message)}; {safe(error.outcome)}")
     else:
-        output.say(f"jitid: error: {safe(error.message)}")
+        output.print_message(f"jitid: error: {safe(error.message)}")
         if error.hint:
-            output.say(f"jitid: hint: {safe(error.hint)}")
+            output.print_message(f"jitid: hint: {safe(error.hint)}")
     return error.exit_status
 
 
@@ -130,7 +130,7 @@ def _report_bug(error: BaseException, given: Globals) -> int:
 
     if given.debug:
         for line in "".join(traceback.format_exception(error)).splitlines():
-            output.say(safe(line))
+            output.print_message(safe(line))
     from jitid.system.dependencies import fault
 
     found = fault(error)
@@ -139,9 +139,9 @@ def _report_bug(error: BaseException, given: Globals) -> int:
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" in {place[0].filename.rpartition('/')[2]}, line {place[0].lineno}" if place else ""
     # The message of a foreign exception may repeat its input, so only the type is printed.
-    what = f"{type(error).__name__}{where}"
+    cause = f"{type(error).__name__}{where}"
     more = None if given.debug else "the same command with --debug shows where it comes from"
-    bug = JitidError(f"internal error: {what}; this is a bug", more)
+    bug = JitidError(f"internal error: {cause}; this is a bug", more)
     bug.code = "internal"
     return report(bug, given)
 

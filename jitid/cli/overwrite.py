@@ -102,8 +102,8 @@ class _Stated(NamedTuple):
 
 
 def _to_revoke(given: Globals, jti: str, identity: str | None, new: Issued) -> str:
-    what = "it and the new token" if identity is not None and identity == new.parent else "it"
-    return f"to revoke {what}: {given.command(f'jitid revoke {jti}')}"
+    tokens = "it and the new token" if identity is not None and identity == new.parent else "it"
+    return f"to revoke {tokens}: {given.command(f'jitid revoke {jti}')}"
 
 
 def _stated(text: str) -> _Stated | None:

@@ -41,7 +41,7 @@ def perform(line: PlainLine, given: Globals) -> None:
 
 def read(argv: Sequence[str], environ: Mapping[str, str], given: Globals) -> PlainLine | None:
     """Parse a plain line, and store its global options in `given`. Return None for a line that is not plain."""
-    argv, rest = parted(argv)
+    argv, rest = split_command(argv)
     options, words = _split(argv)
     verb = " ".join(words[:2]) if words[:1] and words[0] in GROUPS else "".join(words[:1])
     # Typer refuses a token on the line.
@@ -87,7 +87,7 @@ def read(argv: Sequence[str], environ: Mapping[str, str], given: Globals) -> Pla
     return PlainLine(verb, arguments)
 
 
-def format_asked(argv: Sequence[str]) -> str | None:
+def requested_format(argv: Sequence[str]) -> str | None:
     """Return the value of `--format` on a line that could not be parsed: its error has that format."""
     for number, word in enumerate(argv):
         if word == "--format" and number + 1 < len(argv):
@@ -97,7 +97,7 @@ def format_asked(argv: Sequence[str]) -> str | None:
     return None
 
 
-def parted(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str] | None]:
+def split_command(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str] | None]:
     """Split a line at `--`. The words after it belong to another command."""
     if "--" not in argv:
         return argv, None

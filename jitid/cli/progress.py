@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Piece = TypeVar("Piece")
 
-_OFTEN = 0.2
+_UPDATE_INTERVAL = 0.2
 """Minimum number of seconds between two updates."""
 _BACK = "\r\x1b[K"
 
@@ -30,41 +30,41 @@ _SILENT = 1.0
 class Waiting:
     """A line with the reason and the duration of a wait; erased at its end."""
 
-    def __init__(self, given: Globals, what: Callable[[], str]) -> None:
+    def __init__(self, given: Globals, reason: Callable[[], str]) -> None:
         """Take a function that returns the reason of the wait, in words."""
-        self._what = what
+        self._reason = reason
         self._shows = _is_seen(given)
         self._began = time.monotonic()
-        self._over: threading.Event | None = None
+        self._done: threading.Event | None = None
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> None:
         if self._shows:
             import threading
 
-            self._over = threading.Event()
-            self._thread = threading.Thread(target=self._tell, args=(self._over,), daemon=True)
+            self._done = threading.Event()
+            self._thread = threading.Thread(target=self._show, args=(self._done,), daemon=True)
             self._thread.start()
 
     def __exit__(self, *_: object) -> None:
-        if self._over is not None and self._thread is not None:
-            self._over.set()
+        if self._done is not None and self._thread is not None:
+            self._done.set()
             self._thread.join()
 
-    def _tell(self, over: threading.Event) -> None:
+    def _show(self, done: threading.Event) -> None:
         shown = False
-        while not over.wait(_SILENT):
+        while not done.wait(_SILENT):
             shown = True
-            output.tell_now(f"{_BACK}{self._what()}: {time.monotonic() - self._began:.0f} s")
+            output.write_now(f"{_BACK}{self._reason()}: {time.monotonic() - self._began:.0f} s")
         if shown:
-            output.tell_now(_BACK)
+            output.write_now(_BACK)
 
 
-def waiting(given: Globals, pieces: Iterable[Piece], what: Callable[[], str]) -> Iterator[Piece]:
+def waiting(given: Globals, pieces: Iterable[Piece], reason: Callable[[], str]) -> Iterator[Piece]:
     """Yield each piece. Show the reason at a terminal while the next piece is awaited."""
     source = iter(pieces)
     while True:
-        with Waiting(given, what):
+        with Waiting(given, reason):
             try:
                 piece = next(source)
             except StopIteration:
@@ -81,7 +81,7 @@ class ProgressLine:
 
     def __init__(self, given: Globals) -> None:
         self._shows = _is_seen(given)
-        self._next = time.monotonic() + _OFTEN
+        self._next = time.monotonic() + _UPDATE_INTERVAL
         self._shown = False
 
     def __enter__(self) -> Self:
@@ -99,10 +99,10 @@ class ProgressLine:
             return
         from jitid.cli.leak.scan_rows import size
 
-        self._next = time.monotonic() + _OFTEN
+        self._next = time.monotonic() + _UPDATE_INTERVAL
         self._shown = True
         self._write(f"{_BACK}searched {tally.items:,} {unit}s, {size(tally.bytes)}; {hits:,} found")
 
     @staticmethod
     def _write(text: str) -> None:
-        output.tell_now(text)
+        output.write_now(text)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.redaction.token_format import CERTIFICATE, MAX_TOKEN, bare
 from jitid.system import time_limit
-from jitid.values.text import MARK, decoded, given_away, mark_of, quote, refuse_mark
+from jitid.values.text import MARK, decoded, mark_of, quote, refuse_mark, token_warning
 
 if TYPE_CHECKING:
     from jitid.values.secret import Secret
@@ -33,7 +33,7 @@ def check_one_stdin(*paths: str | None) -> None:
         raise UsageError("standard input cannot be two things at once", "name a file for all but one")
 
 
-def token(path: str, what: str) -> Secret:
+def token(path: str, label: str) -> Secret:
     """Return the token in the file `path`; `-` is standard input.
 
     Raises:
@@ -42,18 +42,18 @@ def token(path: str, what: str) -> Secret:
     """
     from jitid.values.secret import Secret
 
-    data = read(path, MAX_TOKEN + _ROOM, what)
+    data = read(path, MAX_TOKEN + _ROOM, label)
     if data.startswith(_DER):
         from jitid.crypto.der import to_pem
 
         return Secret.single(bare(to_pem(data)))
     if mark := mark_of(data):
         # A token has exactly one spelling, without a mark.
-        raise InvalidCredentialError(f"{what} begins with {mark}", "save it as UTF-8 without the mark")
+        raise InvalidCredentialError(f"{label} begins with {mark}", "save it as UTF-8 without the mark")
     # The parser of tokens refuses an invalid text, with one error for all verbs.
     text = bare(data.decode("utf-8", "replace"))
     if not text:
-        raise UsageError(f"{what} is empty", "a token is one line of text")
+        raise UsageError(f"{label} is empty", "a token is one line of text")
     if text.startswith(CERTIFICATE):
         # The file of a certificate often contains its private key too, which no verb needs.
         text = bare(text.partition("-----BEGIN PRIVATE KEY-----")[0])
@@ -93,14 +93,14 @@ def check_text_file(path: str) -> None:
     )
 
 
-def read(path: str, most: int, what: str) -> bytes:
+def read(path: str, most: int, label: str) -> bytes:
     """Return the first `most` + 1 bytes of the file `path`, or all if there are fewer; `-` is standard input.
 
     Raises:
         UsageError: it cannot be read.
 
     """
-    descriptor = opened(path, what)
+    descriptor = opened(path, label)
     try:
         pieces = []
         left = most + 1
@@ -108,24 +108,24 @@ def read(path: str, most: int, what: str) -> bytes:
             pieces.append(piece)
             left -= len(piece)
     except OSError as error:
-        raise unreadable(path, what, error) from error
+        raise unreadable(path, label, error) from error
     finally:
         if descriptor:
             os.close(descriptor)
     return b"".join(pieces)
 
 
-def unmarked(path: str, most: int, what: str) -> bytes:
+def unmarked(path: str, most: int, label: str) -> bytes:
     """Return the same as `read`, without a leading byte order mark: for public text and DER.
 
     Raises:
         UsageError: it cannot be read.
 
     """
-    return read(path, most, what).removeprefix(MARK.encode())
+    return read(path, most, label).removeprefix(MARK.encode())
 
 
-def opened(path: str, what: str) -> int:
+def opened(path: str, label: str) -> int:
     """Return a descriptor of the file `path`; `-` is standard input. The caller closes it unless it is 0.
 
     Raises:
@@ -135,7 +135,7 @@ def opened(path: str, what: str) -> int:
     if path == "-":
         if os.isatty(0):
             raise UsageError(
-                f"{what} is expected on standard input, and that is a terminal",
+                f"{label} is expected on standard input, and that is a terminal",
                 "pipe it in, or name a file",
             )
         return 0
@@ -144,9 +144,9 @@ def opened(path: str, what: str) -> int:
             # Opening a FIFO waits for its writer.
             return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise unreadable(path, what, error) from error
+        raise unreadable(path, label, error) from error
     except ValueError as error:
-        raise UsageError(f"{what} cannot be read from {quote(path)}: it is no path") from error
+        raise UsageError(f"{label} cannot be read from {quote(path)}: it is no path") from error
 
 
 def piece_of(descriptor: int, size: int) -> bytes:
@@ -162,10 +162,10 @@ def file_of(descriptor: int) -> io.BufferedReader:
 
 def spared(pieces: Iterable[T]) -> Iterator[T]:
     """Yield pieces as they arrive. The wait for each does not count against the command's time limit."""
-    coming = iter(pieces)
+    iterator = iter(pieces)
     while True:
         with time_limit.Pause():
-            piece = next(coming, _NONE)
+            piece = next(iterator, _NONE)
         if piece is _NONE:
             return
         yield cast("T", piece)
@@ -193,43 +193,43 @@ class _Waiting(io.RawIOBase):
         super().close()
 
 
-def lines(path: str, what: str, longest: int = 1 << 20) -> Iterator[tuple[int, str]]:
+def lines(path: str, label: str, longest: int = 1 << 20) -> Iterator[tuple[int, str]]:
     """Yield the lines of the file `path` that are not blank, with their numbers; `-` is standard input.
 
     Raises:
         UsageError: it cannot be read, is not UTF-8, or has a line longer than `longest` bytes.
 
     """
-    descriptor = opened(path, what)
+    descriptor = opened(path, label)
     try:
         with file_of(descriptor) as file:
             number = 0
             while line := file.readline(longest + 1):
                 number += 1
                 if len(line) > longest:
-                    raise UsageError(f"line {number} of {what} is longer than {longest} bytes")
-                text = decoded(line, f"line 1 of {what}") if number == 1 else line.decode()
+                    raise UsageError(f"line {number} of {label} is longer than {longest} bytes")
+                text = decoded(line, f"line 1 of {label}") if number == 1 else line.decode()
                 if text.strip():
                     yield number, text.strip()
     except OSError as error:
-        raise unreadable(path, what, error) from error
+        raise unreadable(path, label, error) from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"line {number} of {what} is not UTF-8") from error
+        raise UsageError(f"line {number} of {label} is not UTF-8") from error
 
 
-def unreadable(path: str, what: str, error: OSError) -> UsageError:
+def unreadable(path: str, label: str, error: OSError) -> UsageError:
     """Return the error for a file that cannot be opened or read."""
     if MARK in path:
         # The mark is invisible, so the error must name it. The word may even be an id, and not a file.
         return UsageError(
-            f"{what} cannot be read: its name holds a byte order mark (U+FEFF)", "type it again"
+            f"{label} cannot be read: its name holds a byte order mark (U+FEFF)", "type it again"
         )
     from jitid.capabilities.run.token_place import unreadable_hint
 
     reason = (error.strerror or "error").lower()
     return UsageError(
-        f"{what} cannot be read from {quote(path)}: {reason}",
-        given_away(path) or unreadable_hint(path, error),
+        f"{label} cannot be read from {quote(path)}: {reason}",
+        token_warning(path) or unreadable_hint(path, error),
     )
 
 

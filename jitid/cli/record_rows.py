@@ -11,7 +11,7 @@ from jitid.model.standing_secret import FOR_EVER
 from jitid.system import output
 from jitid.values.times import format_duration, format_time
 
-_TOLD = 5
+_MOST_ORPHANS = 5
 """Maximum number of orphans that are named one by one."""
 
 CREDENTIAL = (
@@ -71,16 +71,16 @@ def process_state(row: Credential, now: int) -> str | None:
     return liveness(row.process, this_process()).value
 
 
-def tell_orphans(given: Globals, found: Sequence[Credential]) -> None:
+def warn_of_orphans(given: Globals, found: Sequence[Credential]) -> None:
     """Warn of credentials that a killed `run` has left, with the commands that revoke them."""
-    for row in found[:_TOLD]:
+    for row in found[:_MOST_ORPHANS]:
         given.warn(
             f"the process that {row.id} was given to is gone, and its credential lives until "
-            f"{format_time(row.dies_at)}: {given.command(f'jitid revoke {row.id}')}"
+            f"{format_time(row.ends_at)}: {given.command(f'jitid revoke {row.id}')}"
         )
-    if len(found) > _TOLD:
+    if len(found) > _MOST_ORPHANS:
         rest = given.command("jitid list --process gone --field id")
-        given.warn(f"so it is with {len(found) - _TOLD} more: {rest}")
+        given.warn(f"so it is with {len(found) - _MOST_ORPHANS} more: {rest}")
 
 
 def credential(row: Credential, now: int) -> dict[str, Any]:
@@ -114,6 +114,6 @@ def credential(row: Credential, now: int) -> dict[str, Any]:
 
 def _left(row: Credential, now: int) -> str | None:
     """Return the remaining lifetime of a live credential; None for any other, or if it has no end."""
-    if row.state_at(now) is not State.ACTIVE or row.dies_at >= FOR_EVER:
+    if row.state_at(now) is not State.ACTIVE or row.ends_at >= FOR_EVER:
         return None
-    return format_duration(row.dies_at - now)
+    return format_duration(row.ends_at - now)

@@ -251,14 +251,14 @@ def _oidc(document: Mapping[str, Any], shown: str, folder: str) -> dict[str, dic
             if name not in _OIDC:
                 raise ConfigurationError(f"{where} is not known", nearest(name, _OIDC))
             texts = value if name in _LISTS and isinstance(value, list) else [value]
-            what = "a list of texts" if name in _LISTS else "a text"
+            expected = "a list of texts" if name in _LISTS else "a text"
             if name == "clients":
                 texts = [
                     each for pair in _table(value, f"oidc.{issuer}.clients", shown).items() for each in pair
                 ]
-                what = "a table of texts: a client id at the issuer, and the caller that it is"
+                expected = "a table of texts: a client id at the issuer, and the caller that it is"
             if not texts or not all(isinstance(each, str) and each.strip() for each in texts):
-                raise ConfigurationError(f"{where} is not {what}")
+                raise ConfigurationError(f"{where} is not {expected}")
             if name in _CHOICES:
                 from jitid.model import oidc_issuer
 

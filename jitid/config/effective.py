@@ -132,19 +132,19 @@ class Config:
         remote = self.text("remote")
         if remote is None:
             return None
-        told, other = _layer(self.origin("remote")), _layer(self.origin("ledger"))
+        remote_layer, ledger_layer = _layer(self.origin("remote")), _layer(self.origin("ledger"))
         ranks = ["flag", "environment", *self.origins]
-        nearness = [ranks.index(each) for each in (told, other) if each != "default"]
+        nearness = [ranks.index(each) for each in (remote_layer, ledger_layer) if each != "default"]
         if len(nearness) == 1 or nearness[0] < nearness[1]:
             return remote
         if nearness[0] > nearness[1]:
             return None
-        if told == "flag":
+        if remote_layer == "flag":
             raise UsageError(
                 "--remote and --ledger cannot go together", "an authority elsewhere has its own ledger"
             )
         raise ConfigurationError(
-            f"both `remote` and `ledger` are set ({told}), and one of them is meant",
+            f"both `remote` and `ledger` are set ({remote_layer}), and one of them is meant",
             "see: jitid config show --origin",
         )
 
@@ -198,13 +198,13 @@ class Config:
                 table.update(
                     {key: (text, layer.origin) for key, text in entries.items() if floor[key] == text}
                 )
-            for name, said in (
+            for name, by_user in (
                 ("socket.delegator", layer.socket_delegators),
                 ("socket.role", {user: " ".join(roles) for user, roles in layer.socket_roles.items()}),
             ):
-                if said:
+                if by_user:
                     table = found.setdefault(name, {})
-                    table.update({user: (text, layer.origin) for user, text in said.items()})
+                    table.update({user: (text, layer.origin) for user, text in by_user.items()})
             for name, stated in layer.targets.items():
                 from jitid.model.target import texts_of
 
@@ -313,14 +313,14 @@ def _resolve(
     if setting.environment and setting.variable in environ:
         value = convert(setting, environ[setting.variable], setting.variable, here())
         return value, f"environment {setting.variable}"
-    said = [(layer.values[name], layer) for layer in layers if name in layer.values]
+    stated = [(layer.values[name], layer) for layer in layers if name in layer.values]
     trusted = next(
-        ((value, layer.origin) for value, layer in said if layer.owner != "project"),
+        ((value, layer.origin) for value, layer in stated if layer.owner != "project"),
         (setting.default, "default"),
     )
-    if not said or said[0][1].owner != "project":
+    if not stated or stated[0][1].owner != "project":
         return trusted
-    value, layer = said[0]
+    value, layer = stated[0]
     if setting.project == "stricter" and _laxer(value, trusted[0]):
         unit = " seconds" if isinstance(value, int) else ""
         warnings.append(f"{safe(layer.origin)}: `{name}` is laxer than {trusted[0]}{unit}; it is not heeded")

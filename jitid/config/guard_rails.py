@@ -88,17 +88,17 @@ class Trusted:
             return SettledGuardRail(value, why)
         variable, remedy = self._named_by(origin)
         refused = (
-            f"`{setting.name}` is {_told(setting, value)} ({safe(why)}): {safe(origin)} says "
-            f"{_told(setting, found)}, and what {variable} names cannot loosen a guard rail; {remedy}"
+            f"`{setting.name}` is {_value_text(setting, value)} ({safe(why)}): {safe(origin)} says "
+            f"{_value_text(setting, found)}, and what {variable} names cannot loosen a guard rail; {remedy}"
         )
         return SettledGuardRail(value, why, refused)
 
     def _read(self, path: str, owner: str) -> list[ConfigLayer]:
-        stands = f"{owner} {path}"
-        overlay = f"{stands} [profile.{self._profile}]"
-        known = [layer for layer in self._found if layer.origin in (stands, overlay)]
+        origin = f"{owner} {path}"
+        overlay = f"{origin} [profile.{self._profile}]"
+        known = [layer for layer in self._found if layer.origin in (origin, overlay)]
         if known:
-            return [layer for layer in known if layer.origin == stands or self._profile is not None]
+            return [layer for layer in known if layer.origin == origin or self._profile is not None]
         try:
             # A file at a place that this user may not read counts as missing, in any environment.
             os.lstat(path)
@@ -122,7 +122,7 @@ class Trusted:
         return next(named, "HOME"), "name the file with --config"
 
 
-def _told(setting: Setting, value: Value) -> str:
+def _value_text(setting: Setting, value: Value) -> str:
     if setting.kind == "duration" and isinstance(value, int):
         from jitid.values.times import format_duration
 

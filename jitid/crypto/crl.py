@@ -35,12 +35,12 @@ def _is_as_good(there: x509.CertificateRevocationList, new: x509.CertificateRevo
     age = new.last_update_utc - there.last_update_utc
     lifetime = until - new.last_update_utc
     return (
-        _said(there) == _said(new)
+        _content(there) == _content(new)
         and there.next_update_utc - there.last_update_utc == lifetime
         and 0 <= age.total_seconds() < lifetime.total_seconds() / _AGAIN
     )
 
 
-def _said(one: x509.CertificateRevocationList) -> tuple[object, ...]:
+def _content(one: x509.CertificateRevocationList) -> tuple[object, ...]:
     key = one.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
     return one.issuer, key, {revoked.serial_number for revoked in one}

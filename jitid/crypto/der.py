@@ -94,14 +94,14 @@ def authority(certificate: bytes) -> IssuerFields:
         (_, signed, _), *_ = parts(body)
         fields = [field for field in parts(signed) if field[0] != 0xA0]
         validity, subject, key, *more = fields[3:]
-        _, (sort, until, _) = parts(validity[1])
-        return IssuerFields(subject[2], _key_id(key[1], more), _seconds(sort, until.decode()))
+        _, (tag, until, _) = parts(validity[1])
+        return IssuerFields(subject[2], _key_id(key[1], more), _seconds(tag, until.decode()))
     except (ValueError, IndexError):
         raise _damaged() from None
 
 
-def _seconds(sort: int, text: str) -> int:
-    if sort == _UTC_TIME:
+def _seconds(tag: int, text: str) -> int:
+    if tag == _UTC_TIME:
         # RFC 5280, section 4.1.2.5.1.
         text = ("20" if text < "5" else "19") + text
     # `strptime` would cost start-up.

@@ -177,13 +177,13 @@ def check_claims(
     audiences: Collection[str],
     now: int,
     leeway: int = 0,
-    what: str = "the token",
+    label: str = "the token",
 ) -> None:
     """Refuse claims of another issuer, for another audience, or not valid at `now` (RFC 7519, section 4.1).
 
     `exp` and `iat` are required, `nbf` is checked if present; all are integers, seconds since the epoch. A token
     expires at its `exp`, regardless of `leeway`: the number of seconds by which the issuer's clock may be ahead in
-    `iat` and `nbf`. `aud` is a string or a list of strings, at least one of which is among `audiences`. `what` is the
+    `iat` and `nbf`. `aud` is a string or a list of strings, at least one of which is among `audiences`. `label` is the
     name of the token in errors.
 
     Raises InvalidCredentialError with a reason of one clause.
@@ -192,28 +192,28 @@ def check_claims(
         # `in` would find "a" in a string.
         raise TypeError("audiences is a collection of strings")
     if claims.get("iss") != issuer:
-        raise InvalidCredentialError(f"{what} is from another issuer")
+        raise InvalidCredentialError(f"{label} is from another issuer")
     audience = claims.get("aud")
     named = audience if type(audience) is list else [audience]
     for one in named:
         if type(one) is not str:
-            raise InvalidCredentialError(f"{what}'s audience is missing or not made of strings")
+            raise InvalidCredentialError(f"{label}'s audience is missing or not made of strings")
     if set(named).isdisjoint(audiences):
-        raise InvalidCredentialError(f"{what} is for another audience")
+        raise InvalidCredentialError(f"{label} is for another audience")
     for name in ("sub", "jti", "client_id", "scope"):
         if type(claims.get(name, "")) is not str:
-            raise InvalidCredentialError(f"{what}'s `{name}` is not a string")
+            raise InvalidCredentialError(f"{label}'s `{name}` is not a string")
     expires_at, issued_at = claims.get("exp"), claims.get("iat")
     not_before = claims.get("nbf", issued_at)
     # `type` and not `isinstance`: to Python, true is an integer.
     if not (type(expires_at) is int and type(issued_at) is int and type(not_before) is int):
-        raise InvalidCredentialError(f"{what}'s times are missing or not integers")
+        raise InvalidCredentialError(f"{label}'s times are missing or not integers")
     if now >= expires_at:
-        raise ExpiredError(f"{what} has expired", f"{claimed_expiry(expires_at)}; {ANOTHER}")
+        raise ExpiredError(f"{label} has expired", f"{claimed_expiry(expires_at)}; {ANOTHER}")
     if now + leeway < not_before:
-        raise InvalidCredentialError(f"{what} is not valid yet")
+        raise InvalidCredentialError(f"{label} is not valid yet")
     if now + leeway < issued_at:
-        raise InvalidCredentialError(f"{what} is issued in the future")
+        raise InvalidCredentialError(f"{label} is issued in the future")
 
 
 def claimed_expiry(expires_at: int) -> str:

@@ -30,7 +30,7 @@ class RevokedCertificate(NamedTuple):
     key_id: str
 
 
-def spell(
+def encode(
     certificates: Mapping[bytes, Sequence[RevokedCertificate]], keys: Sequence[bytes], now: int, comment: str
 ) -> bytes:
     """Return a list of certificates by the authorities that signed them, and of revoked keys.

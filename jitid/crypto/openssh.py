@@ -190,7 +190,7 @@ def parse_certificate(text: str) -> Certificate:
     for _ in range(_FIELDS[key_type]):
         reader.string()
     key = PublicKey(key_type, string(key_type) + blob[start : reader.at])
-    serial, sort = reader.number(8), reader.number(4)
+    serial, kind = reader.number(8), reader.number(4)
     key_id = reader.text()
     inner = Reader(reader.string())
     principals = []
@@ -211,7 +211,7 @@ def parse_certificate(text: str) -> Certificate:
     return Certificate(
         key,
         serial,
-        sort,
+        kind,
         key_id,
         tuple(principals),
         valid_after,

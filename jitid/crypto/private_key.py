@@ -40,7 +40,7 @@ _SEQUENCE = 0x30
 _SHORTEST = 40
 # Bytes near the beginning of a binary private key: the object identifiers of Ed25519, of elliptic curves and of RSA;
 # or the beginning of SEC 1.
-_SORTS = (
+_KEY_MARKS = (
     bytes.fromhex("06032b6570"),
     bytes.fromhex("06072a8648ce3d0201"),
     bytes.fromhex("06092a864886f70d010101"),
@@ -89,7 +89,7 @@ def key_at(window: bytes | bytearray, at: int) -> FoundKey | None:
 
 def bare_key(raw: bytes) -> FoundKey | None:
     """Return the key at the start of some bytes (DER); None if they do not look like a key."""
-    looks = len(raw) >= _SHORTEST and raw[0] == _SEQUENCE and any(sort in raw[:_NEAR] for sort in _SORTS)
+    looks = len(raw) >= _SHORTEST and raw[0] == _SEQUENCE and any(mark in raw[:_NEAR] for mark in _KEY_MARKS)
     return key_of(raw) if looks else None
 
 

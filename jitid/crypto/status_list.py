@@ -161,11 +161,11 @@ def read(text: str, keys: Mapping[str, tuple[str, bytes]], now: int) -> SignedSt
         jws.verify_signature(parsed, *key)
     except InvalidCredentialError as error:
         raise InvalidCredentialError(f"the status list is not valid: {error.message}") from None
-    said = parsed.claims
-    uri, listed = said.get("sub"), said.get("status_list")
+    claims = parsed.claims
+    uri, listed = claims.get("sub"), claims.get("status_list")
     if type(uri) is not str or type(listed) is not dict:
         raise InvalidCredentialError("the status list has no `sub` or no `status_list`")
-    issued_at, expires_at = _times(said)
+    issued_at, expires_at = _times(claims)
     if now < issued_at:
         raise InvalidCredentialError("the status list is issued in the future")
     if now >= expires_at:
@@ -177,13 +177,13 @@ def read(text: str, keys: Mapping[str, tuple[str, bytes]], now: int) -> SignedSt
     return SignedStatusList(uri, issued_at, expires_at, decode(listed.get("bits"), listed.get("lst")))
 
 
-def _times(said: Mapping[str, Any]) -> tuple[int, int]:
+def _times(claims: Mapping[str, Any]) -> tuple[int, int]:
     """Return the start and the end of a list's validity. Raise InvalidCredentialError if either is missing."""
-    issued_at, ttl = said.get("iat"), said.get("ttl", 1)
+    issued_at, ttl = claims.get("iat"), claims.get("ttl", 1)
     # `type` and not `isinstance`: to Python, true is an integer.
     if type(issued_at) is not int or type(ttl) is not int or ttl <= 0:
         raise InvalidCredentialError("the status list's `iat` or `ttl` is none that can be read")
-    expires_at = said.get("exp", issued_at + ttl if "ttl" in said else None)
+    expires_at = claims.get("exp", issued_at + ttl if "ttl" in claims else None)
     if type(expires_at) is not int:
         raise InvalidCredentialError("the status list does not say until when it is good")
     return issued_at, expires_at
@@ -196,22 +196,22 @@ def check(token: Mapping[str, Any], listings: Collection[SignedStatusList]) -> S
         InvalidCredentialError: the token's list is missing, it has no place there, or its status is not valid.
 
     """
-    wanted = reference(token)
-    found = [one for one in listings if one.uri == wanted.uri]
+    expected = reference(token)
+    found = [one for one in listings if one.uri == expected.uri]
     if len(found) != 1:
         raise InvalidCredentialError("the status list is not the one that the token names")
     (listing,) = found
-    status = listing.statuses.at(wanted.place)
+    status = listing.statuses.at(expected.place)
     if status == VALID:
         return listing
-    told = {INVALID: "was ended before its time", SUSPENDED: "is suspended"}.get(
+    state = {INVALID: "was ended before its time", SUSPENDED: "is suspended"}.get(
         status, f"has the status {status}, which is not that of a valid one"
     )
-    raise InvalidCredentialError(f"the token {told}, by the status list of {format_time(listing.issued_at)}")
+    raise InvalidCredentialError(f"the token {state}, by the status list of {format_time(listing.issued_at)}")
 
 
-def signing_input(said: Mapping[str, Any], kid: str, algorithm: str) -> str:
+def signing_input(claims: Mapping[str, Any], kid: str, algorithm: str) -> str:
     """Return the signed part of a status list: its header and its claims."""
     (typ,) = TYPES
     header = strict_json.dumps({"alg": algorithm, "kid": kid, "typ": typ})
-    return f"{jws.b64url(header.encode())}.{jws.b64url(strict_json.dumps(said).encode())}"
+    return f"{jws.b64url(header.encode())}.{jws.b64url(strict_json.dumps(claims).encode())}"

@@ -69,7 +69,7 @@ def parse(text: str) -> PresentedCertificate:
         raise InvalidCredentialError(f"the certificate is longer than {MAX_TOKEN} bytes, or no text of one")
     try:
         der = from_pem(text)[0]
-        _must_look_like_ours(der)
+        _must_have_jitid_form(der)
         certificate = x509.load_der_x509_certificate(der)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         uris = names.get_values_for_type(x509.UniformResourceIdentifier)
@@ -94,14 +94,14 @@ def parse(text: str) -> PresentedCertificate:
     )
 
 
-def _must_look_like_ours(der: bytes) -> None:
+def _must_have_jitid_form(der: bytes) -> None:
     """Refuse certificates that the library reads with a warning or in its own interpretation. Raises ValueError."""
     ((_, body, _),) = parts(der)
     (_, signed, _), (_, _, algorithm), _ = parts(body)
-    (_, _, version), (sort, serial, _), (_, _, inner), *_ = parts(signed)
+    (_, _, version), (tag, serial, _), (_, _, inner), *_ = parts(signed)
     if version != VERSION_3 or inner != SIGNATURE or algorithm != SIGNATURE:
         raise ValueError("not ours")
-    if sort != INTEGER or not serial or serial[0] & 0x80:
+    if tag != INTEGER or not serial or serial[0] & 0x80:
         raise ValueError("not positive")
 
 
@@ -233,7 +233,7 @@ def _check_authority(certificate: x509.Certificate, depth: int, now: int) -> Non
     if not begun <= moment < certificate.not_valid_after_utc:
         raise UsageError(
             f"the certificate of {name} is not valid now; nothing was changed",
-            f"it is valid from {_told(certificate.not_valid_before_utc)} to {_told(certificate.not_valid_after_utc)}; "
+            f"it is valid from {_time(certificate.not_valid_before_utc)} to {_time(certificate.not_valid_after_utc)}; "
             "for another one of the key: jitid keys request",
         )
     try:
@@ -253,7 +253,7 @@ def _check_authority(certificate: x509.Certificate, depth: int, now: int) -> Non
         raise UsageError(f"the certificate of {name} permits fewer below it; nothing was changed")
 
 
-def _told(at: datetime) -> str:
+def _time(at: datetime) -> str:
     return format_time(int(at.timestamp()))
 
 

@@ -91,15 +91,15 @@ class Installation(NamedTuple):
         """Return the folder of keys and policy. Raises UnexaminedError if there is none to examine."""
         path, present = self.content()
         if not present:
-            what = "folder of keys and policy on this machine" if self.where().in_database else "ledger"
-            raise UnexaminedError(f"there is no {what} yet")
+            missing = "folder of keys and policy on this machine" if self.where().in_database else "ledger"
+            raise UnexaminedError(f"there is no {missing} yet")
         return path
 
 
 def check(config: Config, trouble: ConfigurationError | None) -> list[Check]:
     """Return the results of all checks of this machine and of the ledger."""
     installation = Installation(config, trouble)
-    if not _asks_elsewhere(config):
+    if not _has_remote(config):
         return list(examination.perform(CHECKS, installation))
     # The ledger itself is checked on the authority's machine.
     from jitid.doctor import remote_check
@@ -109,7 +109,7 @@ def check(config: Config, trouble: ConfigurationError | None) -> list[Check]:
     return [*here, *there, *examination.perform(ELSEWHERE, installation)]
 
 
-def _asks_elsewhere(config: Config) -> bool:
+def _has_remote(config: Config) -> bool:
     try:
         return config.remote is not None
     except JitidError:
@@ -134,14 +134,18 @@ def judge_versions(found: Mapping[str, str]) -> Iterator[Check]:
     """Yield the check of the versions that jitid depends on: whether they are known to work."""
     from jitid.system.dependencies import installing
 
-    shown = ", ".join(f"{what} {version}" for what, version in found.items())
+    shown = ", ".join(f"{component} {version}" for component, version in found.items())
     yield ok("versions", f"jitid {__version__}, {shown}")
-    for what, version in found.items():
-        if _numbers(version) < _numbers(LEAST[what]):
-            repair = installing([f"cedarpy>={LEAST[what]}"]) if what == "cedarpy" else "use a newer Python"
+    for component, version in found.items():
+        if _numbers(version) < _numbers(LEAST[component]):
+            repair = (
+                installing([f"cedarpy>={LEAST[component]}"])
+                if component == "cedarpy"
+                else "use a newer Python"
+            )
             yield warning(
                 "versions",
-                f"{what} {version} is older than {LEAST[what]}, the oldest that jitid is known to work with",
+                f"{component} {version} is older than {LEAST[component]}, the oldest that jitid is known to work with",
                 repair,
             )
 
@@ -159,9 +163,9 @@ def _completions(_: Installation) -> Iterator[Check]:
     here = [each for each in found if installed_files.which(each.reader)]
     fine = []
     for each in here:
-        what = "man pages" if each.reader == "man" else "completion"
+        files = "man pages" if each.reader == "man" else "completion"
         if each.path is None:
-            yield warning("completions", f"{each.reader} finds no {what} of jitid", _INSTALL)
+            yield warning("completions", f"{each.reader} finds no {files} of jitid", _INSTALL)
         elif not each.current:
             yield warning("completions", f"{each.path} is of another jitid", _INSTALL)
         else:
@@ -236,10 +240,10 @@ def _leftovers(installation: Installation) -> Iterator[Check]:
     path = os.path.abspath(installation.place())
     parent, name = os.path.split(path)
     left = [os.path.join(path, each) for each in os.listdir(path) if _IN_IT.fullmatch(each)]
-    beside = re.compile(rf"\.{re.escape(name)}\.(?:[0-9a-f]{{12}}\.new|copying)")
+    sibling = re.compile(rf"\.{re.escape(name)}\.(?:[0-9a-f]{{12}}\.new|copying)")
     with suppress(OSError):
         # This user may not be allowed to list the parent folder.
-        left += [os.path.join(parent, each) for each in os.listdir(parent) if beside.fullmatch(each)]
+        left += [os.path.join(parent, each) for each in os.listdir(parent) if sibling.fullmatch(each)]
     left = [each for each in sorted(left) if not _is_held(each)]
     for each in left:
         yield warning(
@@ -306,8 +310,10 @@ def _permissions(installation: Installation) -> Iterator[Check]:
         else:
             yield failure("permissions", offence)
     if fine:
-        whose = "the folder of keys and policy" if installation.where().in_database else "the ledger's folder"
-        yield ok("permissions", f"everything in {whose} is for its owner alone")
+        location = (
+            "the folder of keys and policy" if installation.where().in_database else "the ledger's folder"
+        )
+        yield ok("permissions", f"everything in {location} is for its owner alone")
 
 
 def _examination(installation: Installation) -> Iterator[Check]:
@@ -346,8 +352,8 @@ def _processes(installation: Installation) -> Iterator[Check]:
     except JitidError as error:
         # The checks of the ledger report this error.
         raise UnexaminedError(error.message) from error
-    gone = orphans(page.credentials, page.now)
-    for row in gone:
+    orphaned = orphans(page.credentials, page.now)
+    for row in orphaned:
         yield warning(
             "processes",
             f"the process that {row.id} was given to is gone, and its credential lives until "
@@ -360,11 +366,11 @@ def _processes(installation: Installation) -> Iterator[Check]:
         for row in page.credentials
     )
     if unseen:
-        who = "1 wrapper" if unseen == 1 else f"{unseen} wrappers"
-        yield unexamined("processes", f"{who} of live credentials cannot be seen from here")
+        wrappers = "1 wrapper" if unseen == 1 else f"{unseen} wrappers"
+        yield unexamined("processes", f"{wrappers} of live credentials cannot be seen from here")
     if len(page.credentials) == MANY:
         yield unexamined("processes", f"there may be more than {MANY}: jitid list --process gone")
-    if not gone and not unseen:
+    if not orphaned and not unseen:
         count = len(page.credentials)
         held = "is 1 live credential" if count == 1 else f"are {count or 'no'} live credentials"
         yield ok("processes", f"there {held} in the hands of `run`, and no wrapper is gone")
@@ -402,9 +408,11 @@ def _policy(installation: Installation) -> Iterator[Check]:
         )
     from jitid.doctor import approvers
 
-    asking = [rule.name for rule in policy.rules if rule.approval is not None]
-    if asking and approvers.are_missing(config):
-        yield warning("policy", f"rule `{asking[0]}` needs an approval; {approvers.WHY}", approvers.HOW)
+    approval_rules = [rule.name for rule in policy.rules if rule.approval is not None]
+    if approval_rules and approvers.are_missing(config):
+        yield warning(
+            "policy", f"rule `{approval_rules[0]}` needs an approval; {approvers.WHY}", approvers.HOW
+        )
 
 
 def _targets(installation: Installation) -> Iterator[Check]:

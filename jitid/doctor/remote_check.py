@@ -35,7 +35,7 @@ def _authority(config: Config) -> Iterator[Check]:
     authority = open_remote.open_remote(config)
     before = time.time()
     try:
-        told = authority.whoami()
+        whoami = authority.whoami()
     except JitidError as error:
         if error.hint is not None:
             # The hint is redundant here: this is jitid doctor.
@@ -44,11 +44,11 @@ def _authority(config: Config) -> Iterator[Check]:
         for name in ("caller", "clock there", "version there"):
             yield unexamined(name, "the authority does not answer")
         return
-    yield ok("remote", f"{authority.place} answers for {told.issuer}, {_secured(authority)}")
+    yield ok("remote", f"{authority.place} answers for {whoami.issuer}, {_secured(authority)}")
     authority.close()
-    yield _caller(told)
-    yield _clock(told.now, before, time.time())
-    yield _version(told.version)
+    yield _caller(whoami)
+    yield _clock(whoami.now, before, time.time())
+    yield _version(whoami.version)
 
 
 def _secured(authority: RemoteAuthority) -> str:
@@ -57,12 +57,14 @@ def _secured(authority: RemoteAuthority) -> str:
     return "on this machine"
 
 
-def _caller(told: WhoAmI) -> Check:
-    who = told.caller
-    if told.delegator is not None:
-        who += f", who delegates as {told.delegator} ({told.proof})"
-    roles = f"in the roles {', '.join(told.roles)}" if told.roles else "in no role: only what is their own"
-    return ok("caller", f"{who}, {roles}")
+def _caller(whoami: WhoAmI) -> Check:
+    description = whoami.caller
+    if whoami.delegator is not None:
+        description += f", who delegates as {whoami.delegator} ({whoami.proof})"
+    roles = (
+        f"in the roles {', '.join(whoami.roles)}" if whoami.roles else "in no role: only what is their own"
+    )
+    return ok("caller", f"{description}, {roles}")
 
 
 def _clock(there: int, before: float, after: float) -> Check:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from jitid.authority.open import caller, must_be_beside, place_of
+from jitid.authority.open import caller, must_be_local, place_of
 from jitid.backup import archive, revive
 from jitid.backup.destination import OUT, aside_for
 from jitid.capabilities.integrity import examination
@@ -26,7 +26,7 @@ def check(config: Config) -> list[Check]:
 
     These checks change nothing, and contact no other system. Raises UsageError if a remote authority has the ledger.
     """
-    must_be_beside(config)
+    must_be_local(config)
     return list(examination.perform(installation_check.LEDGER, Installation(config, None)))
 
 
@@ -48,12 +48,14 @@ def check_backup(
         progress("verifying")
         with revive.opened(aside, caller(), float(config.number("timeout"))) as ledger:
             revive.verify(ledger, unpacked)
-    told = unpacked.told
-    yield ok("backup", f"{len(told.files)} members, each as the manifest tells, which the ledger has signed")
-    yield ok("audit", f"the chain holds: {told.events} events, and the ledger's rows agree")
-    number = len(told.keys) or "no"
+    manifest = unpacked.told
+    yield ok(
+        "backup", f"{len(manifest.files)} members, each as the manifest tells, which the ledger has signed"
+    )
+    yield ok("audit", f"the chain holds: {manifest.events} events, and the ledger's rows agree")
+    number = len(manifest.keys) or "no"
     keys = f"{number} private key{'s' * (number != 1)}"
-    yield ok("content", f"the ledger {told.ledger} as it was at {format_time(told.at)}, with {keys}")
+    yield ok("content", f"the ledger {manifest.ledger} as it was at {format_time(manifest.at)}, with {keys}")
 
 
 def vacuum(config: Config, progress: Callable[[str], None]) -> Vacuumed:

@@ -19,18 +19,18 @@ def text(checks: Sequence[Mapping[str, Any]], colour: bool) -> str:
     width = terminal_width()
     name = max((len(check["check"]) for check in checks), default=0)
     indent = _STATUS + name + 4
-    beside = width - indent >= _LEGIBLE
+    same_line = width - indent >= _LEGIBLE
     lines: list[str] = []
     for check in checks:
-        status = check["status"].ljust(_STATUS if beside else 0)
+        status = check["status"].ljust(_STATUS if same_line else 0)
         if colour:
             status = f"\x1b[{_SGR[check['status']]}m{status}\x1b[0m"
         head = f"{status}  {cell(check['check']).ljust(name)}"
-        detail = _wrapped(cell(check["detail"]), width, indent if beside else 2)
-        lines += [f"{head}  {detail[0].lstrip()}", *detail[1:]] if beside else [head.rstrip(), *detail]
+        detail = _wrapped(cell(check["detail"]), width, indent if same_line else 2)
+        lines += [f"{head}  {detail[0].lstrip()}", *detail[1:]] if same_line else [head.rstrip(), *detail]
         if check["repair"] is not None:
             # Not wrapped, so that it can be copied: the terminal may fold it.
-            lines.append(f"{' ' * (indent if beside else 2)}repair: {cell(check['repair'])}")
+            lines.append(f"{' ' * (indent if same_line else 2)}repair: {cell(check['repair'])}")
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -48,12 +48,12 @@ def text(nodes: Sequence[Node], colour: bool) -> str:
 def _label(node: Node, room: int) -> str:
     # Each branch is indented by four; an id that the terminal would fold goes on a separate line.
     left = room - 4 * (node["depth"] + 1)
-    who = f"{cell(node['agent'])} on {cell(node['task'])}: {node['state']}"
-    fits = len(who) + 1 + len(node["id"]) <= left
-    if len(who) > left:
-        who = f"{cell(node['agent'])}\non {cell(node['task'])}: {node['state']}"
+    summary = f"{cell(node['agent'])} on {cell(node['task'])}: {node['state']}"
+    fits = len(summary) + 1 + len(node["id"]) <= left
+    if len(summary) > left:
+        summary = f"{cell(node['agent'])}\non {cell(node['task'])}: {node['state']}"
     scopes = f"\n{cell(node['scopes'])}" if node["scopes"] else ""
-    return f"{who}{' ' if fits else chr(10)}{node['id']}{scopes}"
+    return f"{summary}{' ' if fits else chr(10)}{node['id']}{scopes}"
 
 
 def mermaid(nodes: Iterable[Node]) -> str:

@@ -22,8 +22,8 @@ def family(
 
 
 def _labels(labels: Mapping[str, str]) -> str:
-    said = ",".join(f'{name}="{label_value(value)}"' for name, value in labels.items())
-    return f"{{{said}}}" if said else ""
+    joined = ",".join(f'{name}="{label_value(value)}"' for name, value in labels.items())
+    return f"{{{joined}}}" if joined else ""
 
 
 def label_value(value: str) -> str:

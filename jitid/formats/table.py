@@ -80,13 +80,13 @@ def fitted(natural: Sequence[int], least: Sequence[int], room: int) -> list[int]
         return None
 
     def at_most(most: int) -> list[int]:
-        return [max(low, min(wanted, most)) for wanted, low in zip(natural, least, strict=True)]
+        return [max(low, min(preferred, most)) for preferred, low in zip(natural, least, strict=True)]
 
     most = bisect_right(range(room + 1), room, key=lambda most: sum(at_most(most))) - 1
     widths = at_most(most)
     spare = room - sum(widths)
-    for place, wanted in enumerate(natural):
-        if spare and widths[place] == most < wanted:
+    for place, preferred in enumerate(natural):
+        if spare and widths[place] == most < preferred:
             widths[place] += 1
             spare -= 1
     return widths
@@ -181,17 +181,19 @@ def record(fields: Iterable[tuple[str, object]], width: int, colour: bool, style
     leaves = [(leaf, _shown(value)) for field, found in fields for leaf, value in _leaves(field, found)]
     names = max((cell_len(name) for name, _ in leaves), default=0)
     lines = ""
-    beside: list[tuple[str, str]] = []
+    narrow: list[tuple[str, str]] = []
     for name, shown in leaves:
         if names + GAP + _least_width(shown) <= width:
-            beside.append((name, shown))
+            narrow.append((name, shown))
             continue
-        lines += _beside(beside, names, width, colour, style) + _beneath(name, shown, width, colour, style)
-        beside.clear()
-    return lines + _beside(beside, names, width, colour, style)
+        lines += _side_by_side(narrow, names, width, colour, style) + _beneath(
+            name, shown, width, colour, style
+        )
+        narrow.clear()
+    return lines + _side_by_side(narrow, names, width, colour, style)
 
 
-def _beside(leaves: list[tuple[str, str]], names: int, width: int, colour: bool, style: str) -> str:
+def _side_by_side(leaves: list[tuple[str, str]], names: int, width: int, colour: bool, style: str) -> str:
     if not leaves:
         return ""
     columns = (Column(names, style=style), Column(width - names - GAP))

@@ -27,8 +27,10 @@ def text(
             word = f"\x1b[{_SGR[row['result']]}m{word}\x1b[0m"
         place = f"  ({cell(row['file'])}:{row['line']})" if row["result"] == "failed" else ""
         yield f"{word}  {cell(row['case'])}{place}\n"
-        for what, expected in (row["expected"] or {}).items():
-            yield from _wrapped(f"{what}: expected {cell(expected)}, got {cell(row[what]) or 'none'}", width)
+        for field, expected in (row["expected"] or {}).items():
+            yield from _wrapped(
+                f"{field}: expected {cell(expected)}, got {cell(row[field]) or 'none'}", width
+            )
         if row["expected"]:
             yield from _wrapped(cell(row["reason"]), width)
     failed = sum(row["result"] == "failed" for row in rows)

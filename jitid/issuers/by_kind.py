@@ -8,7 +8,7 @@ from jitid.errors import UsageError
 from jitid.issuers.kind_spec import spec_of
 from jitid.issuers.target_issuer import KindOptions, OutsideIssuer, TargetCall, TargetOption
 from jitid.keys.keyring import Signer
-from jitid.model.credential import Kind, sort_of
+from jitid.model.credential import Kind, base_kind
 from jitid.model.target import Target
 from jitid.values.text import quote
 
@@ -41,7 +41,7 @@ def open_issuer(
         ConfigurationError: the target's table is invalid, or an extra is not installed.
 
     """
-    kind = sort_of(target.kind)
+    kind = base_kind(target.kind)
     opened = spec_of(kind).target
     if opened is None:
         raise UsageError(f"credentials of the kind {quote(kind)} are made here, and not at a target")
@@ -60,7 +60,7 @@ def reference_of(kind: str, reference: str | None) -> str:
 
     Raises UsageError for an impossible reference, and for a kind whose targets revoke only their own credentials.
     """
-    adopted = spec_of(sort_of(kind)).adopted
+    adopted = spec_of(base_kind(kind)).adopted
     if adopted is None:
         raise UsageError(
             f"credentials of the kind {quote(kind)} are made here, and the target ends nothing else",

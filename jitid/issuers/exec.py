@@ -40,7 +40,7 @@ MOST_ANSWER = 1 << 20
 """Maximum bytes of standard output; a program that writes more is killed."""
 AT_ONCE = 500
 """Maximum number of credentials in one request."""
-REFUSED, LACKING = 6, 2
+REFUSED, UNSUPPORTED = 6, 2
 """Exit statuses of a program: it refuses for good; it lacks the operation. Others mean a temporary failure."""
 _MOST_PARTS, _MOST_PART, _MOST_TEXT, _MOST_FACTS = 16, 65_536, 500, 32
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
@@ -68,7 +68,7 @@ def end_running() -> None:
             os.killpg(group, signal.SIGKILL)
 
 
-class _LackingError(JitidError):
+class _UnsupportedError(JitidError):
     """The program does not have an operation."""
 
 
@@ -96,8 +96,8 @@ class ExecIssuer:
         table = {} if record.template is None else self._target.templates.get(record.template, {})
         options = dict(table.get("options", {}))
         try:
-            answer = self._ask("mint", credential=_told(record), template_options=options)
-        except _LackingError as error:
+            answer = self._call("mint", credential=_record_members(record), template_options=options)
+        except _UnsupportedError as error:
             raise ConfigurationError(error.message) from None
         secret = _secret(answer.get("secret"))
         # A part may be the name itself, such as a user name; then it is not secret.
@@ -110,11 +110,11 @@ class ExecIssuer:
         for first in range(0, len(records), AT_ONCE):
             some = records[first : first + AT_ONCE]
             try:
-                answer = self._ask("revoke", credentials=[_told(each) for each in some])
+                answer = self._call("revoke", credentials=[_record_members(each) for each in some])
                 found = answer.get("outcomes")
-                told = found if isinstance(found, dict) else {}
-                outcomes += [self._outcome(each, told.get(each.jti)) for each in some]
-            except _LackingError as error:
+                reported = found if isinstance(found, dict) else {}
+                outcomes += [self._outcome(each, reported.get(each.jti)) for each in some]
+            except _UnsupportedError as error:
                 outcomes += [
                     EndOutcome(Settlement.UNSUPPORTED, error.message, each.expires_at) for each in some
                 ]
@@ -128,8 +128,8 @@ class ExecIssuer:
         """Request whether a credential works."""
         parts = None if secret is None else {name: secret.reveal(name) for name in secret.names}
         try:
-            answer = self._ask("probe", credential=_told(record), secret=parts)
-        except _LackingError as error:
+            answer = self._call("probe", credential=_record_members(record), secret=parts)
+        except _UnsupportedError as error:
             return Probe(Life.UNKNOWN, error.message)
         life = answer.get("life")
         if life not in tuple(Life):
@@ -151,8 +151,8 @@ class ExecIssuer:
     def inventory(self) -> Iterator[Existing]:
         """Request a list of all that exists. Raises StorageError also if the program has no such operation."""
         try:
-            answer = self._ask("inventory")
-        except _LackingError as error:
+            answer = self._call("inventory")
+        except _UnsupportedError as error:
             raise StorageError(error.message, "give the program that operation: jitid-exec(7)") from None
         found = answer.get("existing")
         if not isinstance(found, list):
@@ -163,33 +163,33 @@ class ExecIssuer:
     def close(self) -> None:
         """Do nothing: each request had its own process."""
 
-    def _existing(self, told: object) -> Existing:
-        name = told.get("name") if isinstance(told, dict) else None
-        if not isinstance(told, dict) or not isinstance(name, str) or not name or len(name) > _MOST_TEXT:
+    def _existing(self, entry: object) -> Existing:
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if not isinstance(entry, dict) or not isinstance(name, str) or not name or len(name) > _MOST_TEXT:
             raise self._unclear("something that exists and has no name")
-        if type(told.get("live")) is not bool:
+        if type(entry.get("live")) is not bool:
             raise self._unclear("something that exists, and not whether it is live")
         return Existing(
             name,
             jti_of(self._target, name),
-            told["live"],
-            _time(told.get("created_at")),
-            _time(told.get("used_at")),
-            _shown(told.get("detail")) or "",
+            entry["live"],
+            _time(entry.get("created_at")),
+            _time(entry.get("used_at")),
+            _shown(entry.get("detail")) or "",
         )
 
-    def _outcome(self, record: TargetRecord, told: object) -> EndOutcome:
-        settlement = told.get("settlement") if isinstance(told, dict) else None
-        if not isinstance(told, dict) or settlement not in tuple(Settlement):
+    def _outcome(self, record: TargetRecord, reported: object) -> EndOutcome:
+        settlement = reported.get("settlement") if isinstance(reported, dict) else None
+        if not isinstance(reported, dict) or settlement not in tuple(Settlement):
             return EndOutcome(Settlement.UNAVAILABLE, f"the program {self._shown} said nothing of it")
-        until = _time(told.get("honoured_until"))
+        until = _time(reported.get("honoured_until"))
         if settlement == Settlement.UNSUPPORTED and until is None:
             until = record.expires_at
         return EndOutcome(
-            Settlement(settlement), _shown(told.get("proof")) or f"the program says {settlement}", until
+            Settlement(settlement), _shown(reported.get("proof")) or f"the program says {settlement}", until
         )
 
-    def _ask(self, operation: str, **values: object) -> dict[str, Any]:
+    def _call(self, operation: str, **values: object) -> dict[str, Any]:
         request = strict_json.dumps(
             {
                 "version": VERSION,
@@ -206,8 +206,8 @@ class ExecIssuer:
         wrote = f"; it wrote {ran.errors} bytes to standard error" if ran.errors else ""
         if ran.status == REFUSED:
             raise RefusedError(f"the program {self._shown} refuses to {operation}{wrote}")
-        if ran.status == LACKING:
-            raise _LackingError(f"the program {self._shown} has no operation {operation}{wrote}")
+        if ran.status == UNSUPPORTED:
+            raise _UnsupportedError(f"the program {self._shown} has no operation {operation}{wrote}")
         if ran.status:
             how = (
                 f"was ended by signal {-ran.status}" if ran.status < 0 else f"ended with status {ran.status}"
@@ -227,9 +227,9 @@ class ExecIssuer:
     def _shown(self) -> str:
         return safe(self._program)
 
-    def _unclear(self, what: str) -> StorageError:
+    def _unclear(self, description: str) -> StorageError:
         return StorageError(
-            f"the program {self._shown} answered {what}", "jitid-exec(7) tells what is expected of it"
+            f"the program {self._shown} answered {description}", "jitid-exec(7) tells what is expected of it"
         )
 
     def _run(self, request: bytes) -> _Ran:
@@ -279,11 +279,11 @@ def _converse(child: subprocess.Popen[bytes], request: bytes, deadline: float, s
             waiting.register(child.stdout, selectors.EVENT_READ)
             waiting.register(child.stderr, selectors.EVENT_READ)
             waiting.register(ended, selectors.EVENT_READ)
-            over = False
+            has_ended = False
             while True:
-                ready = waiting.select(0 if over else max(deadline - time.monotonic(), 0))
+                ready = waiting.select(0 if has_ended else max(deadline - time.monotonic(), 0))
                 if not ready:
-                    if over:
+                    if has_ended:
                         # All output from before its end was read.
                         return _Ran(child.wait(), bytes(output), errors)
                     raise StorageError(
@@ -292,7 +292,7 @@ def _converse(child: subprocess.Popen[bytes], request: bytes, deadline: float, s
                     )
                 for key, _ in ready:
                     if key.fileobj is ended:
-                        over = True
+                        has_ended = True
                         waiting.unregister(ended)
                     elif key.fileobj is child.stdin:
                         left = _written(child.stdin.fileno(), left)
@@ -315,7 +315,7 @@ def _converse(child: subprocess.Popen[bytes], request: bytes, deadline: float, s
                     )
                 if time.monotonic() >= deadline:
                     # A process that writes without end is always ready, such as a child that the program left behind.
-                    if over:
+                    if has_ended:
                         return _Ran(child.wait(), bytes(output), errors)
                     raise StorageError(f"the program {shown} did not end in time and was ended")
     finally:
@@ -363,52 +363,52 @@ def check_program(path: str) -> None:
         )
 
 
-def _told(record: TargetRecord) -> dict[str, Any]:
+def _record_members(record: TargetRecord) -> dict[str, Any]:
     """Return the members of a request that describe a credential."""
-    told = record._asdict()
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
+    members = record._asdict()
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in members.items()}
 
 
-def _secret(told: object) -> Secret:
-    if not isinstance(told, dict) or not 0 < len(told) <= _MOST_PARTS:
+def _secret(parts: object) -> Secret:
+    if not isinstance(parts, dict) or not 0 < len(parts) <= _MOST_PARTS:
         raise StorageError(f"the program answered no `secret` of 1 to {_MOST_PARTS} parts")
-    for name, value in told.items():
+    for name, value in parts.items():
         if not _NAME.issuperset(name) or not 0 < len(name) <= 64:
             raise StorageError("the program named a part of the secret by what is no name: a-z, 0-9 and _")
         if not isinstance(value, str) or not 0 < len(value) <= _MOST_PART or "\0" in value:
             raise StorageError(
                 f"the program gave a part of the secret that is no text of 1 to {_MOST_PART} characters"
             )
-    return Secret(told)
+    return Secret(parts)
 
 
-def _kept(told: object, secrets: Sequence[str]) -> str | None:
+def _kept(value: object, secrets: Sequence[str]) -> str | None:
     """Return a text for the ledger. Raises StorageError for an invalid text, and for a text with a secret."""
-    if told is None:
+    if value is None:
         return None
-    if not isinstance(told, str) or not 0 < len(told) <= _MOST_TEXT or not told.isprintable():
+    if not isinstance(value, str) or not 0 < len(value) <= _MOST_TEXT or not value.isprintable():
         raise StorageError(
             f"the program gave something to keep that is no text of 1 to {_MOST_TEXT} characters"
         )
-    if any(text in told for text in secrets if len(text) >= 8):
+    if any(text in value for text in secrets if len(text) >= 8):
         raise StorageError("the program gave a part of the secret as something to keep, which was not kept")
-    return told
+    return value
 
 
-def _facts(told: object, secrets: Sequence[str]) -> dict[str, str]:
-    if told is None:
+def _facts(facts: object, secrets: Sequence[str]) -> dict[str, str]:
+    if facts is None:
         return {}
-    if not isinstance(told, dict) or len(told) > _MOST_FACTS:
+    if not isinstance(facts, dict) or len(facts) > _MOST_FACTS:
         raise StorageError(f"the program gave `facts` that are no object of {_MOST_FACTS} members at most")
-    return {str(_kept(name, secrets)): str(_kept(value, secrets)) for name, value in told.items()}
+    return {str(_kept(name, secrets)): str(_kept(value, secrets)) for name, value in facts.items()}
 
 
-def _shown(told: object) -> str | None:
-    return safe(told[:_MOST_TEXT]) if isinstance(told, str) and told.strip() else None
+def _shown(value: object) -> str | None:
+    return safe(value[:_MOST_TEXT]) if isinstance(value, str) and value.strip() else None
 
 
-def _time(told: object) -> int | None:
-    return told if type(told) is int and 0 <= told < 1 << 53 else None
+def _time(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value < 1 << 53 else None
 
 
 KIND = KindSpec(

@@ -64,8 +64,8 @@ class JwtIssuer:
         return minted
 
     def _payloads(self, order: Order, header: int) -> list[bytes]:
-        spell = self.spell(order.draft)
-        payloads = [spell(ids).encode() for ids in order.names]
+        write = self.claims_writer(order.draft)
+        payloads = [write(ids).encode() for ids in order.names]
         # All names have the same length, but some indexes in a status list have a few more digits.
         longest = max(map(len, payloads))
         signed, signature = (-(-size * 4 // 3) for size in (longest, jws.SIGNATURE_SIZE))
@@ -79,9 +79,9 @@ class JwtIssuer:
             _check_nesting(payloads[0])
         return payloads
 
-    def spell(self, draft: Draft) -> Callable[[Ids], str]:
+    def claims_writer(self, draft: Draft) -> Callable[[Ids], str]:
         """Return a function that writes the claims of one credential."""
-        return _spell(draft)
+        return _claims_writer(draft)
 
     def _signatures(self, inputs: Sequence[str]) -> list[bytes]:
         messages = [text.encode() for text in inputs]
@@ -121,7 +121,7 @@ def _check_nesting(payload: bytes) -> None:
         ) from error
 
 
-def _spell(draft: Draft) -> Callable[[Ids], str]:
+def _claims_writer(draft: Draft) -> Callable[[Ids], str]:
     """Return a function that writes the claims of one credential; the parts common to the issue are written once."""
     placeholder = "jid_"
     actor = spiffe_id(

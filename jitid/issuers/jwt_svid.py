@@ -22,7 +22,7 @@ class JwtSvidIssuer(JwtIssuer):
         """Return the type of a token."""
         return jws.SVID
 
-    def spell(self, draft: Draft) -> Callable[[Ids], str]:
+    def claims_writer(self, draft: Draft) -> Callable[[Ids], str]:
         """Return a function that writes the claims of one credential (JWT-SVID, section 3).
 
         The subject is the agent on its task. Federations ignore `act`, and they need not learn delegator, purpose and

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from jitid.model.credential import PARTS, sort_of
+from jitid.model.credential import PARTS, base_kind
 from jitid.values.text import ended
 
 if TYPE_CHECKING:
@@ -63,4 +63,4 @@ def paths_of(kind: str, path: str, *, key: bool) -> tuple[str, ...]:
 def _spec(kind: str) -> KindSpec:
     from jitid.issuers.kind_spec import spec_of
 
-    return spec_of(sort_of(kind))
+    return spec_of(base_kind(kind))

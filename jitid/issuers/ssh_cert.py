@@ -90,13 +90,13 @@ class SshCertIssuer:
             ]
         )
         given = None if draft.public_key is None else callers_key(draft.public_key)
-        theirs = None if given is None else ssh_print(given)
+        key_print = None if given is None else ssh_print(given)
 
         def make(ids: Ids) -> Minted:
             # A certificate without principals would open every login, but no login equals the identity's own id.
             named = string(strings((*principals, ids.id) if own else principals))
             if given is not None:
-                return self._certified(given, ids, named + rest, None)._replace(public=theirs)
+                return self._certified(given, ids, named + rest, None)._replace(public=key_print)
             seed, public = _new_pair()
             pair = PublicKey(openssh.ED25519, openssh.public_blob(public))
             private = openssh.private_file(seed, public, os.urandom(4), ids.jti)
@@ -205,11 +205,11 @@ def _network(name: str, text: str) -> str:
         ) from None
 
 
-def _wrong(name: str, what: str, wanted: str) -> ConfigurationError:
+def _wrong(name: str, problem: str, expected: str) -> ConfigurationError:
     from jitid.values.text import quote
 
     return ConfigurationError(
-        f"the template {quote(name)} for ssh-cert cannot be used: {what}", f"write {wanted}"
+        f"the template {quote(name)} for ssh-cert cannot be used: {problem}", f"write {expected}"
     )
 
 

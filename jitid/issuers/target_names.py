@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jitid.errors import UsageError
 from jitid.model.target import TargetRecord
-from jitid.model.task import NOBODY, written_task
+from jitid.model.task import UNKNOWN_OWNER, written_task
 from jitid.values.names import EPHEMERAL
 from jitid.values.text import label
 
@@ -30,4 +30,4 @@ def proved_agent(record: TargetRecord, target: str) -> str:
 
 def task_of(record: TargetRecord, slash: str = "%2F") -> str:
     """Return `OWNER/NAME`: other owners may have a task of the same name. `slash` replaces each slash of the owner."""
-    return written_task(record.task_opener or NOBODY, record.task, slash)
+    return written_task(record.task_opener or UNKNOWN_OWNER, record.task, slash)

@@ -11,7 +11,7 @@ from jitid.errors import ConfigurationError, JitidError, StorageError, UsageErro
 from jitid.issuers.by_kind import COMMON, LONGEST, open_issuer, options_of
 from jitid.issuers.target_issuer import OutsideIssuer, TargetOption
 from jitid.keys.keyring import Signer
-from jitid.model.credential import MADE, Kind, is_outside, is_target_name, sort_of
+from jitid.model.credential import MADE, Kind, base_kind, is_outside, is_target_name
 from jitid.model.target import StatedTarget, Target
 from jitid.values.text import quote, safe
 from jitid.values.times import parse_duration
@@ -28,7 +28,7 @@ class ChosenTarget(NamedTuple):
     """The template's own name."""
 
     @property
-    def told(self) -> str | None:
+    def qualified_template(self) -> str | None:
         """The template in the form of policy, ledger and audit log: `TARGET/TEMPLATE`."""
         return None if self.template is None or self.target is None else f"{self.target.name}/{self.template}"
 
@@ -186,8 +186,8 @@ def check(stated: StatedTarget) -> Target:
             f"{where}: {quote(stated.table['kind'])} is no kind of credential",
             f"kinds are: {', '.join(MADE)}",
         )
-    sort = sort_of(kind)
-    options, template_options = options_of(sort)
+    kind_type = base_kind(kind)
+    options, template_options = options_of(kind_type)
     table = {name: value for name, value in stated.table.items() if name != "template"}
     checked = _checked(table, {**COMMON, **options}, stated.folder, where)
     checked.pop("kind", None)
@@ -235,9 +235,9 @@ def _checked(
     return found
 
 
-def convert(sort: str, value: object, folder: str) -> Any:  # noqa: ANN401 - options are of several types
+def convert(type_: str, value: object, folder: str) -> Any:  # noqa: ANN401 - options are of several types
     """Return the value of an option in the type that issuers expect. Raises UsageError for another type."""
-    match sort:
+    match type_:
         case "text":
             return _text(value)
         case "place":
@@ -265,7 +265,7 @@ def convert(sort: str, value: object, folder: str) -> Any:  # noqa: ANN401 - opt
                 raise UsageError("true or false is wanted")
             return value
         case _:
-            raise ValueError(sort)
+            raise ValueError(type_)
 
 
 def _text(value: object) -> str:

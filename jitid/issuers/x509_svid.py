@@ -49,14 +49,14 @@ class X509SvidIssuer:
         minted: list[Minted] = []
         for position, order in enumerate(orders):
             try:
-                make = self._spell(order.draft)
+                make = self._maker(order.draft)
             except UsageError as error:
                 error.position = position
                 raise
             minted += [make(ids) for ids in order.names]
         return minted
 
-    def _spell(self, draft: Draft) -> Callable[[Ids], Minted]:
+    def _maker(self, draft: Draft) -> Callable[[Ids], Minted]:
         """Return a function that makes one certificate of an order; the common parts are made once."""
         from cryptography.hazmat.primitives.asymmetric import ec
         from cryptography.hazmat.primitives.hashes import SHA256
@@ -67,7 +67,7 @@ class X509SvidIssuer:
                 f"{format_time(self._authority.ends_at)}",
                 "make another authority: jitid keys rotate --use x509, or jitid keys request",
             )
-        theirs = None if draft.public_key is None else callers_key(draft.public_key)
+        given = None if draft.public_key is None else callers_key(draft.public_key)
         common = form(
             self._authority,
             draft.issued_at,
@@ -77,7 +77,7 @@ class X509SvidIssuer:
         curve, scheme, sign = ec.SECP256R1(), ec.ECDSA(SHA256()), self._private.sign
 
         def make(ids: Ids) -> Minted:
-            key = theirs
+            key = given
             own = None
             if key is None:
                 private = ec.generate_private_key(curve)
@@ -159,15 +159,15 @@ def _proved(text: str) -> object:
     if more:
         raise ValueError("more than one")
     try:
-        asked = x509.load_der_x509_csr(der)
+        request = x509.load_der_x509_csr(der)
     except x509.InvalidVersion:
         raise ValueError("version") from None
-    if not asked.is_signature_valid:
+    if not request.is_signature_valid:
         raise UsageError(
             "the certificate request is not signed by the key that it is for",
             "whoever asks must hold the private key",
         )
-    return asked.public_key()
+    return request.public_key()
 
 
 def _dns_names(names: Sequence[str]) -> Sequence[str]:

@@ -142,7 +142,7 @@ class Keyring:
         return os.path.join(self._folder, f".{kid}.first")
 
     @property
-    def asks_targets(self) -> bool:
+    def signs_at_targets(self) -> bool:
         """Whether a loaded key is kept by a target: each of its signatures is a request to that target."""
         return any(signer.elsewhere is not None for signer in self._signers.values())
 
@@ -223,7 +223,7 @@ class Keyring:
         self._signers[signer.kid] = signer
         return signer
 
-    def create_beside(self, kid: str, algorithm: str, known: Collection[str]) -> Signer:
+    def create_in_same_place(self, kid: str, algorithm: str, known: Collection[str]) -> Signer:
         """Make a key in the same location as another one: at its target, or here. Raises like `adopt` and `create`."""
         place = self.elsewhere(kid)
         return self.create(algorithm) if place is None else self.adopt(place, algorithm, known)

@@ -55,11 +55,11 @@ class AcceptingLedger:
         accept_clock: bool = True,  # noqa: ARG002 - always accepted
         facts: Mapping[str, Any] = MappingProxyType({}),
         by: str | None = None,
-        told: Mapping[str, Any] = MappingProxyType({}),
+        members: Mapping[str, Any] = MappingProxyType({}),
         shared: bool = False,
     ) -> AbstractContextManager[Transaction]:
         """Open a transaction that accepts the clock."""
-        return self._ledger.write(accept_clock=True, facts=facts, by=by, told=told, shared=shared)
+        return self._ledger.write(accept_clock=True, facts=facts, by=by, members=members, shared=shared)
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
         """Return the same ledger for the caller `by`; its events also get the members `facts`."""

@@ -55,7 +55,7 @@ class ActingLedger:
         accept_clock: bool = False,
         facts: Mapping[str, Any] = MappingProxyType({}),
         by: str | None = None,
-        told: Mapping[str, Any] = MappingProxyType({}),
+        members: Mapping[str, Any] = MappingProxyType({}),
         shared: bool = False,
     ) -> AbstractContextManager[Transaction]:
         """Open a transaction for this caller, or for `by` if it is given."""
@@ -63,7 +63,7 @@ class ActingLedger:
             accept_clock=accept_clock,
             facts=facts,
             by=by or self._by,
-            told={**self._facts, **told},
+            members={**self._facts, **members},
             shared=shared,
         )
         return opened if self.check is None else self._checked(opened, self.check)

@@ -54,15 +54,15 @@ class Ledger(Protocol):
         accept_clock: bool = False,
         facts: Mapping[str, Any] = MappingProxyType({}),
         by: str | None = None,
-        told: Mapping[str, Any] = MappingProxyType({}),
+        members: Mapping[str, Any] = MappingProxyType({}),
         shared: bool = False,
     ) -> AbstractContextManager[Transaction]:
         """Open a transaction; leaving the block commits it durably, an exception rolls it back.
 
         It first records the end of some credentials that have expired or were superseded; these events also get the
         members `facts`. Each event of the transaction names `by` as the caller (None: the login that opened the
-        ledger) and gets the members `told`. A `shared` transaction only adds rows, with a single event. It can run at
-        the same time as others if the ledger supports that.
+        ledger) and gets the additional `members`. A `shared` transaction only adds rows, with a single event. It can
+        run at the same time as others if the ledger supports that.
 
         Raises:
             ConflictError: the transaction must be repeated, perhaps without `shared` (`retry.change` does so).

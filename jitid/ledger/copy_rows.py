@@ -157,27 +157,29 @@ class Copied(NamedTuple):
 
 def shared(source: CopyStore, target: CopyStore) -> list[tuple[CopiedTable, CopiedTable]]:
     """Return the tables of source and target in pairs. Raises IntegrityError if the two have different tables."""
-    ours, theirs = source.tables(), target.tables()
-    if ours.keys() != theirs.keys() or any(
-        (set(table.columns), table.key) != (set(theirs[name].columns), theirs[name].key)
-        for name, table in ours.items()
+    source_tables, target_tables = source.tables(), target.tables()
+    if source_tables.keys() != target_tables.keys() or any(
+        (set(table.columns), table.key) != (set(target_tables[name].columns), target_tables[name].key)
+        for name, table in source_tables.items()
     ):
         raise IntegrityError(
             "the two ledgers do not have the same tables", "see what jitid doctor says of their schemas"
         )
     # Both read the columns in the same order.
-    return [(table, theirs[name]._replace(columns=table.columns)) for name, table in ours.items()]
+    return [
+        (table, target_tables[name]._replace(columns=table.columns)) for name, table in source_tables.items()
+    ]
 
 
 def carry(
     source: CopyStore, target: CopyTarget, pairs: Sequence[tuple[CopiedTable, CopiedTable]]
 ) -> Iterator[tuple[str, int]]:
     """Copy the rows that the target lacks; yield the name of the table and the number of rows after each batch."""
-    for ours, theirs in pairs:
-        rows = source.rows(ours, target.last(theirs))
+    for table, copied in pairs:
+        rows = source.rows(table, target.last(copied))
         while chunk := list(islice(rows, _AT_ONCE)):
-            target.load(theirs, chunk)
-            yield ours.name, len(chunk)
+            target.load(copied, chunk)
+            yield table.name, len(chunk)
 
 
 def compare(
@@ -189,14 +191,14 @@ def compare(
         IntegrityError: the rows of a table differ.
 
     """
-    for ours, theirs in pairs:
-        count, digest = _digest(source.rows(ours, None))
-        if (count, digest) != _digest(target.rows(theirs, None)):
+    for table, copied in pairs:
+        count, digest = _digest(source.rows(table, None))
+        if (count, digest) != _digest(target.rows(copied, None)):
             raise IntegrityError(
-                f"the rows of the table {ours.name} did not arrive as they are; the copy was not completed",
+                f"the rows of the table {table.name} did not arrive as they are; the copy was not completed",
                 "take away what was copied, and repeat the command",
             )
-        yield Copied(ours.name, count, digest)
+        yield Copied(table.name, count, digest)
 
 
 def _digest(rows: Iterator[tuple[Any, ...]]) -> tuple[int, str]:

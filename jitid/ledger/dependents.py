@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from jitid.ledger import select
 
-OVER = "ended_at IS NULL AND line IS NOT NULL AND superseded_at IS NULL"
+RENEWED_HEAD = "ended_at IS NULL AND line IS NOT NULL AND superseded_at IS NULL"
 """Condition of the head of a line that was renewed at least once. The line ends when its head expires."""
 
 SHORTENED = """CASE WHEN line IS NOT NULL AND superseded_at IS NULL AND EXISTS (
@@ -52,13 +52,13 @@ def on_lines(db: Any, lines: Collection[int], now: int) -> list[Resting]:
 def _made_from(db: Any, lines: Collection[int]) -> tuple[set[int], set[int]]:
     """Return the credentials of these lines and of lines attached to them, and the identities that these delegated."""
     # Each step uses an index: an identity can have many credentials, and any holder can abandon an attachment.
-    dead: set[int] = set()
+    seen: set[int] = set()
     members: set[int] = set()
     found = set(lines)
     while found:
-        dead |= found
+        seen |= found
         own = found | {key for (key,) in select.alike(db, "SELECT id FROM credential WHERE line", found)}
         members |= own
         attached = "SELECT coalesce(line, id) FROM credential WHERE ended_at IS NULL AND source"
-        found = {line for (line,) in select.alike(db, attached, own)} - dead
+        found = {line for (line,) in select.alike(db, attached, own)} - seen
     return members, {key for (key,) in select.alike(db, "SELECT id FROM identity WHERE source", members)}

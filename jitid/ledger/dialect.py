@@ -13,7 +13,7 @@ class Dialect:
 
     rebuilds_indexes = True
     """Whether ending a large part of a ledger is faster without the indexes on live credentials."""
-    told = "(SELECT seq, CAST(body AS TEXT) AS told FROM audit_event) AS events"
+    event_bodies = "(SELECT seq, CAST(body AS TEXT) AS told FROM audit_event) AS events"
     """The audit events with their documents as text; SQLite would read a blob as binary JSON."""
     ordered_key = " WITHOUT ROWID"
     """The SQL after the columns of a temporary table that keeps its rows in the order of the key."""
@@ -43,7 +43,7 @@ class Dialect:
         # The rows are in order already, and `ORDER BY` would sort them again. SQLite joins text and bytes alike.
         return f"CAST(group_concat({expression}, '') AS BLOB)"
 
-    def joined(self, db: Any, asked: str, values: Mapping[str, Any]) -> Iterable[tuple[int, int]]:
+    def joined(self, db: Any, query: str, values: Mapping[str, Any]) -> Iterable[tuple[int, int]]:
         """Return the first `seq` and the sum of `n` for each value of the query's column `asked`, ordered by `seq`."""
         # GROUP BY would sort, in a gigabyte of memory for 1.5 million events.
         db.execute("DROP TABLE IF EXISTS temp.alike")
@@ -51,7 +51,7 @@ class Dialect:
             "CREATE TEMPORARY TABLE alike (asked TEXT PRIMARY KEY, n INTEGER, first INTEGER) WITHOUT ROWID"
         )
         db.execute(
-            f"""INSERT INTO alike {asked}
+            f"""INSERT INTO alike {query}
                 ON CONFLICT (asked) DO UPDATE SET n = n + excluded.n""",
             values,
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.errors import JitidError
 from jitid.ledger import dependents
-from jitid.ledger.dependents import OVER
+from jitid.ledger.dependents import RENEWED_HEAD
 from jitid.ledger.retry import change
 from jitid.model.credential import State
 from jitid.model.event import ended_digest
@@ -52,7 +52,9 @@ def close_lines(transaction: Transaction, limit: int) -> int:
     Returns the number of lines.
     """
     transaction.alone()
-    return _close(transaction, "expires_at", State.EXPIRED, "expire", limit, {}, f"AND {dependents.OVER}")
+    return _close(
+        transaction, "expires_at", State.EXPIRED, "expire", limit, {}, f"AND {dependents.RENEWED_HEAD}"
+    )
 
 
 def _close(
@@ -165,11 +167,11 @@ _AT_ONCE = 1_000
 """The maximum number of lines in one transaction: other writers wait for it."""
 
 
-def has_lines_over(view: View) -> bool:
+def has_expired_lines(view: View) -> bool:
     """Return whether the head of a renewed line has expired and the ledger has not recorded it."""
     # ORDER BY makes a generic plan use the index; without it PostgreSQL may scan the table and find nothing.
     row = view.db.execute(
-        f"SELECT expires_at FROM credential WHERE {OVER} AND expires_at <= :now ORDER BY expires_at LIMIT 1",
+        f"SELECT expires_at FROM credential WHERE {RENEWED_HEAD} AND expires_at <= :now ORDER BY expires_at LIMIT 1",
         {"now": view.now},
     ).fetchone()
     return row is not None
@@ -182,7 +184,7 @@ def record(ledger: Ledger) -> None:
     """
     while True:
         with ledger.read() as snapshot:
-            if not has_lines_over(snapshot):
+            if not has_expired_lines(snapshot):
                 return
         if not change(ledger, lambda transaction: close_lines(transaction, _AT_ONCE)):
             return

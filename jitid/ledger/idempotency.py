@@ -84,6 +84,6 @@ class IdempotencyStore:
         return [uid for (uid,) in rows]
 
 
-def request_digest(caller: str, key: str, digest: bytes, sort: str) -> str:
+def request_digest(caller: str, key: str, digest: bytes, kind: str) -> str:
     """Return the SHA-256 over a request and its idempotency key, in hex. The input is a canonical JSON array."""
-    return sha256(strict_json.dumps([caller, key, digest.hex(), sort]).encode()).hexdigest()
+    return sha256(strict_json.dumps([caller, key, digest.hex(), kind]).encode()).hexdigest()

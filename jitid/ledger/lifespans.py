@@ -20,11 +20,11 @@ GRANTED = f"(CASE WHEN c.ended_as = 'revoked' THEN c.expires_at ELSE {DEATH} END
 
 A revocation does not show how long the credential was needed; only the grant does.
 """
-LIVED = f"c.issued_at <= :now AND {DEATH} > :now"
+WAS_LIVE = f"c.issued_at <= :now AND {DEATH} > :now"
 """The condition that a credential was live at `:now`, which may be past: the row records ends since then."""
 _TASK_END = """(CASE WHEN t.ended_at IS NOT NULL AND t.ended_at <= :now AND t.ended_at < t.deadline
     THEN t.ended_at ELSE t.deadline END)"""
-_TASK_IS_OVER = (
+_TASK_HAS_ENDED = (
     "t.opened_at <= :now AND ((t.ended_at IS NOT NULL AND t.ended_at <= :now) OR t.deadline <= :now)"
 )
 
@@ -82,21 +82,21 @@ class AtOneTime:
         return Spread(int(count), p50, p95, longest)
 
 
-def retirement(asked: AtOneTime) -> Retirement:
+def retirement(queries: AtOneTime) -> Retirement:
     """Return how long credentials outlived their tasks."""
-    (tasks,) = asked.one(f"SELECT count(*) FROM task t WHERE {_TASK_IS_OVER}")
+    (tasks,) = queries.one(f"SELECT count(*) FROM task t WHERE {_TASK_HAS_ENDED}")
     # Few credentials outlive their task: only these are grouped.
-    asked.all(
+    queries.all(
         f"""INSERT INTO measured
             SELECT CASE WHEN death > :now THEN :now ELSE death END - finish,
                    CASE WHEN death > :now THEN 1 ELSE 0 END
               FROM (SELECT {_TASK_END} AS finish, max({DEATH}) AS death
                       FROM credential c JOIN task t ON t.id = c.task
-                     WHERE {_TASK_IS_OVER} AND c.issued_at <= :now AND {DEATH} > {_TASK_END}
+                     WHERE {_TASK_HAS_ENDED} AND c.issued_at <= :now AND {DEATH} > {_TASK_END}
                      GROUP BY t.id, t.ended_at, t.deadline) AS late"""
     )
-    late, live = asked.one("SELECT count(*), coalesce(sum(n), 0) FROM measured")
-    delays = asked.spread(
+    late, live = queries.one("SELECT count(*), coalesce(sum(n), 0) FROM measured")
+    delays = queries.spread(
         "SELECT value, count(*) FROM measured GROUP BY value UNION ALL SELECT 0, :at_once",
         at_once=tasks - late,
     )
@@ -111,12 +111,12 @@ def _latest(first: str, *others: str) -> str:
     return latest
 
 
-def _add_kindred(asked: AtOneTime) -> None:
+def _add_kindred(queries: AtOneTime) -> None:
     """Give each leaked secret the facts of its identity and all descendants: its holder could use all of them.
 
     Most identities have one credential and no descendants: their leaked secrets have these facts already.
     """
-    asked.all(
+    queries.all(
         f"""INSERT INTO kindred
             WITH RECURSIVE {
             below(
@@ -128,16 +128,16 @@ def _add_kindred(asked: AtOneTime) -> None:
               FROM below b CROSS JOIN credential c LEFT JOIN outside o ON o.credential = c.id
              WHERE c.identity = b.id AND c.issued_at <= :now GROUP BY b.start"""
     )
-    asked.all(
+    queries.all(
         f"""UPDATE leaked SET refused = k.refused, accepted = {_latest("k.refused", "k.signed", "k.at_target")},
                    unsettled = k.unsettled
               FROM kindred k WHERE k.identity = leaked.identity"""
     )
 
 
-def leaks(asked: AtOneTime, since: int) -> tuple[Leaks, dict[int, int]]:
+def leaks(queries: AtOneTime, since: int) -> tuple[Leaks, dict[int, int]]:
     """Return counts and durations of leaked secrets, and the number of reports on each day from `since` on."""
-    asked.all(
+    queries.all(
         f"""INSERT INTO leaked
             SELECT l.credential, l.reported, l.proved, l.closed, {DEATH}, c.identity,
                    CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at END, {DEATH},
@@ -148,30 +148,30 @@ def leaks(asked: AtOneTime, since: int) -> tuple[Leaks, dict[int, int]]:
                       FROM leak WHERE added_at <= :now GROUP BY credential) AS l
               CROSS JOIN credential c LEFT JOIN outside o ON o.credential = c.id WHERE c.id = l.credential"""
     )
-    _add_kindred(asked)
+    _add_kindred(queries)
     counted = ", ".join(f"coalesce(sum(CASE WHEN {each} THEN 1 ELSE 0 END), 0)" for each in _LEAKED.values())
-    *counts, oldest = asked.one(
+    *counts, oldest = queries.one(
         f"SELECT {counted}, :now - min(CASE WHEN death > :now THEN reported END) FROM leaked"
     )
     # Only the end of the secret itself is measured; its holder may have renewed it, or delegated from it.
-    living_on, living_on_closed = asked.one(
+    living_on, living_on_closed = queries.one(
         f"""WITH RECURSIVE dead (identity, closed) AS (
                 SELECT identity, closed FROM leaked WHERE death <= :now AND proved IS NULL),
             {below("SELECT identity, identity FROM dead")}
             SELECT count(*), coalesce(sum(closed), 0) FROM dead
              WHERE identity IN (SELECT b.start FROM below b CROSS JOIN credential c
-                                 WHERE c.identity = b.id AND {LIVED})"""
+                                 WHERE c.identity = b.id AND {WAS_LIVE})"""
     )
-    exposure = asked.spread(
+    exposure = queries.spread(
         # A secret that had ended before its report had no exposure after the report. Counting it would improve the
         # figures.
         "SELECT death - reported, count(*) FROM leaked WHERE death <= :now AND death >= reported GROUP BY 1"
     )
-    verifiers = asked.spread(
+    verifiers = queries.spread(
         """SELECT accepted - reported, count(*) FROM leaked
             WHERE refused <= :now AND unsettled = 0 AND accepted >= reported GROUP BY 1"""
     )
-    reports = asked.all(
+    reports = queries.all(
         f"SELECT (reported - :since) / {_DAY}, count(*) FROM leaked WHERE reported >= :since GROUP BY 1",
         since=since,
     )
@@ -186,13 +186,13 @@ def leaks(asked: AtOneTime, since: int) -> tuple[Leaks, dict[int, int]]:
     return found, dict(reports)
 
 
-def trend(asked: AtOneTime, since: int, reports: Mapping[int, int]) -> tuple[Day, ...]:
+def trend(queries: AtOneTime, since: int, reports: Mapping[int, int]) -> tuple[Day, ...]:
     """Return the days from the midnight `since` on; `reports` has the number of leak reports of each day."""
-    days = (asked.now - since) // _DAY + 1
+    days = (queries.now - since) // _DAY + 1
     issued, ended, begun = [0] * days, [0] * days, 0
     alive = [0] * days
     # Both days in one number: a sort by one key is faster.
-    rows = asked.all(
+    rows = queries.all(
         f"""SELECT span, count(*)
               FROM (SELECT {_MANY_DAYS} * CASE WHEN issued_at < :since THEN 0
                                           ELSE (issued_at - :since) / {_DAY} + 1 END

@@ -43,7 +43,7 @@ HEAD = """coalesce(
           WHERE h.id = coalesce(b.line, b.id) AND h.ended_at IS NULL AND h.superseded_at IS NULL))"""
 """The head of the line of a credential `b`: the credential of the line that no renewal has superseded."""
 
-_STANDING = f"{LIVE} AND c.superseded_at IS NULL AND c.fingerprint IS NOT NULL"
+_IN_FORCE = f"{LIVE} AND c.superseded_at IS NULL AND c.fingerprint IS NOT NULL"
 _RIGHTS = """c.scopes, au.text, c.details, c.expires_at, coalesce(c.may_audience, au.text), c.may_kind,
            c.kind, c.template"""
 
@@ -67,14 +67,14 @@ _GROUNDS = f"""
       JOIN term a ON a.id = i.agent
       JOIN task t ON t.id = i.task
       LEFT JOIN credential b ON b.id = w.basis
-      LEFT JOIN credential c ON c.id = {HEAD} AND {_STANDING}
+      LEFT JOIN credential c ON c.id = {HEAD} AND {_IN_FORCE}
       LEFT JOIN term au ON au.id = c.audiences
      WHERE w.hop > 0 OR (s.superseded_at IS NOT NULL
                          AND EXISTS (SELECT 1 FROM credential l WHERE l.line = coalesce(s.line, s.id)))
      ORDER BY w.start, w.hop"""
-_ALL_STANDING = f"""
+_ALL_IN_FORCE = f"""
     SELECT {_RIGHTS} FROM credential c LEFT JOIN term au ON au.id = c.audiences
-     WHERE c.identity = :identity AND {_STANDING} ORDER BY c.id"""
+     WHERE c.identity = :identity AND {_IN_FORCE} ORDER BY c.id"""
 
 _BELOW = f"""
     WITH RECURSIVE below (start, id, depth) AS (
@@ -90,7 +90,7 @@ _BELOW = f"""
       FROM lives GROUP BY start"""
 
 
-LIVING = f"""living (identity, own, delegated, until) AS (
+LIVE_TREES = f"""living (identity, own, delegated, until) AS (
         SELECT b.start, sum(CASE WHEN b.id = b.start THEN 1 ELSE 0 END),
                sum(CASE WHEN b.id = b.start THEN 0 ELSE 1 END), max(coalesce(c.superseded_at, c.expires_at))
           FROM below b CROSS JOIN credential c
@@ -178,7 +178,7 @@ def _ground(db: Any, row: Any, now: int) -> Ground:
         under_agent=bool(under),
     )
     if basis is None:
-        for each in db.execute(_ALL_STANDING, {"identity": identity, "now": now}).fetchall():
+        for each in db.execute(_ALL_IN_FORCE, {"identity": identity, "now": now}).fetchall():
             ground = _with(ground, each)
         return ground
     if rights[3] is None:

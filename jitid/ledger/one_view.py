@@ -54,12 +54,14 @@ class OneViewLedger:
         accept_clock: bool = False,
         facts: Mapping[str, Any] = MappingProxyType({}),
         by: str | None = None,
-        told: Mapping[str, Any] = MappingProxyType({}),
+        members: Mapping[str, Any] = MappingProxyType({}),
         shared: bool = False,
     ) -> AbstractContextManager[Transaction]:
         """Close the view and open a transaction."""
         self.close()
-        return self._ledger.write(accept_clock=accept_clock, facts=facts, by=by, told=told, shared=shared)
+        return self._ledger.write(
+            accept_clock=accept_clock, facts=facts, by=by, members=members, shared=shared
+        )
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
         """Return the ledger for a caller, with the same view."""

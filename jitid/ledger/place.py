@@ -56,8 +56,8 @@ class LedgerPlace(Protocol):
 
         """
 
-    def look(self, ask: Callable[[Ledger], Answer], timeout: float) -> Answer:
-        """Return the result of `ask` on the ledger. The ledger is not changed, and its schema is not migrated.
+    def look(self, read: Callable[[Ledger], Answer], timeout: float) -> Answer:
+        """Return the result of `read` on the ledger. The ledger is not changed, and its schema is not migrated.
 
         Raises:
             ConfigurationError: the database driver is not installed.

@@ -116,7 +116,7 @@ def of_subjects(db: Any, subjects: Collection[str], now: int) -> dict[str, tuple
     return {subject: (count, last) for subject, count, last in rows}
 
 
-def count_theirs(db: Any, now: int) -> int:
+def count_by_subject(db: Any, now: int) -> int:
     """Return the number of live credentials whose `proved_subject` is in `given_name`, but not their delegator."""
     (count,) = db.execute(
         f"""SELECT count(*) FROM ({_ROOTS}) d CROSS JOIN credential c
@@ -150,13 +150,13 @@ def of_task(text: str, values: dict[str, Any], prefix: str = "task") -> str:
                    AND opener = (SELECT id FROM term WHERE text = :{prefix}_opener))"""
 
 
-def alike(db: Any, question: str, values: Iterable[Any]) -> Iterator[Any]:
+def alike(db: Any, query: str, values: Iterable[Any]) -> Iterator[Any]:
     """Yield the rows of a query for each of many values of a column; the query ends with the name of that column."""
     # A statement accepts a few thousand values at most. With a constant number of values it need not be parsed again.
     given = iter(values)
     while chunk := list(islice(given, _AT_ONCE)):
         chunk += chunk[:1] * (_AT_ONCE - len(chunk)) if len(chunk) > 1 else []
-        yield from db.execute(f"{question} IN ({', '.join('?' * len(chunk))})", chunk)
+        yield from db.execute(f"{query} IN ({', '.join('?' * len(chunk))})", chunk)
 
 
 def _task_keys(db: Any, texts: Iterable[str]) -> list[int]:
@@ -209,8 +209,8 @@ def _chosen(db: Any, selection: Selection, delegators: _Delegators | None) -> st
     return f"SELECT c.identity FROM credential c WHERE {signed}"
 
 
-def _keys(db: Any, question: str, values: Iterable[str]) -> list[int]:
-    return sorted(int(key) for (key,) in alike(db, f"SELECT id FROM {question}", values))
+def _keys(db: Any, query: str, values: Iterable[str]) -> list[int]:
+    return sorted(int(key) for (key,) in alike(db, f"SELECT id FROM {query}", values))
 
 
 def _numbers(keys: Iterable[int]) -> str:
@@ -236,7 +236,7 @@ class _Delegators(NamedTuple):
     """Whether subjects of ID tokens are among the roots."""
     agents: str
 
-    def living(self) -> str:
+    def live(self) -> str:
         """Return the query for the identities of these delegators that can be ended.
 
         All descendants of an identity have the same root delegator, so the index on live credentials finds all of
@@ -325,8 +325,8 @@ def give(
     dialect.temporaries(db, _TEMPORARY)
     parsed = [parse_id(text) for text in ids]
     for table, values in (
-        ("given_uid", [raw for sort, raw in parsed if sort == "jid"]),
-        ("given_jti", [raw for sort, raw in parsed if sort == "jti"]),
+        ("given_uid", [raw for kind, raw in parsed if kind == "jid"]),
+        ("given_jti", [raw for kind, raw in parsed if kind == "jti"]),
         ("given_print", fingerprints),
         ("given_public", publics),
         ("given_identity", identities),
@@ -347,10 +347,10 @@ def select(db: Any, selection: Selection) -> int:
     roots = _keys(db, "term WHERE text", names)
     give(db, selection.ids, selection.fingerprints, delegators=roots)
     for text in selection.trees:
-        sort, raw = parse_id(text)
+        kind, raw = parse_id(text)
         db.execute(
             "INSERT INTO given_tree VALUES (:raw) ON CONFLICT DO NOTHING"
-            if sort == "jid"
+            if kind == "jid"
             else """INSERT INTO given_tree
                     SELECT i.uid FROM credential c JOIN identity i ON i.id = c.identity WHERE c.jti = :raw
                     ON CONFLICT DO NOTHING""",
@@ -377,7 +377,7 @@ def select(db: Any, selection: Selection) -> int:
         if selection._replace(delegators=()) != Selection():
             matched = _doom(db, _chosen(db, selection, delegators if selection.delegators else None))
         else:
-            matched = _doom(db, delegators.living()) or _doom(db, delegators.all())
+            matched = _doom(db, delegators.live()) or _doom(db, delegators.all())
     _doom_below(db)
     return matched
 
@@ -499,8 +499,8 @@ def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], boo
     must("c.expires_at < :expires_before", "expires_before", chosen.expires_before)
     must("c.expires_at >= :expires_after", "expires_after", chosen.expires_after)
     if chosen.id is not None:
-        sort, raw = parse_id(chosen.id)
-        must("c.jti = :own_id" if sort == "jti" else "i.uid = :own_id", "own_id", raw)
+        kind, raw = parse_id(chosen.id)
+        must("c.jti = :own_id" if kind == "jti" else "i.uid = :own_id", "own_id", raw)
     if chosen.parent is not None:
         must("p.uid = :parent_id", "parent_id", parse_id(chosen.parent)[1])
     if chosen.live or chosen.state == "active":
@@ -545,23 +545,25 @@ def bounds(event: Mapping[str, Any]) -> dict[str, int]:
     return {"first": event.get("first", 0), "last": event.get("last", _LAST_LEAK)}
 
 
-class Gone(NamedTuple):
+class PrunedLeaks(NamedTuple):
     """The leaks that no longer count: leaks of identities in `table` that were closed and proved before `before`."""
 
     table: str
     before: int
 
 
-KEPT = Gone("", 0)
+NO_PRUNED_LEAKS = PrunedLeaks("", 0)
 """All leaks count."""
 
 
-def left(without: Gone) -> str:
+def left(without: PrunedLeaks) -> str:
     """Return the condition that a leak `l` of a credential `c` still counts; it needs the value `:leaks`."""
     if not without.table:
         return "(1 = 1 OR :leaks = 0)"
-    return f"NOT ({OVER} AND EXISTS (SELECT 1 FROM {without.table} w WHERE w.identity = c.identity))"
+    return f"NOT ({PRUNABLE_LEAK} AND EXISTS (SELECT 1 FROM {without.table} w WHERE w.identity = c.identity))"
 
 
-OVER = "l.closed_at IS NOT NULL AND l.closed_at < :leaks AND l.proved_at IS NOT NULL AND l.proved_at < :leaks"
+PRUNABLE_LEAK = (
+    "l.closed_at IS NOT NULL AND l.closed_at < :leaks AND l.proved_at IS NOT NULL AND l.proved_at < :leaks"
+)
 """The condition for pruning a leak: closed, and proved refused, for longer than evidence is kept."""

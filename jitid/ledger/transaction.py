@@ -52,16 +52,16 @@ class Transaction(View):
         now: int,
         by: str,
         known: KnownRows,
-        told: Mapping[str, Any] = MappingProxyType({}),
+        members: Mapping[str, Any] = MappingProxyType({}),
         held: HeldChains | None = None,
     ) -> None:
-        """Args: `by` is recorded as the caller, `known` holds rows known to exist, `told` is added to each event.
+        """Args: `by` is recorded as the caller, `known` holds rows known to exist, `members` are added to each event.
 
         `held` are the audit chains that the transaction appends to.
         """
         super().__init__(db, names, now)
         self._by = by
-        self._told = told
+        self._members = members
         self.known = known
         self._held = held
         self._appended = False
@@ -110,7 +110,7 @@ class Transaction(View):
         """Insert rows. From `_SOME` rows on, omit columns that are NULL in all rows: each column costs time."""
         if not rows:
             return
-        told: Iterable[Sequence[Any]] = rows
+        inserted: Iterable[Sequence[Any]] = rows
         if len(rows) >= _SOME:
             stated = [
                 (column, values)
@@ -118,8 +118,8 @@ class Transaction(View):
                 if any(value is not None for value in values)
             ]
             columns = [column for column, _ in stated]
-            told = zip(*[values for _, values in stated], strict=True)
-        dialect_of(self.db).insert(self.db, table, columns, told)
+            inserted = zip(*[values for _, values in stated], strict=True)
+        dialect_of(self.db).insert(self.db, table, columns, inserted)
 
     @property
     def held(self) -> HeldChains:
@@ -142,12 +142,12 @@ class Transaction(View):
 
     def rename(self, names: Names) -> None:
         """Record a changed issuer with its former names; tokens issued from now on have the new issuer."""
-        told = names.settings()
+        settings = names.settings()
         for name in CHANGEABLE:
             self.db.execute("DELETE FROM setting WHERE name = :name", {"name": name})
-            if name in told:
+            if name in settings:
                 self.db.execute(
-                    "INSERT INTO setting VALUES (:name, :value)", {"name": name, "value": told[name]}
+                    "INSERT INTO setting VALUES (:name, :value)", {"name": name, "value": settings[name]}
                 )
         self._names = names
 
@@ -185,14 +185,14 @@ class Transaction(View):
 
     def _linked(self, operation: str, facts: Mapping[str, Any]) -> Event:
         """Return a new event, linked to a chain in memory; the caller must still write its row."""
-        told = {**facts, **self._told} if self._told else facts
+        document = {**facts, **self._members} if self._members else facts
         if self._ahead:
             ahead, self._ahead = self._ahead, {}
-            told = {**told, **{member: record(values) for member, (record, values) in ahead.items()}}
+            document = {**document, **{member: record(values) for member, (record, values) in ahead.items()}}
         if self.request is not None and (operation in _MAKING or "access" in facts):
-            told = {**told, "request": self.request}
+            document = {**document, "request": self.request}
         self._appended = True
-        event = self.held.append(encode(operation, self._now, self._by, told))
+        event = self.held.append(encode(operation, self._now, self._by, document))
         if operation not in _ADDING:
             self.changed_at = event.seq
         return event

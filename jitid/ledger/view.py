@@ -32,17 +32,17 @@ class View(SqlAuditLog):
         """The time mark, if the ledger keeps one and the view was opened by reading it."""
 
     def once(
-        self, kind: str, key: Any, ask: Callable[[], Found], keep: Callable[[Found], bool] | None = None
+        self, kind: str, key: Any, load: Callable[[], Found], keep: Callable[[Found], bool] | None = None
     ) -> Found:
-        """Return the result of `ask`, cached by `kind` and `key` if the view caches that kind.
+        """Return the result of `load`, cached by `kind` and `key` if the view caches that kind.
 
         A result that `keep` rejects is not cached. None is not cached either.
         """
         if kind not in _REMEMBERED:
-            return ask()
+            return load()
         found: Found | None = self._memory.get((kind, key))
         if found is None:
-            found = ask()
+            found = load()
             if keep is None or keep(found):
                 self._memory[kind, key] = found
         return found
@@ -76,7 +76,7 @@ class View(SqlAuditLog):
         """Return the time mark in seconds since the epoch; None if there is none or the view has not read it."""
         return self.marked_at
 
-    def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
+    def query(self, sql: str, values: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the rows of a query in portable SQL with parameters `:name`; `:now` is set.
 
         Raises:
@@ -86,13 +86,13 @@ class View(SqlAuditLog):
         """
         try:
             # `yield from` would close the cursor of an unfinished query, which fails after the connection was closed.
-            for row in self.db.execute(question, {"now": self._now, **values}):  # noqa: UP028
+            for row in self.db.execute(sql, {"now": self._now, **values}):  # noqa: UP028
                 yield row
         except FAULTS as error:
             raise translated(error) from error
 
     def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Insert any number of rows into a temporary table. Raises the errors of `ask`."""
+        """Insert any number of rows into a temporary table. Raises the errors of `query`."""
         try:
             dialect_of(self.db).insert(self.db, table, columns, rows)
         except FAULTS as error:

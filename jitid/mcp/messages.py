@@ -141,8 +141,8 @@ def answer(id_: Id, result: Mapping[str, Any]) -> str:
 
 def refusal(error: MessageError) -> str:
     """Return the line that refuses a message, without its line break."""
-    told = {"code": error.code, "message": error.reason}
-    return dumps({"jsonrpc": "2.0", "id": error.id, "error": told})
+    document = {"code": error.code, "message": error.reason}
+    return dumps({"jsonrpc": "2.0", "id": error.id, "error": document})
 
 
 def dumps(value: object) -> str:

@@ -67,12 +67,12 @@ class McpServer:
                 raise MessageError(messages.NO_METHOD, "there is no such method", request.id)
 
     def _initialize(self, request: Request) -> Mapping[str, Any]:
-        wanted = request.params.get("protocolVersion")
-        if not isinstance(wanted, str):
+        requested = request.params.get("protocolVersion")
+        if not isinstance(requested, str):
             raise MessageError(messages.INVALID_PARAMS, "`protocolVersion` is no text", request.id)
         if self._version is not None:
             raise MessageError(messages.INVALID_REQUEST, "the session has begun already", request.id)
-        self._version = wanted if wanted in VERSIONS else VERSIONS[-1]
+        self._version = requested if requested in VERSIONS else VERSIONS[-1]
         return {
             "protocolVersion": self._version,
             "capabilities": {"tools": {}},
@@ -98,7 +98,7 @@ class McpServer:
         except Exception as error:
             if self._debug:
                 raise
-            output.say(f"jitid: error: internal error: {type(error).__name__}; this is a bug")
+            output.print_message(f"jitid: error: internal error: {type(error).__name__}; this is a bug")
             raise MessageError(
                 messages.INTERNAL_ERROR, "internal error: this is a bug of jitid", request.id
             ) from error

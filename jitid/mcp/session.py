@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _PATIENCE = 2.0
 """Seconds that a call waits for the ledger; the agent can retry, and a signal waits at most that long."""
 
-_TOLD = 10
+_MOST_NAMED = 10
 """Maximum number of identities that a warning lists if they could not be revoked."""
 
 _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
@@ -125,7 +125,7 @@ class AgentSession:
             **tool_answers.granted(issued),
             **tool_answers.handed(one),
             "jti": one.jti,
-            **tool_answers.born(issued),
+            **tool_answers.issue_facts(issued),
         }
 
     def hand_back(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,10 +156,10 @@ class AgentSession:
         that has closed its end soon sends them.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-        doomed = self.handed.unshown() if self._limits.keep else self.handed.all()
-        if doomed:
-            self._revoke(doomed)
-        for one in doomed:
+        to_revoke = self.handed.unshown() if self._limits.keep else self.handed.all()
+        if to_revoke:
+            self._revoke(to_revoke)
+        for one in to_revoke:
             self.handed.drop(one.id)
         self.handed.close()
 
@@ -169,7 +169,7 @@ class AgentSession:
             # A signal must not end the process before a new identity is recorded here.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
             try:
-                (issued,) = self._asked(authority, operation, request.parent)
+                (issued,) = self._perform_as_agent(authority, operation, request.parent)
                 hand_out(
                     authority,
                     [issued],
@@ -181,8 +181,8 @@ class AgentSession:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return issued
 
-    def _revoke(self, doomed: list[Handed]) -> None:
-        ids = tuple(one.id for one in doomed)
+    def _revoke(self, to_revoke: list[Handed]) -> None:
+        ids = tuple(one.id for one in to_revoke)
         try:
             authority = open_authority(self._host.config())
             ended = authority.perform(
@@ -198,10 +198,10 @@ class AgentSession:
             reason, status = type(error).__name__, ExitStatus.BUG
             if isinstance(error, JitidError):
                 reason, status = error.message, error.exit_status
-            last = format_time(max(one.expires_at for one in doomed))
+            last = format_time(max(one.expires_at for one in to_revoke))
             which = (
                 f"jitid revoke {' '.join(ids)}"
-                if len(ids) <= _TOLD
+                if len(ids) <= _MOST_NAMED
                 else "jitid list --process gone --field id | jitid revoke --ids-file -"
             )
             self._host.warn(
@@ -250,9 +250,11 @@ class AgentSession:
 
     def _perform(self, operation: Operation[Result], token: Secret | None) -> Result:
         with self._opened() as authority:
-            return self._asked(authority, operation, token)
+            return self._perform_as_agent(authority, operation, token)
 
-    def _asked(self, authority: Authority, operation: Operation[Result], token: Secret | None) -> Result:
+    def _perform_as_agent(
+        self, authority: Authority, operation: Operation[Result], token: Secret | None
+    ) -> Result:
         """Perform an operation with the agent's own token.
 
         This also holds for a local ledger, to which the server has access, but the agent has not.

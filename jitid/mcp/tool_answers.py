@@ -77,7 +77,7 @@ def granted(issued: Issued) -> dict[str, Any]:
     }
 
 
-def born(issued: Issued) -> dict[str, Any]:
+def issue_facts(issued: Issued) -> dict[str, Any]:
     """Return the parent of an identity and its time of issue."""
     return {"parent": issued.parent, "issued_at": format_time(issued.issued_at)}
 

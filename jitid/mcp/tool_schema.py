@@ -31,12 +31,12 @@ def _texts(description: str, longest: int, most: int) -> Schema:
     return {"type": "array", "description": description, "items": items, "maxItems": most}
 
 
-def _takes(properties: Mapping[str, Schema], *required: str) -> Schema:
+def _input_schema(properties: Mapping[str, Schema], *required: str) -> Schema:
     schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
     return {**schema, "required": list(required)} if required else schema
 
 
-_ASKED: Mapping[str, Schema] = {
+_REQUEST_PROPERTIES: Mapping[str, Schema] = {
     "agent": _text("Who is to act: the name of the sub-agent, such as test-runner.", 128),
     "scopes": _texts(
         "The rights it needs, each as segments between colons, such as repo:acme/web:read. A segment may be or end in "
@@ -61,10 +61,12 @@ _ASKED: Mapping[str, Schema] = {
     ),
 }
 
-REQUEST = _takes(_ASKED, "agent")
-QUESTION = _takes(_ASKED)
-ID = _takes({"id": _text("The id of the identity (jid_...) or of a credential of it (jti_...).", 64)}, "id")
-NOTHING = _takes({})
+REQUEST = _input_schema(_REQUEST_PROPERTIES, "agent")
+QUESTION = _input_schema(_REQUEST_PROPERTIES)
+ID = _input_schema(
+    {"id": _text("The id of the identity (jid_...) or of a credential of it (jti_...).", 64)}, "id"
+)
+NOTHING = _input_schema({})
 
 _ERROR: Schema = {
     "type": "object",
@@ -81,7 +83,7 @@ _ERROR: Schema = {
 }
 
 
-def _gives(required: Mapping[str, Schema], **optional: Schema) -> Schema:
+def _output_schema(required: Mapping[str, Schema], **optional: Schema) -> Schema:
     """Return the schema of a result. It allows errors too, since some clients check them against the same schema."""
     return {
         "type": "object",
@@ -101,10 +103,10 @@ _GRANTED: Mapping[str, Schema] = {
     "notes": _TEXTS,
 }
 
-ISSUED = _gives(
+ISSUED = _output_schema(
     {"id": _TEXT, "jti": _TEXT, "token_file": _TEXT, "parent": _TEXT, "issued_at": _TEXT, **_GRANTED},
 )
-SELF = _gives(
+SELF = _output_schema(
     {
         "id": _TEXT,
         "jti": _TEXT,
@@ -151,13 +153,13 @@ SELF = _gives(
         "as a person, or nothing.",
     },
 )
-DECISION = _gives(
+DECISION = _output_schema(
     {"permitted": _YES_OR_NO, "reason": _TEXT, "rules": _TEXTS},
     hint={**_TEXT, "description": "What to change for it to pass."},
     lifetime=_TEXT,
     **_GRANTED,
 )
-HANDED_BACK = _gives(
+HANDED_BACK = _output_schema(
     {"id": _TEXT, "ended": {**_NUMBER, "description": "How many credentials ended."}, "identities": _NUMBER},
     offline_until={
         **_TEXT,
@@ -186,18 +188,18 @@ def check(arguments: Mapping[str, Any], schema: Schema) -> None:
         _check_value(value, properties[name], f"the argument {quote(name)}")
 
 
-def _check_value(value: object, schema: Schema, what: str) -> None:
+def _check_value(value: object, schema: Schema, label: str) -> None:
     if schema["type"] == "array":
         if not isinstance(value, list):
-            raise UsageError(f"{what} is no array of texts")
+            raise UsageError(f"{label} is no array of texts")
         if len(value) > schema["maxItems"]:
-            raise UsageError(f"{what} has {len(value)} texts, more than {schema['maxItems']}")
+            raise UsageError(f"{label} has {len(value)} texts, more than {schema['maxItems']}")
         for each in value:
-            _check_value(each, schema["items"], f"what stands in {what}")
+            _check_value(each, schema["items"], f"what stands in {label}")
         return
     if not isinstance(value, str):
-        raise UsageError(f"{what} is no text")
+        raise UsageError(f"{label} is no text")
     if len(value) > schema["maxLength"]:
-        raise UsageError(f"{what} has {len(value)} characters, more than {schema['maxLength']}")
+        raise UsageError(f"{label} has {len(value)} characters, more than {schema['maxLength']}")
     if not value.strip():
-        raise UsageError(f"{what} is blank", "an empty value is never taken for none: leave it out")
+        raise UsageError(f"{label} is blank", "an empty value is never taken for none: leave it out")

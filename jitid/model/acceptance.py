@@ -37,14 +37,14 @@ class TwoFacts(Protocol):
         """The time from which no verifier accepts any of it; None while nothing bounds that."""
 
 
-def sentence(facts: TwoFacts, now: int, what: str = "it") -> str:
+def sentence(facts: TwoFacts, now: int, subject: str = "it") -> str:
     """Return both facts in words, for something that the ledger refuses."""
     since, until = facts.refused_since, facts.accepted_until
     if since is None:
         return "not refused by the ledger yet"
     refused = f"refused by the ledger since {format_time(since)}"
     if until is None:
-        return f"{refused}; the target has not confirmed the end, and may accept {what}"
+        return f"{refused}; the target has not confirmed the end, and may accept {subject}"
     if until > now:
-        return f"{refused}; offline verifiers accept {what} until {format_time(until)}"
+        return f"{refused}; offline verifiers accept {subject} until {format_time(until)}"
     return f"{refused}; accepted by no verifier since {format_time(until)}"

@@ -55,10 +55,10 @@ class Adopted(NamedTuple):
 
 def digest_of(members: Iterable[Sequence[Any]]) -> str:
     """Return the digest of an event's adopted secrets: SHA-256, as hex, over a line of canonical JSON for each."""
-    told = sha256()
+    digest = sha256()
     for member in members:
-        told.update(
+        digest.update(
             strict_json.dumps([each.hex() if isinstance(each, bytes) else each for each in member]).encode()
         )
-        told.update(b"\n")
-    return told.hexdigest()
+        digest.update(b"\n")
+    return digest.hexdigest()

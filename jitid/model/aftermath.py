@@ -34,7 +34,7 @@ class Acted(NamedTuple):
     last_event: int
 
 
-class Over(NamedTuple):
+class EndedByEvent(NamedTuple):
     """The credentials that one event ended."""
 
     event: int
@@ -72,5 +72,5 @@ class Aftermath(NamedTuple):
     """How many of them are live."""
     made: list[MadeAfterLeak]
     acted: list[Acted]
-    over: list[Over]
+    over: list[EndedByEvent]
     at_targets: list[AtTarget]

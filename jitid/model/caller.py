@@ -35,7 +35,7 @@ class Caller(NamedTuple):
     audiences: tuple[str, ...] | None = None
     """The audiences registered for the caller, which learns nothing about tokens for others. None: all audiences."""
 
-    def told_about(self, stated: Collection[str]) -> Collection[str] | None:
+    def visible_audiences(self, stated: Collection[str]) -> Collection[str] | None:
         """Return the audiences whose tokens the caller sees: of those `stated`, or else its own.
 
         None means tokens for any audience: the caller sees all of them and states no audience.

@@ -69,7 +69,7 @@ def _text(links: Iterable[Link]) -> list[list[object]]:
     return [[number, length, hash_.hex()] for number, length, hash_ in sorted(links)]
 
 
-def over(links: Iterable[Link]) -> bytes:
+def head_hash(links: Iterable[Link]) -> bytes:
     """Return the hash of a head over several chains: SHA-256 over (chain, length, last link) of each in their order."""
     return sha256(b"jitid audit head\0" + strict_json.dumps(_text(links)).encode()).digest()
 
@@ -83,7 +83,7 @@ def head_of(chains: Sequence[Chain]) -> Head:
         return Head(chains[0].length, chains[0].hash)
     latest = max([chain.epoch for chain in chains])
     links = tuple(sorted([chain.end for chain in chains if chain.epoch == latest]))
-    return Head(sum([chain.length for chain in chains]), over(links), links)
+    return Head(sum([chain.length for chain in chains]), head_hash(links), links)
 
 
 def settled(chains: Iterable[Chain]) -> int:

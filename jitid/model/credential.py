@@ -40,7 +40,7 @@ _NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 _LONGEST = 64
 
 
-class KindWanted(NamedTuple):
+class RequestedKind(NamedTuple):
     """A kind as stated in a request."""
 
     kind: str
@@ -49,15 +49,15 @@ class KindWanted(NamedTuple):
     """The name of a template of a target, or `TARGET/TEMPLATE`."""
 
 
-def sort_of(kind: str) -> Kind:
+def base_kind(kind: str) -> Kind:
     """Return the `Kind` of a kind in the form of the ledger. Raise UsageError for an invalid kind."""
     text, colon, name = kind.partition(":")
     if text not in _ALL or (colon == ":") is not (text == Kind.EXEC) or (colon and not is_target_name(name)):
-        raise _none_such(kind, _WRITTEN)
+        raise _invalid_kind(kind, _WRITTEN)
     return Kind(text)
 
 
-def _none_such(kind: str, written: Sequence[str]) -> UsageError:
+def _invalid_kind(kind: str, written: Sequence[str]) -> UsageError:
     return UsageError(f"{quote(kind)} is no kind of credential", f"choose one of: {', '.join(written)}")
 
 
@@ -67,18 +67,18 @@ _MADE = tuple(written for written in _WRITTEN if written != Kind.ADOPTED)
 """The kinds that can be issued, as users write them."""
 
 
-def check_made(kind: str) -> str:
+def check_issuable(kind: str) -> str:
     """Return the kind unchanged if it can be issued. Raises UsageError for an invalid kind, and for adopted secrets."""
     try:
-        sort = sort_of(kind)
+        parsed = base_kind(kind)
     except UsageError:
-        raise _none_such(kind, _MADE) from None
-    if sort is Kind.ADOPTED:
-        raise never_made()
+        raise _invalid_kind(kind, _MADE) from None
+    if parsed is Kind.ADOPTED:
+        raise not_issuable()
     return kind
 
 
-def never_made() -> UsageError:
+def not_issuable() -> UsageError:
     """Return the error for a request to issue an adopted secret."""
     return UsageError(
         "an adopted secret is one that exists already, and nothing of that kind is issued",
@@ -91,31 +91,31 @@ def is_outside(kind: str) -> bool:
     return kind.partition(":")[0] in OUTSIDE
 
 
-def is_taken_elsewhere(kind: str) -> bool:
+def is_accepted_elsewhere(kind: str) -> bool:
     """Return whether something other than this ledger decides how long a credential of a kind works."""
     return kind == Kind.ADOPTED or is_outside(kind)
 
 
-def parse_kind(text: str) -> KindWanted:
+def parse_kind(text: str) -> RequestedKind:
     """Return a kind from `KIND`, `KIND:TEMPLATE` or `KIND:TARGET/TEMPLATE`.
 
     In `exec:NAME` the colon is part of the kind; a template follows a second colon. Raises UsageError.
     """
-    sort, _, rest = text.partition(":")
-    kind, template = sort, rest
-    if sort == Kind.EXEC:
+    prefix, _, rest = text.partition(":")
+    kind, template = prefix, rest
+    if prefix == Kind.EXEC:
         name, _, template = rest.partition(":")
-        kind = f"{sort}:{name}"
-    check_made(kind)
+        kind = f"{prefix}:{name}"
+    check_issuable(kind)
     if text.count(":") == kind.count(":"):
-        return KindWanted(kind, None)
+        return RequestedKind(kind, None)
     target, slash, own = template.rpartition("/")
     if not is_target_name(own) or (slash and not is_target_name(target)):
         raise UsageError(
             f"{quote(text)} names no template",
             "write KIND:TEMPLATE, or KIND:TARGET/TEMPLATE where two targets have it",
         )
-    return KindWanted(kind, template)
+    return RequestedKind(kind, template)
 
 
 USUAL_KINDS = (Kind.JWT.value, Kind.OPAQUE.value)
@@ -136,8 +136,8 @@ def named_kind(kind: str, template: str | None) -> str:
 
 def bare_kind(named: str) -> str:
     """Return the kind in an entry of a grant, without the template."""
-    sort, *rest = named.split(":")
-    return f"{sort}:{rest[0]}" if sort == Kind.EXEC and rest else sort
+    kind, *rest = named.split(":")
+    return f"{kind}:{rest[0]}" if kind == Kind.EXEC and rest else kind
 
 
 def kept_kinds(kinds: Iterable[str]) -> str:
@@ -160,7 +160,7 @@ def read_kinds(text: str | None) -> tuple[str, ...] | None:
     return () if text == _NO_KIND else tuple(text.split())
 
 
-def told_kinds(kinds: Sequence[str] | None) -> str:
+def recorded_kinds(kinds: Sequence[str] | None) -> str:
     """Return the kinds of a grant in the form of audit events."""
     return ANY_KIND if kinds is None else kept_kinds(kinds)
 
@@ -317,7 +317,7 @@ class Credential(NamedTuple):
         )
 
     @property
-    def dies_at(self) -> int:
+    def ends_at(self) -> int:
         """When it ends at the latest: at the end of the overlap if it was renewed, otherwise at its expiry."""
         return self.expires_at if self.superseded_at is None else min(self.superseded_at, self.expires_at)
 

@@ -111,8 +111,8 @@ def rows_digest(
     parts = [b"".join(filter(None, each)) for each in (uids, claims, prints)]
     lengths = [len(part) for part in (parts if jtis else parts[:2])]
     listed = [list(place) for place in places if place is not None]
-    told = strict_json.dumps([kid, details, may_audience, *lengths, listed])
-    return sha256(b"".join((told.encode(), b"\n", *parts, *jtis))).hexdigest()
+    document = strict_json.dumps([kid, details, may_audience, *lengths, listed])
+    return sha256(b"".join((document.encode(), b"\n", *parts, *jtis))).hexdigest()
 
 
 def certified_digest(prints: Iterable[bytes | None]) -> str | None:

@@ -48,7 +48,7 @@ class Leak(NamedTuple):
     """The time from which no verifier accepts any of that; None while it has no bound."""
 
     @property
-    def lives_on(self) -> bool:
+    def has_live_kin(self) -> bool:
         """Return whether the credential has ended while its identity or a descendant is live."""
         return self.dead_at is not None and self.kin is not None
 

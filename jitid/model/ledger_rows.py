@@ -56,14 +56,14 @@ class Names(NamedTuple):
 
     def settings(self) -> dict[str, str]:
         """Return the names as rows of the ledger's table of settings."""
-        told = {"uuid": self.uuid, "issuer": self.issuer, "trust_domain": self.trust_domain}
+        settings = {"uuid": self.uuid, "issuer": self.issuer, "trust_domain": self.trust_domain}
         if self.agents_until:
-            told[_AGENTS_UNTIL] = str(self.agents_until)
+            settings[_AGENTS_UNTIL] = str(self.agents_until)
         if self.former:
-            told |= {_FORMER: " ".join(self.former), _UNTIL: " ".join(map(str, self.former_until))}
+            settings |= {_FORMER: " ".join(self.former), _UNTIL: " ".join(map(str, self.former_until))}
         if self.restored_at is not None:
-            told[RESTORED] = str(self.restored_at)
-        return {**told, _NAMED_AT: str(self.named_at)} if self.named_at else told
+            settings[RESTORED] = str(self.restored_at)
+        return {**settings, _NAMED_AT: str(self.named_at)} if self.named_at else settings
 
     @classmethod
     def of(cls, settings: Mapping[str, str]) -> Self:

@@ -51,7 +51,7 @@ class Proof(NamedTuple):
         return self.callers.get(client, client)
 
 
-Sort = Literal["id_token", "access_token", "jwt"]
+TokenType = Literal["id_token", "access_token", "jwt"]
 """The stated type of a token (RFC 8693, section 3); a `jwt` may be either of the other two."""
 
 

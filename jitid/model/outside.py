@@ -40,13 +40,13 @@ class Outside(NamedTuple):
     """The audit event that records the attempt."""
 
     @property
-    def died_at(self) -> int:
+    def ends_at(self) -> int:
         """When it ended, or will end at the latest."""
         expires_at = self.record.expires_at
         return expires_at if self.ended_at is None else min(self.ended_at, expires_at)
 
     @property
-    def taken(self) -> bool:
+    def is_accepted(self) -> bool:
         """Whether the target may accept it: it is live, its end there is not settled, or the target cannot end it."""
         return not self.dead or self.settled_at is None or self.settlement == "unsupported"
 
@@ -80,13 +80,13 @@ def confirmed_digest(
     parts: Iterable[tuple[str, bytes]],
 ) -> str:
     """Return the digest of a confirmed credential: SHA-256 as hex over its facts in the ledger."""
-    told = sha256(jti + fingerprint)
+    digest = sha256(jti + fingerprint)
     for text in (target, name, reference or "", facts or ""):
         raw = text.encode()
-        told.update(len(raw).to_bytes(4) + raw)
+        digest.update(len(raw).to_bytes(4) + raw)
     for part, print_ in sorted(parts):
-        told.update(sha256(part.encode()).digest() + print_)
-    return told.hexdigest()
+        digest.update(sha256(part.encode()).digest() + print_)
+    return digest.hexdigest()
 
 
 LAST_AFTER = 3_600
@@ -127,13 +127,13 @@ def evidence_digest(members: Iterable[tuple[bytes, int | None, str | None]]) -> 
     The array has an entry for each credential in the order of issue: its raw `jti` as hex, until when the target may
     accept it (seconds since the epoch, or null), and the proof.
     """
-    told = [[jti.hex(), until, proof] for jti, until, proof in members]
-    return sha256(strict_json.dumps(told).encode()).hexdigest()
+    document = [[jti.hex(), until, proof] for jti, until, proof in members]
+    return sha256(strict_json.dumps(document).encode()).hexdigest()
 
 
 def settled_digest(members: Iterable[tuple[bytes, str]]) -> str:
     """Return the digest of credentials that were settled, in the order of issue: SHA-256 as hex."""
-    told = sha256()
+    digest = sha256()
     for jti, settlement in members:
-        told.update(jti + sha256(settlement.encode()).digest())
-    return told.hexdigest()
+        digest.update(jti + sha256(settlement.encode()).digest())
+    return digest.hexdigest()

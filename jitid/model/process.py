@@ -70,6 +70,6 @@ def ended_with_boot(process: Process, here: Process) -> bool:
     )
 
 
-def is_in_sight(process: Process, here: Process) -> bool:
+def has_same_pid_namespace(process: Process, here: Process) -> bool:
     """Return whether the number of `process` means the same process for `here`."""
     return (process.host, process.boot, process.namespace) == (here.host, here.boot, here.namespace)

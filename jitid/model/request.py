@@ -134,7 +134,7 @@ def check_size(request: IssueRequest | AttachRequest) -> None:
     total = len(request.scopes) + len(request.audiences) + len(may_audience)
     if not details and not request.may_act and total <= min(MOST_SCOPES, MOST_AUDIENCES):
         return
-    for what, count, most in (
+    for label, count, most in (
         ("scopes", len(request.scopes), MOST_SCOPES),
         ("audiences", len(request.audiences), MOST_AUDIENCES),
         ("audiences in --may-audience", len(may_audience), MOST_AUDIENCES),
@@ -143,8 +143,8 @@ def check_size(request: IssueRequest | AttachRequest) -> None:
     ):
         if count > most:
             raise UsageError(
-                f"a credential has at most {most} {what}, and the request has {count}",
-                "a scope may stand for many: see `jitid issue --help`" if what == "scopes" else None,
+                f"a credential has at most {most} {label}, and the request has {count}",
+                "a scope may stand for many: see `jitid issue --help`" if label == "scopes" else None,
             )
     length = sum(map(len, details))
     if length > LONGEST_DETAILS:
@@ -162,11 +162,11 @@ def check_sizes(requests: Sequence[IssueRequest]) -> None:
     """Raise UsageError for requests that are too many for one transaction, or for a request that is too large."""
     if sum([request.copies for request in requests]) > MOST_AT_ONCE:
         raise UsageError(f"one transaction issues at most {MOST_AT_ONCE} credentials")
-    asked = sum(map(questions, requests))
-    if asked > MOST_QUESTIONS:
+    total = sum(map(questions, requests))
+    if total > MOST_QUESTIONS:
         raise UsageError(
             f"the requests of one transaction have at most {MOST_QUESTIONS} scopes and kinds together, each counting "
-            f"as one more, and these have {asked}; nothing was changed",
+            f"as one more, and these have {total}; nothing was changed",
             "send fewer requests at a time",
         )
     for position, request in enumerate(requests):

@@ -32,7 +32,7 @@ def most_sensitive(*sensitivities: str) -> str:
 
 _OPENERS = ("user:", "system:", "agent:")
 """The prefixes of the delegators that open tasks."""
-NOBODY = "?"
+UNKNOWN_OWNER = "?"
 """The owner of a task that is older than owners of names, if no record of its opener is left."""
 _SLASH = "%2F"
 """The encoding of a slash in an opener's name: no name has a percent sign."""
@@ -52,7 +52,7 @@ def parse_task(text: str) -> TaskName:
     The owner is the part before the first slash, if it begins with a kind of delegator; otherwise None.
     """
     owner, slash, name = text.partition("/")
-    if slash and (owner.startswith(_OPENERS) or owner == NOBODY):
+    if slash and (owner.startswith(_OPENERS) or owner == UNKNOWN_OWNER):
         return TaskName(name, owner.replace(_SLASH, "/"))
     return TaskName(text, None)
 
@@ -66,7 +66,7 @@ def check_task(text: str) -> str:
     """Return the text of a task unchanged: `NAME`, or `OWNER/NAME`. Raise UsageError for any other text."""
     named = parse_task(text)
     check_name(named.name, "task")
-    if named.opener not in (None, NOBODY):
+    if named.opener not in (None, UNKNOWN_OWNER):
         check_name(str(named.opener).partition(":")[2], "task owner")
     return text
 

@@ -26,7 +26,7 @@ class Once(Protocol):
     def __call__(
         self,
         make: Callable[[Transaction], Made],
-        sort: str,
+        kind: str,
         ids: Callable[[Made], tuple[bytes, bytes]],
         *,
         accept_clock: bool,
@@ -64,11 +64,11 @@ class Context(NamedTuple):
         """Whether the request is idempotent: it has an idempotency key."""
         return self.caller is not None and self.caller.key is not None
 
-    def told_about(self, stated: Collection[str], names: Names, now: int) -> Collection[str] | None:
+    def visible_audiences(self, stated: Collection[str], names: Names, now: int) -> Collection[str] | None:
         """Return the audiences whose tokens the caller sees; None means tokens for any audience.
 
         With direct access to the ledger these are the stated audiences, or else the default ones.
         """
         if self.caller is not None:
-            return self.caller.told_about(stated)
+            return self.caller.visible_audiences(stated)
         return stated or self.audiences or names.accepted(now)

@@ -48,7 +48,7 @@ class Reach(NamedTuple):
         """The obtainable audiences that the credential itself does not have."""
         return tuple([one for one in self.obtainable if one not in self.services])
 
-    def told(self, kind: str) -> dict[str, Any]:
+    def facts(self, kind: str) -> dict[str, Any]:
         """Return the facts for an audit event.
 
         Audiences are listed without the authority, and `may_audience` only for identity tokens.
@@ -155,7 +155,7 @@ def held(credential: Credential) -> Reach:
     )
 
 
-def told_later(document: Mapping[str, Any]) -> tuple[str, ...]:
+def later_audiences(document: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the audiences that are obtainable later, according to an audit event."""
     return tuple(dict.fromkeys((*document.get("may_audience", ()), *_audiences_of(document.get("may_act")))))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jitid.errors import JitidError, UsageError
 from jitid.model.credential import FORMER_PROOF, judged_kinds
-from jitid.policy.policy_request import PROOFS, SENSITIVITIES, PolicyRequest, Standing
+from jitid.policy.policy_request import PROOFS, SENSITIVITIES, DirectoryFacts, PolicyRequest
 from jitid.values import strict_json
 from jitid.values.names import check_audience, check_delegator, check_name
 from jitid.values.scope import normalise, parse_scope
@@ -77,8 +77,8 @@ def read_cases(file: str, text: str, zone: Zone) -> tuple[list[Case], list[Mista
         document = tomllib.loads(text.removeprefix(MARK))
     except tomllib.TOMLDecodeError as error:
         found = _TOML_PLACE.search(str(error))
-        what = foreign(_TOML_PLACE.sub("", str(error)), 200).lower()
-        return [], [Mistake(file, int(found[1]) if found else 1, None, f"no TOML: {what}")]
+        message = foreign(_TOML_PLACE.sub("", str(error)), 200).lower()
+        return [], [Mistake(file, int(found[1]) if found else 1, None, f"no TOML: {message}")]
     except RecursionError:
         return [], [Mistake(file, 1, None, "no TOML: it is nested too deeply")]
     return _CaseReader(file, text, zone).read(document)
@@ -147,7 +147,9 @@ class _CaseReader:
         for member in table:
             if member not in _MEMBERS:
                 known = ", ".join(f"`{each}`" for each in _MEMBERS)
-                self._told(line, name, member, f"unknown member {quote(member)}: a case has {known}")
+                self._member_mistake(
+                    line, name, member, f"unknown member {quote(member)}: a case has {known}"
+                )
         if name is None:
             self._mistake(line, None, f"case {number} has no name")
         whole = {**table, "request": {**self._common, **_table(table, "request")}}
@@ -155,9 +157,9 @@ class _CaseReader:
         expect = self._members(table, "expect", line, name, EXPECT)
 
         def wrong(member: str, message: str) -> None:
-            self._told(line, name, member, message)
+            self._member_mistake(line, name, member, message)
 
-        asked = _Request(request, wrong, self._zone).read()
+        policy_request = _Request(request, wrong, self._zone).read()
         expected = _expectation(expect, wrong) if "decision" in expect else None
         if "decision" not in _table(table, "expect"):
             wrong("expect", "`expect` has no `decision`")
@@ -176,7 +178,7 @@ class _CaseReader:
             self._file,
             line,
             name,
-            asked,
+            policy_request,
             frozenset(request.get("approved", ())),
             request.get("allow_narrower", False),
             request.get("resource"),
@@ -188,23 +190,25 @@ class _CaseReader:
     ) -> dict[str, Any]:
         """Return the members of a case's table that have the required type, and record the others as errors."""
         if not isinstance(table.get(which, {}), dict):
-            self._told(line, case, which, f"`{which}` is no table")
+            self._member_mistake(line, case, which, f"`{which}` is no table")
         right = {}
         for name, value in _table(table, which).items():
             if name not in types:
                 known = ", ".join(types)
-                self._told(line, case, name, f"unknown member {quote(name)} of `{which}`: there are {known}")
-            elif not _is(value, types[name]):
-                what = f"`{which}.{name}` is no {_WORDS[types[name]]}"
+                self._member_mistake(
+                    line, case, name, f"unknown member {quote(name)} of `{which}`: there are {known}"
+                )
+            elif not _has_type(value, types[name]):
+                message = f"`{which}.{name}` is no {_WORDS[types[name]]}"
                 # TOML's only other values are dates and times.
                 if types[name] is str and not isinstance(value, int | float | list | dict):
-                    what += ", but a time without quotes: write it in quotes"
-                self._told(line, case, name, what)
+                    message += ", but a time without quotes: write it in quotes"
+                self._member_mistake(line, case, name, message)
             else:
                 right[name] = value
         return right
 
-    def _told(self, line: int, case: str | None, member: str, message: str) -> None:
+    def _member_mistake(self, line: int, case: str | None, member: str, message: str) -> None:
         """Record an error at the line of a member, in the case or in the table that all cases share."""
         after = bisect_right(self._lines, line)
         following = self._lines[after] if after < len(self._lines) else len(self._text) + 1
@@ -268,16 +272,16 @@ EXPECT: Mapping[str, type] = {"decision": str, "rules": list, "granted": list, "
 _WORDS = {str: "text", bool: "true or false", int: "whole number", list: "list of texts", dict: "table"}
 
 
-def _is(value: object, kind: type) -> bool:
-    if kind is list:
+def _has_type(value: object, type_: type) -> bool:
+    if type_ is list:
         return isinstance(value, list) and all(isinstance(each, str) for each in value)
     # TOML has its own type for times, but the rest of jitid takes times as RFC 3339 text.
-    return type(value) is kind
+    return type(value) is type_
 
 
-def _one_of(value: str, allowed: tuple[str, ...], what: str) -> str:
+def _one_of(value: str, allowed: tuple[str, ...], noun: str) -> str:
     if value not in allowed:
-        raise _WrongError(f"{quote(value)} is no {what}: there are {', '.join(allowed)}")
+        raise _WrongError(f"{quote(value)} is no {noun}: there are {', '.join(allowed)}")
     return value
 
 
@@ -345,13 +349,13 @@ class _Request:
             ),
             lifetime=member("ttl", parse_duration, 900),
             now=member("at", parse_time, MONDAY_NOON),
-            standing=self._standing(),
+            standing=self._directory_facts(),
             zone=member("zone", self._zone, None),
             action=table.get("action", ""),
             used=member("use", _used, "{}"),
         )
 
-    def _standing(self) -> Standing:
+    def _directory_facts(self) -> DirectoryFacts:
         table, member = self._table, _TableReading(self._table, self._wrong).member
         known = table.get("known", "groups" in table or "manager" in table)
         registered = table.get("registered", "owner" in table)
@@ -359,7 +363,7 @@ class _Request:
             self._wrong("known", "whoever is not `known` has no groups and no manager")
         if not registered and table.get("owner"):
             self._wrong("registered", "an agent that is not `registered` has no owner")
-        return Standing(
+        return DirectoryFacts(
             known,
             tuple(sorted(set(table.get("groups", ())))),
             member("manager", check_delegator, None),

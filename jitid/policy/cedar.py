@@ -65,7 +65,7 @@ class _Answer(NamedTuple):
 _UNNAMED = _Answer(permitted=False, rules=(KIND_BY_NAME,), trouble="")
 """The answer if no rule that permits an issue names its kind or its template."""
 
-_UNASKED = _Answer(permitted=True, rules=(), trouble="")
+_NO_RULE_APPLIES = _Answer(permitted=True, rules=(), trouble="")
 """The answer about a use that no rule applies to."""
 
 
@@ -95,9 +95,9 @@ class Policy:
         """The previous generation of the cache `_known`."""
         self._questions = Questions(self.rules)
         self._groups = frozenset(rule.approval for rule in self.rules if rule.approval is not None)
-        self.asks_approval = bool(self._groups)
+        self.depends_on_approval = bool(self._groups)
         """Whether a rule depends on an approval."""
-        self.asks_use = any("authorize" in rule.facts for rule in self.rules)
+        self.governs_use = any("authorize" in rule.facts for rule in self.rules)
         """Whether a rule applies to the use of issued credentials."""
         self._naming = frozenset(
             rule.name
@@ -219,35 +219,37 @@ class Policy:
         return PolicyOutcome(word, answer.rules, (), None, (), reason)
 
     def _about_uses(self, uses: Sequence[PolicyUse]) -> list[_Answer]:
-        if not self.asks_use:
-            return [_UNASKED] * len(uses)
+        if not self.governs_use:
+            return [_NO_RULE_APPLIES] * len(uses)
         about = self._questions.about_use
         questions = [about(request, resource, approved) for request, resource, approved in uses]
         # Cedar answers many questions in one call if they share their entities.
         alike: dict[str, list[Question]] = {}
         for question in questions:
             alike.setdefault(question.entities, []).append(question)
-        answered = {entities: iter(self._ask_each(some)) for entities, some in alike.items()}
+        answered = {entities: iter(self._evaluate_each(some)) for entities, some in alike.items()}
         answers = [next(answered[question.entities]) for question in questions]
-        return answers if self._permits_use else [_unless_unasked(answer) for answer in answers]
+        return answers if self._permits_use else [_without_default_deny(answer) for answer in answers]
 
     def deciding(self, request: PolicyRequest, approved: frozenset[str] = frozenset()) -> set[str]:
         """Return the rules that decide about an issue and about each of its scopes."""
         return {
-            name for answer in self._ask(self._questions.about(request, approved)) for name in answer.rules
+            name
+            for answer in self._evaluate(self._questions.about(request, approved))
+            for name in answer.rules
         }
 
-    def _asked(self, request: PolicyRequest, approved: frozenset[str]) -> list[_Answer]:
+    def _request_answers(self, request: PolicyRequest, approved: frozenset[str]) -> list[_Answer]:
         """Return the answers about an issue, about each of its scopes, and about each kind that its holder may obtain.
 
         A kind or a template that is not usual is permitted by the rules that name it, and by no others.
         """
-        answers = self._ask(self._questions.about(request, approved))
+        answers = self._evaluate(self._questions.about(request, approved))
         if not request.may_kind and not request.by_name:
             return answers
         issue, *scopes = answers
         kinds = [
-            self._named(other, self._ask(self._questions.about(other, approved))[0])
+            self._named(other, self._evaluate(self._questions.about(other, approved))[0])
             for other in _of_each_kind(request)
         ]
         return [self._named(request, issue), *scopes, *kinds]
@@ -259,12 +261,12 @@ class Policy:
 
     def _unnamed(self, request: PolicyRequest, approved: frozenset[str]) -> PolicyRequest:
         """Return the request for the first kind that no permitting rule names: its own, or an obtainable one."""
-        answers = self._asked(request, approved)
+        answers = self._request_answers(request, approved)
         kinds = zip(_of_each_kind(request), answers[1 + len(request.scopes) :], strict=True)
         return next((other for other, answer in kinds if answer is _UNNAMED), request)
 
     def _decide(self, request: PolicyRequest, narrow: bool, approved: frozenset[str]) -> Decision:
-        issue, *others = self._asked(request, approved)
+        issue, *others = self._request_answers(request, approved)
         scopes, kinds = others[: len(request.scopes)], others[len(request.scopes) :]
         refused = []
         granted = []
@@ -318,8 +320,8 @@ class Policy:
         if not open_groups or not self._decide(request, narrow, approved | open_groups).permit:
             return ()
         needed: set[str] = set()
-        before = self._asked(request, approved)
-        after = self._asked(request, approved | open_groups)
+        before = self._request_answers(request, approved)
+        after = self._request_answers(request, approved | open_groups)
         named = [request.by_name, *(False for _ in request.scopes), *(True for _ in request.may_kind)]
         for refused, permitted_, by_name in zip(before, after, named, strict=True):
             if refused.permitted or not permitted_.permitted:
@@ -329,22 +331,22 @@ class Policy:
             # One permitting rule is enough: a rule that needs no further approval, or else the first one.
             # If the kind must be named, only a rule that names it counts.
             rules = [name for name in permitted_.rules if not by_name or name in self._naming]
-            asks = [self._approval(name) for name in rules]
-            plain = [group for group in asks if group is None or group in approved | needed]
-            if not plain and asks[0] is not None:
-                needed.add(asks[0])
+            approvals = [self._approval(name) for name in rules]
+            plain = [group for group in approvals if group is None or group in approved | needed]
+            if not plain and approvals[0] is not None:
+                needed.add(approvals[0])
         enough = self._decide(request, narrow, approved | needed).permit
         return tuple(sorted(needed if enough else open_groups))
 
-    def asking(self, request: PolicyRequest, groups: frozenset[str]) -> tuple[str, ...]:
+    def approval_rules(self, request: PolicyRequest, groups: frozenset[str]) -> tuple[str, ...]:
         """Return the rules that permit a request only once these groups approve, or forbid it until they do."""
-        asked = [
+        answers = [
             answer
             for approved in (frozenset[str](), groups)
-            for answer in self._ask(self._questions.about(request, approved))
+            for answer in self._evaluate(self._questions.about(request, approved))
         ]
         return tuple(
-            sorted({name for answer in asked for name in answer.rules if self._approval(name) in groups})
+            sorted({name for answer in answers for name in answer.rules if self._approval(name) in groups})
         )
 
     def _approval(self, name: str) -> str | None:
@@ -375,14 +377,14 @@ class Policy:
         self.rules += rules
         self._set = added
 
-    def _ask_each(self, questions: list[Question]) -> list[_Answer]:
+    def _evaluate_each(self, questions: list[Question]) -> list[_Answer]:
         """Return the answers to questions with common entities; an invalid question does not affect the others."""
         try:
             return self._answers(questions)
         except ValueError:
-            return [self._ask([question])[0] for question in questions]
+            return [self._evaluate([question])[0] for question in questions]
 
-    def _ask(self, questions: list[Question]) -> list[_Answer]:
+    def _evaluate(self, questions: list[Question]) -> list[_Answer]:
         try:
             return self._answers(questions)
         except ValueError as error:
@@ -472,9 +474,9 @@ def _of_each_kind(request: PolicyRequest) -> list[PolicyRequest]:
     ]
 
 
-def _unless_unasked(answer: _Answer) -> _Answer:
+def _without_default_deny(answer: _Answer) -> _Answer:
     """Return the answer about a use if no rule permits uses: a permission instead of a default denial."""
-    return _UNASKED if not answer.permitted and answer.rules == (DEFAULT_DENY,) else answer
+    return _NO_RULE_APPLIES if not answer.permitted and answer.rules == (DEFAULT_DENY,) else answer
 
 
 def _no_answer(error: object) -> _Answer:

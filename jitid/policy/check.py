@@ -101,7 +101,7 @@ def first_error(files: Sequence[tuple[str, str]], folder: str) -> str | None:
     examination = _Examination(sorted(files))
     # An objection of the schema alone does not prevent the use of a policy.
     examination.read()
-    return next((_told(problem, folder) for problem in examination.result().errors), None)
+    return next((_located(problem, folder) for problem in examination.result().errors), None)
 
 
 def must_be_valid(files: Sequence[tuple[str, str]], use: str | None = None, folder: str = ".") -> int:
@@ -113,11 +113,11 @@ def must_be_valid(files: Sequence[tuple[str, str]], use: str | None = None, fold
     """
     checked = check(files, use)
     for problem in checked.errors:
-        raise ConfigurationError(_told(problem, folder))
+        raise ConfigurationError(_located(problem, folder))
     return len(checked.rules)
 
 
-def _told(problem: Problem, folder: str) -> str:
+def _located(problem: Problem, folder: str) -> str:
     rule = "" if problem.rule is None else f"rule `{problem.rule}`: "
     path = problem.file if folder == "." else f"{folder}/{problem.file}"
     return f"{safe(path)}:{problem.place.line}:{problem.place.column}: {rule}{problem.message}"
@@ -147,23 +147,23 @@ class _Examination:
 
     def read_use(self, text: str) -> None:
         """Load the declarations of a `use.cedarschema`, or record why it cannot be used."""
-        told, at = _refusal_of_schema(text), 0
-        if told is None:
+        message, at = _refusal_of_schema(text), 0
+        if message is None:
             self._schema = cedarpy.Schema.from_str(schema(text))
             probe = 'permit (principal, action == Action::"issue", resource) when { context.use has x };'
             if not any(objections([probe], self._schema)):
                 return
-            told = "the type `Use` is no record: write `type Use = { NAME?: TYPE };`"
+            message = "the type `Use` is no record: write `type Use = { NAME?: TYPE };`"
             at = position.find(text, "`Use`") or 0
         elif (wrong := position.wrong_token(text, _refusal_of_schema)) is not None:
-            at, told = wrong
-        elif "failed to resolve type: Use" in told:
-            told = "it declares no `type Use`"
+            at, message = wrong
+        elif "failed to resolve type: Use" in message:
+            message = "it declares no `type Use`"
         else:
-            at = position.find(text, told) or 0
+            at = position.find(text, message) or 0
         self._use_is_known = False
-        told = safe(told.removeprefix("error parsing schema: ")[:200])
-        self._problems[Problem(USE_NAME, FilePlaces(text)(at), None, told)] = None
+        message = safe(message.removeprefix("error parsing schema: ")[:200])
+        self._problems[Problem(USE_NAME, FilePlaces(text)(at), None, message)] = None
 
     def read(self) -> None:
         """Read each statement separately."""
@@ -174,52 +174,58 @@ class _Examination:
 
     def validate(self) -> None:
         """Validate the readable statements against the schema, and look for valid rules without an effect."""
-        asked = [
+        candidates = [
             one
             for one in self._read
             if self._use_is_known or one.rule is None or not any("use" in f for f in one.rule.facts.values())
         ]
-        told: dict[int, list[str]] = {}
+        reported: dict[int, list[str]] = {}
         # The validator reports its objections to one place in any order.
-        for number, message in sorted(objections([one.statement.text for one in asked], self._schema)):
-            told.setdefault(number, []).append(message)
+        for number, message in sorted(objections([one.statement.text for one in candidates], self._schema)):
+            reported.setdefault(number, []).append(message)
         left = _MOST_PLACED
-        for number, messages in told.items():
-            one = asked[number]
-            for message in _telling(messages, one.refusal):
+        for number, messages in reported.items():
+            one = candidates[number]
+            for message in _distinct_objections(messages, one.refusal):
                 left -= 1
                 places = [position.effect_start(one.statement.text)]
                 if left >= 0:
                     places = spots(one.statement, message, self._schema)
                 shown = _HEADS if message.startswith(NO_ACTION) else _plainer(_OF_ACTION.sub("", message))
                 for at in places:
-                    self._tell(one.statement, at, safe(shown[:200]))
+                    self._report(one.statement, at, safe(shown[:200]))
         valid = []
         for number, (one, tree) in enumerate(
-            zip(asked, trees([one.statement.text for one in asked]), strict=True)
+            zip(candidates, trees([one.statement.text for one in candidates]), strict=True)
         ):
             beyond = list(_beyond_references(one.statement, tree))
             for at, message in beyond:
-                self._tell(one.statement, at, message)
-            if one.rule is not None and number not in told and not beyond and tree is not None:
+                self._report(one.statement, at, message)
+            if one.rule is not None and number not in reported and not beyond and tree is not None:
                 valid.append((one.statement, ValidRule(one.statement.text, one.rule, tree)))
         for number, remark in never_effective([rule for _, rule in valid], self._schema):
             statement, _ = valid[number]
             at = position.nearest(statement.text, remark.words)
-            self._tell(statement, at, safe(remark.message[:200]), warning=True)
+            self._report(statement, at, safe(remark.message[:200]), warning=True)
 
     def look_for_permits(self) -> None:
         """Warn about actions that the policy never permits."""
-        for action, what in (("issue", "nothing can be issued"), ("grant", "no scope can be granted")):
+        for action, consequence in (("issue", "nothing can be issued"), ("grant", "no scope can be granted")):
             if not any(
                 one.rule and one.rule.effect == "permit" and action in one.rule.facts for one in self._read
             ):
                 file = self._files[0][0] if self._files else ""
                 self._problems[
-                    Problem(file, FilePlace(1, 1), None, f"no rule permits `{action}`: {what}", warning=True)
+                    Problem(
+                        file,
+                        FilePlace(1, 1),
+                        None,
+                        f"no rule permits `{action}`: {consequence}",
+                        warning=True,
+                    )
                 ] = None
 
-    def _tell(self, statement: Statement, offset: int, message: str, *, warning: bool = False) -> None:
+    def _report(self, statement: Statement, offset: int, message: str, *, warning: bool = False) -> None:
         place = self._places[statement.file](statement.start + offset)
         name = None
         if _refusal_of_policy(statement.text) is None:
@@ -232,12 +238,12 @@ class _Examination:
             place = self._places[statement.file](statement.start + position.effect_start(text))
             self._problems[Problem(statement.file, place, None, NESTED)] = None
             return
-        told = _refusal_of_policy(text)
-        if told is not None:
-            self._tell(statement, *_refused(text, told))
+        refusal = _refusal_of_policy(text)
+        if refusal is not None:
+            self._report(statement, *_refused(text, refusal))
             return
         if "?" in text and cedarpy.PolicySet.from_str(text).templates():
-            self._tell(
+            self._report(
                 statement,
                 _found(text, "?principal ?resource"),
                 "a template, with `?principal` or `?resource`, decides nothing",
@@ -248,19 +254,21 @@ class _Examination:
         except ConfigurationError as error:
             message = _OF_RULE.sub("", error.message, count=1)
             at = position.effect_start(text) if name_of(text) is None else _found(text, message)
-            self._tell(statement, at, message)
+            self._report(statement, at, message)
             self._read.append(_ReadStatement(statement, None, message))
             return
         other = first.setdefault(rule.name, statement)
         if other is not statement:
             line = self._places[other.file](other.start).line
             at = _found(text, f'`"{rule.name}"`')
-            self._tell(statement, at, f"`{rule.name}` is a rule of {quote(other.file)}, line {line}, already")
+            self._report(
+                statement, at, f"`{rule.name}` is a rule of {quote(other.file)}, line {line}, already"
+            )
             self._read.append(_ReadStatement(statement, None, ""))
             return
         self._read.append(_ReadStatement(statement, rule, ""))
-        for at, told in _hardly_meant(statement, rule):
-            self._tell(statement, at, told, warning=True)
+        for at, advice in _likely_mistakes(statement, rule):
+            self._report(statement, at, advice, warning=True)
 
 
 def _plainer(message: str) -> str:
@@ -274,18 +282,18 @@ def _plainer(message: str) -> str:
     return f"`{name}` may be missing: ask for it first, `{owner} has {name} && ...`"
 
 
-def _refused(text: str, told: str) -> tuple[int, str]:
+def _refused(text: str, message: str) -> tuple[int, str]:
     """Return the place and the message of the error in a statement that Cedar refuses."""
     if text.startswith(MARK):
         return 0, MARKED
     wrong = position.wrong_token(text, _refusal_of_policy)
     if wrong is not None:
-        at, told = wrong
-    elif "unexpected end of input" in told:
+        at, message = wrong
+    elif "unexpected end of input" in message:
         return len(text), "the file ends within a rule: is a `;` missing?"
     else:
-        at = _found(text, told)
-    return at, safe(told[:200])
+        at = _found(text, message)
+    return at, safe(message[:200])
 
 
 def _found(text: str, message: str) -> int:
@@ -313,7 +321,7 @@ def _refusal_of_schema(use: str) -> str | None:
     return None
 
 
-def _telling(messages: list[str], refusal: str) -> Iterator[str]:
+def _distinct_objections(messages: list[str], refusal: str) -> Iterator[str]:
     """Yield each objection once, without objections that follow from another one or repeat `refusal`."""
     several = len(set(messages)) > 1
     for message in dict.fromkeys(messages):
@@ -325,7 +333,7 @@ def _telling(messages: list[str], refusal: str) -> Iterator[str]:
         yield message
 
 
-def _hardly_meant(statement: Statement, rule: PolicyRule) -> Iterator[tuple[int, str]]:
+def _likely_mistakes(statement: Statement, rule: PolicyRule) -> Iterator[tuple[int, str]]:
     """Yield warnings about a statement that is valid but probably a mistake."""
     from difflib import get_close_matches
 

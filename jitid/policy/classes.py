@@ -15,40 +15,40 @@ from jitid.policy.syntax_tree import Tree, actions, entity_of, expressions, oper
 
 NUMBERS = ("hour", "minute", "weekday", "now")
 """Facts whose values are grouped by the numbers that rules compare them with."""
-STANDING = ("known", "groups", "manager", "registered", "owner")
-"""The directory's facts, by the members of `Standing`."""
+DIRECTORY_FACTS = ("known", "groups", "manager", "registered", "owner")
+"""The directory's facts, by the members of `DirectoryFacts`."""
 KINDS = frozenset({"user:", "system:", "agent:"})
 """The prefixes of delegators' names."""
 
-_BEYOND = {"<": (0,), ">=": (0,), "<=": (1,), ">": (1,), "==": (0, 1), "!=": (0, 1)}
+_THRESHOLD_OFFSETS = {"<": (0,), ">=": (0,), "<=": (1,), ">": (1,), "==": (0, 1), "!=": (0, 1)}
 """By operator: the offsets from the number on its right at which the result of the comparison changes."""
 _TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 """The same comparison with its sides exchanged."""
 
 
-class ToldNames(NamedTuple):
+class DistinctNames(NamedTuple):
     """Names and prefixes of names that a policy distinguishes from all others."""
 
     values: frozenset[str] = frozenset()
     beginnings: frozenset[str] = frozenset()
 
-    def with_(self, other: ToldNames) -> ToldNames:
+    def with_(self, other: DistinctNames) -> DistinctNames:
         """Return the union of both."""
-        return ToldNames(self.values | other.values, self.beginnings | other.beginnings)
+        return DistinctNames(self.values | other.values, self.beginnings | other.beginnings)
 
 
 class Classes(NamedTuple):
     """The values that a policy distinguishes, for each fact that it reads."""
 
-    agent: ToldNames | None
+    agent: DistinctNames | None
     """None if every name is distinguished."""
-    delegator: ToldNames | None
-    task: ToldNames | None
-    task_owner: ToldNames | None
+    delegator: DistinctNames | None
+    task: DistinctNames | None
+    task_owner: DistinctNames | None
     numbers: Mapping[str, frozenset[int] | None]
     """By fact: the values from which on the policy may decide differently; None if every value is distinguished."""
     standing: frozenset[str]
-    """The members of `Standing` that count."""
+    """The members of `DirectoryFacts` that count."""
     purpose: bool
     """Whether the text of the task's purpose counts, not only its presence."""
 
@@ -68,17 +68,17 @@ class Classes(NamedTuple):
         )
 
 
-def _either(one: ToldNames | None, other: ToldNames | None) -> ToldNames | None:
+def _either(one: DistinctNames | None, other: DistinctNames | None) -> DistinctNames | None:
     return None if one is None or other is None else one.with_(other)
 
 
 NOTHING = Classes(
-    *(ToldNames(), ToldNames(), ToldNames(), ToldNames()),
+    *(DistinctNames(), DistinctNames(), DistinctNames(), DistinctNames()),
     dict.fromkeys(NUMBERS, frozenset[int]()),
     frozenset(),
     purpose=False,
 )
-EVERYTHING = Classes(None, None, None, None, dict.fromkeys(NUMBERS), frozenset(STANDING), purpose=True)
+EVERYTHING = Classes(None, None, None, None, dict.fromkeys(NUMBERS), frozenset(DIRECTORY_FACTS), purpose=True)
 
 
 def classes_of(files: Iterable[tuple[str, str]]) -> Classes:
@@ -146,12 +146,14 @@ class _RuleReader:
             self._names("principal", "context.agent"),
             _either(
                 self._names("context.delegator", "context.delegator_name"),
-                ToldNames(beginnings=KINDS) if by_kind else ToldNames(),
+                DistinctNames(beginnings=KINDS) if by_kind else DistinctNames(),
             ),
             self._names("resource", "context.task"),
             None if of_unknown else self._names("context.task_owner", "resource.owner"),
             {name: self._bounds(f"context.{name}") for name in NUMBERS},
-            frozenset(name for name in STANDING if name in names or (name == "groups" and self._groups)),
+            frozenset(
+                name for name in DIRECTORY_FACTS if name in names or (name == "groups" and self._groups)
+            ),
             purpose="purpose" in names,
         )
 
@@ -176,7 +178,7 @@ class _RuleReader:
     def _see(self, path: str, use: _Use | None) -> None:
         self._uses.setdefault(path, []).append(use)
 
-    def _names(self, *paths: str) -> ToldNames | None:
+    def _names(self, *paths: str) -> DistinctNames | None:
         values: set[str] = set()
         beginnings: set[str] = set()
         for use in (use for path in paths for use in self._uses.get(path, ())):
@@ -184,7 +186,7 @@ class _RuleReader:
             if names is None:
                 return None
             (beginnings if use is not None and use.operator == "begins" else values).update(names)
-        return ToldNames(frozenset(values), frozenset(beginnings))
+        return DistinctNames(frozenset(values), frozenset(beginnings))
 
     def _bounds(self, path: str) -> frozenset[int] | None:
         found: set[int] = set()
@@ -198,7 +200,7 @@ class _RuleReader:
 
 def _use(operator: str, inner: Tree, operand: Tree) -> _Use | None:
     """Return an operator's use of one operand; None if it is not a comparison with literals."""
-    if operator in _BEYOND:
+    if operator in _THRESHOLD_OFFSETS:
         is_left = operand is inner["left"]
         other = inner["right" if is_left else "left"]
         return _compared(operator if is_left else _TURNED.get(operator, operator), [other])
@@ -236,9 +238,9 @@ def _names(use: _Use | None) -> set[str] | None:
 
 def _bounds(use: _Use | None) -> set[int] | None:
     """Return the values from which on the result of a use changes; None if they are unknown."""
-    if use is None or use.operator not in ("", *_BEYOND):
+    if use is None or use.operator not in ("", *_THRESHOLD_OFFSETS):
         return None
     values = [value for value in use.values if isinstance(value, int)]
     if len(values) < len(use.values):
         return None
-    return {value + step for value in values for step in _BEYOND.get(use.operator, ())}
+    return {value + step for value in values for step in _THRESHOLD_OFFSETS.get(use.operator, ())}

@@ -11,7 +11,7 @@ from jitid.policy.engine import cedarpy
 from jitid.policy.impossible import NEVER, RuleRemark, remarks
 from jitid.policy.policy_text import ACTIONS, PolicyRule
 from jitid.policy.syntax_tree import Tree, actions
-from jitid.policy.unowned import of_whosever_task
+from jitid.policy.unowned import unowned_task_remarks
 from jitid.policy.validation import AT_ONCE, number_of
 
 
@@ -30,10 +30,10 @@ def never_effective(valid: Sequence[ValidRule], known: cedarpy.Schema) -> Iterat
     """
     impossible = set(_impossible(valid, known))
     for number, (_, rule, tree) in enumerate(valid):
-        told = list(dict.fromkeys((*remarks(tree, rule.facts), *of_whosever_task(tree))))
-        if any(remark.message.startswith(NEVER) for remark in told):
+        found = list(dict.fromkeys((*remarks(tree, rule.facts), *unowned_task_remarks(tree))))
+        if any(remark.message.startswith(NEVER) for remark in found):
             impossible.discard(number)
-        for remark in told:
+        for remark in found:
             yield number, remark
     for number, why in _without_effect(valid, impossible):
         yield number, RuleRemark(why, ())
@@ -56,9 +56,9 @@ def _without_effect(valid: Sequence[ValidRule], impossible: set[int]) -> Iterato
 
 def _impossible(valid: Sequence[ValidRule], known: cedarpy.Schema) -> Iterator[int]:
     """Yield the numbers of the rules whose conditions the validator knows to be false for every request."""
-    asked = [number for number, one in enumerate(valid) if one.tree["conditions"]]
-    for start in range(0, len(asked), AT_ONCE):
-        some = asked[start : start + AT_ONCE]
+    conditional = [number for number, one in enumerate(valid) if one.tree["conditions"]]
+    for start in range(0, len(conditional), AT_ONCE):
+        some = conditional[start : start + AT_ONCE]
         probes = "\n".join(_probe(valid[number].text, valid[number].tree) for number in some)
         possible = {number_of(error) for error in cedarpy.validate_policies(probes, known).errors}
         # An error that belongs to no known rule may be about any of them, so none is certain.
@@ -101,12 +101,12 @@ class _Covering:
         tree, parts = self._trees[number], self._parts[number]
         for key in (None, *parts):
             for other in self._by_part.get(key, ()):
-                theirs = self._trees[other]
+                other_tree = self._trees[other]
                 if (
                     self._parts[other] <= parts
-                    and _covers(theirs["principal"], tree["principal"])
-                    and _covers(theirs["resource"], tree["resource"])
-                    and actions(theirs, ACTIONS) >= actions(tree, ACTIONS)
+                    and _covers(other_tree["principal"], tree["principal"])
+                    and _covers(other_tree["resource"], tree["resource"])
+                    and actions(other_tree, ACTIONS) >= actions(tree, ACTIONS)
                 ):
                     return other
         return None

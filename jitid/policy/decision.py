@@ -35,7 +35,7 @@ class PolicyLooks(NamedTuple):
         )
 
     @property
-    def standing(self) -> bool:
+    def reads_directory_facts(self) -> bool:
         """Whether a rule may read more from the directory than whether an agent or a delegator is in it."""
         return self.agent or "delegator" in self.facts
 

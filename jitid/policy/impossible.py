@@ -86,7 +86,7 @@ def remarks(tree: Tree, actions: Collection[str]) -> Iterator[RuleRemark]:
     bodies = [(one["body"], one["kind"] == "unless") for one in tree["conditions"]]
     wrong: set[str] = set()
     for term in (term for body, _ in bodies for term in expressions(body)):
-        for remark in (*_beyond(_test(term)), *_unnamed(term), *_blank(term, actions)):
+        for remark in (*_impossible_values(_test(term)), *_unnamed(term), *_blank(term, actions)):
             wrong.add(remark.words[0])
             yield remark
     inner = [remark for body, _ in bodies for remark in _within(body, wrong)]
@@ -94,8 +94,8 @@ def remarks(tree: Tree, actions: Collection[str]) -> Iterator[RuleRemark]:
     for tests, words in _contradiction(whole, wrong):
         shown = " and ".join(f"`{test}`" for test in tests)
         # If one condition contradicts itself, its own message shows it as written.
-        told = inner[0].message if inner else f"{shown} exclude each other"
-        yield RuleRemark(f"{NEVER}: {told}", words)
+        message = inner[0].message if inner else f"{shown} exclude each other"
+        yield RuleRemark(f"{NEVER}: {message}", words)
         return
     yield from inner
 
@@ -211,7 +211,7 @@ def _holds(test: _Test, value: Any) -> bool:  # noqa: ANN401 - a text or a numbe
             return fnmatchcase(value, str(other))
 
 
-def _beyond(test: _Test | None) -> Iterator[RuleRemark]:
+def _impossible_values(test: _Test | None) -> Iterator[RuleRemark]:
     """Yield remarks about the impossible values in a comparison."""
     if test is None:
         return
@@ -229,12 +229,12 @@ def _beyond(test: _Test | None) -> Iterator[RuleRemark]:
         words = WORDS[test.subject]
         for value in test.values:
             if isinstance(value, str) and not any(_like(test, value, word) for word in words):
-                told = f"`{test.subject}` is never {quote(value)}: "
+                message = f"`{test.subject}` is never {quote(value)}: "
                 if test.subject == "context.delegator_proof" and _like(test, value, FORMER_PROOF):
-                    told += "it is the root delegator's at every depth; write `context.delegated`"
+                    message += "it is the root delegator's at every depth; write `context.delegated`"
                 else:
-                    told += f"it is {', '.join(words[:-1])} or {words[-1]}"
-                yield RuleRemark(told, (fact, f'"{value}"'))
+                    message += f"it is {', '.join(words[:-1])} or {words[-1]}"
+                yield RuleRemark(message, (fact, f'"{value}"'))
     elif test.subject in ("context.delegator_name", "context.task_owner"):
         for value in test.values:
             begin = value.partition("*")[0] if test.operator == "like" else value

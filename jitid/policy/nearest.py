@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from jitid.model.credential import USUAL_KINDS
 from jitid.policy.facts import has_purpose, local_time
-from jitid.policy.policy_request import SENSITIVITIES, PolicyRequest, Standing
+from jitid.policy.policy_request import SENSITIVITIES, DirectoryFacts, PolicyRequest
 from jitid.values.text import label, quote, safe
 from jitid.values.times import format_duration, format_time
 
@@ -19,7 +19,7 @@ MOST_QUESTIONS = 1000
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 # The caller's login name is unknown here: a request that passes for an unknown user passes for the caller.
-_ANYBODY = "user:?"
+_UNKNOWN_USER = "user:?"
 
 LIFETIMES = (86400, 28800, 14400, 3600, 1800, 900, 300, 60)
 
@@ -97,10 +97,10 @@ def _scopes(request: PolicyRequest, refused: Collection[str]) -> Iterator[_Reque
             continue
         seen.append(left_out)
         kept = tuple(scope for scope in request.scopes if scope not in left_out)
-        gone = [scope for scope in dict.fromkeys(request.scopes) if scope in left_out]
-        phrase = "without " + " ".join(f"--scope {quote(scope)}" for scope in gone[:5])
-        if len(gone) > 5:
-            phrase += f", nor {len(gone) - 5} more" if kept else ", nor any other"
+        omitted = [scope for scope in dict.fromkeys(request.scopes) if scope in left_out]
+        phrase = "without " + " ".join(f"--scope {quote(scope)}" for scope in omitted[:5])
+        if len(omitted) > 5:
+            phrase += f", nor {len(omitted) - 5} more" if kept else ", nor any other"
         yield _set(phrase, scopes=kept)
 
 
@@ -118,9 +118,9 @@ def _proof(request: PolicyRequest) -> Iterator[_RequestChange]:
     if request.delegator.startswith("user:"):
         yield _set(
             "with your own login name as --delegator",
-            delegator=_ANYBODY,
+            delegator=_UNKNOWN_USER,
             delegator_proof="os-user",
-            standing=Standing(registered=request.standing.registered, owner=request.standing.owner),
+            standing=DirectoryFacts(registered=request.standing.registered, owner=request.standing.owner),
         )
     yield _set("with --delegator-token-file FILE", delegator_proof="oidc")
 
@@ -132,7 +132,7 @@ def _known(request: PolicyRequest) -> Iterator[_RequestChange]:
 
     def is_another(other: PolicyRequest) -> bool:
         # With the caller's own login as delegator, that user must be in the directory instead.
-        return other.delegator == _ANYBODY
+        return other.delegator == _UNKNOWN_USER
 
     def known(other: PolicyRequest) -> PolicyRequest:
         return other._replace(standing=other.standing._replace(known=True))
@@ -190,10 +190,10 @@ def _later(request: PolicyRequest) -> Iterator[_RequestChange]:
     start = request.now - local_time(request) % 3600
     for ahead in range(1, 7 * 24 + 1):
         moment = start + ahead * 3600
-        yield _set(f"at {format_time(moment)}{_told_in_zone(request, moment)}", now=moment)
+        yield _set(f"at {format_time(moment)}{_zone_suffix(request, moment)}", now=moment)
 
 
-def _told_in_zone(request: PolicyRequest, moment: int) -> str:
+def _zone_suffix(request: PolicyRequest, moment: int) -> str:
     """Return a time in words in the zone that the policy uses; empty for UTC."""
     if request.zone is None:
         return ""

@@ -27,7 +27,7 @@ PROOFS = ("asserted", "os-user", "credential", "oidc")
 """The ways in which a root delegator can be proved."""
 
 
-class Standing(NamedTuple):
+class DirectoryFacts(NamedTuple):
     """The directory's facts about a delegator and an agent that policies can read."""
 
     known: bool = False
@@ -42,7 +42,7 @@ class Standing(NamedTuple):
     """The owner of a registered agent, as `user:bob`."""
 
 
-STRANGERS = Standing()
+NO_DIRECTORY_FACTS = DirectoryFacts()
 """An unknown delegator and an ephemeral agent."""
 
 
@@ -68,7 +68,7 @@ class PolicyRequest(NamedTuple):
     """The requested lifetime in seconds, before any limit shortens it."""
     now: int
     """Seconds since the epoch."""
-    standing: Standing = STRANGERS
+    standing: DirectoryFacts = NO_DIRECTORY_FACTS
     zone: "tzinfo | None" = None
     """The time zone of `hour`, `minute` and `weekday`; None for UTC."""
     action: str = ""

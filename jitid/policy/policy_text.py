@@ -286,8 +286,8 @@ def _of_use(head: list[str], body: list[str]) -> bool:
     whole = [*head, *body]
     if "Resource" in whole or any(name == "authorize" or "\\" in name for name in _named_actions(whole)):
         return True
-    asked = [word_at(body, at) or "" for at in range(len(body))]
-    return any(word in ("action", "use") or (word and "\\" in word) for word in asked)
+    words = [word_at(body, at) or "" for at in range(len(body))]
+    return any(word in ("action", "use") or (word and "\\" in word) for word in words)
 
 
 def _looks_at(variable: str, head: list[str], body: list[str]) -> bool:

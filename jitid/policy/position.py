@@ -100,9 +100,9 @@ def wrong_token(text: str, refusal: Callable[[str], str | None]) -> tuple[int, s
     """
     tokens = tokens_of(text)
     for token in tokens[:MOST_TOKENS]:
-        told = refusal(text[: token.end])
-        if told is not None and ("unexpected token" in told or "invalid token" in told):
-            return token.start, told
+        message = refusal(text[: token.end])
+        if message is not None and ("unexpected token" in message or "invalid token" in message):
+            return token.start, message
     return None
 
 
@@ -114,8 +114,8 @@ def find(text: str, message: str, start: int = 0) -> int | None:
         tokens.reverse()
     names = QUOTED.findall(message) + _AFTER_COLON.findall(message) + _slots(message)
     for name in names:
-        wanted = [token.text for token in tokens_of(name)]
-        for sought in (wanted, wanted[-1:], [f'"{name.rpartition(".")[2]}"']):
+        name_tokens = [token.text for token in tokens_of(name)]
+        for sought in (name_tokens, name_tokens[-1:], [f'"{name.rpartition(".")[2]}"']):
             for at in range(len(tokens) - len(sought) + 1):
                 some = tokens[at : at + len(sought)]
                 if sought and [token.text for token in some] == sought:

@@ -144,16 +144,16 @@ class _KnownFacts(NamedTuple):
     def of(cls, rules: Iterable[PolicyRule], action: str) -> _KnownFacts:
         """Return the facts, names and entities that the rules about an action may read."""
         about = [rule for rule in rules if action in rule.facts]
-        asked = {name for rule in about for name in rule.facts[action]}
+        read_facts = {name for rule in about for name in rule.facts[action]}
         looks_at = frozenset().union(*(rule.looks_at for rule in about))
         # Only an issue has a task; scopes and resources have only names.
         described = {
             "agent": "principal" in looks_at,
             "task": action == "issue" and "resource" in looks_at,
-            "delegator": "delegator" in asked,
+            "delegator": "delegator" in read_facts,
         }
         return cls(
-            {name: fact for name, fact in FACTS.items() if name in asked},
+            {name: fact for name, fact in FACTS.items() if name in read_facts},
             looks_at,
             frozenset([name for name, is_described in described.items() if is_described]),
         )
@@ -169,11 +169,15 @@ class _KnownFacts(NamedTuple):
         """Return the entities that a rule may read."""
         if not self.describes:
             return NO_ENTITIES
-        standing = request.standing
+        directory_facts = request.standing
         found = []
         if "agent" in self.describes:
-            owner = {} if standing.owner is None else {"owner": _reference("Delegator", standing.owner)}
-            found.append(_entity("Agent", request.agent, {"registered": standing.registered, **owner}))
+            owner = (
+                {}
+                if directory_facts.owner is None
+                else {"owner": _reference("Delegator", directory_facts.owner)}
+            )
+            found.append(_entity("Agent", request.agent, {"registered": directory_facts.registered, **owner}))
         if "task" in self.describes:
             attributes: dict[str, Any] = {
                 "owner": _reference("Delegator", request.task_owner),
@@ -183,11 +187,13 @@ class _KnownFacts(NamedTuple):
             found.append(_entity("Task", request.task, attributes))
         if "delegator" in self.describes:
             manager = (
-                {} if standing.manager is None else {"manager": _reference("Delegator", standing.manager)}
+                {}
+                if directory_facts.manager is None
+                else {"manager": _reference("Delegator", directory_facts.manager)}
             )
             kind = request.delegator.partition(":")[0]
-            attributes = {"kind": kind, "known": standing.known, **manager}
-            groups = [{"type": "Group", "id": name} for name in standing.groups]
+            attributes = {"kind": kind, "known": directory_facts.known, **manager}
+            groups = [{"type": "Group", "id": name} for name in directory_facts.groups]
             found.append(_entity("Delegator", request.delegator, attributes, groups))
         return _encode(found)
 

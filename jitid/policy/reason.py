@@ -28,13 +28,13 @@ def permitted(rules: Sequence[str], refused: Sequence[Refusal]) -> str:
 
 def denied(request: PolicyRequest, rules: Sequence[str], trouble: str) -> str:
     """Return the reason of a denial of the issue; `trouble` is Cedar's error, if the evaluation failed."""
-    return f"{_because(rules, trouble)}: {_what(request)}"
+    return f"{_because(rules, trouble)}: {_summary(request)}"
 
 
 def unnamed(request: PolicyRequest) -> str:
     """Return the reason of a denial of a kind that no permitting rule names."""
     kind = _kind(request.kind, request.template)
-    return f"rule `{KIND_BY_NAME}`: no rule that permits it names the kind {kind}: {_what(request)}"
+    return f"rule `{KIND_BY_NAME}`: no rule that permits it names the kind {kind}: {_summary(request)}"
 
 
 def kinds_denied(request: PolicyRequest, refused: Sequence[Refusal]) -> str:
@@ -43,7 +43,7 @@ def kinds_denied(request: PolicyRequest, refused: Sequence[Refusal]) -> str:
     if tuple(refused[0].rules) == (KIND_BY_NAME,):
         because = f"rule `{KIND_BY_NAME}`: no rule that permits it names the kind"
     shown = ", ".join(quote(refusal.scope) for refusal in refused[:5])
-    return f"{because}: to obtain {shown}, requested by {_what(request)}"
+    return f"{because}: to obtain {shown}, requested by {_summary(request)}"
 
 
 def naming_rule(request: PolicyRequest) -> str:
@@ -64,19 +64,19 @@ def _kind(kind: str, template: str) -> str:
 
 def scopes_denied(request: PolicyRequest, refused: Sequence[Refusal], trouble: str) -> str:
     """Return the reason of a denial of scopes, by the rules that refused the first of them."""
-    return f"{_because(refused[0].rules, trouble)}: {_scopes(refused)}, asked by {_what(request)}"
+    return f"{_because(refused[0].rules, trouble)}: {_scopes(refused)}, asked by {_summary(request)}"
 
 
 def misused(request: PolicyRequest, resource: str, rules: Sequence[str], trouble: str) -> str:
     """Return the reason why a credential may not be used for the request's action on a resource."""
-    return f"{_because(rules, _plainer(trouble))}: {quote(request.action)} on {quote(resource)}, by {_what(request)}"
+    return f"{_because(rules, _plainer(trouble))}: {quote(request.action)} on {quote(resource)}, by {_summary(request)}"
 
 
 def unapproved(request: PolicyRequest, groups: Sequence[str], rules: Sequence[str]) -> str:
     """Return the reason of a denial that an approval would lift."""
-    who = " and ".join(quote(group) for group in groups)
+    approvers = " and ".join(quote(group) for group in groups)
     by = "" if tuple(rules) == (DEFAULT_DENY,) else f" ({_named(rules)})"
-    return f"it needs the approval of {who}{by}: {_what(request)}"
+    return f"it needs the approval of {approvers}{by}: {_summary(request)}"
 
 
 def about_use(permitted: bool, rules: Sequence[str], trouble: str) -> str:
@@ -106,7 +106,7 @@ def _because(rules: Sequence[str], trouble: str) -> str:
     return f"{_named(rules)} {'forbids' if len(rules) == 1 else 'forbid'} it"
 
 
-def _what(request: PolicyRequest) -> str:
+def _summary(request: PolicyRequest) -> str:
     purpose = "with a purpose" if has_purpose(request) else "no purpose"
     return (
         f"agent {label(request.agent)} for {label(request.delegator)} ({_word(request.delegator_proof)})"

@@ -64,13 +64,13 @@ def _differences(case: Case, answer: PolicyOutcome) -> Iterable[CaseDifference]:
     expect = case.expect
     if expect.decision != answer.decision:
         yield CaseDifference("decision", expect.decision, answer.decision)
-    for what, wanted, got in (
+    for field, expected, got in (
         ("rules", expect.rules, answer.rules),
         ("granted", expect.granted, answer.granted),
         ("needs", expect.needs, answer.needs),
     ):
-        if wanted is not None and wanted != set(got):
-            yield CaseDifference(what, _words(wanted), _words(got))
+        if expected is not None and expected != set(got):
+            yield CaseDifference(field, _words(expected), _words(got))
     if expect.lifetime is not None and expect.lifetime != answer.lifetime:
         got_lifetime = "none" if answer.lifetime is None else format_duration(answer.lifetime)
         yield CaseDifference("lifetime", format_duration(expect.lifetime), got_lifetime)

@@ -16,7 +16,7 @@ _FACT = {".": {"left": {"Var": "context"}, "attr": "task"}}
 _OWNERS = ({"left": {"Var": "context"}, "attr": "task_owner"}, {"left": {"Var": "resource"}, "attr": "owner"})
 
 
-def of_whosever_task(tree: Tree) -> Iterator[RuleRemark]:
+def unowned_task_remarks(tree: Tree) -> Iterator[RuleRemark]:
     """Yield a remark where a rule permits by a task's name, or lifts a prohibition by it, without reading its owner."""
     permits = tree["effect"] == "permit"
     bodies = [(one["body"], (one["kind"] == "when") is permits) for one in tree["conditions"]]

@@ -38,7 +38,7 @@ def spots(statement: Statement, message: str, known: cedarpy.Schema) -> list[int
     """
     text = statement.text
     end = position.head_end(text)
-    if _is_told(message, text[:end], known):
+    if _is_reported(message, text[:end], known):
         at = position.find(text[:end], message)
         return [position.effect_start(text) if at is None else at]
     found = []
@@ -53,7 +53,7 @@ def _narrowed(
     text: str, head: int, part: tuple[int, int], message: str, known: cedarpy.Schema
 ) -> Iterator[tuple[int, int]]:
     # The new line ends a comment at the end of the condition.
-    if not _is_told(message, f"{text[:head]} when {{ {text[slice(*part)]}\n}}", known):
+    if not _is_reported(message, f"{text[:head]} when {{ {text[slice(*part)]}\n}}", known):
         return
     inner = [
         spot
@@ -63,5 +63,5 @@ def _narrowed(
     yield from inner or [part]
 
 
-def _is_told(message: str, text: str, known: cedarpy.Schema) -> bool:
-    return any(told == message for _, told in objections([f"{text};"], known))
+def _is_reported(message: str, text: str, known: cedarpy.Schema) -> bool:
+    return any(reported == message for _, reported in objections([f"{text};"], known))

@@ -29,7 +29,7 @@ _FIRST_CHECKED = DIGITS[: (1 << 32) // 62 ** (_CHECKED_LENGTH - 1) + 1]
 _PREFIX_WORD = OPAQUE_PREFIX.removesuffix("_")
 _LENGTH = len(OPAQUE_PREFIX) + _DIGITS_LENGTH
 _BASE64URL = DIGITS + "-_"
-_TELLING_LENGTH = 12
+_RECOGNIZABLE_LENGTH = 12
 """The number of characters after the prefix from which a text is refused as a part of a token."""
 _SIGNATURE_LENGTH = 80
 """The minimum length of a signature or a part of one: a signature has 86 characters, and some may be missing."""
@@ -95,7 +95,7 @@ def holds_token(text: str) -> bool:
     # The usual case, decided without a search: too short for a row that counts without a prefix.
     if len(text) < RANDOM_LENGTH and _PREFIX_WORD not in text:
         return False
-    if any(len(run) >= _TELLING_LENGTH for run in _prefixed(text)):
+    if any(len(run) >= _RECOGNIZABLE_LENGTH for run in _prefixed(text)):
         return True
     return any(_is_mixed(run) for run in _runs(text, DIGITS, RANDOM_LENGTH)) or any(
         _is_mixed(run) for run in _runs(text, _BASE64URL, _SIGNATURE_LENGTH)
@@ -114,7 +114,7 @@ def names_token(text: str) -> bool:
     # As in `holds_token`.
     if len(text) < _DIGITS_LENGTH - _MOST_MISSING and _PREFIX_WORD not in text:
         return False
-    if any(len(run) >= _TELLING_LENGTH and _is_mixed(run) for run in _prefixed(text)):
+    if any(len(run) >= _RECOGNIZABLE_LENGTH and _is_mixed(run) for run in _prefixed(text)):
         return True
     if any(
         first in _FIRST_CHECKED and is_opaque(OPAQUE_PREFIX + run[at : at + _DIGITS_LENGTH])
@@ -206,7 +206,7 @@ def _broken_spans(text: str, *, escaped: bool) -> Iterator[tuple[int, int]]:
         start = starts[last - len(SIGNED_MARK)]
         # Another mark in the same word belongs to the first one.
         if text.startswith(SIGNED_MARK, start) and (
-            start < judged or not _goes_on(text, judged := _run_end(text, start))
+            start < judged or not _may_continue(text, judged := _run_end(text, start))
         ):
             continue
         yield start, len(text)
@@ -257,7 +257,7 @@ def _ends(text: str, mark: str) -> Iterator[int]:
         yield at
 
 
-def _goes_on(text: str, at: int) -> bool:
+def _may_continue(text: str, at: int) -> bool:
     """Return whether a payload that ends at `at`, or the signature after it, may continue after a break."""
     at += text.startswith(".", at)
     end = _run_end(text, at)

@@ -160,40 +160,40 @@ def _meant(found: re.Match[bytes]) -> bytes:
     return _NAMES[found[which]] if which == _NAMED else bytes.fromhex(found[which].decode("ascii"))
 
 
-def _without(layer: EncodingLayer, unwanted: bytes) -> EncodingLayer:
+def _without(layer: EncodingLayer, removed: bytes) -> EncodingLayer:
     """Return a layer without the unwanted characters."""
     text = layer.text
     sums: list[int] = []
 
     def kept(place: int) -> int:
-        return len(text[:place].translate(None, unwanted))
+        return len(text[:place].translate(None, removed))
 
     def back(place: int) -> int:
         # Computed on demand, for found strings only: first by blocks, then by bisection.
         if not sums:
             blocks = (text[at : at + _BLOCK] for at in range(0, len(text), _BLOCK))
-            sums.extend(accumulate((len(block.translate(None, unwanted)) for block in blocks), initial=0))
+            sums.extend(accumulate((len(block.translate(None, removed)) for block in blocks), initial=0))
         number = bisect_right(sums, place) - 1
         block, rest = text[number * _BLOCK : (number + 1) * _BLOCK], place - sums[number]
         inner = bisect_left(
-            range(len(block)), rest + 1, key=lambda at: len(block[: at + 1].translate(None, unwanted))
+            range(len(block)), rest + 1, key=lambda at: len(block[: at + 1].translate(None, removed))
         )
         return layer.back(number * _BLOCK + inner)
 
-    plain = text.translate(None, unwanted)
+    plain = text.translate(None, removed)
     return (
         layer if len(plain) == len(text) else EncodingLayer(plain, kept(layer.first), kept(layer.last), back)
     )
 
 
 def _replaced(
-    layer: EncodingLayer, wanted: re.Pattern[bytes], meaning: Callable[[re.Match[bytes]], bytes]
+    layer: EncodingLayer, pattern: re.Pattern[bytes], meaning: Callable[[re.Match[bytes]], bytes]
 ) -> EncodingLayer:
     """Return a layer in which each match is replaced by its meaning."""
     text, pieces = layer.text, []
     ins, outs = [0], [0]
     end = length = 0
-    for found in wanted.finditer(text):
+    for found in pattern.finditer(text):
         new = meaning(found)
         pieces += [text[end : found.start()], new]
         length += found.start() - end

@@ -22,7 +22,7 @@ MARK = SIGNED_MARK.encode()
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _FROM_URL = bytes.maketrans(b"-_", b"+/")
 HEADER = b"eyJhbGciOi"  # {"alg":
-_OUR_HEADER = b"eyJhbGciOiJF"  # {"alg":"E, of EdDSA and ES256
+_JITID_HEADER = b"eyJhbGciOiJF"  # {"alg":"E, of EdDSA and ES256
 OBJECT = b"eyJ"
 """The beginning of a JSON object in base64, as in headers and payloads of signed tokens."""
 # The first 51 characters hold `{"jti":"jti_` and the rest of the jti; both algorithms' signatures have 64 bytes.
@@ -50,21 +50,21 @@ _LABEL = 56
 _PAIR = 16
 """The additional characters of a string in `Finds.parts`: its count and its punctuation."""
 
-SORTS = ("opaque", "signed", "foreign", "cut", "ids", "prints", "guessed", "secrets", "keys", "locked")
+KINDS = ("opaque", "signed", "foreign", "cut", "ids", "prints", "guessed", "secrets", "keys", "locked")
 """The kinds of strings: the names of the maps of `Finds`, in their order."""
 
 MARK_LENGTH = 16
 
 
-def mark(sort: str, key: bytes | str) -> bytes:
-    """Return 16 bytes that identify a found string of a kind (one of `SORTS`) without containing the string.
+def mark(kind: str, key: bytes | str) -> bytes:
+    """Return 16 bytes that identify a found string of a kind (one of `KINDS`) without containing the string.
 
     Equal strings have equal marks. A mark is a hash, so it does not reveal a token.
     """
     from hashlib import sha256  # imported late: it loads slowly, and most texts have no string to hash
 
     raw = key.encode("utf-8", "surrogateescape") if isinstance(key, str) else key
-    return sha256(b"%b\0%b" % (sort.encode("ascii"), raw)).digest()[:MARK_LENGTH]
+    return sha256(b"%b\0%b" % (kind.encode("ascii"), raw)).digest()[:MARK_LENGTH]
 
 
 class Finds:
@@ -134,9 +134,9 @@ class Finds:
 
     def strings(self) -> Iterator[tuple[str, bytes | str, int]]:
         """Yield the kind of each string, its kept form, and its number of occurrences."""
-        for sort, counts in zip(SORTS, self._maps(), strict=True):
+        for kind, counts in zip(KINDS, self._maps(), strict=True):
             for key, count in counts.items():
-                yield sort, key, count
+                yield kind, key, count
 
     def text_size(self) -> int:
         """Return the number of characters of its tokens; all other strings are short."""
@@ -153,15 +153,15 @@ class Finds:
         """Return the strings that have one of these marks."""
         part = Finds()
         if marks:
-            for sort, key, count in self.strings():
-                if mark(sort, key) in marks:
-                    getattr(part, sort)[key] = count
+            for kind, key, count in self.strings():
+                if mark(kind, key) in marks:
+                    getattr(part, kind)[key] = count
         return part
 
     def parts(self, size: int) -> Iterator[Finds]:
         """Yield the results in parts with strings of about `size` characters at most; a single part if they are few."""
         part, room = Finds(), size
-        for mine, name in zip(self._maps(), SORTS, strict=True):
+        for mine, name in zip(self._maps(), KINDS, strict=True):
             for key, count in mine.items():
                 if room <= 0:
                     yield part
@@ -179,7 +179,7 @@ class Finds:
     def unpack(cls, values: tuple[Any, ...]) -> Finds:
         """Return the results from the values of `pack`."""
         found = cls()
-        for name, value in zip((*SORTS, "mistyped"), values, strict=True):
+        for name, value in zip((*KINDS, "mistyped"), values, strict=True):
             setattr(found, name, value)
         return found
 
@@ -209,13 +209,13 @@ def print_of(body: bytes) -> bytes:
     return sha256(der).digest()
 
 
-def each(wanted: bytes, window: bytes | bytearray, first: int, last: int) -> Iterator[int]:
+def each(text: bytes, window: bytes | bytearray, first: int, last: int) -> Iterator[int]:
     """Yield each position in `window[first:last]` at which the text begins."""
-    end = last + len(wanted) - 1
-    at = window.find(wanted, first, end)
+    end = last + len(text) - 1
+    at = window.find(text, first, end)
     while at >= 0:
         yield at
-        at = window.find(wanted, at + 1, end)
+        at = window.find(text, at + 1, end)
 
 
 def signed_strings(window: bytes | bytearray, marks: Iterable[int]) -> Iterator[tuple[int, str, str]]:
@@ -262,12 +262,12 @@ def foreign_at(window: bytes | bytearray, at: int, *, glued: bool) -> str:
     found = _FOREIGN.match(window, at, at + MAX_TOKEN)
     if found is None:
         return ""
-    glued = glued or window.startswith(_OUR_HEADER, at)
+    glued = glued or window.startswith(_JITID_HEADER, at)
     more = not glued and _SIGNED.match(window, found.end())
     return "" if more else found[0].decode("ascii")
 
 
-def is_ours(window: bytes | bytearray, at: int) -> bool:
+def has_jitid_payload(window: bytes | bytearray, at: int) -> bool:
     """Return whether a jitid payload follows the header that begins at `at`; the token is then found by its payload."""
     dot = window.find(b".", at, at + _LONGEST_HEADER)
     return dot >= 0 and window.startswith(MARK, dot + 1)

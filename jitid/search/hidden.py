@@ -135,11 +135,11 @@ class HiddenSearch:
     """A search for strings of some kinds, plain or hidden; it also reports the parts that it could not search."""
 
     def __init__(
-        self, sorts: frozenset[str], looks: SecretSearch | None = None, *, closely: bool = False
+        self, kinds: frozenset[str], looks: SecretSearch | None = None, *, closely: bool = False
     ) -> None:
         """Args are those of `Strings`; `closely` removes layers everywhere, which only a short text justifies."""
-        self._plain = Strings(sorts, looks)
-        self._inner = Strings(sorts, looks, glued=True)
+        self._plain = Strings(kinds, looks)
+        self._inner = Strings(kinds, looks, glued=True)
         self._closely = closely
         self._left = 0
         """The number of bytes that may still be decoded."""
@@ -175,7 +175,7 @@ class HiddenSearch:
                 self._here = max(first, cluster.start)
                 _merge(hidden, self._peel(text, *own, DEPTH, ids="guessed"), cluster.start)
         for at in signs.ids:
-            broken = _BROKEN_ID.match(window, at, end) if "ids" in self._plain.sorts else None
+            broken = _BROKEN_ID.match(window, at, end) if "ids" in self._plain.kinds else None
             if broken and first <= at < last:
                 text = broken[0].translate(None, b" \t\r\n\v\f>|")
                 hidden.setdefault(("guessed", text.decode("ascii")), {})[at] = broken.end()
@@ -214,11 +214,11 @@ class HiddenSearch:
         found: _WHERE = {}
         for layer in peeled(text, first, last):
             for one in (layer, joined(layer)):
-                if one.text is not text and self._pays(one):
+                if one.text is not text and self._is_within_limit(one):
                     self._look(found, one, ids)
             if depth:
                 for inner in decoded(layer):
-                    if is_text(inner.text) and self._pays(inner):
+                    if is_text(inner.text) and self._is_within_limit(inner):
                         self._open(found, inner, depth - 1)
         return found
 
@@ -259,11 +259,11 @@ class HiddenSearch:
 
     def _look(self, found: _WHERE, layer: EncodingLayer, ids: str | None) -> None:
         for one in self._inner.found(layer.text, layer.first, layer.last, Finds()):
-            sort = ids if one.sort == "ids" else one.sort
-            if sort is not None:
-                _note(found, sort, one, layer)
+            kind = ids if one.sort == "ids" else one.sort
+            if kind is not None:
+                _note(found, kind, one, layer)
 
-    def _pays(self, layer: EncodingLayer) -> bool:
+    def _is_within_limit(self, layer: EncodingLayer) -> bool:
         """Count the bytes of a layer; return False, and record the reason once, if the limit is exceeded."""
         if self._left >= 0:
             self._left -= len(layer.text)
@@ -272,11 +272,11 @@ class HiddenSearch:
         return self._left >= 0
 
 
-def _note(found: _WHERE, sort: str, one: FoundString, layer: EncodingLayer) -> None:
+def _note(found: _WHERE, kind: str, one: FoundString, layer: EncodingLayer) -> None:
     """Record a string of a layer at its position in the original text."""
     # The end matters only for a string that is kept unchanged.
     end = one.at + (len(one.key) if one.sort == "signed" else 1)
-    found.setdefault((sort, one.key), {})[layer.back(one.at)] = layer.back(end - 1) + 1
+    found.setdefault((kind, one.key), {})[layer.back(one.at)] = layer.back(end - 1) + 1
 
 
 def _merge(found: _WHERE, more: _WHERE, offset: int) -> None:
@@ -292,12 +292,12 @@ def _together(
     seen = {(one.sort, one.key, one.at) for one in plain}
     ids = {one.key for one in plain if one.sort == "ids"}
     more = sorted(
-        (at, sort, key, end)
-        for (sort, key), places in hidden.items()
+        (at, kind, key, end)
+        for (kind, key), places in hidden.items()
         for at, end in places.items()
-        if (sort, key, at) not in seen and (sort != "guessed" or key not in ids)
+        if (kind, key, at) not in seen and (kind != "guessed" or key not in ids)
     )
-    whole = [(at, end, str(key)) for at, sort, key, end in more if sort == "signed"]
+    whole = [(at, end, str(key)) for at, kind, key, end in more if kind == "signed"]
     whole = [
         one for one in whole if all(_soundness(rival) <= _soundness(one[2]) for rival in _rivals(one, whole))
     ]
@@ -312,20 +312,20 @@ def _together(
     known = {one.key for one in kept if one.sort == "cut"}
     known.update(jti_of_token(str(one.key)) for one in plain if one.sort == "signed")
     known.update(jti_of_token(token) for *_, token in whole)
-    for at, sort, key, _ in more:
-        if sort == "signed" and not any(token == key and begin == at for begin, _, token in whole):
+    for at, kind, key, _ in more:
+        if kind == "signed" and not any(token == key and begin == at for begin, _, token in whole):
             continue
-        if sort == "foreign" and not _is_sound(str(key), part=0):
+        if kind == "foreign" and not _is_sound(str(key), part=0):
             continue
-        if sort in ("cut", "foreign") and any(begin <= at < stop for begin, stop, _ in whole):
+        if kind in ("cut", "foreign") and any(begin <= at < stop for begin, stop, _ in whole):
             continue
-        if sort == "cut" and key in known:
+        if kind == "cut" and key in known:
             continue
-        if sort == "cut":
+        if kind == "cut":
             known.add(key)
-        if sort == "opaque" and is_counted(window, at):
+        if kind == "opaque" and is_counted(window, at):
             finds.mistyped = max(0, finds.mistyped - 1)
-        kept.append(FoundString(at, sort, key))
+        kept.append(FoundString(at, kind, key))
     return sorted(kept, key=lambda one: one.at)
 
 

@@ -19,7 +19,7 @@ from jitid.search.find import (
     Finds,
     each,
     foreign_at,
-    is_ours,
+    has_jitid_payload,
     pem_at,
     signed_strings,
 )
@@ -147,15 +147,15 @@ class Strings:
     """A search for plain strings of some kinds."""
 
     def __init__(
-        self, sorts: frozenset[str], looks: SecretSearch | None = None, *, glued: bool = False
+        self, kinds: frozenset[str], looks: SecretSearch | None = None, *, glued: bool = False
     ) -> None:
-        """Args: `sorts` are names of maps of `Finds`, and `DIGESTS`; `looks` finds adopted secrets.
+        """Args: `kinds` are names of maps of `Finds`, and `DIGESTS`; `looks` finds adopted secrets.
 
         `glued` is for a text from which line breaks and blanks were removed.
 
         """
-        self.sorts = sorts
-        self._looks = looks if "secrets" in sorts else None
+        self.kinds = kinds
+        self._looks = looks if "secrets" in kinds else None
         self._glued = glued
 
     def found(
@@ -184,18 +184,18 @@ class Strings:
         signs: Signs | None,
         part: bytes | bytearray,
     ) -> Iterator[FoundString]:
-        sorts = self.sorts
-        if "opaque" in sorts or "ids" in sorts:
+        kinds = self.kinds
+        if "opaque" in kinds or "ids" in kinds:
             yield from self._prefixed(window, first, last, finds, signs, rare=is_rare(part, b"j", _RARE))
-        if sorts & JWT:
+        if kinds & JWT:
             yield from self._signed(window, first, last, signs, rare=is_rare(part, b"J", _RARE))
-        if DIGESTS in sorts:
+        if DIGESTS in kinds:
             for at, raw in _digests(window, first, last):
                 yield FoundString(at, "prints", raw)
-        if sorts & PEM:
+        if kinds & PEM:
             for at in _pems(window, first, last, signs, rare=is_rare(part, b"B")):
                 pem = pem_at(window, at)
-                if pem is not None and pem[0] in sorts:
+                if pem is not None and pem[0] in kinds:
                     yield FoundString(at, *pem)
         if self._looks is not None:
             for at, print_ in self._looks.search(window, first, last):
@@ -212,7 +212,7 @@ class Strings:
         rare: bool,
     ) -> Iterator[FoundString]:
         """Yield strings with a jitid prefix: opaque tokens and ids."""
-        opaque, ids = "opaque" in self.sorts, "ids" in self.sorts
+        opaque, ids = "opaque" in self.kinds, "ids" in self.kinds
         for at in _prefixes(window, first, last, signs, rare=rare):
             if window.startswith(_PREFIX, at):
                 if opaque:
@@ -227,20 +227,20 @@ class Strings:
     def _signed(
         self, window: bytes | bytearray, first: int, last: int, signs: Signs | None, *, rare: bool
     ) -> Iterator[FoundString]:
-        sorts = self.sorts
+        kinds = self.kinds
         marks, headers = _objects(window, first, last, signs, rare=rare)
-        for at, sort, text in signed_strings(window, marks):
-            if sort in sorts:
+        for at, kind, text in signed_strings(window, marks):
+            if kind in kinds:
                 # A whole token begins with its header.
-                yield FoundString(at - text.index(".") - 1 if sort == "signed" else at, sort, text)
-            if sort == "cut" and signs is not None:
+                yield FoundString(at - text.index(".") - 1 if kind == "signed" else at, kind, text)
+            if kind == "cut" and signs is not None:
                 signs.tokens.append(at)
         for at in headers:
             token = foreign_at(window, at, glued=self._glued)
             if token:
-                if "foreign" in sorts:
+                if "foreign" in kinds:
                     yield FoundString(at, "foreign", token)
-            elif signs is not None and window.startswith(HEADER, at) and not is_ours(window, at):
+            elif signs is not None and window.startswith(HEADER, at) and not has_jitid_payload(window, at):
                 signs.tokens.append(at)
 
 

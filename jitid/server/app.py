@@ -101,14 +101,14 @@ class App:
         self._working = 0
         self._pace = RequestPace(_OPEN_RATE, 2 * _OPEN_RATE)
         self._bugs = RequestPace(_BUGS_RATE, _BUGS_AT_ONCE)
-        self._untold: Counter[str] = Counter()
+        self._unlogged: Counter[str] = Counter()
         """Number of occurrences of each bug since its last log line, by place."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = scope["headers"]
-        said = next((value for name, value in headers if name == b"traceparent"), None)
-        record = scope[KEY] = RequestRecord(traceparent(said), scope.get("peer"))
+        trace_header = next((value for name, value in headers if name == b"traceparent"), None)
+        record = scope[KEY] = RequestRecord(traceparent(trace_header), scope.get("peer"))
         scope["app"] = self
         # The raw path: each path has one spelling here, and a proxy in front has checked exactly this spelling.
         scope["path"] = scope["raw_path"].decode("ascii")
@@ -125,7 +125,7 @@ class App:
         finally:
             self._working -= 1
             self._metrics.set("in_work", self._working)
-            self._tell(scope, record)
+            self._record_request(scope, record)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, record: RequestRecord) -> None:
         try:
@@ -144,29 +144,29 @@ class App:
         except ClientDisconnect:
             record.status = _CLIENT_LEFT
         except (JitidError, HTTPException) as error:
-            await self._refuse(send, record, _told(error))
+            await self._refuse(send, record, _as_jitid_error(error))
         except Exception as error:  # noqa: BLE001 - the boundary: the client gets an answer, the log the place
-            self._tell_bug(error, record)
+            self._log_bug(error, record)
             bug = JitidError(f"internal error: {type(error).__name__}; this is a bug")
             bug.code = "internal"
             await self._refuse(send, record, bug)
 
-    def _tell_bug(self, error: Exception, record: RequestRecord) -> None:
+    def _log_bug(self, error: Exception, record: RequestRecord) -> None:
         """Log the place of an internal error: at first each occurrence, then some, with the number in between."""
         last = traceback.extract_tb(error.__traceback__)[-1:]
         place = f"{last[0].filename.rpartition('/')[2]}:{last[0].lineno}" if last else ""
         if self._bugs.take(place):
-            self._untold[place] += 1
+            self._unlogged[place] += 1
             return
         # The message of a foreign exception may quote its input, so only its type is logged.
-        self._log.tell(
+        self._log.write(
             "bug",
             "error",
             error=type(error).__name__,
             at=place or None,
             route=record.route,
             trace=trace_id(record.trace),
-            untold=self._untold.pop(place, 0),
+            untold=self._unlogged.pop(place, 0),
         )
 
     def _keep_pace(self, scope: Scope) -> None:
@@ -219,7 +219,7 @@ class App:
             if match is not Match.NONE:
                 yield route, match
 
-    def _tell(self, scope: Scope, record: RequestRecord) -> None:
+    def _record_request(self, scope: Scope, record: RequestRecord) -> None:
         seconds = perf_counter() - record.began
         self._metrics.observe(record.route, record.status, seconds)
         if not self._log.requests:
@@ -237,14 +237,14 @@ class App:
             facts["uid"] = record.peer.uid
         if record.error is not None:
             facts["error"] = record.error
-        self._log.tell("request", **facts)
+        self._log.write("request", **facts)
 
 
 class AbortedError(Exception):
     """A started answer could not be completed; the connection is closed."""
 
 
-def _told(error: JitidError | HTTPException) -> JitidError:
+def _as_jitid_error(error: JitidError | HTTPException) -> JitidError:
     if isinstance(error, JitidError):
         return error
     headers = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]

@@ -76,7 +76,7 @@ def routes(service: Service) -> list[BaseRoute]:
             return answers[0] if questions.alone else {"evaluations": answers}
 
         try:
-            return _json(request, await service.call(request, work, asks=Authorize))
+            return _json(request, await service.call(request, work, operation_type=Authorize))
         except UsageError as error:
             return _trouble(request, 400, error.message)
         except JitidError as error:
@@ -114,31 +114,31 @@ def _decided(authority: Authority, questions: _Questions) -> list[dict[str, Any]
     """Return the decisions in order: all of them, or up to the first that equals `until`."""
     if questions.until is None:
         return _together(authority, questions.asked)
-    told: list[dict[str, Any]] = []
+    decisions: list[dict[str, Any]] = []
     for one in questions.asked:
-        told += _together(authority, [one])
-        if told[-1]["decision"] is questions.until:
+        decisions += _together(authority, [one])
+        if decisions[-1]["decision"] is questions.until:
             break
-    return told
+    return decisions
 
 
 def _together(authority: Authority, questions: list[Evaluation]) -> list[dict[str, Any]]:
     """Return the decisions; uses of tokens for the same audiences are decided and recorded together."""
     from jitid.capabilities.use.operations import Authorize
 
-    told = [{} if one.asked is not None else _spoilt(one) for one in questions]
+    decisions = [{} if one.asked is not None else _spoilt(one) for one in questions]
     for audiences in dict.fromkeys([one.audiences for one in questions if one.asked is not None]):
         places = [
             at for at, one in enumerate(questions) if one.asked is not None and one.audiences == audiences
         ]
-        asked = tuple([one for at in places if (one := questions[at].asked) is not None])
-        recorded = authority.perform(Authorize(asked=asked, audiences=audiences))
+        uses = tuple([one for at in places if (one := questions[at].asked) is not None])
+        recorded = authority.perform(Authorize(asked=uses, audiences=audiences))
         for at, verdict in zip(places, recorded.verdicts, strict=True):
-            told[at] = _told(verdict, recorded)
-    return told
+            decisions[at] = _decision(verdict, recorded)
+    return decisions
 
 
-def _told(verdict: UseVerdict, recorded: RecordedUses) -> dict[str, Any]:
+def _decision(verdict: UseVerdict, recorded: RecordedUses) -> dict[str, Any]:
     context: dict[str, Any] = {"event": recorded.event, "rules": list(verdict.rules)}
     if verdict.reason is not None:
         context["reason"] = verdict.reason
@@ -272,8 +272,8 @@ def _token(subject: Mapping[str, Any], kind: str, id_: str) -> Secret:
 
 
 def _audiences(subject: Mapping[str, Any]) -> tuple[str, ...]:
-    said = subject.get("properties", {}).get("audience", [])
-    named = [said] if type(said) is str else said
+    stated = subject.get("properties", {}).get("audience", [])
+    named = [stated] if type(stated) is str else stated
     if type(named) is not list or not all(type(one) is str for one in named):
         raise UsageError("the audience of the subject is neither a text nor several")
     return tuple([check_audience(one) for one in named])

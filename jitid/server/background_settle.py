@@ -31,7 +31,7 @@ class Settler:
         """`make` returns the seat of the thread."""
         self._pool = Pool(1, "jitid-targets", make)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._asking = False
+        self._running = False
         self._again = False
 
     def begin(self) -> None:
@@ -48,22 +48,22 @@ class Settler:
 
     def _soon(self) -> None:
         assert self._loop is not None, "the loop runs before anybody is served"
-        self._loop.call_soon_threadsafe(self._ask)
+        self._loop.call_soon_threadsafe(self._start)
 
-    def _ask(self) -> None:
-        if self._asking:
+    def _start(self) -> None:
+        if self._running:
             self._again = True
             return
-        self._asking, self._again = True, False
+        self._running, self._again = True, False
         self._pool.run(_settle).add_done_callback(self._done)
 
     def _done(self, future: asyncio.Future[None]) -> None:
-        self._asking = False
+        self._running = False
         # Failed settlements stay in the queue, and a sweep reports them.
         if not future.cancelled():
             future.exception()
         if self._again:
-            self._ask()
+            self._start()
 
 
 def _settle(seat: Seat) -> None:

@@ -11,11 +11,11 @@ from jitid.values import strict_json
 if TYPE_CHECKING:
     from jitid.capabilities.issue.token_operations import Introspected
 
-DEAD: dict[str, Any] = {"active": False}
+INACTIVE: dict[str, Any] = {"active": False}
 """The complete answer about a credential that is not valid, for any reason."""
 
 
-def told(found: Introspected) -> dict[str, Any]:
+def claims_of(found: Introspected) -> dict[str, Any]:
     """Return the claims of a credential: the signed claims, or the same claims for an opaque token."""
     credential = found.credential
     context: dict[str, Any] = {
@@ -40,7 +40,7 @@ def told(found: Introspected) -> dict[str, Any]:
         "client_id": credential.agent,
         "aud": credential.audiences[0] if len(credential.audiences) == 1 else credential.audiences,
         "scope": " ".join(credential.scopes),
-        "exp": credential.dies_at,
+        "exp": credential.ends_at,
         "iat": credential.issued_at,
         "nbf": credential.issued_at,
         "jti": credential.jti,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jitid.model.caller import Caller
     from jitid.operation.authority import Authority
     from jitid.server.oauth_form import OAuthForm
-    from jitid.server.service import Asks, Service
+    from jitid.server.service import OperationType, Service
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ async def call(
     work: Callable[[Authority, Caller], T],
     *,
     reads: bool = False,
-    asks: Asks | None = None,
+    operation_type: OperationType | None = None,
 ) -> T:
     """Run work in a thread for the client of a request. Raises OAuthError, and the errors of the work."""
     with service.counting_failures(request):
@@ -58,8 +58,8 @@ async def call(
             )
     if signed is not None:
         # The use of an assertion is recorded, so this is not a read.
-        return await service.call(request, work, proof=signed, asks=asks)
-    return await service.call(request, work, reads=reads, proof=secret, asks=asks)
+        return await service.call(request, work, proof=signed, operation_type=operation_type)
+    return await service.call(request, work, reads=reads, proof=secret, operation_type=operation_type)
 
 
 def must_be_named(form: OAuthForm, caller: Caller) -> None:
@@ -79,13 +79,13 @@ def shows(request: Request, form: OAuthForm, token: Secret) -> bool:
     pair = _client_secret(request, form)
     if pair is not None:
         return pair[1].reveal() == token.reveal()
-    said = request.headers.get("authorization", "").partition(" ")[2].strip(" ")
-    return _scheme(request) == "bearer" and said == token.reveal()
+    presented = request.headers.get("authorization", "").partition(" ")[2].strip(" ")
+    return _scheme(request) == "bearer" and presented == token.reveal()
 
 
 def _scheme(request: Request) -> str:
-    said: str = request.headers.get("authorization", "")
-    return said.partition(" ")[0].lower()
+    header: str = request.headers.get("authorization", "")
+    return header.partition(" ")[0].lower()
 
 
 def _by_secret(request: Request, form: OAuthForm) -> Callable[[LocalAuthority], Caller] | None:
@@ -136,13 +136,13 @@ def _basic(header: str) -> tuple[str, Secret]:
 
 def _signed(service: Service, request: Request, form: OAuthForm) -> Callable[[LocalAuthority], Caller] | None:
     """Return a function that authenticates the signer of the form's assertion; None if there is no assertion."""
-    text, said = form.one("client_assertion"), form.one("client_assertion_type")
-    if text is None and said is None:
+    text, assertion_type = form.one("client_assertion"), form.one("client_assertion_type")
+    if text is None and assertion_type is None:
         return None
     if "authorization" in request.headers or form.one("client_secret") is not None:
         # RFC 6749, section 2.3.
         raise OAuthError("invalid_request", _TWICE)
-    if text is None or said != assertion.TYPE:
+    if text is None or assertion_type != assertion.TYPE:
         raise UnauthenticatedError(f"a client assertion is of the type {assertion.TYPE}; nothing was done")
     # RFC 7523, section 3: the issuer, or the address of the token endpoint; also that of the requested endpoint.
     here = f"{service.base_url}{request.scope['path']}"

@@ -47,14 +47,14 @@ def routes(service: Service) -> list[BaseRoute]:
     """Return the route of forward authentication."""
     proxy = _PROXY._replace(audiences=service.config.many("audience") or None)
 
-    async def ask(request: Request) -> Response:
+    async def authenticate(request: Request) -> Response:
         if not shows_token(request):
             return _challenge(request, 401, "")
         token = shown_token(request)
         if token is None:
             return _challenge(request, 401, _error("invalid_token", "the token is malformed"))
         try:
-            audiences, scopes, action = _wanted(request)
+            audiences, scopes, action = _requirements(request)
         except (UsageError, OAuthError) as error:
             # A mistake in the proxy's configuration: no request gets through.
             return Response(f"{error}\n", 400, KEPT_NOWHERE, "text/plain")
@@ -95,14 +95,14 @@ def routes(service: Service) -> list[BaseRoute]:
             return _challenge(request, 403, _error("insufficient_scope", error.message))
         missing = uncovered([Scope(scope) for scope in found.scopes], scopes)
         if missing:
-            told = _error("insufficient_scope", "the token does not hold a scope that this needs")
-            return _challenge(request, 403, f'{told}, scope="{" ".join(scopes)}"')
+            challenge = _error("insufficient_scope", "the token does not hold a scope that this needs")
+            return _challenge(request, 403, f'{challenge}, scope="{" ".join(scopes)}"')
         return Response(headers={**KEPT_NOWHERE, **_headers(found)})
 
-    return [Route(PLACE, ask, methods=["GET"])]
+    return [Route(PLACE, authenticate, methods=["GET"])]
 
 
-def _wanted(request: Request) -> tuple[tuple[str, ...], tuple[Scope, ...], Scope | None]:
+def _requirements(request: Request) -> tuple[tuple[str, ...], tuple[Scope, ...], Scope | None]:
     """Return the proxy's demands: audiences of the token, scopes that it must hold, an action that it must permit."""
     query = request.scope["query_string"]
     form = parse_form(query[: MAX_FORM + 1], ("audience", "scope"))
@@ -143,11 +143,11 @@ def _resource(request: Request) -> str:
         UsageError: two servers could read different paths, or the proxy sends two paths or none.
 
     """
-    said = {one for name in _PLACES for one in request.headers.getlist(name)}
-    if len(said) > 1:
+    paths = {one for name in _PLACES for one in request.headers.getlist(name)}
+    if len(paths) > 1:
         # Proxies set one of these headers and forward the other unchanged from the client.
         raise UsageError("the request is said to be for two different paths")
-    return path_of("".join(said))
+    return path_of("".join(paths))
 
 
 def _error(code: str, why: str) -> str:
@@ -157,8 +157,8 @@ def _error(code: str, why: str) -> str:
 def _challenge(request: Request, status: int, error: str) -> Response:
     """Return a refusal (RFC 6750, section 3): 401 if another token can help, 403 if the client lacks a permission."""
     record_of(request.scope).error = "invalid_credential" if status == 401 else "denied"
-    said = 'Bearer realm="jitid"' + (f", {error}" if error else "")
-    return Response(status_code=status, headers={**KEPT_NOWHERE, "www-authenticate": said})
+    challenge = 'Bearer realm="jitid"' + (f", {error}" if error else "")
+    return Response(status_code=status, headers={**KEPT_NOWHERE, "www-authenticate": challenge})
 
 
 def _headers(found: Credential) -> dict[str, str]:

@@ -198,7 +198,7 @@ class HttpExchange:
             self.keep_alive = False
         lines = [STATUS_LINES[status], self._default_headers]
         length: bytes | None = None
-        says_close = False
+        has_close = False
         for name, value in headers:
             line = b"%b: %b\r\n" % (name.lower(), value)
             if _FIELD.fullmatch(line) is None:
@@ -208,8 +208,8 @@ class HttpExchange:
                 length = value
             elif line.startswith(b"connection:") and b"close" in value.lower():
                 self.keep_alive = False
-                says_close = True
-        if not self.keep_alive and not says_close:
+                has_close = True
+        if not self.keep_alive and not has_close:
             lines.append(b"connection: close\r\n")
         if length is not None:
             self._length = int(length)

@@ -36,7 +36,7 @@ _NOT_KEPT = {"cache-control": "no-store"}
 
 def routes(service: Service) -> list[BaseRoute]:
     """Return the routes of all operations, of whoami, and of the OpenAPI document."""
-    told: list[bytes] = []
+    cached: list[bytes] = []
     paths = dict(zip(codec.names(), operation_paths(), strict=True))
 
     async def perform(request: Request) -> Response:
@@ -49,20 +49,20 @@ def routes(service: Service) -> list[BaseRoute]:
             return await _in_pieces(service, request, kind, read)
         long = kind is not None and kind.slow
         answer = await service.call(
-            request, lambda authority, _: _answer(authority, read), long=long, asks=kind
+            request, lambda authority, _: _answer(authority, read), long=long, operation_type=kind
         )
         return _document(answer)
 
     async def whoami(request: Request) -> Response:
         caller = await service.call(request, lambda _, caller: caller)
         alone = await service.without_credential(request) if caller.agent is not None else None
-        told = _whoami(caller, await service.names_now(), _confinement(request, caller, alone))
-        return _document(dumps(told))
+        reported = _whoami(caller, await service.names_now(), _confinement(request, caller, alone))
+        return _document(dumps(reported))
 
     async def openapi(_request: Request) -> Response:
-        if not told:
-            told.append(dumps(document(service.base_url)))
-        return Response(told[0], media_type="application/json")
+        if not cached:
+            cached.append(dumps(document(service.base_url)))
+        return Response(cached[0], media_type="application/json")
 
     return [
         Route(f"{OPERATIONS}/{{name}}", perform, methods=["POST"]),
@@ -82,12 +82,12 @@ def _document(text: bytes) -> Response:
 
 async def _operation(request: Request, name: str) -> Callable[[], Operation[object]]:
     """Return a function that decodes the operation from the body; the body is received here."""
-    said = request.headers.get("content-type", "")
+    content_type = request.headers.get("content-type", "")
     body = await request.body()
 
     def read() -> Operation[object]:
         # JSON has no media type parameters (RFC 8259, section 11), so parameters from clients are ignored.
-        if said.partition(";")[0].strip().lower() != "application/json":
+        if content_type.partition(";")[0].strip().lower() != "application/json":
             raise RequestError(415, "the body is to be application/json; nothing was done")
         try:
             values = strict_json.loads(body or b"{}", "the body")
@@ -124,8 +124,8 @@ def _whoami(caller: Caller, names: Names, confinement: Confinement) -> dict[str,
         __version__,
         confinement,
     )
-    told: dict[str, Any] = shape_of(WhoAmI, request=False).encode(found)
-    return told
+    encoded: dict[str, Any] = shape_of(WhoAmI, request=False).encode(found)
+    return encoded
 
 
 def _answer(authority: Authority, read: Callable[[], Operation[object]]) -> bytes:
@@ -149,7 +149,7 @@ async def _in_pieces(
         for piece in codec.encode_result(operation, authority.perform(operation)):
             yield dumps(piece) + b"\n"
 
-    pieces = service.stream(request, work, asks=kind)
+    pieces = service.stream(request, work, operation_type=kind)
     first = await anext(pieces, b"")
 
     async def lines() -> AsyncIterator[bytes]:

@@ -14,7 +14,7 @@ from jitid.capabilities.issue.token_operations import Introspect, RevokeToken
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.server import client_auth, token_endpoint
 from jitid.server.answers import CHALLENGE, LimitedError
-from jitid.server.claims import DEAD, told
+from jitid.server.claims import INACTIVE, claims_of
 from jitid.server.oauth_errors import OAuthError, as_oauth, document
 from jitid.server.oauth_form import OAuthForm, credentials_of, read_form, shows_credential
 from jitid.server.request_record import record_of
@@ -46,8 +46,8 @@ def routes(service: Service) -> list[BaseRoute]:
             client_auth.must_be_named(form, caller)
             _must_be_whole(broken)
             token_endpoint.must_be_served(caller, form)
-            wanted = token_endpoint.wanted(form)
-            return wanted, token_endpoint.grant(authority, caller, wanted)
+            token_request = token_endpoint.parse_request(form)
+            return token_request, token_endpoint.grant(authority, caller, token_request)
 
         return token_endpoint.answer(*await client_auth.call(service, request, form, work))
 
@@ -59,11 +59,13 @@ def routes(service: Service) -> list[BaseRoute]:
             _must_be_whole(broken)
             presented = Secret.single(form.need("token"))
             try:
-                return told(authority.perform(Introspect(token=presented)))
+                return claims_of(authority.perform(Introspect(token=presented)))
             except InvalidCredentialError:
-                return DEAD
+                return INACTIVE
 
-        return document(await client_auth.call(service, request, form, work, reads=True, asks=Introspect))
+        return document(
+            await client_auth.call(service, request, form, work, reads=True, operation_type=Introspect)
+        )
 
     async def revoke(request: Request) -> Response:
         form, broken = await _form(service, request)

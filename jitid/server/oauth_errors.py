@@ -51,8 +51,8 @@ class OAuthError(Exception):
 
     def response(self) -> Response:
         """Return the HTTP answer for the error."""
-        told = {"error": self.code, "error_description": plain(self.description)}
-        return document(told, self.status, self.headers)
+        body = {"error": self.code, "error_description": plain(self.description)}
+        return document(body, self.status, self.headers)
 
 
 def document(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -68,31 +68,31 @@ def plain(text: str) -> str:
 
 def as_oauth(error: JitidError, *, refused: int = 400) -> OAuthError:
     """Return the OAuth error for an error; `refused` is the status if the client lacks permission."""
-    told = error.message if error.hint is None else f"{error.message}; {error.hint}"
+    description = error.message if error.hint is None else f"{error.message}; {error.hint}"
     match error:
         case UnauthenticatedError():
             # With the authentication scheme that the client used or could use.
             return OAuthError("invalid_client", error.message, 401, _headers(error))
         case ApprovalNeededError():
             # RFC 8628, section 3.5: the same request succeeds later, after its approval.
-            return OAuthError("authorization_pending", told)
+            return OAuthError("authorization_pending", description)
         case PolicyDeniedError(about=about):
-            return OAuthError(_TOO_MUCH.get(about or "", "access_denied"), told)
+            return OAuthError(_TOO_MUCH.get(about or "", "access_denied"), description)
         case ShownError():
             # RFC 8693, section 2.2.2: the subject token or the actor token is not accepted.
-            return OAuthError("invalid_request", told)
+            return OAuthError("invalid_request", description)
         case RefusedError():
-            return OAuthError("unauthorized_client", told, refused)
+            return OAuthError("unauthorized_client", description, refused)
         case PresenterError():
             # RFC 6749, section 5.2: it was issued to another client.
-            return OAuthError("invalid_grant", told)
+            return OAuthError("invalid_grant", description)
         case InvalidCredentialError():
             # RFC 8693, section 2.2.2: the subject token or the actor token is not valid "for any reason".
-            return OAuthError("invalid_request", told)
+            return OAuthError("invalid_request", description)
         case _:
             status = status_of(error)
             code = {503: "temporarily_unavailable", 429: "temporarily_unavailable", 500: "server_error"}
-            return OAuthError(code.get(status, "invalid_request"), told, status, _headers(error))
+            return OAuthError(code.get(status, "invalid_request"), description, status, _headers(error))
 
 
 def usage(code: str, error: UsageError) -> OAuthError:

@@ -94,7 +94,7 @@ def document(base_url: str) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": definitions,
-            "responses": {f"Error{code}": told for code, told in failures.items()},
+            "responses": {f"Error{code}": response for code, response in failures.items()},
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -122,14 +122,14 @@ def _whoami(definitions: Definitions) -> dict[str, Any]:
 def _operation(name: str, definitions: Definitions) -> dict[str, Any]:
     request, answer = codec.schema_of(name, definitions)
     kind = "application/x-ndjson" if codec.streams(operations()[name]) else "application/json"
-    what = "The answer, a line for each piece of it." if kind != "application/json" else "The answer."
+    description = "The answer, a line for each piece of it." if kind != "application/json" else "The answer."
     return {
         "operationId": name,
         "summary": codec.described(name),
         "parameters": _HEADERS,
         "requestBody": {"required": True, "content": {"application/json": {"schema": request}}},
         "responses": {
-            "200": {"description": what, "content": {kind: {"schema": answer}}},
+            "200": {"description": description, "content": {kind: {"schema": answer}}},
             **{code: {"$ref": f"#/components/responses/Error{code}"} for code in _STATUSES},
         },
     }

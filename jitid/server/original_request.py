@@ -42,9 +42,9 @@ def path_of(target: str) -> str:
         # RFC 3986, section 3.3, and RFC 9110, section 4.1; some servers read a backslash as a slash, and drop the text
         # after a semicolon.
         _refuse("a character that a path cannot have unencoded")
-    for what, encoded in _TWO_WAYS.items():
+    for fault, encoded in _TWO_WAYS.items():
         if encoded.search(path):
-            _refuse(what)
+            _refuse(fault)
     decoded = unquote_to_bytes(path)
     first, *segments = decoded.split(b"/")
     assert not first

@@ -24,7 +24,7 @@ class Log:
         self._line: Line = _text if form == "text" else _json
         self._descriptor = descriptor
 
-    def tell(self, event: str, level: str = "info", **facts: object) -> None:
+    def write(self, event: str, level: str = "info", **facts: object) -> None:
         """Write an event. A failure to write does not affect the service."""
         now = time.time()
         at = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
@@ -40,5 +40,5 @@ def _json(facts: dict[str, Any]) -> str:
 
 def _text(facts: dict[str, Any]) -> str:
     first, rest = facts["time"], {name: value for name, value in facts.items() if name != "time"}
-    said = " ".join(f"{name}={safe(str(value))}" for name, value in rest.items() if value is not None)
-    return f"{first} {said}"
+    pairs = " ".join(f"{name}={safe(str(value))}" for name, value in rest.items() if value is not None)
+    return f"{first} {pairs}"

@@ -46,12 +46,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Asks = type["Operation[Any]"]
+OperationType = type["Operation[Any]"]
 """The kind of operation, if it is known before the request is parsed."""
 
 _PIECES = 256
 """Maximum number of pieces of an answer that are sent together."""
-_LONGEST_BEARER = 16_384
+_LONGEST_TOKEN = 16_384
 _LONGEST_KEY = 255
 _FAILURES_PER_SECOND = 10.0
 _FAILURES_AT_ONCE = 50.0
@@ -73,7 +73,7 @@ class Service:
     ) -> None:
         """Store the shared parts; `base_url` is the address for clients, without a slash at the end."""
         self._log = log
-        self._tell_at = 0.0
+        self._next_log_at = 0.0
         self.config = config
         self.names = names
         """The names at the start of the service; `names_now` reads them again."""
@@ -99,9 +99,9 @@ class Service:
     def _out_of_reach(self, why: str) -> None:
         """Log why the ledger is unavailable, at most once per `_SILENCE` seconds."""
         now = monotonic()
-        if self._log is not None and now >= self._tell_at:
-            self._tell_at = now + _SILENCE
-            self._log.tell("ledger", "error", error=why)
+        if self._log is not None and now >= self._next_log_at:
+            self._next_log_at = now + _SILENCE
+            self._log.write("ledger", "error", error=why)
 
     def close(self, patience: float) -> None:
         """Stop the threads, and release the ledger."""
@@ -133,7 +133,7 @@ class Service:
         long: bool = False,
         reads: bool = False,
         proof: Callable[[LocalAuthority], Caller] | None = None,
-        asks: Asks | None = None,
+        operation_type: OperationType | None = None,
     ) -> T:
         """Run work in a thread for the caller of a request, with the authority as it serves this caller.
 
@@ -141,22 +141,22 @@ class Service:
         authenticates the caller if given; otherwise the header or the socket does. With `reads`, authentication and
         work are read-only, and share a batch with other requests.
 
-        The caller is authenticated first. Then it is refused if it may not request the operation in `asks`; only
+        The caller is authenticated first. Then it is refused if it may not request operations of `operation_type`; only
         `work` parses the request. Raises the errors of all these steps.
         """
-        who = self._asked_by(request, proof)
+        authenticate = self._authenticator(request, proof)
         if reads:
 
             def look(within: LocalAuthority) -> T:
-                caller = who(within)
-                return work(self._serving(within, caller, asks), caller)
+                caller = authenticate(within)
+                return work(self._serving(within, caller, operation_type), caller)
 
             return await _in_time(self._together.run(look), self.limits.time)
 
         def do(authority: LocalAuthority) -> T:
             with authority.in_one_view() as within:
-                caller = who(within)
-                return work(self._serving(within, caller, asks), caller)
+                caller = authenticate(within)
+                return work(self._serving(within, caller, operation_type), caller)
 
         return await self.within(do, long=long)
 
@@ -168,7 +168,7 @@ class Service:
             RequestError: the headers are invalid.
 
         """
-        return await self.within(self._asked_by(request))
+        return await self.within(self._authenticator(request))
 
     async def within(self, work: Callable[[LocalAuthority], T], *, long: bool = False) -> T:
         """Run work in a thread with the authority itself, which does not check any permissions."""
@@ -190,28 +190,28 @@ class Service:
         request: Request,
         work: Callable[[Authority, Caller], Iterator[bytes]],
         *,
-        asks: Asks | None = None,
+        operation_type: OperationType | None = None,
     ) -> AsyncIterator[bytes]:
         """Yield the pieces of the work for a request; pieces that come fast are joined.
 
         A thread produces pieces while earlier ones are sent, and waits for a slow client. Raises the errors of `call`.
         """
-        who = self._asked_by(request)
+        authenticate = self._authenticator(request)
         loop = asyncio.get_running_loop()
         pieces: asyncio.Queue[bytes | None] = asyncio.Queue(4)
-        over = False
+        ended = False
 
         def put(piece: bytes | None) -> None:
-            if not over:
+            if not ended:
                 asyncio.run_coroutine_threadsafe(pieces.put(piece), loop).result(self.limits.long_time)
 
         def job(seat: Seat) -> None:
             try:
                 with seat.authority() as authority:
-                    caller = who(authority)
+                    caller = authenticate(authority)
                     some: list[bytes] = []
-                    for piece in work(self._serving(authority, caller, asks), caller):
-                        if over:
+                    for piece in work(self._serving(authority, caller, operation_type), caller):
+                        if ended:
                             return
                         some.append(piece)
                         if len(some) >= _PIECES or pieces.empty():
@@ -231,7 +231,7 @@ class Service:
         except TimeoutError:
             raise StorageError("it takes longer than this service lets it", "ask for less") from None
         finally:
-            over = True
+            ended = True
             while not pieces.empty():
                 pieces.get_nowait()
 
@@ -254,12 +254,12 @@ class Service:
 
         return await _in_time(self._probe.run(job), patience)
 
-    async def tell_counts(self) -> None:
+    async def record_counts(self) -> None:
         """Write the counts of reads and refusals to the audit log if they are due."""
         # Counts that cannot be written now are kept.
         with suppress(JitidError):
             if self._tally.due:
-                await self.within(lambda authority: authority.tell_counts())
+                await self.within(lambda authority: authority.record_counts())
 
     def keep_pace(self, name: str) -> None:
         """Count a request of a caller. Raises LimitedError if there are too many."""
@@ -293,14 +293,16 @@ class Service:
                 seconds=seconds,
             ) from None
 
-    def _serving(self, authority: LocalAuthority, caller: Caller, asks: Asks | None = None) -> Authority:
+    def _serving(
+        self, authority: LocalAuthority, caller: Caller, operation_type: OperationType | None = None
+    ) -> Authority:
         # Several agents may have one name, so each identity has its own rate limit. Any other name belongs to one
         # caller.
         self.keep_pace(caller.identity or caller.name)
         serving = authority.serving(caller)
-        if asks is not None:
+        if operation_type is not None:
             try:
-                serving.must_serve(asks)
+                serving.must_serve(operation_type)
             except RefusedError:
                 self.metrics.count("refused")
                 raise
@@ -316,16 +318,16 @@ class Service:
         except RefusedError:
             return None
 
-    def _asked_by(
+    def _authenticator(
         self, request: Request, proof: Callable[[LocalAuthority], Caller] | None = None
     ) -> Callable[[LocalAuthority], Caller]:
         """Return a function that authenticates the caller of a request in a thread."""
         record = record_of(request.scope)
         # A `proof` reads the header itself.
         with self.counting_failures(request):
-            bearer = _bearer(request) if proof is None else None
+            access_token = _access_token(request) if proof is None else None
         peer = record.peer
-        if proof is None and bearer is None and peer is None:
+        if proof is None and access_token is None and peer is None:
             raise UnauthenticatedError(
                 "authentication required: the request has no `Authorization: Bearer` header; nothing was done"
             )
@@ -335,8 +337,8 @@ class Service:
                 try:
                     if proof is not None:
                         found = proof(authority)
-                    elif bearer is not None:
-                        found = authority.perform(Authenticate(bearer=bearer))
+                    elif access_token is not None:
+                        found = authority.perform(Authenticate(bearer=access_token))
                     else:
                         assert peer is not None
                         found = authority.admitted(self._peers.caller(peer))
@@ -346,7 +348,7 @@ class Service:
                     error.hint = _CLOCK
                     raise
                 except UnauthenticatedError as error:
-                    error.presented = proof is None and bearer is not None
+                    error.presented = proof is None and access_token is not None
                     raise
             record.caller = found.name
             return found._replace(trace=record.trace, key=_idempotency_key(request))
@@ -370,7 +372,7 @@ async def _in_time(future: asyncio.Future[T], seconds: float) -> T:
         raise late from None
 
 
-def _bearer(request: Request) -> Secret | None:
+def _access_token(request: Request) -> Secret | None:
     """Return the access token of a request (RFC 6750, section 2.1); None without an `Authorization` header.
 
     Raises:
@@ -378,21 +380,16 @@ def _bearer(request: Request) -> Secret | None:
             identified by the user of its socket.
 
     """
-    said = request.headers.get("authorization")
-    if said is None:
+    header = request.headers.get("authorization")
+    if header is None:
         return None
-    scheme, _, token = said.partition(" ")
+    scheme, _, token = header.partition(" ")
     token = token.strip(" ")
     if scheme.lower() != "bearer":
         raise UnauthenticatedError(
             "authentication required: the `Authorization` header has no Bearer token; nothing was done"
         )
-    if (
-        not 0 < len(token) <= _LONGEST_BEARER
-        or not token.isascii()
-        or not token.isprintable()
-        or " " in token
-    ):
+    if not 0 < len(token) <= _LONGEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
         malformed = UnauthenticatedError("the access token is malformed; nothing was done")
         malformed.presented = token != ""
         raise malformed
@@ -400,11 +397,11 @@ def _bearer(request: Request) -> Secret | None:
 
 
 def _idempotency_key(request: Request) -> str | None:
-    said: Any = request.headers.get("idempotency-key")
-    if said is None:
+    header: Any = request.headers.get("idempotency-key")
+    if header is None:
         return None
-    if not 0 < len(said) <= _LONGEST_KEY or not all("!" <= character <= "~" for character in said):
+    if not 0 < len(header) <= _LONGEST_KEY or not all("!" <= character <= "~" for character in header):
         raise RequestError(
             400, f"the Idempotency-Key is 1 to {_LONGEST_KEY} characters of printable ASCII, and no space"
         )
-    return str(said)
+    return str(header)

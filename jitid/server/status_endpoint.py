@@ -51,12 +51,12 @@ class _Lists:
         if number < 0:
             raise NotFoundError("there is no such status list")
         (algorithm,) = [one for one in ALGORITHMS if status_list.file_name(number, one) == name]
-        asked = MakeStatusList(number=number, algorithm=algorithm)
+        operation = MakeStatusList(number=number, algorithm=algorithm)
         async with self._making:
             found = self._fresh(name)
             if found is not None:
                 return found
-            text = await self._service.within(lambda authority: authority.perform(asked), long=True)
+            text = await self._service.within(lambda authority: authority.perform(operation), long=True)
             if len(self._kept) >= _MOST:
                 self._kept.clear()
             kept = self._kept[name] = _KeptList(

@@ -57,11 +57,11 @@ class _SupervisedWorker:
 class Supervisor:
     """The supervisor keeps the configured number of workers running until a signal stops it."""
 
-    def __init__(self, plan: StartPlan, metrics: Metrics, told: Callable[[], None]) -> None:
-        """`told` is called once, when all workers are ready."""
+    def __init__(self, plan: StartPlan, metrics: Metrics, on_ready: Callable[[], None]) -> None:
+        """`on_ready` is called once, when all workers are ready."""
         self._plan = plan
         self._metrics = metrics
-        self._told = told
+        self._on_ready = on_ready
         self._workers = [_SupervisedWorker(number) for number in range(plan.workers)]
         self._life = os.pipe()
         self._ended_by: int | None = None
@@ -108,7 +108,7 @@ class Supervisor:
             self._look(monotonic())
             if not self._started and all(worker.ready for worker in self._workers):
                 self._started = True
-                self._told()
+                self._on_ready()
                 notify("READY=1")
 
     def _look(self, now: float) -> None:
@@ -125,7 +125,7 @@ class Supervisor:
         for worker in self._workers:
             silent = now - worker.heard_at
             if worker.pid and silent > (self._plan.limits.hung if worker.ready else _START):
-                self._plan.log.tell("worker hung", "error", worker=worker.pid, seconds=round(silent))
+                self._plan.log.write("worker hung", "error", worker=worker.pid, seconds=round(silent))
                 _send(worker, signal.SIGKILL)
                 # Its exit may take a moment.
                 worker.heard_at = now
@@ -141,24 +141,24 @@ class Supervisor:
         return False
 
     def _start(self, worker: _SupervisedWorker, signals: int) -> None:
-        hears, says = os.pipe()
+        read_end, write_end = os.pipe()
         # Until the child resets its handlers, it would report its signals to the supervisor's pipe.
         signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
         try:
             pid = os.fork()
             if pid == 0:
-                os.close(hears)
+                os.close(read_end)
                 os.close(signals)
                 os.close(self._life[1])
-                self._be(worker.number, says)
-            os.close(says)
+                self._run_as_worker(worker.number, write_end)
+            os.close(write_end)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
-        worker.pid, worker.pipe, worker.ready = pid, hears, False
+        worker.pid, worker.pipe, worker.ready = pid, read_end, False
         worker.since = worker.heard_at = monotonic()
         self._metrics.count("restarts")
 
-    def _be(self, number: int, says: int) -> None:
+    def _run_as_worker(self, number: int, write_end: int) -> None:
         """Run as a worker; never returns."""
         status = 1
         try:
@@ -176,31 +176,31 @@ class Supervisor:
 
             self._metrics.take_part(number)
             # A stopped supervisor must not block its workers.
-            os.set_blocking(says, False)
+            os.set_blocking(write_end, False)
             worker.run(
                 self._plan,
                 self._metrics,
-                lambda: _say(says, _READY),
-                lambda: _say(says, _BEAT),
+                lambda: _report(write_end, _READY),
+                lambda: _report(write_end, _BEAT),
                 self._life[0],
             )
             status = 0
         except BaseException as error:  # noqa: BLE001 - the end of this process: nobody else could tell
-            self._plan.log.tell("worker failed", "error", error=type(error).__name__)
+            self._plan.log.write("worker failed", "error", error=type(error).__name__)
         finally:
             os._exit(status)
 
     def _hear(self, worker: _SupervisedWorker) -> None:
-        said = os.read(worker.pipe, 4096)
-        if said:
-            worker.ready = worker.ready or _READY in said
+        data = os.read(worker.pipe, 4096)
+        if data:
+            worker.ready = worker.ready or _READY in data
             worker.heard_at = monotonic()
             return
         os.close(worker.pipe)
         _, status = os.waitpid(worker.pid, 0)
-        lived = monotonic() - worker.since
-        worker.failures = worker.failures + 1 if lived < _YOUNG else 1
-        self._plan.log.tell(
+        uptime = monotonic() - worker.since
+        worker.failures = worker.failures + 1 if uptime < _YOUNG else 1
+        self._plan.log.write(
             "worker ended", "error", worker=worker.pid, status=os.waitstatus_to_exitcode(status)
         )
         worker.pid, worker.pipe = 0, -1
@@ -229,7 +229,7 @@ class Supervisor:
                     assert self._ended_by is not None
                     return 128 + self._ended_by
             if not ready:
-                self._plan.log.tell("requests were cut", "error")
+                self._plan.log.write("requests were cut", "error")
                 self._kill()
         return 0
 
@@ -253,10 +253,10 @@ def _heard(_number: int, _frame: FrameType | None) -> None:
     """Do nothing: Python writes the number of the signal to the wakeup pipe."""
 
 
-def _say(pipe: int, what: bytes) -> None:
+def _report(pipe: int, message: bytes) -> None:
     # The supervisor may be gone, which the worker notices through `life`.
     with suppress(BlockingIOError, BrokenPipeError):
-        os.write(pipe, what)
+        os.write(pipe, message)
 
 
 def _send(worker: _SupervisedWorker, number: int) -> None:

@@ -25,15 +25,15 @@ class Seat:
     """An authority that opens at its first use, and again after the ledger or the policy has changed."""
 
     def __init__(
-        self, config: Config, place: str, patience: float, tally: ReadTally, told: Callable[[str], None]
+        self, config: Config, place: str, patience: float, tally: ReadTally, report: Callable[[str], None]
     ) -> None:
         """Store the parts that all seats share.
 
         `place` is the address of the service for clients. `patience` is the maximum seconds to wait for other writers.
-        `tally` has the counts of all seats. `told` receives the reason if the ledger is unavailable.
+        `tally` has the counts of all seats. `report` receives the reason if the ledger is unavailable.
         """
         self._tally = tally
-        self._told = told
+        self._report = report
         self._config = config
         self._place = place
         self._patience = patience
@@ -57,7 +57,7 @@ class Seat:
             if isinstance(error, (DamagedError, DiskError)):
                 self.close()
             if error.inward:
-                self._told(error.message)
+                self._report(error.message)
                 raise StorageError(
                     "the authority does not reach its ledger; nothing was changed",
                     "try again; whoever runs the authority finds the reason in its log",

@@ -42,9 +42,9 @@ def load_certificate(context: ssl.SSLContext, certificate: str, key: str) -> Non
             f"{(error.reason or 'unreadable').lower().replace('_', ' ')}"
         ) from None
     except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else None
+        reason = error.strerror if isinstance(error, OSError) else None
         raise ConfigurationError(
-            f"the TLS certificate or its key cannot be read: {(said or 'it has a password').lower()}",
+            f"the TLS certificate or its key cannot be read: {(reason or 'it has a password').lower()}",
             f"they are {quote(certificate, 200)} and {quote(key, 200)}",
         ) from None
 

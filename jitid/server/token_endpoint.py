@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from jitid.capabilities.issue.issuance import Issued
     from jitid.model.caller import Caller
-    from jitid.model.oidc_issuer import Sort
+    from jitid.model.oidc_issuer import TokenType
     from jitid.operation.authority import Authority
     from jitid.server.oauth_form import OAuthForm
 
@@ -37,7 +37,7 @@ REPEATABLE = ("resource", "audience")
 """Parameters that may be repeated (RFC 8693, section 2.1; RFC 8707, section 2)."""
 
 _TYPE = "urn:ietf:params:oauth:token-type:"
-_SORTS: dict[str, Sort] = {
+_TOKEN_TYPES: dict[str, TokenType] = {
     f"{_TYPE}access_token": "access_token",
     f"{_TYPE}id_token": "id_token",
     f"{_TYPE}jwt": "jwt",
@@ -45,9 +45,10 @@ _SORTS: dict[str, Sort] = {
 _MADE = (f"{_TYPE}access_token", f"{_TYPE}jwt")
 """Token types that an exchange can issue (RFC 8693, section 3)."""
 
-_OURS = "jitid_"
+_PREFIX = "jitid_"
 _OWN = frozenset(
-    f"{_OURS}{name}" for name in ("task", "purpose", "sensitivity", "ttl", "kind", "agent", "allow_narrower")
+    f"{_PREFIX}{name}"
+    for name in ("task", "purpose", "sensitivity", "ttl", "kind", "agent", "allow_narrower")
 )
 """jitid's own parameters, with its prefix (RFC 6749, section 8.2)."""
 
@@ -59,9 +60,9 @@ class TokenRequest(NamedTuple):
     request: IssueRequest
     agent: str | None
     subject: Secret | None = None
-    subject_sort: Sort = "jwt"
+    subject_sort: TokenType = "jwt"
     actor: Secret | None = None
-    actor_sort: Sort = "jwt"
+    actor_sort: TokenType = "jwt"
     type: str = _MADE[0]
 
 
@@ -74,12 +75,12 @@ def must_be_served(caller: Caller, form: OAuthForm) -> None:
         )
 
 
-def wanted(form: OAuthForm) -> TokenRequest:
+def parse_request(form: OAuthForm) -> TokenRequest:
     """Return the parsed request of a form. Raises OAuthError."""
     grant = form.need("grant_type")
     if grant not in GRANTS:
         raise OAuthError("unsupported_grant_type", f"the grants are {' and '.join(GRANTS)}")
-    unknown = [name for name in form.names() if name.startswith(_OURS) and name not in _OWN]
+    unknown = [name for name in form.names() if name.startswith(_PREFIX) and name not in _OWN]
     if unknown:
         raise OAuthError(
             "invalid_request", f"there is no such parameter; known are {', '.join(sorted(_OWN))}"
@@ -93,26 +94,26 @@ def wanted(form: OAuthForm) -> TokenRequest:
     kind = form.one("requested_token_type") or _MADE[0]
     if kind not in _MADE or (kind == _MADE[1] and request.kind != Kind.JWT):
         raise OAuthError("invalid_request", f"what can be asked for is {' or '.join(_MADE)}")
-    subject, subject_sort = _token(form, "subject_token")
-    actor, actor_sort = _token(form, "actor_token", needed=False)
+    subject, subject_type = _token(form, "subject_token")
+    actor, actor_type = _token(form, "actor_token", needed=False)
     assert subject is not None
-    return TokenRequest(grant, request, agent, subject, subject_sort, actor, actor_sort, kind)
+    return TokenRequest(grant, request, agent, subject, subject_type, actor, actor_type, kind)
 
 
-def grant(authority: Authority, caller: Caller, wanted: TokenRequest) -> Issued:
+def grant(authority: Authority, caller: Caller, token_request: TokenRequest) -> Issued:
     """Issue the requested token. Raises OAuthError if the grant does not allow it, and the errors of issuing."""
-    request = wanted.request._replace(agent=wanted.agent or own_agent(caller))
-    if wanted.subject is not None:
+    request = token_request.request._replace(agent=token_request.agent or own_agent(caller))
+    if token_request.subject is not None:
         return authority.perform(
             Exchange(
                 request=request,
-                subject=wanted.subject,
-                subject_sort=wanted.subject_sort,
-                actor=wanted.actor,
-                actor_sort=wanted.actor_sort,
+                subject=token_request.subject,
+                subject_sort=token_request.subject_sort,
+                actor=token_request.actor,
+                actor_sort=token_request.actor_sort,
             )
         )
-    if wanted.agent not in (None, own_agent(caller)) and "issuer" not in (caller.roles or ()):
+    if token_request.agent not in (None, own_agent(caller)) and "issuer" not in (caller.roles or ()):
         raise OAuthError("unauthorized_client", f"{caller.name} acts as {own_agent(caller)} and nobody else")
     request = request._replace(
         delegator=caller.delegator, task=request.task or new_task(request.agent, caller)
@@ -121,23 +122,23 @@ def grant(authority: Authority, caller: Caller, wanted: TokenRequest) -> Issued:
     return issued
 
 
-def answer(wanted: TokenRequest, issued: Issued) -> Response:
+def answer(token_request: TokenRequest, issued: Issued) -> Response:
     """Return the answer with the token (RFC 6749, section 5.1; RFC 8693, section 2.2.1)."""
     (one,) = issued.credentials
-    told: dict[str, Any] = {
+    body: dict[str, Any] = {
         "access_token": one.secret.reveal(),
         "token_type": "Bearer",
         "expires_in": issued.expires_at - issued.issued_at,
         "jitid": {"id": one.id, "jti": one.jti, "task": issued.task},
     }
-    if wanted.grant == EXCHANGE:
-        told["issued_token_type"] = wanted.type
+    if token_request.grant == EXCHANGE:
+        body["issued_token_type"] = token_request.type
     if issued.scopes:
-        told["scope"] = " ".join(issued.scopes)
-    if wanted.request.details:
+        body["scope"] = " ".join(issued.scopes)
+    if token_request.request.details:
         # RFC 9396, section 7.
-        told["authorization_details"] = [strict_json.loads(text) for text in wanted.request.details]
-    return document(told)
+        body["authorization_details"] = [strict_json.loads(text) for text in token_request.request.details]
+    return document(body)
 
 
 def _request(form: OAuthForm) -> IssueRequest:
@@ -221,14 +222,14 @@ def _details(text: str | None) -> tuple[str, ...]:
         raise OAuthError("invalid_authorization_details", str(error)) from None
 
 
-def _token(form: OAuthForm, name: str, *, needed: bool = True) -> tuple[Secret | None, Sort]:
+def _token(form: OAuthForm, name: str, *, needed: bool = True) -> tuple[Secret | None, TokenType]:
     """Return a token of the form with its type; both are required together (RFC 8693, section 2.1)."""
     text = form.need(name) if needed else form.one(name)
-    said = form.one(f"{name}_type")
+    token_type = form.one(f"{name}_type")
     if text is None:
-        if said is not None:
+        if token_type is not None:
             raise OAuthError("invalid_request", f"there is a {name}_type without {name}")
         return None, "jwt"
-    if said not in _SORTS:
-        raise OAuthError("invalid_request", f"{name}_type is one of {', '.join(_SORTS)}")
-    return Secret.single(text), _SORTS[said]
+    if token_type not in _TOKEN_TYPES:
+        raise OAuthError("invalid_request", f"{name}_type is one of {', '.join(_TOKEN_TYPES)}")
+    return Secret.single(text), _TOKEN_TYPES[token_type]

@@ -35,7 +35,7 @@ No credential is required besides the token: its holder could try it anyway, and
 def routes(service: Service) -> list[BaseRoute]:
     """Return the route of the status check."""
 
-    async def ask(request: Request) -> Response:
+    async def check_token(request: Request) -> Response:
         token = shown_token(request)
         if not shows_token(request):
             return Response(status_code=401, headers={**KEPT_NOWHERE, "www-authenticate": _REALM})
@@ -44,7 +44,7 @@ def routes(service: Service) -> list[BaseRoute]:
         # Scanners interpret this status (RFC 6750, section 3.1), and the body shows that jitid sent it.
         return document({"active": False}, 401, {"www-authenticate": f'{_REALM}, error="invalid_token"'})
 
-    return [Route(PLACE, ask, methods=["GET"])]
+    return [Route(PLACE, check_token, methods=["GET"])]
 
 
 def _works(authority: LocalAuthority, token: Secret) -> bool:

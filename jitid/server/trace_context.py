@@ -13,10 +13,10 @@ _PARENT = re.compile(
 _LONGEST = 512
 
 
-def traceparent(said: bytes | None) -> str:
+def traceparent(header: bytes | None) -> str:
     """Return the `traceparent` of a request if it is valid; a new one otherwise."""
-    if said is not None and len(said) <= _LONGEST:
-        found = _PARENT.fullmatch(said)
+    if header is not None and len(header) <= _LONGEST:
+        found = _PARENT.fullmatch(header)
         if (
             found is not None
             and (found["more"] is None or found["version"] != b"00")

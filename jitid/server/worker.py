@@ -113,14 +113,14 @@ class _WorkerProcess:
         await asyncio.to_thread(service.close, plan.limits.stop)
 
     async def _tick(self, service: Service) -> None:
-        telling: asyncio.Task[None] | None = None
+        recording: asyncio.Task[None] | None = None
         while True:
             await asyncio.sleep(_TICK)
             self._beat()
             self._date()
             cut_late(self._state.connections, monotonic())
-            if telling is None or telling.done():
-                telling = asyncio.create_task(service.tell_counts())
+            if recording is None or recording.done():
+                recording = asyncio.create_task(service.record_counts())
 
     def _date(self) -> None:
         now = formatdate(time.time(), usegmt=True).encode()
@@ -147,6 +147,6 @@ class _WorkerProcess:
         try:
             load_certificate(tls.context, tls.certificate, tls.key)
         except JitidError as error:
-            self._plan.log.tell("certificate", "error", error=error.message)
+            self._plan.log.write("certificate", "error", error=error.message)
         else:
-            self._plan.log.tell("certificate", message="read anew")
+            self._plan.log.write("certificate", message="read anew")

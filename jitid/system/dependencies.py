@@ -81,12 +81,12 @@ def fault(error: BaseException) -> tuple[str, str] | None:
     loaded.
     """
     if lacking := unmet():
-        told = [
+        packages = [
             f"{one.requirement} ({f'{one.installed} is installed' if one.installed else 'it is missing'})"
             for one in lacking
         ]
-        return f"jitid needs {', '.join(told)}", installing(one.requirement for one in lacking)
-    if isinstance(error, SyntaxError) and error.filename and not _is_ours(error.filename):
+        return f"jitid needs {', '.join(packages)}", installing(one.requirement for one in lacking)
+    if isinstance(error, SyntaxError) and error.filename and not _is_own_file(error.filename):
         return f"a package cannot be loaded: SyntaxError in {error.filename}", _CHECK
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] != _DISTRIBUTION:
         return f"the module {error.name or 'of a package'} cannot be loaded", _CHECK
@@ -96,7 +96,7 @@ def fault(error: BaseException) -> tuple[str, str] | None:
 _CHECK = f"{quote(sys.executable)} -m pip check"
 
 
-def _is_ours(path: str) -> bool:
+def _is_own_file(path: str) -> bool:
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     return os.path.dirname(os.path.abspath(path)).startswith(package)
 

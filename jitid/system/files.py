@@ -18,7 +18,7 @@ from jitid.values.text import quote
 _PIECE = 1 << 16
 
 
-def check_private(path: str, what: str) -> os.stat_result:
+def check_private(path: str, label: str) -> os.stat_result:
     """Return the status of a file or folder that only its owner may access.
 
     Raises:
@@ -30,20 +30,20 @@ def check_private(path: str, what: str) -> os.stat_result:
     try:
         status = os.lstat(path)
     except PermissionError as error:
-        raise RefusedError(f"{what} {path} is out of reach for this user: {error.strerror}") from error
+        raise RefusedError(f"{label} {path} is out of reach for this user: {error.strerror}") from error
     if stat.S_ISLNK(status.st_mode):
         raise IntegrityError(
-            f"{what} {path} is a symbolic link, and none is followed here", "name the real place"
+            f"{label} {path} is a symbolic link, and none is followed here", "name the real place"
         )
     if status.st_mode & 0o077:
         mode = "700" if stat.S_ISDIR(status.st_mode) else "600"
         raise IntegrityError(
-            f"{what} {path} is open to others (mode {stat.S_IMODE(status.st_mode):03o}); nothing was changed",
+            f"{label} {path} is open to others (mode {stat.S_IMODE(status.st_mode):03o}); nothing was changed",
             f"chmod {mode} {path}",
         )
     me = os.geteuid()
     if status.st_uid != me and me != 0:
-        raise RefusedError(f"{what} {path} belongs to another user", "run the command as its owner")
+        raise RefusedError(f"{label} {path} belongs to another user", "run the command as its owner")
     return status
 
 
@@ -129,16 +129,16 @@ def write_private(path: str, data: bytes, *, of_folder: bool = False) -> None:
         file.write_bytes(data)
 
 
-def write_public(path: str, data: bytes, *, over_link: bool = False) -> None:
+def write_public(path: str, data: bytes, *, replace_link: bool = False) -> None:
     """Write `data` as `write_private` does, but with mode 0644, readable for all users.
 
-    With `over_link`, a symbolic link is replaced too.
+    With `replace_link`, a symbolic link is replaced too.
 
     Raises:
         OutputError: it could not be written; an old file is unchanged.
 
     """
-    with FileReplacement(path, 0o644, over_link=over_link) as file:
+    with FileReplacement(path, 0o644, replace_link=replace_link) as file:
         file.write_bytes(data)
 
 
@@ -159,14 +159,14 @@ class FileReplacement:
     no part of the new one is left. An open descriptor and a device get each piece as it comes.
     """
 
-    def __init__(self, path: str, mode: int, *, over_link: bool = False, of_folder: bool = False) -> None:
-        """`mode` is the mode of the new file, regardless of the umask; `over_link` replaces a symbolic link too.
+    def __init__(self, path: str, mode: int, *, replace_link: bool = False, of_folder: bool = False) -> None:
+        """`mode` is the mode of the new file, regardless of the umask; `replace_link` replaces a symbolic link too.
 
         `of_folder` has the same meaning as for `write_private`.
         """
         self._path = path
         self._mode = mode
-        self._over_link = over_link
+        self._replace_link = replace_link
         self._of_folder = of_folder and os.geteuid() == 0
         folder, self._name = os.path.split(path)
         self._folder_path = folder or "."
@@ -179,7 +179,7 @@ class FileReplacement:
 
     def __enter__(self) -> Self:
         try:
-            with _told(self._path):
+            with _as_output_errors(self._path):
                 self._open()
         except BaseException:
             self._discard()
@@ -189,7 +189,7 @@ class FileReplacement:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                with _told(self._path):
+                with _as_output_errors(self._path):
                     self._flush()
                     self._publish()
         finally:
@@ -206,12 +206,12 @@ class FileReplacement:
         self._pieces.append(data)
         self._size += len(data)
         if self._size >= _PIECE:
-            with _told(self._path):
+            with _as_output_errors(self._path):
                 self._flush()
 
     def _open(self) -> None:
         owner = os.stat(self._folder_path).st_uid if self._of_folder else None
-        place = place_at(self._path, link=self._over_link, owner=owner)
+        place = place_at(self._path, link=self._replace_link, owner=owner)
         if place.descriptor is not None:
             # The caller's descriptor: opening its path again could truncate the file, and fails for a socket.
             self._descriptor = os.dup(place.descriptor)
@@ -246,7 +246,7 @@ class FileReplacement:
         os.fsync(self._descriptor)
         # In a folder that others may write to, another user may have created a file there meanwhile.
         owner = os.fstat(self._folder).st_uid if self._of_folder else None
-        if place_at(self._name, folder=self._folder, link=self._over_link, owner=owner) != OutputPlace():
+        if place_at(self._name, folder=self._folder, link=self._replace_link, owner=owner) != OutputPlace():
             raise OutputError(f"{quote(self._path, 200)} was replaced by a device meanwhile")
         os.rename(self._aside, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         _sync_names(self._folder)
@@ -264,7 +264,7 @@ class FileReplacement:
 
 
 @contextmanager
-def _told(path: str) -> Iterator[None]:
+def _as_output_errors(path: str) -> Iterator[None]:
     try:
         yield
     except UsageError as error:

@@ -164,7 +164,7 @@ class Channel:
         self.sent = False
         """Whether the service may have seen the last request, and acted on it."""
 
-    def ask(
+    def request(
         self,
         method: str,
         path: str,
@@ -208,9 +208,9 @@ class Channel:
         seconds: float,
         thinking: float | None = None,
     ) -> Answer:
-        """Make a request as `ask` does, but also return an answer that is a redirection or has a content coding.
+        """Make a request as `request` does, but also return an answer that is a redirection or has a content coding.
 
-        Raises LostError, and IntegrityError as `ask` does. Their `__cause__` is the failure of the connection.
+        Raises LostError, and IntegrityError as `request` does. Their `__cause__` is the failure of the connection.
         """
         self._end = monotonic() + seconds
         self.sent = False
@@ -363,10 +363,10 @@ class _FailureWatch:
         try:
             self._channel.left()
         except TimeoutError as error:
-            if not self._sent and time_limit.is_over():
+            if not self._sent and time_limit.has_expired():
                 # Nothing was sent: the service is not at fault.
                 raise LostError(
-                    f"{time_limit.OVER}; nothing was sent", time_limit.MORE, sent=False
+                    f"{time_limit.EXPIRED}; nothing was sent", time_limit.MORE, sent=False
                 ) from error
             # Python does not call `__exit__` for an error in `__enter__`.
             self.__exit__(TimeoutError, error, None)

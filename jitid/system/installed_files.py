@@ -95,8 +95,8 @@ def folders(reader: Reader, environ: Mapping[str, str] = os.environ) -> list[str
             )
         case "man":
             # Like man-db: an empty part of MANPATH means the default folders.
-            beside = [f"{prefix}/{each}" for prefix in _prefixes(environ) for each in ("man", "share/man")]
-            usual = [*beside, "/usr/local/man", "/usr/local/share/man", "/usr/share/man"]
+            prefixed = [f"{prefix}/{each}" for prefix in _prefixes(environ) for each in ("man", "share/man")]
+            usual = [*prefixed, "/usr/local/man", "/usr/local/share/man", "/usr/share/man"]
             named = environ.get("MANPATH") or ":"
             return _once([each for part in named.split(":") for each in ([part] if part else usual)])
         case _:
@@ -143,7 +143,7 @@ def install(file: Shipped, path: str) -> Literal["new", "changed", "unchanged"]:
         )
     new = not os.path.lexists(path)
     _make_folder(os.path.dirname(path))
-    write_public(path, text, over_link=True)
+    write_public(path, text, replace_link=True)
     return "new" if new else "changed"
 
 

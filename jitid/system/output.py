@@ -94,7 +94,7 @@ def be_quick() -> None:
     _quick = True
 
 
-def say(text: str) -> None:
+def print_message(text: str) -> None:
     """Write `text` and a newline to standard error; text that looks like a credential is replaced by stars.
 
     A closed standard error is ignored.
@@ -112,7 +112,7 @@ def say(text: str) -> None:
         return
 
 
-def tell_now(text: str) -> None:
+def write_now(text: str) -> None:
     """Write `text` unchanged to standard error, without a newline: a line of progress, or the codes that remove it."""
     try:
         _write_all(TALK, text)
@@ -131,8 +131,8 @@ def wait(seconds: float) -> None:
     poll = select.poll()
     # Without any requested event, poll still reports that the reader of a pipe has gone away.
     poll.register(DATA, 0)
-    gone = poll.poll(seconds * 1000)
-    if gone and gone[0][1] & (select.POLLERR | select.POLLHUP):
+    events = poll.poll(seconds * 1000)
+    if events and events[0][1] & (select.POLLERR | select.POLLHUP):
         broken = BrokenPipeError(errno.EPIPE, "nobody reads it")
         raise _failed(broken) from broken
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 
 from jitid.model.credential import Credential, State
-from jitid.model.process import Liveness, Process, ended_with_boot, is_in_sight
+from jitid.model.process import Liveness, Process, ended_with_boot, has_same_pid_namespace
 
 _STATE = 0
 _STARTED = 19
@@ -26,7 +26,7 @@ def liveness(process: Process, here: Process) -> Liveness:
     """
     if ended_with_boot(process, here):
         return Liveness.GONE
-    if not is_in_sight(process, here):
+    if not has_same_pid_namespace(process, here):
         return Liveness.UNKNOWN
     try:
         os.kill(process.pid, 0)
@@ -54,7 +54,7 @@ def orphans(found: Iterable[Credential], now: int) -> list[Credential]:
         if row.process is None or row.process.kept or row.state_at(now) is not State.ACTIVE:
             continue
         before = last.get(row.id)
-        if (before is None or row.dies_at > before.dies_at) and liveness(row.process, here) is Liveness.GONE:
+        if (before is None or row.ends_at > before.ends_at) and liveness(row.process, here) is Liveness.GONE:
             last[row.id] = row
     return list(last.values())
 

@@ -43,7 +43,7 @@ class PublicFolder:
 
     def __enter__(self) -> Self:
         try:
-            with self._told(""):
+            with self._as_output_errors(""):
                 self._open()
             if self._root >= 0 and not self._dry:
                 self._lock()
@@ -102,7 +102,7 @@ class PublicFolder:
         if self._dry:
             return
         folder, base = os.path.split(name)
-        with self._told(name):
+        with self._as_output_errors(name):
             at = self._at(folder, make=True)
             aside = f".{base}.{os.urandom(6).hex()}.part"
             try:
@@ -119,7 +119,7 @@ class PublicFolder:
         if self._dry:
             return
         folder, base = os.path.split(name)
-        with self._told(name), suppress(FileNotFoundError):
+        with self._as_output_errors(name), suppress(FileNotFoundError):
             os.unlink(base, dir_fd=self._at(folder))
 
     def _open(self) -> None:
@@ -136,7 +136,7 @@ class PublicFolder:
         until = time.monotonic() + self._patience
         while True:
             try:
-                with self._told(""):
+                with self._as_output_errors(""):
                     fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OutputError as error:
                 if not isinstance(error.__cause__, BlockingIOError):
@@ -181,7 +181,7 @@ class PublicFolder:
         self._root = -1
 
     @contextmanager
-    def _told(self, name: str) -> Iterator[None]:
+    def _as_output_errors(self, name: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -48,7 +48,7 @@ class AgentConnection:
 
     def held(self) -> list[HeldKey]:
         """Return the keys in the agent. Raises StorageError."""
-        answer = self._ask(bytes([_REQUEST_IDENTITIES]))
+        answer = self._request(bytes([_REQUEST_IDENTITIES]))
         try:
             reader = Reader(answer)
             if reader.number(1) != _IDENTITIES:
@@ -91,7 +91,7 @@ class AgentConnection:
                 min(max(lifetime, 1), _LONGEST_LIFETIME).to_bytes(4),
             ]
         )
-        if self._ask(body) != bytes([_SUCCESS]):
+        if self._request(body) != bytes([_SUCCESS]):
             raise RefusedError(
                 "the ssh-agent does not take a key with a certificate and a lifetime",
                 "it may be locked (ssh-add -X); or use the agent of OpenSSH: ssh-agent",
@@ -100,9 +100,9 @@ class AgentConnection:
 
     def remove(self, blob: bytes) -> bool:
         """Remove a key from the agent; return False if the agent did not have it. Raises StorageError."""
-        return self._ask(bytes([_REMOVE]) + string(blob)) == bytes([_SUCCESS])
+        return self._request(bytes([_REMOVE]) + string(blob)) == bytes([_SUCCESS])
 
-    def _ask(self, body: bytes) -> bytes:
+    def _request(self, body: bytes) -> bytes:
         try:
             self._connection.sendall(string(body))
             size = int.from_bytes(self._receive(4))

@@ -11,7 +11,7 @@ from time import monotonic
 TAKING_BACK = 30.0
 """Seconds to revoke the credentials that the command has made, even after its own time limit."""
 
-OVER = "the command's time is over (--timeout)"
+EXPIRED = "the command's time is over (--timeout)"
 """The beginning of an error message if the command's own time limit is the cause."""
 
 MORE = "repeat the command, or give it more --timeout"
@@ -62,7 +62,7 @@ def usual(timeout: float) -> float:
     return left(max(timeout, _least))
 
 
-def is_over() -> bool:
+def has_expired() -> bool:
     """Return whether the command has a time limit and the limit has passed."""
     return _end is not None and _now() >= _end
 

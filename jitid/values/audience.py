@@ -70,7 +70,11 @@ def uncovered(entries: Sequence[str], others: Iterable[str]) -> tuple[str, ...]:
         return tuple(left)
     covering = Covering(map(_shape, patterns))
     return tuple(
-        [other for other in left if (origin := _origin(other)) is None or not covering.over(*_shape(origin))]
+        [
+            other
+            for other in left
+            if (origin := _origin(other)) is None or not covering.covering_bits(*_shape(origin))
+        ]
     )
 
 

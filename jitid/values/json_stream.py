@@ -19,10 +19,10 @@ class Elements:
     notation of programs such as `jq` (`[3]`, `.Resources[3]`), or `line 3` for a value outside a list.
     """
 
-    def __init__(self, text: str, what: str, member: str) -> None:
+    def __init__(self, text: str, label: str, member: str) -> None:
         """`member` is the lower-case name of the list in an object; case does not matter in the text."""
         self._text = text
-        self._what = what
+        self._label = label
         self._member = member
         self._line = 1
         self._counted = 0
@@ -33,7 +33,7 @@ class Elements:
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Yield the place and the value of each element. Raises StrictJSONError."""
         if self._text[:1] == "\ufeff":
-            raise StrictJSONError(f"{self._what} starts with a byte order mark")
+            raise StrictJSONError(f"{self._label} starts with a byte order mark")
         at = self._skip(0)
         while at < len(self._text):
             start = self._text[at]
@@ -43,21 +43,21 @@ class Elements:
                 at = yield from self._object(at)
             else:
                 place = self._place(at)
-                value, at = strict_json.loads_at(self._text, at, self._what)
+                value, at = strict_json.loads_at(self._text, at, self._label)
                 yield place, value
             at = self._skip(at)
 
     def _list(self, start: int, name: str) -> Generator[tuple[str, Any], None, int]:
         at = self._skip(start + 1)
-        if self._stands("]", at):
+        if self._is_at("]", at):
             return at + 1
         number = 0
         while True:
-            value, at = strict_json.loads_at(self._text, at, self._what)
+            value, at = strict_json.loads_at(self._text, at, self._label)
             yield f"{name}[{number}]", value
             number += 1
             at = self._skip(at)
-            if self._stands("]", at):
+            if self._is_at("]", at):
                 return at + 1
             at = self._skip(self._past(",", at))
 
@@ -67,20 +67,20 @@ class Elements:
         members: dict[str, Any] = {}
         listed: str | None = None
         at = self._skip(start + 1)
-        while not (self._stands("}", at) and not members and listed is None):
-            name, at = strict_json.loads_at(self._text, at, self._what)
+        while not (self._is_at("}", at) and not members and listed is None):
+            name, at = strict_json.loads_at(self._text, at, self._label)
             if not isinstance(name, str):
                 raise self._broken(at)
             at = self._skip(self._past(":", self._skip(at)))
             if name in members or name == listed:
-                raise StrictJSONError(f"{self._what} has two members of one name")
-            if name.lower() == self._member and listed is None and self._stands("[", at):
+                raise StrictJSONError(f"{self._label} has two members of one name")
+            if name.lower() == self._member and listed is None and self._is_at("[", at):
                 listed = name
                 at = yield from self._list(at, f".{name}")
             else:
-                members[name], at = strict_json.loads_at(self._text, at, self._what)
+                members[name], at = strict_json.loads_at(self._text, at, self._label)
             at = self._skip(at)
-            if self._stands("}", at):
+            if self._is_at("}", at):
                 break
             at = self._skip(self._past(",", at))
         if listed is None:
@@ -93,16 +93,16 @@ class Elements:
         found = _SPACE.match(self._text, at)
         return found.end() if found else at
 
-    def _stands(self, mark: str, at: int) -> bool:
+    def _is_at(self, mark: str, at: int) -> bool:
         return self._text.startswith(mark, at)
 
     def _past(self, mark: str, at: int) -> int:
-        if not self._stands(mark, at):
+        if not self._is_at(mark, at):
             raise self._broken(at)
         return at + 1
 
     def _broken(self, at: int) -> StrictJSONError:
-        return StrictJSONError(f"{self._what} does not parse at character {at + 1}")
+        return StrictJSONError(f"{self._label} does not parse at character {at + 1}")
 
     def _place(self, at: int) -> str:
         # Each part of the text is counted only once, even with many values.

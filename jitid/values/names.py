@@ -25,25 +25,25 @@ _ENCODED = {ord(character): f"_{ord(character):02X}" for character in _NAME if c
 _DECODED = {code: chr(point) for point, code in _ENCODED.items()}
 
 
-def check_name(text: str, what: str) -> str:
+def check_name(text: str, kind: str) -> str:
     """Return a name unchanged: 1 to 128 ASCII letters, digits and `._@:/+-`.
 
-    `what` is the kind of name ("task") for the error. Raise UsageError for any other text, and for a token.
+    `kind` is the kind of name ("task") for the error. Raise UsageError for any other text, and for a token.
     """
-    _check_form(text, what)
+    _check_form(text, kind)
     # An opaque token has only characters that names can have, and names are shown and stored everywhere.
-    refuse_token(text, f"the {what} name")
+    refuse_token(text, f"the {kind} name")
     return text
 
 
-def _check_form(text: str, what: str) -> None:
+def _check_form(text: str, kind: str) -> None:
     if not text:
-        raise UsageError(f"the {what} name is empty", _NAME_SHAPE)
+        raise UsageError(f"the {kind} name is empty", _NAME_SHAPE)
     if len(text) > MAX_NAME:
-        raise UsageError(f"the {what} name has {len(text)} characters", _NAME_SHAPE)
+        raise UsageError(f"the {kind} name has {len(text)} characters", _NAME_SHAPE)
     if text.strip(_NAME):
-        refuse_mark(text, f"the {what} name")
-        raise UsageError(f"the {what} name {quote(text)} has a character that no name can have", _NAME_SHAPE)
+        refuse_mark(text, f"the {kind} name")
+        raise UsageError(f"the {kind} name {quote(text)} has a character that no name can have", _NAME_SHAPE)
 
 
 EPHEMERAL = "ephemeral"

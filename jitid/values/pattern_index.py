@@ -39,7 +39,7 @@ class Covering:
                 ],
             )
 
-    def over(self, kind: Hashable, parts: Sequence[str]) -> int:
+    def covering_bits(self, kind: Hashable, parts: Sequence[str]) -> int:
         """Return the bits of the patterns that cover a text; the first pattern has bit 1, the second one 2, then 4."""
         if kind not in self._kinds:
             return 0

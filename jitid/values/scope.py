@@ -102,11 +102,11 @@ def may_overlap(first: Scope, second: Scope) -> bool:
 
 def common(first: Scope, second: Scope) -> Scope | None:
     """Return the scope of the rights that both scopes cover; None if there are none."""
-    ours, theirs = first.split(":"), second.split(":")
-    if len(ours) != len(theirs):
+    first_segments, second_segments = first.split(":"), second.split(":")
+    if len(first_segments) != len(second_segments):
         return None
     narrower = []
-    for one, other in zip(ours, theirs, strict=True):
+    for one, other in zip(first_segments, second_segments, strict=True):
         if covers(Scope(one), Scope(other)):
             narrower.append(other)
         elif covers(Scope(other), Scope(one)):
@@ -118,13 +118,13 @@ def common(first: Scope, second: Scope) -> Scope | None:
 
 def intersection(first: Sequence[str], second: Sequence[str]) -> tuple[Scope, ...]:
     """Return scopes for the rights that both sets of scopes permit; an empty tuple if there are none."""
-    ours, theirs = [Scope(scope) for scope in first], [Scope(scope) for scope in second]
-    if not uncovered(theirs, ours):
-        return tuple(ours)
-    if not uncovered(ours, theirs):
+    first_scopes, second_scopes = [Scope(scope) for scope in first], [Scope(scope) for scope in second]
+    if not uncovered(second_scopes, first_scopes):
+        return tuple(first_scopes)
+    if not uncovered(first_scopes, second_scopes):
         # A successor holds no more than its predecessor, so this case suffices for credentials issued by jitid.
-        return normalise(theirs)
-    shared = [common(one, other) for one in ours for other in theirs]
+        return normalise(second_scopes)
+    shared = [common(one, other) for one in first_scopes for other in second_scopes]
     return normalise(scope for scope in shared if scope is not None)
 
 
@@ -138,7 +138,7 @@ def normalise(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
     if not patterns or len(distinct) == 1:
         return tuple(distinct)
     covering = _covering(tuple(patterns))
-    return tuple([scope for scope in distinct if _over(covering, scope) in (0, patterns.get(scope))])
+    return tuple([scope for scope in distinct if _covering_bits(covering, scope) in (0, patterns.get(scope))])
 
 
 def uncovered(parent: Sequence[Scope], child: Iterable[Scope]) -> tuple[Scope, ...]:
@@ -149,7 +149,7 @@ def uncovered(parent: Sequence[Scope], child: Iterable[Scope]) -> tuple[Scope, .
     if not left or not patterns:
         return tuple(left)
     covering = _covering(patterns)
-    return tuple([scope for scope in left if not _over(covering, scope)])
+    return tuple([scope for scope in left if not _covering_bits(covering, scope)])
 
 
 # The record of an agent may have a thousand scopes, and each request for that agent needs them.
@@ -159,8 +159,8 @@ def _covering(patterns: tuple[Scope, ...]) -> Covering:
     return Covering((scope.count(":"), scope.split(":")) for scope in patterns)
 
 
-def _over(covering: Covering, scope: Scope) -> int:
-    return covering.over(scope.count(":"), scope.split(":"))
+def _covering_bits(covering: Covering, scope: Scope) -> int:
+    return covering.covering_bits(scope.count(":"), scope.split(":"))
 
 
 def gathered(scopes: Iterable[Scope], alike: int = ALIKE) -> tuple[Scope, ...]:

@@ -40,7 +40,7 @@ class Secret:
         return secret
 
     @classmethod
-    def unmade(cls) -> Secret:
+    def placeholder(cls) -> Secret:
         """Return a placeholder without parts for a secret that a target has yet to make."""
         secret = cls.__new__(cls)
         secret._parts = {}  # noqa: SLF001 - its own class

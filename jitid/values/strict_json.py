@@ -18,10 +18,10 @@ class StrictJSONError(ValueError):
     """A text that is not JSON, or that readers may interpret differently; the reason never repeats the text."""
 
 
-def loads(data: bytes | str, what: str = "JSON") -> Any:  # noqa: ANN401 - JSON may be anything
+def loads(data: bytes | str, label: str = "JSON") -> Any:  # noqa: ANN401 - JSON may be anything
     """Return the value of a JSON text (RFC 8259) if all readers interpret it alike.
 
-    `what` names the text in the reason of the error. Besides invalid grammar, these are refused: bytes that are not
+    `label` names the text in the reason of the error. Besides invalid grammar, these are refused: bytes that are not
     UTF-8, a byte order mark, an object with two members of one name (RFC 7519, section 4), NaN and infinities (also as
     `1e999`), integers of more than 18 digits, lone surrogates, and more than 64 levels of nesting.
 
@@ -35,27 +35,27 @@ def loads(data: bytes | str, what: str = "JSON") -> Any:  # noqa: ANN401 - JSON 
         else:
             text = data.decode("utf-8")
     except UnicodeError:
-        raise StrictJSONError(f"{what} is not UTF-8 text") from None
+        raise StrictJSONError(f"{label} is not UTF-8 text") from None
     if text[:1] == "\ufeff":
-        raise StrictJSONError(f"{what} starts with a byte order mark")
+        raise StrictJSONError(f"{label} starts with a byte order mark")
     # Few texts have that many brackets at all; all others skip the exact count.
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
-        raise StrictJSONError(f"{what} is nested more than {MAX_DEPTH} levels deep")
+        raise StrictJSONError(f"{label} is nested more than {MAX_DEPTH} levels deep")
     try:
         value = _DECODER.decode(text)
         if "\\u" in text:
             _refuse_surrogates(value)
     except StrictJSONError as error:
-        raise StrictJSONError(f"{what} {error}") from None
+        raise StrictJSONError(f"{label} {error}") from None
     except JSONDecodeError as error:
         # The error contains the whole text; only the position is passed on.
-        raise StrictJSONError(f"{what} does not parse at character {error.pos + 1}") from None
+        raise StrictJSONError(f"{label} does not parse at character {error.pos + 1}") from None
     except RecursionError:
-        raise StrictJSONError(f"{what} is nested too deep") from None
+        raise StrictJSONError(f"{label} is nested too deep") from None
     return value
 
 
-def loads_at(text: str, at: int, what: str) -> tuple[Any, int]:
+def loads_at(text: str, at: int, label: str) -> tuple[Any, int]:
     """Return the value that begins at a position of a text, read like `loads`, and its end position.
 
     Raises StrictJSONError.
@@ -70,11 +70,11 @@ def loads_at(text: str, at: int, what: str) -> tuple[Any, int]:
         if text.find("\\u", at, end) >= 0:
             _refuse_surrogates(value)
     except StrictJSONError as error:
-        raise StrictJSONError(f"{what} {error}") from None
+        raise StrictJSONError(f"{label} {error}") from None
     except JSONDecodeError as error:
-        raise StrictJSONError(f"{what} does not parse at character {error.pos + 1}") from None
+        raise StrictJSONError(f"{label} does not parse at character {error.pos + 1}") from None
     except RecursionError:
-        raise StrictJSONError(f"{what} is nested too deep") from None
+        raise StrictJSONError(f"{label} is nested too deep") from None
     return value, end
 
 

@@ -42,26 +42,28 @@ def mark_of(data: bytes) -> str | None:
     return "a byte order mark" if data.startswith(_UTF_8) else None
 
 
-def decoded(data: bytes, what: str) -> str:
+def decoded(data: bytes, label: str) -> str:
     """Return the text of a user's file: settings, a list or a key, but not a secret.
 
     A byte order mark at its start is skipped, since some editors write one. Raises UsageError if it is not UTF-8.
     """
     if data.startswith(_UTF_16):
-        raise UsageError(f"{what} is not UTF-8: it begins with {mark_of(data)}", "save it as UTF-8")
+        raise UsageError(f"{label} is not UTF-8: it begins with {mark_of(data)}", "save it as UTF-8")
     try:
         return data.decode().removeprefix(MARK)
     except UnicodeDecodeError:
-        raise UsageError(f"{what} is not UTF-8") from None
+        raise UsageError(f"{label} is not UTF-8") from None
 
 
-def refuse_mark(text: str, what: str) -> None:
+def refuse_mark(text: str, label: str) -> None:
     """Raise UsageError if a user's word has a byte order mark, which is invisible; the error does not show the word."""
     if MARK in text:
-        raise UsageError(f"{what} holds a byte order mark (U+FEFF)", "type it again: a copy has the mark too")
+        raise UsageError(
+            f"{label} holds a byte order mark (U+FEFF)", "type it again: a copy has the mark too"
+        )
 
 
-def check_text(text: str, what: str) -> str:
+def check_text(text: str, label: str) -> str:
     """Return free text unchanged if it can be stored and returned.
 
     Raise UsageError for bytes that are not UTF-8: Python represents them as lone surrogates, which JSON readers
@@ -70,25 +72,25 @@ def check_text(text: str, what: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{what} is not UTF-8 text") from None
-    refuse_token(text, what)
+        raise UsageError(f"{label} is not UTF-8 text") from None
+    refuse_token(text, label)
     if holds_token(text):
         raise UsageError(
-            f"{what} holds what may be a part of a token",
+            f"{label} holds what may be a part of a token",
             "it would be kept and shown: leave out what is long and random",
         )
     return text
 
 
-def refuse_token(text: str, what: str) -> None:
+def refuse_token(text: str, label: str) -> None:
     """Raise UsageError if a jitid token is in a name, a scope or an audience, which are stored and shown."""
     if names_token(text):
         raise UsageError(
-            f"a token was given as {what}", "a secret never belongs on a command line: revoke it"
+            f"a token was given as {label}", "a secret never belongs on a command line: revoke it"
         )
 
 
-def given_away(text: str) -> str | None:
+def token_warning(text: str) -> str | None:
     """Return advice for a word of a command line that may be a token; None for any other word."""
     if names_token(text) or _may_be_a_token(text[: MAX_TOKEN + 1]):
         return "a token on a command line is in the shell's history: revoke it; give it on standard input or in a file"
@@ -149,17 +151,17 @@ def label(name: str, limit: int = 60) -> str:
     return _quoted(masked(name), limit)
 
 
-def foreign(said: object, limit: int | None = None) -> str:
+def foreign(value: object, limit: int | None = None) -> str:
     """Return a message of another program or library, at most `limit` characters: safe, with stars for secrets."""
-    return safe(starred(str(said))[:limit])
+    return safe(starred(str(value))[:limit])
 
 
-def starred(said: str) -> str:
+def starred(text: str) -> str:
     """Return a message of another program or library with stars for secrets, including secrets with line breaks."""
-    joined = _joined(said)
-    if joined != said and (known := masked(joined, wide=True)) != joined:
+    joined = _joined(text)
+    if joined != text and (known := masked(joined, wide=True)) != joined:
         return known
-    return masked(said, wide=True)
+    return masked(text, wide=True)
 
 
 def _may_be_a_token(text: str) -> bool:

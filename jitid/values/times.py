@@ -68,7 +68,7 @@ def _clamped(digits: str) -> int:
 ANOTHER = "nothing renews what has expired: issue another one with jitid issue"
 
 
-def over(at: int, then: str = ANOTHER) -> str:
+def expiry_hint(at: int, then: str = ANOTHER) -> str:
     """Return the hint for an expired credential: until when it was valid, and the next step."""
     return f"it was valid until {format_time(at)}; {then}"
 
@@ -113,19 +113,19 @@ def parse_time(text: str) -> int:
     return seconds
 
 
-def parse_moment(text: str, what: str, since: str) -> tuple[int | None, int | None]:
+def parse_moment(text: str, label: str, since: str) -> tuple[int | None, int | None]:
     """Return a time, in seconds since the epoch, or a duration; the other value of the pair is unset.
 
-    Raise UsageError for any other text. The error names the value by `what`, and `since`, the start of a duration.
+    Raise UsageError for any other text. The error names the value by `label`, and `since`, the start of a duration.
     """
     try:
         if "T" in text.upper()[8:11]:
             return parse_time(text), None
         return None, parse_duration(text)
     except UsageError as error:
-        refuse_mark(text, what)
+        refuse_mark(text, label)
         raise UsageError(
-            f"{what} {quote(text)} is neither a duration nor a time",
+            f"{label} {quote(text)} is neither a duration nor a time",
             f"write 2h or 1d12h, counted from {since}, or 2026-11-24T12:00:00Z",
         ) from error
 

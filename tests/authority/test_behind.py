@@ -30,7 +30,7 @@ from jitid.capabilities.use.operations import Authorize
 from jitid.errors import ApprovalNeededError, InvalidCredentialError, PolicyDeniedError
 from jitid.model.approval import ApprovalState
 from jitid.model.caller import Caller
-from jitid.model.oidc_issuer import OidcIssuer, Sort
+from jitid.model.oidc_issuer import OidcIssuer, TokenType
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue
@@ -100,7 +100,7 @@ def _delegated(
 def _as_actor(world: World, hand: Hand, scopes: tuple[str, ...] = WIDE) -> Issued:
     actor = hand.token or foreign("alice@example.com")
     wanted = _wanted(scopes=scopes, agent=None)
-    sort: Sort = "access_token" if hand.token else "id_token"
+    sort: TokenType = "access_token" if hand.token else "id_token"
     return ask(
         world,
         GATE,

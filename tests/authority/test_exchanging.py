@@ -24,7 +24,7 @@ from jitid.errors import (
 )
 from jitid.model.caller import Caller
 from jitid.model.credential import MADE, OUTSIDE
-from jitid.model.oidc_issuer import OidcIssuer, Sort
+from jitid.model.oidc_issuer import OidcIssuer, TokenType
 from jitid.model.request import AttachRequest, MayAct
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
@@ -58,10 +58,10 @@ def exchange(
     world: World,
     who: Caller | None,
     subject: Secret,
-    sort: Sort = "jwt",
+    sort: TokenType = "jwt",
     *,
     actor: Secret | None = None,
-    actor_sort: Sort = "jwt",
+    actor_sort: TokenType = "jwt",
     **fields: Any,
 ) -> Issued:
     """Exchange a token on behalf of a caller, or locally for None."""
@@ -75,7 +75,7 @@ def exchange(
 @pytest.mark.parametrize(
     ("typ", "sort"), [("JWT", "id_token"), ("JWT", "jwt"), ("at+jwt", "access_token"), ("at+jwt", "jwt")]
 )
-def test_a_token_of_a_configured_issuer_proves_who_delegates(world: World, typ: str, sort: Sort) -> None:
+def test_a_token_of_a_configured_issuer_proves_who_delegates(world: World, typ: str, sort: TokenType) -> None:
     """The caller becomes the actor, under its own name."""
     issued = exchange(world, AGENT, foreign(typ), sort, task="T1")
     assert (issued.delegator, issued.delegator_proof, issued.agent) == ("user:alice", "oidc", "planner")
@@ -85,7 +85,7 @@ def test_a_token_of_a_configured_issuer_proves_who_delegates(world: World, typ: 
 @pytest.mark.parametrize(
     ("typ", "sort"), [("JWT", "access_token"), ("at+jwt", "id_token"), ("vc+jwt", "jwt")]
 )
-def test_no_token_is_taken_for_one_of_another_sort(world: World, typ: str, sort: Sort) -> None:
+def test_no_token_is_taken_for_one_of_another_sort(world: World, typ: str, sort: TokenType) -> None:
     """RFC 8725, section 3.11 requires this; the refusal is recorded."""
     with pytest.raises(InvalidCredentialError, match="type is not"):
         exchange(world, AGENT, foreign(typ), sort)

@@ -15,7 +15,7 @@ from jitid.authority import guard
 from jitid.authority.token_rights import tokens_of
 from jitid.authority.wire.annotations import fields_of, operations
 from jitid.authority.wire.field_table import KEPT_BACK, form_of, owned
-from jitid.authority.wire.fields import ID, TASK, WHOSE_TASK
+from jitid.authority.wire.fields import ID, OWNED_TASK, TASK
 from jitid.capabilities.access.operations import RevokeAccess, RotateAccess
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue.approval_operations import ApprovalPage, ListApprovals
@@ -164,7 +164,7 @@ def test_each_field_that_names_a_credential_or_a_task_has_an_example(scene: Scen
     }
     assert kept_back == {"ShowTree.delegator", "ShowTree.under", "ListTasks.within", "ListApprovals.within"}
     assert ids - {"UseAssertion.jti"} == about - kept_back
-    tasks = {path.partition(".")[0] for path, form in _forms() if form in (TASK, WHOSE_TASK)}
+    tasks = {path.partition(".")[0] for path, form in _forms() if form in (TASK, OWNED_TASK)}
     # Issue and Exchange may open the task; the log is only for the auditor.
     assert tasks - {"Issue", "Exchange", "ReadLog", "FollowLog"} == {*examples.on_task("INC-1")}
 

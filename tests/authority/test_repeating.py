@@ -212,7 +212,7 @@ def test_a_key_is_forgotten_after_a_day(world: World) -> None:
         assert IdempotencyStore(transaction).find("user:bob", "k1") is None
     issue(world, BOB, delegator=None, task="T2")
     with world.ledger.read() as snapshot:
-        assert list(snapshot.ask("SELECT count(*) FROM idempotency", {})) == [(1,)]
+        assert list(snapshot.query("SELECT count(*) FROM idempotency", {})) == [(1,)]
 
 
 def test_nothing_of_the_request_is_kept(kept: World) -> None:

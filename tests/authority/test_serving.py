@@ -211,7 +211,7 @@ def test_refusals_are_told_once_and_counted(world: World) -> None:
             ask(world, caller("user:eve"), trust_operations.ListKeys())
     assert [event["by"] for event in told(world, "denial")] == ["user:bob", "user:eve"]
     assert world.authority.tally is not None
-    world.authority.tally.tell(world.ledger)
+    world.authority.tally.record(world.ledger)
     assert [(event["by"], event["counts"]) for event in told(world, "denials")] == [
         ("user:bob", {"ListKeys": 49}),
         ("user:eve", {"ListKeys": 49}),
@@ -269,7 +269,7 @@ def test_no_agent_hides_its_refusals_behind_a_namesake(world: World) -> None:
                 )
     assert [event["by_id"] for event in told(world, "denial")] == [agent.identity for agent in agents]
     assert world.authority.tally is not None
-    world.authority.tally.tell(world.ledger)
+    world.authority.tally.record(world.ledger)
     counted = {event["by_id"]: event["counts"] for event in told(world, "denials")}
     assert counted == {agent.identity: {"Revoke": 2} for agent in agents}
     assert world.check()
@@ -281,7 +281,7 @@ def test_reads_of_namesakes_are_one_event_that_names_them(world: World) -> None:
     tally = ReadTally()
     for agent in agents:
         tally.read(agent, "WhoAmI")
-    tally.tell(world.ledger)
+    tally.record(world.ledger)
     (reads,) = told(world, "reads")
     assert (reads["counts"], reads["identities"]) == ({"WhoAmI": 2}, 2)
     assert reads["by_ids"] == sorted(str(agent.identity) for agent in agents)
@@ -307,10 +307,10 @@ def test_what_cannot_be_told_is_counted_on(kept: World) -> None:
     tally.read(caller(), "Verify")
     kept.clock.now += 90_000
     with pytest.raises(ClockError):
-        tally.tell(kept.ledger)
+        tally.record(kept.ledger)
     kept.clock.now -= 90_000
-    tally.tell(kept.ledger)
-    tally.tell(kept.ledger)
+    tally.record(kept.ledger)
+    tally.record(kept.ledger)
     assert [event["counts"] for event in told(kept, "reads")] == [{"Verify": 1}]
 
 
@@ -327,11 +327,11 @@ def test_a_refusal_that_cannot_be_recorded_is_counted(kept: World) -> None:
     tally = kept.authority.tally
     assert tally is not None
     with pytest.raises(ClockError):
-        tally.tell(kept.ledger)
+        tally.record(kept.ledger)
     kept.clock.now -= 90_000
-    tally.tell(kept.ledger)
+    tally.record(kept.ledger)
     refused(2)
-    tally.tell(kept.ledger)
+    tally.record(kept.ledger)
     assert [event["counts"] for event in told(kept, "denials")] == [{"ListKeys": 3}, {"ListKeys": 1}]
     assert len(told(kept, "denial")) == 1
 

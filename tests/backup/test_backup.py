@@ -19,7 +19,7 @@ import pytest
 from jitid.backup import archive, destination
 from jitid.backup import restore as restoration
 from jitid.backup.destination import MadeBackup
-from jitid.backup.restore import Back
+from jitid.backup.restore import RestoredLedger
 from jitid.backup.snapshot import BackupProgress
 from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess
@@ -77,7 +77,7 @@ def restore(
     keep: bool = False,
     expect: str | None = None,
     stream: bytes | None = None,
-) -> Back:
+) -> RestoredLedger:
     """Restore a backup."""
     return restoration.restore(
         config(to),

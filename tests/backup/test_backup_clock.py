@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jitid.backup import restore
-from jitid.backup.restore import Back
+from jitid.backup.restore import RestoredLedger
 from jitid.doctor import upkeep
 from jitid.errors import ClockError, InvalidCredentialError, UsageError
 from tests.backup.test_backup import at_home, back_up, config, names
@@ -26,7 +26,7 @@ def ahead(tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-def _restore(place: Path, to: Path, *, replace: bool = False, accept_clock: bool = True) -> Back:
+def _restore(place: Path, to: Path, *, replace: bool = False, accept_clock: bool = True) -> RestoredLedger:
     return restore.restore(
         config(to),
         str(place),

@@ -207,11 +207,13 @@ def test_numbers_of_the_copy_come_after_those_that_were_copied(
         transfer(PostgresSource(first, 5, there.clock), PostgresTarget(second, 5, there.clock), there)
     with DatabaseWorld(used.path, second) as there:
         with there.ledger.read() as snapshot:
-            ((before,),) = snapshot.ask("SELECT max(id) FROM credential", {})
+            ((before,),) = snapshot.query("SELECT max(id) FROM credential", {})
         there.issue(task="T1")
         with there.ledger.read() as snapshot:
-            ((after,),) = snapshot.ask("SELECT max(id) FROM credential", {})
-            ((new,),) = snapshot.ask("SELECT count(*) FROM credential WHERE id > :before", {"before": before})
+            ((after,),) = snapshot.query("SELECT max(id) FROM credential", {})
+            ((new,),) = snapshot.query(
+                "SELECT count(*) FROM credential WHERE id > :before", {"before": before}
+            )
         assert after > before
         assert new == 1
 

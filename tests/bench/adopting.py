@@ -98,7 +98,7 @@ def _searches(place: Ground) -> Iterator[Row]:
 
 def _search(text: bytes, looks: SecretSearch | None) -> Callable[[], float]:
     def search() -> None:
-        searcher = Searcher(looks=looks)
+        searcher = Searcher(secret_search=looks)
         searcher.begin(Item("a"))
         searcher.feed(text)
         searcher.end()

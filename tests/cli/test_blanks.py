@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority.client_credential import FileBearer
+from jitid.authority.client_credential import FileCredential
 from jitid.capabilities.identity import introspection
 from jitid.cli import main
 from jitid.crypto import der
@@ -97,10 +97,10 @@ def test_a_credential_file_has_no_other_blanks(blank: str, tmp_path: Path) -> No
     path = tmp_path / "bearer"
     path.touch(0o600)
     path.write_text(f" \t{'x' * 40}\r\n")
-    assert FileBearer(str(path)).read().reveal() == "x" * 40
+    assert FileCredential(str(path)).read().reveal() == "x" * 40
     path.write_text(f"{'x' * 40}{blank}\n")
     with pytest.raises(JitidError):
-        FileBearer(str(path)).read()
+        FileCredential(str(path)).read()
 
 
 @pytest.mark.parametrize("blank", [each for each in OTHERS if each.isspace()], ids=ascii)

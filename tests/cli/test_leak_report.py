@@ -79,7 +79,7 @@ def test_each_finding_of_ours_is_told_by_its_place(world: World, tmp_path: Path)
     )
     search = ReportSearch(path)
     (came,) = add(world, search)
-    assert (len(came.new), came.places, search.findings, search.ours) == (2, 3, 4, 3)
+    assert (len(came.new), came.places, search.findings, search.issued_findings) == (2, 3, 4, 3)
     leaks = world.authority.perform(leak_operations.ShowLeaks(jtis=(one.jti,)))
     assert [each.sighting for each in leaks[0].seen] == [
         Sighting("src/app.py", 3, REVISION, 1_795_521_600, "gitleaks token"),
@@ -100,7 +100,7 @@ def test_of_a_string_in_a_thousand_places_a_hundred_are_kept(
     search = ReportSearch(path)
     came = add(world, search, room)
     assert len(came) == 1 if room is None else len(came) > 1
-    assert (search.findings, search.ours) == (1_002, 1_001)
+    assert (search.findings, search.issued_findings) == (1_002, 1_001)
     (leak,) = world.authority.perform(leak_operations.ShowLeaks(jtis=(one.jti,)))
     assert leak.leaked.places is not None
     assert (len(leak.seen), leak.leaked.places.total) == (MOST_PLACES, 1_000)

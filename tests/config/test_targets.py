@@ -163,7 +163,7 @@ def test_no_option_of_any_kind_is_for_a_secret() -> None:
 )
 def test_the_one_target_that_can_be_meant_is_found(kind: str, template: str | None, told: str | None) -> None:
     chosen = stated().choose(kind, template)
-    assert chosen.told == told
+    assert chosen.qualified_template == told
     assert (chosen.target is None) is (kind == "jwt")
 
 

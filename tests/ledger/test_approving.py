@@ -24,7 +24,7 @@ def _ask(
     transaction: Transaction, number: int, *groups: str, request: bytes = REQUEST, until: int = NOW + DAY
 ) -> int:
     """Record a request; return its number in the ledger."""
-    ApprovalChanges(transaction).ask(
+    ApprovalChanges(transaction).add_request(
         _uid(number), request, "user:alice", "ops", until, groups or ("security",)
     )
     found = ApprovalChanges(transaction).find(_uid(number))
@@ -61,7 +61,7 @@ def test_alike_is_exactly_that_request_while_it_lives(place: Place) -> None:
         _ask(transaction, 2, request=REQUEST.replace(b"T", b"U"))
         _ask(transaction, 3, until=NOW + 60)
         ended = _ask(transaction, 4)
-        ApprovalChanges(transaction).speak(ended, ["security"], "user:bob", "oidc", None)
+        ApprovalChanges(transaction).record_decision(ended, ["security"], "user:bob", "oidc", None)
         transaction.append("approval-deny", {})
     digest = sha256(REQUEST).digest()
     with place.ledger.read() as snapshot:
@@ -78,7 +78,7 @@ def test_a_grant_holds_until_its_time_and_while_its_approver_is_of_the_group(pla
         put_delegator(transaction, "user:bob", groups=("security",))
         key = _ask(transaction, 1, "security", "finance")
         event = transaction.next_seq()
-        ApprovalChanges(transaction).speak(key, ["security"], "user:bob", "oidc", NOW + 60)
+        ApprovalChanges(transaction).record_decision(key, ["security"], "user:bob", "oidc", NOW + 60)
         transaction.append("approval-grant", {})
     finance, security = _found(place, 1).words
     assert finance == Word("finance", None, None, None, None, None, None, 0)
@@ -94,7 +94,7 @@ def test_a_grant_does_not_hold_once_its_approver_may_not_give_it(
     with place.ledger.write() as transaction:
         put_delegator(transaction, "user:bob", groups=groups, disabled_at=disabled_at)
         key = _ask(transaction, 1)
-        ApprovalChanges(transaction).speak(key, ["security"], "user:bob", "oidc", NOW + 60)
+        ApprovalChanges(transaction).record_decision(key, ["security"], "user:bob", "oidc", NOW + 60)
         transaction.append("approval-grant", {})
     found = _found(place, 1)
     assert found.state_at(NOW) is ApprovalState.OPEN
@@ -126,11 +126,11 @@ def test_requests_are_listed_the_newest_first_by_what_they_are(place: Place) -> 
         put_delegator(transaction, "user:bob", groups=("security",))
         _ask(transaction, 1)
         granted = _ask(transaction, 2, "security", "finance")
-        ApprovalChanges(transaction).speak(granted, ["security"], "user:bob", "oidc", NOW + 60)
+        ApprovalChanges(transaction).record_decision(granted, ["security"], "user:bob", "oidc", NOW + 60)
         transaction.append("approval-grant", {})
         _ask(transaction, 3, until=NOW + 1)
         ended = _ask(transaction, 4)
-        ApprovalChanges(transaction).speak(ended, ["security"], "user:bob", "oidc", None)
+        ApprovalChanges(transaction).record_decision(ended, ["security"], "user:bob", "oidc", None)
         transaction.append("approval-deny", {})
 
     def listed(limit: int = 10, **chosen: object) -> list[int]:
@@ -155,7 +155,7 @@ def test_what_has_run_out_is_closed_with_the_next_event(place: Place) -> None:
         put_delegator(transaction, "user:bob", groups=("security",))
         _ask(transaction, 1, until=NOW + 60)
         key = _ask(transaction, 2)
-        ApprovalChanges(transaction).speak(key, ["security"], "user:bob", "oidc", NOW + 60)
+        ApprovalChanges(transaction).record_decision(key, ["security"], "user:bob", "oidc", NOW + 60)
         transaction.append("approval-grant", {})
     place.clock.now += 60
     with place.ledger.write() as transaction:
@@ -171,7 +171,7 @@ def test_a_clock_that_is_set_back_brings_nothing_to_life(place: Place) -> None:
     with place.ledger.write() as transaction:
         put_delegator(transaction, "user:bob", groups=("security",))
         key = _ask(transaction, 1, until=NOW + 4 * DAY)
-        ApprovalChanges(transaction).speak(key, ["security"], "user:bob", "oidc", NOW + 60)
+        ApprovalChanges(transaction).record_decision(key, ["security"], "user:bob", "oidc", NOW + 60)
         _ask(transaction, 2, until=NOW + 60)
         transaction.append("approval-grant", {})
     place.clock.now += 2 * DAY

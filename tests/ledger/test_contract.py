@@ -55,7 +55,7 @@ def test_a_query_that_was_not_finished_may_outlast_its_ledger(place: Place) -> N
             put(transaction, task=task)
     other = place.again()
     with other.read() as snapshot:
-        rows = snapshot.ask("SELECT id FROM task", {})
+        rows = snapshot.query("SELECT id FROM task", {})
         assert isinstance(rows, Generator)
         next(rows)
     other.close()

@@ -40,7 +40,7 @@ def honoured(place: Place) -> list[tuple[int, ...]]:
     """Return the recorded rows: event, number of credentials, earliest end, latest expiry."""
     with place.again().read() as snapshot:
         return list(
-            snapshot.ask("SELECT event, credentials, ended_at, expires_at FROM honoured ORDER BY event", {})
+            snapshot.query("SELECT event, credentials, ended_at, expires_at FROM honoured ORDER BY event", {})
         )
 
 
@@ -63,7 +63,7 @@ def test_what_an_edited_ledger_says_of_events_to_come_hinders_nobody(place: Plac
     with place.ledger.read() as snapshot:
         event = snapshot.head().seq + 1
     with place.ledger.write() as transaction:
-        list(transaction.ask("INSERT INTO honoured VALUES (:event, 7, 7, 7)", {"event": event}))
+        list(transaction.query("INSERT INTO honoured VALUES (:event, 7, 7, 7)", {"event": event}))
         CredentialChanges(transaction).end(Selection(tasks=("T1",)), State.REVOKED)
         assert transaction.append("note", {}).seq == event
     assert honoured(place) == [(event, 3, NOW, NOW + 900)]

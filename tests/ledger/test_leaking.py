@@ -113,7 +113,7 @@ def test_a_leak_is_told_with_what_lives_by_it(place: Place) -> None:
     with place.again().read() as snapshot:
         found = list(reversed(LeakStore(snapshot).leaks(LeakFilter(), 9)))
         assert [leak.kin for leak in found] == [*[Kin(0, 1, NOW + 900)] * 3, Kin(0, 0, NOW + 900), None]
-        assert [leak.lives_on for leak in found] == [True, True, True, False, False]
+        assert [leak.has_live_kin for leak in found] == [True, True, True, False, False]
         assert [leak.kin for leak in LeakStore(snapshot).unproved_leaks(0, 9)] == [
             *[Kin(0, 1, NOW + 900)] * 3,
             None,
@@ -196,4 +196,4 @@ def test_very_many_are_asked_about_at_once(place: Place) -> None:
         keys = [row.key for row in rows]
         assert LeakStore(snapshot).reported(keys, "wiki") == {rows[1].key}
         assert LeakStore(snapshot).reported(keys, "git") == set()
-        assert AccessStore(snapshot).bearers(prints) == set()
+        assert AccessStore(snapshot).access_tokens(prints) == set()

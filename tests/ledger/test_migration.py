@@ -288,7 +288,7 @@ def test_what_ended_before_there_was_such_a_table_is_known_to_be_honoured(tmp_pa
         world.issue(task="ALIVE")
         world.authority.perform(Revoke(selection=Selection(tasks=("SIGNED", "OPAQUE")), most=None))
         with world.ledger.read() as snapshot:
-            before = list(snapshot.ask("SELECT * FROM honoured", {}))
+            before = list(snapshot.query("SELECT * FROM honoured", {}))
     assert [row[1:] for row in before] == [(2, NOW, NOW + 900)]
     edit(
         path,
@@ -296,7 +296,7 @@ def test_what_ended_before_there_was_such_a_table_is_known_to_be_honoured(tmp_pa
         "PRAGMA user_version = 2",
     )
     with World(path) as world, world.ledger.read() as snapshot:
-        assert list(snapshot.ask("SELECT * FROM honoured", {})) == before
+        assert list(snapshot.query("SELECT * FROM honoured", {})) == before
 
 
 def test_who_has_the_file_open_since_before_neither_reads_nor_writes(tmp_path: Path) -> None:
@@ -329,7 +329,7 @@ def test_whom_the_events_of_roots_name_is_told_by_all_below_them(tmp_path: Path,
         world.issue(**proved, task="T3")
         world.issue(delegator="user:zoe", task="T4", purpose='{"subject":"https://id.example 1"}')
         with world.ledger.read() as snapshot:
-            before = list(snapshot.ask(_SUBJECTS, {}))
+            before = list(snapshot.query(_SUBJECTS, {}))
     assert [subject for _, subject in before] == [
         *["https://id.example 1"] * 4,
         "https://id.example 2",
@@ -344,7 +344,7 @@ def test_whom_the_events_of_roots_name_is_told_by_all_below_them(tmp_path: Path,
     )
     with World(path) as world:
         with world.ledger.read() as snapshot:
-            assert list(snapshot.ask(_SUBJECTS, {})) == before
+            assert list(snapshot.query(_SUBJECTS, {})) == before
         world.check()
         assert world.revoke(delegators=("https://id.example 1",)).radius.credentials == 4
 

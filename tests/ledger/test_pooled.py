@@ -160,7 +160,7 @@ def found_in(address: str, query: str) -> tuple[Any, ...]:
         closing(PostgresLedger(DatabaseSession(address, 30), "tester")) as ledger,
         ledger.write() as transaction,
     ):
-        (row,) = transaction.ask(query, {})
+        (row,) = transaction.query(query, {})
     return tuple(row)
 
 

@@ -281,7 +281,7 @@ def test_a_session_does_not_keep_what_it_has_doomed(
         with suppress(LookupError), ledger.write() as transaction:
             CredentialStore(transaction).measure(Selection(ids=(root.id,)))
             CredentialStore(transaction).measure(small)
-            ((size,),) = transaction.ask("SELECT pg_relation_size('doomed')", {})
+            ((size,),) = transaction.query("SELECT pg_relation_size('doomed')", {})
             sizes.append(size)
             if undone and number:
                 raise LookupError

@@ -55,7 +55,7 @@ def ended(place: Place, family: Family, selection: Selection) -> tuple[Radius, l
         transaction.append("revoke", {"count": radius.credentials, "ended": digest})
     with place.ledger.read() as snapshot:
         if isinstance(place.ledger, SqliteLedger):
-            rows = snapshot.ask("SELECT name FROM sqlite_schema WHERE type = 'index'", {})
+            rows = snapshot.query("SELECT name FROM sqlite_schema WHERE type = 'index'", {})
             assert {*LIVE_INDEXES} <= {name for (name,) in rows}
         dead = [
             family.name(credential.id)

@@ -92,7 +92,7 @@ def test_the_page_tells_each_member_of_a_request(tmp_path: Path) -> None:
 
 
 def test_the_page_tells_the_statuses() -> None:
-    assert list(items(section(PAGE, "EXIT STATUS"))) == ["0", str(program.LACKING), str(program.REFUSED)]
+    assert list(items(section(PAGE, "EXIT STATUS"))) == ["0", str(program.UNSUPPORTED), str(program.REFUSED)]
 
 
 def test_the_table_of_the_page_can_be_used(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import jitid
 from jitid.backup.revive import revive
-from jitid.backup.snapshot import Told
+from jitid.backup.snapshot import ManifestFacts
 from jitid.capabilities.integrity.operations import CutLog, ExportLog, Prune, SignHead
 from jitid.capabilities.issue.approval_store import ApprovalChanges
 from jitid.crypto.jws import b64url_decode
@@ -27,7 +27,7 @@ from jitid.ledger.sqlite.schema import APPLICATION_ID
 from jitid.ledger.transaction import Transaction
 from jitid.model.chain import Chain
 from jitid.model.credential import State
-from jitid.policy.policy_request import Standing
+from jitid.policy.policy_request import DirectoryFacts
 from jitid.values.ids import approval_id
 from jitid.values.strict_json import loads
 from tests.backup.test_copy_ledger import copied
@@ -130,10 +130,10 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
             keyring = folder.keyring(str(other.path))
             for name in keyring.names():
                 keyring.forget(name)
-            told_of = Told(NAMES.uuid, 1, "", 1, 1, (), {}, "")
+            told_of = ManifestFacts(NAMES.uuid, 1, "", 1, 1, (), {}, "")
             revive(other.ledger, keyring, told_of, keep=True, lost=1, accept_clock=False)
             with other.ledger.write() as transaction:
-                ApprovalChanges(transaction).ask(
+                ApprovalChanges(transaction).add_request(
                     bytes(16), b"{}", "user:al", "user:al", other.clock.now + DAY, ["g"]
                 )
                 facts = {"digest": sha256(b"{}").hexdigest(), "until": other.clock.now + DAY, "groups": ["g"]}
@@ -167,7 +167,7 @@ def test_what_a_standing_tells_is_told(tmp_path: Path) -> None:
     with World(tmp_path / "ledger") as world:
         live_through_everything(world)
         standings = [event["standing"] for event in world.events() if "standing" in event]
-    assert {name for standing in standings for name in standing} == set(Standing._fields) <= told
+    assert {name for standing in standings for name in standing} == set(DirectoryFacts._fields) <= told
 
 
 def test_the_lines_of_an_export_are_as_told(tmp_path: Path) -> None:

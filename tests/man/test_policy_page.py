@@ -17,7 +17,7 @@ from jitid.policy.cases import EXPECT, REQUEST, read_cases
 from jitid.policy.cedar import Policy
 from jitid.policy.check import check
 from jitid.policy.default import default_files, example_files, schema
-from jitid.policy.policy_request import STRANGERS, Standing
+from jitid.policy.policy_request import NO_DIRECTORY_FACTS, DirectoryFacts
 from jitid.policy.policy_text import read_rules
 from jitid.values.times import format_duration, format_time
 from tests.man.source import displays, items, plain, read, section
@@ -331,7 +331,7 @@ def test_what_is_not_stated_in_a_case_is_as_told() -> None:
         (),
         None,
         None,
-        STRANGERS,
+        NO_DIRECTORY_FACTS,
     )
 
 
@@ -361,6 +361,6 @@ def test_a_rule_about_uses_reads_what_is_declared() -> None:
 def test_what_entities_are_asked_for_is_in_order(condition: str) -> None:
     text = f'@id("r") permit (principal, action == Action::"issue", resource) when {{ {condition} }};'
     assert check([("p.cedar", text)], whole=False).problems == []
-    owned = Standing(known=True, groups=("sre",), registered=True, owner="user:alice@example.com")
+    owned = DirectoryFacts(known=True, groups=("sre",), registered=True, owner="user:alice@example.com")
     assert Policy([("p.cedar", text)]).decide(request(standing=owned)).permit
     assert not Policy([("p.cedar", text)]).decide(request(), explain=False).permit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jitid.errors import UsageError
-from jitid.model.credential import Kind, is_outside, parse_kind, sort_of
+from jitid.model.credential import Kind, base_kind, is_outside, parse_kind
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from jitid.model.credential import Kind, is_outside, parse_kind, sort_of
 )
 def test_a_kind_is_read_with_its_template(text: str, kind: str, template: str | None) -> None:
     assert parse_kind(text) == (kind, template)
-    assert is_outside(kind) is (sort_of(kind) in (Kind.AWS_STS, Kind.POSTGRES_ROLE, Kind.EXEC))
+    assert is_outside(kind) is (base_kind(kind) in (Kind.AWS_STS, Kind.POSTGRES_ROLE, Kind.EXEC))
 
 
 @pytest.mark.parametrize(
@@ -64,4 +64,4 @@ def test_what_names_no_kind_is_a_usage_error(text: str) -> None:
 @pytest.mark.parametrize("kind", ["exec", "exec:", "exec:a:b", "jwt:a", "opaque:", "none"])
 def test_the_ledger_keeps_no_template_in_a_kind(kind: str) -> None:
     with pytest.raises(UsageError):
-        sort_of(kind)
+        base_kind(kind)

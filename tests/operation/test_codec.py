@@ -286,7 +286,7 @@ def test_tokens_that_were_found_are_whole_ones_of_ours() -> None:
 
 def _needed() -> ApprovalNeededError:
     error = ApprovalNeededError(
-        "denied: needs sre", "ask", {"rules": ["r"]}, exact=b"", groups=("sre",), asking=("r",)
+        "denied: needs sre", "ask", {"rules": ["r"]}, exact=b"", groups=("sre",), approval_rules=("r",)
     )
     error.requests, error.missing = ("apr_1",), ("sre",)
     return error

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
-from jitid.policy.policy_request import STRANGERS, PolicyRequest, Standing
+from jitid.policy.policy_request import NO_DIRECTORY_FACTS, DirectoryFacts, PolicyRequest
 
 NOON = 1_795_521_600  # 2026-11-24T12:00:00Z, a Tuesday
 
 DEFAULT = Policy(default_files())
 
-KNOWN = Standing(known=True)
+KNOWN = DirectoryFacts(known=True)
 """A delegator that the directory has, and an ephemeral agent."""
 
 PERMIT_ISSUE = '@id("issue") permit(principal, action == Action::"issue", resource);\n'
@@ -60,5 +60,5 @@ requests = st.builds(
     audiences=st.lists(st.sampled_from(["urn:a", "urn:b", "urn:c"]), unique=True).map(tuple),
     lifetime=st.integers(1, 100_000),
     now=st.integers(0, 4_000_000_000),
-    standing=st.sampled_from([STRANGERS, KNOWN]),
+    standing=st.sampled_from([NO_DIRECTORY_FACTS, KNOWN]),
 )

@@ -11,7 +11,7 @@ from jitid.config.settings import zone
 from jitid.policy.cases import Case, read_cases
 from jitid.policy.cedar import Policy
 from jitid.policy.default import example_files
-from jitid.policy.policy_request import Standing
+from jitid.policy.policy_request import DirectoryFacts
 from jitid.policy.trial import Result, attempt, unreached
 from tests.policy.asking import PERMIT_ALL, policy
 
@@ -83,7 +83,7 @@ rules = ["r"]
         "asserted",
         "T",
     )
-    assert asked.standing == Standing(True, ("a", "z"), "user:boss", True, "user:own")
+    assert asked.standing == DirectoryFacts(True, ("a", "z"), "user:boss", True, "user:own")
     assert (asked.purpose, asked.sensitivity, asked.kind, asked.depth) == ("why", "high", "opaque", 2)
     assert asked.template == "db/reader"
     assert (asked.scopes, asked.audiences, asked.lifetime) == (("a:b",), ("urn:a", "urn:b"), 300)

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.errors import UsageError
-from jitid.model.credential import MADE, USUAL_KINDS, Kind, sort_of
+from jitid.model.credential import MADE, USUAL_KINDS, Kind, base_kind
 from jitid.policy.cedar import Policy
 from jitid.policy.check import Problem, check
 from jitid.policy.default import default_files
 from jitid.policy.facts import FACTS
 from jitid.policy.impossible import RANGES, WORDS
-from jitid.policy.policy_request import PolicyRequest, Standing
+from jitid.policy.policy_request import DirectoryFacts, PolicyRequest
 from jitid.policy.position import statements_of, tokens_of
 from jitid.values.names import check_delegator
 from tests.man.source import displays, read, section
@@ -484,7 +484,7 @@ def test_a_rule_that_is_called_without_effect_never_decides(
     dead = {one.rule for one in problems(text) if "it never" in one.message}
     policy = Policy([("p.cedar", text)])
     for each in asked:
-        for standing in (Standing(), Standing(known=True, groups=("sre",))):
+        for standing in (DirectoryFacts(), DirectoryFacts(known=True, groups=("sre",))):
             decision = policy.decide(each._replace(standing=standing), narrow=True, explain=False)
             deciding = {*decision.rules, *(name for one in decision.refused for name in one.rules)}
             assert not dead & deciding
@@ -513,7 +513,7 @@ def test_a_hostile_text_is_harmless_to_read() -> None:
 def test_what_a_fact_can_be_is_what_requests_have() -> None:
     for word, one in zip(WORDS["context.kind"], MADE, strict=True):
         assert word == ("exec:NAME" if one is Kind.EXEC else one)
-        assert sort_of(word) is one
+        assert base_kind(word) is one
     assert set(USUAL_KINDS) < set(WORDS["context.kind"])
     for kind in WORDS["context.delegator_kind"]:
         assert check_delegator(f"{kind}:x") == f"{kind}:x"

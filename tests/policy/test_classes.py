@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.policy.cedar import Policy
-from jitid.policy.classes import EVERYTHING, KINDS, NOTHING, Classes, ToldNames, classes_of
+from jitid.policy.classes import EVERYTHING, KINDS, NOTHING, Classes, DistinctNames, classes_of
 from jitid.policy.default import default_files
 from jitid.policy.policy_request import PolicyRequest
 from tests.policy.asking import NOON, PERMIT_ALL, request
@@ -24,9 +24,9 @@ def classes(condition: str, head: str = 'principal, action == Action::"issue", r
     return classes_of([("p.cedar", text)])
 
 
-def named(*values: str, beginnings: tuple[str, ...] = ()) -> ToldNames:
+def named(*values: str, beginnings: tuple[str, ...] = ()) -> DistinctNames:
     """Return names that are distinguished from all others."""
-    return ToldNames(frozenset(values), frozenset(beginnings))
+    return DistinctNames(frozenset(values), frozenset(beginnings))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def named(*values: str, beginnings: tuple[str, ...] = ()) -> ToldNames:
         ("resource == principal", None),
     ],
 )
-def test_agents(condition: str, names: ToldNames | None) -> None:
+def test_agents(condition: str, names: DistinctNames | None) -> None:
     assert classes(condition).agent == names
 
 
@@ -81,7 +81,7 @@ def test_agents(condition: str, names: ToldNames | None) -> None:
         ),
     ],
 )
-def test_heads(head: str, agent: ToldNames, task: ToldNames) -> None:
+def test_heads(head: str, agent: DistinctNames, task: DistinctNames) -> None:
     found = classes("true", head)
     assert (found.agent, found.task) == (agent, task)
 
@@ -100,7 +100,7 @@ def test_heads(head: str, agent: ToldNames, task: ToldNames) -> None:
         ("principal has owner && [principal.owner].contains(context.delegator)", None),
     ],
 )
-def test_delegators(condition: str, names: ToldNames | None) -> None:
+def test_delegators(condition: str, names: DistinctNames | None) -> None:
     assert classes(condition).delegator == names
 
 
@@ -162,7 +162,7 @@ def test_rules_about_uses_tell_no_issues_apart() -> None:
     assert classes("context.hour == 3", about_use) == NOTHING
 
 
-def _class(name: str, told: ToldNames | None) -> object:
+def _class(name: str, told: DistinctNames | None) -> object:
     if told is None:
         return name
     begun = {begin for begin in told.beginnings if name.startswith(begin)}

@@ -9,7 +9,7 @@ import pytest
 
 from jitid.policy.default import default_files, schema
 from jitid.policy.facts import FACTS
-from jitid.policy.policy_request import STRANGERS
+from jitid.policy.policy_request import NO_DIRECTORY_FACTS
 from tests.policy.asking import DEFAULT, KNOWN, policy, request
 
 HOUR, MINUTE = 3600, 60
@@ -27,7 +27,7 @@ CASES = list(
         range(8),
         ("asserted", "os-user", "credential", "oidc"),
         (None, "", " \t", "restore the index"),
-        (STRANGERS, KNOWN),
+        (NO_DIRECTORY_FACTS, KNOWN),
         ((), ("repo:read",), ("repo:*",), ("repo:read", "prod:x*")),
         (False, True),
     )
@@ -74,7 +74,7 @@ def test_an_unknown_sensitivity_is_denied_by_default(sensitivity: str) -> None:
         ({"sensitivity": "low", "depth": 6}, "depth-limit"),
         ({"sensitivity": "high", "purpose": None}, "high-needs-purpose"),
         ({"sensitivity": "high", "delegator_proof": "asserted"}, "asserted-up-to-moderate"),
-        ({"sensitivity": "high", "standing": STRANGERS}, "unknown-up-to-moderate"),
+        ({"sensitivity": "high", "standing": NO_DIRECTORY_FACTS}, "unknown-up-to-moderate"),
         ({"sensitivity": "critical", "scopes": ("prod:*",)}, "high-no-wildcard"),
     ],
 )

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.policy.cedar import Policy
-from jitid.policy.policy_request import STRANGERS, PolicyRequest, Standing
+from jitid.policy.policy_request import NO_DIRECTORY_FACTS, DirectoryFacts, PolicyRequest
 from tests.policy.asking import PERMIT_ALL, policy, request
 
-ALICE = Standing(known=True, groups=("oncall", "sre"), manager="user:bob")
-BOT = Standing(known=True, groups=("sre",), manager="user:bob", registered=True, owner="user:carol")
+ALICE = DirectoryFacts(known=True, groups=("oncall", "sre"), manager="user:bob")
+BOT = DirectoryFacts(known=True, groups=("sre",), manager="user:bob", registered=True, owner="user:carol")
 
 
 def permits(condition: str, asked: PolicyRequest) -> bool:
@@ -31,16 +31,16 @@ def permits(condition: str, asked: PolicyRequest) -> bool:
         ('context.delegator in Group::"sre"', ALICE, True),
         ('context.delegator in Group::"oncall"', ALICE, True),
         ('context.delegator in Group::"finance"', ALICE, False),
-        ('context.delegator in Group::"sre"', STRANGERS, False),
+        ('context.delegator in Group::"sre"', NO_DIRECTORY_FACTS, False),
         ('context.delegator in [Group::"finance", Group::"sre"]', ALICE, True),
         ('context.delegator in Group::"SRE"', ALICE, False),
         ("context.delegator.known", ALICE, True),
-        ("context.delegator.known", STRANGERS, False),
+        ("context.delegator.known", NO_DIRECTORY_FACTS, False),
         ("context.delegator_known", ALICE, True),
-        ("context.delegator_known", STRANGERS, False),
+        ("context.delegator_known", NO_DIRECTORY_FACTS, False),
         ('context.delegator.kind == "user"', ALICE, True),
         ("context.delegator has manager", ALICE, True),
-        ("context.delegator has manager", STRANGERS, False),
+        ("context.delegator has manager", NO_DIRECTORY_FACTS, False),
         (
             'context.delegator has manager && context.delegator.manager == Delegator::"user:bob"',
             ALICE,
@@ -66,7 +66,7 @@ def permits(condition: str, asked: PolicyRequest) -> bool:
         ),
     ],
 )
-def test_a_policy_asks_the_directory(condition: str, standing: Standing, expected: bool) -> None:
+def test_a_policy_asks_the_directory(condition: str, standing: DirectoryFacts, expected: bool) -> None:
     assert permits(condition, request(standing=standing)) is expected
 
 
@@ -99,7 +99,7 @@ def test_who_stands_differently_is_another_question() -> None:
     asked = policy(
         '@id("r") permit (principal, action, resource) when { context.delegator in Group::"sre" };'
     )
-    for standing, expected in ((ALICE, True), (STRANGERS, False), (ALICE, True)):
+    for standing, expected in ((ALICE, True), (NO_DIRECTORY_FACTS, False), (ALICE, True)):
         assert asked.decide(request(standing=standing), explain=False).permit is expected
 
 
@@ -136,7 +136,7 @@ def test_any_group_is_just_itself(name: str, other: str) -> None:
         f'@id("r") permit (principal, action, resource) when {{ context.delegator in Group::"{literal}" }};'
     )
     for group in (name, other):
-        decision = asked.decide(request(standing=Standing(known=True, groups=(group,))), explain=False)
+        decision = asked.decide(request(standing=DirectoryFacts(known=True, groups=(group,))), explain=False)
         assert decision.permit is (group == name)
 
 
@@ -147,5 +147,5 @@ def test_any_owner_and_manager_come_to_cedar_unchanged(owner: str, manager: str)
            when { principal has owner && context.delegator has manager
                   && principal.owner == context.delegator.manager };"""
     )
-    standing = Standing(known=True, manager=manager, registered=True, owner=owner)
+    standing = DirectoryFacts(known=True, manager=manager, registered=True, owner=owner)
     assert asked.decide(request(standing=standing), explain=False).permit is (owner == manager)

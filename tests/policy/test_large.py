@@ -13,7 +13,7 @@ from jitid.errors import ConfigurationError
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.policy.nesting import MOST_CHOICES, MOST_LEVELS, too_deep
-from jitid.policy.policy_request import Standing
+from jitid.policy.policy_request import DirectoryFacts
 from jitid.policy.policy_text import TOKEN
 from tests.policy.asking import PERMIT_ALL, policy, request
 
@@ -40,7 +40,7 @@ def test_a_megabyte_of_rules_decides() -> None:
     text = "".join(map(team, range(RULES)))
     assert len(text) > 1_000_000
     large = Policy([*default_files(), ("teams.cedar", text)])
-    asked = request(agent="fixer-9999", scopes=("repo:read",), standing=Standing(groups=("team-9999",)))
+    asked = request(agent="fixer-9999", scopes=("repo:read",), standing=DirectoryFacts(groups=("team-9999",)))
     assert large.decide(asked).permit
     refused = large.decide(asked._replace(agent="fixer-9998"))
     assert refused.rules == ("team-9998",)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from jitid.policy.cedar import Policy
-from jitid.policy.policy_request import STRANGERS, PolicyRequest, Standing
+from jitid.policy.policy_request import NO_DIRECTORY_FACTS, DirectoryFacts, PolicyRequest
 from jitid.values.times import parse_duration, parse_time
 from tests.policy.asking import DEFAULT, NOON, PERMIT_ALL, policy, request, requests
 
@@ -43,7 +43,7 @@ def _follow(asked: PolicyRequest, part: str) -> PolicyRequest:
             return asked._replace(delegator_proof="oidc")
         case ["with", "your"]:
             # The directory has no facts about that delegator.
-            agent = Standing(registered=asked.standing.registered, owner=asked.standing.owner)
+            agent = DirectoryFacts(registered=asked.standing.registered, owner=asked.standing.owner)
             return asked._replace(delegator="user:tester", delegator_proof="os-user", standing=agent)
         case ["once", "that"]:
             assert asked.delegator == "user:tester"
@@ -117,22 +117,22 @@ def test_what_is_fixed_is_not_advised(asked: PolicyRequest) -> None:
             "the same with --delegator-token-file FILE",
         ),
         (
-            {"sensitivity": "high", "standing": STRANGERS},
+            {"sensitivity": "high", "standing": NO_DIRECTORY_FACTS},
             set(),
             f"the same {once('user:alice@example.com')}",
         ),
         (
-            {"sensitivity": "high", "standing": STRANGERS, "delegator_proof": "asserted"},
+            {"sensitivity": "high", "standing": NO_DIRECTORY_FACTS, "delegator_proof": "asserted"},
             set(),
             "the same with --sensitivity moderate",
         ),
         (
-            {"sensitivity": "high", "standing": STRANGERS, "delegator_proof": "asserted"},
+            {"sensitivity": "high", "standing": NO_DIRECTORY_FACTS, "delegator_proof": "asserted"},
             {"sensitivity"},
             f"the same with your own login name as --delegator and {OWN_LOGIN_ONCE}",
         ),
         (
-            {"sensitivity": "high", "standing": STRANGERS, "delegator_proof": "asserted"}
+            {"sensitivity": "high", "standing": NO_DIRECTORY_FACTS, "delegator_proof": "asserted"}
             | {"delegator": "system:ci"},
             {"sensitivity"},
             f"the same with --delegator-token-file FILE and {once('system:ci')}",
@@ -171,17 +171,17 @@ def test_the_least_change_is_advised(fields: dict[str, object], fixed: set[str],
         ),
         (
             "!context.delegator_known",
-            {"standing": STRANGERS},
+            {"standing": NO_DIRECTORY_FACTS},
             f"the same {once('user:alice@example.com')}",
         ),
         (
             "!context.delegator.known",
-            {"standing": STRANGERS},
+            {"standing": NO_DIRECTORY_FACTS},
             f"the same {once('user:alice@example.com')}",
         ),
         (
             '!(context.delegator in Group::"crew")',
-            {"standing": STRANGERS},
+            {"standing": NO_DIRECTORY_FACTS},
             None,
         ),
         (

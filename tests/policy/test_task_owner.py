@@ -6,7 +6,7 @@ import pytest
 
 from jitid.policy.cases import read_cases
 from jitid.policy.check import check
-from jitid.policy.classes import ToldNames, classes_of
+from jitid.policy.classes import DistinctNames, classes_of
 from jitid.policy.policy_text import ACTIONS
 from jitid.policy.trial import attempt
 from jitid.policy.unowned import BY_NAME
@@ -105,9 +105,9 @@ def test_each_question_has_the_owner(action: str) -> None:
 @pytest.mark.parametrize(
     ("condition", "names"),
     [
-        ("true", ToldNames()),
-        ("principal has owner && principal.owner == context.delegator", ToldNames()),
-        ('resource == Task::"X"', ToldNames()),
+        ("true", DistinctNames()),
+        ("principal has owner && principal.owner == context.delegator", DistinctNames()),
+        ('resource == Task::"X"', DistinctNames()),
         ('context.task_owner == "user:a" || context["task_owner"] == "user:b"', ("user:a", "user:b")),
         ('resource.owner == Delegator::"user:a"', ("user:a",)),
         ('[Delegator::"user:a"].contains(resource.owner)', ("user:a",)),
@@ -122,8 +122,8 @@ def test_each_question_has_the_owner(action: str) -> None:
 def test_owners_are_told_apart_where_they_are_read(condition: str, names: object) -> None:
     found = classes_of([("p.cedar", ISSUE.format("forbid", "") + f" when {{ {condition} }};")]).task_owner
     assert found == (
-        ToldNames(frozenset(names))
-        if isinstance(names, tuple) and not isinstance(names, ToldNames)
+        DistinctNames(frozenset(names))
+        if isinstance(names, tuple) and not isinstance(names, DistinctNames)
         else names
     )
 

@@ -8,7 +8,7 @@ import pytest
 
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import PolicyUse
-from jitid.policy.policy_request import PolicyRequest, Standing
+from jitid.policy.policy_request import DirectoryFacts, PolicyRequest
 from tests.policy.asking import DEFAULT, KNOWN, PERMIT_ALL, PERMIT_ISSUE, policy, request
 
 READS = """@id("reads") permit (principal, action == Action::"authorize", resource)
@@ -196,7 +196,7 @@ def test_what_cedar_cannot_take_is_told_in_terms_of_the_context() -> None:
 def test_many_uses_are_judged_together_as_each_is_alone() -> None:
     text = """@id("sre") permit (principal, action == Action::"authorize", resource)
         when { context.delegator in Group::"sre" && resource != Resource::"sealed" && context.use has ok };"""
-    crew = Standing(known=True, groups=("sre",))
+    crew = DirectoryFacts(known=True, groups=("sre",))
     uses = [
         PolicyUse(USE._replace(standing=standing, used=used), resource)
         for standing in (crew, KNOWN)
@@ -232,7 +232,7 @@ def test_the_directory_is_asked_about_use_too() -> None:
     text = """@id("sre") permit (principal, action == Action::"authorize", resource)
         when { context.delegator in Group::"sre" && principal.registered };"""
     asked = policy(PERMIT_ISSUE, text)
-    standing = Standing(known=True, groups=("sre",), registered=True, owner="user:bob")
+    standing = DirectoryFacts(known=True, groups=("sre",), registered=True, owner="user:bob")
     assert asked.permits_use(USE._replace(standing=standing), LOGS) is None
     assert refused(asked, USE, LOGS) == ("default-deny",)
 

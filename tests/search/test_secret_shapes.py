@@ -95,7 +95,7 @@ def test_long_lines_of_words_cost_no_more_than_their_length() -> None:
 
 
 def test_a_secret_that_two_pieces_share_is_found_once() -> None:
-    searcher = Searcher(looks=LOOKS)
+    searcher = Searcher(secret_search=LOOKS)
     searcher.begin(Item("a"))
     text = b"x\n" * ((BEFORE + AFTER) * 20) + b"T=" + TOKEN + b"\n" + b"y\n" * AFTER
     for at in range(0, len(text), 7_777):

@@ -39,7 +39,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("slow")
 def test_a_name_server_that_is_silent_is_waited_for_no_longer() -> None:
     with pytest.raises(LostError, match="did not answer in time") as raised:
-        Channel(parse_address("https://authority.example")).ask("GET", "/", None, {}, seconds=0.2)
+        Channel(parse_address("https://authority.example")).request("GET", "/", None, {}, seconds=0.2)
     assert not raised.value.sent
     with pytest.raises(StorageError, match=r"was not fetched within|cannot be fetched"):
         read_key_set("https://issuer.example/jwks.json", 0.2)
@@ -69,7 +69,7 @@ def test_addresses_that_swallow_what_they_are_sent_share_one_time(monkeypatch: p
     monkeypatch.setattr(socket, "socket", Swallowing)
     monkeypatch.setattr(http, "monotonic", lambda: now)
     with pytest.raises(LostError, match="did not answer in time"):
-        Channel(parse_address("https://authority.example")).ask("GET", "/", None, {}, seconds=8)
+        Channel(parse_address("https://authority.example")).request("GET", "/", None, {}, seconds=8)
     assert waits == pytest.approx([2, 2, 2, 2])
 
 

@@ -85,7 +85,7 @@ def test_a_link_is_not_followed_and_only_replaced_on_purpose(tmp_path: Path) -> 
     with pytest.raises(OutputError, match="is a symbolic link"):
         write_private(str(path), b"new")
     assert (path.is_symlink(), real.read_text()) == (True, "old")
-    write_public(str(path), b"new", over_link=True)
+    write_public(str(path), b"new", replace_link=True)
     assert (path.is_symlink(), path.read_text(), real.read_text()) == (False, "new", "old")
 
 

@@ -116,7 +116,7 @@ def aftermath(operation: Operation[Any]) -> str | None:
             return None
 
 
-def tell_aftermath(operation: Operation[Any], error: JitidError) -> None:
+def add_aftermath(operation: Operation[Any], error: JitidError) -> None:
     """Add to an error that credentials may exist that no caller holds, and the command that lists them."""
     command = aftermath(operation) if error.unsure else None
     if command is not None:

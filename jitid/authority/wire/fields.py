@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from jitid.errors import UsageError
 from jitid.issuers.issuer import MAX_PUBLIC_KEY
-from jitid.model.credential import MADE, Kind, check_made, named_kind, parse_kind
+from jitid.model.credential import MADE, Kind, check_issuable, named_kind, parse_kind
 from jitid.model.task import SENSITIVITIES, check_task
 from jitid.values import strict_json
 from jitid.values.audience import check_reach
@@ -41,23 +41,23 @@ class FieldForm(NamedTuple):
     """The part of the check that JSON Schema can express."""
 
 
-def text(most: int, what: str = "it") -> FieldForm:
+def text(most: int, label: str = "it") -> FieldForm:
     """Return the form of a text that is only compared, or stored unchanged."""
 
     def check(value: str) -> str:
         if len(value) > most:
-            raise UsageError(f"{what} has {len(value)} characters, more than {most}")
+            raise UsageError(f"{label} has {len(value)} characters, more than {most}")
         if "\0" in value:
-            raise UsageError(f"{what} has a NUL, which no text has")
+            raise UsageError(f"{label} has a NUL, which no text has")
         return value
 
     return FieldForm(check, {"maxLength": most})
 
 
-def kept_text(most: int, what: str) -> FieldForm:
+def kept_text(most: int, label: str) -> FieldForm:
     """Return the form of a text that is stored and shown: it must not contain a token."""
-    plain = text(most, what)
-    return plain._replace(check=lambda value: check_text(plain.check(value), what))
+    plain = text(most, label)
+    return plain._replace(check=lambda value: check_text(plain.check(value), label))
 
 
 def number(least: int, most: int = _MOST) -> FieldForm:
@@ -82,19 +82,19 @@ def among(*allowed: str) -> FieldForm:
     return FieldForm(check, {"enum": list(allowed)})
 
 
-def name(what: str) -> FieldForm:
-    """Return the form of a name; `what` describes its owner in messages."""
+def name(label: str) -> FieldForm:
+    """Return the form of a name; `label` describes its owner in messages."""
     schema = {"minLength": 1, "maxLength": MAX_NAME, "pattern": "^[A-Za-z0-9._@:/+-]+$"}
-    return FieldForm(lambda value: check_name(value, what), schema)
+    return FieldForm(lambda value: check_name(value, label), schema)
 
 
-def pattern(shape: str, what: str) -> FieldForm:
+def pattern(shape: str, label: str) -> FieldForm:
     """Return the form of a text that matches a regular expression."""
     compiled = re.compile(shape)
 
     def check(value: str) -> str:
         if not compiled.fullmatch(value):
-            raise UsageError(f"{what} is wanted")
+            raise UsageError(f"{label} is wanted")
         return value
 
     return FieldForm(check, {"pattern": f"^{shape}$"})
@@ -167,7 +167,7 @@ def _id(value: str) -> str:
 
 
 def _kind(value: str) -> str:
-    return check_made(value)
+    return check_issuable(value)
 
 
 def _access(value: str) -> str:
@@ -239,7 +239,7 @@ PUBLIC_KEY = text(MAX_PUBLIC_KEY, "the public key")
 SENSITIVITY = among(*SENSITIVITIES)
 REASON = kept_text(LONG, "the reason")
 FILTER = text(256, "what is asked for")
-WHOSE_TASK = text(512, "the task")
+OWNED_TASK = text(512, "the task")
 TIME, DURATION = number(0, LAST), number(1, MAX_DURATION)
 COUNT, POSITIVE = number(0), number(1)
 ROWS = number(1, MOST_ROWS)

@@ -32,7 +32,7 @@ from jitid.operation.base import Operation
 # Types have no common type.
 # ruff: noqa: ANN401
 
-_OURS: Mapping[tuple[str, str], Callable[[], WireShape]] = {
+_SPECIAL: Mapping[tuple[str, str], Callable[[], WireShape]] = {
     ("jitid.search.find", "Finds"): FindsShape,
     ("jitid.capabilities.sweep.known_findings", "KnownFindings"): KnownShape,
     ("datetime", "tzinfo"): ZoneShape,
@@ -92,8 +92,8 @@ def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> WireS
         return Choice(kind)
     if (kind.__module__, kind.__name__) == ("jitid.values.secret", "Secret"):
         return PresentedSecret() if request else Given()
-    ours = _OURS.get((kind.__module__, kind.__name__))
-    return ours() if ours else record_of(kind, request=request)
+    special = _SPECIAL.get((kind.__module__, kind.__name__))
+    return special() if special else record_of(kind, request=request)
 
 
 def _formed(plain: WireShape, owner: type | None, field: str) -> WireShape:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from jitid.capabilities.access import oidc
 from jitid.crypto import jws
 from jitid.errors import ConfigurationError, InvalidCredentialError
-from jitid.values.times import over
+from jitid.values.times import expiry_hint
 
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -90,7 +90,7 @@ def check(
     if now >= assertion.ends_at:
         raise InvalidCredentialError(
             f"the assertion has expired, or was signed {LONGEST} seconds ago or more",
-            over(assertion.ends_at, "sign a new one for each request"),
+            expiry_hint(assertion.ends_at, "sign a new one for each request"),
         )
     if assertion.ends_at > now + LONGEST + CLOCK_LEEWAY:
         raise InvalidCredentialError(

@@ -35,7 +35,7 @@ from jitid.values.ids import access_id, new_uuid7, parse_access_id, parse_id
 from jitid.values.names import check_audience, check_delegator
 from jitid.values.secret import Secret, fingerprint, new_opaque
 from jitid.values.text import label, quote
-from jitid.values.times import format_duration, over
+from jitid.values.times import expiry_hint, format_duration
 
 if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
@@ -91,7 +91,7 @@ class AccessRequest(NamedTuple):
 
 
 def grant(
-    transaction: Transaction, wanted: AccessRequest, caller: Caller | None, places: Sequence[str] = ()
+    transaction: Transaction, request: AccessRequest, caller: Caller | None, places: Sequence[str] = ()
 ) -> Granted:
     """Grant access to a caller. The secret is valid after the commit, and must not be shown before.
 
@@ -103,11 +103,11 @@ def grant(
         RefusedError: the caller's bootstrap credential may grant only access with the role admin.
 
     """
-    name = _named(transaction, wanted.name)
-    roles = _checked_roles(wanted.roles)
-    public = None if wanted.key is None else _public(wanted.key)
-    audiences = _checked_audiences(wanted, roles, (*transaction.names.issuers, *places))
-    ttl = _lifetime(wanted.ttl, key=public is not None)
+    name = _named(transaction, request.name)
+    roles = _checked_roles(request.roles)
+    public = None if request.key is None else _public(request.key)
+    audiences = _checked_audiences(request, roles, (*transaction.names.issuers, *places))
+    ttl = _lifetime(request.ttl, key=public is not None)
     spent = None
     if caller is not None and caller.roles is not None and BOOTSTRAP in caller.roles:
         if "admin" not in roles:
@@ -122,7 +122,7 @@ def grant(
     )
     if spent is not None:
         AccessChanges(transaction).end([spent], AccessState.SPENT)
-    event = transaction.append("access-grant", {**_told(made), "spent": spent})
+    event = transaction.append("access-grant", {**_recorded_facts(made), "spent": spent})
     return Granted(made._replace(event=event.seq), secret)
 
 
@@ -144,7 +144,7 @@ def bootstrap(transaction: Transaction, name: str) -> Granted:
     if last is not None:
         AccessChanges(transaction).end([last], AccessState.SPENT)
     made, secret = _make(transaction, name, transaction.now + BOOTSTRAP_LIFETIME, bootstrap=True)
-    event = transaction.append("access-bootstrap", {**_told(made), "spent": last})
+    event = transaction.append("access-bootstrap", {**_recorded_facts(made), "spent": last})
     return Granted(made._replace(event=event.seq), secret)
 
 
@@ -198,7 +198,8 @@ def rotate(
     ends = min(now + lag, found.expires_at)
     AccessChanges(transaction).supersede(id_, ends)
     event = transaction.append(
-        "access-rotate", {**_told(made), "predecessor": id_, "ends": ends, "by_role": None if own else True}
+        "access-rotate",
+        {**_recorded_facts(made), "predecessor": id_, "ends": ends, "by_role": None if own else True},
     )
     return Granted(made._replace(event=event.seq), secret)
 
@@ -224,9 +225,9 @@ def revoke(
     check_reason(reason)
     if not ids and not names:
         raise UsageError("nothing is named", "name an id (acc_…), or whose access it is")
-    meant = [find(transaction, id_) for id_ in ids]
+    selected = [find(transaction, id_) for id_ in ids]
     if not alone:
-        meant = _with_lines(transaction, meant)
+        selected = _with_lines(transaction, selected)
     for stated in names:
         name = DirectoryStore(transaction).own_name(check_delegator(stated))
         of_name = AccessChanges(transaction).some(live=False, name=name, after=None, limit=_ALL)
@@ -235,13 +236,13 @@ def revoke(
                 f"nobody called {label(name)} was ever granted access; nothing was changed",
                 "see: jitid access list --all",
             )
-        meant += of_name
-    live = sorted({one.id for one in meant if one.state_at(transaction.now) is AccessState.ACTIVE})
+        selected += of_name
+    live = sorted({one.id for one in selected if one.state_at(transaction.now) is AccessState.ACTIVE})
     if not live:
         return AccessEnded((), None)
     AccessChanges(transaction).end(live, AccessState.REVOKED)
-    whose = sorted({one.name for one in meant})
-    event = transaction.append("access-revoke", {"access": live, "name": whose, "reason": reason})
+    holders = sorted({one.name for one in selected})
+    event = transaction.append("access-revoke", {"access": live, "name": holders, "reason": reason})
     return AccessEnded(tuple(live), event.seq)
 
 
@@ -278,7 +279,7 @@ def find(snapshot: View, id_: str) -> Access:
     return found
 
 
-def authenticate(snapshot: View, names: Names, bearer: Secret, client: str | None = None) -> Caller:
+def authenticate(snapshot: View, names: Names, token: Secret, client: str | None = None) -> Caller:
     """Return the caller that a token authenticates: a caller with an access token, or an agent with an identity token.
 
     `client` is the `client_id` that the request states with the token as its secret (RFC 6749, section 2.3.1). Such a
@@ -290,7 +291,7 @@ def authenticate(snapshot: View, names: Names, bearer: Secret, client: str | Non
 
     """
     seal.must_not_be(snapshot)
-    text = bearer.reveal()
+    text = token.reveal()
     if is_opaque(text):
         # The lookup is by fingerprint: its duration reveals nothing about the text.
         presented = AccessStore(snapshot).presented(fingerprint(text))
@@ -305,7 +306,7 @@ def authenticate(snapshot: View, names: Names, bearer: Secret, client: str | Non
     if client is not None:
         raise UnauthenticatedError(_NOT_VALID, _HINT)
     try:
-        return holder(snapshot, names, bearer)
+        return holder(snapshot, names, token)
     except ExpiredError as error:
         raise UnauthenticatedError(_NOT_VALID, error.hint) from None
     except (InvalidCredentialError, ShownError):
@@ -342,10 +343,10 @@ def caller_of(snapshot: View, presented: PresentedAccess) -> Caller:
     state = found.state_at(snapshot.now)
     if state is AccessState.EXPIRED and not presented.departed:
         # The hint may contain the expiry: the grant has shown it to the holder.
-        raise UnauthenticatedError(_NOT_VALID, over(found.expires_at, _HINT))
+        raise UnauthenticatedError(_NOT_VALID, expiry_hint(found.expires_at, _HINT))
     if presented.departed or state is not AccessState.ACTIVE:
         raise UnauthenticatedError(_NOT_VALID, _HINT)
-    must_be_told(found, presented.event)
+    must_be_recorded(found, presented.event)
     if found.bootstrap:
         return Caller(found.name, frozenset({BOOTSTRAP}), None, "credential", credential=found.id)
     audiences = None if found.audiences == ALL_AUDIENCES else found.audiences
@@ -361,18 +362,20 @@ def caller_of(snapshot: View, presented: PresentedAccess) -> Caller:
 
 # The result depends only on the row and the event, and each request of a caller repeats the check.
 @lru_cache(maxsize=1024)
-def must_be_told(access: Access, event: bytes | None) -> None:
+def must_be_recorded(access: Access, event: bytes | None) -> None:
     """Refuse access that its audit event does not record: a row alone is easily inserted. Raises IntegrityError."""
     document: Mapping[str, Any] = {} if event is None else strict_json.loads(event, "audit event")
-    told = _told(access)
-    if document.get("op") not in _GRANTS or any(document.get(name) != value for name, value in told.items()):
+    recorded = _recorded_facts(access)
+    if document.get("op") not in _GRANTS or any(
+        document.get(name) != value for name, value in recorded.items()
+    ):
         raise IntegrityError(
             f"the ledger says that {access.id} was granted, and its audit log does not",
             "run: jitid audit verify",
         )
 
 
-def _told(access: Access) -> dict[str, Any]:
+def _recorded_facts(access: Access) -> dict[str, Any]:
     """Return the facts about access that its grant event records."""
     key = access.public and sha256(access.public.encode()).hexdigest()
     return {
@@ -423,7 +426,7 @@ def _with_lines(snapshot: View, found: Sequence[Access]) -> list[Access]:
     lines = {one.id: one for one in found}
     linked: dict[str, list[Access]] = {}
     for one in known.values():
-        if one.predecessor in known and _by_its_bearer(snapshot, one):
+        if one.predecessor in known and _by_its_holder(snapshot, one):
             linked.setdefault(one.predecessor, []).append(one)
             linked.setdefault(one.id, []).append(known[one.predecessor])
     waiting = list(lines)
@@ -435,7 +438,7 @@ def _with_lines(snapshot: View, found: Sequence[Access]) -> list[Access]:
     return list(lines.values())
 
 
-def _by_its_bearer(snapshot: View, successor: Access) -> bool:
+def _by_its_holder(snapshot: View, successor: Access) -> bool:
     """Return whether the holder of the predecessor rotated it; true for events older than `by_role`."""
     event = snapshot.event(successor.event)
     return event is None or not event.document().get("by_role")
@@ -510,24 +513,24 @@ def _checked_roles(stated: Sequence[str]) -> tuple[str, ...]:
 
 
 def _checked_audiences(
-    wanted: AccessRequest, roles: Sequence[str], own: Collection[str]
+    request: AccessRequest, roles: Sequence[str], own: Collection[str]
 ) -> tuple[str, ...] | None:
     """Return the audiences that a caller is granted; `own` are the authority's names.
 
     Raises UsageError for a verifier without audiences, for a wildcard, and for the authority itself.
     """
-    if wanted.all_audiences:
-        if wanted.audiences:
+    if request.all_audiences:
+        if request.audiences:
             raise UsageError("some audiences and all audiences exclude each other", "state one of the two")
         return ALL_AUDIENCES
-    if not wanted.audiences:
+    if not request.audiences:
         if "verifier" in roles:
             raise UsageError(
                 "a verifier sees tokens for its own audiences only, and no audience is named; nothing was changed",
                 "name them with --audience, such as https://api.example.com; or say --all-audiences",
             )
         return None
-    for one in wanted.audiences:
+    for one in request.audiences:
         check_audience(one)
         if "*" in one:
             raise UsageError(f"{quote(one)} is not one audience", "name each audience of its own")
@@ -536,7 +539,7 @@ def _checked_audiences(
                 f"{quote(one)} is this authority, and no service's audience; nothing was changed",
                 "name what agents obtain tokens of its own for, such as https://api.example.com",
             )
-    return tuple(dict.fromkeys(wanted.audiences))
+    return tuple(dict.fromkeys(request.audiences))
 
 
 def _lifetime(stated: int | None, *, key: bool) -> int:

@@ -60,7 +60,7 @@ class _FetchedAddress:
         self._fetching = Lock()
         self._keys: KeySet | None = None
         self._fetched_at = 0.0
-        self._asked_at = 0.0
+        self._requested_at = 0.0
         self._began: float | None = None
         """When the current fetch began; None without a fetch."""
         self._failure: JitidError | None = None
@@ -83,7 +83,7 @@ class _FetchedAddress:
                     "try again",
                 )
         try:
-            return self._ask(seconds, kid)
+            return self._refresh(seconds, kid)
         finally:
             self._fetching.release()
 
@@ -91,28 +91,30 @@ class _FetchedAddress:
         return self._keys if now < self._fetched_at + 2 * FRESH else None
 
     def _is_due(self, keys: KeySet, now: float, kid: str | None) -> bool:
-        if now < self._asked_at + PAUSE:
+        if now < self._requested_at + PAUSE:
             return False
         if now >= self._fetched_at + FRESH:
             return True
         return (
-            kid is not None and now >= self._asked_at + AGAIN and all(key.get("kid") != kid for key in keys)
+            kid is not None
+            and now >= self._requested_at + AGAIN
+            and all(key.get("kid") != kid for key in keys)
         )
 
-    def _ask(self, patience: float, kid: str | None) -> KeySet:
+    def _refresh(self, timeout: float, kid: str | None) -> KeySet:
         # The previous holder of the lock may have fetched the key already, or may have failed just now.
         now = monotonic()
         keys = self._serving(now)
         if keys is not None and not self._is_due(keys, now, kid):
             return keys
-        if keys is None and self._failure is not None and now < self._asked_at + PAUSE:
+        if keys is None and self._failure is not None and now < self._requested_at + PAUSE:
             raise type(self._failure)(self._failure.message, self._failure.hint)
-        self._asked_at = self._began = now
+        self._requested_at = self._began = now
         try:
-            self._keys = read_key_set(self._address, patience)
+            self._keys = read_key_set(self._address, timeout)
         except JitidError as failure:
             self._failure = failure
-            self._asked_at = monotonic()
+            self._requested_at = monotonic()
             if keys is None:
                 raise
             return keys

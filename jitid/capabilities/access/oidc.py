@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitid.capabilities.access import key_sets
 from jitid.crypto import jws
 from jitid.errors import ConfigurationError, InvalidCredentialError, UsageError
-from jitid.model.oidc_issuer import _FORMS, KINDS, OidcIssuer, Proof, Sort
+from jitid.model.oidc_issuer import _FORMS, KINDS, OidcIssuer, Proof, TokenType
 from jitid.values import issuer_names, strict_json
 from jitid.values.names import check_delegator
 from jitid.values.text import quote, safe
@@ -32,12 +32,17 @@ MAX_KEY = 8192
 _PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
 
 _LONGEST = 100
-_TOLD = 5
+_SHOWN = 5
 """The maximum number of names in a message; `_LONGEST` is the maximum number of characters of each."""
 
 
 def verify_token(
-    token: str | bytes, issuers: Sequence[OidcIssuer], now: int, *, timeout: float, sort: Sort = "id_token"
+    token: str | bytes,
+    issuers: Sequence[OidcIssuer],
+    now: int,
+    *,
+    timeout: float,
+    stated_type: TokenType = "id_token",
 ) -> Proof:
     """Return the proof that a token of a configured issuer gives at `now`.
 
@@ -51,13 +56,13 @@ def verify_token(
     the keys cannot be fetched.
     """
     try:
-        return _verify(token, issuers, now, timeout, sort)
+        return _verify(token, issuers, now, timeout, stated_type)
     except InvalidCredentialError as error:
-        if sort == "id_token":
+        if stated_type == "id_token":
             raise
         # The checks of both types share their messages, which name an ID token.
-        what = "the access token" if sort == "access_token" else "the token"
-        raise InvalidCredentialError(error.message.replace("the ID token", what), error.hint) from None
+        label = "the access token" if stated_type == "access_token" else "the token"
+        raise InvalidCredentialError(error.message.replace("the ID token", label), error.hint) from None
 
 
 def verify_id_token(token: str | bytes, issuers: Sequence[OidcIssuer], now: int, *, timeout: float) -> Proof:
@@ -65,12 +70,14 @@ def verify_id_token(token: str | bytes, issuers: Sequence[OidcIssuer], now: int,
     return verify_token(token, issuers, now, timeout=timeout)
 
 
-def _verify(token: str | bytes, issuers: Sequence[OidcIssuer], now: int, timeout: float, sort: Sort) -> Proof:
+def _verify(
+    token: str | bytes, issuers: Sequence[OidcIssuer], now: int, timeout: float, stated_type: TokenType
+) -> Proof:
     header_part, payload_part, signature_part = jws.split(token)
     _, header = jws.decode_object(header_part, "header")
     _, claims = jws.decode_object(payload_part, "payload")
     signature = jws.decode_part(signature_part, "signature")
-    _check_header(header, sort)
+    _check_header(header, stated_type)
     issuer = _configured(claims, issuers)
     _must_not_have_expired(claims, now)
     jws.check_claims(
@@ -79,7 +86,7 @@ def _verify(token: str | bytes, issuers: Sequence[OidcIssuer], now: int, timeout
         audiences=(issuer.audience,),
         now=now,
         leeway=CLOCK_LEEWAY,
-        what="the ID token",
+        label="the ID token",
     )
     subject = claims.get("sub")
     if not subject:
@@ -112,8 +119,8 @@ def _mark(claims: dict[str, Any], signed: str) -> bytes:
 
     The signature is left out: another valid ECDSA signature can be derived from one.
     """
-    told = {"iss": claims["iss"], **({"jti": claims["jti"]} if claims.get("jti") else {"signed": signed})}
-    return sha256(strict_json.dumps(told).encode()).digest()
+    facts = {"iss": claims["iss"], **({"jti": claims["jti"]} if claims.get("jti") else {"signed": signed})}
+    return sha256(strict_json.dumps(facts).encode()).digest()
 
 
 def _clients(claims: dict[str, Any], issuer: OidcIssuer) -> tuple[str, ...]:
@@ -215,21 +222,21 @@ def is_usable(issuer: OidcIssuer) -> bool:
 
 # RFC 9068, section 2.1; RFC 7515, section 4.1.9 allows a type without `application/`.
 _ACCESS_TOKEN = frozenset({"AT+JWT", "APPLICATION/AT+JWT"})
-_TYPES: dict[Sort, tuple[frozenset[str], str]] = {
+_TYPES: dict[TokenType, tuple[frozenset[str], str]] = {
     "id_token": (frozenset({"JWT"}), "JWT"),
     "access_token": (_ACCESS_TOKEN, "at+jwt"),
     "jwt": (_ACCESS_TOKEN | {"JWT"}, "JWT or at+jwt"),
 }
 
 
-def _check_header(header: dict[str, Any], sort: Sort) -> None:
+def _check_header(header: dict[str, Any], stated_type: TokenType) -> None:
     # RFC 7515, section 4.1.11: a verifier must reject critical extensions that it does not support; jitid supports
     # none.
     if "crit" in header or "b64" in header:
         raise InvalidCredentialError("the ID token asks for an extension")
     typ = header.get("typ", "JWT")
     # Another type is another kind of token, such as an access token (RFC 8725, section 3.11).
-    types, named = _TYPES[sort]
+    types, named = _TYPES[stated_type]
     if type(typ) is not str or typ.upper() not in types:
         raise InvalidCredentialError(f"the ID token's type is not {named}")
     if type(header.get("alg")) is not str or type(header.get("kid", "")) is not str:
@@ -248,16 +255,16 @@ def _configured(claims: dict[str, Any], issuers: Sequence[OidcIssuer]) -> OidcIs
             f"the ID token is from the issuer {quote(named, _LONGEST)}, which is not configured",
             f"{some}; jitid-config-set(1) tells how to configure one",
         )
-    meant = [one for one in known if claims.get("aud") in (one.audience, [one.audience])]
-    if not meant:
-        wanted = " or ".join(quote(one.audience, _LONGEST) for one in known)
+    matching = [one for one in known if claims.get("aud") in (one.audience, [one.audience])]
+    if not matching:
+        expected = " or ".join(quote(one.audience, _LONGEST) for one in known)
         raise InvalidCredentialError(
-            f"the ID token is for {_audience(claims.get('aud'))}, not for {wanted} alone",
-            f"ask {quote(named, _LONGEST)} for one whose only audience is {wanted}",
+            f"the ID token is for {_audience(claims.get('aud'))}, not for {expected} alone",
+            f"ask {quote(named, _LONGEST)} for one whose only audience is {expected}",
         )
-    if len(meant) > 1:
-        raise ConfigurationError(f"the OIDC issuer {quote(meant[0].issuer)} stands twice for one audience")
-    return check_names(meant[0], issuers)
+    if len(matching) > 1:
+        raise ConfigurationError(f"the OIDC issuer {quote(matching[0].issuer)} stands twice for one audience")
+    return check_names(matching[0], issuers)
 
 
 def _audience(stated: object) -> str:
@@ -268,8 +275,8 @@ def _audience(stated: object) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
-    return ", ".join(quote(name, _LONGEST) for name in names[:_TOLD]) + more
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(quote(name, _LONGEST) for name in names[:_SHOWN]) + more
 
 
 def _must_not_have_expired(claims: dict[str, Any], now: int) -> None:
@@ -279,9 +286,9 @@ def _must_not_have_expired(claims: dict[str, Any], now: int) -> None:
     """
     expires_at, subject = claims.get("exp"), claims.get("sub")
     if type(expires_at) is int and expires_at <= now:
-        whose = f" of {quote(subject)}" if type(subject) is str else ""
+        of_subject = f" of {quote(subject)}" if type(subject) is str else ""
         raise InvalidCredentialError(
-            f"the ID token{whose} has expired: {jws.claimed_expiry(expires_at)}",
+            f"the ID token{of_subject} has expired: {jws.claimed_expiry(expires_at)}",
             f"get a new one from {quote(claims['iss'], _LONGEST)}",
         )
 

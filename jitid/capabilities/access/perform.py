@@ -13,7 +13,7 @@ from jitid.errors import PolicyDeniedError, UnauthenticatedError
 from jitid.ledger.idempotency import GRANTED
 from jitid.model.access import ASSERTION_LEEWAY
 from jitid.values.ids import parse_access_id
-from jitid.values.times import over
+from jitid.values.times import expiry_hint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,8 +95,8 @@ def _made(
     again: bool = False,
 ) -> grant.Granted:
     match operation:
-        case ops.GrantAccess(wanted=wanted):
-            return grant.grant(transaction, wanted, caller, places)
+        case ops.GrantAccess(wanted=request):
+            return grant.grant(transaction, request, caller, places)
         case ops.RotateAccess(id=id_, ttl=ttl, overlap=overlap):
             return grant.rotate(transaction, id_, ttl, overlap, caller, again=again)
         case ops.BootstrapAccess():
@@ -122,7 +122,7 @@ def _use_assertion(context: Context, operation: ops.UseAssertion) -> Caller:
             # By the ledger's clock, which is ahead of the authority's, the mark of a use may be deleted already.
             raise UnauthenticatedError(
                 "the client's assertion has expired by the ledger's clock; nothing was done",
-                over(operation.expires_at, "set the authority's clock right"),
+                expiry_hint(operation.expires_at, "set the authority's clock right"),
             )
         _must_follow(transaction, context.ledger.names, operation, caller)
         # The mark names the client, not the key: a key may be registered twice.

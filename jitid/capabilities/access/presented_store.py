@@ -32,8 +32,8 @@ class Presentation(NamedTuple):
     @property
     def digest(self) -> str:
         """The digest of the mark in the audit event of the first use."""
-        told = [self.token.hex(), self.presenter, self.until]
-        return sha256(strict_json.dumps(told).encode()).hexdigest()
+        fields = [self.token.hex(), self.presenter, self.until]
+        return sha256(strict_json.dumps(fields).encode()).hexdigest()
 
 
 class PresentedStore:
@@ -106,7 +106,7 @@ class PresentedMembers:
 
     def __init__(self, presented: PresentedStore, now: int) -> None:
         self._presented = presented
-        self._told: dict[int, dict[str, int]] = {}
+        self._recorded: dict[int, dict[str, int]] = {}
         """By event: the digests of its marks, with the expiry of each token."""
         self._latest = now
         """The latest time that the ledger had: its clock may have been set back."""
@@ -118,18 +118,18 @@ class PresentedMembers:
     def check(self, seq: int, event: Mapping[str, Any]) -> None:
         """Collect the marks of an event that recorded some."""
         try:
-            self._told[seq] = {str(digest): int(until) for digest, until in event["presented"]}
+            self._recorded[seq] = {str(digest): int(until) for digest, until in event["presented"]}
         except ValueError as error:
             raise IntegrityError(f"event {seq} does not tell what an event of its sort tells") from error
 
     def must_be_done(self) -> None:
         """Compare the rows. Raises IntegrityError if a mark was edited, removed or inserted."""
         for mark, seq in self._presented.all():
-            if self._told.get(seq, {}).pop(mark.digest, None) != mark.until:
+            if self._recorded.get(seq, {}).pop(mark.digest, None) != mark.until:
                 raise IntegrityError(
                     f"the mark of a foreign token that event {seq} recorded is not in the ledger as it says"
                 )
-        for seq, missing in self._told.items():
+        for seq, missing in self._recorded.items():
             # Expired marks are deleted.
             if any(until >= self._latest - REMEMBERED for until in missing.values()):
                 raise IntegrityError(

@@ -56,7 +56,7 @@ class AccessStore:
         row = rows.fetchone()
         return None if row is None else _presented(row)
 
-    def bearers(self, fingerprints: Iterable[bytes]) -> set[bytes]:
+    def access_tokens(self, fingerprints: Iterable[bytes]) -> set[bytes]:
         """Return which of these fingerprints belong to access tokens, valid or not."""
         select.give(self._db, (), fingerprints)
         rows = self._db.execute(

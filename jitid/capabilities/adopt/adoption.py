@@ -225,7 +225,7 @@ def _must_be_alike(one: StandingSecret, same: Credential, there: dict[int, Adopt
             f"this secret is adopted already, as {label(before.name)}",
             f"see: jitid adopt show {operand(before.name)}",
         )
-    for what, told, kept in (
+    for attribute, value, recorded in (
         ("owner", one.owner, same.delegator),
         ("place", one.place, before.adopted.place),
         ("purpose", one.purpose, same.purpose),
@@ -235,10 +235,10 @@ def _must_be_alike(one: StandingSecret, same: Credential, there: dict[int, Adopt
         ("target", one.target or BY_HAND, before.outside.record.target),
         ("prefix", one.prefix, before.adopted.prefix),
     ):
-        if told != kept:
+        if value != recorded:
             raise wrong(
                 one,
-                f"{label(one.name)} is adopted already, with another {what}",
+                f"{label(one.name)} is adopted already, with another {attribute}",
                 f"see: jitid adopt show {operand(one.name)}; if that has changed: jitid adopt change",
             )
 

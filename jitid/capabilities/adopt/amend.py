@@ -57,8 +57,8 @@ def amend(
         stated = stated._replace(owner=owner)
         kinds = {stated.target: kind or str(one.outside.facts.get("kind"))} if stated.target else {}
         changes = {
-            field: told
-            for field, told, was in (
+            field: new
+            for field, new, old in (
                 ("delegator", stated.owner, one.credential.delegator),
                 ("place", stated.place, one.adopted.place),
                 ("purpose", stated.purpose, one.credential.purpose),
@@ -67,7 +67,7 @@ def amend(
                 ("target", stated.target or BY_HAND, one.outside.record.target),
                 ("reference", stated.reference or one.name, one.outside.record.name),
             )
-            if told != was
+            if new != old
         }
         if not changes:
             continue

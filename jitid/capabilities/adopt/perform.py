@@ -71,7 +71,7 @@ def _adopt(context: Context, operation: ops.Adopt) -> Adoption:
     return done._replace(unseen=unseen)
 
 
-_MOST_ASKED = 20
+_MOST_PROBED = 20
 """The maximum number of secrets to look up at targets before they are adopted; a sweep checks larger numbers."""
 
 
@@ -79,12 +79,12 @@ def _must_be_there(
     targets: Targets, kinds: dict[str, str], secrets: Sequence[StandingSecret]
 ) -> tuple[str, ...]:
     """Look up secrets at targets; return the secrets of unknown state. Raises UsageError if one does not work."""
-    if len(secrets) > _MOST_ASKED:
+    if len(secrets) > _MOST_PROBED:
         return ()
     unseen = []
     for one in secrets:
         assert one.target is not None
-        probe = _asked(targets, kinds[one.target], _foreseen(one, kinds[one.target]))
+        probe = _probe_at(targets, kinds[one.target], _foreseen(one, kinds[one.target]))
         if probe.life is Life.DEAD:
             raise adoption.wrong(
                 one,
@@ -187,10 +187,10 @@ def _probe(targets: Targets, one: AdoptedSecret) -> Probe:
     record = one.outside.record
     if record.target == BY_HAND:
         return Probe(Life.UNKNOWN, f"nobody can be asked at {safe(one.adopted.place)}")
-    return _asked(targets, str(one.outside.facts.get("kind")), record)
+    return _probe_at(targets, str(one.outside.facts.get("kind")), record)
 
 
-def _asked(targets: Targets, kind: str, record: TargetRecord) -> Probe:
+def _probe_at(targets: Targets, kind: str, record: TargetRecord) -> Probe:
     """Return the state of a secret at a target; after an error it is unknown."""
     try:
         target = targets.get(record.target)

@@ -143,14 +143,14 @@ def suggest(one: AdoptedSecret, targets: Mapping[str, str]) -> SecretReplacement
     kind = f"{fit.kind}:{target}" if fit.kind is Kind.EXEC else fit.kind.value
     made_from = f"{kind}:{template}" if fit.kind is Kind.EXEC else f"{kind}:{target}/{template}"
     needs_target = fit.kind not in (Kind.SSH_CERT, Kind.X509_SVID)
-    wanted = made_from if needs_target else kind
+    replacement_kind = made_from if needs_target else kind
     return SecretReplacement(
         one.name,
-        wanted,
+        replacement_kind,
         fit.why,
         "".join(_table(one, fit.kind, target, template, known=here is not None)) if needs_target else "",
         _policy(one, kind, f"{target}/{template}" if needs_target else None),
-        (*fit.setup, _run(one, wanted), *_end(one, wanted)),
+        (*fit.setup, _run(one, replacement_kind), *_end(one, replacement_kind)),
     )
 
 
@@ -162,17 +162,17 @@ def _fit(one: AdoptedSecret) -> _Fit:
         if kind in _BY_KIND:
             return _BY_KIND[kind]
     prefix = one.adopted.prefix or ""
-    said = set(
+    keywords = set(
         re.findall(r"[a-z0-9_]+", f"{one.adopted.place} {one.credential.purpose or ''} {one.name}".lower())
     )
-    if prefix.startswith(_PEM) and not said.isdisjoint(_OF_SSH):
+    if prefix.startswith(_PEM) and not keywords.isdisjoint(_OF_SSH):
         # SSH accepts keys of any format.
         prefix = "ssh-"
     for beginnings, fit in _BY_PREFIX:
         if prefix.startswith(beginnings):
             return fit
     for words, fit in _BY_WORD:
-        if not said.isdisjoint(words):
+        if not keywords.isdisjoint(words):
             return fit
     return _NOTHING
 
@@ -228,7 +228,7 @@ def _policy(one: AdoptedSecret, kind: str, template: str | None) -> str:
 
 def _run(one: AdoptedSecret, kind: str) -> str:
     credential = one.credential
-    said = [
+    arguments = [
         "jitid run --task TASK",
         f"--delegator {word(credential.delegator)}",
         f"--agent {word(credential.agent)}",
@@ -237,7 +237,7 @@ def _run(one: AdoptedSecret, kind: str) -> str:
         f"--secret {_variable(one.name)}={kind}",
         "-- COMMAND",
     ]
-    return " ".join(said)
+    return " ".join(arguments)
 
 
 def _end(one: AdoptedSecret, replacement: str) -> Iterator[str]:

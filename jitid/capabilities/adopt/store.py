@@ -133,8 +133,8 @@ class AdoptedStore:
         ):
             parts.setdefault(key, []).append([name, bytes(print_).hex()])
         for _, key, *rest in rows:
-            told = [bytes(each) if isinstance(each, (bytes, memoryview)) else each for each in rest]
-            yield [*told, sorted(parts.get(key, ()))]
+            members = [bytes(each) if isinstance(each, (bytes, memoryview)) else each for each in rest]
+            yield [*members, sorted(parts.get(key, ()))]
 
 
 class AdoptedChanges(AdoptedStore):
@@ -212,5 +212,5 @@ def adopted_digest(tasks: Iterable[Task]) -> str:
 
     It has an array for each: name, opener and sensitivity.
     """
-    told = [[task.name, task.opener, task.sensitivity] for task in tasks]
-    return sha256(strict_json.dumps(told).encode()).hexdigest()
+    members = [[task.name, task.opener, task.sensitivity] for task in tasks]
+    return sha256(strict_json.dumps(members).encode()).hexdigest()

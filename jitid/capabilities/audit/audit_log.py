@@ -12,7 +12,7 @@ from jitid.errors import IntegrityError, InvalidCredentialError
 from jitid.keys.keyring import Keyring, Signer
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.view import View
-from jitid.model.chain import over
+from jitid.model.chain import head_hash
 from jitid.model.event import Event, Head, Link
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.model.task import parse_task
@@ -92,8 +92,8 @@ def _matches(document: Mapping[str, Any], chosen: LogFilter, delegators: tuple[s
     if chosen.sweep is not None and document.get("sweep") != chosen.sweep:
         return False
     if chosen.trace is not None:
-        told = document.get("trace")
-        if told is None or chosen.trace not in (told, *told.split("-")[1:2]):
+        trace = document.get("trace")
+        if trace is None or chosen.trace not in (trace, *trace.split("-")[1:2]):
             return False
     for name in ("task", "agent", "delegator"):
         stated = getattr(chosen, name)
@@ -101,9 +101,9 @@ def _matches(document: Mapping[str, Any], chosen: LogFilter, delegators: tuple[s
             if not _is_on(document, stated):
                 return False
             continue
-        wanted = delegators if name == "delegator" else (stated,)
-        told = (document.get(name), *document.get("selection", {}).get(f"{name}s", ()))
-        if stated is not None and not any(each in told for each in wanted):
+        expected = delegators if name == "delegator" else (stated,)
+        recorded = (document.get(name), *document.get("selection", {}).get(f"{name}s", ()))
+        if stated is not None and not any(each in recorded for each in expected):
             return False
     return True
 
@@ -151,8 +151,8 @@ def signer_of(snapshot: View, keyring: Keyring) -> Signer:
             and keyring.holds(key.kid)
         ):
             return keyring.load(key.kid, key.algorithm, key.public)
-    whose = "this machine" if keyring.others else "the ledger"
-    raise IntegrityError(f"{whose} has no key that signs", "make one: jitid keys rotate")
+    owner = "this machine" if keyring.others else "the ledger"
+    raise IntegrityError(f"{owner} has no key that signs", "make one: jitid keys rotate")
 
 
 def read_head(text: str, names: Names, keys: Iterable[SigningKey]) -> Head:
@@ -189,6 +189,6 @@ def _head(claims: Mapping[str, Any]) -> Head:
     head = Head(claims.get("seq", ""), bytes.fromhex(claims.get("hash", "")), ends)
     if not all(type(each) is int for each in (head.seq, *(n for end in ends for n in end[:2]))):
         raise TypeError(head)
-    if ends and head.hash != over(ends):
+    if ends and head.hash != head_hash(ends):
         raise ValueError(head)
     return head

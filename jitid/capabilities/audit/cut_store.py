@@ -104,12 +104,12 @@ class CutStore:
         if not reused:
             return set()
         dialect = dialect_of(self._db)
-        told = self._db.execute(
-            f"""SELECT min(seq), {dialect.member("of")} FROM {dialect.told}
+        refusals = self._db.execute(
+            f"""SELECT min(seq), {dialect.member("of")} FROM {dialect.event_bodies}
                  WHERE seq <= :through AND {dialect.member("rules")} = '["renewed-twice"]' GROUP BY 2""",
             {"through": through},
         )
-        return {seq for seq, of in told if of in reused}
+        return {seq for seq, of in refusals if of in reused}
 
     def add(self, segment: Segment, kept: Sequence[int]) -> None:
         """Record a segment; `kept` are the cut events that stay, over all segments, and replaces the former list."""

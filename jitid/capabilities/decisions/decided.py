@@ -12,7 +12,7 @@ Zones = Mapping[str, Sequence[tuple[int, int]]]
 """By zone: the offsets to UTC in seconds, each with the time since the epoch from which it holds; oldest first."""
 
 
-class Apart(NamedTuple):
+class Distinctions(NamedTuple):
     """The properties that distinguish requests."""
 
     looks: PolicyLooks

@@ -29,7 +29,7 @@ from jitid.operation.terms import Terms
 from jitid.policy.catalogue import CataloguedRule, catalogue
 from jitid.policy.cedar import Policy
 from jitid.policy.outcome import PolicyOutcome, outcome
-from jitid.policy.policy_request import PolicyRequest, Standing
+from jitid.policy.policy_request import DirectoryFacts, PolicyRequest
 from jitid.values import strict_json
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
@@ -116,8 +116,8 @@ def explain(
     today, trouble = _agreed(terms)
     now, nearest = None, None
     if request is not None and today is not None:
-        now, nearest, asked = _decide_now(snapshot, names, today, document, request, credential)
-        differences = tuple(_differences(document, request, asked, replayed or then, now, today))
+        now, nearest, current = _decide_now(snapshot, names, today, document, request, credential)
+        differences = tuple(_differences(document, request, current, replayed or then, now, today))
     return Explanation(
         document["seq"],
         document,
@@ -219,7 +219,7 @@ def _deciding(
     rules = list(then.rules)
     if policy is not None and request is not None and then.decision == "permit":
         approved = _approved(document)
-        also = policy.deciding(request, approved) | set(policy.asking(request, approved))
+        also = policy.deciding(request, approved) | set(policy.approval_rules(request, approved))
         if also.issuperset(rules):
             rules += sorted(also.difference(rules))
     return rules
@@ -257,7 +257,7 @@ def _decide_now(
     proof, chain = request.delegator_proof, request.sensitivity
     if above is not None:
         proof, chain = introspection.root_proof(*above), narrowing.sensitivity_of(*above)
-    later = reach.told_later(document)
+    later = reach.later_audiences(document)
     sensitivity = narrowing.sensitivity(
         request.sensitivity, chain, scopes, request.audiences, terms, may_audience=later
     ).level
@@ -265,17 +265,19 @@ def _decide_now(
     entry = DirectoryStore(snapshot).entry(
         governance.known_as(DirectoryStore(snapshot), request.delegator, subject), request.agent
     )
-    asked = request._replace(
+    current = request._replace(
         delegator_proof=proof if request.delegator_proof == FORMER_PROOF else request.delegator_proof,
         sensitivity=sensitivity,
         now=snapshot.now,
-        standing=governance.standing_of(entry),
+        standing=governance.directory_facts(entry),
         zone=terms.zone,
     )
     usual = terms.audiences or names.accepted(snapshot.now)
     records = governance.records_of(DirectoryStore(snapshot), _delegating(above, credential))
-    unlet = [] if credential is None else name_rights.lost(snapshot, entry.agent, credential, snapshot.now)
-    unlet += governance.proved_as_another(DirectoryStore(snapshot), request.delegator, subject)
+    objections = (
+        [] if credential is None else name_rights.lost(snapshot, entry.agent, credential, snapshot.now)
+    )
+    objections += governance.proved_as_another(DirectoryStore(snapshot), request.delegator, subject)
     # A grant leaves out usual kinds that the record does not permit. With `narrow`, it leaves out all such kinds.
     stated = () if narrow else tuple(named_kind(*pair) for pair in request.may_kind)
     try:
@@ -302,7 +304,7 @@ def _decide_now(
                 _details(credential),
                 own=names.issuers,
             )
-            + unlet,
+            + objections,
             {},
         )
         held = governance.permitted_scopes(
@@ -312,12 +314,12 @@ def _decide_now(
             held = governance.permitted_scopes(None, one, held, {}, notes, allow_narrower=narrow)
     except PolicyDeniedError as denial:
         rules = tuple(denial.facts["rules"])
-        return PolicyOutcome("deny", rules, (), None, (), denial.facts["reason"]), denial.hint, asked
-    asked = asked._replace(scopes=held)
-    decision = terms.policy.decide(asked, narrow=narrow, approved=_approved(document))
+        return PolicyOutcome("deny", rules, (), None, (), denial.facts["reason"]), denial.hint, current
+    current = current._replace(scopes=held)
+    decision = terms.policy.decide(current, narrow=narrow, approved=_approved(document))
     now = outcome(decision, request.lifetime)
     if _approved(document) and decision.permit:
-        alone = terms.policy.decide(asked, narrow=narrow, explain=False)
+        alone = terms.policy.decide(current, narrow=narrow, explain=False)
         if alone.needs:
             groups = " and ".join(map(quote, alone.needs))
             reason = f"{now.reason}, with the approval of then; a new request needs that of {groups} again"
@@ -325,7 +327,7 @@ def _decide_now(
     longest = governance.longest(entry.agent)
     if now.lifetime is not None and longest is not None:
         now = now._replace(lifetime=min(now.lifetime, longest[0]))
-    return now, decision.nearest, asked
+    return now, decision.nearest, current
 
 
 def _details(credential: Credential | None) -> list[str]:
@@ -356,7 +358,7 @@ def _delegating(above: tuple[Credential, list[Ancestor]] | None, explained: Cred
 def _differences(
     document: Mapping[str, Any],
     request: PolicyRequest,
-    asked: PolicyRequest,
+    current: PolicyRequest,
     then: PolicyOutcome,
     now: PolicyOutcome,
     today: Terms,
@@ -368,16 +370,16 @@ def _differences(
         ("lifetime", _duration(then.lifetime), _duration(now.lifetime)),
         ("needs", then.needs, now.needs),
         ("policy", document.get("policy"), today.policy.digest),
-        ("sensitivity", request.sensitivity, asked.sensitivity),
+        ("sensitivity", request.sensitivity, current.sensitivity),
         ("zone", document.get("zone", "UTC"), today.zone_name or "UTC"),
         *(
-            (f"standing.{name}", getattr(request.standing, name), getattr(asked.standing, name))
-            for name in Standing._fields
+            (f"standing.{name}", getattr(request.standing, name), getattr(current.standing, name))
+            for name in DirectoryFacts._fields
         ),
     ]
-    for what, before, after in pairs:
+    for label, before, after in pairs:
         if before != after:
-            yield ChangedInput(what, _words(before), _words(after))
+            yield ChangedInput(label, _words(before), _words(after))
 
 
 def _duration(seconds: int | None) -> str | None:

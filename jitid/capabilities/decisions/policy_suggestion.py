@@ -72,9 +72,9 @@ def suggest(
     since = midnight(snapshot.now, days)
     found = practice_store.practices(snapshot, since, agent, task)
     if not found:
-        whom = "any agent" if agent is None else f"an agent {label(agent)}"
+        subject = "any agent" if agent is None else f"an agent {label(agent)}"
         raise NotFoundError(
-            f"nothing was issued to {whom} since {format_time(since)}"
+            f"nothing was issued to {subject} since {format_time(since)}"
             + ("" if task is None else f" on task {label(task)}"),
             "look further back with --days, or see: jitid list",
         )
@@ -118,7 +118,9 @@ def suggestion(practice: Practice, *, zone: tzinfo | None, zone_name: str) -> Su
     """Return the policy that permits the recorded practice of an agent."""
     scopes = _Scopes.of(practice)
     max_ttl = max(-(-practice.longest // 60), 1) * 60
-    whom = f"context.delegator in {_listed(entity('Delegator', name) for name in practice.delegators)}"
+    delegator_condition = (
+        f"context.delegator in {_listed(entity('Delegator', name) for name in practice.delegators)}"
+    )
     times = [datetime.fromtimestamp(quarter * QUARTER, zone or UTC) for quarter in practice.quarters]
     days = len({time.date() for time in times})
     enough = practice.credentials >= CREDENTIALS and days >= DAYS
@@ -129,7 +131,7 @@ def suggestion(practice: Practice, *, zone: tzinfo | None, zone_name: str) -> Su
         f'@max_ttl("{format_duration(max_ttl)}")\n',
         practice.agent,
         "issue",
-        [whom, *_terms(practice), *when],
+        [delegator_condition, *_terms(practice), *when],
     )
     rules = [f"{name}-issue"]
     policies = [
@@ -139,7 +141,9 @@ def suggestion(practice: Practice, *, zone: tzinfo | None, zone_name: str) -> Su
     if practice.scopes:
         rules.append(f"{name}-scopes")
         policies.append(
-            _permit(f"{name}-scopes", "", practice.agent, "grant", [whom, scopes.condition, *when])
+            _permit(
+                f"{name}-scopes", "", practice.agent, "grant", [delegator_condition, scopes.condition, *when]
+            )
         )
     return Suggestion(
         practice.agent,
@@ -199,14 +203,14 @@ def _heading(practice: Practice, scopes: _Scopes, times: str) -> str:
     if practice.reported:
         by = f"{practice.uses:,} uses of {practice.identities:,} identities"
     first, last = map(format_time, (practice.first_at, practice.last_at))
-    told = f"Scopes: those {'used' if practice.reported else 'granted'}, {len(practice.scopes)}"
+    scopes_line = f"Scopes: those {'used' if practice.reported else 'granted'}, {len(practice.scopes)}"
     if scopes.patterns:
-        told += f"; where more than {ALIKE} differ in one segment, what they have in common"
+        scopes_line += f"; where more than {ALIKE} differ in one segment, what they have in common"
     until = "last use" if practice.reported else "end"
     lines = [
         f"What agent {practice.agent} needs, by {by}:",
         f"{practice.credentials:,} credentials from {first} to {last}.",
-        f"{told}.",
+        f"{scopes_line}.",
         f"Lifetime: {format_duration(practice.longest)}, the longest from an identity's first issue to its {until}.",
         f"Hours and weekdays: {times}.",
     ]

@@ -139,9 +139,9 @@ class _Mining:
             frozenset(template for _, template in made),
         )
 
-    def _proofs(self, told: Iterable[str]) -> Iterator[str]:
+    def _proofs(self, proofs: Iterable[str]) -> Iterator[str]:
         """Yield the proofs of root delegators; for old rows without a proof, those of their roots."""
-        for proof in told:
+        for proof in proofs:
             if proof != FORMER_PROOF:
                 yield proof
                 continue

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.capabilities.decisions.decided import Apart, DecidedAlike
+from jitid.capabilities.decisions.decided import DecidedAlike, Distinctions
 from jitid.capabilities.decisions.store import RequestStore
-from jitid.capabilities.directory.governance import read_standing, standing_of
-from jitid.capabilities.directory.ownership import told_owner
+from jitid.capabilities.directory.governance import directory_facts, read_directory_facts
+from jitid.capabilities.directory.ownership import owner_for_policy
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.introspection import root_of, root_proof
 from jitid.capabilities.identity.store import CredentialStore
@@ -51,7 +51,7 @@ DECISIONS = ("issue", "renew", "attach", "denial")
 """The operations of events that record a decision."""
 TIMES = frozenset({"hour", "minute", "weekday"})
 """The facts that depend on a time zone."""
-_ASKED = {"agent", "delegator", "proof", "task", "sensitivity", "kind"}
+_REQUEST_MEMBERS = {"agent", "delegator", "proof", "task", "sensitivity", "kind"}
 
 
 class DecisionChange(NamedTuple):
@@ -88,7 +88,7 @@ def is_whole(document: Mapping[str, Any]) -> bool:
 
     Other denials are about other operations, or about an invalid token.
     """
-    return document.keys() >= _ASKED
+    return document.keys() >= _REQUEST_MEMBERS
 
 
 def is_narrowed(document: Mapping[str, Any]) -> bool:
@@ -112,7 +112,7 @@ def request_of(document: Mapping[str, Any], issuer: str) -> PolicyRequest:
         tuple(document.get("audiences", (issuer,))),
         document.get("ttl", document.get("lifetime", 0)),
         document["at"],
-        read_standing(document.get("standing")),
+        read_directory_facts(document.get("standing")),
         load(document["zone"]) if "zone" in document else None,
         template=document.get("template", ""),
         may_kind=_may_kind(document),
@@ -147,10 +147,10 @@ def replay(snapshot: View, issuer: str, old: Policy, new: Policy, since: int | N
         else:
             credentials += count
         requests += 1
-        asked = request_of(document, issuer)
+        request = request_of(document, issuer)
         approved, narrow = frozenset(document.get("approvers", ())), is_narrowed(document)
         before, after = (
-            outcome(policy.decide(asked, narrow=narrow, explain=False, approved=approved), asked.lifetime)
+            outcome(policy.decide(request, narrow=narrow, explain=False, approved=approved), request.lifetime)
             for policy in (old, new)
         )
         if before.effect != after.effect:
@@ -168,7 +168,7 @@ def _recorded(
     names = {latest} - {None}
     while True:
         zones = {name: offsets(load(name), now) for name in sorted(filter(None, names))}
-        groups = decided.recorded(Apart(looks, zones), since)
+        groups = decided.recorded(Distinctions(looks, zones), since)
         documents = decided.documents(first for first, _ in groups)
         others = {document.get("zone") for document in documents.values()} - zones.keys() - {None}
         if not hours or not others:
@@ -196,8 +196,8 @@ def drift(snapshot: View, policy: Policy, zone: tzinfo | None = None) -> Iterato
     is the time zone of its hours. An approved credential counts as approved by the same groups.
     """
     decided, looks = RequestStore(snapshot), policy.looks
-    groups = [(first, count) for first, count in decided.living(*_today(policy, zone, snapshot.now))]
-    approvals: Mapping[int, frozenset[str]] = decided.approved_living() if looks.approvals else {}
+    groups = [(first, count) for first, count in decided.live(*_today(policy, zone, snapshot.now))]
+    approvals: Mapping[int, frozenset[str]] = decided.approved_live() if looks.approvals else {}
     groups += [(key, 1) for key in approvals]
     # Only some credentials are in memory at a time, even with many distinct requests.
     for start in range(0, len(groups), _AT_ONCE):
@@ -205,27 +205,27 @@ def drift(snapshot: View, policy: Policy, zone: tzinfo | None = None) -> Iterato
         credentials = CredentialStore(snapshot).credentials_numbered(first for first, _ in some)
         for first, count in some:
             one = credentials[first]
-            asked = _held(snapshot, one, zone, whole=asks_directory(looks))
-            decision = policy.decide(asked, explain=False, approved=approvals.get(first, frozenset()))
+            request = _held(snapshot, one, zone, whole=reads_directory(looks))
+            decision = policy.decide(request, explain=False, approved=approvals.get(first, frozenset()))
             if not decision.permit:
-                yield Drifted(one, count, outcome(decision, asked.lifetime))
+                yield Drifted(one, count, outcome(decision, request.lifetime))
 
 
 def drifted(snapshot: View, policy: Policy, zone: tzinfo | None, credentials: Iterable[int]) -> list[bytes]:
     """Return the identities of the credentials in the groups of `drift` that begin with these credentials."""
-    return RequestStore(snapshot).living_as(*_today(policy, zone, snapshot.now), credentials)
+    return RequestStore(snapshot).live_alike(*_today(policy, zone, snapshot.now), credentials)
 
 
-def _today(policy: Policy, zone: tzinfo | None, now: int) -> tuple[Apart, str | None]:
+def _today(policy: Policy, zone: tzinfo | None, now: int) -> tuple[Distinctions, str | None]:
     """Return the properties that distinguish live credentials, and the time zone for their times of issue."""
     if zone is None or policy.looks.facts.isdisjoint(TIMES):
-        return Apart(policy.looks, {}), None
-    return Apart(policy.looks, {str(zone): offsets(zone, now)}), str(zone)
+        return Distinctions(policy.looks, {}), None
+    return Distinctions(policy.looks, {str(zone): offsets(zone, now)}), str(zone)
 
 
-def asks_directory(looks: PolicyLooks) -> bool:
+def reads_directory(looks: PolicyLooks) -> bool:
     """Return whether a policy reads facts of the directory."""
-    return looks.standing or not looks.facts.isdisjoint(_OF_DIRECTORY)
+    return looks.reads_directory_facts or not looks.facts.isdisjoint(_OF_DIRECTORY)
 
 
 _OF_DIRECTORY = frozenset({"delegator_known", "agent_registered"})
@@ -240,12 +240,14 @@ def _held(snapshot: View, one: Credential, zone: tzinfo | None, *, whole: bool) 
         if given or one.delegator_proof == FORMER_PROOF
         else []
     )
-    asked = PolicyRequest(
+    request = PolicyRequest(
         one.agent,
         one.delegator,
         root_proof(one, above),
         one.task,
-        one.task_opener if task is None else told_owner(snapshot, task, one.delegator, root_of(one, above)),
+        one.task_opener
+        if task is None
+        else owner_for_policy(snapshot, task, one.delegator, root_of(one, above)),
         one.purpose,
         one.sensitivity,
         one.kind,
@@ -259,7 +261,7 @@ def _held(snapshot: View, one: Credential, zone: tzinfo | None, *, whole: bool) 
         may_kind=() if one.attached_from else judged_kinds(one.may_kind),
     )
     return (
-        asked._replace(standing=standing_of(DirectoryStore(snapshot).entry(one.delegator, one.agent)))
+        request._replace(standing=directory_facts(DirectoryStore(snapshot).entry(one.delegator, one.agent)))
         if whole
-        else asked
+        else request
     )

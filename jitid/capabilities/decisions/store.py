@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.decisions.decided import Apart, DecidedAlike
+from jitid.capabilities.decisions.decided import DecidedAlike, Distinctions
 from jitid.ledger import select
 from jitid.ledger.dialect import Dialect, dialect_of
 from jitid.model.credential import FORMER_PROOF
-from jitid.policy.classes import STANDING, ToldNames
+from jitid.policy.classes import DIRECTORY_FACTS, DistinctNames
 from jitid.values import strict_json
 
 if TYPE_CHECKING:
@@ -30,41 +30,41 @@ class RequestStore:
         self._dialect = dialect_of(view.db)
         self._now = view.now
 
-    def recorded(self, apart: Apart, since: int | None) -> list[DecidedAlike]:
+    def recorded(self, distinctions: Distinctions, since: int | None) -> list[DecidedAlike]:
         """Return the events of the audit log, grouped by requests that get the same decision."""
         values: dict[str, Any] = {"since": since}
-        wanted = "1 = 1" if since is None else "at >= :since"
-        asked = f"""SELECT {_asked(self._dialect, apart, values)} AS asked, coalesce(n, 1) AS n, seq
-                      FROM {_requests(self._dialect, apart, values)} WHERE {wanted}"""
-        return [DecidedAlike(first, int(n)) for first, n in self._dialect.joined(self._db, asked, values)]
+        condition = "1 = 1" if since is None else "at >= :since"
+        query = f"""SELECT {_decision_key(self._dialect, distinctions, values)} AS asked, coalesce(n, 1) AS n, seq
+                      FROM {_requests(self._dialect, distinctions, values)} WHERE {condition}"""
+        return [DecidedAlike(first, int(n)) for first, n in self._dialect.joined(self._db, query, values)]
 
     def latest_zone(self) -> str | None:
         """Return the zone of the latest event with a zone, among the last thousand events."""
         zone = self._dialect.member("zone")
         row = self._db.execute(
-            f"""SELECT {zone} FROM {self._dialect.told}
+            f"""SELECT {zone} FROM {self._dialect.event_bodies}
                  WHERE seq > (SELECT max(seq) - 1000 FROM audit_event) AND {zone} IS NOT NULL
                  ORDER BY seq DESC LIMIT 1"""
         ).fetchone()
         return None if row is None else str(row[0])
 
-    def living(self, apart: Apart, zone: str | None) -> list[DecidedAlike]:
+    def live(self, distinctions: Distinctions, zone: str | None) -> list[DecidedAlike]:
         """Return the groups of live credentials, without approved ones if the policy reads approvals."""
         values: dict[str, Any] = {"now": self._now}
-        keys = ", ".join(_held(self._dialect, apart, zone, values))
+        keys = ", ".join(_held(self._dialect, distinctions, zone, values))
         rows = self._db.execute(
-            f"SELECT min(c.id), count(*) FROM {_living(apart)} GROUP BY {keys} ORDER BY 1", values
+            f"SELECT min(c.id), count(*) FROM {_live(distinctions)} GROUP BY {keys} ORDER BY 1", values
         )
         return [DecidedAlike(*row) for row in rows]
 
-    def living_as(self, apart: Apart, zone: str | None, firsts: Iterable[int]) -> list[bytes]:
+    def live_alike(self, distinctions: Distinctions, zone: str | None, firsts: Iterable[int]) -> list[bytes]:
         """Return the identities of the live credentials in the groups that begin with these credentials."""
         select.give(self._db, (), (), credentials=firsts)
         values: dict[str, Any] = {"now": self._now}
-        keys = ", ".join(_held(self._dialect, apart, zone, values))
+        keys = ", ".join(_held(self._dialect, distinctions, zone, values))
         rows = self._db.execute(
             f"""WITH alike AS (SELECT c.identity AS identity, min(c.id) OVER (PARTITION BY {keys}) AS first
-                                 FROM {_living(apart)}),
+                                 FROM {_live(distinctions)}),
                 found AS (SELECT a.identity AS identity FROM alike a JOIN given_credential g ON g.credential = a.first
                           UNION SELECT c.identity FROM given_credential g JOIN credential c ON c.id = g.credential)
                 SELECT i.uid FROM found JOIN identity i ON i.id = found.identity ORDER BY i.id""",
@@ -82,7 +82,7 @@ class RequestStore:
                 found[seq] = strict_json.loads(body, "audit event")
         return found
 
-    def approved_living(self) -> dict[int, frozenset[str]]:
+    def approved_live(self) -> dict[int, frozenset[str]]:
         """Return the live credentials that were approved, each with the groups that approved it."""
         groups: dict[int, set[str]] = {}
         for key, name in self._db.execute(
@@ -103,20 +103,20 @@ class RequestStore:
         return [digest for (digest,) in rows]
 
 
-def _requests(dialect: Dialect, apart: Apart, values: dict[str, Any]) -> str:
+def _requests(dialect: Dialect, distinctions: Distinctions, values: dict[str, Any]) -> str:
     """Return the table of requests in events; each member is read once, even if several expressions use it."""
-    facts, classes = apart.looks.facts, apart.looks.classes
+    facts, classes = distinctions.looks.facts, distinctions.looks.classes
     members = {
         "proof": "delegator_proof" in facts,
         "root_proof": "delegator_proof" in facts,
-        "purpose": classes.purpose and (apart.looks.task or "purpose" in facts),
+        "purpose": classes.purpose and (distinctions.looks.task or "purpose" in facts),
         "kind": "kind" in facts,
         "template": "template" in facts,
         "depth": not facts.isdisjoint(_ABOUT_DEPTH),
         "audiences": "audiences" in facts,
-        "scopes": apart.looks.scope,
-        **{f"standing.{name}": name in _standing(apart) for name in STANDING},
-        "approvers": apart.looks.approvals,
+        "scopes": distinctions.looks.scope,
+        **{f"standing.{name}": name in _directory_facts(distinctions) for name in DIRECTORY_FACTS},
+        "approvers": distinctions.looks.approvals,
     }
     names = ["op", "rules", "refused", "judged", "sensitivity", "ttl", "may_kind", "refused_kinds"]
     names += [name for name, needed in members.items() if needed]
@@ -126,52 +126,52 @@ def _requests(dialect: Dialect, apart: Apart, values: dict[str, Any]) -> str:
         "lifetime": f"CASE WHEN {dialect.member('ttl')} IS NULL THEN {dialect.member('lifetime')} ELSE '' END",
         "n": dialect.number("count"),
         "at": dialect.number("at"),
-        **{name: _member(dialect, name) for name in _named(apart)},
+        **{name: _member(dialect, name) for name in _named(distinctions)},
     }
-    if not apart.looks.scope:
+    if not distinctions.looks.scope:
         columns["scopes"] = dialect.member("scopes")
     if "has_purpose" in facts:
         columns["purpose"] = dialect.member("purpose")
     if not facts.isdisjoint(_TIMES):
         columns["zone"] = dialect.member("zone")
-    told = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
-    read = dialect.fenced(f"SELECT seq, {told} FROM {dialect.told}")
+    select_list = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
+    read = dialect.fenced(f"SELECT seq, {select_list} FROM {dialect.event_bodies}")
     if facts.isdisjoint(_TIMES):
         return read
     cases = "WHEN zone IS NULL THEN 0"
-    for number, (zone, offsets) in enumerate(apart.zones.items()):
+    for number, (zone, offsets) in enumerate(distinctions.zones.items()):
         values[f"zone{number}"] = zone
         cases += f" WHEN zone = :zone{number} THEN {_ahead('at', offsets)}"
     return dialect.fenced(f"SELECT *, at + CASE {cases} END AS local FROM {read}")
 
 
-def _asked(dialect: Dialect, apart: Apart, values: dict[str, Any]) -> str:
+def _decision_key(dialect: Dialect, distinctions: Distinctions, values: dict[str, Any]) -> str:
     """Return an expression over `_requests` that is equal for requests that get the same decision."""
     parts = ["rest", "lifetime"]
-    for name, told in _named(apart).items():
-        parts += _names(dialect, name, told, values)
-    if not apart.looks.scope:
+    for name, distinct in _named(distinctions).items():
+        parts += _names(dialect, name, distinct, values)
+    if not distinctions.looks.scope:
         parts.append(_some_scopes("scopes"))
-    parts += _times(apart, "at", "local")
-    if not apart.looks.facts.isdisjoint(_TIMES):
+    parts += _times(distinctions, "at", "local")
+    if not distinctions.looks.facts.isdisjoint(_TIMES):
         # In a zone without known offsets, requests are distinguished only by the zone.
         parts.append("CASE WHEN local IS NULL THEN zone ELSE '' END")
-    if "has_purpose" in apart.looks.facts:
+    if "has_purpose" in distinctions.looks.facts:
         parts.append(_some_purpose("purpose"))
     return " || '|' || ".join(f"coalesce(CAST({part} AS TEXT), '')" for part in parts)
 
 
-def _named(apart: Apart) -> dict[str, ToldNames | None]:
+def _named(distinctions: Distinctions) -> dict[str, DistinctNames | None]:
     """Return the names that count, each with the values that the policies distinguish."""
-    looks, classes = apart.looks, apart.looks.classes
+    looks, classes = distinctions.looks, distinctions.looks.classes
     named = {
         "agent": (looks.agent or "agent" in looks.facts, classes.agent),
         "delegator": (not looks.facts.isdisjoint(_ABOUT_DELEGATOR), classes.delegator),
         "task": (looks.task or "task" in looks.facts, classes.task),
         # If the policies distinguish no owner, the owner does not count.
-        "task_owner": (classes.task_owner != ToldNames(), classes.task_owner),
+        "task_owner": (classes.task_owner != DistinctNames(), classes.task_owner),
     }
-    return {name: told for name, (needed, told) in named.items() if needed}
+    return {name: distinct for name, (needed, distinct) in named.items() if needed}
 
 
 def _member(dialect: Dialect, name: str) -> str:
@@ -187,38 +187,45 @@ _ABOUT_DEPTH = ("depth", "delegated")
 _PROOF = f"CASE WHEN i.proof = '{FORMER_PROOF}' THEN CAST(i.id AS TEXT) ELSE i.proof END"
 
 
-def _standing(apart: Apart) -> set[str]:
+def _directory_facts(distinctions: Distinctions) -> set[str]:
     """Return the members of the recorded directory facts that count."""
-    found = set(apart.looks.classes.standing) if apart.looks.standing else set()
+    found = set(distinctions.looks.classes.standing) if distinctions.looks.reads_directory_facts else set()
     return found | {
         name
         for name, fact in (("known", "delegator_known"), ("registered", "agent_registered"))
-        if fact in apart.looks.facts
+        if fact in distinctions.looks.facts
     }
 
 
-def _names(dialect: Dialect, name: str, told: ToldNames | None, values: dict[str, Any]) -> Iterator[str]:
+def _names(
+    dialect: Dialect, name: str, distinct: DistinctNames | None, values: dict[str, Any]
+) -> Iterator[str]:
     """Yield expressions that are equal for names that the policies do not distinguish."""
-    if told is None:
+    if distinct is None:
         yield name
         return
-    if told.values:
-        values[f"{name}_names"] = strict_json.dumps(sorted(told.values))
+    if distinct.values:
+        values[f"{name}_names"] = strict_json.dumps(sorted(distinct.values))
         # The list is parsed once, and searched like an index.
         yield f"CASE WHEN {name} IN ({dialect.listed(f'{name}_names')}) THEN {name} ELSE '' END"
-    for number, beginning in enumerate(sorted(told.beginnings)):
+    for number, beginning in enumerate(sorted(distinct.beginnings)):
         values[f"{name}_begins{number}"] = beginning
         yield f"CASE WHEN substr({name}, 1, {len(beginning)}) = :{name}_begins{number} THEN 1 ELSE 0 END"
 
 
-def _held(dialect: Dialect, apart: Apart, zone: str | None, values: dict[str, Any]) -> list[str]:
+def _held(
+    dialect: Dialect, distinctions: Distinctions, zone: str | None, values: dict[str, Any]
+) -> list[str]:
     """Return the expressions that are equal for live credentials whose requests would get the same decision."""
-    facts, purpose = apart.looks.facts, apart.looks.classes.purpose
-    named = [_kept(dialect, name, told, apart, values) for name, told in _named(apart).items()]
+    facts, purpose = distinctions.looks.facts, distinctions.looks.classes.purpose
+    named = [
+        _kept(dialect, name, distinct, distinctions, values)
+        for name, distinct in _named(distinctions).items()
+    ]
     members = {
         **{key: True for key in named if key is not None},
         _PROOF: "delegator_proof" in facts,
-        "i.task": purpose and (apart.looks.task or "purpose" in facts),
+        "i.task": purpose and (distinctions.looks.task or "purpose" in facts),
         "i.sensitivity": True,
         "c.kind": "kind" in facts,
         "c.template": "template" in facts,
@@ -227,19 +234,23 @@ def _held(dialect: Dialect, apart: Apart, zone: str | None, values: dict[str, An
         "CASE WHEN i.depth > 0 THEN 1 ELSE 0 END": "delegated" in facts and "depth" not in facts,
         "c.audiences": "audiences" in facts,
         "c.expires_at - c.issued_at": "lifetime" in facts,
-        "c.scopes": apart.looks.scope,
-        _some_scopes("c.scopes"): not apart.looks.scope,
+        "c.scopes": distinctions.looks.scope,
+        _some_scopes("c.scopes"): not distinctions.looks.scope,
         "CASE WHEN dn.name IS NULL THEN 0 ELSE 1 END": "delegator_known" in facts,
         "CASE WHEN r.id IS NULL THEN 0 ELSE 1 END": "agent_registered" in facts,
         _some_purpose("t.purpose"): "has_purpose" in facts,
     }
     keys = [key for key, needed in members.items() if needed]
-    offsets = () if zone is None else apart.zones[zone]
-    return [*keys, *_times(apart, "c.issued_at", f"(c.issued_at + {_ahead('c.issued_at', offsets)})")]
+    offsets = () if zone is None else distinctions.zones[zone]
+    return [*keys, *_times(distinctions, "c.issued_at", f"(c.issued_at + {_ahead('c.issued_at', offsets)})")]
 
 
 def _kept(
-    dialect: Dialect, name: str, told: ToldNames | None, apart: Apart, values: dict[str, Any]
+    dialect: Dialect,
+    name: str,
+    distinct: DistinctNames | None,
+    distinctions: Distinctions,
+    values: dict[str, Any],
 ) -> str | None:
     """Return the expression for the number of an identity's name, equal for names that are not distinguished; or None.
 
@@ -250,33 +261,37 @@ def _kept(
     described = {"delegator": {"known", "groups", "manager"}, "agent": {"registered", "owner"}}.get(
         name, set()
     )
-    if told is None or told.beginnings or (apart.looks.standing and described & apart.looks.classes.standing):
+    if (
+        distinct is None
+        or distinct.beginnings
+        or (distinctions.looks.reads_directory_facts and described & distinctions.looks.classes.standing)
+    ):
         return column
-    if not told.values:
+    if not distinct.values:
         return None
-    values[f"{name}_names"] = strict_json.dumps(sorted(told.values))
+    values[f"{name}_names"] = strict_json.dumps(sorted(distinct.values))
     table, text = ("task", "name") if name == "task" else ("term", "text")
     numbers = f"SELECT id FROM {table} WHERE {text} IN ({dialect.listed(f'{name}_names')})"
     return f"CASE WHEN {column} IN ({numbers}) THEN {column} ELSE 0 END"
 
 
-def _living(apart: Apart) -> str:
+def _live(distinctions: Distinctions) -> str:
     """Return the tables and the condition for live credentials.
 
     Adopted secrets are left out, because no policy decided about them. Approved credentials are left out if the
     policies read approvals.
     """
-    approved = f"AND c.event NOT IN ({_APPROVED})" if apart.looks.approvals else ""
-    return f"""credential c CROSS JOIN identity i CROSS JOIN task t {_directory(apart)}
+    approved = f"AND c.event NOT IN ({_APPROVED})" if distinctions.looks.approvals else ""
+    return f"""credential c CROSS JOIN identity i CROSS JOIN task t {_directory(distinctions)}
                 WHERE i.id = c.identity AND t.id = i.task AND {select.LIVE} {approved} AND c.kind <> 'adopted'"""
 
 
-def _directory(apart: Apart) -> str:
+def _directory(distinctions: Distinctions) -> str:
     """Return the joins for the directory's facts about a live credential's delegator and agent."""
     joins = ""
-    if "delegator_known" in apart.looks.facts:
+    if "delegator_known" in distinctions.looks.facts:
         joins += " JOIN term d ON d.id = i.delegator LEFT JOIN delegator_name dn ON dn.name = d.text"
-    if "agent_registered" in apart.looks.facts:
+    if "agent_registered" in distinctions.looks.facts:
         joins += """ JOIN term ag ON ag.id = i.agent
                      LEFT JOIN agent r ON r.name = ag.text AND r.unregistered_at IS NULL"""
     return joins
@@ -290,10 +305,10 @@ _TIMES = {
 """The SQL expressions of time facts, from a number of seconds in local time."""
 
 
-def _times(apart: Apart, at: str, local: str) -> Iterator[str]:
+def _times(distinctions: Distinctions, at: str, local: str) -> Iterator[str]:
     """Yield the expressions that are equal for times, and local times, that the policies do not distinguish."""
-    for name, bounds in apart.looks.classes.numbers.items():
-        if name in apart.looks.facts:
+    for name, bounds in distinctions.looks.classes.numbers.items():
+        if name in distinctions.looks.facts:
             value = at if name == "now" else _TIMES[name].format(local)
             yield value if bounds is None else _classed(value, bounds)
 

@@ -14,7 +14,7 @@ MARK = b'"op":"delegator-'
 """Bytes that every event about delegators contains, and no other event: inside a text the quotes would be escaped."""
 
 
-TOLD = ("sensitivity", "entitlements", "groups", "manager", "aliases")
+RECORDED_FIELDS = ("sensitivity", "entitlements", "groups", "manager", "aliases")
 """The fields of a delegator that events record; the other fields follow from the event, or do not change."""
 
 
@@ -25,17 +25,17 @@ FORM = 2
 _PAGE = 5_000
 
 
-def told(delegator: Delegator) -> dict[str, Any]:
+def recorded_facts(delegator: Delegator) -> dict[str, Any]:
     """Return the facts about a delegator that events record."""
     return {
         field: list(value) if isinstance(value, tuple) else value
-        for field, value in ((field, getattr(delegator, field)) for field in TOLD)
+        for field, value in ((field, getattr(delegator, field)) for field in RECORDED_FIELDS)
     }
 
 
 def digest(snapshot: DirectoryStore) -> str:
     r"""Return SHA-256, as hex, over all delegators in the order of their names: each as JSON, followed by `\n`."""
-    return _digest(_everybody(snapshot))
+    return _digest(_all_delegators(snapshot))
 
 
 def _digest(people: Iterator[Delegator], form: int = FORM) -> str:
@@ -47,7 +47,7 @@ def _digest(people: Iterator[Delegator], form: int = FORM) -> str:
     return found.hexdigest()
 
 
-def _everybody(snapshot: DirectoryStore) -> Iterator[Delegator]:
+def _all_delegators(snapshot: DirectoryStore) -> Iterator[Delegator]:
     after: str | None = None
     while page := snapshot.delegators(group=None, disabled=None, after=after, limit=_PAGE):
         yield from page

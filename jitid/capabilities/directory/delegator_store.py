@@ -76,8 +76,8 @@ class DelegatorStore:
 
     def find_delegators(self, keys: Iterable[int]) -> Iterator[Delegator]:
         """Yield the delegators with these keys, with groups and aliases, in the order of their keys."""
-        wanted = iter(sorted(keys))
-        while chunk := list(islice(wanted, _AT_ONCE)):
+        remaining = iter(sorted(keys))
+        while chunk := list(islice(remaining, _AT_ONCE)):
             values: dict[str, Any] = {}
             among = select.placeholders("key", chunk, values)
             rows = self._db.execute(

@@ -7,7 +7,7 @@ from shlex import quote as word
 from typing import NamedTuple
 
 from jitid.capabilities.directory import departures
-from jitid.capabilities.directory.delegator_facts import TOLD, told
+from jitid.capabilities.directory.delegator_facts import RECORDED_FIELDS, recorded_facts
 from jitid.capabilities.directory.departure_store import SUSPENDED_AS
 from jitid.capabilities.directory.departures import Departure
 from jitid.capabilities.directory.roster.roster_entry import StatedDelegator, few, merged
@@ -118,7 +118,7 @@ def add(transaction: Transaction, stated: StatedDelegator) -> Edited:
     new = _resolved(transaction, merged(stated, None, transaction.now))
     _must_be_free(transaction, new)
     DirectoryChanges(transaction).put_delegators([new])
-    facts = told(new)
+    facts = recorded_facts(new)
     event = transaction.append(
         "delegator-add",
         {
@@ -129,7 +129,7 @@ def add(transaction: Transaction, stated: StatedDelegator) -> Edited:
             "aliases": facts["aliases"] or None,
         },
     )
-    return Edited(new, TOLD, _live(transaction, new), event.seq)
+    return Edited(new, RECORDED_FIELDS, _live(transaction, new), event.seq)
 
 
 def change(transaction: Transaction, name: str, edit: Edit) -> Edited:
@@ -143,13 +143,13 @@ def change(transaction: Transaction, name: str, edit: Edit) -> Edited:
     """
     before = must_find(transaction, name)
     new = _resolved(transaction, _edited(before, edit))
-    _must_be_gone(before, new, edit.entitlements.remove)
-    changed = tuple(field for field in TOLD if getattr(new, field) != getattr(before, field))
+    _must_be_removed(before, new, edit.entitlements.remove)
+    changed = tuple(field for field in RECORDED_FIELDS if getattr(new, field) != getattr(before, field))
     if not changed:
         return Edited(before, (), 0, None)
     _must_be_free(transaction, new)
     DirectoryChanges(transaction).put_delegators([new])
-    now, was = told(new), told(before)
+    now, was = recorded_facts(new), recorded_facts(before)
     event = transaction.append(
         "delegator-change",
         {
@@ -178,7 +178,7 @@ def _edited(before: Delegator, edit: Edit) -> Delegator:
     )
 
 
-def _must_be_gone(before: Delegator, new: Delegator, removed: tuple[str, ...]) -> None:
+def _must_be_removed(before: Delegator, new: Delegator, removed: tuple[str, ...]) -> None:
     """Raise UsageError if the delegator could still hand out one of the removed scopes."""
     for scope in removed:
         if new.entitlements is None:

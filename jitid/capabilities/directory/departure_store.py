@@ -29,7 +29,7 @@ _GRANTED = f"""approver IN {_GIVEN} AND granted = 1
     AND approval IN (SELECT id FROM approval WHERE {_WAITS})"""
 
 
-def _asked(db: Any, names: Collection[str], now: int) -> str:
+def _requested_by(db: Any, names: Collection[str], now: int) -> str:
     """Return the SQL condition for open requests whose requester, delegator or actor has one of these names."""
     given = {name.encode() for name in names}
     # A request is canonical JSON, and may be long; `acting` is its first member.
@@ -63,7 +63,7 @@ class DepartureStore:
         )
         return [Holder(*row) for row in rows]
 
-    def lives_of(self, subjects: Collection[str]) -> dict[str, tuple[int, int]]:
+    def live_credentials_of(self, subjects: Collection[str]) -> dict[str, tuple[int, int]]:
         """Return, by `proved_subject`, the number of live credentials and their latest expiry.
 
         Only credentials count that were issued under another name, before the directory knew the subject.
@@ -89,10 +89,10 @@ class DepartureStore:
                  CROSS JOIN credential c WHERE c.delegator = d.id AND {select.LIVE}""",
             values,
         ).fetchone()
-        live += select.count_theirs(self._db, self._now)
+        live += select.count_by_subject(self._db, self._now)
         agents = self._db.execute(f"SELECT name FROM agent WHERE {_OWNED} ORDER BY name").fetchall()
-        asked = _asked(self._db, names, self._now)
-        (requests,) = self._db.execute(f"SELECT count(*) FROM approval WHERE {asked}", values).fetchone()
+        condition = _requested_by(self._db, names, self._now)
+        (requests,) = self._db.execute(f"SELECT count(*) FROM approval WHERE {condition}", values).fetchone()
         (grants,) = self._db.execute(
             f"SELECT count(*) FROM approval_group WHERE {_GRANTED}", values
         ).fetchone()
@@ -137,6 +137,6 @@ def disable(db: Any, keys: Iterable[int], names: Sequence[str], ties: Ties, *, n
     if ties.requests:
         db.execute(
             f"""UPDATE approval SET ended_at = :now, ended_as = :withdrawn, ended_event = :event
-                 WHERE {_asked(db, names, now)}""",
+                 WHERE {_requested_by(db, names, now)}""",
             values,
         )

@@ -13,7 +13,7 @@ from jitid.model.credential import Kind, bare_kind
 from jitid.model.delegator import Delegator
 from jitid.model.directory import DirectoryEntry
 from jitid.model.task import most_sensitive
-from jitid.policy.policy_request import STRANGERS, Standing
+from jitid.policy.policy_request import NO_DIRECTORY_FACTS, DirectoryFacts
 from jitid.values import audience, strict_json
 from jitid.values.scope import Scope, uncovered
 from jitid.values.text import label, operand, quote
@@ -33,13 +33,13 @@ class Objection(NamedTuple):
     hint: str
 
 
-def standing_of(entry: DirectoryEntry) -> Standing:
+def directory_facts(entry: DirectoryEntry) -> DirectoryFacts:
     """Return the facts about a delegator and an agent that policies can use."""
     delegator, agent = entry.delegator, entry.agent
     if delegator is None and agent is None:
-        return STRANGERS
+        return NO_DIRECTORY_FACTS
     registered = agent is not None and agent.unregistered_at is None
-    return Standing(
+    return DirectoryFacts(
         delegator is not None,
         () if delegator is None else delegator.groups,
         None if delegator is None else delegator.manager,
@@ -82,19 +82,19 @@ def foreign_subject(person: Delegator | None, subject: str | None, rule: str) ->
     )
 
 
-def told(standing: Standing) -> dict[str, Any] | None:
-    """Return a standing for an audit event: the fields that differ from `STRANGERS`; None if none differs."""
-    if standing == STRANGERS:
+def recorded_facts(facts: DirectoryFacts) -> dict[str, Any] | None:
+    """Return the facts for an audit event: the fields that differ from `NO_DIRECTORY_FACTS`; None if none differs."""
+    if facts == NO_DIRECTORY_FACTS:
         return None
-    fields = standing._asdict()
-    found = {name: value for name, value in fields.items() if value != getattr(STRANGERS, name)}
+    fields = facts._asdict()
+    found = {name: value for name, value in fields.items() if value != getattr(NO_DIRECTORY_FACTS, name)}
     return {name: list(value) if name == "groups" else value for name, value in found.items()}
 
 
-def read_standing(facts: Mapping[str, Any] | None) -> Standing:
-    """Return the standing that an audit event records."""
+def read_directory_facts(facts: Mapping[str, Any] | None) -> DirectoryFacts:
+    """Return the directory facts that an audit event records."""
     facts = facts or {}
-    return STRANGERS._replace(**{**facts, "groups": tuple(facts.get("groups", ()))})
+    return NO_DIRECTORY_FACTS._replace(**{**facts, "groups": tuple(facts.get("groups", ()))})
 
 
 def objections(
@@ -141,16 +141,16 @@ def disabled(person: Delegator, instead: str = "name another delegator") -> Obje
     )
 
 
-def no_user(agent: Agent, asks: str) -> Objection:
+def not_a_user(agent: Agent, caller: str) -> Objection:
     """Return the objection to a caller without a right to the name of a registered agent.
 
     The owner may use the name, and so may the users in the record and identities that were issued under the record.
     """
     return Objection(
         USERS,
-        f"agent {label(agent.name)} is registered, and its record does not let {label(asks)} use its name",
+        f"agent {label(agent.name)} is registered, and its record does not let {label(caller)} use its name",
         f"use another name; or {agent.owner} has them listed: "
-        f"jitid agent change {operand(agent.name)} --may-use {asks}",
+        f"jitid agent change {operand(agent.name)} --may-use {caller}",
     )
 
 
@@ -197,7 +197,7 @@ def must_be_newer(proved_at: int | None, person: Delegator | None) -> None:
     must_follow(proved_at, person.disabled_last, f"{label(person.name)} was disabled")
 
 
-def must_follow(proved_at: int | None, at: int, what: str) -> None:
+def must_follow(proved_at: int | None, at: int, event: str) -> None:
     """Refuse a proof that is not newer than an event at `at`: within one second, the order is unknown.
 
     Raises:
@@ -206,7 +206,7 @@ def must_follow(proved_at: int | None, at: int, what: str) -> None:
     """
     if proved_at is None or proved_at <= at:
         raise InvalidCredentialError(
-            f"the ID token is from before {what} (at {format_time(at)}), and counts no more",
+            f"the ID token is from before {event} (at {format_time(at)}), and counts no more",
             "log in again, and get a new ID token",
         )
 

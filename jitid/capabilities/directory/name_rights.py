@@ -45,7 +45,7 @@ FREE = NameRight(None)
 """The right to a name that is not registered: every caller has it."""
 
 
-def not_let(
+def right_to_name(
     snapshot: View,
     entry: DirectoryEntry,
     delegator: str,
@@ -62,11 +62,11 @@ def not_let(
     if right is not None:
         return right, []
     held = None if request.exchanged else parent
-    asks = terms.own_name or delegator if held is None else f"agent:{held.agent}"
-    return FREE, [governance.no_user(agent, asks)]
+    caller = terms.own_name or delegator if held is None else f"agent:{held.agent}"
+    return FREE, [governance.not_a_user(agent, caller)]
 
 
-def going_on(
+def right_to_keep_name(
     snapshot: View, agent: Agent | None, one: Credential, terms: Terms, now: int
 ) -> tuple[NameRight, list[governance.Objection]]:
     """Return the right by which an identity may keep its agent's name, with the objections if that right is gone.
@@ -83,7 +83,7 @@ def going_on(
         return right, []
     if terms.own_name is not None and _may_use(snapshot, agent, terms.own_name):
         return NameRight(DirectoryStore(snapshot).own_name(terms.own_name)), []
-    return FREE, [_gone(snapshot, agent, one)]
+    return FREE, [_right_lost(snapshot, agent, one)]
 
 
 def objections_to_agents(
@@ -104,7 +104,7 @@ def objections_to_agents(
         # The record may have a new owner since the actor's token was checked.
         owner = owner_of_actor(snapshot, request)
         if owner is None or record.owner != owner:
-            found.append(governance.no_user(record, owner or record.owner))
+            found.append(governance.not_a_user(record, owner or record.owner))
     return found
 
 
@@ -129,7 +129,7 @@ def lost(snapshot: View, agent: Agent | None, one: Credential, now: int) -> list
     """Return the objection to an identity whose right to its agent's name is gone; `agent` is the record."""
     if one.recurring is None or agent is None or _right_of(snapshot, agent, one.id, now) is not None:
         return []
-    return [_gone(snapshot, agent, one)]
+    return [_right_lost(snapshot, agent, one)]
 
 
 def _named_by(
@@ -160,7 +160,7 @@ def _named_by(
         return NameRight(parent.jti)
     for jti in (terms.bearer, request.proved_credential):
         own = None if jti is None else CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1])
-        until = None if own is None else _lives_until(snapshot, own)
+        until = None if own is None else _valid_until(snapshot, own)
         if own is not None and until is not None and _lends(snapshot, agent, own, now):
             return NameRight(own.jti, until)
     return None
@@ -174,7 +174,7 @@ def _may_use(snapshot: View, agent: Agent, name: str) -> bool:
     )
 
 
-def _lives_until(snapshot: View, one: Credential) -> int | None:
+def _valid_until(snapshot: View, one: Credential) -> int | None:
     """Return when a credential and all that it depends on expire; None if it is not valid now."""
     try:
         return introspection.until(introspection.judge(snapshot, one, None))
@@ -225,7 +225,7 @@ def _right_of(
         if not by.startswith(_LENT):
             return (found or NameRight(by)) if _may_use(snapshot, agent, by) else None
         lender = CredentialStore(snapshot).head_of(parse_id(by)[1])
-        until = None if lender is None else _lives_until(snapshot, lender)
+        until = None if lender is None else _valid_until(snapshot, lender)
         if lender is None or until is None or not _is_listed(agent, lender.agent):
             return None
         record = DirectoryStore(snapshot).find_agent(lender.agent)
@@ -236,16 +236,16 @@ def _right_of(
     return None
 
 
-def _gone(snapshot: View, agent: Agent, one: Credential) -> governance.Objection:
+def _right_lost(snapshot: View, agent: Agent, one: Credential) -> governance.Objection:
     """Return the objection to an identity that has lost its right to the name of an agent."""
     by = _recorded(snapshot, one.id) or one.delegator
     lender = (
         CredentialStore(snapshot).find_credential("jti", parse_id(by)[1]) if by.startswith(_LENT) else None
     )
     if lender is None:
-        return governance.no_user(agent, by)
+        return governance.not_a_user(agent, by)
     if not _is_listed(agent, lender.agent):
-        return governance.no_user(agent, f"agent:{lender.agent}")
+        return governance.not_a_user(agent, f"agent:{lender.agent}")
     return governance.Objection(
         governance.USERS,
         f"agent {label(agent.name)} is registered, and {lender.jti}, which lent its name to {one.id}, "

@@ -251,7 +251,7 @@ def _is_joined(snapshot: View, task: Task, delegator: str, entry: DirectoryEntry
     )
 
 
-def told_owner(snapshot: View, task: Task, delegator: str, root: str | None) -> str:
+def owner_for_policy(snapshot: View, task: Task, delegator: str, root: str | None) -> str:
     """Return the owner of a task, as the policy sees it for a delegator's credential on that task.
 
     `root` is the id of the root identity; None for a new one. If that identity is older than the transfer of the task

@@ -27,7 +27,7 @@ class RosterSource(NamedTuple):
     """SHA-256 of the file, as hex."""
 
 
-class Sort(NamedTuple):
+class NameGroup(NamedTuple):
     """The number of delegators in a group, and the first of their names."""
 
     number: int
@@ -39,19 +39,19 @@ class Reconciled(NamedTuple):
 
     people: int
     """The number of delegators in the list."""
-    added: Sort
-    changed: Sort
+    added: NameGroup
+    changed: NameGroup
     """Known delegators that the import changes, except those in `enabled` and `disabled`."""
-    enabled: Sort
-    disabled: Sort
+    enabled: NameGroup
+    disabled: NameGroup
     """Delegators that the list disables."""
-    missing: Sort
+    missing: NameGroup
     """Imported delegators that are not in the list; an import with `full` disables them."""
-    staying: Sort
+    staying: NameGroup
     """Disabled delegators whose state the list does not state; they stay disabled."""
     unresolved: int
     """The number of delegators in the list whose manager has an unknown id."""
-    strangers: Sort
+    strangers: NameGroup
     """The managers who are neither in the directory nor in the list."""
     changes: tuple[DelegatorChange, ...]
     """The differences of known delegators, for the first thousand of them."""
@@ -77,7 +77,7 @@ class Reconciled(NamedTuple):
 def preview(snapshot: View, roster: Roster, *, full: bool) -> Reconciled:
     """Return the preview of an import. Raises UsageError with the place of an invalid value."""
     found = compare(snapshot, roster, full=full)
-    return _told(roster, found, departures.foresee(snapshot, found.names))
+    return _outcome(roster, found, departures.foresee(snapshot, found.names))
 
 
 def reconcile(
@@ -107,15 +107,15 @@ def reconcile(
     """
     check_reason(reason)
     found = compare(transaction, roster, full=full)
-    told = _told(roster, found, departures.foresee(transaction, found.names))
-    if not told.anything:
-        return told
+    outcome = _outcome(roster, found, departures.foresee(transaction, found.names))
+    if not outcome.anything:
+        return outcome
     if most is not None:
-        guard(told, most)
+        guard(outcome, most)
     DirectoryChanges(transaction).put_delegators(found.put)
     if found.names:
         keys = [holder.key for holder in found.missing]
-        told = told._replace(departure=departures.depart(transaction, keys, found.names))
+        outcome = outcome._replace(departure=departures.depart(transaction, keys, found.names))
     event = transaction.append(
         "delegator-import",
         {
@@ -123,18 +123,18 @@ def reconcile(
             "content": source.content,
             "reason": reason,
             "full": full or None,
-            "people": told.people,
-            **{name: getattr(told, name).number or None for name in SORTS},
+            "people": outcome.people,
+            **{name: getattr(outcome, name).number or None for name in CHANGED_GROUPS},
             "members": departures.named(found.members()),
             "directory": delegator_facts.digest(DirectoryStore(transaction)),
             "digests": delegator_facts.FORM,
-            **told.departure.facts(),
+            **outcome.departure.facts(),
         },
     )
-    return told._replace(event=event.seq)
+    return outcome._replace(event=event.seq)
 
 
-SORTS = ("added", "changed", "enabled", "disabled", "missing")
+CHANGED_GROUPS = ("added", "changed", "enabled", "disabled", "missing")
 """The fields of `Reconciled` that list changed delegators."""
 
 
@@ -165,21 +165,21 @@ def losses(foreseen: Reconciled) -> str:
     return f"{people}, with {blast(radius)}" if radius.credentials else people
 
 
-def _told(roster: Roster, found: Comparison, departure: Departure) -> Reconciled:
+def _outcome(roster: Roster, found: Comparison, departure: Departure) -> Reconciled:
     return Reconciled(
         len(roster.people),
-        _sort([one.name for one in found.added]),
-        _sort([one.name for one in found.changed]),
-        _sort([one.name for one in found.enabled]),
-        _sort([one.name for one in found.disabled]),
-        _sort([one.own for one in found.missing]),
-        _sort(found.staying),
+        _group([one.name for one in found.added]),
+        _group([one.name for one in found.changed]),
+        _group([one.name for one in found.enabled]),
+        _group([one.name for one in found.disabled]),
+        _group([one.own for one in found.missing]),
+        _group(found.staying),
         found.unresolved,
-        _sort(found.strangers),
+        _group(found.strangers),
         tuple(found.changes),
         departure,
     )
 
 
-def _sort(names: Sequence[str]) -> Sort:
-    return Sort(len(names), tuple(names[:_SHOWN]))
+def _group(names: Sequence[str]) -> NameGroup:
+    return NameGroup(len(names), tuple(names[:_SHOWN]))

@@ -138,16 +138,16 @@ def classify(
     """
     now = snapshot.now
     since = midnight(now, rule.days)
-    wanted = tuple(dict.fromkeys(names))
-    records = _records(snapshot, wanted)
-    for name in wanted:
+    requested = tuple(dict.fromkeys(names))
+    records = _records(snapshot, requested)
+    for name in requested:
         if name not in records and not CredentialStore(snapshot).is_agent(name):
             raise NotFoundError(
                 f"nothing was ever issued to an agent {label(name)}, and it has no record",
                 "see which names there are: jitid agent classify",
             )
     found = recurrence_store.pasts(
-        snapshot, since, names=wanted, tasks=rule.tasks, days=rule.on_days, most=len(wanted) or most
+        snapshot, since, names=requested, tasks=rule.tasks, days=rule.on_days, most=len(requested) or most
     )
     pasts: dict[str, Past | None] = {past.agent: past for past in found.told}
     recurring = sum(recurs(past, rule) for past in found.told)
@@ -155,21 +155,21 @@ def classify(
     last = {record.name: holdings[record.key].last_issued_at for record in records.values()}
     # An agent with identities since then that is missing here is left out for `most`, and counted as such.
     pasts |= {
-        name: None for name in (*wanted, *records) if name not in pasts and (last.get(name) or 0) < since
+        name: None for name in (*requested, *records) if name not in pasts and (last.get(name) or 0) < since
     }
     owners: dict[str, Delegator | None] = {}
     verdicts = []
     for name, past in pasts.items():
         record = records.get(name)
         # An unregistered agent is classified only if the caller names it.
-        if record is not None and record.unregistered_at is not None and not wanted:
+        if record is not None and record.unregistered_at is not None and not requested:
             continue
         need = None if past is None else need_of(past, usual)
         verdict = _judged(name, record, past, need, last.get(name), rule, now)
         if verdict.advice is Advice.REGISTER and need is not None:
             if need.owner not in owners:
                 owners[need.owner] = DirectoryStore(snapshot).find_delegator(need.owner)
-            verdict = _hindered(verdict, need, owners[need.owner])
+            verdict = _with_obstacle(verdict, need, owners[need.owner])
         verdicts.append(verdict)
     order = list(Advice)
     verdicts.sort(key=lambda one: order.index(one.advice))
@@ -234,16 +234,16 @@ def _judged(
     if record is None:
         if past is None:
             return verdict(Advice.STAY_EPHEMERAL, f"nothing was issued {period}")
-        told = f"{_number(past.tasks, 'task')} on {_days(past.days)} {period}"
+        summary = f"{_number(past.tasks, 'task')} on {_days(past.days)} {period}"
         if not recurs(past, rule):
-            return verdict(Advice.STAY_EPHEMERAL, f"{told}: it does not recur")
+            return verdict(Advice.STAY_EPHEMERAL, f"{summary}: it does not recur")
         if name == NAMELESS:
             return verdict(
                 Advice.STAY_EPHEMERAL,
-                f"{told}, under the name of whoever states none: give agents names of their own with --agent",
+                f"{summary}, under the name of whoever states none: give agents names of their own with --agent",
             )
         assert need is not None
-        return verdict(Advice.REGISTER, f"it recurs: {told}", need.command(name))
+        return verdict(Advice.REGISTER, f"it recurs: {summary}", need.command(name))
     if record.unregistered_at is not None:
         return verdict(Advice.STAY_UNREGISTERED, "it was unregistered, and is issued nothing")
     # An agent that was registered lately may not have run yet.
@@ -264,7 +264,7 @@ def _judged(
     return verdict(Advice.STAY_REGISTERED, f"{_number(past.tasks, 'task')} on {_days(past.days)} {period}")
 
 
-def _hindered(verdict: RecurrenceVerdict, need: Need, owner: Delegator | None) -> RecurrenceVerdict:
+def _with_obstacle(verdict: RecurrenceVerdict, need: Need, owner: Delegator | None) -> RecurrenceVerdict:
     """Return a verdict with the obstacle that keeps the suggested owner from owning the agent.
 
     If the owner is unsuitable, the command has a placeholder instead: a pasted command must not fail for a known

@@ -27,7 +27,7 @@ _TABLES = {
         longest BIGINT, live BIGINT, task INTEGER)""",
     "chosen": "agent INTEGER PRIMARY KEY)",
 }
-_LIVES = f"""SELECT i.agent, min(c.issued_at), i.id, max({DEATH}), max({GRANTED} - c.issued_at), i.task, i.delegator"""
+_SPANS = f"""SELECT i.agent, min(c.issued_at), i.id, max({DEATH}), max({GRANTED} - c.issued_at), i.task, i.delegator"""
 """The identities' lifetimes. An identity ends with its last credential, not when a credential is superseded."""
 
 # A query for one page of names does not compute the details of the other names.
@@ -39,10 +39,10 @@ def pasts(view: View, since: int, *, names: Sequence[str] = (), tasks: int, days
 
     A name without identities since then is left out.
     """
-    return _PastQuestion(view.db, view.now, since).pasts(names, tasks, days, most)
+    return _PastQuery(view.db, view.now, since).pasts(names, tasks, days, most)
 
 
-class _PastQuestion:
+class _PastQuery:
     """The temporary tables and the times of one call of `pasts`."""
 
     def __init__(self, db: Any, now: int, since: int) -> None:
@@ -67,7 +67,7 @@ class _PastQuestion:
                 f"SELECT count(*), coalesce(sum(CASE WHEN {_RECURS} THEN 1 ELSE 0 END), 0) FROM seen s",
                 **values,
             )
-            return Pasts(list(self._told(values)), found, int(recurring))
+            return Pasts(list(self._histories(values)), found, int(recurring))
         finally:
             for name in _TABLES:
                 self._db.execute(f"DELETE FROM {name}")
@@ -77,7 +77,7 @@ class _PastQuestion:
             values: dict[str, Any] = {}
             terms = f"SELECT id FROM term WHERE text IN ({placeholders('name', names, values)})"
             self._all(
-                f"""INSERT INTO life {_LIVES}
+                f"""INSERT INTO life {_SPANS}
                       FROM identity i CROSS JOIN credential c ON c.identity = i.id
                      WHERE c.issued_at >= :since AND c.kind <> 'adopted' AND i.agent IN ({terms}) GROUP BY i.id""",
                 **values,
@@ -104,13 +104,13 @@ class _PastQuestion:
                  ORDER BY 1, 2, 3"""
         )
         self._all(
-            f"""INSERT INTO life {_LIVES}
+            f"""INSERT INTO life {_SPANS}
                   FROM several s CROSS JOIN identity i ON i.id = s.identity
                  CROSS JOIN credential c ON c.identity = s.identity
                  WHERE c.issued_at >= :since GROUP BY i.id"""
         )
 
-    def _told(self, values: dict[str, Any]) -> Iterator[Past]:
+    def _histories(self, values: dict[str, Any]) -> Iterator[Past]:
         run_times = self._spreads("l.ended - l.began", "l.ended <= :now")
         intervals = self._intervals()
         concurrency = self._concurrency()
@@ -251,8 +251,8 @@ class _PastQuestion:
 
     def _few(self) -> bool:
         """Return whether looking up each identity of the chosen agents costs less than a pass over all rows."""
-        ((lives,),) = self._all(f"SELECT count(*) FROM (SELECT 1 FROM {_OF_CHOSEN} LIMIT {MANY}) AS few")
-        return bool(lives < MANY)
+        ((count,),) = self._all(f"SELECT count(*) FROM (SELECT 1 FROM {_OF_CHOSEN} LIMIT {MANY}) AS few")
+        return bool(count < MANY)
 
 
 _RECURS = "s.tasks >= :tasks OR s.days >= :days"

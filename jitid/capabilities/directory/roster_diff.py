@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from jitid.capabilities.directory.delegator_facts import told
+from jitid.capabilities.directory.delegator_facts import recorded_facts
 from jitid.capabilities.directory.delegators import taken
 from jitid.capabilities.directory.roster.line_error import misplaced
 from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, StatedDelegator, merged
@@ -246,7 +246,7 @@ def _changes(before: Delegator, new: Delegator) -> Iterator[DelegatorChange]:
 
 
 def _fields(one: Delegator) -> dict[str, Any]:
-    return {**told(one), "external_id": one.external, "imported": one.imported}
+    return {**recorded_facts(one), "external_id": one.external, "imported": one.imported}
 
 
 class _Managers:

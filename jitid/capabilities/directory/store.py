@@ -128,10 +128,10 @@ class DirectoryStore(DelegatorStore, DepartureStore):
         # A temporary table costs more than filling it: SQLite then prepares each statement again.
         counted, wrong = self._recorded(registered, without) if registered else (0, None)
         others = f"c.recurring IS NOT NULL AND c.kind <> 'adopted' AND {spared(without)}"
-        (living,) = self._db.execute(
+        (live,) = self._db.execute(
             f"SELECT count(*) FROM credential c WHERE c.ended_at IS NULL AND {others}"
         ).fetchone()
-        found = ended + living
+        found = ended + live
         if wrong is None and found != counted:
             (wrong,) = self._db.execute(
                 f"""SELECT coalesce(min(t.text), '?') FROM credential c CROSS JOIN identity i CROSS JOIN term t

@@ -57,10 +57,10 @@ def lists_approvals(caller: Caller | None) -> bool:
 
 def as_seen(snapshot: View, caller: Caller | None, task: Task) -> Task:
     """Return a task, without its purpose if that is hidden from the caller."""
-    return task._replace(purpose=None) if is_kept_from(snapshot, caller, task) else task
+    return task._replace(purpose=None) if is_hidden_from(snapshot, caller, task) else task
 
 
-def is_kept_from(snapshot: View, caller: Caller | None, task: Task) -> bool:
+def is_hidden_from(snapshot: View, caller: Caller | None, task: Task) -> bool:
     """Return whether the purpose of a task is hidden from a caller, such as a delegator who has not joined it."""
     if caller is None or reads_all(caller):
         return False

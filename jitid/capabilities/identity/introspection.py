@@ -30,7 +30,7 @@ from jitid.values.names import spiffe_id
 from jitid.values.scope import Scope, intersection, uncovered
 from jitid.values.secret import fingerprint
 from jitid.values.text import quote
-from jitid.values.times import ANOTHER, format_time, over
+from jitid.values.times import ANOTHER, expiry_hint, format_time
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View
@@ -107,7 +107,7 @@ def verify(
         if parsed.typ == jws.SVID and not shown:
             raise InvalidCredentialError(NO_RIGHT, "use a credential of the kind jwt or opaque")
         meant_for = parsed.claims.get("aud")
-        wanted = (
+        expected = (
             audiences
             if audiences is not None
             else meant_for
@@ -116,7 +116,7 @@ def verify(
         )
         named = parsed.claims.get("iss")
         issuer = str(named) if named in names.issuers else names.issuer
-        jws.check_claims(parsed.claims, issuer=issuer, audiences=wanted, now=snapshot.now)
+        jws.check_claims(parsed.claims, issuer=issuer, audiences=expected, now=snapshot.now)
         credential = _recognise_signed(snapshot, names, parsed)
     return judge(snapshot, credential, audiences)
 
@@ -221,7 +221,7 @@ def check(credential: Credential, grounds: Sequence[Ground], now: int) -> None:
     """
     _check_state(credential, now)
     if now >= credential.task_until:
-        raise InvalidCredentialError("the task has ended", over(credential.task_until, _NEW_TASK))
+        raise InvalidCredentialError("the task has ended", expiry_hint(credential.task_until, _NEW_TASK))
     if credential.parent_key is None and credential.depth:
         raise InvalidCredentialError("its chain has no root")
     if rests(credential):
@@ -285,10 +285,10 @@ def find(snapshot: View, text: str) -> Credential:
     """
     from jitid.ledger import pruned as prunings
 
-    sort, raw = parse_id(text)
+    kind, raw = parse_id(text)
     found = (
         CredentialStore(snapshot).find_credential("jti", raw)
-        if sort == "jti"
+        if kind == "jti"
         else CredentialStore(snapshot).latest_of(raw)
     )
     if found is None:
@@ -358,15 +358,15 @@ def _recognise_certificate(snapshot: View, text: str, *, shown: bool) -> Credent
     return credential
 
 
-def _check_key(key: SigningKey, credential: Credential, what: str) -> None:
+def _check_key(key: SigningKey, credential: Credential, label: str) -> None:
     # Revoking a key also ends its credentials in the ledger. This check holds even if their rows were edited back.
     if key.revoked_at is not None and credential.ended_at is None:
-        raise InvalidCredentialError(f"the key that signed {what} was revoked")
+        raise InvalidCredentialError(f"the key that signed {label} was revoked")
 
 
 def _recognise_signed(snapshot: View, names: Names, parsed: jws.Parsed) -> Credential:
     keys = keys_of(snapshot)
-    jti = jti_of_ours(parsed, names, keys)
+    jti = jti_issued_here(parsed, names, keys)
     return as_remembered(CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1]), parsed, keys)
 
 
@@ -375,7 +375,7 @@ def keys_of(snapshot: View) -> dict[str, SigningKey]:
     return {key.kid: key for key in KeyStore(snapshot).signing_keys() if key.use == "jws"}
 
 
-def jti_of_ours(parsed: jws.Parsed, names: Names, keys: Mapping[str, SigningKey]) -> str:
+def jti_issued_here(parsed: jws.Parsed, names: Names, keys: Mapping[str, SigningKey]) -> str:
     """Return the `jti` of a token that one of these keys signed for this ledger.
 
     Raises:
@@ -500,10 +500,10 @@ _KINDS = {
 def _jti(claims: Mapping[str, Any]) -> str:
     text = str(claims.get("jti"))
     try:
-        sort, _ = parse_id(text)
+        kind, _ = parse_id(text)
     except UsageError:
-        sort = "jid"
-    if sort != "jti":
+        kind = "jid"
+    if kind != "jti":
         raise InvalidCredentialError(UNKNOWN)
     return text
 
@@ -526,21 +526,21 @@ def _check_grounds(credential: Credential, grounds: Sequence[Ground], now: int) 
 
 
 def _check_ground(ground: Ground, below: Credential | Ground, depth: int, now: int) -> None:
-    what = f"{ground.id}, which it descends from"
+    label = f"{ground.id}, which it descends from"
     if ground.how == "attached":
-        what = f"the credential of {ground.id} that it was attached from"
+        label = f"the credential of {ground.id} that it was attached from"
     if ground.expires_at is None:
-        raise InvalidCredentialError(f"{what}, is no longer live")
+        raise InvalidCredentialError(f"{label}, is no longer live")
     if ground.task_ended_at is not None or now >= ground.task_deadline:
         until = min(ground.task_deadline, ground.task_ended_at or ground.task_deadline)
-        raise InvalidCredentialError(f"the task of {what}, has ended", over(until, _NEW_TASK))
+        raise InvalidCredentialError(f"the task of {label}, has ended", expiry_hint(until, _NEW_TASK))
     if uncovered([Scope(scope) for scope in ground.scopes], [Scope(scope) for scope in below.scopes]):
-        raise InvalidCredentialError(f"it holds a scope that {what}, does not hold")
+        raise InvalidCredentialError(f"it holds a scope that {label}, does not hold")
     if below.details and not set(_details(below)) <= set(_details(ground)):
-        raise InvalidCredentialError(f"it holds authorization_details that {what}, does not hold")
+        raise InvalidCredentialError(f"it holds authorization_details that {label}, does not hold")
     if beyond := _kinds_beyond(ground, below):
         raise InvalidCredentialError(
-            f"it is or permits a kind ({quote(beyond)}) that {what}, does not permit"
+            f"it is or permits a kind ({quote(beyond)}) that {label}, does not permit"
         )
     if ground.depth != depth:
         raise InvalidCredentialError(f"its chain is broken at {ground.id}")

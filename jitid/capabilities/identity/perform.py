@@ -35,7 +35,7 @@ def _verify(context: Context, operation: ops.Verify) -> Credential:
 
     with context.ledger.read() as snapshot:
         names = snapshot.names
-        audiences = context.told_about(operation.audiences, names, snapshot.now)
+        audiences = context.visible_audiences(operation.audiences, names, snapshot.now)
         return introspection.verify(
             snapshot, names, operation.token.reveal(), audiences, shown=True
         ).credential

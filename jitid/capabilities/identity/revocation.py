@@ -140,8 +140,8 @@ def blast(radius: Radius, accepted_until: int | None = None, settled_at: int | N
         f"{_number(radius.credentials, 'live credential')} of {_number(radius.identities, 'identity', 'identities')},"
         f" {_number(radius.tasks, 'task')} and {_number(radius.delegators, 'delegator')}"
     )
-    told = facts(radius, accepted_until, settled_at)
-    return f"{text}; {told}" if told else text
+    details = facts(radius, accepted_until, settled_at)
+    return f"{text}; {details}" if details else text
 
 
 def facts(radius: Radius, accepted_until: int | None = None, settled_at: int | None = None) -> str:

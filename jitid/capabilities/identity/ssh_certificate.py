@@ -70,10 +70,10 @@ def _verify(parsed: Certificate, public: bytes) -> None:
 
 def _raw(key_id: str) -> bytes:
     try:
-        sort, raw = parse_id(key_id)
+        kind, raw = parse_id(key_id)
     except UsageError:
         raise InvalidCredentialError(_UNKNOWN) from None
-    if sort != "jti":
+    if kind != "jti":
         raise InvalidCredentialError(_UNKNOWN)
     return raw
 

@@ -151,7 +151,7 @@ class CredentialStore:
     def _one(self, sql: str, **values: Any) -> Any:
         return self._db.execute(sql, values).fetchone()
 
-    def living(self) -> tuple[int, int]:
+    def count_live(self) -> tuple[int, int]:
         """Return the number of unexpired credentials that have not ended, and the last expiry (0 if there is none)."""
         count, latest = self._one(
             "SELECT count(*), max(expires_at) FROM credential WHERE ended_at IS NULL AND expires_at > :now",
@@ -209,12 +209,12 @@ class CredentialStore:
         """Return the first credential of an identity: the one it was issued with."""
         return self._one_of(uid, "ASC")
 
-    def alive(self, uids: Iterable[bytes]) -> set[bytes]:
+    def with_live_credentials(self, uids: Iterable[bytes]) -> set[bytes]:
         """Return the identities among these that have a live credential."""
         live = select.LIVE.replace(":now", str(int(self._now)))
-        question = f"""SELECT i.uid FROM identity i
+        query = f"""SELECT i.uid FROM identity i
                         WHERE EXISTS (SELECT 1 FROM credential c WHERE c.identity = i.id AND {live}) AND i.uid"""
-        return {uid for (uid,) in select.alike(self._db, question, uids)}
+        return {uid for (uid,) in select.alike(self._db, query, uids)}
 
     def latest_of(self, uid: bytes) -> Credential | None:
         """Return the latest credential of an identity."""
@@ -245,7 +245,9 @@ class CredentialStore:
         dialect = dialect_of(self._db)
         # An event may be long: only these members are read.
         members = dialect.member(*Maker._fields)
-        rows = self._db.execute(f"SELECT DISTINCT {members} FROM {dialect.told} WHERE {made}", {"uid": uid})
+        rows = self._db.execute(
+            f"SELECT DISTINCT {members} FROM {dialect.event_bodies} WHERE {made}", {"uid": uid}
+        )
         return {Maker(*strict_json.loads(row[0], "members")) for row in rows}, size
 
     def first_issued_at(self, identity: int) -> int:
@@ -383,8 +385,8 @@ class CredentialStore:
         return [_credential(row) for row in rows]
 
     def _cursor(self, order: str, after: str) -> dict[str, Any]:
-        sort, raw = parse_id(after)
-        column = "c.jti" if sort == "jti" else "i.uid"
+        kind, raw = parse_id(after)
+        column = "c.jti" if kind == "jti" else "i.uid"
         row = self._one(
             f"""SELECT {order}, c.id FROM credential c JOIN identity i ON i.id = c.identity JOIN task t ON t.id = i.task
                   JOIN term d ON d.id = i.delegator JOIN term a ON a.id = i.agent

@@ -113,7 +113,7 @@ class TaskStore:
         `within`: only tasks that one of these names owns, or that are shared with one. `after` is the number of a
         task.
         """
-        wanted = {
+        condition = {
             None: "1 = 1",
             "open": "t.ended_at IS NULL AND t.deadline > :now",
             "overdue": "t.ended_at IS NULL AND t.deadline <= :now",
@@ -121,18 +121,18 @@ class TaskStore:
         }[state]
         values: dict[str, Any] = {"now": self._now, "limit": limit}
         if after is not None:
-            wanted += " AND t.id < :after"
+            condition += " AND t.id < :after"
             values["after"] = after
         if within:
             names = select.placeholders("whose", within, values)
-            wanted += f""" AND (t.opener IN (SELECT id FROM term WHERE text IN ({names})) OR t.id IN (
+            condition += f""" AND (t.opener IN (SELECT id FROM term WHERE text IN ({names})) OR t.id IN (
                 SELECT task FROM task_share WHERE ended_event IS NULL AND name IN ({names})))"""
         rows = self._db.execute(
             f"""SELECT {_TASK_COLUMNS},
                        (SELECT count(*) FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = t.id),
                        (SELECT count(*) FROM credential c WHERE c.task = t.id AND {select.LIVE})
                   FROM task t JOIN term o ON o.id = t.opener
-                 WHERE {wanted} ORDER BY t.id DESC LIMIT :limit""",
+                 WHERE {condition} ORDER BY t.id DESC LIMIT :limit""",
             values,
         )
         return [(_task(row[:_TASK_WIDTH]), *row[_TASK_WIDTH:]) for row in rows]

@@ -65,7 +65,7 @@ def _present(names: Names, keys: Mapping[str, SigningKey], text: str) -> Present
         parsed = jws.parse(text, types=jws.TOKENS)
         if parsed.typ == jws.SVID:
             return PresentedToken(refusal=introspection.NO_RIGHT)
-        return PresentedToken(jti=introspection.jti_of_ours(parsed, names, keys), parsed=parsed)
+        return PresentedToken(jti=introspection.jti_issued_here(parsed, names, keys), parsed=parsed)
     except InvalidCredentialError as error:
         return PresentedToken(refusal=error.message)
 
@@ -88,9 +88,11 @@ def hold(
             recognised.append((_recognise(one, by_jti, by_print, keys), None))
         except InvalidCredentialError as error:
             recognised.append((None, error.message))
-    ours = [credential for credential, _ in recognised if credential is not None]
-    grounds_of = CredentialStore(snapshot).grounds_of(one.key for one in ours if introspection.rests(one))
-    tasks = TaskStore(snapshot).tasks_numbered({one.task_key for one in ours})
+    credentials = [credential for credential, _ in recognised if credential is not None]
+    grounds_of = CredentialStore(snapshot).grounds_of(
+        one.key for one in credentials if introspection.rests(one)
+    )
+    tasks = TaskStore(snapshot).tasks_numbered({one.task_key for one in credentials})
     held = []
     for credential, refusal in recognised:
         if credential is None:

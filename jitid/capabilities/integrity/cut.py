@@ -120,8 +120,8 @@ def cut(
         if last is not None and not dry_run:
             # An earlier cut may have been interrupted before it deleted its events.
             _delete(ledger, last.through, accept_clock=accept_clock)
-        told = (0, 0, 0) if part is None else (part.through, part.events, len(part.kept))
-        return Cut(before, *told, None, None)
+        counts = (0, 0, 0) if part is None else (part.through, part.events, len(part.kept))
+        return Cut(before, *counts, None, None)
     with ledger.write(accept_clock=accept_clock) as transaction:
         transaction.alone()
         if CutStore(transaction).last() != part.last:
@@ -143,8 +143,8 @@ def _part(snapshot: View, ledger: Ledger, before: int) -> _Part | None:
     through = _through(snapshot, start, before)
     if through <= start:
         return None
-    wanted = _Wanted(snapshot, through)
-    kept = [event.seq for event in _both(snapshot, start, through) if wanted.has(event)]
+    selection = _KeptEvents(snapshot, through)
+    kept = [event.seq for event in _both(snapshot, start, through) if selection.has(event)]
     chosen = set(kept)
     _, digest = digest_of(event for event in _both(snapshot, start, through) if event.seq in chosen)
     number = sum(1 for event in _both(snapshot, start, through) if event.seq > start)
@@ -193,7 +193,7 @@ def _ends(snapshot: View, uuid: str, through: int, begun: Head | None) -> list[C
     return found
 
 
-class _Wanted:
+class _KeptEvents:
     """The selection of the events that stay."""
 
     def __init__(self, snapshot: View, through: int) -> None:

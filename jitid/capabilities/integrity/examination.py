@@ -9,7 +9,7 @@ from shlex import quote as word
 
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.integrity import verify_log
-from jitid.capabilities.trust.rotation import replacing, still_tells
+from jitid.capabilities.trust.rotation import replacing, signs_revocation_list
 from jitid.errors import (
     DamagedError,
     IntegrityError,
@@ -212,7 +212,7 @@ def _clock(subject: _Subject) -> Iterator[Check]:
 def _keys(subject: _Subject) -> Iterator[Check]:
     with subject.read() as (snapshot, _):
         keys = KeyStore(snapshot).signing_keys()
-        telling = {key.kid for key in keys if still_tells(snapshot, key)}
+        crl_signers = {key.kid for key in keys if signs_revocation_list(snapshot, key)}
         now = snapshot.now
     # If the folder is a link, this raises an error before any key in it is read.
     there = subject.keyring.names()
@@ -240,13 +240,13 @@ def _keys(subject: _Subject) -> Iterator[Check]:
             # In an edited ledger, a key may have any value.
             yield failure("keys", IntegrityError("a key in the ledger is not as a ledger writes it", RESTORE))
     for name in there:
-        if name in telling or name in [key.kid for key in held]:
+        if name in crl_signers or name in [key.kid for key in held]:
             continue
-        whose = (
+        description = (
             "a key that signs nothing more" if name in [key.kid for key in keys] else "no key of this ledger"
         )
         path = subject.keyring.path(name)
-        yield warning("keys", f"{path} is {whose}, and was left behind", f"rm -i {word(path)}")
+        yield warning("keys", f"{path} is {description}, and was left behind", f"rm -i {word(path)}")
 
 
 def _key(keyring: Keyring, key: SigningKey, now: int) -> Check:
@@ -297,10 +297,10 @@ def _audit(subject: _Subject) -> Iterator[Check]:
     yield ok("audit", f"the chain holds: {_number(held.events, 'event')}, and the ledger's rows agree")
     if held.cut is not None:
         # This is not damage: the event of the head is in the file that was exported when the log was cut.
-        told = (
+        message = (
             f"the head in {place} tells of event {held.cut}, which was cut: it says nothing of what is here"
         )
-        yield warning("audit", told, "jitid sweep")
+        yield warning("audit", message, "jitid sweep")
     if unreadable is not None:
         yield unreadable
 
@@ -312,8 +312,8 @@ def _bytes(number: int) -> str:
     return _number(number, "byte")
 
 
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 CHECKS: Named[_Subject] = (

@@ -41,20 +41,20 @@ class MemberRows:
     def __init__(
         self,
         rows: Iterator[tuple[Any, ...]],
-        what: str,
+        verb: str,
         event: Callable[[tuple[Any, ...]], int],
         through: int,
     ) -> None:
         """Keep the query. `event` returns the event of a row; rows of events up to `through` may be gone."""
         self._rows = EventRows(iter(rows), event, through)
-        self._what = what
+        self._verb = verb
         self._through = through
 
     def take(self, seq: int, count: int) -> list[tuple[Any, ...]]:
         """Return the next `count` rows, those of event `seq`. Raise IntegrityError if there are fewer."""
         rows = self._rows.take(seq, count)
         if len(rows) != count and seq > self._through:
-            raise IntegrityError(not_as_told(seq, self._what))
+            raise IntegrityError(mismatch_message(seq, self._verb))
         return rows
 
     def must_be_done(self) -> None:
@@ -62,7 +62,7 @@ class MemberRows:
         row = self._rows.next()
         if row is not None:
             raise IntegrityError(
-                f"the ledger has a credential {credential_id(row[1])} that no event says was {self._what}"
+                f"the ledger has a credential {credential_id(row[1])} that no event says was {self._verb}"
             )
 
 
@@ -83,7 +83,7 @@ class IssuedRows(MemberRows):
         """Return the number of the first row of an event, if the event has many rows and none may be gone."""
         return self._next if count >= _MANY and seq > self._through else None
 
-    def pass_over(self, count: int) -> None:
+    def skip(self, count: int) -> None:
         """Skip the next `count` rows; their numbers have no gap."""
         assert self._next is not None
         self._next += count
@@ -109,6 +109,6 @@ class IssuedRows(MemberRows):
             self._passed = False
 
 
-def not_as_told(seq: int, what: str) -> str:
+def mismatch_message(seq: int, verb: str) -> str:
     """Return the message about an event that does not agree with its credentials."""
-    return f"the credentials that event {seq} {what} are not in the ledger as it says"
+    return f"the credentials that event {seq} {verb} are not in the ledger as it says"

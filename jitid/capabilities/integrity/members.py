@@ -28,7 +28,7 @@ from jitid.capabilities.integrity import (
     verify_tasks,
     verify_uses,
 )
-from jitid.capabilities.integrity.member_rows import IssuedRows, MemberRows, not_as_told
+from jitid.capabilities.integrity.member_rows import IssuedRows, MemberRows, mismatch_message
 from jitid.capabilities.integrity.prune_store import PruneStore
 from jitid.capabilities.integrity.store import RowStore
 from jitid.capabilities.integrity.verify_issued import IssuedMembers
@@ -200,7 +200,7 @@ class Members:
         elif verify_uses.MARK in body:
             self._uses.check(seq, strict_json.loads(body, "audit event"))
         elif verify_pruned.MARK in body:
-            self._pruned.tell(seq, strict_json.loads(body, "audit event"))
+            self._pruned.take(seq, strict_json.loads(body, "audit event"))
 
     def _take_move(self, event: Mapping[str, Any]) -> None:
         match event["op"]:
@@ -282,7 +282,7 @@ class Members:
             self._policies.add(event["policy"])
         first = self._issued.first_of(seq, count)
         if first is not None and self._rows.is_run(seq, event, first, count, self._names.issuer):
-            self._issued.pass_over(count)
+            self._issued.skip(count)
             self._marks.made(event, ())
             self.count += count
         else:
@@ -299,9 +299,9 @@ class Members:
             self._at_targets().made(list(map(_JTI, rows)), event["target"], event["at"])
             rows = [(*row[:2], None, *row[3:]) for row in rows]
         self._pruned.issued(seq, rows, at_target="target" in event and event["op"] != "adopt")
-        told = event["issued"] if "issued" in event or "rows" not in event else None
-        if told is not None and len(rows) == count and audit.issued_digest(map(_PRINTED, rows)) != told:
-            raise IntegrityError(not_as_told(seq, "issued"))
+        digest = event["issued"] if "issued" in event or "rows" not in event else None
+        if digest is not None and len(rows) == count and audit.issued_digest(map(_PRINTED, rows)) != digest:
+            raise IntegrityError(mismatch_message(seq, "issued"))
         self._marks.made(event, map(_JTI, rows))
         if rows:
             self._rows.check(seq, event, rows, self._names.issuer)
@@ -336,9 +336,9 @@ class Members:
     def _check_replaced(self, seq: int, replaced: Mapping[str, int | None]) -> None:
         # The last event about a credential counts: another renewal may bring its end forward, and an abandoned renewal
         # restores it.
-        told = [(parse_id(jti)[1], jti, at) for jti, at in replaced.items()]
-        found = dict(CredentialStore(self._snapshot).supersessions([raw for raw, _, _ in told]))
-        for raw, jti, at in told:
+        replacements = [(parse_id(jti)[1], jti, at) for jti, at in replaced.items()]
+        found = dict(CredentialStore(self._snapshot).supersessions([raw for raw, _, _ in replacements]))
+        for raw, jti, at in replacements:
             # Pruned credentials went with their whole identity, and the digests of the remaining rows are without
             # them.
             if found[raw] == at or (seq <= self._pruned.through and not self._pruned.there([raw])):
@@ -353,9 +353,9 @@ class Members:
         if len(rows) != count:
             self._partly.add(seq)
         if rows and set(map(_EVENT, rows)) != {seq}:
-            raise IntegrityError(not_as_told(seq, "ended"))
+            raise IntegrityError(mismatch_message(seq, "ended"))
         if len(rows) == count and audit.ended_digest(map(_JTI, rows)) != event["ended"]:
-            raise IntegrityError(not_as_told(seq, "ended"))
+            raise IntegrityError(mismatch_message(seq, "ended"))
         ended_as = _ENDED_AS[event["op"]]
         closing = event["op"] in _CLOSING
         times = {row[2] for row in rows if row[2] is not None} if closing else {event["at"]}

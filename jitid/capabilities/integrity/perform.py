@@ -92,8 +92,8 @@ def read_log(snapshot: View, operation: ops.ReadLog) -> list[dict[str, Any]]:
     from jitid.capabilities.audit import audit_log
 
     # A caller that continues after the last number it saw must not miss an event that is committed later.
-    goes_on = operation.chosen.after > 0 and operation.chosen.event is None
-    until = snapshot.settled() if goes_on else None
+    continues = operation.chosen.after > 0 and operation.chosen.event is None
+    until = snapshot.settled() if continues else None
     documents = list(audit_log.log(snapshot, operation.chosen, operation.limit, until=until))
     if operation.chosen.event is not None and not documents:
         _must_not_be_cut(snapshot, operation.chosen.event)

@@ -27,7 +27,7 @@ from jitid.ledger.dialect import dialect_of
 from jitid.ledger.events import spared
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.pruned import Pruned
-from jitid.ledger.select import OVER, Gone
+from jitid.ledger.select import PRUNABLE_LEAK, PrunedLeaks
 from jitid.model.access import ASSERTION_LEEWAY
 from jitid.model.event import sighted_digest, used_digest
 from jitid.model.outside import settled_digest
@@ -56,7 +56,7 @@ _NEEDED = (
               OR coalesce(o.honoured_until, 0) >= :before OR o.event > :through)""",
     f"""SELECT c.identity FROM leak l CROSS JOIN credential c
          WHERE c.id = l.credential
-           AND NOT ({OVER} AND l.event <= :through AND l.closed_event <= :through
+           AND NOT ({PRUNABLE_LEAK} AND l.event <= :through AND l.closed_event <= :through
                     AND l.id < (SELECT max(id) FROM leak))""",
     "SELECT c.identity FROM adopted a CROSS JOIN credential c WHERE c.id = a.credential",
     """SELECT c.identity FROM idempotency d CROSS JOIN credential c
@@ -83,9 +83,9 @@ _ACCOUNTED = {"action": "r.event <= :through"}
 """By table, the condition on rows `r` if rows may be added after their credential has ended."""
 _OF_IDENTITIES = ("process", "used")
 _LEAKS_OF = f"""SELECT l.id FROM {{table}} g CROSS JOIN credential c CROSS JOIN leak l
-    WHERE c.identity = g.identity AND l.credential = c.id AND {OVER}"""
+    WHERE c.identity = g.identity AND l.credential = c.id AND {PRUNABLE_LEAK}"""
 """The leaks that are deleted with the identities of a table."""
-_NOBODYS = "credential IS NULL AND at < :before AND event <= :through"
+_WITHOUT_CREDENTIAL = "credential IS NULL AND at < :before AND event <= :through"
 _OUTLIVED = {
     # A verification compares these rows with their events, and requires all rows of later events.
     "honoured": "expires_at < :before AND event <= :through",
@@ -158,7 +158,7 @@ class PruneStore:
             },
             "leak": f"SELECT count(*) FROM ({_LEAKS_OF.format(table='prunable')}) AS gone",
             "approval": "SELECT count(*) FROM prunable_approval",
-            "nobody": f"SELECT count(*) FROM action WHERE {_NOBODYS}",
+            "nobody": f"SELECT count(*) FROM action WHERE {_WITHOUT_CREDENTIAL}",
             **{
                 table: f"SELECT count(*) FROM {table} WHERE {outlived}"
                 for table, outlived in _OUTLIVED.items()
@@ -197,36 +197,40 @@ class PruneStore:
                 settled.setdefault(row.event, []).append((row.jti, row.settlement))
         for seq in sorted(settled):
             remains.take("settlements", seq, [settled_digest(settled[seq]).encode()])
-        self._add_leaks(remains, through, Gone("prunable", leaks))
-        gone = {key for (key,) in self._db.execute("SELECT approval FROM prunable_approval")}
+        self._add_leaks(remains, through, PrunedLeaks("prunable", leaks))
+        prunable_approvals = {key for (key,) in self._db.execute("SELECT approval FROM prunable_approval")}
         for request in ApprovalStore(snapshot).all():
-            if request.key not in gone and request.event <= through:
+            if request.key not in prunable_approvals and request.event <= through:
                 remains.take("approvals", request.event, request_parts(request, through))
         return remains.digests()
 
-    def _add_leaks(self, remains: Remains, through: int, gone: Gone) -> None:
+    def _add_leaks(self, remains: Remains, through: int, pruned_leaks: PrunedLeaks) -> None:
         snapshot = self._view
-        added = (row for row in LeakStore(snapshot).leak_rows(gone) if row.event <= through)
+        added = (row for row in LeakStore(snapshot).leak_rows(pruned_leaks) if row.event <= through)
         for seq, leaked in groupby(added, attrgetter("event")):
             remains.take("leaks", seq, [row.jti for row in leaked])
-        for seq, rows in groupby(_until(LeakStore(snapshot).closed_leaks(gone), through, 0), itemgetter(0)):
+        for seq, rows in groupby(
+            _until(LeakStore(snapshot).closed_leaks(pruned_leaks), through, 0), itemgetter(0)
+        ):
             remains.take("closings", seq, [jti for _, _, jti in rows])
-        for seq, rows in groupby(_until(LeakStore(snapshot).sighting_rows(gone), through, 0), itemgetter(0)):
-            remains.take("sightings", seq, [sighted_digest(told for _, told in rows).encode()])
-        for at, number, jti in LeakStore(snapshot).proved_leaks(gone):
-            if at < gone.before:
+        for seq, rows in groupby(
+            _until(LeakStore(snapshot).sighting_rows(pruned_leaks), through, 0), itemgetter(0)
+        ):
+            remains.take("sightings", seq, [sighted_digest(members for _, members in rows).encode()])
+        for at, number, jti in LeakStore(snapshot).proved_leaks(pruned_leaks):
+            if at < pruned_leaks.before:
                 remains.take("proofs", number, [jti])
 
-    def gone(self) -> str:
+    def credentials_digest(self) -> str:
         """Return SHA-256 over the jtis of the credentials that `find` has found, in the order of issue."""
         rows = dialect_of(self._db).stream(
             self._db,
             "SELECT c.jti FROM credential c WHERE c.identity IN (SELECT identity FROM prunable) ORDER BY c.id",
         )
-        told = sha256()
+        digest = sha256()
         while found := b"".join(chain.from_iterable(_some(rows))):
-            told.update(found)
-        return told.hexdigest()
+            digest.update(found)
+        return digest.hexdigest()
 
     def there(self, jtis: Iterable[bytes]) -> list[bytes]:
         """Return which of these credentials are in the ledger and not condemned."""
@@ -239,7 +243,7 @@ class PruneStore:
         """Return the number of condemned identities with rows that are not deleted yet."""
         return self._count("SELECT count(*) FROM condemned", {})
 
-    def is_wrongly_gone(self) -> bool:
+    def is_wrongly_condemned(self) -> bool:
         """Return whether a condemned credential was live, or ended or expired too recently, at the last pruning."""
         # An attacker with write access could hide a credential there, since no event is compared with condemned rows.
         found = self._db.execute(
@@ -329,15 +333,15 @@ class PruneChanges(PruneStore):
             return self._remove_others(limit), None
         dialect.counted(self._db, "going")
         self._spare()
-        gone = self._count("SELECT count(*) FROM going", {})
+        removed = self._count("SELECT count(*) FROM going", {})
         if self._db.execute("SELECT 1 FROM leak LIMIT 1").fetchone() is not None:
             leaks = _LEAKS_OF.format(table="going")
             self._run(f"DELETE FROM sighting WHERE leak IN ({leaks})", self._old())
             self._run(f"DELETE FROM leak WHERE id IN ({leaks})", self._old())
-        ours = "(SELECT c.id FROM going g CROSS JOIN credential c WHERE c.identity = g.identity)"
+        credentials = "(SELECT c.id FROM going g CROSS JOIN credential c WHERE c.identity = g.identity)"
         for table in _OF_CREDENTIALS:
             if self._db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None:
-                self._run(f"DELETE FROM {table} WHERE credential IN {ours}", {})
+                self._run(f"DELETE FROM {table} WHERE credential IN {credentials}", {})
         for table, column in (
             *((table, "identity") for table in _OF_IDENTITIES),
             ("credential", "identity"),
@@ -345,7 +349,7 @@ class PruneChanges(PruneStore):
             ("condemned", "identity"),
         ):
             self._run(f"DELETE FROM {table} WHERE {column} IN (SELECT identity FROM going)", {})
-        return gone, lowest
+        return removed, lowest
 
     def _spare(self) -> None:
         """Keep identities of the batch that leaked or were used since they were condemned, and their ancestors."""
@@ -353,7 +357,7 @@ class PruneChanges(PruneStore):
             f"""INSERT INTO staying {
                 _safely(f'''
                 SELECT c.identity FROM going g CROSS JOIN credential c CROSS JOIN leak l
-                 WHERE c.identity = g.identity AND l.credential = c.id AND NOT ({OVER})
+                 WHERE c.identity = g.identity AND l.credential = c.id AND NOT ({PRUNABLE_LEAK})
                 UNION SELECT c.identity FROM going g CROSS JOIN credential c CROSS JOIN action n
                  WHERE c.identity = g.identity AND n.credential = c.id AND n.event > :through
                 UNION SELECT g.identity FROM going g CROSS JOIN identity i
@@ -383,7 +387,8 @@ class PruneChanges(PruneStore):
         last = self.last()
         bounds = self._bounds(0, 0, 0) if last is None else self._bounds(*last[1:])
         removed = self._run(
-            f"DELETE FROM action WHERE id IN (SELECT id FROM action WHERE {_NOBODYS} ORDER BY id LIMIT :limit)",
+            "DELETE FROM action "
+            f"WHERE id IN (SELECT id FROM action WHERE {_WITHOUT_CREDENTIAL} ORDER BY id LIMIT :limit)",
             {**bounds, "limit": limit},
         )
         for table, outlived in _OUTLIVED.items():

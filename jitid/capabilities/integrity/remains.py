@@ -24,10 +24,10 @@ class Remains:
 
     def take(self, side: str, event: int, parts: Iterable[bytes]) -> None:
         """Add the remaining rows of one event, if there are any."""
-        told = [len(part).to_bytes(4, "big") + part for part in parts]
-        if told:
-            start = event.to_bytes(8, "big") + len(told).to_bytes(4, "big")
-            self._hashes[side].update(start + b"".join(told))
+        encoded = [len(part).to_bytes(4, "big") + part for part in parts]
+        if encoded:
+            start = event.to_bytes(8, "big") + len(encoded).to_bytes(4, "big")
+            self._hashes[side].update(start + b"".join(encoded))
 
     def digests(self) -> Mapping[str, str]:
         """Return SHA-256 of each kind of rows as hex, by its name.

@@ -131,7 +131,7 @@ def _find(ledger: Ledger, rows_after: int, leaks_after: int | None, *, dry_run: 
             "through": through,
             "leaks": leaks,
             "rows": {table: number for table, number in rows.items() if number},
-            "gone": retention.gone(),
+            "gone": retention.credentials_digest(),
             "left": dict(retention.remains(before, through, leaks)),
         }
         return _Prunable(last, before, through, leaks, rows, chosen, facts)

@@ -38,21 +38,21 @@ class HonouredMembers:
             IntegrityError: a row was edited, removed or inserted.
 
         """
-        told = {seq: row for seq, *row in rows}
-        for seq in self._ended.keys() | told.keys():
-            if not self._is_right(seq, told.get(seq), partly):
+        recorded = {seq: row for seq, *row in rows}
+        for seq in self._ended.keys() | recorded.keys():
+            if not self._is_right(seq, recorded.get(seq), partly):
                 raise IntegrityError(
                     f"until when verifiers accept what event {seq} ended is not in the ledger as its rows say"
                 )
 
-    def _is_right(self, seq: int, told: Sequence[int] | None, partly: Collection[int]) -> bool:
+    def _is_right(self, seq: int, recorded: Sequence[int] | None, partly: Collection[int]) -> bool:
         old, before = seq <= self._pruned.through, self._pruned.before
         found = self._ended.get(seq)
-        if told is None or found is None:
+        if recorded is None or found is None:
             # A pruning deletes the credentials that had expired before it, and the row that counts them.
-            (*_, expires_at) = told or found or (0,)
+            (*_, expires_at) = recorded or found or (0,)
             return old and expires_at < before
-        (credentials, ended_at, expires_at), (ended, first_at, last_expiry) = told, found
+        (credentials, ended_at, expires_at), (ended, first_at, last_expiry) = recorded, found
         if ended_at != first_at or credentials < ended or expires_at < last_expiry:
             return False
         if (credentials, expires_at) == (ended, last_expiry):

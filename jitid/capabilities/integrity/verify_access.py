@@ -22,7 +22,7 @@ MARKS = (
 _End = tuple[str, int, int]
 
 
-class _ToldAccess:
+class _ExpectedAccess:
     """An access credential according to the events."""
 
     def __init__(self, seq: int, event: Mapping[str, Any]) -> None:
@@ -47,7 +47,7 @@ class AccessMembers:
 
     def __init__(self, snapshot: AccessStore, now: int) -> None:
         self._snapshot = snapshot
-        self._told: dict[str, _ToldAccess] = {}
+        self._expected: dict[str, _ExpectedAccess] = {}
         self._latest = now
         """The latest time that the ledger has seen: a clock may have been set back."""
         self._departed: dict[tuple[int, int], int] = {}
@@ -65,7 +65,7 @@ class AccessMembers:
                 for id_ in event["access"]:
                     self._end(seq, id_, (AccessState.REVOKED.value, event["at"], seq))
             case _:
-                self._told[event["access"]] = _ToldAccess(seq, event)
+                self._expected[event["access"]] = _ExpectedAccess(seq, event)
                 if "spent" in event:
                     self._end(seq, event["spent"], (AccessState.SPENT.value, event["at"], seq))
                 if "predecessor" in event:
@@ -79,24 +79,24 @@ class AccessMembers:
         """Compare the rows. Raises IntegrityError if a row was edited, removed or inserted."""
         departed: Counter[tuple[int, int]] = Counter()
         for row in self._snapshot.all():
-            told = self._told.pop(row.id, None)
-            if told is None:
+            expected = self._expected.pop(row.id, None)
+            if expected is None:
                 raise IntegrityError(f"the ledger has an access credential {row.id} that no event tells of")
-            if _granted(row) != told.granted or row.superseded_at != told.superseded_at:
+            if _granted(row) != expected.granted or row.superseded_at != expected.superseded_at:
                 raise IntegrityError(f"the access credential {row.id} is not in the ledger as its events say")
-            if row.ended_as == AccessState.DISABLED and told.end is None:
+            if row.ended_as == AccessState.DISABLED and expected.end is None:
                 departed[int(row.ended_event or 0), int(row.ended_at or 0)] += 1
-            elif not self._has_ended_so(row, told):
+            elif not self._has_ended_so(row, expected):
                 raise IntegrityError(f"the access credential {row.id} has not ended as its events say")
-        for id_ in self._told:
+        for id_ in self._expected:
             raise IntegrityError(f"the ledger lacks the access credential {id_} that an event tells of")
         if departed != self._departed:
             raise IntegrityError(
                 "the access that ended with its delegators is not in the ledger as the events say"
             )
 
-    def _open(self, seq: int, id_: str) -> _ToldAccess:
-        found = self._told.get(id_)
+    def _open(self, seq: int, id_: str) -> _ExpectedAccess:
+        found = self._expected.get(id_)
         if found is None or found.end is not None:
             raise IntegrityError(f"event {seq} is about an access credential that did not count")
         return found
@@ -104,14 +104,14 @@ class AccessMembers:
     def _end(self, seq: int, id_: str, end: _End) -> None:
         self._open(seq, id_).end = end
 
-    def _has_ended_so(self, row: Access, told: _ToldAccess) -> bool:
+    def _has_ended_so(self, row: Access, expected: _ExpectedAccess) -> bool:
         end = (row.ended_as, row.ended_at, row.ended_event)
-        if told.end is not None:
-            return end == told.end
+        if expected.end is not None:
+            return end == expected.end
         if end == (None, None, None):
             return True
         # An expired or rotated credential is closed without an event, by any later command.
-        due = {AccessState.EXPIRED.value: row.expires_at, AccessState.ROTATED.value: told.superseded_at}
+        due = {AccessState.EXPIRED.value: row.expires_at, AccessState.ROTATED.value: expected.superseded_at}
         at = None if row.ended_as is None else due.get(row.ended_as)
         return at is not None and end[1:] == (at, None) and at <= self._latest
 

@@ -20,7 +20,7 @@ _STATING = ("agent-register", "agent-change")
 _STATED = ("owner", "purpose", *_LISTS, "max_ttl", "concurrency")
 
 
-def _unsaid() -> dict[str, Any]:
+def _defaults() -> dict[str, Any]:
     """Return the values of a record if no event states others."""
     return {**dict.fromkeys(("concurrency", "suspended_at", "unregistered_at")), "users": []}
 
@@ -34,7 +34,7 @@ class AgentMembers:
         self._without = without
         self._registered: dict[str, int] = {}
         """The first event that registered each agent, by name."""
-        self._told: dict[str, dict[str, Any]] = {}
+        self._expected: dict[str, dict[str, Any]] = {}
         """The values that each record must have, by agent and field."""
         self._unnamed: list[int] = []
         """Times at which more agents were suspended with their owners than the event can name."""
@@ -42,28 +42,28 @@ class AgentMembers:
     def take(self, seq: int, event: Mapping[str, Any]) -> None:
         """Take an event about an agent."""
         name, at = event["agent"], event["at"]
-        told = self._told.setdefault(name, _unsaid())
-        told |= {field: event[field] for field in _STATED if field in event and event["op"] in _STATING}
+        expected = self._expected.setdefault(name, _defaults())
+        expected |= {field: event[field] for field in _STATED if field in event and event["op"] in _STATING}
         match event["op"]:
             case "agent-register":
                 self._registered.setdefault(name, seq)
-                told |= dict.fromkeys(("reviewed_at", "suspended_at", "suspended_as", "unregistered_at"))
-                told |= {
+                expected |= dict.fromkeys(("reviewed_at", "suspended_at", "suspended_as", "unregistered_at"))
+                expected |= {
                     "registered_at": at,
                     "review_at": event["review"],
                     "concurrency": event.get("concurrency"),
                     "users": event.get("users", []),
                 }
             case "agent-change" if event.get("unlimited"):
-                told["concurrency"] = None
+                expected["concurrency"] = None
             case "agent-review":
-                told |= {"reviewed_at": at, "review_at": event["review"]}
-            case "agent-suspend" if told["suspended_at"] is None and not event.get("again"):
-                told |= {"suspended_at": at, "suspended_as": event.get("reason")}
+                expected |= {"reviewed_at": at, "review_at": event["review"]}
+            case "agent-suspend" if expected["suspended_at"] is None and not event.get("again"):
+                expected |= {"suspended_at": at, "suspended_as": event.get("reason")}
             case "agent-resume":
-                told |= {"suspended_at": None, "suspended_as": None}
-            case "agent-unregister" if told["unregistered_at"] is None:
-                told["unregistered_at"] = at
+                expected |= {"suspended_at": None, "suspended_as": None}
+            case "agent-unregister" if expected["unregistered_at"] is None:
+                expected["unregistered_at"] = at
 
     def take_leaving(self, event: Mapping[str, Any]) -> None:
         """Take an event about delegators, which may have suspended their agents."""
@@ -72,7 +72,7 @@ class AgentMembers:
             self._unnamed.append(event["at"])
             agents = agents["first"]
         for name in agents:
-            self._told[name] |= {"suspended_at": event["at"], "suspended_as": SUSPENDED_AS}
+            self._expected[name] |= {"suspended_at": event["at"], "suspended_as": SUSPENDED_AS}
 
     def must_be_done(self, ended: int) -> None:
         """Compare the records.
@@ -85,24 +85,24 @@ class AgentMembers:
 
         """
         for agent in self._snapshot.agents(owner=(), after=None, limit=_EVERY):
-            told = self._told.pop(agent.name, None)
-            if told is None:
+            expected = self._expected.pop(agent.name, None)
+            if expected is None:
                 raise IntegrityError(
                     f"the ledger has a record of agent {label(agent.name)} that no event tells of"
                 )
-            if self._differs(agent, told):
+            if self._differs(agent, expected):
                 raise IntegrityError(f"the record of agent {label(agent.name)} is not as the events tell")
-        for name in self._told:
+        for name in self._expected:
             raise IntegrityError(f"events tell of agent {label(name)}, and the ledger has no record of it")
         if (held := self._snapshot.wrongly_held(self._registered, ended, self._without)) is not None:
             raise IntegrityError(f"what agent {label(held)} holds is not counted to its record")
 
-    def _differs(self, agent: Agent, told: Mapping[str, Any]) -> bool:
+    def _differs(self, agent: Agent, expected: Mapping[str, Any]) -> bool:
         found = agent._asdict()
         unnamed = agent.suspended_as == SUSPENDED_AS and agent.suspended_at in self._unnamed
-        free = ("suspended_at", "suspended_as") if told["suspended_at"] is None and unnamed else ()
+        free = ("suspended_at", "suspended_as") if expected["suspended_at"] is None and unnamed else ()
         return any(
             value != (list(found[field]) if field in _LISTS else found[field])
-            for field, value in told.items()
+            for field, value in expected.items()
             if field not in free
         )

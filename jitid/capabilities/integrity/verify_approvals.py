@@ -21,7 +21,7 @@ MARKS = (
 """Bytes of the events that matter here, and of no other event: inside a text the quotes would be escaped."""
 
 
-class _Said(NamedTuple):
+class _Decision(NamedTuple):
     """The decision of an approver for a group, in the columns of its row."""
 
     approver: str
@@ -32,7 +32,7 @@ class _Said(NamedTuple):
     event: int
 
 
-class _ToldRequest:
+class _ExpectedRequest:
     """A request according to the events."""
 
     def __init__(self, seq: int, event: Mapping[str, Any]) -> None:
@@ -45,25 +45,29 @@ class _ToldRequest:
             seq,
         )
         self.until: int = event["until"]
-        self.words: dict[str, _Said | None] = dict.fromkeys(event["groups"])
+        self.decisions: dict[str, _Decision | None] = dict.fromkeys(event["groups"])
         self.end: tuple[str, int, int] | None = None
         self.used_for: str | None = None
         """The first identity that was issued with it, if the identity's row is there."""
 
-    def speak(self, seq: int, event: Mapping[str, Any]) -> None:
+    def decide(self, seq: int, event: Mapping[str, Any]) -> None:
         """Take the event of an approver's decision."""
         until = event.get("until")
-        said = _Said(event["approver"], event["proof"], int(until is not None), event["at"], until, seq)
-        self.words |= dict.fromkeys(event["groups"], said)
+        decision = _Decision(
+            event["approver"], event["proof"], int(until is not None), event["at"], until, seq
+        )
+        self.decisions |= dict.fromkeys(event["groups"], decision)
         if until is None:
             self.end = (ApprovalState.DENIED.value, event["at"], seq)
 
     def granted_at(self, at: int) -> dict[str, str]:
         """Return the approvers with valid grants at a time, by group."""
         return {
-            group: said.approver
-            for group, said in self.words.items()
-            if said is not None and said.expires_at is not None and said.decided_at <= at < said.expires_at
+            group: decision.approver
+            for group, decision in self.decisions.items()
+            if decision is not None
+            and decision.expires_at is not None
+            and decision.decided_at <= at < decision.expires_at
         }
 
 
@@ -73,7 +77,7 @@ class ApprovalRows:
     def __init__(self, snapshot: ApprovalStore, now: int, pruned: PrunedMembers) -> None:
         self._snapshot = snapshot
         self._pruned = pruned
-        self._told: dict[str, _ToldRequest] = {}
+        self._expected: dict[str, _ExpectedRequest] = {}
         self._latest = now
         """The latest time that the ledger has seen: a clock may have been set back."""
         self._withdrawn: dict[tuple[int, int], int] = {}
@@ -97,9 +101,9 @@ class ApprovalRows:
                 if "grants" in event:
                     self._silenced.append((seq, event.get("delegator")))
             case "approval-request":
-                self._told[event["approval"]] = _ToldRequest(seq, event)
+                self._expected[event["approval"]] = _ExpectedRequest(seq, event)
             case _:
-                self._open(seq, event["approval"], event["digest"]).speak(seq, event)
+                self._open(seq, event["approval"], event["digest"]).decide(seq, event)
 
     def use(self, seq: int, event: Mapping[str, Any], identity: str | None) -> None:
         """Take an event that has used an approval, and the first identity that it issued.
@@ -110,7 +114,7 @@ class ApprovalRows:
         """
         one = self._open(seq, event["approval"])
         grants = one.granted_at(event["at"])
-        if grants != event["approvers"] or grants.keys() != one.words.keys() or event["at"] >= one.until:
+        if grants != event["approvers"] or grants.keys() != one.decisions.keys() or event["at"] >= one.until:
             raise IntegrityError(f"event {seq} uses an approval that nobody had granted")
         one.end = (ApprovalState.USED.value, event["at"], seq)
         one.used_for = identity
@@ -127,17 +131,17 @@ class ApprovalRows:
         withdrawn: Counter[tuple[int, int]] = Counter()
         for row in self._snapshot.all():
             self._pruned.request(row)
-            told = self._told.pop(row.id, None)
-            if told is None:
+            expected = self._expected.pop(row.id, None)
+            if expected is None:
                 raise IntegrityError(f"the ledger has a request {row.id} that no event tells of")
             end = _end_of(row)
-            if end is not None and end[0] == ApprovalState.WITHDRAWN.value and told.end is None:
+            if end is not None and end[0] == ApprovalState.WITHDRAWN.value and expected.end is None:
                 withdrawn[end[2], end[1]] += 1
-            elif not self._has_ended_so(end, told):
+            elif not self._has_ended_so(end, expected):
                 raise IntegrityError(f"request {row.id} has not ended as its events say")
-            if not self._is_as_told(row, told):
+            if not self._matches(row, expected):
                 raise IntegrityError(f"request {row.id} is not in the ledger as its events say")
-        for id_, one in self._told.items():
+        for id_, one in self._expected.items():
             # A request that may be gone is covered by the digests of the remaining rows.
             if one.request[-1] <= self._pruned.through:
                 continue
@@ -145,35 +149,41 @@ class ApprovalRows:
         if withdrawn != self._withdrawn:
             raise IntegrityError("the requests that were withdrawn are not in the ledger as the events say")
 
-    def _open(self, seq: int, id_: str, digest: str | None = None) -> _ToldRequest:
-        found = self._told.get(id_)
+    def _open(self, seq: int, id_: str, digest: str | None = None) -> _ExpectedRequest:
+        found = self._expected.get(id_)
         if found is None or found.end is not None or digest not in (None, found.request[0]):
             raise IntegrityError(f"event {seq} is about a request that was not open")
         return found
 
-    def _has_ended_so(self, end: tuple[Any, ...] | None, told: _ToldRequest) -> bool:
-        if end is None or told.end is not None:
-            return end == told.end
+    def _has_ended_so(self, end: tuple[Any, ...] | None, expected: _ExpectedRequest) -> bool:
+        if end is None or expected.end is not None:
+            return end == expected.end
         # An expired request is closed without an event, by any later command.
         return (
             end[2] is not None
-            and end[:2] == (ApprovalState.EXPIRED.value, told.until)
-            and told.until <= self._latest
+            and end[:2] == (ApprovalState.EXPIRED.value, expected.until)
+            and expected.until <= self._latest
         )
 
-    def _is_as_told(self, row: Approval, told: _ToldRequest) -> bool:
+    def _matches(self, row: Approval, expected: _ExpectedRequest) -> bool:
         request = (row.digest.hex(), row.delegator, row.asked_by, row.asked_at, row.expires_at, row.event)
-        used = told.end is not None and told.end[0] == ApprovalState.USED.value
-        words = {word.group: None if word.granted is None else _Said._make(word[1:7]) for word in row.words}
+        used = expected.end is not None and expected.end[0] == ApprovalState.USED.value
+        decisions = {
+            word.group: None if word.granted is None else _Decision._make(word[1:7]) for word in row.words
+        }
         return (
-            request == told.request
+            request == expected.request
             and (row.identity is not None) == used
-            and (told.used_for is None or row.identity == told.used_for)
-            and words.keys() == told.words.keys()
+            and (expected.used_for is None or row.identity == expected.used_for)
+            and decisions.keys() == expected.decisions.keys()
             and all(
-                words[group] == said
-                or (words[group] is None and said is not None and self._is_over(said, _end_of(row)))
-                for group, said in told.words.items()
+                decisions[group] == decision
+                or (
+                    decisions[group] is None
+                    and decision is not None
+                    and self._has_lapsed(decision, _end_of(row))
+                )
+                for group, decision in expected.decisions.items()
             )
             # A row without a decision must not have the values of one.
             and not any(
@@ -183,13 +193,13 @@ class ApprovalRows:
             )
         )
 
-    def _is_over(self, said: _Said, end: tuple[Any, ...] | None) -> bool:
+    def _has_lapsed(self, decision: _Decision, end: tuple[Any, ...] | None) -> bool:
         """Return whether a grant expired, or was withdrawn with its approver, before the request ended."""
-        if said.expires_at is None:
+        if decision.expires_at is None:
             return False
         _, at, event = (None, self._latest, None) if end is None else end
-        return said.expires_at <= at or any(
-            said.event < seq and (event is None or seq <= event) and name in (None, said.approver)
+        return decision.expires_at <= at or any(
+            decision.event < seq and (event is None or seq <= event) and name in (None, decision.approver)
             for seq, name in self._silenced
         )
 

@@ -19,7 +19,7 @@ class CutMembers:
     def __init__(self, segments: CutStore) -> None:
         self._segments = segments
         self._rows = segments.all()
-        self._told: list[Segment] = []
+        self._expected: list[Segment] = []
         self.last: Segment | None = self._rows[-1] if self._rows else None
         """The last segment; None if the log was never cut."""
         self.through = 0 if self.last is None else self.last.through
@@ -49,9 +49,11 @@ class CutMembers:
         """Take an event."""
         if MARK in body:
             event = strict_json.loads(body, "audit event")
-            self._told.append(Segment(seq, *(event.get(name) for name in Segment._fields[1:])))
+            self._expected.append(Segment(seq, *(event.get(name) for name in Segment._fields[1:])))
 
     def must_be_done(self) -> None:
         """Compare the segments. Raises IntegrityError if a segment was edited, removed or inserted."""
-        if sorted(self._told, key=lambda each: each.event) != sorted(self._rows, key=lambda each: each.event):
+        if sorted(self._expected, key=lambda each: each.event) != sorted(
+            self._rows, key=lambda each: each.event
+        ):
             raise IntegrityError("where the audit log was cut is not told as its events tell it")

@@ -6,7 +6,13 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
-from jitid.capabilities.directory.delegator_facts import FORM, TOLD, _digest, _everybody, told
+from jitid.capabilities.directory.delegator_facts import (
+    FORM,
+    RECORDED_FIELDS,
+    _all_delegators,
+    _digest,
+    recorded_facts,
+)
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.errors import IntegrityError
 from jitid.model.delegator import Delegator
@@ -69,7 +75,7 @@ class DelegatorMembers:
         undone[name] = _before(seq, event, found)
 
     def _as_it_was(self, undone: Mapping[str, Delegator | None]) -> Iterator[Delegator]:
-        for one in _everybody(self._snapshot):
+        for one in _all_delegators(self._snapshot):
             before = undone.get(one.name, one)
             if before is None:
                 continue
@@ -80,13 +86,15 @@ class DelegatorMembers:
 
 def _before(seq: int, event: Mapping[str, Any], found: Delegator) -> Delegator | None:
     """Return a delegator in the state before an event; None if the event added it. Raises IntegrityError."""
-    now, at = told(found), event["at"]
+    now, at = recorded_facts(found), event["at"]
     match event["op"]:
         case "delegator-add":
             fresh = found._replace(
                 imported=False, external=None, added_at=at, disabled_at=None, disabled_last=None
             )
-            if found == fresh and all(now[field] == event.get(field, _ABSENT[field]) for field in TOLD):
+            if found == fresh and all(
+                now[field] == event.get(field, _ABSENT[field]) for field in RECORDED_FIELDS
+            ):
                 return None
         case "delegator-change":
             if all(now[field] == value for field, value in event["now"].items()):
@@ -117,5 +125,5 @@ _ABSENT: Mapping[str, Any] = {
 """The values of fields that an event which adds a delegator leaves out."""
 
 
-def _value(told_: object) -> object:
-    return tuple(told_) if isinstance(told_, list) else told_
+def _value(recorded: object) -> object:
+    return tuple(recorded) if isinstance(recorded, list) else recorded

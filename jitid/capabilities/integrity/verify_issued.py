@@ -141,11 +141,11 @@ class IssuedMembers:
             return False
         one = AlikeRows._make(row)
         run = RowStore(self._snapshot).run_alike(first, last, seq, one[:_COMPARED], self._without)
-        if run.length != count or run.jtis is None or not self._tells(event, one, first, issuer):
+        if run.length != count or run.jtis is None or not self._matches(event, one, first, issuer):
             return False
         kid = None if one.signed_by is None else self._kids.get(one.signed_by, "")
         places = RowStore(self._snapshot).status_places(first, last) if self._listed else []
-        told = audit.rows_digest(
+        digest = audit.rows_digest(
             *(kid, one.details, one.may_audience),
             [run.uids],
             [run.claims],
@@ -153,7 +153,7 @@ class IssuedMembers:
             [run.jtis],
             [run.prints],
         )
-        if told != event["rows"]:
+        if digest != event["rows"]:
             return False
         if self.since is None:
             self.since = one.identity
@@ -182,7 +182,7 @@ class IssuedMembers:
             rows[0][0], rows[-1][0], seq, one[:_COMPARED], self._without
         ):
             raise _edited(seq)
-        if rows[0][3] != seq or ("lifetime" in event and not self._tells(event, one, rows[0][0], issuer)):
+        if rows[0][3] != seq or ("lifetime" in event and not self._matches(event, one, rows[0][0], issuer)):
             raise _edited(seq)
         # An event has no digest of the remaining rows if other rows of it were pruned.
         whole = len(rows) == event.get("count", 1)
@@ -220,7 +220,7 @@ class IssuedMembers:
             *(jtis, prints),
         )
 
-    def _tells(self, event: Mapping[str, Any], one: AlikeRows, key: int, issuer: str) -> bool:
+    def _matches(self, event: Mapping[str, Any], one: AlikeRows, key: int, issuer: str) -> bool:
         """Return whether the row of the credential with number `key` agrees with the event."""
         return (
             self._has_terms(event, one, issuer)
@@ -249,14 +249,14 @@ class IssuedMembers:
     def _is_of(self, event: Mapping[str, Any], one: AlikeRows) -> bool:
         """Return whether the rows have the identity and the process that the event states."""
         text, parent = self._names.text, event.get("parent")
-        told = (event.get("proof"), event.get("sensitivity"), event.get("depth", 0))
+        stated = (event.get("proof"), event.get("sensitivity"), event.get("depth", 0))
         return (
             (one.task_of_identity, one.delegator_of_identity) == (one.task, one.delegator)
             and one.task_name == event.get("task")
             and (one.given is not None or text(one.opener) == event.get("opener", event.get("delegator")))
             and text(one.agent) == event.get("agent")
             and text(one.delegator) == event.get("delegator")
-            and (one.proof, one.sensitivity, one.depth) == told
+            and (one.proof, one.sensitivity, one.depth) == stated
             and (one.parent is None) == (one.depth == 0)
             and one.parent_uid == (None if parent is None else parse_id(parent)[1])
             and (event["op"] != "issue" or self._is_bound(event.get("process"), one))
@@ -288,8 +288,8 @@ class IssuedMembers:
             return one.subject == one.subject_of_right
         if event["op"] != "issue" or "parent" in event:
             return True
-        told = event.get("subject")
-        return (one.subject is None) == (told is None) and self._names.text(one.subject) == told
+        subject = event.get("subject")
+        return (one.subject is None) == (subject is None) and self._names.text(one.subject) == subject
 
     def _succeeds(self, one: AlikeRows, of: bytes) -> bool:
         """Return whether a renewed credential continues the line of its predecessor, and has the same source."""

@@ -23,10 +23,10 @@ class LeakMembers:
     def __init__(self, snapshot: LeakStore, pruned: PrunedMembers) -> None:
         self._snapshot = snapshot
         self._pruned = pruned
-        gone, through = pruned.gone, pruned.through
-        self._added = EventRows(snapshot.leak_rows(gone), attrgetter("event"), through)
-        self._closed = EventRows(snapshot.closed_leaks(gone), itemgetter(0), through)
-        self._sightings = EventRows(snapshot.sighting_rows(gone), itemgetter(0), through)
+        pruned_leaks, through = pruned.leaks, pruned.through
+        self._added = EventRows(snapshot.leak_rows(pruned_leaks), attrgetter("event"), through)
+        self._closed = EventRows(snapshot.closed_leaks(pruned_leaks), itemgetter(0), through)
+        self._sightings = EventRows(snapshot.sighting_rows(pruned_leaks), itemgetter(0), through)
         self._proofs: list[_Proof] = []
         """Proofs are compared at the end: a leak has the time of its proof, but not the event."""
 
@@ -66,14 +66,14 @@ class LeakMembers:
         if self._closed.next() is not None:
             raise IntegrityError("the ledger has a closed leak, and no event closed it")
         # A proof is found by its time: the remaining rows of an old proof are between its first and its last leak.
-        proved = EventRows(self._snapshot.proved_leaks(self._pruned.gone), itemgetter(0), 1 << 62)
-        for proof in _told_apart(self._proofs):
+        proved = EventRows(self._snapshot.proved_leaks(self._pruned.leaks), itemgetter(0), 1 << 62)
+        for proof in _separated(self._proofs):
             rows = _proved_by(proof, proved)
             # No row of a later event is gone, even if a clock was set back since.
-            may_be_gone = proof.seq <= self._pruned.through and proof.at < self._pruned.gone.before
-            if may_be_gone:
+            may_be_pruned = proof.seq <= self._pruned.through and proof.at < self._pruned.leaks.before
+            if may_be_pruned:
                 self._pruned.proved(rows)
-            _check_proved(proof, rows, may_be_gone=may_be_gone)
+            _check_proved(proof, rows, may_be_pruned=may_be_pruned)
         if proved.next() is not None:
             raise IntegrityError("the ledger says that a leak was proved refused, and no event does")
 
@@ -100,12 +100,12 @@ class LeakMembers:
             digest = sighted_digest(row for _, row in rows) if rows else None
         except ValueError:
             digest = "holds what no ledger writes"
-        told = event.get("sightings", 0), event.get("sighted")
+        expected = event.get("sightings", 0), event.get("sighted")
         if digest is not None:
             self._pruned.seen(seq, digest)
-        if self._is_left(seq, len(rows), told[0]):
+        if self._is_left(seq, len(rows), expected[0]):
             return
-        if (len(rows), digest) != told or any(number != seq for number, _ in rows):
+        if (len(rows), digest) != expected or any(number != seq for number, _ in rows):
             raise IntegrityError(f"the sightings that event {seq} tells of are not in the ledger as it says")
 
     def _check_closed(self, seq: int, event: Mapping[str, Any]) -> None:
@@ -137,7 +137,7 @@ class _Proof(NamedTuple):
     """The number of the event; for several events, the number of the first."""
 
 
-def _told_apart(proofs: list[_Proof]) -> Iterator[_Proof]:
+def _separated(proofs: list[_Proof]) -> Iterator[_Proof]:
     """Yield the proofs in the order of the rows; proofs of one second with mixed numbers of leaks become one.
 
     These occur when two processes record proofs at once, while credentials end: the rows do not show which proof they
@@ -172,9 +172,9 @@ def _proved_by(proof: _Proof, proved: EventRows[tuple[int, int, bytes]]) -> list
     return rows
 
 
-def _check_proved(proof: _Proof, rows: list[tuple[int, int, bytes]], *, may_be_gone: bool) -> None:
+def _check_proved(proof: _Proof, rows: list[tuple[int, int, bytes]], *, may_be_pruned: bool) -> None:
     jtis = _jtis([jti for _, _, jti in rows])
-    if may_be_gone and len(rows) < proof.size:
+    if may_be_pruned and len(rows) < proof.size:
         proof = proof._replace(size=len(rows), digest=None)
     if (
         len(rows) != proof.size

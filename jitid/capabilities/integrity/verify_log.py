@@ -183,8 +183,8 @@ def cut_facts(through: int, digest: str) -> dict[str, str]:
     return {"cut": str(through), "kept": digest}
 
 
-def must_vouch(head: str, facts: Mapping[str, str], what: str) -> None:
+def must_vouch(head: str, facts: Mapping[str, str], label: str) -> None:
     """Check that a signed head, read by `read_head` before, was signed for these facts. Raises IntegrityError."""
     claims = jws.parse(head, types=frozenset({HEAD_TYPE})).claims
     if any(claims.get(name) != value for name, value in facts.items()):
-        raise IntegrityError(f"{what} is not what was signed: it was changed")
+        raise IntegrityError(f"{label} is not what was signed: it was changed")

@@ -37,7 +37,7 @@ class MarkMembers:
         """By the raw ids of the first and the last credential of an event of an earlier version: the time."""
         self._last = snapshot.now
         """The latest time of an issue, however clocks were set since: older answers may be gone."""
-        self._told = False
+        self._states_requests = False
         """Whether events state their requests from here on."""
 
     def clock(self, event: Mapping[str, Any]) -> None:
@@ -55,7 +55,7 @@ class MarkMembers:
 
         The event states the request if it may be repeated. Events of earlier versions state no request.
         """
-        self._told = self._told or "rows" in event or not self._names.upgraded
+        self._states_requests = self._states_requests or "rows" in event or not self._names.upgraded
         self._last = max(self._last, event["at"])
         if event["at"] <= self._snapshot.now - REMEMBERED:
             self._answered.pop(event.get("request", ""), None)
@@ -63,7 +63,7 @@ class MarkMembers:
         if "request" in event:
             self._answered[event["request"]] = event["at"]
             self._requests.update(dict.fromkeys(made, (event["at"], event["request"])))
-        elif not self._told and (ids := list(made)):
+        elif not self._states_requests and (ids := list(made)):
             self._unknown.update(dict.fromkeys((ids[0], ids[-1]), event["at"]))
 
     def must_be_done(self) -> None:
@@ -89,8 +89,8 @@ class MarkMembers:
             if all(self._unknown.get(one) == at for one in made):
                 continue
             # If the answer was pruned, a repeated request is issued again, whether its mark is right or not.
-            gone = at < self._pruned.answers and not any(one in self._requests for one in made)
-            if not gone or self._pruned.there(made):
+            was_pruned = at < self._pruned.answers and not any(one in self._requests for one in made)
+            if not was_pruned or self._pruned.there(made):
                 raise IntegrityError(
                     "what a request was answered with is not in the ledger as its event says"
                 )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MARKS = (b'"op":"init"', b'"op":"ledger-copy"', b'"op":"ledger-issuer"')
 """Bytes of the events about names: inside a text the quotes would be escaped."""
 
-_UNTOLD = -1
+_UNSTATED = -1
 """Time of a former name in events of earlier versions, which do not state until when it counts."""
 
 
@@ -29,7 +29,7 @@ class NamesMembers:
         self._snapshot = snapshot
         self.issuer = issuer
         """The issuer after the last event that was taken: events leave it out as an audience."""
-        self._told: Names | None = None
+        self._expected: Names | None = None
         self._seq = 0
         self._agents_until: int | None = None
         """`Names.agents_until` of a new ledger; None if an earlier version may have made the ledger."""
@@ -42,14 +42,14 @@ class NamesMembers:
     def take(self, seq: int, event: Mapping[str, Any]) -> None:
         """Take an event."""
         if event["op"] == "init":
-            self._told = Names(
+            self._expected = Names(
                 event.get("ledger", ""), event.get("issuer", self.issuer), event.get("trust_domain", "")
             )
             self._agents_until = event.get("agents_until")
-        elif "issuer" in event and self._told is not None:
-            self._told = self._told.renamed(event["issuer"], event.get("until", _UNTOLD))
+        elif "issuer" in event and self._expected is not None:
+            self._expected = self._expected.renamed(event["issuer"], event.get("until", _UNSTATED))
             if event["op"] == "ledger-issuer":
-                self._told = self._told._replace(named_at=seq)
+                self._expected = self._expected._replace(named_at=seq)
         self.issuer = event.get("issuer", self.issuer)
         self._seq = seq
 
@@ -64,8 +64,8 @@ class NamesMembers:
             IntegrityError: a setting was changed, added or removed.
 
         """
-        told = self._told
-        if told is None:
+        expected = self._expected
+        if expected is None:
             return
         # Read the settings again: the ledger was opened earlier.
         settings = self._snapshot.settings()
@@ -76,19 +76,19 @@ class NamesMembers:
         if unknown := settings.keys() - OF_NAMES - {seal.SETTING}:
             raise IntegrityError(f"the ledger has a setting {quote(min(unknown))} that no ledger has")
         self._check_agents(found.agents_until, since)
-        for what, is_now, was in (
-            ("uuid", found.uuid, told.uuid or found.uuid),
-            ("issuer", found.issuer, told.issuer),
-            ("trust domain", found.trust_domain, told.trust_domain or found.trust_domain),
-            ("former issuers", found.former, told.former),
-            ("number of the event that named the issuer", found.named_at, told.named_at),
+        for label, is_now, was in (
+            ("uuid", found.uuid, expected.uuid or found.uuid),
+            ("issuer", found.issuer, expected.issuer),
+            ("trust domain", found.trust_domain, expected.trust_domain or found.trust_domain),
+            ("former issuers", found.former, expected.former),
+            ("number of the event that named the issuer", found.named_at, expected.named_at),
         ):
             if is_now != was:
                 raise IntegrityError(
-                    f"the ledger's {what} is not what event {self._seq} and those before it tell: it was changed"
+                    f"the ledger's {label} is not what event {self._seq} and those before it tell: it was changed"
                 )
-        for (name, until), known in zip(found.lasting(), told.former_until, strict=True):
-            if until != known and not (known == _UNTOLD and until <= self._latest(settings)):
+        for (name, until), known in zip(found.lasting(), expected.former_until, strict=True):
+            if until != known and not (known == _UNSTATED and until <= self._latest(settings)):
                 raise IntegrityError(
                     f"until when the former issuer {name} counts is not what the audit log tells: it was changed"
                 )

@@ -97,11 +97,11 @@ class OutsideMembers:
         target = self._made.pop(row.jti)
         if row.target != target or not row.name.endswith(credential_id(row.jti).removeprefix(_OWN)):
             raise _edited(row.jti)
-        told = self._confirmed.pop(row.jti, None)
+        confirmed = self._confirmed.pop(row.jti, None)
         if row.fingerprint is None:
-            if told is not None or row.parts:
+            if confirmed is not None or row.parts:
                 raise _edited(row.jti)
-        elif told != confirmed_digest(
+        elif confirmed != confirmed_digest(
             row.jti, row.target, row.name, row.reference, row.facts, row.fingerprint, row.parts
         ):
             raise _edited(row.jti)
@@ -116,18 +116,18 @@ class OutsideMembers:
         if row.settled_at is None and row.next_at > latest:
             raise _edited(row.jti)
 
-    def _compare_settled(self, seq: int | None, rows: Sequence[OutsideRow], told: _Settled | None) -> None:
+    def _compare_settled(self, seq: int | None, rows: Sequence[OutsideRow], settled: _Settled | None) -> None:
         found = settled_digest((row.jti, row.settlement) for row in rows)
-        gone = False
-        if seq is not None and seq <= self._pruned.through and told is not None:
+        partly_pruned = False
+        if seq is not None and seq <= self._pruned.through and settled is not None:
             self._pruned.settled(seq, rows, found)
             # An event has no digest of the remaining rows if other rows of it were pruned.
-            gone = told.digest != found
+            partly_pruned = settled.digest != found
         evidence = evidence_digest((row.jti, row.honoured_until, row.proof) for row in rows)
         if (
-            told is None
-            or (not gone and (told.digest != found or told.evidence not in (None, evidence)))
-            or any(row.settled_at != told.at for row in rows)
+            settled is None
+            or (not partly_pruned and (settled.digest != found or settled.evidence not in (None, evidence)))
+            or any(row.settled_at != settled.at for row in rows)
         ):
             raise IntegrityError(f"what event {seq} settled at a target is not in the ledger as it says")
 

@@ -9,7 +9,7 @@ from jitid.capabilities.integrity.remains import Remains, issued_parts, request_
 from jitid.errors import IntegrityError
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.pruned import Pruned
-from jitid.ledger.select import KEPT, Gone
+from jitid.ledger.select import NO_PRUNED_LEAKS, PrunedLeaks
 
 if TYPE_CHECKING:
     from jitid.capabilities.integrity.prune_store import PruneStore
@@ -30,9 +30,9 @@ class PrunedMembers:
         self._last = retention.last()
         self.through = 0 if self._last is None else self._last.through
         """The number of the last event of which rows may be gone."""
-        self.nobody = (0, 0) if self._last is None else (self._last.before, self._last.through)
+        self.unattributed = (0, 0) if self._last is None else (self._last.before, self._last.through)
         """The time before which, and the event up to which, actions without a credential may be gone."""
-        self.gone = KEPT if self._last is None else Gone("condemned", self._last.leaks)
+        self.leaks = NO_PRUNED_LEAKS if self._last is None else PrunedLeaks("condemned", self._last.leaks)
         """The leaks that may be gone."""
         self.without = "" if self._last is None else "condemned"
         """The table of identities that are gone, although some of their rows may still exist."""
@@ -41,11 +41,11 @@ class PrunedMembers:
         self.answers = 0
         """The time before which answers to requests may be gone, in seconds since the epoch."""
         self._remains = Remains()
-        self._told: tuple[int, Mapping[str, Any]] | None = None
+        self._last_event: tuple[int, Mapping[str, Any]] | None = None
 
-    def tell(self, seq: int, event: Mapping[str, Any]) -> None:
+    def take(self, seq: int, event: Mapping[str, Any]) -> None:
         """Take the event of a pruning; the last one counts."""
-        self._told = (seq, event)
+        self._last_event = (seq, event)
         self.before = max(self.before, event["before"])
         # Unless the clock was set back since, no earlier answer still counts.
         self.answers = max(self.answers, event["at"] - REMEMBERED)
@@ -107,16 +107,16 @@ class PrunedMembers:
                 condemned that was still needed.
 
         """
-        seq, told = self._told or (0, {})
+        seq, document = self._last_event or (0, {})
         if self._last is None:
-            if self._told is not None:
+            if self._last_event is not None:
                 raise IntegrityError(f"event {seq} pruned the ledger, and the ledger no longer says so")
             return
-        if (seq, *(told.get(name) for name in Pruned._fields[1:])) != self._last:
+        if (seq, *(document.get(name) for name in Pruned._fields[1:])) != self._last:
             raise IntegrityError("the ledger says that it was pruned, and no event says so")
-        if told["left"] != self._remains.digests():
+        if document["left"] != self._remains.digests():
             raise IntegrityError(f"what is left in the ledger is not what event {seq} left of it")
-        if self._retention.is_wrongly_gone():
+        if self._retention.is_wrongly_condemned():
             raise IntegrityError(
                 "the ledger says of something that lived after it was pruned that it is gone"
             )

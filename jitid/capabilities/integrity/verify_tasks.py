@@ -11,7 +11,7 @@ from jitid.capabilities.identity.share_store import ShareStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.errors import IntegrityError
 from jitid.model.standing_secret import FOR_EVER
-from jitid.model.task import ADOPTED, NOBODY
+from jitid.model.task import ADOPTED, UNKNOWN_OWNER
 from jitid.values.text import label
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ class TaskMembers:
             self._compare(task)
         for seq, tasks in adopted.items():
             self._compare_adopted(seq, tasks)
-        for seq, told in self._opened.items():
+        for seq, opened in self._opened.items():
             raise IntegrityError(
-                f"event {seq} opened the task {label(told['name'])}, and the ledger no longer says so"
+                f"event {seq} opened the task {label(opened['name'])}, and the ledger no longer says so"
             )
         if (name := TaskStore(self._snapshot).wrongly_opened(self._pruned)) is not None:
             raise IntegrityError(f"the task {label(name)} does not belong to who opened it first")
@@ -122,12 +122,12 @@ class TaskMembers:
         if not self._from_before:
             return False
         if task.event == 0:
-            return task.opener == NOBODY
+            return task.opener == UNKNOWN_OWNER
         event = self._snapshot.event(task.event)
         if event is None:
             return 0 < task.event <= self._cut
-        told = event.document()
-        named = (told.get("task", task.name), told.get("delegator", task.opener))
+        document = event.document()
+        named = (document.get("task", task.name), document.get("delegator", task.opener))
         return named == (task.name, task.opener)
 
     def _compare_adopted(self, seq: int, tasks: list[Task]) -> None:
@@ -137,18 +137,18 @@ class TaskMembers:
             raise IntegrityError(f"the tasks of what event {seq} adopted are not in the ledger as it says")
 
     def _compare(self, task: Task) -> None:
-        told: Mapping[str, Any] | None = self._opened.pop(task.event, None)
+        stated: Mapping[str, Any] | None = self._opened.pop(task.event, None)
         if task.name.startswith(ADOPTED) and task.event in self._adopting:
             # The digest of the event covers its opener and sensitivity.
             adopted_at, _ = self._adopting[task.event]
-            told = told or {"opener": task.opener, "deadline": FOR_EVER, "opened_at": adopted_at}
+            stated = stated or {"opener": task.opener, "deadline": FOR_EVER, "opened_at": adopted_at}
         given = self._given.get(task.event)
         if (task.given_event or None) != (None if given is None else given[0]):
             raise IntegrityError(f"the owner of the task {label(task.name)} is not as the events tell")
         if given is not None and task.opener != given[1]:
             raise IntegrityError(f"the owner of the task {label(task.name)} was changed in the ledger")
-        if told is not None:
-            expected = {**told, "opener": task.opener if given is not None else told["opener"]}
+        if stated is not None:
+            expected = {**stated, "opener": task.opener if given is not None else stated["opener"]}
             if any(getattr(task, field) != value for field, value in expected.items()):
                 raise IntegrityError(f"the task {label(task.name)} is not as event {task.event} opened it")
         elif task.event in self._taken or not self._may_be(task):

@@ -23,7 +23,7 @@ class UseMembers:
     def __init__(self, snapshot: UseStore, pruned: PrunedMembers) -> None:
         self._snapshot = snapshot
         self._pruned = pruned
-        rows = snapshot.use_rows(pruned.without, pruned.nobody)
+        rows = snapshot.use_rows(pruned.without, pruned.unattributed)
         self._rows = EventRows(rows, attrgetter("event"), pruned.through)
 
     def check(self, seq: int, event: Mapping[str, Any]) -> None:
@@ -39,8 +39,8 @@ class UseMembers:
         except (TypeError, ValueError) as error:
             raise IntegrityError(f"an action of event {seq} holds what no ledger writes") from error
         self._pruned.used(seq, rows, digest)
-        gone = seq <= self._pruned.through and len(rows) < event["count"]
-        if not gone and (len(rows) != event["count"] or digest != event["used"]):
+        partly_pruned = seq <= self._pruned.through and len(rows) < event["count"]
+        if not partly_pruned and (len(rows) != event["count"] or digest != event["used"]):
             raise IntegrityError(
                 f"the actions that event {seq} accounts for are not in the ledger as it says"
             )

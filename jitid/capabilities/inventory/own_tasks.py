@@ -128,8 +128,8 @@ def is_under(snapshot: View, caller: Caller, id_: str) -> bool:
 
 
 def _identity(snapshot: View, id_: str) -> Credential | None:
-    sort, raw = parse_id(id_)
-    if sort == "jti":
+    kind, raw = parse_id(id_)
+    if kind == "jti":
         return CredentialStore(snapshot).find_credential("jti", raw)
     return CredentialStore(snapshot).latest_of(raw)
 
@@ -154,28 +154,28 @@ def may_retire(snapshot: View, caller: Caller, text: str) -> bool:
     if task is None or task.given_event or ownership.has_left(snapshot, task.opener):
         return False
     held = held_by(snapshot, caller)
-    if held is None or not asked_by(snapshot, caller, task.event):
+    if held is None or not requested_by(snapshot, caller, task.event):
         return False
     own = Selection(ids=(held.id,))
     both = CredentialStore(snapshot).measure_together([own, Selection(tasks=(task.full_name,))])
     return both.credentials == CredentialStore(snapshot).measure(own).credentials
 
 
-def asked_by(snapshot: View, caller: Caller, seq: int) -> bool:
+def requested_by(snapshot: View, caller: Caller, seq: int) -> bool:
     """Return whether a request of the caller caused an event."""
     event = snapshot.event(seq)
-    told = {} if event is None else event.document()
-    if told.get("by") != caller.name:
+    document = {} if event is None else event.document()
+    if document.get("by") != caller.name:
         return False
     if caller.agent is None:
         return True
     # Agents may share a name, and an agent's credential changes with each renewal. The identity decides.
-    held, bearer = held_by(snapshot, caller), told.get("bearer")
-    if held is None or bearer is None:
+    held, jti = held_by(snapshot, caller), document.get("bearer")
+    if held is None or jti is None:
         return False
-    if "by_id" in told:
-        return bool(told["by_id"] == held.id)
-    then = CredentialStore(snapshot).find_credential("jti", parse_id(bearer)[1])
+    if "by_id" in document:
+        return bool(document["by_id"] == held.id)
+    then = CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1])
     return then is not None and then.id == held.id
 
 

@@ -17,7 +17,7 @@ from jitid.capabilities.use.store import UseStore
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.ledger.seal import find as find_seal
 from jitid.ledger.seal import sealed
-from jitid.model.credential import is_taken_elsewhere
+from jitid.model.credential import is_accepted_elsewhere
 from jitid.model.ledger_rows import Filter, Names, Selection
 from jitid.values.text import label, quote
 
@@ -154,16 +154,16 @@ def inspect(snapshot: View, names: Names, operation: ops.Inspect, caller: Caller
         names.trust_domain,
         below,
         live,
-        _told(snapshot, credential.event, caller),
-        None if credential.ended_event is None else _told(snapshot, credential.ended_event, caller),
+        _visible_event(snapshot, credential.event, caller),
+        None if credential.ended_event is None else _visible_event(snapshot, credential.ended_event, caller),
         UseStore(snapshot).used_by([credential.identity_key]).get(credential.identity_key, ()),
         OutsideStore(snapshot).of([credential.key]).get(credential.key)
-        if is_taken_elsewhere(credential.kind)
+        if is_accepted_elsewhere(credential.kind)
         else None,
     )
 
 
-def _told(snapshot: View, seq: int, caller: Caller | None) -> dict[str, Any] | None:
+def _visible_event(snapshot: View, seq: int, caller: Caller | None) -> dict[str, Any] | None:
     """Return an audit event with the members that the caller may read."""
     event = snapshot.event(seq)
     if event is None:

@@ -46,7 +46,7 @@ def share(transaction: Transaction, name: str, stated: Sequence[str]) -> Task:
     task = _open_task(transaction, name)
     now = ShareChanges(transaction).of(task.key)
     own = DirectoryStore(transaction).names_of(task.opener)
-    new = [one for one in _whom(transaction, stated) if one not in now and one not in own]
+    new = [one for one in _checked_names(transaction, stated) if one not in now and one not in own]
     if len(now) + len(new) > MOST_SHARES:
         raise UsageError(
             f"a task is shared with at most {MOST_SHARES} delegators and groups; nothing was changed",
@@ -68,10 +68,10 @@ def unshare(transaction: Transaction, name: str, stated: Sequence[str]) -> Task:
     """
     task = _found(transaction, name)
     now = ShareChanges(transaction).of(task.key)
-    over = [one for one in _whom(transaction, stated) if one in now]
-    if over:
-        ShareChanges(transaction).end(task.key, over)
-        transaction.append(UNSHARED, {**_about(task), "with": over})
+    removed = [one for one in _checked_names(transaction, stated) if one in now]
+    if removed:
+        ShareChanges(transaction).end(task.key, removed)
+        transaction.append(UNSHARED, {**_about(task), "with": removed})
     return task
 
 
@@ -87,7 +87,7 @@ def give(transaction: Transaction, name: str, to: str, *, freely: bool) -> Task:
 
     """
     task = _open_task(transaction, name)
-    (owner,) = _whom(transaction, [check_delegator(to)])
+    (owner,) = _checked_names(transaction, [check_delegator(to)])
     names = DirectoryStore(transaction).names_of(owner)
     if task.opener in names:
         return task
@@ -119,7 +119,7 @@ def _about(task: Task) -> dict[str, Any]:
     return {"task": task.name, "opener": task.opener, "of": task.event}
 
 
-def _whom(snapshot: View, stated: Sequence[str]) -> list[str]:
+def _checked_names(snapshot: View, stated: Sequence[str]) -> list[str]:
     if not stated:
         raise UsageError("no delegator is named", "such as --with bob, or --with group:oncall")
     checked = [check_shared(one) for one in stated]

@@ -107,7 +107,7 @@ def client_actor(
     return Actor(agent, names, issuer)
 
 
-def must_be_let(proof: Proof, actor: Actor) -> None:
+def must_be_allowed(proof: Proof, actor: Actor) -> None:
     """Refuse an actor that the subject's token does not permit to act (RFC 8693, section 4.4).
 
     The actor must match every member of `may_act`, by its proved names only.

@@ -14,7 +14,7 @@ from jitid.keys.keyring import Keyring
 from jitid.ledger import policies
 from jitid.ledger.status_places import StatusStore
 from jitid.model import event
-from jitid.model.credential import Credential, kept_kinds, sort_of
+from jitid.model.credential import Credential, base_kind, kept_kinds
 from jitid.model.ledger_rows import CredentialRow, Names
 from jitid.operation.terms import Terms
 from jitid.policy.decision import Decision
@@ -63,14 +63,14 @@ def add_credential(
         The credential, and the members of its audit event besides those of the plan.
 
     """
-    draft, kind = plan.draft, sort_of(plan.kind)
+    draft, kind = plan.draft, base_kind(plan.kind)
     needed = signing_of(kind, terms.algorithm_for(draft.audiences))
     key = needed and usable_key(transaction, names, keyring, needed.algorithm, needed.use)
     mint = mint_of(kind, keyring, key)
     ((_, jti),) = new_ids(1)
     uid = parse_id(held.id)[1]
     (ids,) = names_of(transaction, mint, plan.kind, draft.expires_at, [(uid, jti)], terms.publish_url, set())
-    minted = Minted(Secret.unmade(), None, None)
+    minted = Minted(Secret.placeholder(), None, None)
     if mint.issuer is not None:
         (minted,) = mint.issuer.mint([Order(draft, [ids])])
     number, subject, may_audience = (
@@ -148,7 +148,7 @@ def further(held: Credential, plan: FurtherPlan, made: IssuedCredential) -> Issu
         plan.decision,
         plan.notes,
         plan.maximum,
-        None if plan.chosen is None else plan.chosen.told,
+        None if plan.chosen is None else plan.chosen.qualified_template,
         draft.may_audience,
         draft.may_act,
     )

@@ -76,8 +76,8 @@ def _decide(context: Context, operation: ops.GrantApproval | ops.DenyApproval) -
                 )
             return ops.Decided(_seen(transaction, found, context.caller), transaction.now, event)
     except (PolicyDeniedError, InvalidCredentialError) as denial:
-        told = {"approval": operation.id, "reason": denial.message}
-        facts = denial.facts if isinstance(denial, PolicyDeniedError) else told
+        least_facts = {"approval": operation.id, "reason": denial.message}
+        facts = denial.facts if isinstance(denial, PolicyDeniedError) else least_facts
         with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
             transaction.append("denial", facts)
         raise
@@ -136,10 +136,10 @@ def _seen(snapshot: View, found: Approval, caller: Caller | None) -> Approval:
     own = task is None and "opener" not in request
     if own or _decides(snapshot, found, caller):
         return found
-    if task is not None and not visibility.is_kept_from(snapshot, caller, task):
+    if task is not None and not visibility.is_hidden_from(snapshot, caller, task):
         return found
-    told = {name: value for name, value in request.items() if name != "purpose"}
-    return found._replace(request=strict_json.dumps(told).encode())
+    visible = {name: value for name, value in request.items() if name != "purpose"}
+    return found._replace(request=strict_json.dumps(visible).encode())
 
 
 def _decides(snapshot: View, found: Approval, caller: Caller | None) -> bool:

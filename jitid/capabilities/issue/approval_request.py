@@ -48,7 +48,7 @@ _WALKED: WeakKeyDictionary[View, dict[str, set[str] | None]] = WeakKeyDictionary
 
 
 def exact(
-    asked: PolicyRequest,
+    policy_request: PolicyRequest,
     request: IssueRequest,
     task: Task,
     parent: str | None,
@@ -67,53 +67,55 @@ def exact(
     later is the same request, also if another caller has opened the task meanwhile with the same values.
     """
     stated = request.deadline is not None
-    told = {
+    members = {
         "acting": acting,
-        "agent": asked.agent,
-        "audiences": list(asked.audiences),
+        "agent": policy_request.agent,
+        "audiences": list(policy_request.audiences),
         "chain": list(chain) or None,
         "copies": request.copies,
         "deadline": task.deadline if stated else None,
         "deadline_after": None if stated else task.deadline - task.opened_at,
-        "delegator": asked.delegator,
-        "depth": asked.depth,
+        "delegator": policy_request.delegator,
+        "depth": policy_request.depth,
         "details": list(request.details) or None,
         "exchanged": request.exchanged or None,
-        "kind": asked.kind,
+        "kind": policy_request.kind,
         "may_act": within.may_act,
         "may_audience": list(within.later) or None,
         "may_kind": sorted(
-            {named_kind(*pair) for pair in asked.may_kind}.union(
+            {named_kind(*pair) for pair in policy_request.may_kind}.union(
                 kind for kind in request.may_kind if kind in USUAL_KINDS
             )
         )
         or None,
         "narrower": request.allow_narrower or None,
-        "opener": None if asked.task_owner == asked.delegator else asked.task_owner,
+        "opener": None
+        if policy_request.task_owner == policy_request.delegator
+        else policy_request.task_owner,
         "parent": parent,
         # Each run of the same command is another process; only whether the identity ends with the process counts.
         "process": None if request.process is None else "kept" if request.process.kept else "ends",
-        "proof": asked.delegator_proof,
+        "proof": policy_request.delegator_proof,
         "public_key": None if request.public_key is None else request.public_key.strip(),
-        "purpose": asked.purpose,
-        "scopes": list(asked.scopes) or None,
-        "sensitivity": asked.sensitivity,
+        "purpose": policy_request.purpose,
+        "scopes": list(policy_request.scopes) or None,
+        "sensitivity": policy_request.sensitivity,
         # A delegator that the directory does not know yet may turn out to be the approver.
-        "subject": None if asked.standing.known else request.proved_subject,
-        "task": asked.task,
+        "subject": None if policy_request.standing.known else request.proved_subject,
+        "task": policy_request.task,
         # Scopes may raise the sensitivity of the credential above that of the task that it opens.
-        "task_sensitivity": None if task.sensitivity == asked.sensitivity else task.sensitivity,
-        "template": asked.template or None,
-        "ttl": asked.lifetime,
+        "task_sensitivity": None if task.sensitivity == policy_request.sensitivity else task.sensitivity,
+        "template": policy_request.template or None,
+        "ttl": policy_request.lifetime,
     }
-    return strict_json.dumps({name: value for name, value in told.items() if value is not None}).encode()
+    return strict_json.dumps({name: value for name, value in members.items() if value is not None}).encode()
 
 
 def decide(
     snapshot: View,
     terms: Terms,
-    asked: PolicyRequest,
-    exactly: bytes,
+    policy_request: PolicyRequest,
+    exact_request: bytes,
     decision: Decision,
     facts: dict[str, Any],
     notes: list[str],
@@ -128,7 +130,7 @@ def decide(
 
     """
     groups = frozenset(decision.needs)
-    known = _alike(snapshot, exactly, groups, terms.requester)
+    known = _alike(snapshot, exact_request, groups, terms.requester)
     missing = [_missing(snapshot, one, terms.requester) for one in known]
     found = next((one for one, lacks in zip(known, missing, strict=True) if not lacks), None)
     if found is None:
@@ -138,24 +140,24 @@ def decide(
             if known
             else f"asked in earnest it makes a request, which {a_member(decision.needs)} can grant",
             {**facts, "rules": list(decision.rules), "reason": decision.reason},
-            exact=exactly,
+            exact=exact_request,
             groups=decision.needs,
-            asking=terms.policy.asking(asked, groups),
+            approval_rules=terms.policy.approval_rules(policy_request, groups),
         )
     facts |= {"approval": found.id, "approvers": {word.group: word.approver for word in found.words}}
-    who = ", ".join(f"{quote(str(word.approver))} for {quote(word.group)}" for word in found.words)
-    notes.append(f"approved by {who} ({found.id}), for this once: it is not renewed")
-    return found, terms.policy.decide(asked, narrow=narrow, explain=False, approved=groups)
+    approvers = ", ".join(f"{quote(str(word.approver))} for {quote(word.group)}" for word in found.words)
+    notes.append(f"approved by {approvers} ({found.id}), for this once: it is not renewed")
+    return found, terms.policy.decide(policy_request, narrow=narrow, explain=False, approved=groups)
 
 
-def _alike(snapshot: View, exactly: bytes, groups: Iterable[str], requester: str) -> list[Approval]:
+def _alike(snapshot: View, exact_request: bytes, groups: Iterable[str], requester: str) -> list[Approval]:
     """Return a requester's live requests of exactly this that need these groups, the newest first.
 
     An approval is for its requester alone: the same request by another caller neither uses nor shares it.
     """
     return [
         one
-        for one in ApprovalStore(snapshot).alike(sha256(exactly).digest(), requester)
+        for one in ApprovalStore(snapshot).alike(sha256(exact_request).digest(), requester)
         if set(one.groups) == set(groups) and is_requester(snapshot, one, requester)
     ]
 
@@ -194,10 +196,8 @@ def _requester(snapshot: View, approval: Approval) -> str:
         return approval.asked_by
     if approval.asked_by.startswith("agent:"):
         # An old row names the agent. Several agents may share a name; the event identifies the credential.
-        bearer = document.get("bearer")
-        made = (
-            None if bearer is None else CredentialStore(snapshot).find_credential("jti", parse_id(bearer)[1])
-        )
+        jti = document.get("bearer")
+        made = None if jti is None else CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1])
         return approval.asked_by if made is None else made.id
     return named(approval.asked_by)
 
@@ -206,7 +206,7 @@ def _is_identity(requester: str) -> bool:
     return requester.startswith(IDENTITY)
 
 
-def ask(
+def request_approval(
     transaction: Transaction, denial: ApprovalNeededError, terms: Terms
 ) -> ApprovalNeededError | PolicyDeniedError:
     """Record a denial and the approval requests that it needs; a request that is open already is not recorded twice.
@@ -215,8 +215,8 @@ def ask(
     The limit is needed because each poll, grant and disabling reads all open requests.
     """
     expiry.close_approvals(transaction)
-    asked = (denial, *denial.others)
-    known = [_alike(transaction, one.exact, one.groups, terms.requester) for one in asked]
+    denials = (denial, *denial.others)
+    known = [_alike(transaction, one.exact, one.groups, terms.requester) for one in denials]
     if not all(known):
         waiting = _waiting(transaction, _read(denial.exact)["delegator"], terms.requester, known.count([]))
         if waiting + known.count([]) > _MOST_OPEN:
@@ -227,7 +227,7 @@ def ask(
                 denial.facts,
             )
     ids = []
-    for one, found in zip(asked, known, strict=True):
+    for one, found in zip(denials, known, strict=True):
         # A list may contain the same request twice.
         found = found or _alike(transaction, one.exact, one.groups, terms.requester)
         if found:
@@ -240,9 +240,9 @@ def ask(
     denial.requests = tuple(ids)
     more = f" (and {len(ids) - 1} more: jitid approve list)" if len(ids) > 1 else ""
     denial.message += f"; request {ids[0]}{more}"
-    spoken = [group for group in denial.groups if group not in denial.missing]
-    if spoken:
-        granted, missing = (" and ".join(map(quote, groups)) for groups in (spoken, denial.missing))
+    approved = [group for group in denial.groups if group not in denial.missing]
+    if approved:
+        granted, missing = (" and ".join(map(quote, groups)) for groups in (approved, denial.missing))
         denial.message += f", granted for {granted} and not yet for {missing}"
     denial.hint = f"ask {a_member(denial.missing)}: jitid approve grant {ids[0]}; then ask for the same again"
     return denial
@@ -254,13 +254,13 @@ def _waiting(transaction: Transaction, delegator: str, requester: str, more: int
     Without the separate limit, one agent could use up the limit of its delegator. If `more` requests exceed the limit,
     the requests of agents without a live credential are withdrawn first: revoking an agent frees its share.
     """
-    asked = ApprovalChanges(transaction).open_for(delegator, agents=_is_identity(requester))
-    waiting = sum(asked.values())
+    open_requests = ApprovalChanges(transaction).open_for(delegator, agents=_is_identity(requester))
+    waiting = sum(open_requests.values())
     if _is_identity(requester) and waiting + more > _MOST_OPEN:
-        living = CredentialStore(transaction).alive([parse_id(one)[1] for one in asked])
-        dead = [one for one in asked if parse_id(one)[1] not in living]
-        if dead:
-            requests = ApprovalChanges(transaction).withdraw_of(delegator, dead)
+        live = CredentialStore(transaction).with_live_credentials([parse_id(one)[1] for one in open_requests])
+        ended = [one for one in open_requests if parse_id(one)[1] not in live]
+        if ended:
+            requests = ApprovalChanges(transaction).withdraw_of(delegator, ended)
             transaction.append("approval-withdraw", {"delegator": delegator, "requests": requests})
             waiting -= requests
     return waiting
@@ -276,15 +276,17 @@ def _record(transaction: Transaction, denial: ApprovalNeededError, terms: Terms)
     request = _read(denial.exact)
     until = transaction.now + terms.approval_patience
     requester = terms.requester if terms.identity else DirectoryStore(transaction).own_name(terms.requester)
-    ApprovalChanges(transaction).ask(uid, denial.exact, request["delegator"], requester, until, denial.groups)
+    ApprovalChanges(transaction).add_request(
+        uid, denial.exact, request["delegator"], requester, until, denial.groups
+    )
     transaction.append(
         "approval-request",
         {
-            **about(approval_id(uid), denial.exact),
+            **event_members(approval_id(uid), denial.exact),
             "groups": list(denial.groups),
             "asked_by": requester,
             "until": until,
-            "asking": list(denial.asking),
+            "asking": list(denial.approval_rules),
             "reason": denial.facts["reason"],
             "policy": terms.policy.digest,
         },
@@ -321,11 +323,11 @@ def objections(
     any of its names. Neither a party nor an agent may present the token that proves the approver.
     """
     request = requested(approval)
-    itself = {person.name, *person.aliases}
+    own_names = {person.name, *person.aliases}
     agents = [f"agent:{agent}" for agent in (request["agent"], *request.get("chain", ()))]
-    if not itself.isdisjoint((request["delegator"], request.get("subject"))):
+    if not own_names.isdisjoint((request["delegator"], request.get("subject"))):
         return [_party(person, "is the one for whom it is asked")]
-    if not itself.isdisjoint(agents):
+    if not own_names.isdisjoint(agents):
         return [_party(person, "is one of the agents that it is for")]
     made_by = _requester(snapshot, approval)
     parts = dict.fromkeys((made_by, *requesters), "requested it")
@@ -340,8 +342,8 @@ def objections(
         behind = walked[one]
         if behind is None:
             return [_unclear(one, how)]
-        if not itself.isdisjoint(behind):
-            direct = one in itself
+        if not own_names.isdisjoint(behind):
+            direct = one in own_names
             why = f"{how}, as {quote(one)}" if direct else f"is behind {quote(one)}, which {how}"
             return [_party(person, why)]
         parties |= behind
@@ -400,10 +402,10 @@ def _behind(snapshot: View, party: str) -> set[str] | None:
         names |= {made.delegator, f"agent:{made.agent}"}
         found = {made.parent}
         for maker in makers:
-            nearer = _made_by(snapshot, maker)
-            if nearer is None:
+            parties = _made_by(snapshot, maker)
+            if parties is None:
                 return None
-            found |= nearer
+            found |= parties
         for one in found - seen - {None}:
             assert one is not None
             if _is_identity(one):
@@ -437,13 +439,13 @@ def _counts(snapshot: View, approval: Approval, word: Word, requester: str) -> b
     if not word.holds_at(snapshot.now):
         return False
     assert word.approver is not None
-    presenter = _told(snapshot, approval, word).get("presenter")
+    presenter = _grant_document(snapshot, approval, word).get("presenter")
     person = DirectoryStore(snapshot).find_delegator(word.approver)
     # Since the grant, the approver may have got a name of the requester.
     return person is not None and not objections(snapshot, approval, person, requester, presenter=presenter)
 
 
-def _told(snapshot: View, approval: Approval, word: Word) -> dict[str, Any]:
+def _grant_document(snapshot: View, approval: Approval, word: Word) -> dict[str, Any]:
     """Return the audit event of a grant. Raises IntegrityError if no event matches: the row alone proves no grant."""
     event = None if word.event is None else snapshot.event(word.event)
     document: dict[str, Any] = {} if event is None else event.document()
@@ -461,13 +463,13 @@ def _told(snapshot: View, approval: Approval, word: Word) -> dict[str, Any]:
     return document
 
 
-def about(id_: str, request: bytes) -> dict[str, Any]:
+def event_members(id_: str, request: bytes) -> dict[str, Any]:
     """Return the members that every event about a request has."""
-    asked = _read(request)
+    members = _read(request)
     return {
         "approval": id_,
         "digest": sha256(request).hexdigest(),
-        **{name: asked[name] for name in ("task", "agent", "delegator")},
+        **{name: members[name] for name in ("task", "agent", "delegator")},
     }
 
 

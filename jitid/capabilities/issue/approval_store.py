@@ -22,11 +22,11 @@ _APPROVAL = """
            p.ended_as, i.uid, p.event, p.ended_event
       FROM approval p LEFT JOIN identity i ON i.id = p.identity"""
 _LIVE = "p.ended_at IS NULL AND p.expires_at > :now"
-_STANDS = """EXISTS (SELECT 1 FROM delegator d CROSS JOIN delegator_group m
+_IS_MEMBER = """EXISTS (SELECT 1 FROM delegator d CROSS JOIN delegator_group m
             WHERE d.name = g.approver AND d.disabled_at IS NULL AND m.delegator = d.id AND m.name = g.name)"""
-_WORD = f"""SELECT g.approval, g.name, g.approver, g.proof, g.granted, g.decided_at, g.expires_at, g.event, {_STANDS}
+_WORD = f"""SELECT g.approval, g.name, g.approver, g.proof, g.granted, g.decided_at, g.expires_at, g.event, {_IS_MEMBER}
       FROM approval_group g"""
-_RUNS = "g.granted = 1 AND g.expires_at > :now"
+_UNEXPIRED = "g.granted = 1 AND g.expires_at > :now"
 _AT_ONCE = 500
 
 
@@ -51,10 +51,10 @@ class ApprovalStore:
         """
         # An old row names an agent, not its identity.
         own = "p.asked_by = :requester OR substr(p.asked_by, 1, 6) = 'agent:'"
-        whose = own if requester.startswith(IDENTITY) else "substr(p.asked_by, 1, 4) <> 'jid_'"
-        values = {"digest": digest} | ({"requester": requester} if whose is own else {})
+        condition = own if requester.startswith(IDENTITY) else "substr(p.asked_by, 1, 4) <> 'jid_'"
+        values = {"digest": digest} | ({"requester": requester} if condition is own else {})
         return list(
-            self._approvals(f"p.digest = :digest AND ({whose}) AND {_LIVE} ORDER BY p.id DESC", values)
+            self._approvals(f"p.digest = :digest AND ({condition}) AND {_LIVE} ORDER BY p.id DESC", values)
         )
 
     def open_for(self, delegator: str, *, agents: bool) -> dict[str, int]:
@@ -76,7 +76,7 @@ class ApprovalStore:
         among = select.placeholders("within", within, values)
         of_group = "g.name = :group" if chosen.group is not None else "1 = 1"
         if chosen.waiting:
-            of_group += f" AND (g.granted IS NULL OR NOT ({_RUNS} AND {_STANDS}))"
+            of_group += f" AND (g.granted IS NULL OR NOT ({_UNEXPIRED} AND {_IS_MEMBER}))"
         conditions = {
             _LIVE: chosen.live or chosen.waiting,
             f"EXISTS (SELECT 1 FROM approval_group g WHERE g.approval = p.id AND {of_group})": (
@@ -108,10 +108,10 @@ class ApprovalStore:
             words: dict[int, list[Word]] = {}
             named: dict[str, Any] = {}
             among = select.placeholders("key", [row[0] for row in chunk], named)
-            for key, *said in self._db.execute(
+            for key, *members in self._db.execute(
                 f"{_WORD} WHERE g.approval IN ({among}) ORDER BY g.name", named
             ):
-                words.setdefault(key, []).append(Word._make(said))
+                words.setdefault(key, []).append(Word._make(members))
             for row in chunk:
                 yield _approval(row, words.get(row[0], []))
 
@@ -123,12 +123,12 @@ class ApprovalChanges(ApprovalStore):
         super().__init__(transaction)
         self._transaction = transaction
 
-    def ask(
+    def add_request(
         self,
         uid: bytes,
         request: bytes,
         delegator: str,
-        asked_by: str,
+        requester: str,
         expires_at: int,
         groups: Iterable[str],
     ) -> None:
@@ -143,7 +143,7 @@ class ApprovalChanges(ApprovalStore):
                 "digest": sha256(request).digest(),
                 "request": request,
                 "delegator": delegator,
-                "asked_by": asked_by,
+                "asked_by": requester,
                 "now": self._now,
                 "expires_at": expires_at,
                 "event": self._transaction.next_seq(),
@@ -153,7 +153,7 @@ class ApprovalChanges(ApprovalStore):
             "INSERT INTO approval_group (approval, name) VALUES (?, ?)", [(key, group) for group in groups]
         )
 
-    def speak(
+    def record_decision(
         self, key: int, groups: Sequence[str], approver: str, proof: str, expires_at: int | None
     ) -> None:
         """Record a decision for these groups of a request: a grant until `expires_at`, or with None a final denial."""
@@ -211,8 +211,8 @@ class ApprovalChanges(ApprovalStore):
 def _approval(row: Any, words: Sequence[Word]) -> Approval:
     key, uid, digest, request, *rest = row
     try:
-        *who, asked_at, expires_at, ended_at, ended_as, identity, event, ended_event = rest
-        times = asked_at, expires_at, ended_at
+        *parties, requested_at, expires_at, ended_at, ended_as, identity, event, ended_event = rest
+        times = requested_at, expires_at, ended_at
         check_times(*times, *(at for word in words for at in (word.decided_at, word.expires_at)))
         if ended_as is not None:
             ApprovalState(ended_as)
@@ -223,7 +223,7 @@ def _approval(row: Any, words: Sequence[Word]) -> Approval:
             )
         used_for = None if identity is None else identity_id(identity)
         own = key, approval_id(uid), digest, request
-        return Approval._make((*own, *who, *times, ended_as, used_for, event, ended_event, tuple(words)))
+        return Approval._make((*own, *parties, *times, ended_as, used_for, event, ended_event, tuple(words)))
     except (TypeError, ValueError) as error:
         raise IntegrityError(
             "a request for approval in the ledger holds what no ledger writes", "run: jitid audit verify"

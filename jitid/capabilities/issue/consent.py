@@ -8,7 +8,7 @@ from typing import NamedTuple, assert_never
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.governance import Objection
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.issue.approval_request import a_member, about, find, objections, requested
+from jitid.capabilities.issue.approval_request import a_member, event_members, find, objections, requested
 from jitid.capabilities.issue.approval_store import ApprovalChanges
 from jitid.errors import UsageError
 from jitid.ledger import expiry
@@ -64,7 +64,7 @@ def grant(
             f"an approval holds for {format_duration(longest)} at most; nothing was changed",
             f"state less, such as --for {format_duration(longest)} (setting approval_lifetime)",
         )
-    approval, person, groups = _speaking(transaction, id_, approver, group, reason)
+    approval, person, groups = _decision_parts(transaction, id_, approver, group, reason)
     _must_not_object(
         objections(transaction, approval, person, presenter=approver.presenter), approval, approver
     )
@@ -73,11 +73,11 @@ def grant(
         return approval, None
     until = min(transaction.now + (longest if lifetime is None else lifetime), approval.expires_at)
     expiry.close_approvals(transaction)
-    ApprovalChanges(transaction).speak(approval.key, missing, person.name, approver.proof, until)
+    ApprovalChanges(transaction).record_decision(approval.key, missing, person.name, approver.proof, until)
     event = transaction.append(
         "approval-grant",
         {
-            **about(approval.id, approval.request),
+            **event_members(approval.id, approval.request),
             "groups": missing,
             "approver": person.name,
             "proof": approver.proof,
@@ -102,15 +102,17 @@ def deny(
     Returns the updated request, and the number of the audit event; None if it was denied already. Raises the errors of
     `grant`.
     """
-    approval, person, groups = _speaking(transaction, id_, approver, group, reason, also=ApprovalState.DENIED)
+    approval, person, groups = _decision_parts(
+        transaction, id_, approver, group, reason, also=ApprovalState.DENIED
+    )
     if approval.state_at(transaction.now) is ApprovalState.DENIED:
         return approval, None
     expiry.close_approvals(transaction)
-    ApprovalChanges(transaction).speak(approval.key, groups, person.name, approver.proof, None)
+    ApprovalChanges(transaction).record_decision(approval.key, groups, person.name, approver.proof, None)
     event = transaction.append(
         "approval-deny",
         {
-            **about(approval.id, approval.request),
+            **event_members(approval.id, approval.request),
             "groups": groups,
             "approver": person.name,
             "proof": approver.proof,
@@ -121,7 +123,7 @@ def deny(
     return find(transaction, id_), event.seq
 
 
-def _speaking(
+def _decision_parts(
     transaction: Transaction,
     id_: str,
     approver: Approver,
@@ -180,11 +182,11 @@ def _speaking(
         groups = [each for each in approval.groups if each in person.groups and group in (None, each)]
         if groups:
             return approval, person, groups
-        wanted = approval.groups if group is None else (group,)
+        required = approval.groups if group is None else (group,)
         objection = Objection(
             "approver-group",
-            f"{label(person.name)} is not of {' nor of '.join(map(quote, wanted))}",
-            f"ask {a_member(wanted)}",
+            f"{label(person.name)} is not of {' nor of '.join(map(quote, required))}",
+            f"ask {a_member(required)}",
         )
     _must_not_object([objection], approval, approver)
     raise AssertionError("an objection refuses")

@@ -14,7 +14,7 @@ from jitid.capabilities.identity import introspection
 from jitid.capabilities.issue import narrow
 from jitid.errors import PolicyDeniedError
 from jitid.issuers.issuer import Draft
-from jitid.model.credential import is_outside, named_kind, told_kinds
+from jitid.model.credential import is_outside, named_kind, recorded_kinds
 from jitid.model.directory import DirectoryEntry
 from jitid.model.ledger_rows import Names
 from jitid.model.task import Task
@@ -78,12 +78,12 @@ class Proposal(NamedTuple):
             "purpose": task.purpose,
             "depth": self.depth or None,
             "scopes": list(self.scopes) or None,
-            **self.within.told(self.kind),
+            **self.within.facts(self.kind),
             "ttl": self.ttl,
             "policy": terms.policy.digest,
-            "standing": governance.told(governance.standing_of(self.entry)),
+            "standing": governance.recorded_facts(governance.directory_facts(self.entry)),
             "zone": terms.zone_name,
-            "may_kind": told_kinds(self.kinds),
+            "may_kind": recorded_kinds(self.kinds),
             "named_by": self.right.by,
         }
 
@@ -117,7 +117,7 @@ class Proposal(NamedTuple):
         return found
 
     def attenuated(
-        self, holder: str, holds: Grant, facts: Mapping[str, Any], notes: list[str], *, any_kind: bool = False
+        self, holder: str, grant: Grant, facts: Mapping[str, Any], notes: list[str], *, any_kind: bool = False
     ) -> Self:
         """Return it with the scopes that the identity `holder` holds.
 
@@ -129,7 +129,7 @@ class Proposal(NamedTuple):
         """
         scopes = narrow.attenuated(
             holder,
-            holds,
+            grant,
             self.scopes,
             self.within.obtainable,
             self.details,
@@ -170,7 +170,7 @@ class Proposal(NamedTuple):
             self.within.audiences,
             self.ttl,
             at,
-            governance.standing_of(self.entry),
+            governance.directory_facts(self.entry),
             terms.zone,
             template=self.template or "",
             may_kind=may_kind,
@@ -201,7 +201,7 @@ class Proposal(NamedTuple):
         until: int | None,
         notes: list[str],
         *,
-        lived: int = 0,
+        age: int = 0,
         renews: int | None = None,
     ) -> tuple[int, str | None]:
         """Return its lifetime in seconds, and the name of the limit that shortened it; None if no limit did.
@@ -213,7 +213,7 @@ class Proposal(NamedTuple):
             decision,
             self.task.deadline - now,
             None if until is None else until - now,
-            lived,
+            age,
             notes,
             stated=self.is_ttl_stated,
             others=_name_limits(self.entry.agent, self.right, now),
@@ -264,7 +264,7 @@ class Proposal(NamedTuple):
             self.kinds,
         )
 
-    def decided(self, asked: Mapping[str, Any], decision: Decision, lifetime: int) -> dict[str, Any]:
+    def decided(self, request_facts: Mapping[str, Any], decision: Decision, lifetime: int) -> dict[str, Any]:
         """Return the members of its audit event that the decision adds to those of the request."""
         return {
             "rules": list(decision.rules),
@@ -272,8 +272,10 @@ class Proposal(NamedTuple):
             "ttl": None if self.ttl == lifetime else self.ttl,
             "refused": [refusal.scope for refusal in decision.refused] or None,
             "refused_kinds": [refusal.scope for refusal in decision.refused_kinds] or None,
-            "granted": None if decision.granted == tuple(asked["scopes"] or ()) else list(decision.granted),
-            "may_kind": told_kinds(self.kinds),
+            "granted": None
+            if decision.granted == tuple(request_facts["scopes"] or ())
+            else list(decision.granted),
+            "may_kind": recorded_kinds(self.kinds),
         }
 
 

@@ -31,7 +31,7 @@ from jitid.issuers.issuer import Draft, Minted
 from jitid.keys.keyring import Keyring
 from jitid.ledger import policies
 from jitid.model import event as audit
-from jitid.model.credential import Kind, is_outside, kept_kinds, sort_of
+from jitid.model.credential import Kind, base_kind, is_outside, kept_kinds
 from jitid.model.ledger_rows import CredentialRow, IdentityRow, Names
 from jitid.model.process import Process
 from jitid.model.request import IssueRequest, questions
@@ -113,7 +113,7 @@ def is_quick(requests: Sequence[IssueRequest], terms: Terms, keyring: Keyring) -
     return (
         copies <= _QUICK_COPIES
         and terms.policy.is_quick(sum(map(questions, requests)))
-        and not keyring.asks_targets
+        and not keyring.signs_at_targets
     )
 
 
@@ -136,7 +136,7 @@ class ForeseenIssues(NamedTuple):
     """None for a request that waits for the lock."""
 
 
-class _Supposing:
+class _SnapshotWithPlannedTasks:
     """A snapshot that also finds the tasks which earlier requests of the same list will open."""
 
     def __init__(self, snapshot: View) -> None:
@@ -150,12 +150,12 @@ class _Supposing:
         self,
         kind: str,
         key: Any,  # noqa: ANN401 - each kind has keys of its own
-        ask: Callable[[], Found],
+        query: Callable[[], Found],
         keep: Callable[[Found], bool] | None = None,
     ) -> Found:
         """Return the answer of a store, or a task that the list will open; such a task has no number yet."""
-        supposed: Any = self._tasks.get(key) if kind == "task" else None
-        return self._snapshot.once(kind, key, ask, keep) if supposed is None else supposed
+        planned: Any = self._tasks.get(key) if kind == "task" else None
+        return self._snapshot.once(kind, key, query, keep) if planned is None else planned
 
     def open(self, plan: IssuePlan) -> None:
         """Add the task that a plan opens, if it opens one."""
@@ -183,7 +183,7 @@ def foresee(
     """
     planned: dict[str, int] = {}
     drawn: set[tuple[int, int]] = set()
-    supposing = _Supposing(snapshot)
+    planning_snapshot = _SnapshotWithPlannedTasks(snapshot)
     mints: dict[tuple[str, str], Mint | None] = {}
     found: list[GrantedRequest | None] = []
     ids = iter(new_ids(sum([request.copies for request in requests])))
@@ -200,14 +200,16 @@ def foresee(
         return mint
 
     for request in requests:
-        raw, beside = list(islice(ids, request.copies)), planned.get(request.agent, 0)
-        planned[request.agent] = beside + request.copies
+        raw, unrecorded = list(islice(ids, request.copies)), planned.get(request.agent, 0)
+        planned[request.agent] = unrecorded + request.copies
         one = None
         # A target makes its credentials after the transaction.
         if not is_outside(request.kind):
             with suppress(JitidError, _NotNowError):
-                one = _settle(cast("View", supposing), names, request, terms, mint_for, raw, beside, drawn)
-                supposing.open(one.plan)
+                one = _settle(
+                    cast("View", planning_snapshot), names, request, terms, mint_for, raw, unrecorded, drawn
+                )
+                planning_snapshot.open(one.plan)
         # Only the transaction that uses an approval can know whether it is still usable.
         found.append(one if one is None or one.plan.approval is None else None)
     made = iter(make([one for one in found if one is not None]))
@@ -261,11 +263,13 @@ def _still_holds(
         return True
     return (
         transaction.names.issuer == draft.issuer
-        and planning.who_delegates(transaction, request, None, terms)
+        and planning.resolve_delegator(transaction, request, None, terms)
         == (draft.delegator, draft.delegator_proof, plan.entry)
         and ownership.on_task(transaction, request, None, draft.delegator, plan.entry, terms).task
         == plan.task
-        and name_rights.not_let(transaction, plan.entry, draft.delegator, None, request, terms, foreseen.now)
+        and name_rights.right_to_name(
+            transaction, plan.entry, draft.delegator, None, request, terms, foreseen.now
+        )
         == (plan.right, [])
         and (key is None or current_key_of(transaction, keyring, key.algorithm, key.use) == key)
     )
@@ -308,13 +312,15 @@ def _rests_on_the_same(
     try:
         return (
             (plan.above is None or introspection.is_still(transaction, plan.above))
-            and planning.who_acts(transaction, request) == plan.facts["acting"]
+            and planning.resolve_actor(transaction, request) == plan.facts["acting"]
             and (
                 _has_own_task(plan)
                 or ownership.on_task(transaction, request, parent, delegator, plan.entry, terms).task
                 == plan.task
             )
-            and name_rights.not_let(transaction, plan.entry, delegator, parent, request, terms, foreseen.now)
+            and name_rights.right_to_name(
+                transaction, plan.entry, delegator, parent, request, terms, foreseen.now
+            )
             == (plan.right, [])
             and not name_rights.objections_to_agents(transaction, request, terms, parent, foreseen.now)
         )
@@ -400,7 +406,7 @@ def _settled(
     ids = iter(new_ids(sum([one.copies for one, ahead in zip(requests, each, strict=True) if ahead is None])))
     for position, (request, ahead) in enumerate(zip(requests, each, strict=True)):
         try:
-            beside = planned.get(request.agent, 0)
+            unrecorded = planned.get(request.agent, 0)
             holding = None if ahead is None else _on_opened(ahead.settled, opened, opened_names)
             if (
                 foreseen is not None
@@ -412,14 +418,14 @@ def _settled(
                 ready.append(ahead.minted)
             else:
                 raw = list(islice(ids, request.copies)) if ahead is None else ahead.settled.raw
-                one = _settle(transaction, names, request, terms, mint_for, raw, beside, drawn)
+                one = _settle(transaction, names, request, terms, mint_for, raw, unrecorded, drawn)
                 ready.append(None)
             _must_be_used_once(one, settled)
             settled.append(_opened(transaction, one, numbers[position]))
             if one.plan.task is None and (task := settled[-1].plan.task) is not None:
                 opened[task.name, task.opener] = task
                 opened_names.add(task.name)
-            planned[request.agent] = beside + request.copies
+            planned[request.agent] = unrecorded + request.copies
         except ApprovalNeededError as error:
             # The other requests that lack an approval are reported with it, so that all approvals are requested
             # together.
@@ -465,11 +471,11 @@ def _settle(
     terms: Terms,
     mint_for: Callable[[Kind, str], Mint],
     raw: list[tuple[bytes, bytes]],
-    beside: int = 0,
+    unrecorded: int = 0,
     drawn: set[tuple[int, int]] | None = None,
 ) -> GrantedRequest:
-    plan = planning.plan(snapshot, names, request, terms, beside)
-    mint = mint_for(sort_of(request.kind), terms.algorithm_for(plan.draft.audiences))
+    plan = planning.plan(snapshot, names, request, terms, unrecorded)
+    mint = mint_for(base_kind(request.kind), terms.algorithm_for(plan.draft.audiences))
     ids = names_of(
         snapshot,
         mint,
@@ -549,7 +555,7 @@ def _record(
                     one.plan.task.key,
                     delegator,
                     one.plan.recurring,
-                    None if one.plan.chosen is None else one.plan.chosen.told,
+                    None if one.plan.chosen is None else one.plan.chosen.qualified_template,
                     public,
                     None,
                     None,
@@ -626,7 +632,7 @@ def _issued(plan: IssuePlan, request: IssueRequest, made: tuple[IssuedCredential
         plan.decision,
         plan.notes,
         plan.maximum,
-        None if plan.chosen is None else plan.chosen.told,
+        None if plan.chosen is None else plan.chosen.qualified_template,
         draft.may_audience,
         draft.may_act,
     )

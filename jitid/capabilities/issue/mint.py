@@ -13,7 +13,7 @@ from jitid.errors import JitidError
 from jitid.issuers.issuer import Ids, Issuer, Minted, Order
 from jitid.issuers.kind_spec import Signing, spec_of
 from jitid.keys.keyring import Keyring
-from jitid.model.credential import SIGNED, Kind, never_made
+from jitid.model.credential import SIGNED, Kind, not_issuable
 from jitid.model.ledger_rows import SigningKey
 from jitid.model.request import IssueRequest
 from jitid.values.ids import credential_id, identity_id, new_uuid7s
@@ -46,7 +46,7 @@ def make(settled: Sequence[GrantedRequest]) -> list[list[Minted]]:
     """Make the credentials of each request; those of one kind together, so that many are signed at once."""
     # A target makes its credentials after they are recorded.
     minted: list[list[Minted]] = [
-        [Minted(Secret.unmade(), None, None)] * len(one.names) if one.mint.issuer is None else []
+        [Minted(Secret.placeholder(), None, None)] * len(one.names) if one.mint.issuer is None else []
         for one in settled
     ]
     for mint in dict.fromkeys(one.mint for one in settled):
@@ -84,7 +84,7 @@ def mint_of(kind: Kind, keyring: Keyring, key: SigningKey | None) -> Mint:
         assert key is not None
         return Mint(spec.signed(keyring.load(key.kid, key.algorithm, key.public), key), key)
     if spec.unsigned is None:
-        raise never_made()
+        raise not_issuable()
     return Mint(spec.unsigned(), None)
 
 

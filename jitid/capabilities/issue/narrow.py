@@ -98,9 +98,9 @@ def must_not_exceed(judged: Judged, task: Task, parent: str, facts: Mapping[str,
     """
     if not judged.exceeds:
         return
-    what = judged.why or f"task {label(task.name)} is"
+    subject = judged.why or f"task {label(task.name)} is"
     reason = (
-        f"rule `attenuation`: {what} {judged.own}, and the parent {parent} is {judged.chain}: "
+        f"rule `attenuation`: {subject} {judged.own}, and the parent {parent} is {judged.chain}: "
         "a child is not more sensitive than its parent"
     )
     raise PolicyDeniedError(
@@ -122,7 +122,7 @@ def check_audiences(names: Names, audiences: Sequence[str]) -> None:
 
 def attenuated(
     parent: str,
-    holds: Grant,
+    grant: Grant,
     scopes: tuple[Scope, ...],
     audiences: Sequence[str],
     details: Sequence[str],
@@ -132,7 +132,7 @@ def attenuated(
     allow_narrower: bool,
     kinds: Sequence[str] = (),
 ) -> tuple[Scope, ...]:
-    """Return the scopes that the identity `parent` may delegate; it holds the grant `holds`.
+    """Return the scopes that the identity `parent` may delegate from its `grant`.
 
     `kinds` are the kind of the child itself and the kinds that its holder may obtain.
 
@@ -140,27 +140,29 @@ def attenuated(
         PolicyDeniedError: the child would hold more than its parent.
 
     """
-    if allow_narrower and (wider := uncovered(holds.scopes, scopes)):
+    if allow_narrower and (wider := uncovered(grant.scopes, scopes)):
         beyond = frozenset(wider)
         kept = tuple([scope for scope in scopes if scope not in beyond])
         if kept:
             notes.extend(f"without scope {quote(scope)}: the parent does not hold it" for scope in wider)
             scopes = kept
-    child = Grant(scopes, audiences, details, holds.expires_at, holds.depth + 1, kinds)
-    found = delegation.widenings(holds, child)
+    child = Grant(scopes, audiences, details, grant.expires_at, grant.depth + 1, kinds)
+    found = delegation.widenings(grant, child)
     if not found:
         return scopes
     from shlex import quote as word
 
-    what = "; ".join(f"{item.what} {', '.join(quote(value) for value in item.values[:5])}" for item in found)
-    reason = f"rule `attenuation`: the parent {parent} does not hold {what}"
+    lacking = "; ".join(
+        f"{item.what} {', '.join(quote(value) for value in item.values[:5])}" for item in found
+    )
+    reason = f"rule `attenuation`: the parent {parent} does not hold {lacking}"
     held_instead: dict[str, Sequence[str]] = {
-        "scope": holds.scopes,
-        "audience": holds.audiences,
-        "detail": holds.details,
-        "kind": holds.kinds or (),
+        "scope": grant.scopes,
+        "audience": grant.audiences,
+        "detail": grant.details,
+        "kind": grant.kinds or (),
     }
-    holds_what = "; ".join(
+    held_text = "; ".join(
         f"{item.what} " + (", ".join(quote(value) for value in held_instead[item.what][:10]) or "none")
         for item in found
         if item.what in held_instead
@@ -172,7 +174,7 @@ def attenuated(
     )
     raise PolicyDeniedError(
         f"denied: {reason}",
-        f"what would pass: the same without that; the parent holds {holds_what}{more}",
+        f"what would pass: the same without that; the parent holds {held_text}{more}",
         {**facts, "rules": ["attenuation"], "reason": reason},
         found[0].what if len(found) == 1 else None,
     )
@@ -265,7 +267,7 @@ def inherited(
 def _spelled(text: str, terms: Terms) -> str:
     kind, template = parse_kind(text)
     chosen = terms.chosen(kind, template)
-    return named_kind(kind, None if chosen is None else chosen.told)
+    return named_kind(kind, None if chosen is None else chosen.qualified_template)
 
 
 def permitted_kinds(kinds: Sequence[str], decision: Decision) -> tuple[str, ...]:
@@ -300,7 +302,7 @@ def lifetime(
     decision: Decision,
     until_deadline: int,
     until_parents_end: int | None,
-    lived: int,
+    age: int,
     notes: list[str],
     *,
     stated: bool,
@@ -310,14 +312,14 @@ def lifetime(
     """Return the shortest of the requested lifetime and all limits, in seconds, and the words for the limit.
 
     The limits are those of the policy, the task and the parent. `others` are further limits, each with its words, such
-    as the limit in the agent's record. The policy's limit counts from the first issue of the identity, `lived` seconds
+    as the limit in the agent's record. The policy's limit counts from the first issue of the identity, `age` seconds
     ago. A renewed credential gets at most the lifetime of its predecessor (`renews`), or `@renew_ttl` of the policy if
     that is longer.
     """
     limits = [(until_deadline, "the task's deadline")]
     if decision.max_ttl is not None:
-        since = " counted from the first issue" if lived else ""
-        limits.insert(0, (decision.max_ttl - lived, f"rule `{decision.ttl_rule}`{since}"))
+        since = " counted from the first issue" if age else ""
+        limits.insert(0, (decision.max_ttl - age, f"rule `{decision.ttl_rule}`{since}"))
     limits += others
     if renews is not None:
         longest = max(renews, decision.renew_ttl or 0)

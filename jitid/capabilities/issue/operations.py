@@ -8,7 +8,7 @@ from jitid.operation.base import Operation
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
-    from jitid.model.oidc_issuer import Sort
+    from jitid.model.oidc_issuer import TokenType
     from jitid.model.request import AttachRequest, IssueRequest, RenewRequest
     from jitid.values.secret import Secret
 
@@ -19,7 +19,7 @@ class Issue(Operation["list[Issued]"]):
     requests: tuple[IssueRequest, ...]
     delegator_token: Secret | None = None
     """A token of a configured issuer that proves the delegator."""
-    delegator_token_sort: Sort = "id_token"  # noqa: S105 - no secret, but what sort of one
+    delegator_token_sort: TokenType = "id_token"  # noqa: S105 - no secret, but what sort of one
     """An ID token (OpenID Connect Core, section 2), an access token (RFC 9068), or a `jwt`: either of them."""
     dry_run: bool = False
     as_of: int | None = None

@@ -59,8 +59,8 @@ def issue(context: Context, operation: ops.Issue, actor: Actor | None = None) ->
 
         with context.ledger.write(accept_clock=accept_clock) as transaction:
             _record(transaction, uses)
-            told = approval_request.ask(transaction, denial, terms)
-        raise told from None
+            error = approval_request.request_approval(transaction, denial, terms)
+        raise error from None
     except (PolicyDeniedError, InvalidCredentialError) as denial:
         _deny(context, operation, denial)
         raise

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from jitid.model.approval import Approval
 
 
-class Who(NamedTuple):
+class ResolvedDelegator(NamedTuple):
     """The delegator by their own name, and the entry of delegator and agent in the directory."""
 
     delegator: str
@@ -79,7 +79,7 @@ class IssuePlan(NamedTuple):
         return None if self.entry.agent is None else self.entry.agent.key
 
 
-class _Asked(NamedTuple):
+class _PreparedRequest(NamedTuple):
     """A request with its credential proposal and the related rows of the ledger."""
 
     acting: str | None
@@ -108,12 +108,12 @@ def plan(
     names: Names,
     request: IssueRequest,
     terms: Terms,
-    beside: int = 0,
+    unrecorded: int = 0,
     as_of: int | None = None,
 ) -> IssuePlan:
     """Return the plan for a request at the time of the snapshot.
 
-    `beside` is the number of identities that the same transaction gives to the same agent and that are not recorded
+    `unrecorded` is the number of identities that the same transaction gives to the same agent and that are not recorded
     yet. `as_of` is the time, since the epoch, that the policy uses instead; such a plan must not be recorded.
 
     Raises:
@@ -123,8 +123,8 @@ def plan(
 
     """
     now = snapshot.now
-    asked = _propose(snapshot, names, request, terms)
-    proposal, above, parent, notes = asked.proposal, asked.above, asked.parent, asked.notes
+    prepared = _propose(snapshot, names, request, terms)
+    proposal, above, parent, notes = prepared.proposal, prepared.above, prepared.parent, prepared.notes
     entry = proposal.entry
     facts = {
         **proposal.facts(terms),
@@ -133,17 +133,17 @@ def plan(
         "parent": parent.id if parent else None,
         "made_from": parent.jti if parent else None,
         "process": None if request.process is None else request.process._asdict(),
-        "acting": asked.acting,
+        "acting": prepared.acting,
     }
     subject = None if parent is None else parent.proved_subject
-    if above is None and not governance.standing_of(entry).known:
+    if above is None and not governance.directory_facts(entry).known:
         # Once the directory has this subject, it attributes this delegation to the right delegator.
         facts["subject"] = subject = request.proved_subject
-    if asked.task is not None:
-        must_be_open(asked.task, now, facts)
+    if prepared.task is not None:
+        must_be_open(prepared.task, now, facts)
     governance.must_not_object(
-        proposal.objections(names, terms, now, others=entry.live + beside, copies=request.copies)
-        + asked.objections,
+        proposal.objections(names, terms, now, others=entry.live + unrecorded, copies=request.copies)
+        + prepared.objections,
         facts,
     )
     if above is not None and parent is not None:
@@ -151,9 +151,9 @@ def plan(
         proposal = proposal.attenuated(
             parent.id, narrow.held_by(parent, exchanged=request.exchanged), facts, notes
         )
-        narrow.must_not_exceed(asked.judged, proposal.task, parent.id, facts)
+        narrow.must_not_exceed(prepared.judged, proposal.task, parent.id, facts)
     proposal = proposal.within_limits(facts, notes)
-    decision, approval, explained = _decide(snapshot, request, terms, asked, proposal, facts, as_of)
+    decision, approval, explained = _decide(snapshot, request, terms, prepared, proposal, facts, as_of)
     proposal, decision = proposal.permitted(decision, facts, notes, explained)
     until = introspection.until(above) if above else None
     lifetime, _ = proposal.lifetime(decision, now, until, notes)
@@ -163,19 +163,19 @@ def plan(
         now,
         lifetime,
         proof=proposal.proof,
-        actors=() if parent is None else actors_of(names.trust_domain, [parent, *asked.lineage]),
+        actors=() if parent is None else actors_of(names.trust_domain, [parent, *prepared.lineage]),
         details=f"[{','.join(request.details)}]" if request.details else None,
         public_key=request.public_key,
         registered=entry.agent is not None,
     )
     facts |= proposal.decided(facts, decision, lifetime)
     opened = proposal.task
-    if asked.task is None:
+    if prepared.task is None:
         facts["opened"] = {"sensitivity": opened.sensitivity, "deadline": opened.deadline}
     return IssuePlan(
         draft,
         entry,
-        asked.task,
+        prepared.task,
         opened.sensitivity,
         opened.deadline,
         parent,
@@ -193,16 +193,16 @@ def plan(
     )
 
 
-def _propose(snapshot: View, names: Names, request: IssueRequest, terms: Terms) -> _Asked:
+def _propose(snapshot: View, names: Names, request: IssueRequest, terms: Terms) -> _PreparedRequest:
     """Return the requested credential, with the defaults of its parent, its task and the configuration.
 
     Raises the errors of `plan` that need neither limits nor policy.
     """
     now = snapshot.now
-    acting = who_acts(snapshot, request)
+    acting = resolve_actor(snapshot, request)
     above = _parent(snapshot, names, request)
     parent = above.credential if above else None
-    delegator, proof, entry = who_delegates(snapshot, request, above, terms)
+    delegator, proof, entry = resolve_delegator(snapshot, request, above, terms)
     name, task, joined, offered = ownership.on_task(snapshot, request, parent, delegator, entry, terms)
     chain = None if above is None else narrow.sensitivity_of(above.credential, above.lineage)
     opened = _task(task, name, request, parent, chain, terms, now, delegator, joined=joined)
@@ -230,8 +230,8 @@ def _propose(snapshot: View, names: Names, request: IssueRequest, terms: Terms) 
     records = [] if above is None else governance.records_of(DirectoryStore(snapshot), _chain(above))
     own_records = records if entry.agent is None else [entry.agent, *records]
     kinds = narrow.obtainable(request, terms, parent, own_records, notes)
-    right, unlet = name_rights.not_let(snapshot, entry, delegator, parent, request, terms, now)
-    return _Asked(
+    right, objections = name_rights.right_to_name(snapshot, entry, delegator, parent, request, terms, now)
+    return _PreparedRequest(
         acting,
         above,
         Proposal(
@@ -242,7 +242,7 @@ def _propose(snapshot: View, names: Names, request: IssueRequest, terms: Terms) 
             parent.depth + 1 if parent else 0,
             request.kind,
             chosen,
-            None if chosen is None else chosen.told,
+            None if chosen is None else chosen.qualified_template,
             scopes,
             within,
             request.details,
@@ -257,7 +257,7 @@ def _propose(snapshot: View, names: Names, request: IssueRequest, terms: Terms) 
         ),
         task,
         judged,
-        unlet + name_rights.objections_to_agents(snapshot, request, terms, parent, now),
+        objections + name_rights.objections_to_agents(snapshot, request, terms, parent, now),
         notes,
     )
 
@@ -266,7 +266,7 @@ def _decide(
     snapshot: View,
     request: IssueRequest,
     terms: Terms,
-    asked: _Asked,
+    prepared: _PreparedRequest,
     proposal: Proposal,
     facts: dict[str, Any],
     as_of: int | None,
@@ -277,9 +277,9 @@ def _decide(
         ApprovalNeededError: the policy requires an approval that is not there.
 
     """
-    opened, above, parent = proposal.task, asked.above, asked.parent
+    opened, above, parent = proposal.task, prepared.above, prepared.parent
     root = None if above is None else introspection.root_of(above.credential, above.lineage)
-    owner = ownership.told_owner(snapshot, opened, proposal.delegator, root)
+    owner = ownership.owner_for_policy(snapshot, opened, proposal.delegator, root)
     question = proposal.policy_request(
         terms, owner, snapshot.now if as_of is None else as_of, judged_kinds(proposal.kinds)
     )
@@ -289,20 +289,27 @@ def _decide(
     if decision.needs:
         from jitid.capabilities.issue import approval_request as approvals
 
-        exactly = approvals.exact(
+        exact_request = approvals.exact(
             question,
             request,
             opened,
             parent.id if parent else None,
             _chain(above),
             proposal.within,
-            asked.acting,
+            prepared.acting,
         )
         approval, decision = approvals.decide(
-            snapshot, terms, question, exactly, decision, facts, asked.notes, narrow=request.allow_narrower
+            snapshot,
+            terms,
+            question,
+            exact_request,
+            decision,
+            facts,
+            prepared.notes,
+            narrow=request.allow_narrower,
         )
-    settled = {"purpose"} if asked.task is not None else set()
-    if asked.task is not None or proposal.sensitivity != opened.sensitivity:
+    settled = {"purpose"} if prepared.task is not None else set()
+    if prepared.task is not None or proposal.sensitivity != opened.sensitivity:
         settled.add("sensitivity")
     approved = frozenset() if approval is None else frozenset(approval.groups)
     return decision, approval, partial(decide, fixed=frozenset(settled), approved=approved)
@@ -332,7 +339,7 @@ def _check_values(request: IssueRequest, ttl: int) -> None:
             raise UsageError(str(error)) from error
 
 
-def who_acts(snapshot: View, request: IssueRequest) -> str | None:
+def resolve_actor(snapshot: View, request: IssueRequest) -> str | None:
     """Return the actor that a separate token proves: the id of an identity, or the delegator of a foreign token.
 
     None without such a token.
@@ -363,9 +370,9 @@ def _parent(snapshot: View, names: Names, request: IssueRequest) -> introspectio
         ) from error
 
 
-def who_delegates(
+def resolve_delegator(
     snapshot: View, request: IssueRequest, above: introspection.Verified | None, terms: Terms
-) -> Who:
+) -> ResolvedDelegator:
     """Return the delegator as the directory has it now, found by any name that was stated or proved.
 
     Raises:
@@ -387,7 +394,7 @@ def who_delegates(
             governance.proved_as_another(DirectoryStore(snapshot), delegator, subject), facts
         )
         # A chain keeps the name and the proof that its root has.
-        return Who(delegator, proof, entry)
+        return ResolvedDelegator(delegator, proof, entry)
     if proof == "oidc":
         governance.must_be_newer(request.proved_at, entry.delegator)
     if entry.delegator is not None and proof == "oidc" and known_as == delegator:
@@ -397,14 +404,14 @@ def who_delegates(
         )
         facts = {"task": request.task, "agent": request.agent, "delegator": delegator, "proof": proof}
         governance.must_not_object([] if foreign is None else [foreign], facts)
-    who = _resolved(snapshot, entry, request, delegator, proof, terms)
-    if who.proof == "asserted" and not terms.any_delegator:
+    resolved = _resolved(snapshot, entry, request, delegator, proof, terms)
+    if resolved.proof == "asserted" and not terms.any_delegator:
         own = f": you are {label(terms.own_name)}" if terms.own_name else ""
         raise RefusedError(
-            f"you may not name {label(who.delegator)} as the delegator{own}",
+            f"you may not name {label(resolved.delegator)} as the delegator{own}",
             "leave --delegator out; or prove who delegates by an ID token; or ask for the role issuer",
         )
-    return who
+    return resolved
 
 
 def _delegator(request: IssueRequest, above: introspection.Verified | None, terms: Terms) -> tuple[str, str]:
@@ -436,7 +443,7 @@ def _chain(above: introspection.Verified | None) -> list[str]:
 
 def _resolved(
     snapshot: View, entry: DirectoryEntry, request: IssueRequest, delegator: str, proof: str, terms: Terms
-) -> Who:
+) -> ResolvedDelegator:
     """Return a delegator by their own name, whichever name was stated, and how they were proved."""
     stated = request.delegator
     name = delegator if entry.delegator is None else entry.delegator.name
@@ -448,14 +455,14 @@ def _resolved(
     ):
         raise UsageError(f"the ID token proves {label(name)}, not {label(stated)}", "leave --delegator out")
     if entry.delegator is None:
-        return Who(delegator, proof, entry)
+        return ResolvedDelegator(delegator, proof, entry)
     if (
         proof == "asserted"
         and terms.own_name is not None
         and DirectoryStore(snapshot).own_name(terms.own_name) == name
     ):
         proof = terms.caller_proof or proof
-    return Who(name, proof, entry)
+    return ResolvedDelegator(name, proof, entry)
 
 
 def _task(
@@ -502,11 +509,11 @@ def _task(
     return task
 
 
-def _refuse_change(task: Task, what: str, fixed: str | None, wanted: str) -> NoReturn:
-    is_now = f"without a {what}" if fixed is None else f"with {what} {quote(fixed)}"
+def _refuse_change(task: Task, attribute: str, fixed: str | None, requested: str) -> NoReturn:
+    is_now = f"without a {attribute}" if fixed is None else f"with {attribute} {quote(fixed)}"
     raise UsageError(
-        f"task {label(task.name)} was opened {is_now}, which cannot become {quote(wanted)}",
-        f"the first issue fixes a task's {what}: leave --{what} out, or name another task",
+        f"task {label(task.name)} was opened {is_now}, which cannot become {quote(requested)}",
+        f"the first issue fixes a task's {attribute}: leave --{attribute} out, or name another task",
     )
 
 
@@ -521,8 +528,8 @@ def must_be_open(task: Task, now: int, facts: Mapping[str, Any]) -> None:
         return
     rule = "task-ended" if task.ended_at is not None else "task-deadline"
     when = task.deadline if task.ended_at is None else task.ended_at
-    what = "ended" if task.ended_at is not None else "reached its deadline"
-    reason = f"rule `{rule}`: task {label(task.name)} {what} at {format_time(when)}"
+    outcome = "ended" if task.ended_at is not None else "reached its deadline"
+    reason = f"rule `{rule}`: task {label(task.name)} {outcome} at {format_time(when)}"
     raise PolicyDeniedError(
         f"denied: {reason}",
         "the name of a task that has ended is never used again: name a new task",

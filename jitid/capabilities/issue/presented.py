@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitid.capabilities.access.presented_store import Presentation, PresentedChanges, PresentedStore
 from jitid.capabilities.access.store import AccessStore
 from jitid.capabilities.identity.store import CredentialStore
-from jitid.capabilities.issue.actors import client_actor, is_owner, must_be_let, names_of, own_agent
+from jitid.capabilities.issue.actors import client_actor, is_owner, must_be_allowed, names_of, own_agent
 from jitid.errors import PresenterError
 from jitid.values import strict_json
 from jitid.values.ids import parse_access_id, parse_id
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
     from jitid.model.caller import Caller
-    from jitid.model.oidc_issuer import Proof, Sort
+    from jitid.model.oidc_issuer import Proof, TokenType
     from jitid.operation.context import Context
     from jitid.values.secret import Secret
 
@@ -37,7 +37,7 @@ class PresentedProof(NamedTuple):
 def present(
     context: Context,
     token: Secret,
-    sort: Sort = "id_token",
+    stated_type: TokenType = "id_token",
     actors: Callable[[View], Iterable[Actor]] | None = None,
 ) -> PresentedProof:
     """Return the proof of a token of a configured issuer, if the token counts for the caller who presents it.
@@ -45,7 +45,7 @@ def present(
     Args:
         context: the authority.
         token: the token.
-        sort: the expected type of the token.
+        stated_type: the expected type of the token.
         actors: returns the actors that the token's `may_act` must permit; by default the caller.
 
     Raises:
@@ -53,7 +53,7 @@ def present(
         PresenterError: it names another client or actor, or a key that the caller does not prove to hold.
 
     """
-    proof, caller = prove_by(context, token, sort), context.caller
+    proof, caller = prove_by(context, token, stated_type), context.caller
     named = bool(proof.clients) or proof.cnf is not None or proof.may_act is not None
     presenter = context.terms().caller if caller is None else caller.name
     if named or (caller is not None and caller.agent is not None):
@@ -61,7 +61,7 @@ def present(
             _must_be_named(snapshot, caller, proof)
             if proof.may_act is not None:
                 for actor in _actors(context, snapshot) if actors is None else actors(snapshot):
-                    must_be_let(proof, actor)
+                    must_be_allowed(proof, actor)
             if caller is not None and caller.agent is not None:
                 # Several agents may share a name.
                 presenter = f"{presenter} {_identity(snapshot, caller)}"
@@ -142,7 +142,7 @@ def _identity(snapshot: View, caller: Caller) -> str:
     return str(caller.credential) if found is None else found.id
 
 
-def prove_by(context: Context, token: Secret, sort: Sort = "id_token") -> Proof:
+def prove_by(context: Context, token: Secret, stated_type: TokenType = "id_token") -> Proof:
     """Return the proof of a token of a configured issuer; no lock is held while the issuer is queried.
 
     The calling function must check in its transaction whether the token is newer than the last disabling of that
@@ -158,7 +158,9 @@ def prove_by(context: Context, token: Secret, sort: Sort = "id_token") -> Proof:
 
     with context.ledger.read() as snapshot:
         now = snapshot.now
-    proof = oidc.verify_token(token.reveal(), context.oidc(), now, timeout=context.timeout, sort=sort)
+    proof = oidc.verify_token(
+        token.reveal(), context.oidc(), now, timeout=context.timeout, stated_type=stated_type
+    )
     restored_at = context.ledger.names.restored_at
     if restored_at is not None:
         # After a restore, the ledger lacks later disablings of delegators and later presentations of tokens.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from jitid.capabilities.directory.ownership import told_owner
+from jitid.capabilities.directory.ownership import owner_for_policy
 from jitid.capabilities.identity import introspection
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
@@ -113,7 +113,11 @@ def _owner(snapshot: View, jti: str) -> str:
     credential = introspection.find(snapshot, jti)
     task = TaskStore(snapshot).task_numbered(credential.task_key)
     root = introspection.root_of(credential, CredentialStore(snapshot).lineage(credential.identity_key))
-    return credential.task_opener if task is None else told_owner(snapshot, task, credential.delegator, root)
+    return (
+        credential.task_opener
+        if task is None
+        else owner_for_policy(snapshot, task, credential.delegator, root)
+    )
 
 
 def _confirmation(outside: Outside, made: MadeCredential) -> Callable[[Transaction], bool]:
@@ -174,11 +178,11 @@ def _give_up(ledger: Ledger, targets: Targets, issued: Sequence[Issued], error: 
     time_limit.take_back()
     try:
         change(ledger, end)
-        left = settle.settle(ledger, targets, ids=jtis, waiting=True, over=True).open
+        left = settle.settle(ledger, targets, ids=jtis, waiting=True, abandoned=True).open
     except JitidError as failure:
-        said = f"what was recorded could not be ended: {failure.message}"
+        note = f"what was recorded could not be ended: {failure.message}"
     else:
-        said = f"of {left} it is not certain that nothing is left there: the next `jitid sweep` ends them"
-        said = said if left else "nothing is left there"
+        note = f"of {left} it is not certain that nothing is left there: the next `jitid sweep` ends them"
+        note = note if left else "nothing is left there"
     if isinstance(error, JitidError):
-        error.message = f"{error.message}; nothing was handed out, and {said}"
+        error.message = f"{error.message}; nothing was handed out, and {note}"

@@ -159,20 +159,20 @@ def abandon(
     """
     found = CredentialStore(transaction).find_credential("jti", parse_id(jti)[1])
     event = None if found is None else transaction.event(found.event)
-    told = {} if event is None else event.document()
-    if found is None or told.get("op") not in made_by:
-        what = " or ".join(made_by.values())
+    document = {} if event is None else event.document()
+    if found is None or document.get("op") not in made_by:
+        products = " or ".join(made_by.values())
         raise NotFoundError(
-            f"the ledger knows no {what} {quote(jti)}; nothing was changed", "see: jitid audit log"
+            f"the ledger knows no {products} {quote(jti)}; nothing was changed", "see: jitid audit log"
         )
     if found.state_at(transaction.now) is not State.ACTIVE:
         return
     digest = CredentialChanges(transaction).end_one(found.key, State.REVOKED)
     # Only old renewals, from before a line had a single head, record earlier ends of replaced credentials.
-    earlier = told.get("before", {})
+    earlier = document.get("before", {})
     restored = {
         text: earlier.get(text)
-        for text, at in (told.get("replaced", {}).items() if found.superseded_at is None else ())
+        for text, at in (document.get("replaced", {}).items() if found.superseded_at is None else ())
         if CredentialChanges(transaction).restore(parse_id(text)[1], at, earlier.get(text))
     }
     transaction.append(
@@ -231,8 +231,8 @@ def plan(
     governance.must_not_object(found + objections, facts)
     if attached:
         must_not_rest_on_too_many(verified, facts)
-    for holder, holds in _held_by(verified, attached=attached):
-        proposal = proposal.attenuated(holder, holds, facts, notes, any_kind=predecessor.may_kind is None)
+    for holder, grant in _held_by(verified, attached=attached):
+        proposal = proposal.attenuated(holder, grant, facts, notes, any_kind=predecessor.may_kind is None)
     proposal = proposal.within_limits(facts, notes)
     decision, explained = _decide(transaction, terms, verified, proposal, facts, attached=attached)
     proposal, decision = proposal.permitted(decision, facts, notes, explained)
@@ -242,7 +242,7 @@ def plan(
         now,
         _until(verified, attached=attached),
         notes,
-        lived=max(now - first, 0),  # the clock may have been set back since
+        age=max(now - first, 0),  # the clock may have been set back since
         renews=None if attached else given,
     )
     # A shorter lifetime that was requested is issued; otherwise a successor that expires no later is useless. A
@@ -301,7 +301,7 @@ def _propose(
     ttl = predecessor.expires_at - predecessor.issued_at
     if attached is not None:
         ttl, kind, chosen = terms.ttl, attached.kind, terms.chosen(attached.kind, attached.template)
-        template = None if chosen is None else chosen.told
+        template = None if chosen is None else chosen.qualified_template
     ttl = ttl if request.ttl is None else request.ttl
     if ttl <= 0:
         raise UsageError("a lifetime is at least one second", "such as --ttl 15m")
@@ -331,7 +331,9 @@ def _propose(
     records = governance.records_of(directory, [one.agent for one in lineage])
     own_records = records if entry.agent is None else [entry.agent, *records]
     kinds = narrow.inherited(own_records, kinds, notes, allow_narrower=narrower)
-    right, unlet = name_rights.going_on(transaction, entry.agent, predecessor, terms, transaction.now)
+    right, objections = name_rights.right_to_keep_name(
+        transaction, entry.agent, predecessor, terms, transaction.now
+    )
     proposal = Proposal(
         predecessor.delegator,
         introspection.root_proof(predecessor, lineage),
@@ -353,7 +355,7 @@ def _propose(
         right,
         request.allow_narrower,
     )
-    return proposal, unlet
+    return proposal, objections
 
 
 def _decide(
@@ -372,7 +374,7 @@ def _decide(
 
     """
     predecessor = verified.credential
-    owner = ownership.told_owner(
+    owner = ownership.owner_for_policy(
         transaction,
         proposal.task,
         predecessor.delegator,
@@ -447,8 +449,8 @@ def _approved(snapshot: View, held: Credential) -> frozenset[str]:
 
 
 def _refuse_unapproved(decision: Decision, facts: Mapping[str, Any], *, attached: bool) -> None:
-    what = "attach to one that needed none" if attached else "renew"
-    reason = f"{decision.reason}; an approval is for one credential, and none is asked for to {what}"
+    action = "attach to one that needed none" if attached else "renew"
+    reason = f"{decision.reason}; an approval is for one credential, and none is asked for to {action}"
     raise PolicyDeniedError(
         f"denied: {reason}",
         "ask for it anew: jitid issue"

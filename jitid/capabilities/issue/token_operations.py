@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
     from jitid.model.credential import Credential
     from jitid.model.ledger_rows import Ancestor
-    from jitid.model.oidc_issuer import Sort
+    from jitid.model.oidc_issuer import TokenType
     from jitid.model.request import IssueRequest
     from jitid.values.secret import Secret
 
@@ -25,10 +25,10 @@ class Exchange(Operation["Issued"]):
     request: IssueRequest
     """The request, without a delegator. Its agent acts, unless there is an `actor`."""
     subject: Secret
-    subject_sort: Sort = "jwt"
+    subject_sort: TokenType = "jwt"
     actor: Secret | None = None
     """A credential of the agent that acts, or a token of a configured issuer that names it."""
-    actor_sort: Sort = "jwt"
+    actor_sort: TokenType = "jwt"
 
 
 class Introspected(NamedTuple):

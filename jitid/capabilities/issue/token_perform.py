@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential
-    from jitid.model.oidc_issuer import Sort
+    from jitid.model.oidc_issuer import TokenType
     from jitid.operation.context import Context
     from jitid.values.secret import Secret
 
@@ -72,7 +72,9 @@ def _exchange(context: Context, operation: ops.Exchange) -> Issued:
         raise UsageError("a delegator is named beside a token that proves who delegates", "leave it out")
     try:
         actor = _actor(context, operation)
-        ours = _is_ours(context, operation.subject, operation.subject_sort, "the subject's token")
+        issued_here = _is_issued_here(
+            context, operation.subject, operation.subject_sort, "the subject's token"
+        )
     except InvalidCredentialError as error:
         known = {"task": request.task, "agent": request.agent}
         record_denial(context.ledger, context.terms, error, known, accept_clock=False)
@@ -80,7 +82,7 @@ def _exchange(context: Context, operation: ops.Exchange) -> Issued:
     request = request._replace(
         agent=actor.agent, proved_actor=actor.proved, proved_credential=actor.credential
     )
-    if ours:
+    if issued_here:
         if context.caller is not None and context.caller.roles is not None and _is_shown(context, operation):
             # `token_rights` has checked that the caller may exchange it: the child is the caller's, whichever agent is
             # named.
@@ -111,9 +113,9 @@ def _actor(context: Context, operation: ops.Exchange) -> Actor:
     if token is None:
         with context.ledger.read() as snapshot:
             return client_actor(snapshot, context.caller, operation.request.agent, names.issuer, exactly=True)
-    what = "the actor's token"
+    description = "the actor's token"
     try:
-        if _is_ours(context, token, operation.actor_sort, what):
+        if _is_issued_here(context, token, operation.actor_sort, description):
             with context.ledger.read() as snapshot:
                 names = snapshot.names
                 found = introspection.verify(snapshot, names, token.reveal(), None).credential
@@ -129,7 +131,7 @@ def _actor(context: Context, operation: ops.Exchange) -> Actor:
             if not is_owner(context.caller):
                 _must_be_bound(snapshot, agent, proof.delegator, owner)
     except InvalidCredentialError as error:
-        raise type(error)(f"{what} is not valid: {error.message}", error.hint) from None
+        raise type(error)(f"{description} is not valid: {error.message}", error.hint) from None
     foreign = (proof.issuer, proof.subject)
     binding = None if is_owner(context.caller) else proved
     return Actor(agent, frozenset(), names.issuer, foreign, presented=use, proved=binding)
@@ -159,26 +161,26 @@ def _is_shown(context: Context, operation: ops.Exchange) -> bool:
         return not found.names_authority(names.accepted(snapshot.now))
 
 
-def _is_ours(context: Context, token: Secret, sort: Sort, what: str) -> bool:
+def _is_issued_here(context: Context, token: Secret, stated_type: TokenType, description: str) -> bool:
     """Return whether a token names this ledger as its issuer; its claims are not verified yet.
 
     Raises:
-        InvalidCredentialError: the text is not a token, or cannot be of the type `sort`.
+        InvalidCredentialError: the text is not a token, or cannot be of the type `stated_type`.
 
     """
     text = token.reveal()
     if text.startswith(OPAQUE_PREFIX):
-        if sort == "access_token":
+        if stated_type == "access_token":
             return True
-        raise InvalidCredentialError(f"{what} is opaque, and is said to be of another type")
+        raise InvalidCredentialError(f"{description} is opaque, and is said to be of another type")
     header, payload, _ = jws.split(text)
-    ours = jws.decode_object(payload, "payload")[1].get("iss") in context.ledger.names.issuers
-    if ours and sort == "id_token":
-        raise InvalidCredentialError(f"{what} is an access token, and is said to be an ID token")
+    issued_here = jws.decode_object(payload, "payload")[1].get("iss") in context.ledger.names.issuers
+    if issued_here and stated_type == "id_token":
+        raise InvalidCredentialError(f"{description} is an access token, and is said to be an ID token")
     typ = jws.decode_object(header, "header")[1].get("typ")
-    if ours and sort == "access_token" and typ not in (*jws.ACCESS_TOKENS, jws.IDENTITY):
-        raise InvalidCredentialError(f"{what} is no access token, and is said to be one")
-    return ours
+    if issued_here and stated_type == "access_token" and typ not in (*jws.ACCESS_TOKENS, jws.IDENTITY):
+        raise InvalidCredentialError(f"{description} is no access token, and is said to be one")
+    return issued_here
 
 
 def _introspect(context: Context, operation: ops.Introspect) -> ops.Introspected:
@@ -244,9 +246,9 @@ def must_be_own(snapshot: View, caller: Caller | None, found: Credential) -> Non
     )
 
 
-def _holds(snapshot: View, bearer: str, found: Credential) -> bool:
+def _holds(snapshot: View, caller_jti: str, found: Credential) -> bool:
     """Return whether the identity of the caller's credential is that of another credential, or above it."""
-    held = {one.id for one in CredentialStore(snapshot).find_given([bearer], [])}
+    held = {one.id for one in CredentialStore(snapshot).find_given([caller_jti], [])}
     if found.id in held:
         return True
     return any(one.id in held for one in CredentialStore(snapshot).lineage(found.identity_key))

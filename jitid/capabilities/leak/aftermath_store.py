@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jitid.ledger.select import LIVE
-from jitid.model.aftermath import Acted, Aftermath, AtTarget, MadeAfterLeak, Over
+from jitid.model.aftermath import Acted, Aftermath, AtTarget, EndedByEvent, MadeAfterLeak
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.times import check_times
 
@@ -35,7 +35,7 @@ _ACTED = f"""{_BELOW}
      WHERE c.identity = b.id AND n.credential = c.id AND i.id = b.id AND a.id = i.agent
      GROUP BY 1, 2, 3, 4, 5 ORDER BY 7, 9, 1, 2, 3, 4, 5 LIMIT :limit"""
 
-_OVER = f"""{_BELOW}
+_ENDED = f"""{_BELOW}
     SELECT c.ended_event, c.ended_as, count(*), count(DISTINCT c.identity),
            max(CASE WHEN c.id = :credential THEN 1 ELSE 0 END), min(c.ended_at), max(c.ended_at)
       FROM below b CROSS JOIN credential c WHERE c.identity = b.id AND c.ended_at IS NOT NULL
@@ -59,22 +59,22 @@ def of(db: Any, now: int, identity: int, credential: int, reported_at: int, limi
         "limit": limit,
     }
 
-    def asked(sql: str) -> list[Any]:
+    def query(sql: str) -> list[Any]:
         rows: list[Any] = db.execute(sql, values).fetchall()
         return rows
 
-    ((identities, credentials, later, live),) = asked(_COUNTS)
-    made = [MadeAfterLeak(credential_id(jti), identity_id(uid), *told) for jti, uid, *told in asked(_MADE)]
+    ((identities, credentials, later, live),) = query(_COUNTS)
+    made = [MadeAfterLeak(credential_id(jti), identity_id(uid), *rest) for jti, uid, *rest in query(_MADE)]
     acted = [
-        Acted(agent, action, resource, allowed == 1, after == 1, *told)
-        for agent, action, resource, allowed, after, *told in asked(_ACTED)
+        Acted(agent, action, resource, allowed == 1, after == 1, *rest)
+        for agent, action, resource, allowed, after, *rest in query(_ACTED)
     ]
-    over = [
-        Over(event, state, count, holders, own == 1, first_at, last_at)
-        for event, state, count, holders, own, first_at, last_at in asked(_OVER)
+    ended = [
+        EndedByEvent(event, state, count, holders, own == 1, first_at, last_at)
+        for event, state, count, holders, own, first_at, last_at in query(_ENDED)
     ]
-    at_targets = [AtTarget(*row) for row in asked(_AT_TARGETS)]
+    at_targets = [AtTarget(*row) for row in query(_AT_TARGETS)]
     check_times(
-        *(one.issued_at for one in made), *(one.first_at for one in acted), *(one.first_at for one in over)
+        *(one.issued_at for one in made), *(one.first_at for one in acted), *(one.first_at for one in ended)
     )
-    return Aftermath(identities, credentials, later or 0, live or 0, made, acted, over, at_targets)
+    return Aftermath(identities, credentials, later or 0, live or 0, made, acted, ended, at_targets)

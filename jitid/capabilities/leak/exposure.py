@@ -80,9 +80,9 @@ def page(snapshot: View, chosen: LeakFilter, limit: int, *, valid: bool = False)
     """Return leaks, the newest first; with `valid`, only leaks whose credential verifies."""
     size = min(limit, PAGE)
     found = LeakStore(snapshot).leaks(chosen._replace(live=chosen.live or valid), size)
-    told = described(snapshot, found)
+    leaked = described(snapshot, found)
     rest = found[-1].key if len(found) == size else None
-    return LeakPage([one for one in told if one.reason is None or not valid], rest)
+    return LeakPage([one for one in leaked if one.reason is None or not valid], rest)
 
 
 def details(snapshot: View, chosen: LeakFilter) -> list[LeakDetails]:
@@ -92,9 +92,9 @@ def details(snapshot: View, chosen: LeakFilter) -> list[LeakDetails]:
         NotFoundError: there is no such leak.
 
     """
-    told = described(snapshot, find(snapshot, chosen))
-    lineages = CredentialStore(snapshot).lineages({one.credential.identity_key for one in told})
-    seen = LeakStore(snapshot).sightings(one.leak.key for one in told)
+    leaked = described(snapshot, find(snapshot, chosen))
+    lineages = CredentialStore(snapshot).lineages({one.credential.identity_key for one in leaked})
+    seen = LeakStore(snapshot).sightings(one.leak.key for one in leaked)
 
     def event(seq: int | None) -> Mapping[str, Any]:
         found = None if seq is None else snapshot.event(seq)
@@ -109,7 +109,7 @@ def details(snapshot: View, chosen: LeakFilter) -> list[LeakDetails]:
             event(one.leak.closed_event),
             event(one.credential.ended_event),
         )
-        for one in told
+        for one in leaked
     ]
 
 
@@ -141,12 +141,12 @@ def described(snapshot: View, found: Sequence[Leak]) -> list[Leaked]:
     alive = [credentials[leak.jti] for leak in found if leak.dead_at is None]
     grounds_of = CredentialStore(snapshot).grounds_of(one.key for one in alive if introspection.rests(one))
     places = LeakStore(snapshot).places(leak.key for leak in found)
-    told = []
+    leaked = []
     for leak in found:
         one = credentials[leak.jti]
         reason = introspection.objection(one, grounds_of.get(one.key, ()), snapshot.now)
-        told.append(Leaked(leak, one, reason, snapshot.now, places.get(leak.key)))
-    return told
+        leaked.append(Leaked(leak, one, reason, snapshot.now, places.get(leak.key)))
+    return leaked
 
 
 def credentials_of(snapshot: View, found: Iterable[Leak]) -> dict[str, Credential]:

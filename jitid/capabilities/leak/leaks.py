@@ -160,7 +160,7 @@ def _recognise(
     sure = {one.key: one.jti for one, _ in seen.found if report.unproved or one.key not in weak}
     sure |= looked_at.credentials
     strings = _together(seen.strings, looked_at.strings)
-    told = ReportedLeaks(
+    reported = ReportedLeaks(
         sure,
         {} if report.unproved else weak,
         set(sure),
@@ -170,10 +170,10 @@ def _recognise(
         len(finds.ids) + len(finds.guessed),
         seen.unknown + seen.unknown_words + looked_at.unknown,
         seen.strays,
-        alive=looked_at.alive + sum(one.key in sure and _lives(one, snapshot.now) for one, _ in others),
+        alive=looked_at.alive + sum(one.key in sure and _is_live(one, snapshot.now) for one, _ in others),
         marks=tuple(_marks_of(strings) & sightings.keys()) if sightings else (),
     )
-    return _Recognised(told, weak, _places_of(strings, sure, finds, sightings) if sightings else _NOWHERE)
+    return _Recognised(reported, weak, _places_of(strings, sure, finds, sightings) if sightings else _NOWHERE)
 
 
 def _record(transaction: Transaction, found: _Recognised, source: str, at: int) -> ReportedLeaks:
@@ -182,13 +182,13 @@ def _record(transaction: Transaction, found: _Recognised, source: str, at: int) 
     recorded = changes.add_leaks(found.told.credentials, source, at)
     noted = changes.add_places(source, found.places) if found.places.sightings else _NOTHING
     new = {key for key, _ in recorded.new}
-    told = found.told._replace(new=new, moved=recorded.moved, later=recorded.later, places=noted.places)
+    reported = found.told._replace(new=new, moved=recorded.moved, later=recorded.later, places=noted.places)
     seen_there = {"sightings": noted.rows, "sighted": noted.digest} if noted.rows else {}
     if not recorded.new:
         if not seen_there:
-            return told
+            return reported
         event = transaction.append("leak-sighting", {"source": source, **seen_there})
-        return told._replace(event=event.seq)
+        return reported._replace(event=event.seq)
     jtis = [jti for _, jti in recorded.new]
     facts = {
         "source": source,
@@ -197,10 +197,10 @@ def _record(transaction: Transaction, found: _Recognised, source: str, at: int) 
         "jtis": _named(jtis),
         "leaked": ended_digest(jtis),
         "unproved": len(new & found.weak.keys()) or None,
-        "unknown": told.unknown or None,
+        "unknown": reported.unknown or None,
         **seen_there,
     }
-    return told._replace(event=transaction.append("leak", facts).seq)
+    return reported._replace(event=transaction.append("leak", facts).seq)
 
 
 _Strings = Mapping[int, Sequence[tuple[str, bytes | str]]]
@@ -219,16 +219,16 @@ def _places_of(
     found: _Strings, sure: Mapping[int, str], finds: Finds, sightings: Mapping[str, Sequence[Sighting]]
 ) -> NewPlaces:
     """Return where each of these credentials was seen, from the places of its strings."""
-    told: dict[int, list[Sighting]] = {}
+    kept_places: dict[int, list[Sighting]] = {}
     met: dict[int, int] = {}
     for key in sure:
         strings = found.get(key, ())
         signs = {mark(*string).hex() for string in strings}
         places = distinct([each for sign in signs & sightings.keys() for each in sightings[sign]])
         if places:
-            told[key] = places[:MOST_PLACES]
-            met[key] = min(sum(getattr(finds, sort)[text] for sort, text in strings), _MOST_MET)
-    return NewPlaces(told, met)
+            kept_places[key] = places[:MOST_PLACES]
+            met[key] = min(sum(getattr(finds, kind)[text] for kind, text in strings), _MOST_MET)
+    return NewPlaces(kept_places, met)
 
 
 def close(
@@ -257,7 +257,7 @@ def close(
         if not closed:
             return ClosedLeaks(0, len(found), 0, 0, None)
         jtis = [jti for _, jti in closed]
-        living = sum(leak.lives_on for leak in due)
+        live = sum(leak.has_live_kin for leak in due)
         event = transaction.append(
             "leak-close",
             {
@@ -266,10 +266,10 @@ def close(
                 "jtis": _named(jtis),
                 "closed": ended_digest(jtis),
                 "valid": len(valid) or None,
-                "living": living or None,
+                "living": live or None,
             },
         )
-        return ClosedLeaks(len(jtis), len(found) - len(jtis), len(valid), living, event.seq)
+        return ClosedLeaks(len(jtis), len(found) - len(jtis), len(valid), live, event.seq)
 
 
 def prove(ledger: Ledger, *, accept_clock: bool = False) -> int:
@@ -331,7 +331,7 @@ def _secrets(finds: Finds) -> Finds:
     return own
 
 
-def _lives(credential: Credential, now: int) -> bool:
+def _is_live(credential: Credential, now: int) -> bool:
     return credential.state_at(now) in (State.ACTIVE, State.PENDING)
 
 

@@ -58,6 +58,6 @@ def _look(
             case ops.RecountLeaks():
                 from jitid.capabilities.leak import timeline
 
-                return timeline.tell(snapshot, LeakFilter(operation.numbers, operation.jtis))
+                return timeline.accounts(snapshot, LeakFilter(operation.numbers, operation.jtis))
             case _:
                 assert_never(operation)

@@ -41,22 +41,22 @@ def parts(
     for any number. Of each string at most `MOST_PLACES` places are sent: its number of occurrences shows how many more
     there were.
     """
-    part, told, left = Finds(), dict[str, tuple[Sighting, ...]](), room
-    for sort, key, count in finds.strings():
-        sign = mark(sort, key)
+    part, by_mark, left = Finds(), dict[str, tuple[Sighting, ...]](), room
+    for kind, key, count in finds.strings():
+        sign = mark(kind, key)
         seen = tuple(map(kept, places.get(sign, ())[:MOST_PLACES]))
         if room is not None and left is not None:
             size = 2 * len(key) + _BESIDES + sum(map(_size, seen))
             if left < size and left < room:
-                yield part, told
-                part, told, left = Finds(), {}, room
+                yield part, by_mark
+                part, by_mark, left = Finds(), {}, room
             left -= size
-        counts: dict[Any, int] = getattr(part, sort)
+        counts: dict[Any, int] = getattr(part, kind)
         counts[key] = count
         if seen:
-            told[sign.hex()] = seen
+            by_mark[sign.hex()] = seen
     part.mistyped = finds.mistyped
-    yield part, told
+    yield part, by_mark
 
 
 def distinct(seen: Iterable[Sighting]) -> list[Sighting]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.select import KEPT, Gone, left
+from jitid.ledger.select import NO_PRUNED_LEAKS, PrunedLeaks, left
 from jitid.model.event import sighted_digest
 from jitid.model.leak import LeakPlaces, NewPlaces, Noted, SeenPlace
 from jitid.model.sighting import MOST_PLACES, Sighting
@@ -34,8 +34,8 @@ def places(db: Any, numbers: Iterable[int]) -> dict[int, LeakPlaces]:
              CROSS JOIN sighting f WHERE f.id = n.first"""
     )
     return {
-        leak: LeakPlaces(SeenPlace(Sighting(*told), event), count, kept)
-        for leak, count, kept, *told, event in rows.fetchall()
+        leak: LeakPlaces(SeenPlace(Sighting(*sighting), event), count, kept)
+        for leak, count, kept, *sighting, event in rows.fetchall()
     }
 
 
@@ -43,16 +43,16 @@ def all_of(db: Any, numbers: Iterable[int]) -> dict[int, list[SeenPlace]]:
     """Return the places where each of these leaks was seen, in the order in which they were reported."""
     select.give(db, (), (), leaks=numbers)
     found: dict[int, list[SeenPlace]] = {}
-    for leak, *told, event in db.execute(
+    for leak, *sighting, event in db.execute(
         """SELECT s.leak, s.place, s.line, s.revision, s.found_at, s.finder, s.event
              FROM given_leak g CROSS JOIN sighting s
             WHERE s.leak = g.leak AND s.place IS NOT NULL ORDER BY s.id"""
     ).fetchall():
-        found.setdefault(leak, []).append(SeenPlace(Sighting(*told), event))
+        found.setdefault(leak, []).append(SeenPlace(Sighting(*sighting), event))
     return found
 
 
-def rows(db: Any, without: Gone = KEPT) -> Iterator[tuple[int, tuple[object, ...]]]:
+def rows(db: Any, without: PrunedLeaks = NO_PRUNED_LEAKS) -> Iterator[tuple[int, tuple[object, ...]]]:
     """Yield the event of every sighting and the members that its digest covers, in order."""
     joined = "LEFT JOIN leak l ON l.id = s.leak LEFT JOIN credential c ON c.id = l.credential"
     found = dialect_of(db).stream(
@@ -61,7 +61,7 @@ def rows(db: Any, without: Gone = KEPT) -> Iterator[tuple[int, tuple[object, ...
              WHERE {left(without)} ORDER BY s.id""",
         {"leaks": without.before},
     )
-    return ((event, tuple(told)) for event, *told in found)
+    return ((event, tuple(members)) for event, *members in found)
 
 
 def add(db: Any, source: str, given: NewPlaces, *, event: int) -> Noted:
@@ -87,7 +87,7 @@ def add(db: Any, source: str, given: NewPlaces, *, event: int) -> Noted:
     for table in _TEMPORARY:
         dialect.counted(db, table)
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM sighting").fetchone()
-    told = {"source": source, "event": event, "most": MOST_PLACES}
+    values = {"source": source, "event": event, "most": MOST_PLACES}
     db.execute(
         f"""INSERT INTO sighting (id, leak, place, line, revision, found_at, finder, more, event)
             SELECT :last + row_number() OVER (ORDER BY leak, nth), leak, place, line, revision, found_at, finder, 0,
@@ -97,7 +97,7 @@ def add(db: Any, source: str, given: NewPlaces, *, event: int) -> Noted:
                       FROM given_place g CROSS JOIN leak l
                      WHERE {_OPEN} AND NOT EXISTS (SELECT 1 FROM sighting s WHERE {_SAME})) AS fresh
              WHERE number <= :most ORDER BY leak, nth""",
-        {**told, "last": last},
+        {**values, "last": last},
     )
     (placed,) = db.execute("SELECT coalesce(max(id), 0) FROM sighting").fetchone()
     # Occurrences exceed the reported places only if the maximum number of places is reported.
@@ -113,7 +113,7 @@ def add(db: Any, source: str, given: NewPlaces, *, event: int) -> Noted:
                                      WHERE g.credential = l.credential AND {_SAME}) AS known
                               FROM given_met g CROSS JOIN leak l WHERE {_OPEN}) AS met_leak) AS full_leak
              WHERE beyond > before ORDER BY leak""",
-        {**told, "placed": placed},
+        {**values, "placed": placed},
     )
     new = db.execute(
         f"SELECT {_DIGESTED} FROM sighting s WHERE s.id > :last ORDER BY s.id", {"last": last}

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.ledger import select
-from jitid.ledger.lineage import LIVING, below
-from jitid.ledger.select import KEPT, Gone, bounds, left
+from jitid.ledger.lineage import LIVE_TREES, below
+from jitid.ledger.select import NO_PRUNED_LEAKS, PrunedLeaks, bounds, left
 from jitid.values.ids import credential_id
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ _MEMBERS = {
 
 _KIN = f"""
     WITH RECURSIVE {below("SELECT identity, identity FROM given_identity")},
-    {LIVING} SELECT identity, own, delegated, until FROM living"""
+    {LIVE_TREES} SELECT identity, own, delegated, until FROM living"""
 
 
 class LeakStore:
@@ -143,13 +143,14 @@ class LeakStore:
         from jitid.model.leak import Kin, Leak
 
         select.give(self._db, (), (), {identity for identity, *_ in rows})
-        living = {
-            identity: Kin(*told) for identity, *told in self._db.execute(_KIN, {"now": self._now}).fetchall()
+        kins = {
+            identity: Kin(*members)
+            for identity, *members in self._db.execute(_KIN, {"now": self._now}).fetchall()
         }
         facts = refused_since.facts_of(self._db, self._now)
         found = []
         for identity, key, jti, *rest in rows:
-            kin = living.get(identity)
+            kin = kins.get(identity)
             if kin is not None and rest[-1] is None:
                 kin = kin._replace(successors=kin.successors - 1)
             found.append(Leak._make((key, credential_id(jti), *rest, kin, *facts[identity])))
@@ -182,13 +183,15 @@ class LeakStore:
 
         return aftermath_store.of(self._db, self._now, identity, credential, reported_at, limit)
 
-    def sighting_rows(self, without: Gone = KEPT) -> Iterator[tuple[int, tuple[object, ...]]]:
+    def sighting_rows(
+        self, without: PrunedLeaks = NO_PRUNED_LEAKS
+    ) -> Iterator[tuple[int, tuple[object, ...]]]:
         """Yield the event of every sighting and the members that its digest covers, in order."""
         from jitid.capabilities.leak import sighting_store
 
         return sighting_store.rows(self._db, without)
 
-    def leak_rows(self, without: Gone = KEPT) -> Iterator[LeakRow]:
+    def leak_rows(self, without: PrunedLeaks = NO_PRUNED_LEAKS) -> Iterator[LeakRow]:
         """Yield every leak, in order."""
         from jitid.model.leak import LeakRow
 
@@ -199,7 +202,7 @@ class LeakStore:
         )
         return map(LeakRow._make, rows)
 
-    def closed_leaks(self, without: Gone = KEPT) -> Iterator[tuple[int, int, bytes]]:
+    def closed_leaks(self, without: PrunedLeaks = NO_PRUNED_LEAKS) -> Iterator[tuple[int, int, bytes]]:
         """Yield (event, closed_at, jti) of every closed leak, ordered by the event that closed it."""
         rows: Iterator[tuple[int, int, bytes]] = self._db.execute(
             f"""SELECT l.closed_event, l.closed_at, c.jti FROM leak l LEFT JOIN credential c ON c.id = l.credential
@@ -209,7 +212,7 @@ class LeakStore:
         )
         return rows
 
-    def proved_leaks(self, without: Gone = KEPT) -> Iterator[tuple[int, int, bytes]]:
+    def proved_leaks(self, without: PrunedLeaks = NO_PRUNED_LEAKS) -> Iterator[tuple[int, int, bytes]]:
         """Yield (proved_at, number, jti) of every leak that is proved refused, ordered by that time."""
         rows: Iterator[tuple[int, int, bytes]] = self._db.execute(
             f"""SELECT l.proved_at, l.id, c.jti FROM leak l LEFT JOIN credential c ON c.id = l.credential
@@ -259,7 +262,7 @@ def _add(
 
     select.give(db, (), (), credentials=sorted(credentials))
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM leak").fetchone()
-    told = {"source": source, "reported": reported_at, "now": now, "event": event, "last": last}
+    values = {"source": source, "reported": reported_at, "now": now, "event": event, "last": last}
     # A credential cannot leak before it exists: if one report covers a whole repository, later tokens count from their
     # own issue.
     db.execute(
@@ -271,15 +274,15 @@ def _add(
               AND NOT EXISTS (SELECT 1 FROM leak l
                                WHERE l.credential = c.id AND l.source = :source AND l.closed_at IS NULL)
             ORDER BY c.id""",
-        told,
+        values,
     )
     new = db.execute(
         """SELECT c.id, c.jti FROM leak l CROSS JOIN credential c
             WHERE c.id = l.credential AND l.id > :last ORDER BY l.id""",
-        told,
+        values,
     ).fetchall()
     (moved,) = db.execute(
-        "SELECT count(*) FROM leak l WHERE l.id > :last AND l.reported_at > :reported", told
+        "SELECT count(*) FROM leak l WHERE l.id > :last AND l.reported_at > :reported", values
     ).fetchone()
     (given,) = db.execute("SELECT count(*) FROM given_credential").fetchone()
     if given == len(new):
@@ -288,7 +291,7 @@ def _add(
         """SELECT count(*) FROM given_credential g CROSS JOIN credential c CROSS JOIN leak l
             WHERE c.id = g.credential AND l.credential = c.id AND l.source = :source AND l.id <= :last
               AND l.closed_at IS NULL AND l.reported_at > :reported AND l.reported_at > c.issued_at""",
-        told,
+        values,
     ).fetchone()
     return RecordedLeaks(new, moved, later)
 

@@ -75,7 +75,7 @@ class Account(NamedTuple):
         return None if first is None else max(first, self.details.leaked.credential.issued_at)
 
 
-def tell(snapshot: View, chosen: LeakFilter) -> list[Account]:
+def accounts(snapshot: View, chosen: LeakFilter) -> list[Account]:
     """Return the accounts of the given leaks, in the order of their numbers.
 
     Raises:
@@ -111,7 +111,7 @@ def _account(snapshot: View, details: LeakDetails, proofs: Mapping[int, Mapping[
         *_seen(snapshot, details),
         *_made(aftermath),
         *_acted(aftermath),
-        *_over(snapshot, details, aftermath),
+        *_ended(snapshot, details, aftermath),
         *_end(details, proof),
     ]
     # Within a second, the audit log gives the order; steps without an event are last, and a sighting precedes its
@@ -169,7 +169,7 @@ def _acted(aftermath: Aftermath) -> Iterator[Step]:
         yield Step(one.first_at, "used" if one.allowed else "refused", one.agent, one.first_event, facts)
 
 
-def _over(snapshot: View, details: LeakDetails, aftermath: Aftermath) -> Iterator[Step]:
+def _ended(snapshot: View, details: LeakDetails, aftermath: Aftermath) -> Iterator[Step]:
     leak = details.leaked.leak
     if leak.dead_at is not None and details.leaked.credential.ended_event is None:
         # By the clock it has ended, and no event records that yet.
@@ -192,10 +192,14 @@ def _over(snapshot: View, details: LeakDetails, aftermath: Aftermath) -> Iterato
         }
         by = None if one.state in _BY_ITSELF else event.get("by")
         yield Step(one.first_at, "ended", by, one.event, facts)
-    for told in aftermath.at_targets:
-        if told.settled_at is not None:
-            facts = {"target": told.target, "credentials": told.credentials, "settlement": told.settlement}
-            yield Step(told.settled_at, "settled", None, told.event, facts)
+    for at_target in aftermath.at_targets:
+        if at_target.settled_at is not None:
+            facts = {
+                "target": at_target.target,
+                "credentials": at_target.credentials,
+                "settlement": at_target.settlement,
+            }
+            yield Step(at_target.settled_at, "settled", None, at_target.event, facts)
 
 
 def _end(details: LeakDetails, proof: Mapping[str, Any] | None) -> Iterator[Step]:
@@ -215,18 +219,18 @@ def _end(details: LeakDetails, proof: Mapping[str, Any] | None) -> Iterator[Step
 
 def _proofs(snapshot: View, leaks: Sequence[Leak]) -> dict[int, Mapping[str, Any]]:
     """Return the event that proves each proved leak; the row of a leak does not name it."""
-    wanted = {leak.key: leak for leak in leaks if leak.proved_at is not None}
-    if not wanted:
+    proved = {leak.key: leak for leak in leaks if leak.proved_at is not None}
+    if not proved:
         return {}
     found: dict[int, Mapping[str, Any]] = {}
-    last = max(leak.proved_at or 0 for leak in wanted.values()) + _PATIENCE
-    for event in _after(snapshot, min(leak.event for leak in wanted.values())):
+    last = max(leak.proved_at or 0 for leak in proved.values()) + _PATIENCE
+    for event in _after(snapshot, min(leak.event for leak in proved.values())):
         if event["op"] == "leak-proof":
             span = bounds(event)
-            for key, leak in wanted.items():
+            for key, leak in proved.items():
                 if leak.proved_at == event["at"] and span["first"] <= key <= span["last"]:
                     found.setdefault(key, event)
-        if len(found) == len(wanted) or event["at"] > last:
+        if len(found) == len(proved) or event["at"] > last:
             break
     return found
 

@@ -80,7 +80,7 @@ class Stray(NamedTuple):
         return self.signed_by is not None or self.access is not None
 
     @property
-    def ours(self) -> bool:
+    def is_known_here(self) -> bool:
         """Return whether the ledger knows it: an access token, or a private key that signs."""
         return self.access is not None or self.match == "private-key"
 

@@ -28,7 +28,7 @@ from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
 from jitid.ledger import pruned as prunings
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.view import View
-from jitid.model.credential import Credential, is_taken_elsewhere
+from jitid.model.credential import Credential, is_accepted_elsewhere
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.search.find import Finds, jti_of_token, mark
 from jitid.values.ids import parse_id
@@ -109,15 +109,15 @@ class _Trace:
             self._by_identity.setdefault(one.id, []).append(one)
 
         unknown = {*finds.opaque, *finds.prints} - self._by_print.keys()
-        self._bearers = AccessStore(snapshot).bearers(unknown) if unknown else frozenset[bytes]()
+        self._access_tokens = AccessStore(snapshot).access_tokens(unknown) if unknown else frozenset[bytes]()
         """The fingerprints of the access tokens that were found."""
 
     def traced(self) -> Traced:
         """Return the result of the trace, with all further facts from the ledger."""
         seen = self.recognised()
-        told, rest = parted(self._strays)
+        listed, rest = parted(self._strays)
         others = tuple(mark for stray in rest for mark in stray.marks)
-        return Traced(self._matches(), told, seen.unknown, seen.words, seen.now, others)
+        return Traced(self._matches(), listed, seen.unknown, seen.words, seen.now, others)
 
     def recognised(self) -> Recognised:
         """Return the credentials and strays that were found."""
@@ -125,13 +125,15 @@ class _Trace:
         for raw, count in finds.opaque.items():
             self._here = "opaque", raw
             if not self._take("opaque", "fingerprint", self._by_print.get(raw), count):
-                self._astray(self._bearer("opaque", raw, count) or Stray("opaque", None, _UNKNOWN, count))
+                self._add_stray(
+                    self._access_token("opaque", raw, count) or Stray("opaque", None, _UNKNOWN, count)
+                )
         for raw, count in finds.prints.items():
             self._here = "prints", raw
             if not self._take("fingerprint", "fingerprint", self._by_print.get(raw), count):
-                bearer = self._bearer("fingerprint", raw, count)
-                if bearer is not None:
-                    self._astray(bearer)
+                access_token = self._access_token("fingerprint", raw, count)
+                if access_token is not None:
+                    self._add_stray(access_token)
                     continue
                 reason = f"nothing of this ledger has the fingerprint {raw.hex()}"
                 words.append(Stray("fingerprint", None, reason, count))
@@ -150,26 +152,26 @@ class _Trace:
         for token, count in finds.signed.items():
             self._here = "signed", token
             self._take_signed(token, count)
-        ours = len(self._strays)
+        first_foreign = len(self._strays)
         for token, count in finds.foreign.items():
             self._here = "foreign", token
             self._take_foreign(token, count)
-        told = {stray.name for stray in self._strays[ours:]}
+        foreign_names = {stray.name for stray in self._strays[first_foreign:]}
         # The id of an identity means its credential that another string has shown, or else the newest: hence ids are
         # last.
-        for match, sort, counts in (
+        for match, kind, counts in (
             ("truncated-jwt", "cut", finds.cut),
             ("id", "ids", finds.ids),
             ("id", "guessed", finds.guessed),
         ):
             for text, count in counts.items():
-                self._here = sort, text
+                self._here = kind, text
                 if self._take(match, None, self._named(text), count) or counts is finds.guessed:
                     continue
                 # If a header is not in jitid's form, its payload was also found alone.
-                if counts is not finds.cut or text not in told:
-                    self._astray(Stray(match, text, _UNKNOWN, count))
-        unknown = sum(not stray.ours for stray in self._strays) + finds.mistyped
+                if counts is not finds.cut or text not in foreign_names:
+                    self._add_stray(Stray(match, text, _UNKNOWN, count))
+        unknown = sum(not stray.is_known_here for stray in self._strays) + finds.mistyped
         if finds.mistyped:
             self._strays.append(Stray("opaque", None, MISTYPED, finds.mistyped))
         return Recognised(
@@ -182,9 +184,9 @@ class _Trace:
             self._strings,
         )
 
-    def _bearer(self, match: str, raw: bytes, count: int) -> Stray | None:
+    def _access_token(self, match: str, raw: bytes, count: int) -> Stray | None:
         """Return the stray for the access token with that fingerprint; None if it is not an access token."""
-        found = AccessStore(self._snapshot).presented(raw) if raw in self._bearers else None
+        found = AccessStore(self._snapshot).presented(raw) if raw in self._access_tokens else None
         if found is None:
             return None
         one = found.access
@@ -203,7 +205,7 @@ class _Trace:
         self._strings.setdefault(credential.key, []).append(self._here)
         return True
 
-    def _astray(self, stray: Stray) -> None:
+    def _add_stray(self, stray: Stray) -> None:
         """Keep a stray with the mark of the examined string, which belongs to no credential."""
         self._strays.append(stray._replace(marks=(mark(*self._here),)))
 
@@ -215,12 +217,12 @@ class _Trace:
         key = self._signing.get(raw)
         if key is None:
             return
-        what = f"the private half of our key {key.kid}, which signs {_SIGNED[key.use]}"
+        description = f"the private half of our key {key.kid}, which signs {_SIGNED[key.use]}"
         if key.revoked_at is not None:
-            self._astray(Stray("private-key", None, f"{what}, and was revoked", count))
+            self._add_stray(Stray("private-key", None, f"{description}, and was revoked", count))
             return
-        self._astray(
-            Stray("private-key", None, f"{what}: whoever has it can make any of them", count, key.kid)
+        self._add_stray(
+            Stray("private-key", None, f"{description}: whoever has it can make any of them", count, key.kid)
         )
 
     def _take_secret(self, raw: bytes, count: int) -> None:
@@ -246,7 +248,7 @@ class _Trace:
             key, parsed = self._verified(token)
         except InvalidCredentialError as error:
             if not self._take("forged-jwt", None, credential, count):
-                self._astray(Stray("jwt", jti, error.message, count))
+                self._add_stray(Stray("jwt", jti, error.message, count))
             return
         if credential is not None and credential.claims_hash == sha256(parsed.payload).digest():
             # Another signature over the same claims, as is possible with ES256.
@@ -257,9 +259,9 @@ class _Trace:
                 f"signed by our key {key.kid}, and expired before the ledger was pruned: what it was is told by the "
                 "audit log, if by anything"
             )
-            self._astray(Stray("jwt", jti, reason, count))
+            self._add_stray(Stray("jwt", jti, reason, count))
             return
-        self._tell_stolen(key, jti, known=credential is not None, count=count)
+        self._add_stolen(key, jti, known=credential is not None, count=count)
 
     def _may_be_pruned(self, parsed: jws.Parsed) -> bool:
         """Return whether the ledger may have pruned a token; a forger gains nothing by an old expiry."""
@@ -267,11 +269,11 @@ class _Trace:
         expires = parsed.claims.get("exp")
         return pruned is not None and type(expires) is int and expires < pruned.before
 
-    def _tell_stolen(self, key: SigningKey, jti: str | None, *, known: bool, count: int) -> None:
+    def _add_stolen(self, key: SigningKey, jti: str | None, *, known: bool, count: int) -> None:
         claims = "other claims than its jti has" if known else "claims that the ledger does not know"
         reason = f"signed by our key {key.kid}, with {claims}: somebody else has that key"
         leaked = None if key.revoked_at is not None else key.kid
-        self._astray(Stray("jwt", jti, reason, count, leaked))
+        self._add_stray(Stray("jwt", jti, reason, count, leaked))
 
     def _take_foreign(self, token: str, count: int) -> None:
         """Keep a signed token that is not in jitid's form, if it names a key or an issuer of jitid."""
@@ -292,11 +294,11 @@ class _Trace:
             # A thief may write any algorithm; the key has only one.
             jws.verify_signature(parsed._replace(alg=key.algorithm), key.algorithm, key.public)
         except InvalidCredentialError as error:
-            self._astray(Stray("jwt", name, error.message, count))
+            self._add_stray(Stray("jwt", name, error.message, count))
             return
         # jitid signs heads of the audit log too, and they may be published.
         if parsed.typ != HEAD_TYPE:
-            self._tell_stolen(key, name, known=name in self._by_jti, count=count)
+            self._add_stolen(key, name, known=name in self._by_jti, count=count)
 
     def _verified(self, token: str) -> tuple[SigningKey, jws.Parsed]:
         """Return the key of jitid that signed a token, and the token. Raises InvalidCredentialError."""
@@ -333,7 +335,7 @@ class _Trace:
             for seq in {one.ended_event for one in found}
             if seq is not None
         }
-        outside = OutsideStore(snapshot).of([one.key for one in found if is_taken_elsewhere(one.kind)])
+        outside = OutsideStore(snapshot).of([one.key for one in found if is_accepted_elsewhere(one.kind)])
         matches = []
         for one in found:
             lineage, family, task = (
@@ -355,7 +357,7 @@ class _Trace:
                     family,
                     None if one.ended_event is None else events[one.ended_event],
                     offline.get(one.identity_key),
-                    one.key in outside and outside[one.key].taken,
+                    one.key in outside and outside[one.key].is_accepted,
                     tuple(mark(*string) for string in self._strings[one.key]),
                 )
             )

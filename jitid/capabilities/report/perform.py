@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jitid.capabilities.report import operations as ops
 from jitid.capabilities.report import sprawl_report
-from jitid.capabilities.sweep.rule import Sight
+from jitid.capabilities.sweep.rule import RuleContext
 from jitid.capabilities.sweep.rules import NAMES, rule_of
 from jitid.capabilities.sweep.run_rules import check_clock, sweep
 
@@ -35,7 +35,7 @@ def perform(context: Context, operation: ops.AnyOperation) -> sprawl_report.Repo
     if not operation.accept_clock and (operation.at is None or operation.at > clock.mark):
         check_clock(clock)
     with ledger.read() as snapshot:
-        sight = Sight(snapshot, ledger.names, clock, operation.limits)
+        rule_context = RuleContext(snapshot, ledger.names, clock, operation.limits)
         # A report calls no target.
         rules = [rule for name in NAMES if name not in _LEFT_OUT and not (rule := rule_of(name)).abroad]
         return sprawl_report.make(
@@ -44,5 +44,5 @@ def perform(context: Context, operation: ops.AnyOperation) -> sprawl_report.Repo
             at=operation.at,
             days=operation.days,
             limits=operation.limits,
-            found=sweep(sight, rules),
+            found=sweep(rule_context, rules),
         )

@@ -32,22 +32,22 @@ NOTHING_FOUND = "nothing was found that somebody should end; `jitid sweep` tells
 NOTHING_ALIVE = "nothing is alive"
 
 
-def nobody(report: Report) -> str:
+def no_identities(report: Report) -> str:
     """Return why no person has an identity: there are no live identities, or systems have all of them."""
     live = report.survey.totals.live_identities
     if not live:
         return NOTHING_ALIVE
-    whose = "1 belongs to a system" if live == 1 else f"{live:,} belong to systems"
-    return f"no person has a live identity; {whose}"
+    owners = "1 belongs to a system" if live == 1 else f"{live:,} belong to systems"
+    return f"no person has a live identity; {owners}"
 
 
 def accepted(leaks: Leaks) -> str:
     """Return in words how many leaked secrets the ledger refuses while a verifier may accept them."""
-    told = f"{leaks.accepted:,} that the ledger refuses may be accepted by verifiers"
+    text = f"{leaks.accepted:,} that the ledger refuses may be accepted by verifiers"
     if not leaks.unsettled:
-        return told
+        return text
     have = "has" if leaks.unsettled == 1 else "have"
-    return f"{told}; {leaks.unsettled:,} of them {have} a target that has not confirmed the end"
+    return f"{text}; {leaks.unsettled:,} of them {have} a target that has not confirmed the end"
 
 
 def use_unknown(report: Report) -> str | None:
@@ -64,13 +64,13 @@ def over_scoped(report: Report) -> str | None:
         return None
     found = report.excess.over_scoped
     hold = "holds" if found == 1 else "hold"
-    told = (
+    text = (
         f"{percent(report.over_scoped)} of the live credentials ({found:,}) {hold} scopes that nothing uses"
     )
     if report.excess.unknown is None:
-        return told
+        return text
     # A credential of unknown use must not count as free of excess.
-    return f"{told if found else 'none found'}; not known: {report.excess.unknown}"
+    return f"{text if found else 'none found'}; not known: {report.excess.unknown}"
 
 
 def document(report: Report) -> dict[str, Any]:

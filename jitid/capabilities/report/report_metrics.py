@@ -205,8 +205,8 @@ def _metrics(report: Report) -> Iterator[Metric]:
         "Percentage of leaked secrets that the ledger or another verifier may have accepted five days later",
         rounded(report.accepted_after_five_days),
     )
-    said = "Published percentage of leaked secrets valid after five days"
-    yield _published("leaked_percent_valid_published", said, VALID_AFTER_FIVE_DAYS)
+    description = "Published percentage of leaked secrets valid after five days"
+    yield _published("leaked_percent_valid_published", description, VALID_AFTER_FIVE_DAYS)
     young = {"dead": leaks.young_dead, "valid": leaks.young_valid}
     samples = tuple(Sample({"state": name}, n) for name, n in young.items())
     yield Metric("leaked_secrets_young", "Leaked secrets reported less than five days ago", samples)
@@ -291,15 +291,15 @@ def _trend(report: Report) -> Iterator[Metric]:
     )
 
 
-def _one(name: str, told: str, value: float | None) -> Metric:
-    return Metric(name, told, (Sample({}, value),))
+def _one(name: str, description: str, value: float | None) -> Metric:
+    return Metric(name, description, (Sample({}, value),))
 
 
-def _published(name: str, told: str, figure: PublishedFigure) -> Metric:
-    return Metric(name, f"{told}, as published", (Sample({"source": figure.source}, figure.value),))
+def _published(name: str, description: str, figure: PublishedFigure) -> Metric:
+    return Metric(name, f"{description}, as published", (Sample({"source": figure.source}, figure.value),))
 
 
-def _spread(name: str, told: str, spread: Spread) -> Iterator[Metric]:
-    yield _one(f"{name}_p50_seconds", f"{told}, the median", spread.p50)
-    yield _one(f"{name}_p95_seconds", f"{told}, the 95th percentile", spread.p95)
-    yield _one(f"{name}_longest_seconds", f"{told}, the longest", spread.longest)
+def _spread(name: str, description: str, spread: Spread) -> Iterator[Metric]:
+    yield _one(f"{name}_p50_seconds", f"{description}, the median", spread.p50)
+    yield _one(f"{name}_p95_seconds", f"{description}, the 95th percentile", spread.p95)
+    yield _one(f"{name}_longest_seconds", f"{description}, the longest", spread.longest)

@@ -16,7 +16,7 @@ from jitid.capabilities.report.report_document import (
     NOTHING_ALIVE,
     NOTHING_FOUND,
     accepted,
-    nobody,
+    no_identities,
     over_scoped,
     use_unknown,
 )
@@ -132,7 +132,7 @@ def _directory(report: Report, page: _ReportPage) -> Iterator[str]:
 def _people(report: Report) -> Figures:
     people = report.survey.people
     if report.per_person is None:
-        yield "mean", nobody(report)
+        yield "mean", no_identities(report)
     else:
         of = counted(people.people, "person", "people")
         yield "mean", f"{mean(report.per_person)} live identities ({of})"
@@ -279,24 +279,24 @@ class _ReportPage:
             return self.figures(zip(names, map("  ".join, figures), strict=True))
         bar = [Column(_BAR)] if wide else []
         rows = (
-            (Text(name), *self._bar(whole, value, wide=wide), *map(Text, told))
-            for name, (_, value), told in zip(names, parts, figures, strict=True)
+            (Text(name), *self._bar(whole, value, wide=wide), *map(Text, shown_figures))
+            for name, (_, value), shown_figures in zip(names, parts, figures, strict=True)
         )
         return self._ruled([Column(room), *bar, *right], rows)
 
     def trend(self, report: Report) -> str:
         days = busy(report)
         dates = [format_time(day.start)[:10] for day in days]
-        told = [[count(each) for each in (day.live, day.issued, day.ended, day.leaks)] for day in days]
+        counts = [[count(each) for each in (day.live, day.issued, day.ended, day.leaks)] for day in days]
         columns = [Column(len(dates[0]), "day")] + [
             Column(max(map(len, column)), column[0], right=True)
-            for column in zip(("live", "issued", "ended", "leaks"), *told, strict=True)
+            for column in zip(("live", "issued", "ended", "leaks"), *counts, strict=True)
         ]
         left = self._width - sum(each.width + self._gap for each in columns) + self._gap
         if left < 0:
             names = [each.name for each in columns]
             days_apart = (
-                zip(names, (date, *each), strict=True) for date, each in zip(dates, told, strict=True)
+                zip(names, (date, *each), strict=True) for date, each in zip(dates, counts, strict=True)
             )
             return "\n".join(map(self.figures, days_apart))
         wide = left >= _BAR + self._gap
@@ -304,7 +304,7 @@ class _ReportPage:
         most = max((day.live for day in days), default=0)
         rows = (
             (Text(date), *self._bar(max(most, 1), day.live, wide=wide), *map(Text, each))
-            for date, day, each in zip(dates, days, told, strict=True)
+            for date, day, each in zip(dates, days, counts, strict=True)
         )
         return self._ruled(columns, rows, header="dim")
 

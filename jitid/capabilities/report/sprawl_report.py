@@ -194,7 +194,7 @@ def make(
             )
         # The day of the pruning is left out, unless it is the only day.
         since = max(since, min(-(-before // _DAY), then // _DAY) * _DAY)
-    standing = {each: limits.standing(each) for each in SENSITIVITIES}
+    standing = {each: limits.max_lifetime(each) for each in SENSITIVITIES}
     survey = report_store.survey(snapshot, at, since, standing)
     if then < now:
         return Report(then, True, names.uuid, standing, survey, None, (), None, None, before, leaks)

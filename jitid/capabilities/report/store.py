@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.use import reported_store
-from jitid.ledger.lifespans import LIVED, AtOneTime, leaks, retirement, trend
+from jitid.ledger.lifespans import WAS_LIVE, AtOneTime, leaks, retirement, trend
 from jitid.ledger.select import LIVE
 from jitid.model.survey import (
     Band,
@@ -107,22 +107,22 @@ class _Surveying:
     def __init__(self, db: Any, at: int | None, now: int) -> None:
         self._db = db
         self._past = at is not None
-        self._asked = AtOneTime(db, now if at is None else at)
-        self._alive = LIVE if at is None else LIVED
+        self._queries = AtOneTime(db, now if at is None else at)
+        self._alive = LIVE if at is None else WAS_LIVE
         for name, columns in _TABLES.items():
             db.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({columns})")
 
     def survey(self, since: int, limits: Mapping[str, int]) -> Survey:
         try:
             self._collect(limits)
-            retired = retirement(self._asked)
-            leaked, reports = leaks(self._asked, since)
+            retired = retirement(self._queries)
+            leaked, reports = leaks(self._queries, since)
             measured = Survey(
                 self._totals(),
                 {name: self._breakdown(*how) for name, how in _PROPERTIES.items()},
                 self._sensitive(),
                 # jitid granted no lifetime to an adopted secret.
-                self._asked.spread(
+                self._queries.spread(
                     "SELECT lifetime, sum(n) FROM living WHERE kind <> 'adopted' GROUP BY lifetime"
                 ),
                 self._bands(),
@@ -130,7 +130,7 @@ class _Surveying:
                 self._use(),
                 retired,
                 leaked,
-                trend(self._asked, since, reports),
+                trend(self._queries, since, reports),
             )
         finally:
             for name in _TABLES:
@@ -140,7 +140,7 @@ class _Surveying:
     def _collect(self, limits: Mapping[str, int]) -> None:
         cases = " ".join(f"WHEN '{each}' THEN {limits[each]:d}" for each in SENSITIVITIES)
         # Lifetimes count as granted; for the limit, a superseded credential counts only until its overlap ends.
-        self._asked.all(
+        self._queries.all(
             f"""INSERT INTO living
                 SELECT i.agent, i.sensitivity, i.proof, c.kind, c.expires_at - c.issued_at, count(*),
                        sum(CASE WHEN coalesce(c.superseded_at, c.expires_at) - c.issued_at
@@ -150,24 +150,24 @@ class _Surveying:
                  GROUP BY i.agent, c.expires_at - c.issued_at, c.kind, i.sensitivity, i.proof"""
         )
         for column in ("task", "delegator"):
-            self._asked.all(
+            self._queries.all(
                 f"""INSERT INTO living_{column}
                     SELECT c.{column}, count(*) FROM credential c WHERE {self._alive} GROUP BY c.{column}"""
             )
         issued = "WHERE issued_at <= :now" if self._past else ""
-        self._asked.all(
+        self._queries.all(
             f"""INSERT INTO renewed
                 SELECT r.identity, (SELECT count(*) FROM credential c WHERE c.identity = r.identity AND {self._alive})
                   FROM (SELECT identity FROM credential {issued} GROUP BY identity HAVING count(*) > 1) AS r"""
         )
         born = "AND EXISTS (SELECT 1 FROM credential c WHERE c.identity = i.id AND c.issued_at <= :now)"
-        self._asked.all(
+        self._queries.all(
             f"""INSERT INTO handing
                 SELECT DISTINCT i.parent FROM identity i WHERE i.parent IS NOT NULL {born if self._past else ""}"""
         )
-        self._reported = reported_store.find(self._asked.all, self._alive)
-        if self._asked.all("SELECT 1 FROM used LIMIT 1"):
-            self._asked.all(
+        self._reported = reported_store.find(self._queries.all, self._alive)
+        if self._queries.all("SELECT 1 FROM used LIMIT 1"):
+            self._queries.all(
                 f"""INSERT INTO authorized
                     SELECT DISTINCT c.identity FROM credential c CROSS JOIN used u
                      WHERE {self._alive} AND u.identity = c.identity AND u.first_at <= :now"""
@@ -175,20 +175,20 @@ class _Surveying:
 
     def _totals(self) -> Totals:
         issued = "c.issued_at <= :now" if self._past else "1 = 1"
-        (credentials,) = self._asked.one(f"SELECT count(*) FROM credential c WHERE {issued}")
-        (identities,) = self._asked.one(
+        (credentials,) = self._queries.one(f"SELECT count(*) FROM credential c WHERE {issued}")
+        (identities,) = self._queries.one(
             "SELECT count(DISTINCT c.identity) FROM credential c WHERE c.issued_at <= :now"
             if self._past
             else "SELECT count(*) FROM identity"
         )
-        live, agents = self._asked.one("SELECT coalesce(sum(n), 0), count(DISTINCT agent) FROM living")
-        (registered,) = self._asked.one(
+        live, agents = self._queries.one("SELECT coalesce(sum(n), 0), count(DISTINCT agent) FROM living")
+        (registered,) = self._queries.one(
             f"""SELECT count(*) FROM agent r CROSS JOIN term a
                  WHERE {_REGISTERED} AND a.text = r.name AND a.id IN (SELECT agent FROM living)"""
         )
-        (delegators,) = self._asked.one("SELECT count(*) FROM living_delegator")
-        (twice,) = self._asked.one("SELECT coalesce(sum(live - 1), 0) FROM renewed WHERE live > 1")
-        tasks = self._asked.one(
+        (delegators,) = self._queries.one("SELECT count(*) FROM living_delegator")
+        (twice,) = self._queries.one("SELECT coalesce(sum(live - 1), 0) FROM renewed WHERE live > 1")
+        tasks = self._queries.one(
             """SELECT count(*),
                       coalesce(sum(CASE WHEN (t.ended_at IS NULL OR t.ended_at > :now) AND t.deadline > :now
                                    THEN 1 ELSE 0 END), 0),
@@ -217,16 +217,16 @@ class _Surveying:
         name, join = "counted.name", ""
         if names is not None:
             name, join = "names.name", f"JOIN ({names}) AS names ON names.id = counted.name"
-        top = self._asked.all(
+        top = self._queries.all(
             f"SELECT {name}, counted.n FROM ({counted}) AS counted {join} ORDER BY counted.n DESC, {name} LIMIT {TOP}"
         )
-        number, live = self._asked.one(f"SELECT count(*), coalesce(sum(n), 0) FROM ({counted}) AS counted")
+        number, live = self._queries.one(f"SELECT count(*), coalesce(sum(n), 0) FROM ({counted}) AS counted")
         return Breakdown(tuple(Part(each, int(n)) for each, n in top), number, int(live))
 
     def _sensitive(self) -> tuple[Sensitive, ...]:
         found = {
             sensitivity: (int(live), int(standing))
-            for sensitivity, live, standing in self._asked.all(
+            for sensitivity, live, standing in self._queries.all(
                 "SELECT sensitivity, sum(n), sum(standing) FROM living GROUP BY sensitivity"
             )
         }
@@ -235,7 +235,7 @@ class _Surveying:
     def _bands(self) -> tuple[Band, ...]:
         cases = " ".join(f"WHEN lifetime <= {up_to} THEN {number}" for number, up_to in enumerate(BANDS))
         found = dict(
-            self._asked.all(
+            self._queries.all(
                 f"""SELECT band, sum(n)
                       FROM (SELECT CASE {cases} ELSE {len(BANDS)} END AS band, n FROM living) AS banded
                      GROUP BY band"""
@@ -252,10 +252,12 @@ class _Surveying:
                                    WHERE r.live > 1 AND i.id = r.identity GROUP BY i.delegator) AS e
                          ON e.delegator = l.delegator
                       WHERE substr(d.text, 1, 5) = 'user:'"""
-        people, identities = self._asked.one(
+        people, identities = self._queries.one(
             f"SELECT count(*), coalesce(sum(n), 0) FROM ({counted}) AS people"
         )
-        highest = self._asked.all(f"SELECT name, n FROM ({counted}) AS people ORDER BY n DESC, name LIMIT 1")
+        highest = self._queries.all(
+            f"SELECT name, n FROM ({counted}) AS people ORDER BY n DESC, name LIMIT 1"
+        )
         name, most = highest[0] if highest else (None, None)
         return People(people, int(identities), None if most is None else int(most), name)
 
@@ -264,7 +266,7 @@ class _Surveying:
                        WHERE EXISTS (SELECT 1 FROM credential c WHERE c.identity = h.identity AND {self._alive})"""
         renewed = "SELECT identity FROM renewed WHERE live > 0"
         allowed = "SELECT identity FROM authorized"
-        live, twice, renewals, delegated, authorized, used = self._asked.one(
+        live, twice, renewals, delegated, authorized, used = self._queries.one(
             f"""SELECT (SELECT coalesce(sum(n), 0) FROM living),
                        (SELECT coalesce(sum(live - 1), 0) FROM renewed WHERE live > 1),
                        (SELECT count(*) FROM renewed WHERE live > 0),
@@ -281,7 +283,7 @@ class _Surveying:
         if not self._reported:
             return never
         # Each of them has one credential: with more, the identity would be renewed.
-        (unknown,) = self._asked.one(
+        (unknown,) = self._queries.one(
             f"""SELECT count(*) FROM credential c LEFT JOIN reporting p ON p.audiences = c.audiences
                  WHERE {self._alive} AND (p.until IS NULL OR p.until < c.issued_at)
                    AND c.identity NOT IN (SELECT identity FROM renewed)

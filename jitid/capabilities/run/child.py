@@ -58,16 +58,16 @@ def start(
 
     """
     die_with_parent = _death_signal()
-    mine = os.getpid()
-    told, tell = os.pipe()
+    own_pid = os.getpid()
+    error_reader, error_writer = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _become(place, command, environ, mask, tell, mine, die_with_parent)
-    os.close(tell)
+        _become(place, command, environ, mask, error_writer, own_pid, die_with_parent)
+    os.close(error_writer)
     try:
-        failure = os.read(told, 16)
+        failure = os.read(error_reader, 16)
     finally:
-        os.close(told)
+        os.close(error_reader)
     if failure:
         os.waitpid(pid, 0)
         raise _not_run(command[0], int(failure))
@@ -84,7 +84,7 @@ def _become(
     command: Sequence[str],
     environ: Mapping[str, str],
     mask: set[int | signal.Signals],
-    tell: int,
+    error_writer: int,
     parent: int,
     die_with_parent: Callable[[], None],
 ) -> None:
@@ -107,7 +107,7 @@ def _become(
             # The shell reads a script without an interpreter line, as with execvp(3).
             os.execve("/bin/sh", ["sh", place, *command[1:]], environ)  # noqa: S606 - as above
     except OSError as error:
-        os.write(tell, str(error.errno or errno.ENOEXEC).encode())
+        os.write(error_writer, str(error.errno or errno.ENOEXEC).encode())
     finally:
         os._exit(ExitStatus.CANNOT_EXECUTE)
 

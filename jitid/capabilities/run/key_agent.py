@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from jitid.errors import NotRunError, StorageError, UsageError
 from jitid.system import programs, ssh_agent
-from jitid.values.times import over
+from jitid.values.times import expiry_hint
 
 _SOCKET = "agent"
 _LONGEST_PATH = 100
@@ -80,7 +80,7 @@ class SshAgent:
         if lifetime < 1:
             raise StorageError(
                 "the certificate has expired before the ssh-agent could have it",
-                over(expires_at, "run the same command again"),
+                expiry_hint(expires_at, "run the same command again"),
             )
         with ssh_agent.connected(self.path, _PATIENCE) as agent:
             blob = agent.add(key, certificate, lifetime, certificate.rpartition(" ")[2])

@@ -145,12 +145,12 @@ def watch(
         report: reports a sentence to the user.
 
     """
-    told = False
+    reported = False
 
     def send(number: int) -> None:
-        nonlocal told
-        if not child.send(number) and not told:
-            told = True
+        nonlocal reported
+        if not child.send(number) and not reported:
+            reported = True
             report("the command has become another user's, and cannot be signalled from here")
 
     next_due = due(clock())

@@ -44,7 +44,7 @@ class TokenPlace(Protocol):
     def put(self, token: str) -> None:
         """Write `token` to the path. Raises OutputError and StorageError; the old token then stays."""
 
-    def beside(self, name: str) -> TokenPlace:
+    def sibling(self, name: str) -> TokenPlace:
         """Return a further place of that name, in the same folder if there is one; close it before this place."""
 
     def close(self, *, keep: bool = False) -> None:
@@ -64,7 +64,7 @@ def open_place(folder: str | None, name: str = _FILE) -> TokenPlace:
     """
     if folder is not None:
         return _Folder(folder, name)
-    return _Memory() if _has_memory_files() else _Folder(private_folder(), name, ours=True)
+    return _Memory() if _has_memory_files() else _Folder(private_folder(), name, delete_folder=True)
 
 
 def _has_memory_files() -> bool:
@@ -107,7 +107,7 @@ class _Memory:
         finally:
             os.close(new)
 
-    def beside(self, name: str) -> TokenPlace:  # noqa: ARG002 - nothing in memory has a name
+    def sibling(self, name: str) -> TokenPlace:  # noqa: ARG002 - nothing in memory has a name
         """Return a further place."""
         return _Memory()
 
@@ -119,9 +119,9 @@ class _Memory:
 class _Folder:
     """A file of mode 0600 in a folder, replaced by rename."""
 
-    def __init__(self, folder: str, name: str, *, ours: bool = False) -> None:
+    def __init__(self, folder: str, name: str, *, delete_folder: bool = False) -> None:
         self._folder = folder
-        self._ours = ours
+        self._delete_folder = delete_folder
         """Whether to delete the folder with the token."""
         self._written = False
         """Whether this run wrote the file; a file from before may be a token that an earlier run kept."""
@@ -135,7 +135,7 @@ class _Folder:
         write_private(self.path, f"{token}\n".encode())
         self._written = True
 
-    def beside(self, name: str) -> TokenPlace:
+    def sibling(self, name: str) -> TokenPlace:
         """Return a further place in the folder."""
         return _File(os.path.join(os.path.abspath(self._folder), name))
 
@@ -144,7 +144,7 @@ class _Folder:
         try:
             if self._written and not keep:
                 os.unlink(self.path)
-            if self._ours and not keep:
+            if self._delete_folder and not keep:
                 os.rmdir(self._folder)
         except OSError:
             pass  # another process has deleted it already, and the token is no longer valid
@@ -164,7 +164,7 @@ class _File:
         write_private(self.path, f"{token}\n".encode())
         self._written = True
 
-    def beside(self, name: str) -> TokenPlace:
+    def sibling(self, name: str) -> TokenPlace:
         """Return a further place in the folder."""
         return _File(os.path.join(os.path.dirname(self.path), name))
 

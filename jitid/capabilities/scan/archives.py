@@ -82,7 +82,7 @@ def search(searcher: Searcher, descriptor: int, item: Item, beginning: bytes) ->
     searcher.note()
     try:
         yield from _opened(searcher, descriptor, item, beginning)
-        yield from _as_it_is(searcher, descriptor, item)
+        yield from _raw_bytes(searcher, descriptor, item)
     finally:
         searcher.unnote()
 
@@ -102,7 +102,7 @@ def _opened(searcher: Searcher, descriptor: int, item: Item, beginning: bytes) -
         yield from _zip(searcher, file, item, allowance, 1)
 
 
-def _as_it_is(searcher: Searcher, descriptor: int, item: Item) -> Iterator[None]:
+def _raw_bytes(searcher: Searcher, descriptor: int, item: Item) -> Iterator[None]:
     """Search the raw bytes of an archive, which may hold uncompressed members.
 
     Strings that were found in the members are not kept again.
@@ -215,7 +215,7 @@ def _text(searcher: Searcher, read: Read, item: Item, allowance: _Allowance, dep
                 yield from _zip(searcher, held, item, allowance, depth + 1)
         return
     if is_other(beginning):
-        searcher.tally.pass_over(OTHER)
+        searcher.tally.skip(OTHER)
     searcher.begin(item)
     try:
         while piece := behind.read(_PIECE):

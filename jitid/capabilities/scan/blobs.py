@@ -99,8 +99,8 @@ class Blobs:
     def located(self, hits: list[Hit]) -> list[Hit]:
         """Return hits with path, line and commit; among versions of one file with the same string, the oldest."""
         assert self._listing is not None
-        wanted = frozenset(hit.revision for hit in hits if hit.revision is not None)
-        where = locate(self._repository, self._selection, self._listing, wanted) if wanted else {}
+        oids = frozenset(hit.revision for hit in hits if hit.revision is not None)
+        where = locate(self._repository, self._selection, self._listing, oids) if oids else {}
         placed: dict[tuple[bytes, str, str | None, str | None], list[tuple[Appearance, Hit]]] = {}
         for hit in hits:
             one = where[hit.revision or ""]
@@ -218,7 +218,7 @@ class BlobReading:
                 if end > self._size:
                     break
                 if length < _LONGEST_POINTER and window.startswith(_POINTER, begin):
-                    self._searcher.tally.pass_over(ELSEWHERE)
+                    self._searcher.tally.skip(ELSEWHERE)
                 beginning = bytes(window[begin : min(end - 1, begin + _BEGINNING)])
                 if Searcher.may_be_alone(length, beginning):
                     self._searcher.alone(self._item(self._done), bytes(window[begin : end - 1]))
@@ -277,7 +277,7 @@ class BlobReading:
             return True
         searcher = self._searcher
         if archives.is_other(beginning):
-            searcher.tally.pass_over(archives.OTHER)
+            searcher.tally.skip(archives.OTHER)
         searcher.begin(item)
         searcher.feed(held)
         # The line break after the object was counted.

@@ -15,7 +15,7 @@ from jitid.capabilities.scan.read_files import SPECIAL, STDIN, FileReading, why
 from jitid.capabilities.scan.shared_work import Sharing
 from jitid.capabilities.scan.walk import Tree
 from jitid.errors import UsageError
-from jitid.values.text import given_away, quote
+from jitid.values.text import quote, token_warning
 
 _MOST_RULES = 4_000
 """Maximum number of folders whose ignore rules are cached."""
@@ -125,7 +125,7 @@ class FileSource:
                 return
             reason = tree.beyond(descriptor) or self._sparing(descriptor)
             if reason is not None:
-                reading.searcher.tally.pass_over(reason)
+                reading.searcher.tally.skip(reason)
                 return
             with os.scandir(descriptor) as listed:
                 yield from self._entries(reading, tree, number, names, shown, listed)
@@ -189,20 +189,20 @@ class FileSource:
                 tally.meet(self._place(number, names))
             if entry.is_file(follow_symlinks=False):
                 if rules and rules.ignores(name, is_folder=False):
-                    tally.pass_over(IGNORED)
+                    tally.skip(IGNORED)
                 else:
                     files.append(name)
             elif entry.is_dir(follow_symlinks=False):
                 if name == REPOSITORY and self._ignore:
-                    tally.pass_over("folders of git")
+                    tally.skip("folders of git")
                 elif rules and rules.ignores(name, is_folder=True):
-                    tally.pass_over(IGNORED)
+                    tally.skip(IGNORED)
                 elif len(names) >= DEEPEST:
                     tally.miss(TOO_DEEP, self._place(number, (*names, name)))
                 else:
                     work.append((number, (*names, name), None))
             else:
-                tally.pass_over(LINKS if entry.is_symlink() else SPECIAL)
+                tally.skip(LINKS if entry.is_symlink() else SPECIAL)
         return files
 
     def _place(self, number: int, names: tuple[str, ...]) -> str:
@@ -244,7 +244,9 @@ def is_readable_folder(path: str) -> bool:
         if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
             os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
     except OSError as error:
-        raise UsageError(f"{quote(path, 200)} cannot be scanned: {why(error)}", given_away(path)) from error
+        raise UsageError(
+            f"{quote(path, 200)} cannot be scanned: {why(error)}", token_warning(path)
+        ) from error
     return stat.S_ISDIR(mode)
 
 

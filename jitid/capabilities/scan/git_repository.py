@@ -89,7 +89,7 @@ class Repository:
                 "there is no git in PATH, which reads the history of a repository",
                 "install git, or scan the files alone: jitid scan PATH",
             ) from None
-        answer = self.ask(
+        answer = self.run(
             "rev-parse",
             "--path-format=absolute",
             "--git-dir",
@@ -115,7 +115,7 @@ class Repository:
         self.width = 64 if lines[4] == b"sha256" else 40
         """Number of characters of an id."""
 
-    def ask(
+    def run(
         self, *arguments: str, given: bytes = b"", most: int = _MOST_ANSWER, config: Sequence[str] = ()
     ) -> GitAnswer:
         """Return git's answer to a short command; `config` has the same meaning as in `running`.
@@ -198,14 +198,14 @@ class Repository:
             both = right.startswith(".")
             ends = [self._commit(end or "HEAD", word) for end in (left, right.removeprefix("."))]
             if both:
-                bases = self.ask("merge-base", "--all", *ends).output.decode("ascii").split()
+                bases = self.run("merge-base", "--all", *ends).output.decode("ascii").split()
                 ids += [*ends, *("^" + base for base in bases)]
             else:
                 ids += ["^" + ends[0], ends[1]]
         return ids
 
     def _commit(self, name: str, word: str) -> str:
-        answer = self.ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        answer = self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         found = answer.output.decode("ascii", "replace").strip()
         if answer.status or not _ID.fullmatch(found):
             raise UsageError(

@@ -98,7 +98,7 @@ def list_objects(repository: Repository, selection: ObjectSelection, tally: Scan
         if kind == b"commit" and oid in shallow:
             tally.miss(SHALLOW, oid.decode("ascii"))
         elif path == b".gitmodules" and SUBMODULES not in tally.passed:
-            tally.pass_over(SUBMODULES)
+            tally.skip(SUBMODULES)
         size += int(length)
         number = crc32(path or oid) % _SHARES
         counts[number] += 1
@@ -247,11 +247,11 @@ def _walk(
             # The caller did not need the rest of the output, or a signal ended git.
             return
         complaints.seek(0)
-        said = complaints.read(_PIECE).decode("utf-8", "replace").strip()
-        for line in said.split("\n")[:_COMPLAINTS]:
+        errors = complaints.read(_PIECE).decode("utf-8", "replace").strip()
+        for line in errors.split("\n")[:_COMPLAINTS]:
             if line:
                 tally.miss(BROKEN, safe(line)[:300])
-        if status and not said:
+        if status and not errors:
             tally.miss(BROKEN, f"git {words[0]} ended with status {status}")
 
 
@@ -259,7 +259,7 @@ def _index(repository: Repository, tally: ScanTally) -> Sequence[str]:
     """Return the arguments for staged objects. A damaged index is left out: it would hide all other objects."""
     if repository.bare:
         return ()
-    answer = repository.ask("ls-files", "--", "jitid reads the index")
+    answer = repository.run("ls-files", "--", "jitid reads the index")
     if not answer.status:
         return ("--indexed-objects",)
     tally.missed[INDEX] = 1
@@ -277,7 +277,7 @@ def ends(repository: Repository, selection: ObjectSelection) -> IO[bytes]:
 
 def _stashed(repository: Repository) -> list[str]:
     """Return the ids of stashed commits: only the reflog has all but the newest one."""
-    answer = repository.ask("rev-list", "--walk-reflogs", "--ignore-missing", "refs/stash", "--")
+    answer = repository.run("rev-list", "--walk-reflogs", "--ignore-missing", "refs/stash", "--")
     return answer.output.decode("ascii", "replace").split() if not answer.status else []
 
 

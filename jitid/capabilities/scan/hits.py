@@ -27,7 +27,7 @@ _MOST_HITS = 200_000
 _MOST_TEXT = 1 << 24
 """Limit for characters of tokens held at a time; the two before it limit distinct strings and places."""
 
-SORTS = frozenset({"opaque", "signed", "foreign", "cut", "prints", "keys", "locked", "secrets"})
+KINDS = frozenset({"opaque", "signed", "foreign", "cut", "prints", "keys", "locked", "secrets"})
 """Kinds of strings that a scan looks for: secrets, and evidence of one. Ids are left out: each log has them."""
 
 _Any = TypeVar("_Any")
@@ -88,10 +88,10 @@ class Searcher:
     uses `room` and `filled` instead of `feed`. `whole` searches many short items in one buffer together.
     """
 
-    def __init__(self, sorts: frozenset[str] = SORTS, looks: SecretSearch | None = None) -> None:
-        """Search for strings of the kinds `sorts`; `looks` finds adopted secrets."""
-        self._sorts = sorts
-        self._strings = HiddenSearch(sorts, looks)
+    def __init__(self, kinds: frozenset[str] = KINDS, secret_search: SecretSearch | None = None) -> None:
+        """Search for strings of the kinds `kinds`; `secret_search` finds adopted secrets."""
+        self._kinds = kinds
+        self._strings = HiddenSearch(kinds, secret_search)
         self.tally = ScanTally()
         self._hits: list[Hit] = []
         self._finds = Finds()
@@ -196,7 +196,7 @@ class Searcher:
         if not found:
             return
         last, position, line = -1, 0, 1
-        for at, sort, key in found:
+        for at, kind, key in found:
             number = bisect_right(starts, at) - 1
             if number < 0:
                 continue
@@ -204,7 +204,7 @@ class Searcher:
                 last, position, line = number, starts[number], 1
             line += window.count(b"\n", position, at)
             position = at
-            self._keep(made(items[number]), at - starts[number], line, sort, key)
+            self._keep(made(items[number]), at - starts[number], line, kind, key)
 
     @staticmethod
     def may_be_alone(size: int, beginning: bytes) -> bool:
@@ -213,7 +213,7 @@ class Searcher:
 
     def alone(self, item: Item, content: bytes) -> None:
         """Check whether an item is only a key in a keyring's format, or a key or certificate in DER (X.690)."""
-        if not self._sorts & PEM or len(content) > LONGEST_ALONE:
+        if not self._kinds & PEM or len(content) > LONGEST_ALONE:
             return
         from jitid.crypto.private_key import bare_key, of_seed
 
@@ -224,9 +224,9 @@ class Searcher:
             found.append(("keys" if key.proved else "locked", key.public))
         elif content.startswith(_SEQUENCE):
             found.append(("prints", sha256(content).digest()))
-        for sort, raw in found:
-            if sort in self._sorts:
-                self._keep(item, 0, None, sort, raw)
+        for kind, raw in found:
+            if kind in self._kinds:
+                self._keep(item, 0, None, kind, raw)
 
     @property
     def full(self) -> bool:
@@ -273,10 +273,10 @@ class Searcher:
         found = self._strings.found(window, self._first, last, self._finds, end=self._size)
         for reason, _ in self._missed():
             self._miss(reason, self._item)
-        for at, sort, key in found:
+        for at, kind, key in found:
             line += window.count(b"\n", position, at)
             position = at
-            self._keep(self._item, self._offset + at, line, sort, key)
+            self._keep(self._item, self._offset + at, line, kind, key)
 
     def _missed(self) -> list[tuple[str, int]]:
         missed, self._strings.missed = self._strings.missed, []
@@ -290,15 +290,15 @@ class Searcher:
         self._window[start : start + len(plain)] = plain
         return start + len(plain)
 
-    def _keep(self, item: Item, offset: int, line: int | None, sort: str, key: bytes | str) -> None:
-        raw = mark(sort, key)
+    def _keep(self, item: Item, offset: int, line: int | None, kind: str, key: bytes | str) -> None:
+        raw = mark(kind, key)
         if self._noted is not None and len(self._noted) < _MOST_HITS:
             self._noted.add(raw)
         if raw in self._left:
             return
-        counts: dict[Any, int] = getattr(self._finds, sort)
+        counts: dict[Any, int] = getattr(self._finds, kind)
         counts[key] = counts.get(key, 0) + 1
         known = self._places.get(raw, 0)
         if known < (MOST_PLACES if item.revision is None else MOST_VERSIONS):
             self._places[raw] = known + 1
-            self._hits.append(Hit(raw, sort, item.place, line, item.revision, offset, item.inside))
+            self._hits.append(Hit(raw, kind, item.place, line, item.revision, offset, item.inside))

@@ -109,14 +109,14 @@ def hooks_of(repository: Repository) -> Hooks:
             f"the git repository {quote(repository.name, 200)} is bare, and no commit is made in it",
             "install the hook where you commit; a server looks with: jitid scan --git --commits OLD..NEW",
         )
-    answer = repository.ask(
+    answer = repository.run(
         "config", "--show-scope", "--null", "--type=path", "--get", _SETTING, config=(_SETTING,)
     )
     scope, _, value = answer.output.removesuffix(b"\0").partition(b"\0")
     own = bool(answer.status) or scope in _OF_REPOSITORY
     folder = os.path.join(repository.common, "hooks")
     if value:
-        top = repository.ask("rev-parse", "--show-toplevel").output.removesuffix(b"\n")
+        top = repository.run("rev-parse", "--show-toplevel").output.removesuffix(b"\n")
         folder = os.path.join(os.fsdecode(top), os.fsdecode(value))
     if own and not any(_is_in(folder, place) for place in (_top(repository.place), repository.common)):
         raise UsageError(

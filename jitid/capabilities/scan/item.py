@@ -51,7 +51,7 @@ class ScanTally:
         if len(self.repositories) < MOST_REPOSITORIES:
             self.repositories.append(repository)
 
-    def pass_over(self, reason: str, count: int = 1) -> None:
+    def skip(self, reason: str, count: int = 1) -> None:
         """Count items that are skipped on purpose."""
         self.passed[reason] = self.passed.get(reason, 0) + count
 

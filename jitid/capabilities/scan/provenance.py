@@ -52,12 +52,12 @@ class _BlobChange(NamedTuple):
 
 
 def locate(
-    repository: Repository, selection: ObjectSelection, listing: ObjectListing, wanted: frozenset[str]
+    repository: Repository, selection: ObjectSelection, listing: ObjectListing, oids: frozenset[str]
 ) -> Mapping[str, Appearance]:
-    """Return the places of the objects `wanted`: the commit that added each, and its path there."""
+    """Return the places of the objects `oids`: the commit that added each, and its path there."""
     found: dict[str, Appearance] = {}
     blobs: dict[str, str] = {}
-    for oid, kind, path in _named(listing, wanted):
+    for oid, kind, path in _named(listing, oids):
         if kind == "blob":
             blobs[oid] = path
         elif kind == "commit":
@@ -82,18 +82,18 @@ def locate(
     return {oid: one._replace(time=times.get(one.commit or "")) for oid, one in found.items()}
 
 
-def _named(listing: ObjectListing, wanted: frozenset[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield id, type and path of the objects `wanted`."""
+def _named(listing: ObjectListing, oids: frozenset[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield id, type and path of the objects `oids`."""
     listing.paths.seek(0)
     for line in listing.paths:
         oid, kind, path = line[:-1].split(b" ", 2)
-        if oid.decode("ascii") in wanted:
+        if oid.decode("ascii") in oids:
             yield oid.decode("ascii"), kind.decode("ascii"), os.fsdecode(path)
 
 
 def _in_head(repository: Repository, blobs: Collection[str]) -> set[str] | None:
     """Return the given blobs that the commit checked out has; None if its tree is too large or unreadable."""
-    there = repository.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    there = repository.run("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     if there.status:
         return set()
     found = set()
@@ -160,7 +160,7 @@ def _times(repository: Repository, commits: set[str]) -> dict[str, int]:
     given = "".join(f"{one}\n" for one in sorted(commits)).encode("ascii")
     if not given:
         return {}
-    answer = repository.ask(
+    answer = repository.run(
         "rev-list",
         "--no-walk",
         "--ignore-missing",

@@ -103,7 +103,7 @@ class FileReading:
                     continue
                 # Another process may have replaced the file after the folder was listed.
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    self.searcher.tally.pass_over(SPECIAL)
+                    self.searcher.tally.skip(SPECIAL)
                     continue
                 yield from self._long(descriptor, Item(shown + name), bytes(view[start : start + count]))
             except OSError as error:
@@ -119,7 +119,7 @@ class FileReading:
             return
         searcher = self.searcher
         if archives.is_other(beginning):
-            searcher.tally.pass_over(archives.OTHER)
+            searcher.tally.skip(archives.OTHER)
         searcher.begin(item)
         try:
             searcher.feed(beginning)

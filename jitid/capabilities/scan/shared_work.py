@@ -64,13 +64,13 @@ class Sharing:
                 yield work.pop()
             if self._processes < 2:
                 return
-            for came in self._wait():
-                if came is None:
+            for received in self._wait():
+                if received is None:
                     yield None
-                elif not came:
+                elif not received:
                     return
                 else:
-                    work.extend(came)
+                    work.extend(received)
 
     def share(self) -> None:
         """Give some of the work to a process that has none, if there is one."""

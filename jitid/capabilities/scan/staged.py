@@ -44,7 +44,7 @@ class Staged:
         """List the staged files. Raises StorageError if git fails or their names are too long."""
         del processes  # one process searches all files
         git = self._repository
-        head = git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        head = git.run("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         base = EMPTY_TREES[git.width] if head.status else head.output.decode("ascii").strip()
         words = (
             "diff-index",
@@ -57,9 +57,9 @@ class Staged:
         )
         left = _MOST_NAMES
         with git.running(*words, "--end-of-options", base, "--") as process:
-            told = records(output(process))
-            for record in told:
-                path = next(told, b"")
+            entries = records(output(process))
+            for record in entries:
+                path = next(entries, b"")
                 left -= len(path)
                 if left < 0:
                     raise StorageError(

@@ -65,8 +65,8 @@ class Tree:
         """Return the descriptor of a folder, which the tree closes. Raises OSError if it is no longer a folder."""
         path = self._path
         common = 0
-        for mine, wanted in zip(path, names, strict=False):
-            if mine != wanted:
+        for mine, requested in zip(path, names, strict=False):
+            if mine != requested:
                 break
             common += 1
         while len(path) > common:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from jitid.capabilities.scan.hits import SORTS, Batch, Searcher
+from jitid.capabilities.scan.hits import KINDS, Batch, Searcher
 from jitid.capabilities.scan.source import Source
 from jitid.capabilities.scan.wait import readable
 from jitid.errors import StorageError
@@ -32,17 +32,17 @@ class Search:
     def __init__(
         self,
         source: Source,
-        sorts: frozenset[str] = SORTS,
+        kinds: frozenset[str] = KINDS,
         processes: int | None = None,
-        looks: SecretSearch | None = None,
+        secret_search: SecretSearch | None = None,
     ) -> None:
-        """Search `source` for strings of the kinds `sorts`, in `processes` processes; `looks` finds adopted secrets.
+        """Search `source` for strings of the kinds `kinds`, in `processes` processes.
 
-        By default there is one process per processor, up to `MOST_PROCESSES`.
+        `secret_search` finds adopted secrets. By default there is one process per processor, up to `MOST_PROCESSES`.
         """
         self._source = source
-        self._sorts = sorts
-        self._looks = looks
+        self._kinds = kinds
+        self._secret_search = secret_search
         self._processes = min(_processors(), MOST_PROCESSES) if processes is None else processes
         self._parent = os.getpid()
         self._helpers: dict[int, int] = {}
@@ -80,67 +80,67 @@ class Search:
             StorageError: a helper was killed from outside.
 
         """
-        searcher = Searcher(self._sorts, self._looks)
-        told = time.monotonic()
+        searcher = Searcher(self._kinds, self._secret_search)
+        reported_at = time.monotonic()
         for _ in self._source.search(searcher):
             now = time.monotonic()
-            if searcher.full or now - told >= _OFTEN:
-                told = now
+            if searcher.full or now - reported_at >= _OFTEN:
+                reported_at = now
                 yield searcher.take()
-                yield from self._told(0)
+                yield from self._received_batches(0)
         yield searcher.take()
         while self._helpers:
-            yield from self._told(None)
+            yield from self._received_batches(None)
 
-    def _told(self, patience: float | None) -> Iterator[Batch]:
+    def _received_batches(self, patience: float | None) -> Iterator[Batch]:
         """Yield the batches that helpers have sent; wait for one up to `patience` seconds."""
         if not self._helpers:
             return
         for descriptor in readable(self._helpers, patience):
-            told = _received(descriptor)
-            if told is not None:
-                yield Batch.unpack(told)
+            message = _received(descriptor)
+            if message is not None:
+                yield Batch.unpack(message)
                 continue
             os.waitpid(self._helpers.pop(descriptor), 0)
             os.close(descriptor)
 
     def _start(self) -> None:
-        told, tell = os.pipe()
+        receiving, sending = os.pipe()
         try:
             pid = os.fork()
         except OSError:
-            os.close(told)
-            os.close(tell)
+            os.close(receiving)
+            os.close(sending)
             raise
         if pid == 0:
-            self._help(tell)
-        os.close(tell)
-        self._helpers[told] = pid
+            self._help(sending)
+        os.close(sending)
+        self._helpers[receiving] = pid
 
-    def _help(self, tell: int) -> NoReturn:
+    def _help(self, pipe: int) -> NoReturn:
         try:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
             for descriptor in self._helpers:
                 os.close(descriptor)
-            self._search(tell)
+            self._search(pipe)
         finally:
             # Even after an error, the helper must not continue with the parent's work.
             os._exit(0)
 
-    def _search(self, tell: int) -> None:
-        searcher = Searcher(self._sorts, self._looks)
-        told = time.monotonic()
+    def _search(self, pipe: int) -> None:
+        searcher = Searcher(self._kinds, self._secret_search)
+        reported_at = time.monotonic()
         for _ in self._source.search(searcher):
             if os.getppid() != self._parent:
                 # The parent was killed: no process reads the results.
                 return
             now = time.monotonic()
-            if searcher.full or now - told >= _OFTEN:
-                told = now
-                _send(tell, searcher.take().pack())
-        _send(tell, searcher.take().pack())
-        _send(tell, None)
+            if searcher.full or now - reported_at >= _OFTEN:
+                reported_at = now
+                _send(pipe, searcher.take().pack())
+        _send(pipe, searcher.take().pack())
+        _send(pipe, None)
 
 
 def _send(descriptor: int, value: Any) -> None:

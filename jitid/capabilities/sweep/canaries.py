@@ -57,9 +57,9 @@ def fly(context: Context, targets: Targets, chosen: tuple[str, ...], limit: int)
         targets.get(name)
     if not chosen:
         for kind in _made_here(context):
-            yield _told(context, _Flight(context, targets, kind, kind, None, limit).fly())
+            yield _recorded(context, _Flight(context, targets, kind, kind, None, limit).fly())
     for name in chosen or targets.names():
-        yield _told(context, _at(context, targets, name, limit))
+        yield _recorded(context, _at(context, targets, name, limit))
 
 
 def _made_here(context: Context) -> list[str]:
@@ -111,13 +111,13 @@ class _Flight:
             return self._landed(Fate.GROUNDED, f"none could be made: {error.message}")
         made_in = _since(began)
         (credential,) = issued.credentials
-        alive = self._look(credential.jti, credential.secret)
+        before = self._look(credential.jti, credential.secret)
         began = monotonic()
         left = self._end(issued)
-        dead = self._await_death(credential.jti, credential.secret, began)
-        fate, why = _judged(alive, dead, left)
-        over = _since(began) if dead.life is Life.DEAD else None
-        return self._landed(fate, why, credential.jti, made_in, over)
+        after = self._await_refusal(credential.jti, credential.secret, began)
+        fate, why = _judged(before, after, left)
+        refused_in = _since(began) if after.life is Life.DEAD else None
+        return self._landed(fate, why, credential.jti, made_in, refused_in)
 
     def _make(self) -> Issued:
         request = IssueRequest(
@@ -192,7 +192,7 @@ class _Flight:
             return Probe(Life.DEAD, error.message)
         return Probe(Life.LIVE, "it verifies")
 
-    def _await_death(self, jti: str, secret: Secret, began: float) -> Probe:
+    def _await_refusal(self, jti: str, secret: Secret, began: float) -> Probe:
         while True:
             seen = self._look(jti, secret)
             if seen.life is Life.DEAD or monotonic() - began >= self._limit:
@@ -205,22 +205,22 @@ class _Flight:
         why: str,
         jti: str | None = None,
         made_in: int | None = None,
-        dead_in: int | None = None,
+        refused_in: int | None = None,
     ) -> Canary:
-        return Canary(self._place, self._kind, fate, safe(why)[:500], jti, made_in, dead_in)
+        return Canary(self._place, self._kind, fate, safe(why)[:500], jti, made_in, refused_in)
 
 
-def _judged(alive: Probe, dead: Probe, left: str | None) -> tuple[Fate, str]:
+def _judged(before: Probe, after: Probe, left: str | None) -> tuple[Fate, str]:
     """Return the outcome of the probes before and after revocation; only both together are a proof."""
-    if dead.life is Life.LIVE:
-        return Fate.SURVIVED, f"{dead.seen}; {left}" if left else dead.seen
-    if alive.life is not Life.LIVE:
-        return Fate.BLIND, f"before it was ended: {alive.seen}"
-    if dead.life is Life.UNKNOWN:
-        return Fate.UNPROVED, dead.seen
+    if after.life is Life.LIVE:
+        return Fate.SURVIVED, f"{after.seen}; {left}" if left else after.seen
+    if before.life is not Life.LIVE:
+        return Fate.BLIND, f"before it was ended: {before.seen}"
+    if after.life is Life.UNKNOWN:
+        return Fate.UNPROVED, after.seen
     if left is not None:
-        return Fate.UNPROVED, f"{dead.seen}, but the target has not confirmed its end: {left}"
-    return Fate.PROVED, dead.seen
+        return Fate.UNPROVED, f"{after.seen}, but the target has not confirmed its end: {left}"
+    return Fate.PROVED, after.seen
 
 
 def _without(secret: Secret, text: str, name: str = "") -> str:
@@ -238,7 +238,7 @@ def _since(began: float) -> int:
     return round((monotonic() - began) * 1_000)
 
 
-def _told(context: Context, canary: Canary) -> Canary:
+def _recorded(context: Context, canary: Canary) -> Canary:
     facts: dict[str, Any] = {**canary._asdict(), "fate": canary.fate.value}
     change(context.ledger, lambda transaction: transaction.append("canary", facts))
     return canary

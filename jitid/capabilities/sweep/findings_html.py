@@ -12,8 +12,8 @@ from jitid.capabilities.sweep.findings_view import (
     SweptRows,
     Wording,
     accepted_until,
-    as_it_is,
     covered,
+    unchanged,
 )
 from jitid.capabilities.sweep.grouped_findings import Closing, FindingGroup, grouped
 from jitid.formats.cell import plain
@@ -25,7 +25,7 @@ MOST = 200
 
 
 def text(
-    rows: SweptRows, rules: Sequence[RuleInfo], command: Command = as_it_is, wording: Wording = SWEEP
+    rows: SweptRows, rules: Sequence[RuleInfo], command: Command = unchanged, wording: Wording = SWEEP
 ) -> Iterator[str]:
     """Yield the page; `command` adds the flags that commands need."""
 

@@ -80,11 +80,11 @@ def _rule(rule: RuleInfo, wording: Wording) -> dict[str, Any]:
 
 def _result(row: FindingRow, places: Mapping[str, int], wording: Wording) -> dict[str, Any]:
     ended = row["state"] == "ended"
-    said = row["summary"]
+    message = row["summary"]
     if ended:
-        said += f"; ended: {row['proof']}" if row["proof"] else "; ended"
+        message += f"; ended: {row['proof']}" if row["proof"] else "; ended"
     elif row["remedy"]:
-        said += f"; end it with: {row['remedy']}"
+        message += f"; end it with: {row['remedy']}"
     known = [{"kind": "external", "status": "accepted", "justification": "known to the baseline"}]
     properties = {
         name: row[name]
@@ -97,7 +97,7 @@ def _result(row: FindingRow, places: Mapping[str, int], wording: Wording) -> dic
         # Section 3.27.10: only a failed result has a level other than `none`.
         "kind": "pass" if ended else "fail",
         "level": "none" if ended else _LEVELS[row["severity"]],
-        "message": _message(said),
+        "message": _message(message),
         "locations": [_location(row, wording)],
         "partialFingerprints": {"jitid/v1": row["fingerprint"]},
         # Section 3.27.23: if one result of a run has suppressions, all results must have them.
@@ -163,11 +163,11 @@ def _invocation(
     return invocation
 
 
-def _message(said: str) -> dict[str, str]:
+def _message(message: str) -> dict[str, str]:
     """Return a plain text message (section 3.11) without links and placeholders."""
-    shown = safe(said).replace("](", "] (").replace("{", "{{").replace("}", "}}")
+    shown = safe(message).replace("](", "] (").replace("{", "{{").replace("}", "}}")
     return {"text": shown}
 
 
-def _sentence(said: str) -> str:
-    return f"{said[:1].upper()}{said[1:].rstrip('.')}."
+def _sentence(phrase: str) -> str:
+    return f"{phrase[:1].upper()}{phrase[1:].rstrip('.')}."

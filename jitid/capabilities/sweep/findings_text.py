@@ -13,8 +13,8 @@ from jitid.capabilities.sweep.findings_view import (
     SweptRows,
     Wording,
     accepted_until,
-    as_it_is,
     covered,
+    unchanged,
 )
 from jitid.capabilities.sweep.grouped_findings import Closing, FindingGroup, grouped
 from jitid.formats.cell import cell
@@ -35,7 +35,7 @@ def text(
     rows: SweptRows,
     rules: Sequence[RuleInfo],
     colour: bool,
-    command: Command = as_it_is,
+    command: Command = unchanged,
     *,
     verbose: bool = False,
     wording: Wording = SWEEP,
@@ -94,19 +94,19 @@ class _FindingsPage:
                 yield from self._wrapped(f"examined for {each['rule']}: {covered(each)}", 0, hang=2)
         elif closing.coverage:
             whole = sum(each["complete"] and each["unknown"] is None for each in closing.coverage)
-            asked = counted(len(closing.coverage), "rule")
+            rule_count = counted(len(closing.coverage), "rule")
             all_ = "all" if whole == len(closing.coverage) else whole
-            yield from self._wrapped(f"{asked} asked, {all_} examined completely", 0, hang=2)
+            yield from self._wrapped(f"{rule_count} asked, {all_} examined completely", 0, hang=2)
             unknown: dict[str, list[str]] = {}
             for each in closing.coverage:
                 if each["unknown"] is not None:
                     unknown.setdefault(each["unknown"], []).append(each["rule"])
-            for what, names in unknown.items():
-                yield from self._wrapped(f"not known for {', '.join(names)}: {what}", 0, hang=2)
+            for facts, names in unknown.items():
+                yield from self._wrapped(f"not known for {', '.join(names)}: {facts}", 0, hang=2)
         for each in closing.coverage:
             for reason in each["missed"]:
-                what = f"not examined for {each['rule']}" if self._wording is SWEEP else "not searched"
-                lines = list(self._wrapped(f"{what}: {reason}", 0, hang=2))
+                label = f"not examined for {each['rule']}" if self._wording is SWEEP else "not searched"
+                lines = list(self._wrapped(f"{label}: {reason}", 0, hang=2))
                 yield from (self._in(_FAILURE, line.removesuffix("\n")) + "\n" for line in lines)
         summary = closing.summary
         if summary is None:
@@ -153,10 +153,10 @@ class _FindingsPage:
     def _subject(self, row: FindingRow, facts: list[str]) -> Iterator[str]:
         # A name is never folded, but moved to a separate line if necessary: the terminal may fold it.
         name = cell(row["subject"])
-        told = f" ({', '.join(facts)})" if facts else ""
+        details = f" ({', '.join(facts)})" if facts else ""
         shown = f"\x1b[1m{name}\x1b[0m" if self._colour else name
-        if len(name) + len(told) + 2 <= self._width:
-            yield f"  {shown}{told}\n"
+        if len(name) + len(details) + 2 <= self._width:
+            yield f"  {shown}{details}\n"
         else:
             yield f"  {shown}\n"
             yield from self._wrapped(", ".join(facts), 4)

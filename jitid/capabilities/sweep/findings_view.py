@@ -164,6 +164,6 @@ Command = Callable[[str], str]
 """A function that adds the flags of the current ledger to a jitid command."""
 
 
-def as_it_is(command: str) -> str:
+def unchanged(command: str) -> str:
     """Return the command unchanged, for callers that need no flags."""
     return command

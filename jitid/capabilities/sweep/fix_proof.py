@@ -11,7 +11,7 @@ from jitid.ledger.contract import Ledger
 from jitid.ledger.view import View
 from jitid.values.ids import credential_id
 
-_ASKED = 100
+_MOST_CHECKED = 100
 """Maximum number of credentials of one event that are checked one by one, like `verify` does."""
 
 
@@ -22,16 +22,16 @@ def accepted(ledger: Ledger, done: Remedied) -> int:
     does.
     """
     with ledger.read() as snapshot:
-        rows = snapshot.ask(
+        rows = snapshot.query(
             ENDED_BY,
             {"event": done.event},
         )
         named: list[str] = []
         alive = count = 0
-        for jti, lives in rows:
+        for jti, is_live in rows:
             count += 1
-            alive += lives
-            if len(named) < _ASKED:
+            alive += is_live
+            if len(named) < _MOST_CHECKED:
                 named.append(credential_id(jti))
         # Rows that no longer name the event that ended them were changed outside of jitid.
         missing = max(done.credentials - count, 0)

@@ -75,17 +75,17 @@ def _known(ledger: Ledger, findings: Iterable[Finding]) -> Mapping[str, Outside]
 
 def _unknown(finding: Finding, targets: Targets) -> TargetRecord | None:
     """Return a record for an unknown credential with a jitid name; None if the name alone cannot end it."""
-    told = finding.evidence
-    if told["jti"] is None:
+    evidence = finding.evidence
+    if evidence["jti"] is None:
         return None
-    target = targets.get(told["target"])
+    target = targets.get(evidence["target"])
     record = TargetRecord(
-        jti=told["jti"],
+        jti=evidence["jti"],
         id="",
         kind=target.kind,
         target=target.name,
         template=None,
-        name=told["name"],
+        name=evidence["name"],
         reference=None,
         agent="",
         task="",
@@ -147,7 +147,7 @@ def _ended(
     if ended:
         names = sha256("".join(sorted(f"{each.record.name}\n" for each in ended)).encode()).hexdigest()
 
-        def tell(transaction: Transaction) -> tuple[int, int]:
+        def record_clear(transaction: Transaction) -> tuple[int, int]:
             facts = {
                 "target": target,
                 "sweep": sweep,
@@ -157,7 +157,7 @@ def _ended(
             }
             return transaction.append("clear", {**facts, "names": names}).seq, transaction.now
 
-        event, at = change(ledger, tell)
+        event, at = change(ledger, record_clear)
         findings = tuple(each.finding for each in ended)
         yield Remedied(sweep, rule.name, findings, len(ended), event, at, 0, None)
     if failed:

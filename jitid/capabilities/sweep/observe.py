@@ -21,7 +21,7 @@ LIMIT = 60
 """Default number of seconds that a target has to list its credentials."""
 
 
-class _ToldByTarget(NamedTuple):
+class _TargetAnswer(NamedTuple):
     target: str
     seen: SeenTarget | None
     why: str | None
@@ -41,50 +41,52 @@ def observe(ledger: Ledger, targets: Targets, named: Sequence[str], limit: float
         targets.get(name)
     with ledger.read() as snapshot:
         now = snapshot.now
-        wanted = tuple(dict.fromkeys(named or (*targets.names(), *OutsideStore(snapshot).targets_open())))
-        open_there = {name: OutsideStore(snapshot).open_at(name) for name in wanted}
+        target_names = tuple(
+            dict.fromkeys(named or (*targets.names(), *OutsideStore(snapshot).targets_open()))
+        )
+        open_there = {name: OutsideStore(snapshot).open_at(name) for name in target_names}
     # Threads cannot read the ledger's signing key: a ledger belongs to one thread.
-    targets.prepare(wanted)
-    answers: Queue[_ToldByTarget] = Queue()
-    for name in wanted:
+    targets.prepare(target_names)
+    answers: Queue[_TargetAnswer] = Queue()
+    for name in target_names:
         # A daemon thread: a target that hangs does not keep the process from ending.
-        Thread(target=_ask, args=(targets, name, open_there[name], now, answers), daemon=True).start()
+        Thread(target=_query, args=(targets, name, open_there[name], now, answers), daemon=True).start()
     limit = time_limit.left(limit)
-    waited, deadline = set(wanted), monotonic() + limit
+    waited, deadline = set(target_names), monotonic() + limit
     seen: dict[str, SeenTarget] = {}
     missed: dict[str, str] = {}
     while waited:
         try:
-            told = answers.get(timeout=max(deadline - monotonic(), 0))
+            answer = answers.get(timeout=max(deadline - monotonic(), 0))
         except Empty:
             missed |= dict.fromkeys(waited, f"it did not answer within {limit:.3g} seconds")
             break
-        waited.discard(told.target)
-        if told.seen is not None:
-            seen[told.target] = told.seen
+        waited.discard(answer.target)
+        if answer.seen is not None:
+            seen[answer.target] = answer.seen
         else:
-            missed[told.target] = told.why or ""
+            missed[answer.target] = answer.why or ""
     return Observed(
-        tuple(seen[name] for name in wanted if name in seen),
-        tuple(f"target {safe(name)}: {missed[name]}" for name in wanted if name in missed),
+        tuple(seen[name] for name in target_names if name in seen),
+        tuple(f"target {safe(name)}: {missed[name]}" for name in target_names if name in missed),
         frozenset(named) if named else None,
     )
 
 
-def _ask(
+def _query(
     targets: Targets,
     name: str,
     there: Sequence[tuple[int, str, str | None]],
     now: int,
-    answers: Queue[_ToldByTarget],
+    answers: Queue[_TargetAnswer],
 ) -> None:
     """Query one target; any error becomes its answer."""
     try:
-        answers.put(_ToldByTarget(name, _seen(targets, name, there, now), None))
+        answers.put(_TargetAnswer(name, _seen(targets, name, there, now), None))
     except JitidError as error:
-        answers.put(_ToldByTarget(name, None, safe(error.message)))
+        answers.put(_TargetAnswer(name, None, safe(error.message)))
     except Exception as error:  # noqa: BLE001 - one kind's fault must not keep others from being examined
-        answers.put(_ToldByTarget(name, None, f"internal error: {type(error).__name__}"))
+        answers.put(_TargetAnswer(name, None, f"internal error: {type(error).__name__}"))
 
 
 def _seen(targets: Targets, name: str, there: Sequence[tuple[int, str, str | None]], now: int) -> SeenTarget:

@@ -12,7 +12,7 @@ from jitid.capabilities.integrity.perform import sign_head
 from jitid.capabilities.sweep import operations as ops
 from jitid.capabilities.sweep import remedies
 from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
-from jitid.capabilities.sweep.rule import Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext
 from jitid.capabilities.sweep.rules import rule_of
 from jitid.capabilities.sweep.run_rules import check_clock, found, sweep
 from jitid.capabilities.sweep.thresholds import Thresholds
@@ -51,8 +51,10 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
 def _foresee(context: Context, operation: ops.ForeseeFix, rules: Sequence[Rule]) -> remedies.ForeseenFix:
     ledger = context.ledger
     with ledger.read() as snapshot:
-        sight = _look(ledger, operation.limits, context.terms, snapshot, accept_clock=operation.accept_clock)
-        foreseen = remedies.foresee(sight, _here(rules), partial(_wanted, operation))
+        rule_context = _rule_context(
+            ledger, operation.limits, context.terms, snapshot, accept_clock=operation.accept_clock
+        )
+        foreseen = remedies.foresee(rule_context, _ledger_rules(rules), partial(_is_selected, operation))
         # Credentials to be recorded as ended have expired, and those at targets are revoked: they do not count.
         closing = tuple(rule.name for rule in rules if rule.closes or rule.abroad)
         return foreseen._replace(rules=(*foreseen.rules, *closing))
@@ -67,8 +69,8 @@ def _sweep(
     observed = _observed(context, operation, rules)
     with ledger.read() as snapshot:
         keys, names = KeyStore(snapshot).signing_keys(), snapshot.names
-        remembered = [(place, _believed(text, names, keys)) for place, text in operation.heads]
-        sight = _look(
+        remembered = [(place, _read_head(text, names, keys)) for place, text in operation.heads]
+        rule_context = _rule_context(
             ledger,
             operation.limits,
             context.terms,
@@ -80,14 +82,14 @@ def _sweep(
             observed=observed,
             unrecorded=unrecorded,
         )
-        yield from sweep(sight, rules, operation.most)
+        yield from sweep(rule_context, rules, operation.most)
         head = unsigned = None
-        if sight.verified is not None:
+        if rule_context.verified is not None:
             try:
                 head = sign_head(snapshot, names, context.keyring)
             except JitidError as error:
                 unsigned = error.message
-        yield Swept(sight.now, sight.census()[0], head, unsigned)
+        yield Swept(rule_context.now, rule_context.census()[0], head, unsigned)
 
 
 def _record_expiry(context: Context, operation: ops.Sweep) -> str | None:
@@ -118,18 +120,22 @@ def _fix(context: Context, operation: ops.Fix, rules: Sequence[Rule]) -> Iterato
         if rule.closes:
             due: list[Finding] = []
             with ledger.read() as snapshot:
-                sight = _look(ledger, operation.limits, terms, snapshot, accept_clock=accept_clock)
+                rule_context = _rule_context(
+                    ledger, operation.limits, terms, snapshot, accept_clock=accept_clock
+                )
                 # If the rule fails, the sweep that follows reports it.
                 with suppress(IntegrityError):
-                    due = [finding for finding in found(rule, sight) if _wanted(operation, finding)]
+                    due = [
+                        finding for finding in found(rule, rule_context) if _is_selected(operation, finding)
+                    ]
             for finding in due:
                 yield from remedies.close_due(ledger, operation.sweep, finding, accept_clock=accept_clock)
-    look = partial(_look, ledger, operation.limits, terms, accept_clock=accept_clock)
+    context_for = partial(_rule_context, ledger, operation.limits, terms, accept_clock=accept_clock)
     yield from remedies.fix(
         ledger,
-        look,
-        _here(rules),
-        partial(_wanted, operation),
+        context_for,
+        _ledger_rules(rules),
+        partial(_is_selected, operation),
         operation.sweep,
         operation.most,
         accept_clock=accept_clock,
@@ -137,7 +143,7 @@ def _fix(context: Context, operation: ops.Fix, rules: Sequence[Rule]) -> Iterato
     yield from _mend(context, operation, [rule for rule in rules if rule.abroad])
 
 
-def _here(rules: Sequence[Rule]) -> list[Rule]:
+def _ledger_rules(rules: Sequence[Rule]) -> list[Rule]:
     """Return the rules about the ledger, without those about targets."""
     return [rule for rule in rules if not rule.abroad]
 
@@ -161,7 +167,7 @@ def _mend(context: Context, operation: ops.Fix, rules: Sequence[Rule]) -> Iterat
     observed = _observed(context, operation, clearing)
     for rule in clearing:
         with context.ledger.read() as snapshot:
-            sight = _look(
+            rule_context = _rule_context(
                 context.ledger,
                 operation.limits,
                 context.terms,
@@ -172,25 +178,25 @@ def _mend(context: Context, operation: ops.Fix, rules: Sequence[Rule]) -> Iterat
             # If the rule fails, the sweep that follows reports it.
             wrong: list[Finding] = []
             with suppress(IntegrityError):
-                wrong = [finding for finding in found(rule, sight) if _wanted(operation, finding)]
+                wrong = [finding for finding in found(rule, rule_context) if _is_selected(operation, finding)]
         if wrong:
             limit = operation.target_timeout
             yield from mend(context.ledger, targets_of(context), rule, wrong, operation.sweep, limit)
 
 
-def _wanted(operation: ops.ForeseeFix | ops.Fix, finding: Finding) -> bool:
+def _is_selected(operation: ops.ForeseeFix | ops.Fix, finding: Finding) -> bool:
     late = operation.since is None or finding.since is None or finding.since >= operation.since
     return late and (operation.known is None or finding not in operation.known)
 
 
-def _believed(text: str, names: Names, keys: list[SigningKey]) -> Head | IntegrityError:
+def _read_head(text: str, names: Names, keys: list[SigningKey]) -> Head | IntegrityError:
     try:
         return audit_log.read_head(text, names, keys)
     except IntegrityError as error:
         return error
 
 
-def _look(
+def _rule_context(
     ledger: Ledger,
     limits: Thresholds,
     terms: Callable[[], Terms],
@@ -202,12 +208,12 @@ def _look(
     canaries: Sequence[Canary] = (),
     observed: Observed | None = None,
     unrecorded: str | None = None,
-) -> Sight:
+) -> RuleContext:
     """Return the input of the rules. Raises ClockError if the clock has jumped ahead."""
     clock = ledger.condition().clock()
     if not accept_clock:
         check_clock(clock)
-    return Sight(
+    return RuleContext(
         snapshot,
         ledger.names,
         clock,

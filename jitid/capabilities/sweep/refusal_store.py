@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.governance import Objection
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.sweep.rule import Sight, scopes_of
+from jitid.capabilities.sweep.rule import RuleContext, scopes_of
 from jitid.ledger.select import LIVE
 from jitid.model.credential import USUAL_KINDS, read_kinds
 from jitid.model.directory import DirectoryEntry
@@ -62,58 +62,62 @@ class RefusedToday(NamedTuple):
     """The distinct properties of the refused credentials, as far as the record limits them."""
 
 
-def find(sight: Sight, usual: Sequence[str], sort: str, name: str | None = None) -> Iterator[RefusedToday]:
+def find(
+    context: RuleContext, usual: Sequence[str], kind: str, name: str | None = None
+) -> Iterator[RefusedToday]:
     """Yield the credentials that each record of a kind would refuse; only for `name` if it is given.
 
     `usual` are the audiences of an agent whose record has none.
     """
-    source, limited = _CASES[sort]
+    source, limited = _CASES[kind]
     named = "" if name is None else "AND r.name = :name"
     columns = ", ".join(limited.values())
-    rows = sight.ask(
+    rows = context.query(
         f"SELECT r.name, {columns}, count(*) {source} {named} GROUP BY r.name, {columns} ORDER BY r.name",
         name=name,
     )
     for one, cases in groupby(rows, itemgetter(0)):
-        entry = _entry(sight, sort, one)
+        entry = _entry(context, kind, one)
         reasons: dict[Objection, None] = {}
         refused: list[Mapping[str, str]] = []
         credentials = 0
         for _, *values, count in cases:
             case = dict(zip(limited, values, strict=True))
-            if found := _objections(sight, entry, case, usual):
+            if found := _objections(context, entry, case, usual):
                 reasons |= dict.fromkeys(found)
                 refused.append(case)
                 credentials += count
         if refused:
-            yield RefusedToday(sort, one, tuple(reasons), credentials, tuple(refused))
+            yield RefusedToday(kind, one, tuple(reasons), credentials, tuple(refused))
 
 
-def identities(sight: Sight, refused: RefusedToday) -> Iterator[bytes]:
+def identities(context: RuleContext, refused: RefusedToday) -> Iterator[bytes]:
     """Yield the identities of the credentials that would be refused."""
     source, limited = _CASES[refused.sort]
     same = " AND ".join(f"{column} = :{name}" for name, column in limited.items())
     for case in refused.cases:
-        rows: Iterator[Any] = sight.ask(
+        rows: Iterator[Any] = context.query(
             f"SELECT DISTINCT i.uid {source} AND r.name = :name AND {same}", name=refused.name, **case
         )
         yield from (uid for (uid,) in rows)
 
 
-def _entry(sight: Sight, sort: str, name: str) -> DirectoryEntry:
-    if sort == "agent":
-        return DirectoryEntry(None, DirectoryStore(sight.snapshot).find_agent(name), 0)
-    return DirectoryEntry(DirectoryStore(sight.snapshot).find_delegator(name), None, 0)
+def _entry(context: RuleContext, kind: str, name: str) -> DirectoryEntry:
+    if kind == "agent":
+        return DirectoryEntry(None, DirectoryStore(context.snapshot).find_agent(name), 0)
+    return DirectoryEntry(DirectoryStore(context.snapshot).find_delegator(name), None, 0)
 
 
 def _objections(
-    sight: Sight, entry: DirectoryEntry, case: Mapping[str, str], usual: Sequence[str]
+    context: RuleContext, entry: DirectoryEntry, case: Mapping[str, str], usual: Sequence[str]
 ) -> list[Objection]:
     person, agent, _ = entry
     scopes = scopes_of(case["scopes"])
-    found = governance.objections(entry, "", case.get("sensitivity", "low"), known_only=False, now=sight.now)
+    found = governance.objections(
+        entry, "", case.get("sensitivity", "low"), known_only=False, now=context.now
+    )
     if agent is not None:
-        audiences, own = case["audiences"].split(), sight.names.issuers
+        audiences, own = case["audiences"].split(), context.names.issuers
         # A renewal drops usual kinds that the record lacks, and is refused because of other kinds.
         may = [kind for kind in read_kinds(case["may_kind"]) or () if kind not in USUAL_KINDS]
         found += governance.beyond_limits(agent, (case["kind"], *may), audiences, usual, 0, 0, own=own)

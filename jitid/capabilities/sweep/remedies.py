@@ -13,7 +13,7 @@ from jitid.capabilities.identity.revocation import TooManyError
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.sweep import fix_proof
 from jitid.capabilities.sweep.finding import Finding, Remedied, Unfixed
-from jitid.capabilities.sweep.rule import Rule, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext
 from jitid.capabilities.sweep.run_rules import ends, found, reading_rows
 from jitid.capabilities.sweep.store import DUE
 from jitid.errors import (
@@ -36,8 +36,8 @@ BATCH = 1_000
 
 _UNNAMED = "what the ledger says of it contradicts itself (run: jitid audit verify)"
 
-Look = Callable[[View], Sight]
-Wanted = Callable[[Finding], bool]
+ContextFor = Callable[[View], RuleContext]
+FindingFilter = Callable[[Finding], bool]
 Ending = tuple[Finding, Selection]
 
 
@@ -60,8 +60,8 @@ class _Outcome(NamedTuple):
     """Whether the rule may have more findings."""
 
 
-def foresee(sight: Sight, rules: Sequence[Rule], wanted: Wanted) -> ForeseenFix:
-    """Return the effect of ending the findings of these rules for which `wanted` returns true.
+def foresee(context: RuleContext, rules: Sequence[Rule], is_selected: FindingFilter) -> ForeseenFix:
+    """Return the effect of ending the findings of these rules for which `is_selected` returns true.
 
     A rule that fails has no findings here; the sweep reports its failure.
     """
@@ -70,22 +70,22 @@ def foresee(sight: Sight, rules: Sequence[Rule], wanted: Wanted) -> ForeseenFix:
     def selections() -> Iterator[Selection]:
         for rule in rules:
             whole = True
-            with closing(_endable(rule, sight, wanted)) as ending:
+            with closing(_endable(rule, context, is_selected)) as ending:
                 while whole:
                     batch, whole = _first(ending)
                     if batch and rule.name not in finding:
                         finding.append(rule.name)
                     yield from (selection for selection, _ in _together(batch))
 
-    radius = CredentialStore(sight.snapshot).measure_together(selections())
+    radius = CredentialStore(context.snapshot).measure_together(selections())
     return ForeseenFix(tuple(finding), radius)
 
 
 def fix(
     ledger: Ledger,
-    look: Look,
+    context_for: ContextFor,
     rules: Sequence[Rule],
-    wanted: Wanted,
+    is_selected: FindingFilter,
     sweep: str,
     most: int | None,
     *,
@@ -99,9 +99,9 @@ def fix(
 
     Args:
         ledger: the ledger.
-        look: returns the input of the rules for a view.
+        context_for: returns the input of the rules for a view.
         rules: the rules whose findings end.
-        `wanted`: returns whether a finding ends.
+        is_selected: returns whether a finding ends.
         sweep: the name of this sweep, for the audit log.
         most: the maximum number of live credentials to revoke; None for any number.
         accept_clock: whether a clock that has jumped is accepted.
@@ -118,16 +118,16 @@ def fix(
         while more:
             try:
                 with reading_rows():
-                    told, trying, more = _end_batch(
-                        ledger, look, rule, wanted, sweep, left, tried, accept_clock=accept_clock
+                    results, trying, more = _end_batch(
+                        ledger, context_for, rule, is_selected, sweep, left, tried, accept_clock=accept_clock
                     )
                 tried |= trying
-                done = [one for one in told if isinstance(one, Remedied)]
+                done = [one for one in results if isinstance(one, Remedied)]
                 ended += sum(one.credentials for one in done)
                 left = most if most is None else most - ended
-                yield from (one for one in told if isinstance(one, Unfixed))
+                yield from (one for one in results if isinstance(one, Unfixed))
                 for one in done:
-                    yield from _looked_at_again(ledger, one)
+                    yield from _rechecked(ledger, one)
             except (StorageError, ClockError, TooManyError) as error:
                 if not ended:
                     if type(error) is StorageError:
@@ -161,7 +161,7 @@ def record_expiry(ledger: Ledger, mark: int, *, accept_clock: bool) -> None:
 
     """
     with ledger.read() as snapshot:
-        ((credentials, others),) = snapshot.ask(DUE, {"mark": mark})
+        ((credentials, others),) = snapshot.query(DUE, {"mark": mark})
     while credentials:
         # A transaction itself closes some due credentials before it begins.
         with ledger.write(accept_clock=accept_clock) as transaction:
@@ -169,7 +169,7 @@ def record_expiry(ledger: Ledger, mark: int, *, accept_clock: bool) -> None:
             credentials = transaction.closed
     if others:
         with ledger.write(accept_clock=accept_clock) as transaction:
-            ((_, others),) = transaction.ask(DUE, {"mark": mark})
+            ((_, others),) = transaction.query(DUE, {"mark": mark})
             if others:
                 expiry.close_approvals(transaction)
                 expiry.close_access(transaction)
@@ -194,7 +194,7 @@ def close_due(ledger: Ledger, sweep: str, finding: Finding, *, accept_clock: boo
             yield Remedied(sweep, finding.rule, (about,), credentials, event, at, 0, None)
 
 
-def _looked_at_again(ledger: Ledger, done: Remedied) -> Iterator[Remedied]:
+def _rechecked(ledger: Ledger, done: Remedied) -> Iterator[Remedied]:
     """Yield the result with the number of credentials that are still accepted.
 
     If the check fails, yield the result without that number, and raise the error.
@@ -210,9 +210,9 @@ def _looked_at_again(ledger: Ledger, done: Remedied) -> Iterator[Remedied]:
 
 def _end_batch(
     ledger: Ledger,
-    look: Look,
+    context_for: ContextFor,
     rule: Rule,
-    wanted: Wanted,
+    is_selected: FindingFilter,
     sweep: str,
     most: int | None,
     tried: AbstractSet[int],
@@ -220,26 +220,26 @@ def _end_batch(
     accept_clock: bool,
 ) -> _Outcome:
     """End the first findings of a rule that were not tried before, in one transaction."""
-    told: list[Remedied | Unfixed] = []
+    results: list[Remedied | Unfixed] = []
     with ledger.write(accept_clock=accept_clock) as transaction:
-        sight = look(transaction)
-        with closing(_endable(rule, sight, wanted)) as ending:
+        context = context_for(transaction)
+        with closing(_endable(rule, context, is_selected)) as ending:
             batch, more = _first(each for each in ending if _key(each[0]) not in tried)
         nameless = sum(not any(selection) for _, selection in batch)
         if nameless:
-            told.append(Unfixed(rule.name, nameless, _UNNAMED))
+            results.append(Unfixed(rule.name, nameless, _UNNAMED))
         for selection, findings in _together(batch):
-            done = _end(transaction, look, rule, selection, findings, sweep, most)
+            done = _end(transaction, context_for, rule, selection, findings, sweep, most)
             for one in done:
                 if isinstance(one, Remedied):
                     most = None if most is None else most - one.credentials
-            told += done
-    return _Outcome(tuple(told), frozenset(_key(finding) for finding, _ in batch), more)
+            results += done
+    return _Outcome(tuple(results), frozenset(_key(finding) for finding, _ in batch), more)
 
 
 def _end(
     transaction: Transaction,
-    look: Look,
+    context_for: ContextFor,
     rule: Rule,
     selection: Selection,
     findings: Sequence[Finding],
@@ -258,37 +258,37 @@ def _end(
     ended, left = list(findings), 0
     if credentials < sum(finding.credentials for finding in findings):
         # In an edited ledger, a finding and its selection may disagree: run the rule again.
-        alive = _found_again(rule, look(transaction), findings)
+        alive = _found_again(rule, context_for(transaction), findings)
         ended = [each for each in findings if alive.get(each.fingerprint, 0) < each.credentials]
         left = len(findings) - len(ended)
-    told: list[Remedied | Unfixed] = []
+    results: list[Remedied | Unfixed] = []
     if credentials:
         assert done.event is not None
         until = done.radius.offline_until
         one = Remedied(
             sweep, rule.name, tuple(ended or findings), credentials, done.event, transaction.now, None, until
         )
-        told.append(one)
+        results.append(one)
     if left:
-        told.append(Unfixed(rule.name, left, _UNNAMED))
-    return told
+        results.append(Unfixed(rule.name, left, _UNNAMED))
+    return results
 
 
-def _found_again(rule: Rule, sight: Sight, findings: Sequence[Finding]) -> dict[str, int]:
+def _found_again(rule: Rule, context: RuleContext, findings: Sequence[Finding]) -> dict[str, int]:
     """Return the number of credentials of each finding that the rule still has, by its fingerprint."""
-    asked = {finding.fingerprint for finding in findings}
+    fingerprints = {finding.fingerprint for finding in findings}
     alive: dict[str, int] = {}
-    with suppress(IntegrityError), closing(found(rule, sight)) as again:
+    with suppress(IntegrityError), closing(found(rule, context)) as again:
         for finding in again:
-            if finding.fingerprint in asked:
+            if finding.fingerprint in fingerprints:
                 alive[finding.fingerprint] = finding.credentials
     return alive
 
 
-def _endable(rule: Rule, sight: Sight, wanted: Wanted) -> Generator[Ending, None, None]:
-    for finding in found(rule, sight):
-        if wanted(finding):
-            selection = ends(rule, sight, finding)
+def _endable(rule: Rule, context: RuleContext, is_selected: FindingFilter) -> Generator[Ending, None, None]:
+    for finding in found(rule, context):
+        if is_selected(finding):
+            selection = ends(rule, context, finding)
             if selection is not None:
                 yield finding, selection
 
@@ -320,12 +320,12 @@ def _together(batch: Sequence[Ending]) -> list[tuple[Selection, list[Finding]]]:
     for finding, selection in batch:
         if any(selection):
             # Kinds of names narrow one another: a selection with two kinds could not be joined with others.
-            (sort,) = [name for name, values in selection._asdict().items() if values]
-            joined.setdefault(sort, []).append((finding, selection))
+            (kind,) = [name for name, values in selection._asdict().items() if values]
+            joined.setdefault(kind, []).append((finding, selection))
     return [
         (
-            Selection()._replace(**{sort: tuple(name for _, each in alike for name in getattr(each, sort))}),
+            Selection()._replace(**{kind: tuple(name for _, each in alike for name in getattr(each, kind))}),
             [finding for finding, _ in alike],
         )
-        for sort, alike in joined.items()
+        for kind, alike in joined.items()
     ]

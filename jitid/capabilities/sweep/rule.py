@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.sweep.finding import Coverage, Finding, Severity
-from jitid.capabilities.sweep.store import KNOWN_USE, LIVING, SUSPECTS, WITHOUT_DELEGATOR, marking
+from jitid.capabilities.sweep.store import KNOWN_USE, LIVE_COUNTS, SUSPECTS, WITHOUT_DELEGATOR, marking
 from jitid.capabilities.sweep.targets_seen import Observed
 from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.capabilities.use import reported_store
@@ -69,7 +69,7 @@ class Rule(NamedTuple):
     """The nearest cases that it does not report."""
     examines: str
     """The objects that it examines."""
-    find: Callable[[Sight], Iterator[Finding]]
+    find: Callable[[RuleContext], Iterator[Finding]]
     suspect: str | None = None
     """Condition in portable SQL for suspects: live credentials `c` of an identity `i` that it may report.
 
@@ -77,7 +77,7 @@ class Rule(NamedTuple):
     """
     values: Callable[[Thresholds], Mapping[str, Any]] = _no_values
     """The parameters of the condition, by names that no other rule uses."""
-    pick: Callable[[Sight, Finding], Selection] | None = None
+    pick: Callable[[RuleContext, Finding], Selection] | None = None
     """A function that queries the ledger for the selection that `--fix` revokes, for findings without `ends`."""
     picks_among_all: bool = False
     """Whether `pick` reads all live credentials."""
@@ -90,9 +90,9 @@ class Rule(NamedTuple):
     closes: bool = False
     """Whether its credentials have expired and only need a record: `--fix` writes it and revokes no credential."""
 
-    def ends(self, sight: Sight, finding: Finding) -> Selection | None:
+    def ends(self, context: RuleContext, finding: Finding) -> Selection | None:
         """Return the selection that `--fix` revokes for a finding; None if no revocation fixes it."""
-        return finding.ends if self.pick is None else self.pick(sight, finding)
+        return finding.ends if self.pick is None else self.pick(context, finding)
 
     def finding(self, subject: str, summary: str, **more: Any) -> Finding:  # noqa: ANN401 - fields of Finding
         """Return a finding of this rule; its evidence, remedy and so on are given by name."""
@@ -125,7 +125,7 @@ _DOUBTS = (
 """Conditions for rows that no ledger writes, and that queries may miss; with a text for one row and for several."""
 
 
-class Sight:
+class RuleContext:
     """The input of the rules of one sweep: one view of the ledger, and observations outside of it."""
 
     def __init__(
@@ -182,28 +182,28 @@ class Sight:
         assert self._terms is not None
         return self._terms()
 
-    def ask(self, question: str, **values: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever a driver takes
+    def query(self, question: str, **values: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever a driver takes
         """Yield the rows of a query in portable SQL, which may use `:now`."""
-        return self.snapshot.ask(question, values)
+        return self.snapshot.query(question, values)
 
     def mark(self, rules: Iterable[Rule]) -> None:
         """Check each live credential once for all these rules, and keep the suspects of each rule."""
-        asking = [rule for rule in rules if rule.suspect is not None]
-        self._marks = {rule.name: 1 << number for number, rule in enumerate(asking)}
+        marked = [rule for rule in rules if rule.suspect is not None]
+        self._marks = {rule.name: 1 << number for number, rule in enumerate(marked)}
         for statement in SUSPECTS:
             self._do(statement)
-        marks = [f"CASE WHEN {rule.suspect} THEN {self._marks[rule.name]} ELSE 0 END" for rule in asking]
-        doubts = [1 << number for number in range(len(asking), len(asking) + len(_DOUBTS))]
+        marks = [f"CASE WHEN {rule.suspect} THEN {self._marks[rule.name]} ELSE 0 END" for rule in marked]
+        doubts = [1 << number for number in range(len(marked), len(marked) + len(_DOUBTS))]
         marks += [
             f"CASE WHEN {condition} THEN {mark} ELSE 0 END"
             for (condition, _, _), mark in zip(_DOUBTS, doubts, strict=True)
         ]
-        values = {name: value for rule in asking for name, value in rule.values(self.limits).items()}
+        values = {name: value for rule in marked for name, value in rule.values(self.limits).items()}
         self._do(marking(marks), values)
         counts = ", ".join(
             f"coalesce(sum(CASE WHEN marks & {mark} <> 0 THEN 1 ELSE 0 END), 0)" for mark in doubts
         )
-        ((*self._doubts,),) = self.ask(f"SELECT {counts} FROM suspect WHERE marks >= {doubts[0]}")
+        ((*self._doubts,),) = self.query(f"SELECT {counts} FROM suspect WHERE marks >= {doubts[0]}")
 
     def census(self) -> tuple[int, tuple[str, ...]]:
         """Return the number of live credentials, and reasons why the queries of rules may miss some of them.
@@ -216,11 +216,11 @@ class Sight:
         return self._census
 
     def _count(self) -> tuple[int, tuple[str, ...]]:
-        ((live, off_task, untimed),) = self.ask(LIVING)
-        ((unasked,),) = self.ask(WITHOUT_DELEGATOR)
+        ((live, off_task, untimed),) = self.query(LIVE_COUNTS)
+        ((without_delegator,),) = self.query(WITHOUT_DELEGATOR)
         lost, torn, timeless = map(int, self._doubts)
         # Several queries may count the same row, so that the largest count is a minimum.
-        counts = (max(lost, int(off_task), int(unasked)), torn, max(timeless, int(untimed)))
+        counts = (max(lost, int(off_task), int(without_delegator)), torn, max(timeless, int(untimed)))
         return int(live), tuple(
             f"1 live credential {one}" if count == 1 else f"{count} live credentials {many}"
             for count, (_, one, many) in zip(counts, _DOUBTS, strict=True)
@@ -234,7 +234,7 @@ class Sight:
         """
         if rule.name not in self._marks:
             self.mark([rule])
-        return self.ask(question, **rule.values(self.limits), mark=self._marks[rule.name])
+        return self.query(question, **rule.values(self.limits), mark=self._marks[rule.name])
 
     def examine_use(self) -> bool:
         """Find the audiences that report use, and record that use is unknown for all others.
@@ -242,13 +242,13 @@ class Sight:
         The temporary table `reporting` then contains these audiences. Return whether any audience reports use.
         """
         if self._reported is None:
-            self._reported = reported_store.find(self.ask, LIVE)
+            self._reported = reported_store.find(self.query, LIVE)
             self._use_unknown = self._unreported() if self._reported else "use is reported nowhere"
         if self._use_unknown is not None:
             self.not_known(self._use_unknown)
         return self._reported
 
-    def look_abroad(self) -> None:
+    def load_targets(self) -> None:
         """Load the answers of targets into temporary tables (`target_store.load`), and record missing answers."""
         from jitid.capabilities.sweep import target_store
 
@@ -270,7 +270,7 @@ class Sight:
             self.not_known("; ".join(unseen))
 
     def _unreported(self) -> str | None:
-        ((live, known),) = self.ask(KNOWN_USE)
+        ((live, known),) = self.query(KNOWN_USE)
         if known == live:
             return None
         return (
@@ -279,23 +279,23 @@ class Sight:
         )
 
     def _do(self, statement: str, values: Mapping[str, Any] = MappingProxyType({})) -> None:
-        deque(self.snapshot.ask(statement, values), maxlen=0)
+        deque(self.snapshot.query(statement, values), maxlen=0)
 
-    def examined(self, what: str) -> None:
+    def examined(self, part: str) -> None:
         """Record the part that the rule has examined, if it differs from sweep to sweep."""
-        self._examined = what
+        self._examined = part
 
     def missed(self, why: str) -> None:
         """Record a part that the rule could not examine, and why: the rule then never counts as clean."""
         self._missed.append(why)
 
-    def not_known(self, what: str) -> None:
+    def not_known(self, facts: str) -> None:
         """Record facts that the rule cannot know from the ledger: the rule does not count as clean then either."""
-        self._unknown = what
+        self._unknown = facts
 
-    def told(self, rule: Rule) -> Coverage:
+    def coverage(self, rule: Rule) -> Coverage:
         """Return the coverage that a rule has recorded, and reset it."""
-        said = Coverage(rule.name, self._examined or rule.examines, tuple(self._missed), self._unknown)
+        coverage = Coverage(rule.name, self._examined or rule.examines, tuple(self._missed), self._unknown)
         self._examined = self._unknown = None
         self._missed = []
-        return said
+        return coverage

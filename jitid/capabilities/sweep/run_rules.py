@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.sweep.finding import Coverage, Finding
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.errors import ClockError, IntegrityError, JitidError
 from jitid.ledger.sqlite.clock import jumped
 from jitid.model.ledger_condition import ClockReading
@@ -20,48 +20,50 @@ If `pick` reads all live credentials, a rule is measured only with at most this 
 """
 
 
-def sweep(sight: Sight, rules: Sequence[Rule], most: int | None = None) -> Iterator[Finding | Coverage]:
+def sweep(
+    context: RuleContext, rules: Sequence[Rule], most: int | None = None
+) -> Iterator[Finding | Coverage]:
     """Yield the findings of each rule, followed by its coverage.
 
     A rule that fails is reported as incomplete, and the other rules still run. A remedy that revokes more than `most`
     credentials is measured with all descendants, as long as that is cheap.
     """
-    sight.mark(rules)
-    alive, doubts = sight.census()
+    context.mark(rules)
+    alive, doubts = context.census()
     room = MEASURED
     for rule in rules:
         cheap = alive <= MEASURED or not rule.picks_among_all
         try:
-            for finding in found(rule, sight):
+            for finding in found(rule, context):
                 if most is not None and cheap and most < finding.revokes <= room:
                     room -= finding.revokes
-                    yield _measured(rule, sight, finding)
+                    yield _measured(rule, context, finding)
                 else:
                     yield finding
         except JitidError as error:
-            sight.missed(error.message)
+            context.missed(error.message)
         if rule.group is not RuleGroup.HEALTH:
             for doubt in doubts:
-                sight.missed(doubt)
-        yield sight.told(rule)
+                context.missed(doubt)
+        yield context.coverage(rule)
 
 
-def found(rule: Rule, sight: Sight) -> Generator[Finding, None, None]:
+def found(rule: Rule, context: RuleContext) -> Generator[Finding, None, None]:
     """Yield the findings of a rule.
 
     Raises IntegrityError for a row that no ledger writes, and the errors of reading the ledger.
     """
     with reading_rows():
-        yield from rule.find(sight)
+        yield from rule.find(context)
 
 
-def ends(rule: Rule, sight: Sight, finding: Finding) -> Selection | None:
+def ends(rule: Rule, context: RuleContext, finding: Finding) -> Selection | None:
     """Return the selection that `--fix` revokes for a finding; None if no revocation fixes it.
 
     Raises the same errors as `found`.
     """
     with reading_rows():
-        return rule.ends(sight, finding)
+        return rule.ends(context, finding)
 
 
 @contextmanager
@@ -75,11 +77,11 @@ def reading_rows() -> Iterator[None]:
         ) from error
 
 
-def _measured(rule: Rule, sight: Sight, finding: Finding) -> Finding:
-    selection = ends(rule, sight, finding)
+def _measured(rule: Rule, context: RuleContext, finding: Finding) -> Finding:
+    selection = ends(rule, context, finding)
     if selection is None or not any(selection):
         return finding
-    return finding._replace(revokes=CredentialStore(sight.snapshot).measure(selection).credentials)
+    return finding._replace(revokes=CredentialStore(context.snapshot).measure(selection).credentials)
 
 
 def check_clock(clock: ClockReading) -> None:

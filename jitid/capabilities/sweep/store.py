@@ -53,7 +53,7 @@ def marking(marks: Sequence[str]) -> str:
 
 
 # Grouped by columns of an index, so that no row is read.
-LIVING = f"""SELECT coalesce(sum(g.n), 0), coalesce(sum(CASE WHEN t.id IS NULL THEN g.n ELSE 0 END), 0),
+LIVE_COUNTS = f"""SELECT coalesce(sum(g.n), 0), coalesce(sum(CASE WHEN t.id IS NULL THEN g.n ELSE 0 END), 0),
                     coalesce(sum(CASE WHEN CAST(t.deadline AS BIGINT) <> t.deadline THEN g.n ELSE 0 END), 0)
                FROM (SELECT c.task AS task, count(*) AS n FROM credential c WHERE {LIVE} GROUP BY c.task) g
                LEFT JOIN task t ON t.id = g.task"""

@@ -33,8 +33,8 @@ def load(view: View, observed: Observed) -> None:
         _do(view, f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({columns})")
         _do(view, f"DELETE FROM {table}")
     fill = view.fill
-    asked = ((one.target, one.asked_at, int(one.unseen is None)) for one in observed.seen)
-    fill("asked_target", ("target", "asked_at", "lists"), asked)
+    target_rows = ((one.target, one.asked_at, int(one.unseen is None)) for one in observed.seen)
+    fill("asked_target", ("target", "asked_at", "lists"), target_rows)
     everything = [(one.target, each) for one in observed.seen for each in one.existing]
     fill(
         "existing",
@@ -68,4 +68,4 @@ def load(view: View, observed: Observed) -> None:
 
 
 def _do(view: View, statement: str, **values: Any) -> None:
-    deque(view.ask(statement, values), maxlen=0)
+    deque(view.query(statement, values), maxlen=0)

@@ -32,7 +32,7 @@ class Thresholds(NamedTuple):
     known_only: bool = False
     """Whether only delegators in the directory may delegate (the setting `delegators`)."""
 
-    def standing(self, sensitivity: str) -> int:
+    def max_lifetime(self, sensitivity: str) -> int:
         """Return the maximum lifetime for a sensitivity."""
         lifetime: int = getattr(self, f"standing_{sensitivity}")
         return lifetime

@@ -86,7 +86,7 @@ def settle(
     event: int | None = None,
     ids: Sequence[str] = (),
     waiting: bool = False,
-    over: bool = False,
+    abandoned: bool = False,
     limit: float = LIMIT,
 ) -> SettledTargets:
     """End expired and revoked credentials at their targets if they are not settled, all targets at the same time.
@@ -98,7 +98,7 @@ def settle(
         event: only credentials that this audit event ended.
         ids: only these credentials, or the credentials of these identities.
         waiting: whether to include credentials with a later next attempt.
-        over: whether the process that was making these credentials has given up.
+        abandoned: whether the process that was making these credentials has given up.
         limit: seconds for each target; credentials without an answer by then count as unavailable.
 
     """
@@ -116,7 +116,7 @@ def settle(
             name: OutsideStore(snapshot).due(name, now, _MOST, event=event, ids=ids, waiting=waiting)
             for name in names
         }
-    tally = _Tally(ledger, over=over)
+    tally = _Tally(ledger, abandoned=abandoned)
     work = {name: some for name, some in due.items() if some}
     limit = time_limit.left(limit)
     if limit <= 0:
@@ -181,15 +181,15 @@ def _batches(targets: Targets, name: str, some: Sequence[Outside]) -> Iterator[_
         yield _Batch(name, _unavailable(some, _words(error)))
         return
     # If a target of another kind has this name now, the absence of a credential there proves nothing.
-    others = [outside for outside in some if _sort_of(outside) != target.kind]
+    others = [outside for outside in some if _target_kind(outside) != target.kind]
     if others:
         yield _Batch(
             name, _unavailable(others, f"the target makes credentials of the kind {target.kind} now")
         )
-    ours = [outside for outside in some if _sort_of(outside) == target.kind]
+    matching = [outside for outside in some if _target_kind(outside) == target.kind]
     try:
-        for first in range(0, len(ours), _AT_ONCE):
-            batch = ours[first : first + _AT_ONCE]
+        for first in range(0, len(matching), _AT_ONCE):
+            batch = matching[first : first + _AT_ONCE]
             try:
                 outcomes = issuer.revoke([outside.record for outside in batch])
                 tried = list(zip(batch, outcomes, strict=True))
@@ -201,7 +201,7 @@ def _batches(targets: Targets, name: str, some: Sequence[Outside]) -> Iterator[_
             issuer.close()
 
 
-def _sort_of(outside: Outside) -> str:
+def _target_kind(outside: Outside) -> str:
     """Return the kind of a credential's target; for an adopted secret, it is among the facts."""
     kind = outside.record.kind
     return str(outside.facts.get("kind")) if kind == Kind.ADOPTED else kind
@@ -219,9 +219,9 @@ def _words(error: Exception) -> str:
 class _Tally:
     """A recorder of outcomes, batch by batch, with their totals."""
 
-    def __init__(self, ledger: Ledger, *, over: bool) -> None:
+    def __init__(self, ledger: Ledger, *, abandoned: bool) -> None:
         self._ledger = ledger
-        self._over = over
+        self._abandoned = abandoned
         self._counts = dict.fromkeys(Settlement, 0)
         self._left: list[Left] = []
         self._events: list[int] = []
@@ -236,14 +236,16 @@ class _Tally:
             kept = [self._judged(outside, outcome, now) for outside, outcome in tried]
             digest = OutsideChanges(transaction).settle(kept)
             final = sum(next_at is None for _, _, next_at in kept)
-            sorts = [outcome.settlement.value for _, outcome, _ in kept]
+            settlements = [outcome.settlement.value for _, outcome, _ in kept]
             event = transaction.append(
                 "settle",
                 {
                     "target": target,
                     "tried": len(kept),
                     "final": final,
-                    "outcomes": {sort: sorts.count(sort) for sort in sorted(set(sorts))},
+                    "outcomes": {
+                        settlement: settlements.count(settlement) for settlement in sorted(set(settlements))
+                    },
                     **digest._asdict(),
                 },
             )
@@ -274,8 +276,8 @@ class _Tally:
         outcome = outcome._replace(proof=safe(outcome.proof)[:500])
         match outcome.settlement:
             case Settlement.DONE | Settlement.UNSUPPORTED:
-                certain = outside.died_at + MINTING
-                if outside.confirmed or self._over or now >= certain:
+                certain = outside.ends_at + MINTING
+                if outside.confirmed or self._abandoned or now >= certain:
                     return outside, outcome, None
                 proof = f"{outcome.proof}; whoever was making it may not be done"
                 return outside, EndOutcome(Settlement.UNAVAILABLE, proof), certain

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
 
-_DEAD = "(c.ended_at IS NOT NULL OR c.expires_at <= :now OR (c.superseded_at IS NOT NULL AND c.superseded_at <= :now))"
+_ENDED = "(c.ended_at IS NOT NULL OR c.expires_at <= :now OR (c.superseded_at IS NOT NULL AND c.superseded_at <= :now))"
 _FROM = """FROM outside o JOIN credential c ON c.id = o.credential JOIN identity i ON i.id = c.identity
       JOIN task t ON t.id = i.task JOIN term d ON d.id = i.delegator JOIN term a ON a.id = i.agent
       JOIN term au ON au.id = c.audiences JOIN term opener ON opener.id = t.opener"""
@@ -37,7 +37,7 @@ _OUTSIDE = f"""
     SELECT o.credential, c.jti, i.uid, c.kind, o.target, c.template, o.name, o.reference, a.text, t.name, d.text,
            t.purpose, i.sensitivity, c.scopes, au.text, c.issued_at, c.expires_at, o.facts, o.settlement, o.attempts,
            o.next_at, o.tried_at, o.settled_at, o.honoured_until, o.proof, o.event,
-           CASE WHEN c.fingerprint IS NULL THEN 0 ELSE 1 END, CASE WHEN {_DEAD} THEN 1 ELSE 0 END, c.ended_at,
+           CASE WHEN c.fingerprint IS NULL THEN 0 ELSE 1 END, CASE WHEN {_ENDED} THEN 1 ELSE 0 END, c.ended_at,
            {select.UNDER_AGENT}, opener.text
       {_FROM}"""
 _AT_ONCE = 500
@@ -106,7 +106,7 @@ class OutsideStore:
         """Return the targets with credentials that must be ended and are due by `now`; None means at any time."""
         rows = self._db.execute(
             f"""SELECT DISTINCT o.target FROM outside o JOIN credential c ON c.id = o.credential
-                 WHERE o.settled_at IS NULL AND o.next_at <= :by AND o.target <> :by_hand AND {_DEAD}
+                 WHERE o.settled_at IS NULL AND o.next_at <= :by AND o.target <> :by_hand AND {_ENDED}
                  ORDER BY o.target""",
             {"by_hand": BY_HAND, "by": _EVER if now is None else now, "now": self._now},
         )
@@ -147,7 +147,7 @@ class OutsideStore:
             return []
         select.select(self._db, selection)
         rows = self._db.execute(
-            f"""{_OUTSIDE} WHERE c.identity IN (SELECT identity FROM doomed) AND {_DEAD}
+            f"""{_OUTSIDE} WHERE c.identity IN (SELECT identity FROM doomed) AND {_ENDED}
                   AND (o.settled_at IS NULL
                        OR (o.settlement = :unsupported AND coalesce(o.honoured_until, c.expires_at) > :now))
                 ORDER BY o.credential LIMIT :limit""",
@@ -167,7 +167,7 @@ class OutsideStore:
     def names_at(self, target: str) -> list[Name]:
         """Return the names of all credentials that the ledger has at a target."""
         rows = self._db.execute(
-            f"""SELECT o.name, c.jti, CASE WHEN {_DEAD} THEN 0 ELSE 1 END,
+            f"""SELECT o.name, c.jti, CASE WHEN {_ENDED} THEN 0 ELSE 1 END,
                        CASE WHEN o.settled_at IS NULL THEN 0 ELSE 1 END, o.reference
                   FROM outside o JOIN credential c ON c.id = o.credential WHERE o.target = :target""",
             {"target": target, "now": self._now},
@@ -197,15 +197,15 @@ class OutsideStore:
             raise IntegrityError("the ledger has parts of a secret that belong to no credential at a target")
 
     def _open(self, event: int | None, ids: Sequence[str]) -> tuple[str, dict[str, Any]]:
-        where, values = f"o.settled_at IS NULL AND {_DEAD}", {"now": self._now}
+        where, values = f"o.settled_at IS NULL AND {_ENDED}", {"now": self._now}
         if event is not None:
             where += " AND c.ended_event = :event"
             values["event"] = event
         if ids:
             found: dict[str, Any] = {}
             raw = [parse_id(text) for text in ids]
-            jtis = select.placeholders("jti", [value for sort, value in raw if sort == "jti"], found)
-            uids = select.placeholders("uid", [value for sort, value in raw if sort == "jid"], found)
+            jtis = select.placeholders("jti", [value for kind, value in raw if kind == "jti"], found)
+            uids = select.placeholders("uid", [value for kind, value in raw if kind == "jid"], found)
             among = [f"c.jti IN ({jtis})"] * bool(jtis) + [f"i.uid IN ({uids})"] * bool(uids)
             where += f" AND ({' OR '.join(among)})"
             values |= found
@@ -242,10 +242,10 @@ class OutsideChanges(OutsideStore):
         )
         if changed.rowcount != 1:
             return None
-        told = strict_json.dumps(dict(facts)) if facts else None
+        facts_text = strict_json.dumps(dict(facts)) if facts else None
         self._db.execute(
             "UPDATE outside SET reference = coalesce(:reference, reference), facts = :facts WHERE credential = :key",
-            {"reference": reference, "facts": told, "key": key},
+            {"reference": reference, "facts": facts_text, "key": key},
         )
         if len(parts) > 1:
             self._db.executemany(
@@ -257,7 +257,7 @@ class OutsideChanges(OutsideStore):
             {"key": key},
         ).fetchone()
         several = parts.items() if len(parts) > 1 else ()
-        return confirmed_digest(jti, target, name, kept, told, fingerprint, several)
+        return confirmed_digest(jti, target, name, kept, facts_text, fingerprint, several)
 
     def settle(self, tried: Sequence[tuple[Outside, EndOutcome, int | None]]) -> SettledDigests:
         """Record the outcomes of ending credentials at their targets, with the next event's number; return digests."""
@@ -291,7 +291,18 @@ def _outside(row: Any) -> Outside:
     try:
         (key, jti, uid, kind, target, template, name, reference, agent, task, delegator, purpose, *rest) = row
         (sensitivity, scopes, audiences, issued_at, expires_at, facts, settlement, attempts, *rest) = rest
-        (next_at, tried_at, settled_at, honoured_until, proof, event, confirmed, dead, ended_at, *rest) = rest
+        (
+            next_at,
+            tried_at,
+            settled_at,
+            honoured_until,
+            proof,
+            event,
+            confirmed,
+            ended,
+            ended_at,
+            *rest,
+        ) = rest
         under, opener = rest
         check_times(issued_at, expires_at, next_at, tried_at, settled_at, honoured_until, ended_at)
         record = TargetRecord(
@@ -314,13 +325,15 @@ def _outside(row: Any) -> Outside:
             bool(under),
             opener,
         )
-        told = {} if facts is None else strict_json.loads(facts, "the facts of a credential at a target")
+        parsed_facts = (
+            {} if facts is None else strict_json.loads(facts, "the facts of a credential at a target")
+        )
         return Outside(
             key,
             record,
-            told,
+            parsed_facts,
             bool(confirmed),
-            bool(dead),
+            bool(ended),
             ended_at,
             settlement,
             attempts,

@@ -26,7 +26,7 @@ def visit(context: Context, targets: Targets) -> Iterator[Check]:
     """
     for name in targets.names():
         try:
-            yield ok(NAME, f"{safe(name)}: {_told(context, targets, name)}")
+            yield ok(NAME, f"{safe(name)}: {_description(context, targets, name)}")
         except JitidError as error:
             error.message = f"{safe(name)}: {safe(error.message)}"
             yield failure(NAME, error)
@@ -41,13 +41,13 @@ def visit(context: Context, targets: Targets) -> Iterator[Check]:
             f"name it again: a table [target.{safe(name)}]",
         )
     if left:
-        what = "1 credential that is dead" if left == 1 else f"{left} credentials that are dead"
-        yield warning(NAME, f"{what} in the ledger may still work at a target", "jitid sweep")
+        description = "1 credential that is dead" if left == 1 else f"{left} credentials that are dead"
+        yield warning(NAME, f"{description} in the ledger may still work at a target", "jitid sweep")
     if not targets.names() and not lost:
         yield ok(NAME, "the configuration has none")
 
 
-def _told(context: Context, targets: Targets, name: str) -> str:
+def _description(context: Context, targets: Targets, name: str) -> str:
     """Return the kind of a target, and that it answers. Raises the errors of its issuer."""
     target = targets.get(name)
     templates = f"templates {', '.join(map(safe, target.templates))}" if target.templates else "no templates"

@@ -18,10 +18,10 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
     match operation:
         case ops.RequestAuthority(accept_clock=accept_clock):
             with ledger.write(accept_clock=accept_clock) as transaction:
-                return x509_authority.ask(transaction, ledger.names, keyring)
+                return x509_authority.request_certificate(transaction, ledger.names, keyring)
         case ops.ImportAuthority(chain=chain, accept_clock=accept_clock):
             with ledger.write(accept_clock=accept_clock) as transaction:
-                return x509_authority.take(transaction, keyring, chain)
+                return x509_authority.import_certificate(transaction, keyring, chain)
         case ops.PublishBundle():
             with ledger.read() as snapshot:
                 return x509_authority.bundle(snapshot, ledger.names)

@@ -36,7 +36,7 @@ def look(ledger: Ledger, issuer: str | None = None) -> Naming:
     with ledger.read() as snapshot:
         if issuer not in (None, snapshot.names.issuer):
             must_be_free(snapshot, str(issuer))
-        return Naming(snapshot.names, snapshot.now, *CredentialStore(snapshot).living())
+        return Naming(snapshot.names, snapshot.now, *CredentialStore(snapshot).count_live())
 
 
 def set_issuer(ledger: Ledger, issuer: str, *, accept_clock: bool) -> Naming:
@@ -80,7 +80,7 @@ def renamed(snapshot: View, issuer: str) -> Renamed:
 
     """
     must_be_free(snapshot, issuer)
-    live, until = CredentialStore(snapshot).living()
+    live, until = CredentialStore(snapshot).count_live()
     return Renamed(snapshot.names.renamed(issuer, until), live, until)
 
 

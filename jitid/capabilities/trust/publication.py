@@ -93,17 +93,17 @@ class Index(NamedTuple):
 def read_index(data: bytes) -> Index:
     """Return the content of an index. Raises ConfigurationError if it is malformed."""
     try:
-        said = strict_json.loads(data, INDEX)
+        document = strict_json.loads(data, INDEX)
     except strict_json.StrictJSONError as error:
         raise ConfigurationError(str(error)) from None
-    if type(said) is not dict or said.get("schema") != SCHEMA:
+    if type(document) is not dict or document.get("schema") != SCHEMA:
         raise ConfigurationError(
             f"{INDEX} is not of the schema {SCHEMA}", "it is written by `jitid publish DIR`"
         )
-    ledger, issuer, url = said.get("ledger"), said.get("issuer"), said.get("url")
+    ledger, issuer, url = document.get("ledger"), document.get("issuer"), document.get("url")
     if type(ledger) is not str or type(issuer) is not str or not (url is None or type(url) is str):
         raise ConfigurationError(f"{INDEX} does not say whose it is", "write it anew: jitid publish DIR")
-    former = said.get("former_issuers", {})
+    former = document.get("former_issuers", {})
     if type(former) is not dict or not all(type(until) is int for until in former.values()):
         raise ConfigurationError(f"{INDEX} does not say whose it was", "write it anew: jitid publish DIR")
     return Index(ledger, issuer, url, former)
@@ -146,8 +146,8 @@ def documents(
         kids: the keys of the status lists that are published already. They stay published as long as these lists do.
 
     """
-    whose = {**_whose(names), **_former(names, snapshot.now)}
-    yield Document(INDEX, _text({"schema": SCHEMA, "ledger": names.uuid, "url": url, **whose}))
+    members = {**_issuer_members(names), **_former(names, snapshot.now)}
+    yield Document(INDEX, _text({"schema": SCHEMA, "ledger": names.uuid, "url": url, **members}))
     keys = rotation.published(snapshot)
     last = _text(keys)
     first = _text({"keys": [*keys["keys"], *_named(snapshot, keys, kids)]})
@@ -202,7 +202,7 @@ def status_list(
     return _signed(signer, snapshot.now, lifetime, url, number, _packed(snapshot, number))
 
 
-def _whose(names: Names) -> dict[str, str]:
+def _issuer_members(names: Names) -> dict[str, str]:
     return {"issuer": names.issuer, "trust_domain": names.trust_domain}
 
 
@@ -293,6 +293,6 @@ def _packed(snapshot: View, number: int) -> str:
 
 def _signed(signer: Signer, now: int, lifetime: int, url: str, number: int, packed: str) -> str:
     uri = status_place.address(url, number, signer.algorithm)
-    said = statuslist.claims(uri, now, lifetime, packed)
-    text = statuslist.signing_input(said, signer.kid, signer.algorithm)
+    claims = statuslist.claims(uri, now, lifetime, packed)
+    text = statuslist.signing_input(claims, signer.kid, signer.algorithm)
     return f"{text}.{jws.b64url(signer.sign(text.encode()))}"

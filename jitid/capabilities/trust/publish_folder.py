@@ -64,7 +64,7 @@ def publish(authority: Authority, path: str, patience: float, *, dry: bool = Fal
         index = next(documents, None)
         if index is None or index.name != publication.INDEX:
             raise _strange()
-        _must_be_ours(folder, index, path)
+        _must_be_own_folder(folder, index, path)
         for document in chain([index], documents):
             put = _put(folder, document)
             # The documents may contain the keys twice.
@@ -127,7 +127,7 @@ def _kids(folder: PublicFolder) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _must_be_ours(folder: PublicFolder, index: Document, path: str) -> None:
+def _must_be_own_folder(folder: PublicFolder, index: Document, path: str) -> None:
     """Refuse a folder with files of another ledger, or of unknown origin. Raises UsageError."""
     hint = "name a folder that is new, or that is this ledger's alone"
     there = folder.read(publication.INDEX, publication.MAX_INDEX)
@@ -141,12 +141,12 @@ def _must_be_ours(folder: PublicFolder, index: Document, path: str) -> None:
             )
         return
     try:
-        said = publication.read_index(there)
+        existing = publication.read_index(there)
     except ConfigurationError as error:
         raise UsageError(
             f"{quote(path, 200)} cannot be told to be this ledger's: {error.message}", hint
         ) from None
-    if said.ledger != publication.read_index(index.data).ledger:
+    if existing.ledger != publication.read_index(index.data).ledger:
         raise UsageError(f"another ledger publishes to {quote(path, 200)}; nothing was changed", hint)
 
 
@@ -182,9 +182,9 @@ def _is_as_good(there: bytes, document: Document) -> bool:
         old, new = (jws.parse(data, types=status_list.TYPES, most=_MOST) for data in (there, document.data))
     except InvalidCredentialError:
         return False
-    said, says = dict(old.claims), dict(new.claims)
-    was, now = said.pop("iat", None), says.pop("iat")
-    until, ends = said.pop("exp", None), says.pop("exp")
-    if old.kid != new.kid or said != says or type(was) is not int or type(until) is not int:
+    old_claims, new_claims = dict(old.claims), dict(new.claims)
+    old_iat, new_iat = old_claims.pop("iat", None), new_claims.pop("iat")
+    old_exp, new_exp = old_claims.pop("exp", None), new_claims.pop("exp")
+    if old.kid != new.kid or old_claims != new_claims or type(old_iat) is not int or type(old_exp) is not int:
         return False
-    return bool(until - was == ends - now and 0 <= now - was < says["ttl"])
+    return bool(old_exp - old_iat == new_exp - new_iat and 0 <= new_iat - old_iat < new_claims["ttl"])

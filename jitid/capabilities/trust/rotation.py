@@ -79,7 +79,7 @@ def rotate(
         if transit is not None and transit != HERE:
             return keyring.adopt(transit, algorithm, kids)
         if transit is None and retired:
-            return keyring.create_beside(retired[-1], algorithm, kids)
+            return keyring.create_in_same_place(retired[-1], algorithm, kids)
         return keyring.create(algorithm)
 
     key, facts = new_key(transaction, names, keyring, algorithm, use, make)
@@ -121,7 +121,7 @@ def revoke(
                 keyring,
                 key.algorithm,
                 key.use,
-                lambda: keyring.create_beside(key.kid, key.algorithm, kids),
+                lambda: keyring.create_in_same_place(key.kid, key.algorithm, kids),
             )
         except JitidError:
             # An unreachable target must not keep a leaked key in use: its credentials end all the same.
@@ -140,11 +140,11 @@ def spent(snapshot: View) -> list[str]:
     return [
         key.kid
         for key in KeyStore(snapshot).signing_keys()
-        if key.retired_at is not None and not still_tells(snapshot, key)
+        if key.retired_at is not None and not signs_revocation_list(snapshot, key)
     ]
 
 
-def still_tells(snapshot: View, key: SigningKey) -> bool:
+def signs_revocation_list(snapshot: View, key: SigningKey) -> bool:
     """Return whether a key must still sign the revocation list of its certificates."""
     if key.use != "x509" or key.certificates is None or key.revoked_at is not None:
         return False

@@ -26,9 +26,9 @@ def current_key_of(snapshot: View, keyring: Keyring, algorithm: str, use: str = 
 
     """
     every = KeyStore(snapshot).signing_keys()
-    living = [key for key in every if key.use == use and key.signs]
-    held = [key for key in living if keyring.holds(key.kid)]
-    if living and not held:
+    live = [key for key in every if key.use == use and key.signs]
+    held = [key for key in live if keyring.holds(key.kid)]
+    if live and not held:
         keyring.must_be_for({key.kid for key in every})
         which = "signing keys" if use == "jws" else f"keys for {use}"
         raise IntegrityError(
@@ -101,10 +101,10 @@ def new_key(
         certificates = self_signed(signer.kid, signer.private, names.trust_domain, transaction.now)
     key = KeyChanges(transaction).add_key(signer.kid, signer.algorithm, signer.public, use, certificates)
     kept = {} if signer.elsewhere is None else {"kept_by": signer.elsewhere}
-    return key, {**told(key), **kept}
+    return key, {**key_facts(key), **kept}
 
 
-def told(key: SigningKey) -> dict[str, Any]:
+def key_facts(key: SigningKey) -> dict[str, Any]:
     """Return the facts about a key for an audit event; the default use is left out."""
     facts: dict[str, Any] = {"kid": key.kid, "algorithm": key.algorithm}
     if key.use != "jws":

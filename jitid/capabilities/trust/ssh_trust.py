@@ -63,7 +63,7 @@ def revocations(snapshot: View, names: Names) -> SshRevocations:
     }
     count = 0
     # If no key ever signed certificates, the query over all credentials is not needed.
-    ended = snapshot.ask(ENDED, {"since": snapshot.now - SLACK}) if keys else ()
+    ended = snapshot.query(ENDED, {"since": snapshot.now - SLACK}) if keys else ()
     for jti, signed_by in ended:
         key = keys.get(signed_by)
         raw = bytes(jti)
@@ -73,7 +73,7 @@ def revocations(snapshot: View, names: Names) -> SshRevocations:
             RevokedCertificate(int.from_bytes(raw[8:]), credential_id(raw))
         )
         count += 1
-    return SshRevocations(krl.spell(by_authority, revoked, snapshot.now, names.issuer), count, len(revoked))
+    return SshRevocations(krl.encode(by_authority, revoked, snapshot.now, names.issuer), count, len(revoked))
 
 
 def _keys(snapshot: View) -> Sequence[SigningKey]:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 
 from jitid.capabilities.trust import rotation
-from jitid.capabilities.trust.signing import told
+from jitid.capabilities.trust.signing import key_facts
 from jitid.crypto import jws
 from jitid.crypto.der import from_pem, split
 from jitid.crypto.x509 import UNREADABLE, check_chain, ends_at, request
@@ -100,7 +100,7 @@ class RevocationList(NamedTuple):
     der: bytes
 
 
-def ask(transaction: Transaction, names: Names, keyring: Keyring) -> Requested:
+def request_certificate(transaction: Transaction, names: Names, keyring: Keyring) -> Requested:
     """Make a key, if none waits already, and return the request for its certificate as an authority.
 
     The present authority stays in use until the certificate is imported.
@@ -117,11 +117,11 @@ def ask(transaction: Transaction, names: Names, keyring: Keyring) -> Requested:
     keyring.must_be_for({key.kid for key in KeyStore(transaction).signing_keys()})
     signer = keyring.create("ES256")
     key = KeyChanges(transaction).add_key(signer.kid, signer.algorithm, signer.public, "x509")
-    event = transaction.append("key-create", told(key))
+    event = transaction.append("key-create", key_facts(key))
     return Requested(key.kid, request(signer.kid, signer.private, names.trust_domain), event.seq)
 
 
-def take(transaction: Transaction, keyring: Keyring, text: str) -> Imported:
+def import_certificate(transaction: Transaction, keyring: Keyring, text: str) -> Imported:
     """Make the key of the first certificate an authority; retire the keys that certified until now.
 
     Raises:
@@ -136,12 +136,12 @@ def take(transaction: Transaction, keyring: Keyring, text: str) -> Imported:
             "there is something else than certificates in PEM; nothing was changed",
             "the key's own comes first, those above it follow, and the root is the last",
         ) from None
-    living = [
+    live = [
         key
         for key in KeyStore(transaction).signing_keys()
         if key.use == "x509" and key.retired_at is None and key.revoked_at is None
     ]
-    key = next((key for key in living if _is_for(chain[0], key)), None)
+    key = next((key for key in live if _is_for(chain[0], key)), None)
     if key is None:
         raise NotFoundError(
             "the first certificate is for no key of this ledger that waits for one; nothing was changed",
@@ -151,12 +151,12 @@ def take(transaction: Transaction, keyring: Keyring, text: str) -> Imported:
     certificates = b"".join(chain)
     KeyChanges(transaction).certify_key(key.key, certificates)
     retired = []
-    for other in living:
+    for other in live:
         if other.key != key.key and other.signs and keyring.holds(other.kid):
             KeyChanges(transaction).end_key(other.key, revoked=False)
             retired.append(other.kid)
     event = transaction.append(
-        "key-certify", {**told(key._replace(certificates=certificates)), "retired": retired or None}
+        "key-certify", {**key_facts(key._replace(certificates=certificates)), "retired": retired or None}
     )
     return Imported(key.kid, tuple(retired), ends_at(chain), event.seq)
 
@@ -250,7 +250,7 @@ def revocation_lists(snapshot: View, keyring: Keyring, lifetime: int = LIFETIME)
     return [
         _listed(snapshot, keyring, key, lifetime)
         for key in reversed(KeyStore(snapshot).signing_keys())
-        if rotation.still_tells(snapshot, key) and keyring.holds(key.kid)
+        if rotation.signs_revocation_list(snapshot, key) and keyring.holds(key.kid)
     ]
 
 

@@ -115,7 +115,7 @@ def check_context(value: object) -> str:
 
 
 def judge(
-    snapshot: View, names: Names, terms: Terms, asked: Sequence[UseRequest], held: Sequence[HeldToken]
+    snapshot: View, names: Names, terms: Terms, use_requests: Sequence[UseRequest], held: Sequence[HeldToken]
 ) -> list[UseVerdict]:
     """Decide on actions as of the time of the snapshot; `held` has the credential of each token."""
     valid = [
@@ -130,7 +130,7 @@ def judge(
         }
     )
     judging = _Judge(snapshot, names, terms, people, agents)
-    return judging.verdicts(asked, held)
+    return judging.verdicts(use_requests, held)
 
 
 def covering(scopes: Sequence[str], action: Scope, resource: str) -> list[Scope]:
@@ -153,8 +153,8 @@ def covering(scopes: Sequence[str], action: Scope, resource: str) -> list[Scope]
     return found
 
 
-def _what(asked: UseRequest) -> str:
-    return f"{quote(asked.action)} on {quote(asked.resource)}"
+def _description(use_request: UseRequest) -> str:
+    return f"{quote(use_request.action)} on {quote(use_request.resource)}"
 
 
 class _Denial(NamedTuple):
@@ -201,24 +201,24 @@ class _Judge:
         self._sensitivities: dict[Hashable, str] = {}
         self._decisions: dict[PolicyRequest, tuple[Decision, frozenset[str]]] = {}
 
-    def verdicts(self, asked: Sequence[UseRequest], held: Sequence[HeldToken]) -> list[UseVerdict]:
+    def verdicts(self, use_requests: Sequence[UseRequest], held: Sequence[HeldToken]) -> list[UseVerdict]:
         """Decide on actions, in their order; the policy judges all remaining uses in one call."""
-        judged = [self._judged(one, its) for one, its in zip(asked, held, strict=True)]
+        judged = [self._judged(one, its) for one, its in zip(use_requests, held, strict=True)]
         uses = [use for _, use in judged if use is not None]
         refusals = iter(self._terms.policy.permits_uses(uses) if uses else ())
         return [
             verdict if use is None else self._used(verdict, use, next(refusals)) for verdict, use in judged
         ]
 
-    def _judged(self, asked: UseRequest, held: HeldToken) -> tuple[UseVerdict, PolicyUse | None]:
+    def _judged(self, use_request: UseRequest, held: HeldToken) -> tuple[UseVerdict, PolicyUse | None]:
         """Decide on one action without the policy's rules about use; return a use if these rules must judge it."""
         credential, lineage = held.credential, held.lineage
         if held.refusal is not None or credential is None:
             return UseVerdict(False, False, held.refusal, (), None, credential, lineage), None
-        scopes = covering(credential.scopes, asked.action, asked.resource)
+        scopes = covering(credential.scopes, use_request.action, use_request.resource)
         scope = next(iter(scopes), None)
         token = self._token(credential, lineage)
-        denial = self._beyond(token, asked, scopes)
+        denial = self._beyond(token, use_request, scopes)
         if denial is not None:
             return UseVerdict(False, True, denial.reason, denial.rules, scope, credential, lineage), None
         request = self._request(token, held.task, scopes)
@@ -226,15 +226,15 @@ class _Judge:
         if denial is not None:
             return UseVerdict(False, True, denial.reason, denial.rules, scope, credential, lineage), None
         verdict = UseVerdict(True, True, None, decision.rules, scope, credential, lineage)
-        if not self._terms.policy.asks_use:
+        if not self._terms.policy.governs_use:
             return verdict, None
-        used = request._replace(scopes=(scope,), action=asked.action, used=asked.context)
-        return verdict, PolicyUse(used, asked.resource, approved)
+        used = request._replace(scopes=(scope,), action=use_request.action, used=use_request.context)
+        return verdict, PolicyUse(used, use_request.resource, approved)
 
     def _used(self, verdict: UseVerdict, use: PolicyUse, refusal: Misuse | None) -> UseVerdict:
         """Return the verdict after the policy's decision on the use."""
         policy = self._terms.policy
-        if refusal is not None and policy.asks_approval and not use.approved:
+        if refusal is not None and policy.depends_on_approval and not use.approved:
             assert verdict.credential is not None
             approved = CredentialStore(self._snapshot).approvers_of(verdict.credential.identity_key)
             if approved:
@@ -249,19 +249,19 @@ class _Judge:
             credential, lineage, root, self._entry(credential, root), self._sensitivity(credential, lineage)
         )
 
-    def _beyond(self, token: _Token, asked: UseRequest, scopes: Sequence[Scope]) -> _Denial | None:
+    def _beyond(self, token: _Token, use_request: UseRequest, scopes: Sequence[Scope]) -> _Denial | None:
         """Return the denial that the scopes or the directory require, independent of the policy; None without one."""
         if not scopes:
-            return _Denial((NO_SCOPE,), f"no scope of the credential covers {_what(asked)}")
+            return _Denial((NO_SCOPE,), f"no scope of the credential covers {_description(use_request)}")
         entry = token.entry
         limits = governance.limits(entry.delegator, entry.agent)
         for record in self._records(token.lineage):
             if record is not entry.agent:
                 limits += governance.limits(None, record)
         found = self._objections_to(token) + [
-            governance.Objection(rule, f"{why}: {_what(asked)}", "")
+            governance.Objection(rule, f"{why}: {_description(use_request)}", "")
             for rule, held, why in limits
-            if not covering(held, asked.action, asked.resource)
+            if not covering(held, use_request.action, use_request.resource)
         ]
         if not found:
             return None
@@ -333,7 +333,7 @@ class _Judge:
             credential.task,
             credential.task_opener
             if task is None
-            else ownership.told_owner(self._snapshot, task, credential.delegator, token.root),
+            else ownership.owner_for_policy(self._snapshot, task, credential.delegator, token.root),
             None if task is None else task.purpose,
             token.sensitivity,
             credential.kind,
@@ -342,7 +342,7 @@ class _Judge:
             credential.audiences,
             credential.expires_at - credential.issued_at,
             self._now,
-            governance.standing_of(token.entry),
+            governance.directory_facts(token.entry),
             self._terms.zone,
             template=credential.template or "",
         )

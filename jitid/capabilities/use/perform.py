@@ -26,20 +26,22 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
 
 
 def _authorize(context: Context, operation: ops.Authorize) -> usage.RecordedUses:
-    ledger, terms, asked = context.ledger, context.terms(), operation.asked
+    ledger, terms, use_requests = context.ledger, context.terms(), operation.asked
     with ledger.read() as snapshot:
         names = snapshot.names
-        audiences = context.told_about(operation.audiences, names, snapshot.now)
+        audiences = context.visible_audiences(operation.audiences, names, snapshot.now)
         keys = verify_many.keys_of(snapshot)
     # Slow work needs no lock: others write meanwhile.
-    presented = verify_many.present(names, keys, [one.token.reveal() for one in asked])
+    presented = verify_many.present(names, keys, [one.token.reveal() for one in use_requests])
     foreseen = None
-    if ledger.foresees(quick=lambda: terms.policy.is_quick(len(asked))):
+    if ledger.foresees(quick=lambda: terms.policy.is_quick(len(use_requests))):
         with ledger.read() as snapshot:
-            foreseen = usage.foresee(snapshot, names, terms, asked, presented, audiences)
+            foreseen = usage.foresee(snapshot, names, terms, use_requests, presented, audiences)
     return change(
         ledger,
-        lambda transaction: usage.record(transaction, names, terms, asked, presented, foreseen, audiences),
+        lambda transaction: usage.record(
+            transaction, names, terms, use_requests, presented, foreseen, audiences
+        ),
         accept_clock=operation.accept_clock,
         shared=True,
     )

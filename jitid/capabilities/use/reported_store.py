@@ -13,7 +13,7 @@ _TABLE = (
 )
 
 # If a credential has several audiences, its use does not show which audience reported it.
-_TOLD = """
+_REPORTED = """
     SELECT t.text, max(told.at)
       FROM (SELECT c.audiences AS audiences, CASE WHEN u.last_at <= :now THEN u.last_at ELSE u.first_at END AS at
               FROM credential c CROSS JOIN used u
@@ -25,38 +25,38 @@ _TOLD = """
      CROSS JOIN term t
      WHERE t.id = told.audiences AND t.text NOT LIKE '% %' GROUP BY t.text"""
 
-Ask = Callable[..., Iterable[Any]]
+Query = Callable[..., Iterable[Any]]
 """Executes a query in portable SQL, with named values and `:now`."""
 
 
-def find(ask: Ask, alive: str) -> bool:
+def find(query: Query, alive: str) -> bool:
     """Fill the temporary table `reporting`: for each audience, the time until which its use was reported.
 
     Return whether any use was reported. A row's `audiences` is the value in a credential's column; of several
     audiences, each must report. If a credential issued by `until` had been used, the ledger would have its use.
     `alive` is the SQL condition for a live credential `c`.
     """
-    list(ask(_TABLE))
-    list(ask("DELETE FROM reporting"))
-    if not any(list(ask(f"SELECT 1 FROM {table} LIMIT 1")) for table in ("action", "used")):
+    list(query(_TABLE))
+    list(query("DELETE FROM reporting"))
+    if not any(list(query(f"SELECT 1 FROM {table} LIMIT 1")) for table in ("action", "used")):
         return False
-    told = dict(ask(_TOLD.format(alive=alive, recent=RECENT)))
-    if not told:
+    reported = dict(query(_REPORTED.format(alive=alive, recent=RECENT)))
+    if not reported:
         return False
-    for audience, until in told.items():
-        _insert(ask, audience, until)
+    for audience, until in reported.items():
+        _insert(query, audience, until)
     # Names have no spaces: these are lists of audiences, and subjects of ID tokens.
-    for key, text in list(ask("SELECT id, text FROM term WHERE text LIKE '% %'")):
-        times = [told.get(word) for word in text.split(" ")]
+    for key, text in list(query("SELECT id, text FROM term WHERE text LIKE '% %'")):
+        times = [reported.get(word) for word in text.split(" ")]
         known = [time for time in times if time is not None]
         if len(known) == len(times):
-            list(ask("INSERT INTO reporting VALUES (:key, :until)", key=key, until=min(known)))
+            list(query("INSERT INTO reporting VALUES (:key, :until)", key=key, until=min(known)))
     return True
 
 
-def _insert(ask: Ask, audience: str, until: int) -> None:
+def _insert(query: Query, audience: str, until: int) -> None:
     list(
-        ask(
+        query(
             "INSERT INTO reporting SELECT id, :until FROM term WHERE text = :audience",
             audience=audience,
             until=until,

@@ -120,8 +120,8 @@ class UseStore:
             dict(zip(("at", "event"), before, strict=True)),
         )
         for key, at, event, jti, action, resource, scope, allowed, rules, reason in rows:
-            who = None if jti is None else credential_id(jti)
-            yield UseRow(key, at, event, (who, action, resource, scope, allowed, rules, reason))
+            credential = None if jti is None else credential_id(jti)
+            yield UseRow(key, at, event, (credential, action, resource, scope, allowed, rules, reason))
 
     def is_rolled_up(self) -> bool:
         """Return whether the sums in `used` match the recorded actions."""
@@ -145,7 +145,7 @@ class UseChanges(UseStore):
 def _use(row: Any) -> RecordedUse:
     from jitid.model.use import RecordedUse
 
-    key, at, allowed, action, resource, scope, rules, reason, event, jti, uid, *who = row
+    key, at, allowed, action, resource, scope, rules, reason, event, jti, uid, *rest = row
     check_times(at)
     return RecordedUse(
         key,
@@ -159,7 +159,7 @@ def _use(row: Any) -> RecordedUse:
         event,
         None if jti is None else credential_id(jti),
         None if uid is None else identity_id(uid),
-        *who,
+        *rest,
     )
 
 

@@ -44,13 +44,13 @@ def foresee(
     snapshot: View,
     names: Names,
     terms: Terms,
-    asked: Sequence[UseRequest],
+    use_requests: Sequence[UseRequest],
     presented: list[PresentedToken],
     audiences: Collection[str] | None,
 ) -> ForeseenUses:
     """Decide on actions as of a snapshot; `presented` are their tokens."""
     held = verify_many.hold(snapshot, presented, audiences)
-    verdicts = authorization.judge(snapshot, names, terms, asked, held)
+    verdicts = authorization.judge(snapshot, names, terms, use_requests, held)
     return ForeseenUses(snapshot.settled(), snapshot.now, verdicts)
 
 
@@ -58,17 +58,17 @@ def record(
     transaction: Transaction,
     names: Names,
     terms: Terms,
-    asked: Sequence[UseRequest],
+    use_requests: Sequence[UseRequest],
     presented: list[PresentedToken],
     foreseen: ForeseenUses | None,
     audiences: Collection[str] | None,
 ) -> RecordedUses:
     """Record the foreseen verdicts, or new ones if a relevant event happened since; none counts before the commit."""
     if foreseen is None or transaction.now != foreseen.now or not _nothing_counts(transaction, foreseen.seq):
-        foreseen = foresee(transaction, names, terms, asked, presented, audiences)
+        foreseen = foresee(transaction, names, terms, use_requests, presented, audiences)
     verdicts = foreseen.verdicts
     used = UseChanges(transaction).add_uses(
-        [_row(one, verdict) for one, verdict in zip(asked, verdicts, strict=True)]
+        [_row(one, verdict) for one, verdict in zip(use_requests, verdicts, strict=True)]
     )
     policies.keep(transaction, terms.policy.digest, terms.policy_text)
     event = transaction.append(
@@ -81,10 +81,10 @@ def record(
             "zone": terms.zone_name,
         },
     )
-    return RecordedUses([_told(verdict, audiences) for verdict in verdicts], transaction.now, event.seq)
+    return RecordedUses([_as_seen(verdict, audiences) for verdict in verdicts], transaction.now, event.seq)
 
 
-def _told(verdict: UseVerdict, audiences: Collection[str] | None) -> UseVerdict:
+def _as_seen(verdict: UseVerdict, audiences: Collection[str] | None) -> UseVerdict:
     """Return a verdict as the caller sees it: a token for another audience looks like an unknown token.
 
     The record keeps everything: that a token was shown to the wrong service is evidence for auditors.
@@ -106,14 +106,14 @@ def _nothing_counts(transaction: Transaction, seq: int) -> bool:
     return since == ["use"] * (last - seq)
 
 
-def _row(asked: UseRequest, verdict: UseVerdict) -> NewUse:
+def _row(use_request: UseRequest, verdict: UseVerdict) -> NewUse:
     credential = verdict.credential
     return NewUse(
         None if credential is None else credential.key,
         None if credential is None else credential.identity_key,
         None if credential is None else credential.jti,
-        asked.action,
-        asked.resource,
+        use_request.action,
+        use_request.resource,
         verdict.scope,
         verdict.allowed,
         verdict.rules,

@@ -68,8 +68,8 @@ def row(one: Access, now: int) -> dict[str, Any]:
 
 def granted(one: Granted, token: str | None) -> dict[str, Any]:
     """Return a new access credential as a row with the fields of `GRANTED`."""
-    told = row(one.access, one.access.issued_at)
-    return {"token": token, **{name: told[name] for name in GRANTED if name != "token"}}
+    fields = row(one.access, one.access.issued_at)
+    return {"token": token, **{name: fields[name] for name in GRANTED if name != "token"}}
 
 
 def _audiences(one: Access) -> tuple[str, ...]:
@@ -79,8 +79,8 @@ def _audiences(one: Access) -> tuple[str, ...]:
     caller
     sees none.
     """
-    told = {"verifier", "responder", "auditor", "admin"} & set(one.roles)
-    if one.audiences == ALL_AUDIENCES or (one.audiences is None and told):
+    unrestricted = {"verifier", "responder", "auditor", "admin"} & set(one.roles)
+    if one.audiences == ALL_AUDIENCES or (one.audiences is None and unrestricted):
         return ("all audiences",)
     return one.audiences or ()
 

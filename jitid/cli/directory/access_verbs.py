@@ -66,7 +66,7 @@ def grant(
     for each in role or ():
         if each not in ROLES:
             raise UsageError(f"there is no role {quote(each)}", f"choose among: {', '.join(ROLES)}")
-    wanted = AccessRequest(
+    request = AccessRequest(
         check_delegator(name),
         tuple(role or ()),
         None if ttl is None else parse_duration(ttl),
@@ -75,7 +75,7 @@ def grant(
         all_audiences,
     )
     authority = open_or_create_authority(given.config(), given.note)
-    made = authority.perform(GrantAccess(wanted=wanted, accept_clock=given.accept_clock))
+    made = authority.perform(GrantAccess(wanted=request, accept_clock=given.accept_clock))
     _hand_out(given, authority, made, out)
 
 
@@ -118,9 +118,9 @@ def list_(
     most = limit_of(limit)
     page = open_authority(given.config()).perform(ListAccess(live=not all_, name=chosen, limit=most))
     shown = record_rows.columns(given, access_rows.FIELDS, access_rows.BRIEF)
-    told = [access_rows.row(one, page.now) for one in page.found]
-    given.show(Display("jitid.access-list/1", shown, [{each: one[each] for each in shown} for one in told]))
-    if limit is None and len(told) == most:
+    rows = [access_rows.row(one, page.now) for one in page.found]
+    given.show(Display("jitid.access-list/1", shown, [{each: one[each] for each in shown} for one in rows]))
+    if limit is None and len(rows) == most:
         given.note(f"there may be more than {most}: say how many with --limit")
 
 

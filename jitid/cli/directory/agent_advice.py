@@ -89,13 +89,13 @@ def classify(
         names=tuple(check_name(name, "agent") for name in names or ()), rule=rule, limit=limit_of(limit)
     )
     found = open_authority(config).perform(operation)
-    told = [_verdict(given, one) for one in found.verdicts]
+    rows = [_verdict(given, one) for one in found.verdicts]
     shown = record_rows.columns(given, CLASSIFIED, BRIEF)
     given.show(
-        Display("jitid.agent-classify/1", shown, [{field: row[field] for field in shown} for row in told])
+        Display("jitid.agent-classify/1", shown, [{field: row[field] for field in shown} for row in rows])
     )
     if record_rows.by_eye(given):
-        commands = [row["command"] for row in told if row["command"] is not None]
+        commands = [row["command"] for row in rows if row["command"] is not None]
         output.write("".join(f"{command}\n" for command in ["", *commands]) if commands else "")
     if found.untold:
         recur = f", {found.untold_recurring} of which recur" if found.untold_recurring else ""

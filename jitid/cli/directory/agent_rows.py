@@ -98,21 +98,21 @@ def withdrawn(one: WithdrawnAgent, *, dry_run: bool) -> dict[str, Any]:
 def sentence(one: WithdrawnAgent, verb: str, *, dry_run: bool) -> str:
     """Return the result of withdrawing an agent in words; `verb` is `suspend` or `unregister`."""
     name, ended = one.agent.name, one.ended
-    lives_on = ""
+    remaining = ""
     if one.kept:
-        lives_on = f"{one.kept} live {'credential lives' if one.kept == 1 else 'credentials live'} on"
+        remaining = f"{one.kept} live {'credential lives' if one.kept == 1 else 'credentials live'} on"
     if dry_run:
-        told = lives_on and f"; {lives_on}"
-        if not told and ended.radius.credentials:
-            told = f"{'; would' if one.already else ', and'} end {revocation.blast(ended.radius)}"
+        effect = remaining and f"; {remaining}"
+        if not effect and ended.radius.credentials:
+            effect = f"{'; would' if one.already else ', and'} end {revocation.blast(ended.radius)}"
         first = f"agent {name} is {verb}ed already" if one.already else f"would {verb} agent {name}"
-        return f"{first}{told}; nothing was changed"
+        return f"{first}{effect}; nothing was changed"
     if ended.event is None:
-        return f"agent {name} was {verb}ed already; {lives_on or 'nothing of it was live'}"
+        return f"agent {name} was {verb}ed already; {remaining or 'nothing of it was live'}"
     text = f"agent {name} was {verb}ed already" if one.already else f"{verb}ed agent {name}"
     if ended.credentials:
         text += f", and ended {revocation.blast(ended.radius)}"
     else:
-        text += f"; {lives_on or 'nothing of it was live'}"
+        text += f"; {remaining or 'nothing of it was live'}"
     text += f" (audit event {ended.event})"
     return text if ended.unproved is None else f"{text}; {revoke.unproved(ended.unproved)}"

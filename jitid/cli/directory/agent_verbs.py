@@ -17,7 +17,7 @@ from jitid.cli.invocation import Globals
 from jitid.config.settings import nearest
 from jitid.errors import UsageError
 from jitid.formats.display import Display
-from jitid.model.credential import check_made
+from jitid.model.credential import check_issuable
 from jitid.model.task import MAX_PURPOSE
 from jitid.system import output
 from jitid.values.names import check_audience, check_delegator, check_name
@@ -73,7 +73,7 @@ def register(
     authority = open_authority(given.config())
     kept = authority.perform(operation)
     due = format_time(kept.agent.review_at)
-    _tell(given, kept, f"registered agent {kept.agent.name}; {kept.agent.owner} is to review it by {due}")
+    _report(given, kept, f"registered agent {kept.agent.name}; {kept.agent.owner} is to review it by {due}")
     if kept.ended:
         was = "1 live credential" if kept.ended == 1 else f"{kept.ended} live credentials"
         given.note(f"ended {was} that had its name before")
@@ -104,8 +104,8 @@ def change(
         name=check_name(name, "agent"), stated=_cleared(stated, clear or []), accept_clock=given.accept_clock
     )
     kept = open_authority(given.config()).perform(operation)
-    was_so = f"agent {kept.agent.name} is so already"
-    _tell(given, kept, was_so if kept.event is None else f"changed agent {kept.agent.name}")
+    unchanged = f"agent {kept.agent.name} is so already"
+    _report(given, kept, unchanged if kept.event is None else f"changed agent {kept.agent.name}")
     if kept.event is not None and kept.live:
         given.note(
             f"{kept.live} of its identities live, and what they hold stays as it was issued; to end that: "
@@ -162,10 +162,10 @@ def list_(
     )
     page = open_authority(given.config()).perform(operation)
     shown = record_rows.columns(given, agent_rows.FIELDS, agent_rows.BRIEF)
-    told = [agent_rows.record(one, page.now) for one in page.records]
-    given.show(Display("jitid.agent-list/1", shown, [{field: row[field] for field in shown} for row in told]))
-    if limit is None and len(told) == most:
-        given.note(f"there may be more than {most}: go on with --after {told[-1]['agent']}")
+    rows = [agent_rows.record(one, page.now) for one in page.records]
+    given.show(Display("jitid.agent-list/1", shown, [{field: row[field] for field in shown} for row in rows]))
+    if limit is None and len(rows) == most:
+        given.note(f"there may be more than {most}: go on with --after {rows[-1]['agent']}")
 
 
 def review(given: Globals, name: options.AgentName, next_: options.NextReview = None) -> None:
@@ -199,7 +199,7 @@ def resume(given: Globals, name: options.AgentName) -> None:
     operation = ops.ResumeAgent(name=check_name(name, "agent"), accept_clock=given.accept_clock)
     kept = open_authority(given.config()).perform(operation)
     name = kept.agent.name
-    _tell(given, kept, f"agent {name} was not suspended" if kept.event is None else f"resumed agent {name}")
+    _report(given, kept, f"agent {name} was not suspended" if kept.event is None else f"resumed agent {name}")
     if kept.now >= kept.agent.review_at:
         given.note(f"its review is overdue: {given.command(f'jitid agent review {operand(name)}')}")
 
@@ -281,7 +281,7 @@ def _show_record(given: Globals, row: dict[str, object]) -> None:
     given.show(Display("jitid.agent/1", tuple(seen), [seen], one=True))
 
 
-def _tell(given: Globals, kept: KeptAgent, sentence: str) -> None:
+def _report(given: Globals, kept: KeptAgent, sentence: str) -> None:
     """Show a stored record, as a sentence or in the requested format."""
     if given.field is not None or given.format_name() is not None:
         given.show(Display("jitid.agent-kept/1", agent_rows.KEPT, [agent_rows.kept(kept)], one=True))
@@ -309,7 +309,7 @@ def _stated(
         raise UsageError(f"--concurrency is at most {MOST_AT_ONCE}", "for any number leave it out")
     kinds = None if kind is None else tuple(dict.fromkeys(kind))
     for text in kinds or ():
-        check_made(text)
+        check_issuable(text)
     return StatedAgent(
         None if owner is None else _delegator(owner),
         purpose,
@@ -326,11 +326,11 @@ def _cleared(stated: StatedAgent, clear: list[str]) -> StatedAgent:
     """Return the stated fields, with empty values for the cleared ones. Raises UsageError."""
     both = {"scope": stated.scopes, "audience": stated.audiences, "concurrency": stated.concurrency}
     both["may-use"] = stated.users
-    for what in clear:
-        if what not in CLEARED:
-            raise UsageError(f"{quote(what)} cannot be cleared", nearest(what, CLEARED))
-        if both[what] is not None:
-            raise UsageError(f"--clear {what} and --{what} contradict each other; nothing was changed")
+    for field in clear:
+        if field not in CLEARED:
+            raise UsageError(f"{quote(field)} cannot be cleared", nearest(field, CLEARED))
+        if both[field] is not None:
+            raise UsageError(f"--clear {field} and --{field} contradict each other; nothing was changed")
     if "scope" in clear:
         stated = stated._replace(scopes=())
     if "audience" in clear:

@@ -10,7 +10,7 @@ from jitid.authority.open import open_for_preview, open_or_create_authority
 from jitid.capabilities.directory import reconcile
 from jitid.capabilities.directory.delegator_operations import ImportDelegators
 from jitid.cli import record_rows
-from jitid.cli.ask import can_ask, confirm
+from jitid.cli.ask import can_prompt, confirm
 from jitid.cli.directory import delegator_rows, roster_file
 from jitid.cli.identity.revoke import check_reason, most_of, unproved
 from jitid.cli.invocation import Globals
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FIELDS = (
     "people",
-    *reconcile.SORTS,
+    *reconcile.CHANGED_GROUPS,
     "staying",
     "ended",
     "credentials",
@@ -41,7 +41,7 @@ FIELDS = (
 )
 _EACH = 10
 """Maximum number of delegators whose differences a dry run prints as sentences."""
-_TOLD = {
+_SENTENCE_VERBS = {
     "added": ("add", "added"),
     "changed": ("change", "changed"),
     "enabled": ("enable", "enabled"),
@@ -86,12 +86,12 @@ def import_(
     done = _perform(given, authority, operation)
     if not dry_run:
         settle_event(authority, done.event, given.warn)
-    _tell(given, done, dry_run=dry_run)
+    _report(given, done, dry_run=dry_run)
 
 
 def _perform(given: Globals, authority: Authority, operation: ImportDelegators) -> Reconciled:
     """Import a list. At a terminal, ask for confirmation of losses above the limit."""
-    if operation.most is None or operation.dry_run or not can_ask(given):
+    if operation.most is None or operation.dry_run or not can_prompt(given):
         return authority.perform(operation)
     foreseen = authority.perform(
         ImportDelegators(
@@ -106,7 +106,7 @@ def _perform(given: Globals, authority: Authority, operation: ImportDelegators) 
     number = reconcile.needed(foreseen)
     if number <= operation.most:
         return authority.perform(operation)
-    _tell_names(foreseen)
+    _report_names(foreseen)
     confirm(
         f"disable {reconcile.losses(foreseen)}",
         number,
@@ -124,7 +124,7 @@ def _perform(given: Globals, authority: Authority, operation: ImportDelegators) 
     )
 
 
-def _tell(given: Globals, done: Reconciled, *, dry_run: bool) -> None:
+def _report(given: Globals, done: Reconciled, *, dry_run: bool) -> None:
     if given.field is not None or given.format_name() is not None:
         given.show(
             Display("jitid.delegator-import/1", FIELDS, [_row(given, done, dry_run=dry_run)], one=True)
@@ -134,10 +134,10 @@ def _tell(given: Globals, done: Reconciled, *, dry_run: bool) -> None:
     else:
         output.write(_sentence(done, dry_run=dry_run) + "\n")
         if dry_run:
-            _tell_names(done)
+            _report_names(done)
         else:
             # The author of the list may not have intended these changes.
-            _tell_sorts(done, ("disabled", "missing"))
+            _report_categories(done, ("disabled", "missing"))
     staying = done.staying
     if staying.number:
         are = "is disabled, and stays" if staying.number == 1 else "are disabled, and stay"
@@ -150,15 +150,15 @@ def _tell(given: Globals, done: Reconciled, *, dry_run: bool) -> None:
     strangers = done.strangers
     if strangers.number:
         managers = "1 manager is" if strangers.number == 1 else f"{strangers.number} managers are"
-        who = delegator_rows.first_of(strangers.first, strangers.number)
-        given.note(f"{managers} neither in the directory nor in the list: {who}")
+        names = delegator_rows.first_of(strangers.first, strangers.number)
+        given.note(f"{managers} neither in the directory nor in the list: {names}")
 
 
 def _row(given: Globals, done: Reconciled, *, dry_run: bool) -> dict[str, Any]:
     radius, ties = done.departure.radius, done.departure.ties
     row = {
         "people": done.people,
-        **{name: getattr(done, name).number for name in reconcile.SORTS},
+        **{name: getattr(done, name).number for name in reconcile.CHANGED_GROUPS},
         "staying": done.staying.number,
         "ended": 0 if done.event is None else radius.credentials,
         "credentials": radius.credentials,
@@ -168,7 +168,7 @@ def _row(given: Globals, done: Reconciled, *, dry_run: bool) -> dict[str, Any]:
         "requests": ties.requests,
         "grants": ties.grants,
         "access": ties.access,
-        "names": {name: getattr(done, name).first for name in reconcile.SORTS},
+        "names": {name: getattr(done, name).first for name in reconcile.CHANGED_GROUPS},
         "changes": [one._asdict() for one in done.changes],
         "event": done.event,
         "dry_run": dry_run,
@@ -181,8 +181,8 @@ def _sentence(done: Reconciled, *, dry_run: bool) -> str:
     if not done.anything:
         return f"nothing to change: the directory says already what the list of {people} says"
     parts = [
-        f"{_TOLD[name][not dry_run]} {getattr(done, name).number}"
-        for name in reconcile.SORTS
+        f"{_SENTENCE_VERBS[name][not dry_run]} {getattr(done, name).number}"
+        for name in reconcile.CHANGED_GROUPS
         if getattr(done, name).number
     ]
     parts = [", ".join(parts), *delegator_rows.departed(done.departure, would=dry_run)]
@@ -192,16 +192,16 @@ def _sentence(done: Reconciled, *, dry_run: bool) -> str:
     return text if done.unproved is None else f"{text}; {unproved(done.unproved)}"
 
 
-def _tell_names(done: Reconciled) -> None:
-    _tell_sorts(done, reconcile.SORTS)
+def _report_names(done: Reconciled) -> None:
+    _report_categories(done, reconcile.CHANGED_GROUPS)
     for one in done.changes[:_EACH]:
-        output.say(f"jitid: {one.name}: {delegator_rows.different(one)}")
+        output.print_message(f"jitid: {one.name}: {delegator_rows.different(one)}")
     if len(done.changes) > _EACH:
-        output.say("jitid: what is different of the others is told with --format json")
+        output.print_message("jitid: what is different of the others is told with --format json")
 
 
-def _tell_sorts(done: Reconciled, sorts: Iterable[str]) -> None:
-    for name in sorts:
-        sort = getattr(done, name)
-        if sort.number:
-            output.say(f"jitid: {name}: {delegator_rows.first_of(sort.first, sort.number)}")
+def _report_categories(done: Reconciled, categories: Iterable[str]) -> None:
+    for name in categories:
+        affected = getattr(done, name)
+        if affected.number:
+            output.print_message(f"jitid: {name}: {delegator_rows.first_of(affected.first, affected.number)}")

@@ -130,8 +130,8 @@ def departed(departure: Departure, *, would: bool) -> list[str]:
             f"{'suspend' if would else 'suspended'} {len(ties.agents)} {agents} ({first_of(ties.agents)})"
         )
     withdrawn = [
-        f"{count} {what}{'' if count == 1 else 's'}"
-        for count, what in ((ties.requests, "open request"), (ties.grants, "unused approval"))
+        f"{count} {noun}{'' if count == 1 else 's'}"
+        for count, noun in ((ties.requests, "open request"), (ties.grants, "unused approval"))
         if count
     ]
     if withdrawn:
@@ -149,7 +149,7 @@ def different(change: DelegatorChange) -> str:
         now = change.now[field]
         if isinstance(was, list) and isinstance(now, list):
             lost, got = (
-                [one for one in these if one not in those] for these, those in ((was, now), (now, was))
+                [one for one in values if one not in others] for values, others in ((was, now), (now, was))
             )
             parts = [f"{word} {first_of(some)}" for word, some in (("without", lost), ("with", got)) if some]
             found.append(f"{field} {' and '.join(parts)}")

@@ -170,7 +170,7 @@ def disable(
             given.warn(unproved(done.unproved))
     else:
         output.write(_sentence(done, dry_run=dry_run) + "\n")
-    _tell_left(given, done, keep_live=keep_live)
+    _report_remaining(given, done, keep_live=keep_live)
 
 
 def enable(given: Globals, name: options.KnownDelegator, reason: options.Reason = None) -> None:
@@ -237,7 +237,7 @@ def list_(
     columns = record_rows.columns(given, FIELDS, BRIEF)
     count = 0
 
-    def told() -> Iterator[dict[str, Any]]:
+    def rows() -> Iterator[dict[str, Any]]:
         nonlocal count, last
         while count < most:
             size = min(_PAGE, most - count)
@@ -252,7 +252,7 @@ def list_(
                 return
             last = page[-1].name
 
-    given.show(Display("jitid.delegator-list/1", columns, told()))
+    given.show(Display("jitid.delegator-list/1", columns, rows()))
     if limit is None and count == DEFAULT_LIMIT:
         given.note(
             f"there may be more than {DEFAULT_LIMIT}: go on with --after {last}, or say how many with --limit"
@@ -325,7 +325,7 @@ def _sentence(done: Disabled, *, dry_run: bool) -> str:
     return text if done.unproved is None else f"{text}; {unproved(done.unproved)}"
 
 
-def _tell_left(given: Globals, done: Disabled, *, keep_live: bool) -> None:
+def _report_remaining(given: Globals, done: Disabled, *, keep_live: bool) -> None:
     ties, own = done.departure.ties, done.delegator.name
     if keep_live and ties.live:
         given.note(

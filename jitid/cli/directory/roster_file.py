@@ -22,7 +22,7 @@ LONGEST = 1 << 20
 """Longest line, in bytes."""
 
 _ENDINGS = {".csv": "csv", ".json": "scim", ".scim": "scim", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-_WHAT = "the list"
+_LABEL = "the list"
 
 
 def form_of(path: str, stated: str | None) -> str:
@@ -45,14 +45,14 @@ def read(path: str, form: str) -> tuple[Roster, RosterSource]:
         UsageError: the file cannot be read, or an entry is invalid; the message names its place.
 
     """
-    descriptor = read_input.opened(path, _WHAT)
+    descriptor = read_input.opened(path, _LABEL)
     try:
         with read_input.file_of(descriptor) as file:
             content = Content(file)
             roster = _roster(content, form)
             return roster, RosterSource(form, content.digest())
     except OSError as error:
-        raise read_input.unreadable(path, _WHAT, error) from error
+        raise read_input.unreadable(path, _LABEL, error) from error
 
 
 def _roster(content: Content, form: str) -> Roster:

@@ -49,10 +49,10 @@ def docker(
     if operation == "list":
         output.write("{}\n")
         return
-    said = helper_request.said("what docker says").strip()
+    address = helper_request.read_request("what docker says").strip()
     if operation != "get":
         return
-    server = said if "://" in said else f"https://{said}"
+    server = address if "://" in address else f"https://{address}"
     issued = obtain(
         given,
         kind or "jwt",
@@ -64,9 +64,9 @@ def docker(
         agent=agent,
         parent_file=parent_file,
     )
-    hand_over(given, issued, lambda: output.write(_answer(said, issued)))
+    hand_over(given, issued, lambda: output.write(_answer(address, issued)))
 
 
 def _answer(server: str, issued: Issued) -> str:
-    token = helper_request.bearer(issued.kind, issued.credentials[0].secret, "docker")
+    token = helper_request.token_of(issued.kind, issued.credentials[0].secret, "docker")
     return dumps({"ServerURL": server, "Username": _USERNAME, "Secret": token}) + "\n"

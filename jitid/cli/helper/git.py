@@ -62,7 +62,7 @@ def git(
         # Later versions of git may call other operations. A helper ignores unknown ones (gitcredentials(7)).
         given.detail(f"{quote(operation)} is nothing that this helper does")
         return
-    stated = _attributes(helper_request.said("what git says", of_servers=f"{_CHALLENGES}="))
+    stated = _attributes(helper_request.read_request("what git says", of_servers=f"{_CHALLENGES}="))
     if operation != "get":
         return
     place = helper_request.origin(_url(stated))
@@ -81,22 +81,25 @@ def git(
 
 
 def _answer(stated: dict[str, list[str]], issued: Issued) -> str:
-    token = helper_request.bearer(issued.kind, issued.credentials[0].secret, "git")
+    token = helper_request.token_of(issued.kind, issued.credentials[0].secret, "git")
     user = stated.get("username", [_USERNAME])[-1]
     if "authtype" not in stated.get("capability[]", []):
-        told = {"username": user, "password": token}
+        attributes = {"username": user, "password": token}
     else:
         # If the server offers both, use the Bearer scheme, which is for tokens (RFC 6750): no server or log takes the
         # token
         # for the password of a person. The order of challenges has no meaning (RFC 9110, section 11.6.1).
         if "bearer" in _schemes(stated.get(_CHALLENGES, [])):
-            told = {"authtype": "Bearer", "credential": token}
+            attributes = {"authtype": "Bearer", "credential": token}
         else:
             # git-credential-store would write a `password` to a file, even an ephemeral one.
-            told = {"authtype": "Basic", "credential": b64encode(f"{user}:{token}".encode()).decode("ascii")}
-        told = {"capability[]": "authtype", **told, "ephemeral": "1"}
-    told["password_expiry_utc"] = str(issued.expires_at)
-    return "".join([f"{name}={value}\n" for name, value in told.items()])
+            attributes = {
+                "authtype": "Basic",
+                "credential": b64encode(f"{user}:{token}".encode()).decode("ascii"),
+            }
+        attributes = {"capability[]": "authtype", **attributes, "ephemeral": "1"}
+    attributes["password_expiry_utc"] = str(issued.expires_at)
+    return "".join([f"{name}={value}\n" for name, value in attributes.items()])
 
 
 def _schemes(challenges: list[str]) -> set[str]:

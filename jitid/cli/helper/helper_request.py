@@ -27,7 +27,7 @@ _AUTHORITY = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 
-def said(what: str, of_servers: str | None = None) -> str:
+def read_request(label: str, of_servers: str | None = None) -> str:
     """Return the request that a program writes to standard input. It has no control characters but line feeds.
 
     An attacker may control parts of it, such as the user in an address for `git clone`. If a character ended a line
@@ -41,9 +41,9 @@ def said(what: str, of_servers: str | None = None) -> str:
     """
     from jitid.cli import read_input
 
-    data = read_input.read("-", _MOST, what)
+    data = read_input.read("-", _MOST, label)
     if len(data) > _MOST:
-        raise UsageError(f"{what} has more than {_MOST} bytes")
+        raise UsageError(f"{label} has more than {_MOST} bytes")
     if of_servers is not None:
         data = b"\n".join(
             _UNPRINTABLE.sub(b" ", line) if line.startswith(of_servers.encode()) else line
@@ -52,10 +52,10 @@ def said(what: str, of_servers: str | None = None) -> str:
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        raise UsageError(f"{what} is not UTF-8") from None
+        raise UsageError(f"{label} is not UTF-8") from None
     if any(unicodedata.category(each) in _NEVER and each != "\n" for each in text):
         raise UsageError(
-            f"{what} has a character that no address has; no credential was made",
+            f"{label} has a character that no address has; no credential was made",
             "somebody may want the token of one server to reach another: look at the address",
         )
     return text
@@ -81,7 +81,7 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{written}" + ("" if port is None else f":{port}")
 
 
-def bearer(kind: str, secret: Secret, consumer: str) -> str:
+def token_of(kind: str, secret: Secret, consumer: str) -> str:
     """Return the token of a credential. Raises UsageError if its secret has another form."""
     if secret.names != ("token",):
         raise UsageError(

@@ -40,10 +40,10 @@ def kube(
     x509-svid the client shows a certificate instead.
     """
     given.expect_own_form()
-    wanted = kind or "jwt"
+    requested_kind = kind or "jwt"
     issued = obtain(
         given,
-        wanted,
+        requested_kind,
         audience=audience or _server(os.environ.get(_INFO)),
         scope=scope or (),
         ttl=ttl,
@@ -58,7 +58,7 @@ def kube(
 def _credential(issued: Issued) -> dict[str, Any]:
     secret = issued.credentials[0].secret
     if issued.kind != "x509-svid":
-        helper_request.bearer(issued.kind, secret, "kubectl")
+        helper_request.token_of(issued.kind, secret, "kubectl")
     return exec_credential(issued.kind, secret, issued.expires_at)
 
 

@@ -52,23 +52,23 @@ def ssh(
     it. --kind ssh-cert:TEMPLATE takes a template of the configuration.
     """
     given.expect_own_form()
-    wanted = kind or Kind.SSH_CERT.value
-    if parse_kind(wanted).kind != Kind.SSH_CERT:
+    requested_kind = kind or Kind.SSH_CERT.value
+    if parse_kind(requested_kind).kind != Kind.SSH_CERT:
         raise UsageError(
-            f"an ssh-agent takes keys with certificates, and no credential of the kind {wanted}",
+            f"an ssh-agent takes keys with certificates, and no credential of the kind {requested_kind}",
             "leave --kind out, or name a template: --kind ssh-cert:TEMPLATE",
         )
     path = os.environ.get(_AGENT)
     if not path:
         raise UsageError(f"{_AGENT} names no ssh-agent that could have a key", "start one: eval $(ssh-agent)")
-    slot = _slot(given, (wanted, task, delegator, agent, ttl, parent_file, *(scope or ())))
+    slot = _slot(given, (requested_kind, task, delegator, agent, ttl, parent_file, *(scope or ())))
     with ssh_agent.connected(path, _PATIENCE) as connection:
         found = [one for one in connection.held() if one.comment.startswith(f"{_MARK} {slot} ")]
         if _is_enough(given, connection, found):
             return
         issued = obtain(
             given,
-            wanted,
+            requested_kind,
             scope=scope or (),
             ttl=ttl,
             task=task,
@@ -93,7 +93,7 @@ def _is_enough(given: Globals, connection: AgentConnection, found: Iterable[Held
         if not _lasts(one) or enough:
             # This certificate expires soon, and a connection may be using it.
             continue
-        if _lives(given, one.comment.rpartition(" ")[2]):
+        if _is_active(given, one.comment.rpartition(" ")[2]):
             enough = True
         else:
             connection.remove(one.blob)
@@ -110,7 +110,7 @@ def _lasts(held: HeldKey) -> bool:
     return left * _LEFT >= certificate.valid_before - certificate.valid_after
 
 
-def _lives(given: Globals, jti: str) -> bool:
+def _is_active(given: Globals, jti: str) -> bool:
     """Return whether a credential is active in the ledger. If the ledger cannot say, return False."""
     try:
         return open_authority(given.config()).perform(Inspect(id=jti)).active

@@ -60,14 +60,14 @@ def authorize(
         raise UsageError(f"`{missing}` is missing", "say what is to be done, and to what")
     path = token_file or "-"
     stated = EMPTY if context is None else _context(context, path)
-    asked = UseRequest(
+    request = UseRequest(
         read_input.token(path, "the token"), check_action(action), check_resource(resource), stated
     )
     decided = open_authority(given.config()).perform(
-        Authorize(asked=(asked,), audiences=audiences, accept_clock=given.accept_clock)
+        Authorize(asked=(request,), audiences=audiences, accept_clock=given.accept_clock)
     )
     (verdict,) = decided.verdicts
-    row = row_of(asked, verdict, record_rows.time(decided.at), decided.event)
+    row = row_of(request, verdict, record_rows.time(decided.at), decided.event)
     shown = FIELDS
     if record_rows.by_eye(given):
         shown = tuple(name for name in FIELDS if row[name] not in (None, ()))

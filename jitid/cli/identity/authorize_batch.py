@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _MEMBERS = ("token", "action", "resource", "context", "id")
 _KNOWN = frozenset(_MEMBERS)
 _LONGEST_ID = 256
-_LOOK = 1.0
+_POLICY_INTERVAL = 1.0
 """Seconds after which a changed policy is noticed, at the latest."""
 
 
@@ -67,21 +67,21 @@ def batch(given: Globals, audiences: tuple[str, ...]) -> None:
         )
     deciding = _Deciding(given, audiences)
     # Reference counting frees the objects of a line. The cycle collector need not run every few lines.
-    gc.set_threshold(input_lines.MADE_BETWEEN_LOOKS)
+    gc.set_threshold(input_lines.GC_THRESHOLD)
     lines = input_lines.Lines("the list of actions")
-    spoilt = 0
+    invalid = 0
     while some := lines.some():
         read = [_read(line) for line in some]
-        spoilt += sum(one.error is not None for one in read)
+        invalid += sum(one.error is not None for one in read)
         output.write("".join(deciding.answers(read)))
-        if deciding.over is not None:
-            raise deciding.over
+        if deciding.fatal_error is not None:
+            raise deciding.fatal_error
     if deciding.failed is not None:
         raise deciding.failed
-    if spoilt:
+    if invalid:
         raise PartialError(
-            f"{spoilt} line{'' if spoilt == 1 else 's'} could not be meant, and nothing was recorded of "
-            f"{'it' if spoilt == 1 else 'them'}",
+            f"{invalid} line{'' if invalid == 1 else 's'} could not be meant, and nothing was recorded of "
+            f"{'it' if invalid == 1 else 'them'}",
             "each has an answer with its number and its error",
         )
 
@@ -93,23 +93,23 @@ class _Deciding:
         self._given = given
         self._audiences = audiences
         self._config = given.config()
-        self._mark, self._look = policy_mark(self._config), monotonic()
+        self._mark, self._next_policy_check = policy_mark(self._config), monotonic()
         self._authority: Authority = open_authority(self._config)
         self._check = watch(self._config)
         self._accept_clock = given.accept_clock
         self._decided = False
         self.failed: JitidError | None = None
         """The last error that denied actions which might have been allowed."""
-        self.over: JitidError | None = None
+        self.fatal_error: JitidError | None = None
         """The error after which no further decision is possible."""
 
     def answers(self, read: Sequence[_ReadLine]) -> list[str]:
         """Record the actions, and return a line for each line that was read."""
-        asked = [one.asked for one in read if one.asked is not None]
+        requests = [one.asked for one in read if one.asked is not None]
         decided = None
-        if asked:
+        if requests:
             try:
-                decided = self._decide(tuple(asked))
+                decided = self._decide(tuple(requests))
             except JitidError as error:
                 self._failed(error)
         if decided is None:
@@ -122,15 +122,15 @@ class _Deciding:
             for one in read
         ]
 
-    def _decide(self, asked: tuple[UseRequest, ...]) -> RecordedUses:
+    def _decide(self, requests: tuple[UseRequest, ...]) -> RecordedUses:
         try:
             self._check()
         except JitidError as error:
-            self.over = error
+            self.fatal_error = error
             raise
         self._follow_policy()
         # --accept-clock covers one jump of the clock, not later ones.
-        operation = Authorize(asked=asked, audiences=self._audiences, accept_clock=self._accept_clock)
+        operation = Authorize(asked=requests, audiences=self._audiences, accept_clock=self._accept_clock)
         decided = self._authority.perform(operation)
         self._accept_clock, self._decided = False, True
         return decided
@@ -138,14 +138,14 @@ class _Deciding:
     def _follow_policy(self) -> None:
         """Reopen the authority with the new policy if the policy has changed."""
         now = monotonic()
-        if now < self._look:
+        if now < self._next_policy_check:
             return
         mark = policy_mark(self._config)
         if mark != self._mark:
             authority = open_authority(self._config)
             self._authority.close()
             self._authority, self._mark = authority, mark
-        self._look = now + _LOOK
+        self._next_policy_check = now + _POLICY_INTERVAL
 
     def _failed(self, error: JitidError) -> None:
         self.failed = error
@@ -154,7 +154,7 @@ class _Deciding:
         # later answers would rest on writes that the disk may have lost.
         passes = isinstance(error, (StorageError, ConfigurationError)) and not isinstance(error, DiskError)
         if not self._decided or not passes:
-            self.over = error
+            self.fatal_error = error
 
 
 def _read(line: input_lines.InputLine) -> _ReadLine:
@@ -173,12 +173,12 @@ def _read(line: input_lines.InputLine) -> _ReadLine:
     except UsageError as error:
         return _ReadLine(line.number, None, None, _at(line.number, error))
     try:
-        return _ReadLine(line.number, id_, _asked(stated), None)
+        return _ReadLine(line.number, id_, _request(stated), None)
     except UsageError as error:
         return _ReadLine(line.number, id_, None, _at(line.number, error))
 
 
-def _asked(stated: Mapping[str, Any]) -> UseRequest:
+def _request(stated: Mapping[str, Any]) -> UseRequest:
     if not stated.keys() <= _KNOWN:
         unknown = min(stated.keys() - _KNOWN)
         raise UsageError(f"it has no member {quote(unknown)}", f"the members are: {', '.join(_MEMBERS)}")
@@ -218,13 +218,13 @@ def _at(number: int, error: strict_json.StrictJSONError | UsageError) -> UsageEr
 def _refused(one: _ReadLine, error: JitidError | None) -> str:
     """Return the answer to a line that was not recorded."""
     assert error is not None
-    told = {
+    details = {
         "code": error.code,
         "message": error.message,
         "hint": error.hint,
         "retryable": error.retryable,
     }
-    return _line(one, {"decision": "deny", "line": one.number, "error": told})
+    return _line(one, {"decision": "deny", "line": one.number, "error": details})
 
 
 def _line(one: _ReadLine, row: dict[str, Any]) -> str:

@@ -93,7 +93,7 @@ def _row(found: Explanation) -> dict[str, Any]:
         "refused": document.get("refused", []),
         "lifetime": _duration(found.then.lifetime),
         "needs": list(found.then.needs),
-        "asked": None if found.request is None else _asked(found.request, document.get("zone", "UTC")),
+        "asked": None if found.request is None else _request_row(found.request, document.get("zone", "UTC")),
         "approvers": document.get("approvers"),
         "policy": document.get("policy"),
         "stored": None if "policy" not in document else found.lost is None,
@@ -103,8 +103,8 @@ def _row(found: Explanation) -> dict[str, Any]:
     }
 
 
-def _asked(request: PolicyRequest, zone: str) -> dict[str, Any]:
-    standing = request.standing
+def _request_row(request: PolicyRequest, zone: str) -> dict[str, Any]:
+    directory_facts = request.standing
     return {
         "agent": request.agent,
         "delegator": request.delegator,
@@ -119,11 +119,11 @@ def _asked(request: PolicyRequest, zone: str) -> dict[str, Any]:
         "audiences": list(request.audiences),
         "ttl": _duration(request.lifetime),
         "zone": zone,
-        "known": standing.known,
-        "groups": list(standing.groups),
-        "manager": standing.manager,
-        "registered": standing.registered,
-        "owner": standing.owner,
+        "known": directory_facts.known,
+        "groups": list(directory_facts.groups),
+        "manager": directory_facts.manager,
+        "registered": directory_facts.registered,
+        "owner": directory_facts.owner,
     }
 
 
@@ -133,14 +133,14 @@ def _now(found: Explanation) -> dict[str, Any] | None:
     return {**_outcome(found.now), "hint": found.nearest, "policy": found.policy_now}
 
 
-def _outcome(told: PolicyOutcome) -> dict[str, Any]:
+def _outcome(outcome: PolicyOutcome) -> dict[str, Any]:
     return {
-        "decision": told.decision,
-        "reason": told.reason,
-        "rules": list(told.rules),
-        "granted": list(told.granted),
-        "lifetime": _duration(told.lifetime),
-        "needs": list(told.needs),
+        "decision": outcome.decision,
+        "reason": outcome.reason,
+        "rules": list(outcome.rules),
+        "granted": list(outcome.granted),
+        "lifetime": _duration(outcome.lifetime),
+        "needs": list(outcome.needs),
     }
 
 

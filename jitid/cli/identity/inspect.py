@@ -11,7 +11,7 @@ from jitid.cli.invocation import Globals
 from jitid.formats.display import Display
 from jitid.issuers.kind_spec import spec_of
 from jitid.model.acceptance import accepted_until
-from jitid.model.credential import PROOFS, Credential, Kind, State, TokenUse, is_outside, sort_of
+from jitid.model.credential import PROOFS, Credential, Kind, State, TokenUse, base_kind, is_outside
 from jitid.model.delegation import act_claim, actors_of
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _revocation_list(found: Inspection) -> dict[str, Any] | None:
     credential = found.credential
     if credential.ended_as in (None, State.EXPIRED):
         return None
-    spec = None if is_outside(credential.kind) else spec_of(sort_of(credential.kind))
+    spec = None if is_outside(credential.kind) else spec_of(base_kind(credential.kind))
     if spec is None or spec.serial_of is None:
         return None
     return {

@@ -10,7 +10,7 @@ from jitid.cli import record_rows
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
 from jitid.formats.display import Display
-from jitid.model.credential import FORMER_PROOF, State, sort_of
+from jitid.model.credential import FORMER_PROOF, State, base_kind
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import Liveness
 from jitid.model.task import SENSITIVITIES, check_task
@@ -65,7 +65,7 @@ def list_(
     # `left` changes every second, so it is shown only in a terminal's table or with --field left.
     given.expect((*record_rows.CREDENTIAL, "left"))
     if kind is not None:
-        sort_of(kind)
+        base_kind(kind)
     _one_of(process, tuple(each.value for each in Liveness), "state of a process")
     chosen = Filter(
         task=None if task is None else check_task(task),
@@ -111,10 +111,10 @@ def list_(
     )
     if given.field == "left":
         shown = ("left",)
-    told = (record_rows.credential(row, page.now) for row in found)
-    given.show(Display("jitid.list/1", shown, ({name: row[name] for name in shown} for row in told)))
+    rows = (record_rows.credential(row, page.now) for row in found)
+    given.show(Display("jitid.list/1", shown, ({name: row[name] for name in shown} for row in rows)))
     if given.field is None:
-        record_rows.tell_orphans(given, orphans(found, page.now))
+        record_rows.warn_of_orphans(given, orphans(found, page.now))
     if process is None and limit is None and len(page.credentials) == DEFAULT_LIMIT:
         given.note(f"there may be more than {DEFAULT_LIMIT}: go on with --after {page.credentials[-1].jti}")
 
@@ -128,13 +128,13 @@ def limit_of(limit: int | None) -> int:
     return min(limit, 1 << 31)
 
 
-def _id(text: str | None, what: str, kind: str | None = None) -> str | None:
+def _id(text: str | None, label: str, kind: str | None = None) -> str | None:
     if text is not None and parse_id(text)[0] != (kind or text[:3]):
-        raise UsageError(f"{quote(text)} is no {what}", "an identity's id begins with jid_")
+        raise UsageError(f"{quote(text)} is no {label}", "an identity's id begins with jid_")
     return text
 
 
-def _one_of(text: str | None, known: tuple[str, ...], what: str) -> str | None:
+def _one_of(text: str | None, known: tuple[str, ...], label: str) -> str | None:
     if text is not None and text not in known:
-        raise UsageError(f"{quote(text)} is no {what}", f"choose one of: {', '.join(known)}")
+        raise UsageError(f"{quote(text)} is no {label}", f"choose one of: {', '.join(known)}")
     return text

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.authority.confirm import confirm
 from jitid.authority.open import open_authority
 from jitid.capabilities.inventory.operations import Retire
-from jitid.cli.identity.revoke import FIELDS, check_reason, tell
+from jitid.cli.identity.revoke import FIELDS, check_reason, report_ended
 from jitid.cli.invocation import Globals
 from jitid.model.task import check_task
 from jitid.values.times import parse_duration
@@ -38,4 +38,4 @@ def retire(
     )
     patience = None if wait is None else parse_duration(wait)
     authority = open_authority(given.config())
-    tell(given, confirm(authority, authority.perform(operation), patience), dry_run=dry_run)
+    report_ended(given, confirm(authority, authority.perform(operation), patience), dry_run=dry_run)

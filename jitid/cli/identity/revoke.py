@@ -9,7 +9,7 @@ from jitid.authority.open import open_authority
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.inventory.operations import Revoke
 from jitid.cli import hints, read_input, record_rows
-from jitid.cli.ask import can_ask, confirm
+from jitid.cli.ask import can_prompt, confirm
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
 from jitid.formats.display import Display
@@ -102,7 +102,7 @@ def revoke(
     authority = open_authority(given.config())
     with hints.advised():
         ended = perform(given, authority, operation, patience)
-    tell(given, ended, dry_run=dry_run)
+    report_ended(given, ended, dry_run=dry_run)
 
 
 def perform(given: Globals, authority: Authority, operation: Revoke, wait: int | None = None) -> Ended:
@@ -137,7 +137,7 @@ def confirmed(given: Globals, most: int | None, foresee: Callable[[], Radius]) -
         UsageError: the user typed another text.
 
     """
-    if most is None or not can_ask(given):
+    if most is None or not can_prompt(given):
         return most
     radius = foresee()
     number = radius.credentials
@@ -171,7 +171,7 @@ def check_reason(text: str | None) -> str | None:
     return text
 
 
-def tell(given: Globals, ended: Ended, *, dry_run: bool) -> None:
+def report_ended(given: Globals, ended: Ended, *, dry_run: bool) -> None:
     """Show the result of a revocation, as a sentence or in the requested format."""
     if given.field is not None or given.format_name() is not None:
         given.show(Display("jitid.revoke/1", FIELDS, [row(ended, dry_run=dry_run)], one=True))
@@ -214,9 +214,9 @@ def sentence(ended: Ended, *, dry_run: bool) -> str:
     else:
         facts = revocation.facts(ended.radius, ended.accepted_until, ended.settled_at)
         text = f"nothing was live: it had ended already{'; ' if facts else ''}{facts}"
-    told = confirming.sentence(ended)
-    if told is not None:
-        text = f"{text}; {told}"
+    confirmation = confirming.sentence(ended)
+    if confirmation is not None:
+        text = f"{text}; {confirmation}"
     return text if ended.unproved is None else f"{text}; {unproved(ended.unproved)}"
 
 

@@ -25,7 +25,7 @@ FIELDS: tuple[str, ...] = (
 )
 
 
-def row_of(asked: UseRequest, verdict: UseVerdict, at: str | None, event: int) -> dict[str, Any]:
+def row_of(request: UseRequest, verdict: UseVerdict, at: str | None, event: int) -> dict[str, Any]:
     """Return the verdict on an action as a row with the fields of `FIELDS`."""
     row: dict[str, Any] = dict.fromkeys(FIELDS)
     row |= {
@@ -33,8 +33,8 @@ def row_of(asked: UseRequest, verdict: UseVerdict, at: str | None, event: int) -
         "reason": verdict.reason,
         "rules": verdict.rules,
         "scope": verdict.scope,
-        "action": asked.action,
-        "resource": asked.resource,
+        "action": request.action,
+        "resource": request.resource,
         "at": at,
         "event": event,
     }

@@ -70,7 +70,7 @@ DETAILS = (
 )
 DECIDED = ("approval", "state", "groups", "missing", "approver", "usable_until", "event")
 _PAGE = 1_000
-_TOLD = 10
+_MOST_SCOPES = 10
 """Maximum number of scopes in a sentence."""
 
 
@@ -90,26 +90,26 @@ def pages(authority: Authority, chosen: ApprovalFilter, most: int) -> Iterator[d
 
 def row(one: Approval, now: int) -> dict[str, Any]:
     """Return a request as a row with the fields of `FIELDS`, and `left`."""
-    asked = approval_request.requested(one)
+    request = approval_request.requested(one)
     state = one.state_at(now)
     until = _usable_until(one, now)
     live = state in (ApprovalState.OPEN, ApprovalState.GRANTED)
     return {
         "approval": one.id,
         "state": state.value,
-        "task": asked["task"],
-        "agent": asked["agent"],
-        "delegator": asked["delegator"],
-        "delegator_proof": asked["proof"],
-        "kind": asked["kind"],
-        "sensitivity": asked["sensitivity"],
-        "scopes": asked.get("scopes", []),
-        "audiences": asked["audiences"],
-        "purpose": asked.get("purpose"),
-        "ttl": format_duration(asked["ttl"]),
-        "copies": asked["copies"],
-        "depth": asked["depth"],
-        "parent": asked.get("parent"),
+        "task": request["task"],
+        "agent": request["agent"],
+        "delegator": request["delegator"],
+        "delegator_proof": request["proof"],
+        "kind": request["kind"],
+        "sensitivity": request["sensitivity"],
+        "scopes": request.get("scopes", []),
+        "audiences": request["audiences"],
+        "purpose": request.get("purpose"),
+        "ttl": format_duration(request["ttl"]),
+        "copies": request["copies"],
+        "depth": request["depth"],
+        "parent": request.get("parent"),
         "groups": list(one.groups),
         "missing": list(one.missing_at(now)) if live else [],
         "asked_by": one.asked_by,
@@ -123,17 +123,17 @@ def row(one: Approval, now: int) -> dict[str, Any]:
 def details(one: ApprovalDetails) -> dict[str, Any]:
     """Return all about a request as a row with the fields of `DETAILS`."""
     found, now = one.approval, one.now
-    asked = approval_request.requested(found)
+    request = approval_request.requested(found)
     delegator = one.delegator
-    deadline = record_rows.time(asked.get("deadline"))
-    if "deadline_after" in asked:
-        deadline = format_duration(asked["deadline_after"])
+    deadline = record_rows.time(request.get("deadline"))
+    if "deadline_after" in request:
+        deadline = format_duration(request["deadline_after"])
     ended = one.ended_event or {}
     state = found.state_at(now)
-    told = row(found, now)
-    del told["left"]
+    fields = row(found, now)
+    del fields["left"]
     return {
-        **told,
+        **fields,
         "delegator_state": "unverified"
         if delegator is None
         else "disabled"
@@ -141,13 +141,13 @@ def details(one: ApprovalDetails) -> dict[str, Any]:
         else "known",
         "task_state": "new" if one.task is None else one.task.state_at(now),
         "deadline": deadline,
-        "details": asked.get("details", []),
-        "public_key": asked.get("public_key"),
-        "allow_narrower": asked.get("narrower"),
-        "process": asked.get("process"),
-        "task_sensitivity": asked.get("task_sensitivity"),
-        "chain": [asked["delegator"], *reversed(asked.get("chain", [])), asked["agent"]],
-        "acting": asked.get("acting"),
+        "details": request.get("details", []),
+        "public_key": request.get("public_key"),
+        "allow_narrower": request.get("narrower"),
+        "process": request.get("process"),
+        "task_sensitivity": request.get("task_sensitivity"),
+        "chain": [request["delegator"], *reversed(request.get("chain", [])), request["agent"]],
+        "acting": request.get("acting"),
         "words": [_word(word) for word in found.words],
         "reason": one.event.get("reason"),
         "rules": [{"name": name, "file": file, "text": text} for name, file, text in one.rules],
@@ -185,26 +185,29 @@ def cells(given: Globals, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def sentence(one: Decided) -> str:
     """Return the result of an approver's decision in words."""
-    found, told = one.approval, row(one.approval, one.now)
-    what = _what(told)
+    found, fields = one.approval, row(one.approval, one.now)
+    description = _description(fields)
     if found.state_at(one.now) is ApprovalState.DENIED:
         already = "" if one.event is not None else "already "
-        return f"{already}denied: {what}{_event(one)}"
+        return f"{already}denied: {description}{_event(one)}"
     missing = found.missing_at(one.now)
     if missing:
-        return f"granted in part, and {approval_request.a_member(missing)} has to grant it too: {what}{_event(one)}"
-    until = f"to be issued once, until {told['usable_until']}"
-    return f"{'granted' if one.event is not None else 'granted already'}, {until}: {what}{_event(one)}"
+        return (
+            f"granted in part, and {approval_request.a_member(missing)} has to grant it too: "
+            f"{description}{_event(one)}"
+        )
+    until = f"to be issued once, until {fields['usable_until']}"
+    return f"{'granted' if one.event is not None else 'granted already'}, {until}: {description}{_event(one)}"
 
 
-def _what(told: Mapping[str, Any]) -> str:
-    scopes = " ".join(told["scopes"][:_TOLD]) or "no scopes"
-    if len(told["scopes"]) > _TOLD:
-        scopes += f" and {len(told['scopes']) - _TOLD} more"
-    many = f"{told['copies']} times " if told["copies"] > 1 else ""
+def _description(fields: Mapping[str, Any]) -> str:
+    scopes = " ".join(fields["scopes"][:_MOST_SCOPES]) or "no scopes"
+    if len(fields["scopes"]) > _MOST_SCOPES:
+        scopes += f" and {len(fields['scopes']) - _MOST_SCOPES} more"
+    many = f"{fields['copies']} times " if fields["copies"] > 1 else ""
     return (
-        f"{many}agent {label(told['agent'])} for {label(told['delegator'])} on task {label(told['task'])}, "
-        f"{scopes}, for {told['ttl']}"
+        f"{many}agent {label(fields['agent'])} for {label(fields['delegator'])} on task {label(fields['task'])}, "
+        f"{scopes}, for {fields['ttl']}"
     )
 
 
@@ -219,12 +222,12 @@ def _usable_until(one: Approval, now: int) -> int | None:
     return min([one.expires_at, *(word.expires_at for word in one.words if word.expires_at is not None)])
 
 
-def said(words: Sequence[Mapping[str, Any]]) -> str:
+def decisions_text(words: Sequence[Mapping[str, Any]]) -> str:
     """Return the decision of each group in words."""
-    return "; ".join([f"{quote(word['group'])} {_says(word)}" for word in words])
+    return "; ".join([f"{quote(word['group'])} {_decision_text(word)}" for word in words])
 
 
-def _says(word: Mapping[str, Any]) -> str:
+def _decision_text(word: Mapping[str, Any]) -> str:
     if word["said"] is None:
         return "has said nothing"
     until = "" if word["expires_at"] is None else f" until {word['expires_at']}"

@@ -54,13 +54,13 @@ def list_(
     )
     count = 0
 
-    def told() -> Iterable[dict[str, Any]]:
+    def rows() -> Iterable[dict[str, Any]]:
         nonlocal count
         for row in approval_rows.pages(authority, chosen, most):
             count += 1
             yield approval_rows.cells(given, {name: row[name] for name in shown})
 
-    given.show(Display("jitid.approve-list/1", shown, told()))
+    given.show(Display("jitid.approve-list/1", shown, rows()))
     if limit is None and count == most:
         given.note(f"there may be more than {most}: say how many with --limit")
 
@@ -74,17 +74,19 @@ def show(given: Globals, request: options.ApprovalId) -> None:
     given.expect(approval_rows.DETAILS)
     parse_approval_id(request)
     found = open_authority(given.config()).perform(ShowApproval(id=request))
-    told = approval_rows.details(found)
-    told["grant"] = told["grant"] and given.command(told["grant"])
+    fields = approval_rows.details(found)
+    fields["grant"] = fields["grant"] and given.command(fields["grant"])
     if not record_rows.by_eye(given):
-        view = Display("jitid.approve/1", approval_rows.DETAILS, [approval_rows.cells(given, told)], one=True)
+        view = Display(
+            "jitid.approve/1", approval_rows.DETAILS, [approval_rows.cells(given, fields)], one=True
+        )
         given.show(view)
         return
     # The approver reads this before granting: decisions in words, and the rules below the table.
-    rules = told.pop("rules")
-    told["words"] = approval_rows.said(told["words"])
-    told = approval_rows.cells(given, told)
-    seen = {name: told[name] for name in approval_rows.DETAILS if told.get(name) not in (None, "", [])}
+    rules = fields.pop("rules")
+    fields["words"] = approval_rows.decisions_text(fields["words"])
+    fields = approval_rows.cells(given, fields)
+    seen = {name: fields[name] for name in approval_rows.DETAILS if fields.get(name) not in (None, "", [])}
     given.show(Display("jitid.approve/1", tuple(seen), [seen], one=True))
     for rule in rules:
         output.write(_rule(rule))
@@ -161,14 +163,14 @@ def _decide(given: Globals, operation: GrantApproval | DenyApproval) -> None:
             error.hint = with_authority(given, error.hint)
         raise
     try:
-        _tell(given, done)
+        _report(given, done)
     except OutputError as error:
         shown = given.command(f"jitid approve show {operation.id}")
         error.add(f"what you decided is recorded: {shown}")
         raise
 
 
-def _tell(given: Globals, done: Decided) -> None:
+def _report(given: Globals, done: Decided) -> None:
     if given.field is not None or given.format_name() is not None:
         row = approval_rows.cells(given, approval_rows.decided(done))
         given.show(Display("jitid.approve-decision/1", approval_rows.DECIDED, [row], one=True))

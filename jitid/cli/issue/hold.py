@@ -61,7 +61,7 @@ class Hold:
         """Time when the command must end, in seconds since the epoch."""
         self.id = issued.credentials[0].id
         self._wait = _FIRST_WAIT
-        self._told = ""
+        self._reported = ""
         self._noted = issued.notes
         self._due = self._next_renewal() if renewed else _NEVER
 
@@ -107,18 +107,18 @@ class Hold:
             self._renew()
         except InvalidCredentialError as error:
             # The credential, its task or an ancestor has ended, which is final.
-            self._tell(error.message, lasts=False)
+            self._report_failure(error.message, lasts=False)
             self._due = self._issued.expires_at
         except JitidError as error:
-            self._tell(error.message)
+            self._report_failure(error.message)
             wait = self._wait if error.retryable else max(left / 3, _FIRST_WAIT)
             self._wait = min(self._wait * 2, _LONGEST_WAIT)
             self._due = self._issued.expires_at if wait > left - _LAST_CHANCE else now + wait
         except Exception as error:  # noqa: BLE001 - whatever it is, the command must not die of it
-            self._tell(f"{type(error).__name__}, which is a bug")
+            self._report_failure(f"{type(error).__name__}, which is a bug")
             self._due = min(now + left / 3 + _FIRST_WAIT, self._issued.expires_at)
         else:
-            self._told = ""
+            self._reported = ""
             self._wait = _FIRST_WAIT
             # The ledger's time stays at its time mark while the machine's clock is behind.
             self.clock.set(max(time.time(), self._issued.issued_at))
@@ -177,9 +177,9 @@ class Hold:
         early = 0.02 * os.urandom(1)[0] / 255
         return renewal_due(issued_at, expires_at, self._issued.depth) - (expires_at - issued_at) * early
 
-    def _tell(self, reason: str, *, lasts: bool = True) -> None:
-        if reason != self._told:
-            self._told = reason
+    def _report_failure(self, reason: str, *, lasts: bool = True) -> None:
+        if reason != self._reported:
+            self._reported = reason
             # If another process renewed or ended the credential, this token is invalid or will be soon.
             keeps = (
                 f"the command keeps its token until {format_time(self._issued.expires_at)}"

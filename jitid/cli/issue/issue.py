@@ -85,7 +85,7 @@ def issue(
             "what is issued is issued now, and decided by the time of now",
             "with --dry-run, --as-of only asks",
         )
-    asked_of = None if as_of is None else parse_time(as_of)
+    decision_time = None if as_of is None else parse_time(as_of)
     patience = None if wait is None else parse_duration(wait)
     config = given.config()
     request, proof = stated_request(
@@ -123,7 +123,7 @@ def issue(
             yes=yes,
             out=out,
             dry_run=dry_run,
-            as_of=asked_of,
+            as_of=decision_time,
             patience=patience,
         )
         return
@@ -142,7 +142,7 @@ def issue(
                 requests=(request,),
                 delegator_token=proof,
                 dry_run=True,
-                as_of=asked_of,
+                as_of=decision_time,
                 accept_clock=given.accept_clock,
             )
         )

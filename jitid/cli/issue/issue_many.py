@@ -14,7 +14,7 @@ from jitid.authority.open import open_for_issue, open_for_preview
 from jitid.capabilities.issue.operations import Issue
 from jitid.capabilities.issue.parse_request import request_from
 from jitid.cli import input_lines, read_input
-from jitid.cli.ask import can_ask, confirm
+from jitid.cli.ask import can_prompt, confirm
 from jitid.cli.issue.request_input import row_of
 from jitid.errors import ApprovalNeededError, JitidError, PartialError, PolicyDeniedError, UsageError
 from jitid.model.credential import is_outside
@@ -79,7 +79,7 @@ def issue(
         batches = _lines(template, str(from_file), most)
     authority: Authority | None = open_for_preview(config) if dry_run else None
     # Reference counting frees the objects of a line. The cycle collector need not run every few lines.
-    gc.set_threshold(input_lines.MADE_BETWEEN_LOOKS)
+    gc.set_threshold(input_lines.GC_THRESHOLD)
     notes: dict[str, int] = {}
     done = 0
     try:
@@ -105,7 +105,7 @@ def issue(
             _progress(given, done, count)
     except JitidError as error:
         if not done and from_file is not None and not dry_run:
-            _say_none(error)
+            _add_nothing_issued(error)
         if not done or error.exit_status == 74:
             raise
         rest = (
@@ -125,7 +125,7 @@ def issue(
             given.note(note if times == 1 else f"{note} ({times} times)")
 
 
-def _say_none(error: JitidError) -> None:
+def _add_nothing_issued(error: JitidError) -> None:
     """Add "nothing was issued" to the message of a refusal. Other errors state the outcome themselves."""
     refused = isinstance(error, UsageError | PolicyDeniedError) and not isinstance(error, ApprovalNeededError)
     if refused and "nothing was" not in error.message:
@@ -196,7 +196,7 @@ def _confirm(given: Globals, count: int, most: int | None) -> None:
     """Refuse more than `most` credentials; at a terminal, ask for confirmation instead. Raises UsageError."""
     if most is None or count <= most:
         return
-    if not can_ask(given):
+    if not can_prompt(given):
         raise UsageError(
             f"this would issue {count} credentials, more than {most}; nothing was issued",
             "with --yes it issues them; the limit is the setting max_issue",
@@ -211,18 +211,18 @@ def _lines(template: IssueRequest, path: str, most: int | None) -> Iterator[list
     if most is not None:
         numbered = _few_enough(numbered, most)
     batch: list[Numbered] = []
-    asked = 0
+    question_count = 0
     for number, text in numbered:
         request = _request(template, number, text)
-        if batch and asked + questions(request) > MOST_QUESTIONS:
+        if batch and question_count + questions(request) > MOST_QUESTIONS:
             yield batch
-            batch, asked = [], 0
+            batch, question_count = [], 0
         batch.append((number, request))
-        asked += questions(request)
+        question_count += questions(request)
         if len(batch) == MOST_AT_ONCE:
             # Issue now: the next line may arrive late, or may be invalid.
             yield batch
-            batch, asked = [], 0
+            batch, question_count = [], 0
     if batch:
         yield batch
 

@@ -86,7 +86,7 @@ def obtain(
             )
     if within and not audience:
         assert request.parent is not None
-        return _told(
+        return _noted(
             given,
             open_authority(given.config()).perform(
                 Attach(
@@ -106,7 +106,7 @@ def obtain(
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
     authority = open_for_issue(given.config(), operation, given.note)
     (issued,) = authority.perform(operation)
-    return _told(given, issued)
+    return _noted(given, issued)
 
 
 def hand_over(given: Globals, issued: Issued, show: Callable[[], None]) -> None:
@@ -144,7 +144,7 @@ def abandon(given: Globals, jti: str) -> bool:
     return True
 
 
-def _told(given: Globals, issued: Issued) -> Issued:
+def _noted(given: Globals, issued: Issued) -> Issued:
     for note in issued.notes:
         given.note(note)
     return issued

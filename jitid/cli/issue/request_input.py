@@ -49,11 +49,11 @@ def expect(given: Globals, kind: str | None) -> None:
 
     Raises UsageError and ConfigurationError.
     """
-    wanted = "" if kind is None else kind.partition(":")[0]
-    if wanted in ("openbao-lease", "exec"):
+    kind_name = "" if kind is None else kind.partition(":")[0]
+    if kind_name in ("openbao-lease", "exec"):
         given.expect(FIELDS if given.field is None else (*FIELDS, given.field))
     else:
-        given.expect((*FIELDS, *PARTS.get(wanted, ())))
+        given.expect((*FIELDS, *PARTS.get(kind_name, ())))
 
 
 def stated_request(

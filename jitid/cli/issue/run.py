@@ -159,7 +159,9 @@ def run(
 
         secrets = run_secrets.of_services(secrets, services)
         secrets += run_secrets.services(services, request.kind, actors, place)
-    started = _Start(given, command, program, place, variable=env, parent_file=parent_file, wanted=secrets)
+    started = _Start(
+        given, command, program, place, variable=env, parent_file=parent_file, secret_requests=secrets
+    )
     try:
         authority = open_for_issue(given.config(), operation, given.note)
         try:
@@ -230,9 +232,9 @@ class _Start:
         *,
         variable: str | None,
         parent_file: str | None,
-        wanted: list[SecretRequest],
+        secret_requests: list[SecretRequest],
     ) -> None:
-        self._wanted = wanted
+        self._secret_requests = secret_requests
         self._given = given
         self._command = command
         self._program = program
@@ -252,8 +254,8 @@ class _Start:
             # A token in a variable cannot be replaced, and a successor would end it.
             renewed=self._variable is None,
         )
-        _tell(self._given, issued, self._variable)
-        if not any(one.place for one in self._wanted):
+        _report(self._given, issued, self._variable)
+        if not any(one.place for one in self._secret_requests):
             self._given.note(
                 "$JITID_TOKEN_FILE is an identity token, for jitid alone; for a service name --audience"
             )
@@ -297,13 +299,13 @@ class _Start:
 
         Raises the error of the first secret that fails. The others then end with the identity.
         """
-        if not self._wanted:
+        if not self._secret_requests:
             return frozenset()
         # The import slows the start, and most runs have no secrets.
         from jitid.cli.issue.run_secrets import Secrets
 
         self.secrets = Secrets(
-            self._given, self._wanted, ttl=request.ttl, allow_narrower=request.allow_narrower
+            self._given, self._secret_requests, ttl=request.ttl, allow_narrower=request.allow_narrower
         )
         self.secrets.obtain(self.hold.secret, self.hold.until)
         return self.secrets.hidden()
@@ -368,9 +370,9 @@ def _secrets(texts: list[str] | None, on_exit: str | None) -> list[SecretRequest
             "--secret and --on-exit keep cannot go together",
             "what a run obtains for its command ends with it",
         )
-    from jitid.cli.issue.run_secrets import wanted
+    from jitid.cli.issue.run_secrets import parse_secrets
 
-    return wanted(texts)
+    return parse_secrets(texts)
 
 
 def _agent_of(program: str) -> str:
@@ -390,7 +392,7 @@ def _end_of_parent(parent_file: str | None, environ: Mapping[str, str]) -> int |
         return None
 
 
-def _tell(given: Globals, issued: Issued, variable: str | None) -> None:
+def _report(given: Globals, issued: Issued, variable: str | None) -> None:
     for note in issued.notes:
         given.note(note)
     if variable is not None:

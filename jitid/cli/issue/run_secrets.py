@@ -52,7 +52,7 @@ class SecretRequest(NamedTuple):
     may_act: tuple[MayAct, ...] = ()
 
     @property
-    def what(self) -> str:
+    def label(self) -> str:
         """Name of the secret, in words."""
         return f"secret {quote(self.name)}" if self.place is None else f"the token for {quote(self.name)}"
 
@@ -65,9 +65,9 @@ class _HeldSecret(NamedTuple):
     wait: float = _FIRST_WAIT
 
 
-def of_services(wanted: Sequence[SecretRequest], audiences: tuple[str, ...]) -> list[SecretRequest]:
+def of_services(requests: Sequence[SecretRequest], audiences: tuple[str, ...]) -> list[SecretRequest]:
     """Return the secrets. Tokens among them are for these services."""
-    return [one._replace(audiences=audiences) if one.kind in SHOWN else one for one in wanted]
+    return [one._replace(audiences=audiences) if one.kind in SHOWN else one for one in requests]
 
 
 def services(
@@ -75,12 +75,12 @@ def services(
 ) -> list[SecretRequest]:
     """Return the tokens for services, each in a separate place beside the identity token."""
     return [
-        SecretRequest(one, kind, None, (one,), place.beside("token" if at == 1 else f"token-{at}"), may_act)
+        SecretRequest(one, kind, None, (one,), place.sibling("token" if at == 1 else f"token-{at}"), may_act)
         for at, one in enumerate(audiences, start=1)
     ]
 
 
-def wanted(texts: Sequence[str]) -> list[SecretRequest]:
+def parse_secrets(texts: Sequence[str]) -> list[SecretRequest]:
     """Return the secrets that options of the form NAME=KIND[:TEMPLATE] request. Raises UsageError."""
     found: dict[str, SecretRequest] = {}
     for text in texts:
@@ -100,17 +100,17 @@ class Secrets:
     """The secrets of a command, each a credential of the command's identity."""
 
     def __init__(
-        self, given: Globals, wanted: Sequence[SecretRequest], *, ttl: int | None, allow_narrower: bool
+        self, given: Globals, requests: Sequence[SecretRequest], *, ttl: int | None, allow_narrower: bool
     ) -> None:
         """Prepare the secrets. Each request has the lifetime `ttl`, in seconds; None is the default."""
         self._given = given
-        self._wanted = wanted
+        self._requests = requests
         self._ttl = ttl
         self._allow_narrower = allow_narrower
         self._held: dict[str, _HeldSecret] = {}
         self._files = Files()
         self._ways: dict[type[Delivery], Delivery] = {}
-        self._told: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
         self._shown: str | None = None
         self._renewed = False
         """Whether a target has made more than one secret for a name."""
@@ -120,13 +120,13 @@ class Secrets:
 
         Raises the error of the first secret that fails. Earlier secrets end with the identity.
         """
-        for one in self._wanted:
+        for one in self._requests:
             self._take(one, self._attach(one, token), until)
 
     def environment(self) -> dict[str, str]:
         """Return the variables with which the command finds the secrets."""
         found = self._files.environment()
-        paths = [one.place.path for one in self._wanted if one.place is not None]
+        paths = [one.place.path for one in self._requests if one.place is not None]
         for at, path in enumerate(paths, start=1):
             found[RUN_SERVICE if at == 1 else f"{RUN_SERVICE}_{at}"] = path
         for way in self._ways.values():
@@ -147,7 +147,7 @@ class Secrets:
         A failure is reported on standard error and never ends the command: its secret works until it expires.
         """
         for held in [each for each in self._held.values() if each.due <= now]:
-            name = held.wanted.what
+            name = held.wanted.label
             try:
                 issued = self._attach(held.wanted, token)
                 try:
@@ -157,12 +157,12 @@ class Secrets:
                     abandon(self._given, issued.credentials[0].jti)
                     raise
             except Exception as error:  # noqa: BLE001 - whatever it is, the command must not die of it
-                self._tell(held, error)
+                self._report_failure(held, error)
                 self._held[name] = _again(
                     held, now, lasting=isinstance(error, JitidError) and not error.retryable
                 )
             else:
-                self._told.pop(name, None)
+                self._reported.pop(name, None)
                 self._renewed |= is_outside(issued.kind)
                 after = self._held[name]
                 # The pause limits the renewals of a secret that expires within a second.
@@ -192,7 +192,7 @@ class Secrets:
 
     def close(self, *, keep: bool = False) -> None:
         """Remove all secrets from the places of the command; `keep` leaves tokens that can stay."""
-        for one in self._wanted:
+        for one in self._requests:
             if one.place is not None:
                 one.place.close(keep=keep)
         for way in self._ways.values():
@@ -218,15 +218,15 @@ class Secrets:
                 )
             )
         except JitidError as error:
-            error.message = f"{one.what}: {error.message}"
+            error.message = f"{one.label}: {error.message}"
             raise
         finally:
             authority.close()
         for note in issued.notes:
-            self._given.note(f"{one.what}: {note}")
+            self._given.note(f"{one.label}: {note}")
         return issued
 
-    def _beside(self, kind: str) -> dict[str, str]:
+    def _trust_anchors(self, kind: str) -> dict[str, str]:
         """Return the trust anchors that the user of a secret of that kind needs."""
         if kind != Kind.X509_SVID:
             return {}
@@ -243,11 +243,11 @@ class Secrets:
         if one.place is not None:
             one.place.put(made.secret.reveal())
             self._shown = self._shown or made.secret.reveal()
-            self._held[one.what] = _HeldSecret(one, ends_at, _due(issued, ends_at, until))
+            self._held[one.label] = _HeldSecret(one, ends_at, _due(issued, ends_at, until))
             return
         text = text_of(issued.kind, made.secret, ends_at)
         delivered = Delivered(
-            one.name, issued.kind, made.secret, made.facts, ends_at, text, self._beside(issued.kind)
+            one.name, issued.kind, made.secret, made.facts, ends_at, text, self._trust_anchors(issued.kind)
         )
         kind = own_way(issued.kind, made.facts)
         if kind is not None:
@@ -255,12 +255,12 @@ class Secrets:
                 self._ways[kind] = kind()
             self._ways[kind].put(delivered)
         self._files.put(delivered)
-        self._held[one.what] = _HeldSecret(one, ends_at, _due(issued, ends_at, until))
+        self._held[one.label] = _HeldSecret(one, ends_at, _due(issued, ends_at, until))
 
-    def _tell(self, held: _HeldSecret, error: Exception) -> None:
+    def _report_failure(self, held: _HeldSecret, error: Exception) -> None:
         reason = error.message if isinstance(error, JitidError) else f"{type(error).__name__}, which is a bug"
-        if self._told.get(held.wanted.what) != reason:
-            self._told[held.wanted.what] = reason
+        if self._reported.get(held.wanted.label) != reason:
+            self._reported[held.wanted.label] = reason
             self._given.warn(
                 f"{reason}; it was to be renewed, and the earlier one works until {format_time(held.ends_at)}"
             )

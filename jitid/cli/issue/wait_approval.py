@@ -47,12 +47,12 @@ def approved(
     if not denial.requests:
         # A dry run creates no request.
         raise denial
-    ask = _how_to_ask(given, denial)
+    request_text = _extend_hint(given, denial)
     if patience is None:
         raise denial
     given.note(f"{denial.message.removeprefix('denied: ')}; waiting for {format_duration(patience)} at most")
     # This note comes before the wait, which is useless if no other person can approve.
-    given.note(with_authority(given, ask))
+    given.note(with_authority(given, request_text))
     # --wait limits this time, not --timeout.
     bounds.lift()
     try:
@@ -60,19 +60,19 @@ def approved(
     finally:
         authority.close()
     given.bind_time()
-    anew = open_for_issue(given.config(), operation, given.note)
+    reopened = open_for_issue(given.config(), operation, given.note)
     try:
-        return anew, anew.perform(operation)
+        return reopened, reopened.perform(operation)
     except ApprovalNeededError as again:
-        _how_to_ask(given, again)
+        _extend_hint(given, again)
         raise
 
 
-def _how_to_ask(given: Globals, denial: ApprovalNeededError) -> str:
+def _extend_hint(given: Globals, denial: ApprovalNeededError) -> str:
     """Return the request for an approval, with a command for the same ledger. Extend the hint of the denial."""
-    ask = _ask(given, denial)
-    denial.hint = f"{ask}; then repeat the same command, or wait with --wait 10m"
-    return ask
+    request_text = _request_text(given, denial)
+    denial.hint = f"{request_text}; then repeat the same command, or wait with --wait 10m"
+    return request_text
 
 
 def with_authority(given: Globals, hint: str | None) -> str:
@@ -83,7 +83,7 @@ def with_authority(given: Globals, hint: str | None) -> str:
     return "; ".join(filter(None, (hint, *more)))
 
 
-def _ask(given: Globals, denial: ApprovalNeededError) -> str:
+def _request_text(given: Globals, denial: ApprovalNeededError) -> str:
     grant = given.command(f"jitid approve grant {denial.requests[0]}", for_another=True)
     return f"ask {a_member(denial.missing)}: {grant}"
 
@@ -110,11 +110,11 @@ def _wait(given: Globals, authority: Authority, denial: ApprovalNeededError, pat
                     denial.missing = page.approvals[0].missing_at(page.now)
             left = end - time.monotonic()
             if left <= 0:
-                within, who = format_duration(patience), " and nobody of ".join(map(quote, denial.missing))
-                denial.message += f"; within {within} nobody of {who} has granted it, and it stays open"
-                denial.hint = f"{_ask(given, denial)}; then repeat the same command"
+                within, groups = format_duration(patience), " and nobody of ".join(map(quote, denial.missing))
+                denial.message += f"; within {within} nobody of {groups} has granted it, and it stays open"
+                denial.hint = f"{_request_text(given, denial)}; then repeat the same command"
                 raise denial
-            shown.tell(left, denial.missing)
+            shown.show(left, denial.missing)
             time.sleep(min(pause, left))
             pause = min(pause * _SLOWER, _LONGEST)
     finally:
@@ -139,9 +139,12 @@ def _must_not_have_ended(
         if state is ApprovalState.DENIED:
             event = authority.perform(ShowApproval(id=one.id)).ended_event or {}
             why = f": {quote(event['reason'], 200)}" if event.get("reason") else ""
-            who = f"{quote(str(event.get('approver')))} for {', '.join(map(quote, event.get('groups', ())))}"
+            approver = (
+                f"{quote(str(event.get('approver')))} for {', '.join(map(quote, event.get('groups', ())))}"
+            )
             raise PolicyDeniedError(
-                f"denied: request {one.id} was denied by {who}{why}", "the same command makes a new request"
+                f"denied: request {one.id} was denied by {approver}{why}",
+                "the same command makes a new request",
             )
 
 
@@ -149,12 +152,12 @@ class _Progress:
     """Display of the remaining time on standard error, if that is a terminal."""
 
     def __init__(self, given: Globals) -> None:
-        self._wanted = os.isatty(2) and not given.quiet
+        self._enabled = os.isatty(2) and not given.quiet
         self._shown = 0
 
-    def tell(self, left: float, missing: Sequence[str]) -> None:
+    def show(self, left: float, missing: Sequence[str]) -> None:
         """Show the remaining seconds, and the groups that have not granted it yet."""
-        if self._wanted:
+        if self._enabled:
             text = f"jitid: waiting for {safe(a_member(missing))}, {format_duration(max(int(left), 1))} left"
             # The padding covers the earlier text, which may be longer.
             os.write(2, f"\r{text.ljust(self._shown)}".encode())

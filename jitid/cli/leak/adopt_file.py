@@ -12,7 +12,7 @@ from jitid.capabilities.adopt.read_secret import KeptSecret
 from jitid.capabilities.directory.roster.line_error import at, misplaced
 from jitid.cli import read_input
 from jitid.cli.directory.roster_file import Content
-from jitid.cli.leak.adopt_input import check_elsewhere, standing
+from jitid.cli.leak.adopt_input import check_elsewhere, standing_secret
 from jitid.errors import UsageError
 from jitid.model.standing_secret import MOST_SECRETS, StandingSecret
 from jitid.values import strict_json
@@ -37,7 +37,7 @@ _SECRETS = ("secret", "fingerprint", "public_key")
 """Columns that identify the secret; a row has exactly one of them."""
 COLUMNS = (*_STATED, *_SECRETS)
 _LONGEST = 500_000
-_WHAT = "the list of secrets"
+_LABEL = "the list of secrets"
 
 
 def read(path: str, stated: str | None, usual: Mapping[str, str]) -> tuple[tuple[StandingSecret, ...], str]:
@@ -49,23 +49,23 @@ def read(path: str, stated: str | None, usual: Mapping[str, str]) -> tuple[tuple
     """
     form = stated or _ENDINGS.get(os.path.splitext(path)[1].lower())
     if form not in FORMS:
-        what = (
+        message = (
             "nothing says which form the list has"
             if stated is None
             else f"{quote(stated)} is no form of a list"
         )
-        raise UsageError(what, f"say it with --as: {', '.join(FORMS)}")
-    descriptor = read_input.opened(path, _WHAT)
+        raise UsageError(message, f"say it with --as: {', '.join(FORMS)}")
+    descriptor = read_input.opened(path, _LABEL)
     try:
         with read_input.file_of(descriptor) as file:
             content = Content(file)
             lines = content.lines(mark=True)
             rows = _csv(text for _, text in lines) if form == "csv" else _jsonl(lines)
-            found = tuple(_standing(number, row, usual) for number, row in _few(rows))
+            found = tuple(_standing_secret(number, row, usual) for number, row in _few(rows))
             # The digest covers the text after the last row too.
             return found, content.digest()
     except OSError as error:
-        raise read_input.unreadable(path, _WHAT, error) from error
+        raise read_input.unreadable(path, _LABEL, error) from error
 
 
 def _few(rows: Iterable[tuple[int, dict[str, str]]]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -134,7 +134,7 @@ def _check_columns(names: Iterable[str], line: int) -> None:
         raise misplaced(f"line {line}", "it names a column twice")
 
 
-def _standing(number: int, row: dict[str, str], usual: Mapping[str, str]) -> StandingSecret:
+def _standing_secret(number: int, row: dict[str, str], usual: Mapping[str, str]) -> StandingSecret:
     with at(f"line {number}"):
         stated: dict[str, str | None] = {name: row.get(name) or usual.get(name) for name in _STATED}
         for name in ("name", "owner", "place", "purpose"):
@@ -147,11 +147,11 @@ def _standing(number: int, row: dict[str, str], usual: Mapping[str, str]) -> Sta
                 f"give one of: {', '.join(_SECRETS)}",
             )
         check_elsewhere(stated, row[given[0]])
-        return standing(number, stated, _kept(given[0], row[given[0]], stated["prefix"]))
+        return standing_secret(number, stated, _kept(given[0], row[given[0]], stated["prefix"]))
 
 
-def _kept(sort: str, text: str, prefix: str | None) -> KeptSecret:
-    match sort:
+def _kept(form: str, text: str, prefix: str | None) -> KeptSecret:
+    match form:
         case "secret":
             return read_secret.of_secret(text, prefix)
         case "fingerprint":

@@ -28,7 +28,7 @@ def check_elsewhere(stated: Mapping[str, str | None], secret: str) -> None:
             )
 
 
-def standing(line: int, stated: Mapping[str, str | None], kept: KeptSecret) -> StandingSecret:
+def standing_secret(line: int, stated: Mapping[str, str | None], kept: KeptSecret) -> StandingSecret:
     """Return one secret with its stated facts. Raises UsageError for an invalid value."""
     own = check_own_name(stated["name"] or "")
     access_key_id, reference, target = (
@@ -44,13 +44,13 @@ def standing(line: int, stated: Mapping[str, str | None], kept: KeptSecret) -> S
         line,
         own,
         check_person(stated["owner"] or ""),
-        _told(stated, "place", LONGEST_PLACE),
-        _told(stated, "purpose", MAX_PURPOSE),
+        _checked_text(stated, "place", LONGEST_PLACE),
+        _checked_text(stated, "purpose", MAX_PURPOSE),
         check_name(stated.get("agent") or own, "agent"),
         check_sensitivity(stated.get("sensitivity") or "moderate"),
         None if not stated.get("expires") else parse_time(str(stated["expires"])),
         target,
-        None if reference is None else _told(stated, "reference", LONGEST_REFERENCE),
+        None if reference is None else _checked_text(stated, "reference", LONGEST_REFERENCE),
         kept.prefix,
         kept.length,
         kept.fingerprint,
@@ -62,24 +62,24 @@ def standing(line: int, stated: Mapping[str, str | None], kept: KeptSecret) -> S
 def amended_by(stated: Mapping[str, str | None]) -> Amended:
     """Return the changes of an adopted secret. Raises UsageError for an invalid value, or if nothing changes."""
 
-    def if_told(field: str, most: int) -> str | None:
-        return None if stated[field] is None else _told(stated, field, most)
+    def optional_text(field: str, most: int) -> str | None:
+        return None if stated[field] is None else _checked_text(stated, field, most)
 
     if not any(value is not None for value in stated.values()):
         raise UsageError("nothing is stated that should change; nothing was changed", "see: jitid adopt show")
     owner, agent, expires, target = (stated[field] for field in ("owner", "agent", "expires", "target"))
     return Amended(
         None if owner is None else check_person(owner),
-        if_told("place", LONGEST_PLACE),
-        if_told("purpose", MAX_PURPOSE),
+        optional_text("place", LONGEST_PLACE),
+        optional_text("purpose", MAX_PURPOSE),
         None if agent is None else check_name(agent, "agent"),
         None if expires is None else parse_time(expires),
         target,
-        if_told("reference", LONGEST_REFERENCE),
+        optional_text("reference", LONGEST_REFERENCE),
     )
 
 
-def _told(stated: Mapping[str, str | None], field: str, most: int) -> str:
+def _checked_text(stated: Mapping[str, str | None], field: str, most: int) -> str:
     text = stated.get(field) or ""
     if not text.strip():
         raise UsageError(f"the {field} is blank")

@@ -37,13 +37,13 @@ def suggest(given: Globals, names: options.ReplacedNames = None, all_: options.E
             "name adopted secrets, or all of them with --all",
         )
     authority = open_authority(given.config())
-    wanted = list(dict.fromkeys(map(check_own_name, names or ()))) or list(_standing(authority))
-    if not wanted:
+    chosen_names = list(dict.fromkeys(map(check_own_name, names or ()))) or list(_live_names(authority))
+    if not chosen_names:
         raise NotFoundError("nothing is adopted that may still work", "see: jitid adopt list")
     found = [
         one
-        for first in range(0, len(wanted), _AT_ONCE)
-        for one in authority.perform(SuggestReplacements(names=tuple(wanted[first : first + _AT_ONCE])))
+        for first in range(0, len(chosen_names), _AT_ONCE)
+        for one in authority.perform(SuggestReplacements(names=tuple(chosen_names[first : first + _AT_ONCE])))
     ]
     if given.field is not None or given.format_name() is not None:
         given.show(Display("jitid.adopt-suggest/1", FIELDS, [_row(given, one) for one in found]))
@@ -51,7 +51,7 @@ def suggest(given: Globals, names: options.ReplacedNames = None, all_: options.E
         output.write("\n".join(_text(given, one) for one in found))
 
 
-def _standing(authority: Authority) -> Iterator[str]:
+def _live_names(authority: Authority) -> Iterator[str]:
     """Yield the names of all secrets that may still work, each once."""
     after, seen = 0, set()
     while True:
@@ -82,8 +82,8 @@ def _text(given: Globals, one: SecretReplacement) -> str:
 
     lines = [f"# {safe(one.name)}: {one.kind or 'nothing fits'}"]
     lines += [f"# {line}" for line in wrap(one.why, _WIDTH)]
-    for what, text in (("the configuration", one.table), ("the policy", one.policy)):
+    for title, text in (("the configuration", one.table), ("the policy", one.policy)):
         if text:
-            lines += ["", f"# For {what}:", *text.rstrip("\n").split("\n")]
+            lines += ["", f"# For {title}:", *text.rstrip("\n").split("\n")]
     lines += ["", "# And then:", *(given.command(each) for each in one.commands)]
     return "\n".join(lines) + "\n"

@@ -10,7 +10,7 @@ from jitid.cli import read_input, record_rows
 from jitid.cli.identity.list import limit_of
 from jitid.cli.invocation import Globals
 from jitid.cli.leak import adopt_rows
-from jitid.cli.leak.adopt_input import amended_by, check_elsewhere, standing
+from jitid.cli.leak.adopt_input import amended_by, check_elsewhere, standing_secret
 from jitid.cli.leak.trace_rows import number, some
 from jitid.errors import UsageError
 from jitid.formats.display import Display
@@ -91,11 +91,11 @@ def add(
                 "jitid adopt add NAME --owner DELEGATOR --place TEXT --purpose TEXT",
             )
         kept = _kept(file, fingerprint, public_key, prefix, stated)
-        secrets = (standing(0, stated, kept),)
+        secrets = (standing_secret(0, stated, kept),)
     operation = ops.Adopt(secrets=secrets, content=content, dry_run=dry_run, accept_clock=given.accept_clock)
     config = given.config()
     authority = open_for_preview(config) if dry_run else open_or_create_authority(config, given.note)
-    _tell(given, authority.perform(operation), name, dry_run=dry_run)
+    _report(given, authority.perform(operation), name, dry_run=dry_run)
 
 
 def _kept(
@@ -131,7 +131,7 @@ def _kept(
         raise UsageError("the secret is no UTF-8 text", "give its SHA-256 with --fingerprint") from None
 
 
-def _tell(given: Globals, done: Adoption, name: str | None, *, dry_run: bool) -> None:
+def _report(given: Globals, done: Adoption, name: str | None, *, dry_run: bool) -> None:
     if given.field is not None or given.format_name() is not None:
         row = adopt_rows.added(done, name, dry_run=dry_run)
         given.show(Display("jitid.adopt-add/1", adopt_rows.ADDED, [row], one=True))
@@ -148,7 +148,7 @@ def _tell(given: Globals, done: Adoption, name: str | None, *, dry_run: bool) ->
 
 
 def _sentence(done: Adoption, name: str | None, *, dry_run: bool) -> str:
-    what = number(done.new, "secret") if name is None else name
+    subject = number(done.new, "secret") if name is None else name
     if not done.new:
         return (
             f"{name} is adopted so already"
@@ -157,9 +157,9 @@ def _sentence(done: Adoption, name: str | None, *, dry_run: bool) -> str:
         )
     also = f"; {done.already} were so already" if done.already else ""
     if dry_run:
-        return f"would adopt {what}{also}; nothing was changed"
+        return f"would adopt {subject}{also}; nothing was changed"
     which = f" as {done.taken[0].jti}" if done.new == 1 else ""
-    return f"adopted {what}{which} (audit event {done.event}){also}"
+    return f"adopted {subject}{which} (audit event {done.event}){also}"
 
 
 def list_(
@@ -177,12 +177,12 @@ def list_(
     most = limit_of(limit)
     authority = open_authority(given.config())
     shown = record_rows.columns(given, adopt_rows.FIELDS, adopt_rows.BRIEF)
-    told = [
+    rows = [
         {field: row[field] for field in shown}
         for row in _pages(authority, None if owner is None else check_delegator(owner), most, live=live)
     ]
-    given.show(Display("jitid.adopt-list/1", shown, told))
-    if limit is None and len(told) == most:
+    given.show(Display("jitid.adopt-list/1", shown, rows))
+    if limit is None and len(rows) == most:
         given.note(f"there may be more than {most}: say how many with --limit")
 
 
@@ -240,11 +240,11 @@ def change(
         names=_named(names), amended=amended_by(stated), accept_clock=given.accept_clock
     )
     page = open_authority(given.config()).perform(operation)
-    told = [adopt_rows.record(one, page.now) for one in page.secrets]
+    rows = [adopt_rows.record(one, page.now) for one in page.secrets]
     if given.field is not None or given.format_name() is not None:
-        given.show(Display("jitid.adopt-change/1", adopt_rows.FIELDS, told))
+        given.show(Display("jitid.adopt-change/1", adopt_rows.FIELDS, rows))
         return
-    for row in told:
+    for row in rows:
         where = "somebody ends it there" if row["target"] is None else f"target {row['target']} ends it"
         output.write(
             f"{row['name']}: {row['owner']} answers for it; it is kept at {safe(row['place'])}; {where}\n"
@@ -258,8 +258,8 @@ def probe(given: Globals, names: options.AdoptedNames) -> None:
     """
     given.expect(adopt_rows.PROBED)
     found = open_authority(given.config()).perform(ops.ProbeAdopted(names=_named(names)))
-    told = [{"name": one.name, "life": one.probe.life.value, "seen": one.probe.seen} for one in found]
-    given.show(Display("jitid.adopt-probe/1", adopt_rows.PROBED, told))
+    rows = [{"name": one.name, "life": one.probe.life.value, "seen": one.probe.seen} for one in found]
+    given.show(Display("jitid.adopt-probe/1", adopt_rows.PROBED, rows))
 
 
 def ended(given: Globals, names: options.AdoptedNames, proof: options.SecretProof = None) -> None:

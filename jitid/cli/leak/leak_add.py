@@ -57,30 +57,30 @@ class _Total:
         self.events: list[int] = []
         self.new = 0
         self.moved = self.later = self.ids = self.unknown = self.places = 0
-        self.alive = self.living_on = 0
-        self.alive_then = 0
+        self.alive = self.with_live_identity = 0
+        self.live_when_recorded = 0
         """Number of credentials that were live when they were recorded."""
 
-    def add(self, came: ReportedLeaks) -> None:
+    def add(self, result: ReportedLeaks) -> None:
         """Add the result of one batch."""
-        if came.event is not None:
-            self.events.append(came.event)
-        self.places += came.places
-        self.alive_then += came.alive
+        if result.event is not None:
+            self.events.append(result.event)
+        self.places += result.places
+        self.live_when_recorded += result.alive
         # A leak is not new if an earlier batch has recorded it, or counted it in a dry run.
-        self.new += len(came.new - self.credentials.keys())
-        self.later += came.later
-        self.moved += came.moved
-        self.ids += came.ids
-        self.unknown += came.unknown
-        self.credentials |= came.credentials
-        self.unproved |= came.unproved
-        self.strays = first_of([*self.strays, *came.strays])
+        self.new += len(result.new - self.credentials.keys())
+        self.later += result.later
+        self.moved += result.moved
+        self.ids += result.ids
+        self.unknown += result.unknown
+        self.credentials |= result.credentials
+        self.unproved |= result.unproved
+        self.strays = first_of([*self.strays, *result.strays])
 
     def see(self, row: Mapping[str, Any]) -> None:
         """Count a shown leak if its credential or its identity is still live."""
         self.alive += row["dead_at"] is None
-        self.living_on += leak_rows.lives_on(row)
+        self.with_live_identity += leak_rows.has_live_identity(row)
 
     @property
     def already(self) -> int:
@@ -123,9 +123,9 @@ def add(
                     dry_run=ending.dry_run,
                     accept_clock=given.accept_clock,
                 )
-                came = authority.perform(operation)
-                search.answered(came.marks)
-                total.add(came)
+                result = authority.perform(operation)
+                search.answered(result.marks)
+                total.add(result)
         except JitidError as error:
             if not total.events:
                 raise search.nothing_recorded(error) from error
@@ -146,7 +146,7 @@ def add(
         _show(given, authority, total, report, ending, ended, search)
     finally:
         # Report the recorded leaks and the revocation even if writing the rows fails.
-        _tell(given, total, ending, ended, search.sentence(), failed=failure is not None)
+        _report(given, total, ending, ended, search.sentence(), failed=failure is not None)
     if failure is not None:
         raise failure
     if ended is not None:
@@ -171,11 +171,11 @@ def _left(total: _Total) -> JitidError | None:
     """Return the error for unproved strings, which were not recorded: any user could have written them."""
     if not total.left:
         return None
-    what = f"neither a signature nor a fingerprint proves {some(total.left)}"
+    message = f"neither a signature nor a fingerprint proves {some(total.left)}"
     hint = "look at it with jitid trace, and repeat this with --yes to record that too"
     if total.credentials:
-        return PartialError(f"{what}; that was not recorded", hint)
-    return UsageError(f"{what}; nothing was recorded", hint)
+        return PartialError(f"{message}; that was not recorded", hint)
+    return UsageError(f"{message}; nothing was recorded", hint)
 
 
 def _unproved(ended: Ended) -> JitidError | None:
@@ -202,8 +202,10 @@ def _end(given: Globals, authority: Authority, total: _Total, ending: LeakEnding
         if not total.events:
             raise
         # The guard's message is about the whole ledger, which the report has changed.
-        what = error.message.replace("nothing was changed", "what leaked is recorded, and nothing has ended")
-        raise PartialError(what, error.hint) from error
+        message = error.message.replace(
+            "nothing was changed", "what leaked is recorded, and nothing has ended"
+        )
+        raise PartialError(message, error.hint) from error
 
 
 def _show(
@@ -216,17 +218,17 @@ def _show(
     search: TextSearch | ReportSearch,
 ) -> None:
     shown = record_rows.columns(given, leak_rows.FIELDS, leak_rows.BRIEF)
-    told = ({name: one[name] for name in shown} for one in _rows(authority, total, report.source))
+    rows = ({name: one[name] for name in shown} for one in _rows(authority, total, report.source))
     document: dict[str, Any] | None = None
     if given.field is None and given.format_name() == "json":
         document = {
-            "items": list(told),
+            "items": list(rows),
             "source": report.source,
             "recorded": total.new,
             "already": total.already,
             "places": total.places,
             "findings": search.findings if isinstance(search, ReportSearch) else None,
-            "findings_ours": search.ours if isinstance(search, ReportSearch) else None,
+            "findings_ours": search.issued_findings if isinstance(search, ReportSearch) else None,
             "unproved": len(total.left),
             "unknown": total.unknown,
             "ids": total.ids,
@@ -236,7 +238,7 @@ def _show(
         }
     elif record_rows.by_eye(given) and not total.credentials:
         return
-    given.show(Display("jitid.leak-add/1", shown, told, document=document))
+    given.show(Display("jitid.leak-add/1", shown, rows, document=document))
 
 
 def _rows(authority: Authority, total: _Total, source: str) -> Iterator[dict[str, Any]]:
@@ -248,7 +250,7 @@ def _rows(authority: Authority, total: _Total, source: str) -> Iterator[dict[str
             yield one
 
 
-def _tell(
+def _report(
     given: Globals,
     total: _Total,
     ending: LeakEnding,
@@ -268,9 +270,9 @@ def _tell(
             "another --source makes another report"
         )
     if ended is not None:
-        output.say(f"jitid: {sentence(ended, dry_run=ending.dry_run)}")
+        output.print_message(f"jitid: {sentence(ended, dry_run=ending.dry_run)}")
     elif not ending.revoke and not failed and not ending.dry_run:
-        for text in _left_alive(total):
+        for text in _still_live(total):
             given.note(text)
 
 
@@ -299,17 +301,19 @@ def _notes(total: _Total, *, dry_run: bool) -> Iterator[str]:
         yield f"{number(total.ids, 'id')} in the text did not count: an id is no secret"
 
 
-def _left_alive(total: _Total) -> Iterator[str]:
-    alive = total.alive if len(total.credentials) <= _LISTED else total.alive_then
+def _still_live(total: _Total) -> Iterator[str]:
+    alive = total.alive if len(total.credentials) <= _LISTED else total.live_when_recorded
     if alive:
-        lives, it = ("lives", "it") if alive == 1 else ("live", "them")
-        yield f"nothing was ended: {number(alive, 'leaked credential')} still {lives}, and --revoke ends {it}"
-    if total.living_on:
-        lives, it = (
-            ("its identity lives", "that") if total.living_on == 1 else ("their identities live", "those")
+        verb, pronoun = ("lives", "it") if alive == 1 else ("live", "them")
+        yield f"nothing was ended: {number(alive, 'leaked credential')} still {verb}, and --revoke ends {pronoun}"
+    if total.with_live_identity:
+        verb, pronoun = (
+            ("its identity lives", "that")
+            if total.with_live_identity == 1
+            else ("their identities live", "those")
         )
-        what = number(total.living_on, "leaked credential")
-        yield f"{what} had ended already; {lives} on: --revoke ends {it} too"
+        leaks = number(total.with_live_identity, "leaked credential")
+        yield f"{leaks} had ended already; {verb} on: --revoke ends {pronoun} too"
 
 
 def _nothing(given: Globals, total: _Total, search: TextSearch | ReportSearch) -> NotFoundError:

@@ -144,20 +144,20 @@ def sighting_text(row: Mapping[str, Any]) -> str:
     text = str(row["place"]) if row["line"] is None else f"{row['place']}:{row['line']}"
     if row["revision"] is not None:
         text += f" at {row['revision'][:_SHORT_REVISION]}"
-    told = [row["finder"]] if row["finder"] is not None else []
+    facts = [row["finder"]] if row["finder"] is not None else []
     if row["found_at"] is not None:
-        told.append(row["found_at"])
-    return f"{text} ({', '.join(told)})" if told else text
+        facts.append(row["found_at"])
+    return f"{text} ({', '.join(facts)})" if facts else text
 
 
-def some_sightings(told: list[dict[str, Any]]) -> str:
+def some_sightings(sightings: list[dict[str, Any]]) -> str:
     """Return the first places in words, and the number of further places."""
-    shown = [sighting_text(each) for each in told[:_SHOWN]]
-    more = [f"and {len(told) - _SHOWN} more"] if len(told) > _SHOWN else []
+    shown = [sighting_text(each) for each in sightings[:_SHOWN]]
+    more = [f"and {len(sightings) - _SHOWN} more"] if len(sightings) > _SHOWN else []
     return "; ".join([*shown, *more])
 
 
-def lives_on(row: Mapping[str, Any]) -> bool:
+def has_live_identity(row: Mapping[str, Any]) -> bool:
     """Return whether the credential of an open leak has ended while its identity is still live."""
     return row["closed_at"] is None and row["dead_at"] is not None and row["lives_until"] is not None
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from jitid.capabilities.leak.places import kept, parts
-from jitid.capabilities.scan.reports.any_report import REDACTED, WHAT, ReportFormat, parse
+from jitid.capabilities.scan.reports.any_report import REDACTED, REPORT_LABEL, ReportFormat, parse
 from jitid.capabilities.scan.reports.reported_finding import ReportedFinding
 from jitid.cli import read_input
 from jitid.cli.leak.search_stream import StreamSearch
@@ -102,7 +102,7 @@ class ReportSearch:
         self._descriptor = -1
         self.findings = 0
         """Number of findings in the report."""
-        self.ours = 0
+        self.issued_findings = 0
         """Number of findings with a string that the ledger issued."""
         self.redacted = 0
         """Number of findings that do not show the found string."""
@@ -110,12 +110,12 @@ class ReportSearch:
         """Reasons why parts of the other findings could not be searched, with counts."""
         self._many: dict[bytes, tuple[int, dict[_Place, Sighting]]] = {}
         """Strings with the maximum number of places: the number of their findings, and those places."""
-        self._asked: list[tuple[str, ...]] = []
+        self._finding_marks: list[tuple[str, ...]] = []
         """Marks of each finding in the current batch that contains strings of jitid."""
 
     def __enter__(self) -> Self:
         """Open the report. Raises UsageError."""
-        self._descriptor = read_input.opened(self._path, WHAT)
+        self._descriptor = read_input.opened(self._path, REPORT_LABEL)
         return self
 
     def __exit__(
@@ -142,40 +142,40 @@ class ReportSearch:
             seen = kept(one.sighting)
             found = _found(one, self._missed)
             finds.mistyped += found.mistyped
-            for sort, key, count in found.strings():
-                counts = getattr(finds, sort)
-                sign = mark(sort, key)
+            for category, key, count in found.strings():
+                counts = getattr(finds, category)
+                sign = mark(category, key)
                 signs.append(sign.hex())
                 # The places of a string are counted across batches.
-                before, told = self._many.get(sign, _NEVER)
+                before, earlier_places = self._many.get(sign, _NEVER)
                 # A finding is one place, even if it contains the string several times.
                 counts[key] = counts.get(key, before) + min(count, 1)
-                known = places.setdefault(sign, dict(told))
+                known = places.setdefault(sign, dict(earlier_places))
                 if len(known) < MOST_PLACES:
                     known.setdefault((seen.place, seen.line, seen.revision), seen)
                 size += 2 * len(key) + len(seen.place)
             if signs:
-                self._asked.append(tuple(signs))
-            if len(self._asked) >= _BATCH or size >= _BATCH_TEXT:
+                self._finding_marks.append(tuple(signs))
+            if len(self._finding_marks) >= _BATCH or size >= _BATCH_TEXT:
                 yield from self._yielded(finds, places, room)
                 finds, places, size = Finds(), {}, 0
         if self.redacted == self.findings and self.findings:
             raise UsageError(
-                f"{WHAT} does not show what was found: it is redacted; nothing was recorded", REDACTED
+                f"{REPORT_LABEL} does not show what was found: it is redacted; nothing was recorded", REDACTED
             )
         yield from self._yielded(finds, places, room)
 
     def answered(self, marks: Iterable[str]) -> None:
         """Take the marks of the strings in the last batch that belong to credentials."""
         known = frozenset(marks)
-        left = [signs for signs in self._asked if known.isdisjoint(signs)]
-        self.ours += len(self._asked) - len(left)
-        self._asked = left
+        left = [signs for signs in self._finding_marks if known.isdisjoint(signs)]
+        self.issued_findings += len(self._finding_marks) - len(left)
+        self._finding_marks = left
 
     def shortcoming(self) -> JitidError | None:
         """Return the error for redacted or incompletely searched findings; None if there are none."""
-        what = "finding does" if self.redacted == 1 else "findings do"
-        redacted = f"{self.redacted} {what} not show what was found, and could not be looked up"
+        subject = "finding does" if self.redacted == 1 else "findings do"
+        redacted = f"{self.redacted} {subject} not show what was found, and could not be looked up"
         if self._missed:
             from jitid.cli.leak.trace_rows import incomplete
 
@@ -192,20 +192,22 @@ class ReportSearch:
 
     def sentence(self) -> str:
         """Return a sentence with the number of findings that the ledger issued."""
-        are = "is" if self.ours == 1 else "are"
-        return f"{self.ours} of {self.findings} finding{'' if self.findings == 1 else 's'} {are} ours"
+        are = "is" if self.issued_findings == 1 else "are"
+        return (
+            f"{self.issued_findings} of {self.findings} finding{'' if self.findings == 1 else 's'} {are} ours"
+        )
 
     def _yielded(
         self, finds: Finds, places: Mapping[bytes, Mapping[_Place, Sighting]], room: int | None
     ) -> Iterator[LeakBatch]:
-        told = {sign: tuple(seen.values()) for sign, seen in places.items()}
-        for sort, key, count in finds.strings():
-            sign = mark(sort, key) if count >= MOST_PLACES else b""
+        by_mark = {sign: tuple(seen.values()) for sign, seen in places.items()}
+        for category, key, count in finds.strings():
+            sign = mark(category, key) if count >= MOST_PLACES else b""
             if sign in places and (sign in self._many or len(self._many) < _MOST_MANY):
                 self._many[sign] = count, dict(places[sign])
-        for part, sightings in parts(finds, told, room):
+        for part, sightings in parts(finds, by_mark, room):
             yield LeakBatch(part, sightings)
-        self._asked.clear()
+        self._finding_marks.clear()
 
     def _reported(self) -> Iterator[ReportedFinding]:
         try:
@@ -218,7 +220,7 @@ class ReportSearch:
             while piece := read_input.piece_of(self._descriptor, _PIECE):
                 yield piece
         except OSError as error:
-            raise read_input.unreadable(self._path, WHAT, error) from error
+            raise read_input.unreadable(self._path, REPORT_LABEL, error) from error
 
 
 _TOKEN = re.compile(rb"jitid_[0-9A-Za-z]{38}|(?:eyJ[\w-]+\.)?%b[\w-]+\.[\w-]{86}" % MARK)

@@ -31,11 +31,11 @@ def show(given: Globals, own: str | None, accounts: Sequence[Account]) -> None:
 
         output.write_pieces(text(accounts, terminal_width()))
         return
-    told = (row for account in accounts for row in timeline_rows.of_steps(account))
+    rows = (row for account in accounts for row in timeline_rows.of_steps(account))
     document = None
     if given.field is None and given.format_name() == "json":
         document = {"items": [timeline_rows.document(account) for account in accounts]}
-    given.show(Display("jitid.leak-timeline/1", timeline_rows.FIELDS, told, document=document))
+    given.show(Display("jitid.leak-timeline/1", timeline_rows.FIELDS, rows, document=document))
 
 
 def text(accounts: Sequence[Account], width: int | None = None) -> Iterator[str]:
@@ -47,7 +47,7 @@ def text(accounts: Sequence[Account], width: int | None = None) -> Iterator[str]
     if len(accounts) > 1:
         yield f"# {len(accounts)} leaks, as of {format_time(now)}\n\n"
         for account in accounts:
-            words = [*timeline_rows.heading(account), f": {timeline_rows.standing(account)}"]
+            words = [*timeline_rows.heading(account), f": {timeline_rows.state_sentence(account)}"]
             yield _item(words, width)
         yield "\n"
     for number, account in enumerate(accounts):
@@ -59,11 +59,11 @@ def text(accounts: Sequence[Account], width: int | None = None) -> Iterator[str]
 def _one(account: Account, mark: str, width: int | None) -> Iterator[str]:
     yield f"{mark} {timeline_rows.written(timeline_rows.heading(account), code)}\n\n"
     now = format_time(account.details.leaked.now)
-    yield _broken([f"**{timeline_rows.standing(account)}**, as of {now}."], width) + "\n"
+    yield _broken([f"**{timeline_rows.state_sentence(account)}**, as of {now}."], width) + "\n"
     for name, words in timeline_rows.facts(account):
         yield _item([f"**{name}:** ", *words], width)
-    for what, duration in timeline_rows.exposures(account):
-        yield _item([f"**Exposed** {what}: {duration}"], width)
+    for period, duration in timeline_rows.exposures(account):
+        yield _item([f"**Exposed** {period}: {duration}"], width)
     yield f"\n{mark}# Timeline\n\n"
     for step in account.steps:
         event = [] if step.event is None else [f" (audit event {step.event})"]
@@ -81,10 +81,12 @@ def _item(words: timeline_rows.Words, width: int | None) -> str:
 
 def _broken(words: timeline_rows.Words, width: int | None, first: str = "", indent: str = "") -> str:
     """Return text in lines, broken only between jitid's words: a break in a code span would be visible."""
-    ours = [each if isinstance(each, timeline_rows.Foreign) else each.replace(" ", _BREAK) for each in words]
+    breakable = [
+        each if isinstance(each, timeline_rows.Foreign) else each.replace(" ", _BREAK) for each in words
+    ]
     lines: list[str] = []
     line = first
-    for word in timeline_rows.written(ours, code).split(_BREAK):
+    for word in timeline_rows.written(breakable, code).split(_BREAK):
         if line in (first, indent):
             line += word
         elif width is not None and len(line) + 1 + len(word) > width:

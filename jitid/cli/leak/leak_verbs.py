@@ -93,21 +93,22 @@ def list_(
     most = limit_of(limit)
     authority = open_authority(given.config())
     shown = record_rows.columns(given, leak_rows.FIELDS, leak_rows.BRIEF)
-    count = living_on = 0
+    count = with_live_identity = 0
 
-    def told() -> Iterator[dict[str, Any]]:
-        nonlocal count, living_on
+    def rows() -> Iterator[dict[str, Any]]:
+        nonlocal count, with_live_identity
         for row in leak_rows.pages(authority, chosen, most, valid=valid):
             count += 1
-            living_on += leak_rows.lives_on(row)
+            with_live_identity += leak_rows.has_live_identity(row)
             yield {name: row[name] for name in shown}
 
-    given.show(Display("jitid.leak-list/1", shown, told()))
-    if living_on:
-        what = "leak's credential has" if living_on == 1 else "leaks' credentials have"
-        whose = "its identity lives" if living_on == 1 else "their identities live"
+    given.show(Display("jitid.leak-list/1", shown, rows()))
+    if with_live_identity:
+        leaks = "leak's credential has" if with_live_identity == 1 else "leaks' credentials have"
+        identities = "its identity lives" if with_live_identity == 1 else "their identities live"
         given.note(
-            f"{living_on} open {what} ended, and {whose} on: see lives_until, or jitid sweep --rule leaked-live"
+            f"{with_live_identity} open {leaks} ended, and {identities} on: see lives_until, or "
+            "jitid sweep --rule leaked-live"
         )
     if limit is None and count == most:
         given.note(f"there may be more than {most}: say how many with --limit")
@@ -126,13 +127,13 @@ def show(given: Globals, leak: options.LeakId) -> None:
     given.expect(leak_rows.DETAILS)
     numbers, jtis = _named([leak])
     found = open_authority(given.config()).perform(ShowLeaks(numbers=numbers, jtis=jtis))
-    told = [leak_rows.details(one) for one in found]
-    for row in told:
+    rows = [leak_rows.details(one) for one in found]
+    for row in rows:
         row["revoke"] = row["revoke"] and given.command(row["revoke"])
     if not record_rows.by_eye(given):
-        given.show(Display("jitid.leak/1", leak_rows.DETAILS, told, one=bool(numbers)))
+        given.show(Display("jitid.leak/1", leak_rows.DETAILS, rows, one=bool(numbers)))
         return
-    for number, row in enumerate(told):
+    for number, row in enumerate(rows):
         if number:
             output.write("\n")
         row["places"] = row["places"] or None

@@ -75,8 +75,8 @@ def scan(
         scan_git.install_hook(given, paths or ())
         return
     own = given.own_format(OWN_FORMATS)
-    sorts = _sorts(only)
-    asked = scan_rows.asked(given, own, fail_on, out)
+    categories = _categories(only)
+    request = scan_rows.scan_request(given, own, fail_on, out)
     scan_git.check(
         commits or (), git=git, staged=staged, unreachable=unreachable, for_files=no_ignore or one_file_system
     )
@@ -85,15 +85,15 @@ def scan(
         given, named, source, reason, max_, report=report, revoke=revoke, dry_run=dry_run, yes=yes
     )
     if staged:
-        what = scan_git.staged(paths or ())
+        scanned = scan_git.staged(paths or ())
     elif git:
-        what = scan_git.history(paths or (), commits or (), unreachable=unreachable)
+        scanned = scan_git.history(paths or (), commits or (), unreachable=unreachable)
     else:
-        what = _source(given, paths, no_ignore, one_file_system)
-    scan_work.run(given, asked, action, what, sorts)
+        scanned = _source(given, paths, no_ignore, one_file_system)
+    scan_work.run(given, request, action, scanned, categories)
 
 
-def _sorts(only: list[str] | None) -> frozenset[str]:
+def _categories(only: list[str] | None) -> frozenset[str]:
     for name in only or ():
         if name not in FORMS:
             raise UsageError(f"there is no form {quote(name)}", f"choose one of: {', '.join(FORMS)}")

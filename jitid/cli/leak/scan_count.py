@@ -19,8 +19,8 @@ _MOST = 10_000
 class _Many:
     """The places of one string."""
 
-    def __init__(self, sort: str, key: bytes | str) -> None:
-        self.sort = sort
+    def __init__(self, category: str, key: bytes | str) -> None:
+        self.category = category
         self.key = key
         self.count = 0
         self.batches = 0
@@ -38,13 +38,13 @@ class Counted:
         places: dict[bytes, list[Hit]] = {}
         for hit in hits:
             places.setdefault(hit.mark, []).append(hit)
-        for sort, key, count in finds.strings():
-            sign = mark(sort, key)
+        for category, key, count in finds.strings():
+            sign = mark(category, key)
             one = self._many.get(sign)
             if one is None:
                 if sign not in places or len(self._many) >= _MOST:
                     continue
-                one = self._many[sign] = _Many(sort, key)
+                one = self._many[sign] = _Many(category, key)
             one.count += count
             one.batches += 1
             one.hits += places.get(sign, ())[: MOST_PLACES - len(one.hits)]
@@ -56,5 +56,5 @@ class Counted:
         for one in self._many.values():
             if one.batches > 1 and one.count > MOST_PLACES:
                 hits += one.hits
-                getattr(finds, one.sort)[one.key] = one.count
+                getattr(finds, one.category)[one.key] = one.count
         return hits, finds

@@ -97,9 +97,9 @@ _MATCHES = {
     "locked": ("private-key", None),
     "secrets": ("secret", "fingerprint"),
 }
-NOTHING_ASKED = "no ledger was asked"
+NO_LEDGER = "no ledger was asked"
 _UNKNOWN = "this ledger does not know it"
-_OF_OURS = frozenset({"opaque", "signed", "cut"})
+_JITID_FORMS = frozenset({"opaque", "signed", "cut"})
 """Types of strings in jitid's own form."""
 
 
@@ -110,10 +110,10 @@ def place_of(hit: Hit) -> str:
     return text if hit.revision is None else f"{text}@{hit.revision[:12]}"
 
 
-def telling(hits: list[Hit], traced: Traced | None) -> list[Hit]:
+def reportable(hits: list[Hit], traced: Traced | None) -> list[Hit]:
     """Return the hits to report: without a ledger, only strings in jitid's form."""
     if traced is None:
-        return [hit for hit in hits if hit.sort in _OF_OURS]
+        return [hit for hit in hits if hit.sort in _JITID_FORMS]
     marks = {mark for match in traced.matches for mark in match.marks}
     marks.update(mark for stray in traced.strays for mark in stray.marks)
     marks.update(traced.others)
@@ -131,8 +131,8 @@ def known(traced: Traced | None) -> frozenset[bytes]:
 def offline(hits: list[Hit]) -> Iterator[Finding]:
     """Yield the findings of hits without a ledger."""
     for hit in hits:
-        if hit.sort in _OF_OURS:
-            yield _unknown(hit, NOTHING_ASKED)
+        if hit.sort in _JITID_FORMS:
+            yield _unknown(hit, NO_LEDGER)
 
 
 def findings(hits: list[Hit], traced: Traced) -> Iterator[Finding]:
@@ -155,7 +155,7 @@ def findings(hits: list[Hit], traced: Traced) -> Iterator[Finding]:
 def of_match(hit: Hit, match: Match, now: int) -> Finding:
     """Return the finding of a place that contains a string of a credential."""
     hit, credential = _shown(hit), match.credential
-    rule, what = _state(match)
+    rule, condition = _state(match)
     name, proof = _MATCHES.get(hit.sort, (match.evidence.match, match.evidence.proof))
     if match.evidence.match == "id":
         # This part of a secret is not secret by itself, such as a user's name.
@@ -186,7 +186,8 @@ def of_match(hit: Hit, match: Match, now: int) -> Finding:
         rule,
         _graded(rule, hit.sort, proof, alive=match.reason is None or match.endable),
         place_of(hit),
-        f"{form} of {credential.agent} for task {credential.task}, by {credential.delegator}: {what}{_gone(hit)}",
+        f"{form} of {credential.agent} for task {credential.task}, by {credential.delegator}: "
+        f"{condition}{_history_note(hit)}",
         None,
         1,
         evidence,
@@ -204,8 +205,8 @@ def _state(match: Match) -> tuple[str, str]:
         return "secret-live", f"it lives{_end(credential, until)}"
     if match.endable:
         below = match.family.live_below
-        what = f"its identity and {below} below it live" if below else "its identity lives"
-        return "secret-live", f"{match.reason}, and {what} on"
+        identities = f"its identity and {below} below it live" if below else "its identity lives"
+        return "secret-live", f"{match.reason}, and {identities} on"
     if until is not None and credential.kind == "adopted":
         return "standing-secret", f"{match.reason}, and may work where it is kept all the same"
     if until is not None:
@@ -216,18 +217,18 @@ def _state(match: Match) -> tuple[str, str]:
 
 def _end(credential: Credential, until: int | None) -> str:
     """Return in words when a live credential expires, and until when offline verifiers accept it."""
-    end = ", and expires at" if credential.dies_at == credential.expires_at else " until"
-    text = f"{end} {format_time(credential.dies_at)}"
+    end = ", and expires at" if credential.ends_at == credential.expires_at else " until"
+    text = f"{end} {format_time(credential.ends_at)}"
     if credential.claims_hash is None or until is None:
         return text
     return f"{text}; offline verifiers accept it until {format_time(until)}"
 
 
-def _graded(rule: str, sort: str, proof: str | None, *, alive: bool) -> Severity:
+def _graded(rule: str, category: str, proof: str | None, *, alive: bool) -> Severity:
     severity = _SEVERITY[rule]
     if rule == "secret-live" and not alive:
         severity = Severity.HIGH
-    if sort == "prints":
+    if category == "prints":
         # A certificate is public.
         return Severity.INFO
     if proof is None:
@@ -258,10 +259,12 @@ def _plain(hit: Hit, rule: str, summary: str, remedy: str | None) -> Finding:
     hit = _shown(hit)
     name = _MATCHES.get(hit.sort, ("jwt", None))[0]
     evidence = {**_where(hit), "match": name}
-    return Finding(rule, _SEVERITY[rule], place_of(hit), f"{summary}{_gone(hit)}", None, 0, evidence, remedy)
+    return Finding(
+        rule, _SEVERITY[rule], place_of(hit), f"{summary}{_history_note(hit)}", None, 0, evidence, remedy
+    )
 
 
-def _gone(hit: Hit) -> str:
+def _history_note(hit: Hit) -> str:
     """Return a note if the string is not in HEAD: the repository's current files do not show it."""
     if hit.origin is None or hit.origin.in_head is not False:
         return ""

@@ -12,7 +12,7 @@ from jitid.capabilities.leak.places import starred
 from jitid.capabilities.sweep.finding import Coverage, Finding, Swept
 from jitid.capabilities.sweep.findings_view import SCAN, SweptRows, covered
 from jitid.cli.leak.scan_findings import RULES
-from jitid.cli.sweep.sweep_rows import Telling, Whole, document, lines
+from jitid.cli.sweep.sweep_rows import RecordConverter, Whole, document, lines
 from jitid.errors import JitidError, UsageError
 from jitid.formats.figures import counted
 from jitid.system import output
@@ -50,27 +50,29 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 _STEP = 1000
 
 
-def write(given: Globals, asked: ScanRequest, found: Iterable[Finding | Coverage | Swept]) -> Telling:
+def write(
+    given: Globals, request: ScanRequest, found: Iterable[Finding | Coverage | Swept]
+) -> RecordConverter:
     """Write the findings to standard output, or to a file that is replaced completely or not at all.
 
     Return the totals of the written findings. Raises OutputError.
     """
-    telling = Telling(given, _name(), asked.fail_on, (), None, lambda _: None)
-    records = Whole(telling.records((), found))
+    converter = RecordConverter(given, _name(), request.fail_on, (), None, lambda _: None)
+    records = Whole(converter.records((), found))
     # Errors must be raised before anything is written.
     first = next(records, None)
     records.check()
     assert first is not None
-    text = _text(given, asked, chain([first], records))
-    if asked.out is None or asked.own != "prometheus":
-        output.put(text, asked.out)
+    text = _text(given, request, chain([first], records))
+    if request.out is None or request.own != "prometheus":
+        output.put(text, request.out)
     else:
         # A collector's file is public. Other formats contain names that are not public.
-        with writing_public(asked.out) as file:
+        with writing_public(request.out) as file:
             for piece in text:
                 file.write(piece)
     records.check()
-    return telling
+    return converter
 
 
 def _name() -> str:
@@ -81,45 +83,45 @@ def _name() -> str:
     return str(UUID(bytes=new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))))
 
 
-def _text(given: Globals, asked: ScanRequest, records: SweptRows) -> Iterator[str]:
+def _text(given: Globals, request: ScanRequest, records: SweptRows) -> Iterator[str]:
     from jitid.cli.show import pieces
     from jitid.formats.display import Display, Format
 
     if given.field is not None:
-        told = _flat(records, coverage=False)
-        return pieces(Display(SCHEMA, FIELDS, told), Format.TSV, given.field, colour=False)
-    to_screen = asked.out is None and output.is_terminal()
-    match asked.own or given.format_name() or ("table" if to_screen else "tsv"):
+        rows = _flat(records, coverage=False)
+        return pieces(Display(SCHEMA, FIELDS, rows), Format.TSV, given.field, colour=False)
+    to_screen = request.out is None and output.is_terminal()
+    match request.own or given.format_name() or ("table" if to_screen else "tsv"):
         case "sarif":
             from jitid.capabilities.sweep import findings_sarif
 
-            return findings_sarif.text(records, RULES, asked.wording)
+            return findings_sarif.text(records, RULES, request.wording)
         case "prometheus":
             from jitid.capabilities.sweep import findings_prometheus
 
-            return findings_prometheus.text(records, RULES, asked.wording)
+            return findings_prometheus.text(records, RULES, request.wording)
         case "html":
             from jitid.capabilities.sweep import findings_html
 
-            return findings_html.text(records, RULES, given.command, asked.wording)
+            return findings_html.text(records, RULES, given.command, request.wording)
         case "table":
             from jitid.capabilities.sweep import findings_text
 
             return findings_text.text(
                 records,
                 RULES,
-                given.coloured(asked.out),
+                given.coloured(request.out),
                 given.command,
                 verbose=given.verbose,
-                wording=asked.wording,
+                wording=request.wording,
             )
         case "json":
             return document(records, SCHEMA)
         case "jsonl":
             return lines(records)
         case other:
-            told = _flat(records, coverage=True, quiet=given.quiet)
-            return pieces(Display(SCHEMA, FIELDS, told), Format(other), None, colour=False)
+            rows = _flat(records, coverage=True, quiet=given.quiet)
+            return pieces(Display(SCHEMA, FIELDS, rows), Format(other), None, colour=False)
 
 
 def _flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterator[Mapping[str, Any]]:
@@ -133,10 +135,10 @@ def _flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterato
         elif "summary" in record:
             whole = True
         elif coverage:
-            told = record["coverage"]
+            extent = record["coverage"]
             if not quiet:
-                yield {"state": "examined", "summary": covered(told)}
-            for why in told["missed"]:
+                yield {"state": "examined", "summary": covered(extent)}
+            for why in extent["missed"]:
                 yield {"state": "missed", "summary": why}
     if coverage and not whole:
         yield {"state": "missed", "summary": SCAN.broken}
@@ -154,9 +156,9 @@ class Searched(NamedTuple):
     """Number of places that are not reported, of strings with many places."""
 
 
-def coverage(rule: str, whole: Searched, *, asked: bool) -> Coverage:
+def coverage(rule: str, whole: Searched, *, with_ledger: bool) -> Coverage:
     """Return the coverage: the searched data, and the missed data."""
-    unit, tally, mistyped, untold = whole
+    unit, tally, mistyped, unreported = whole
     searched = f"searched {counted(tally.items, unit)}, {size(tally.bytes)}"
     if tally.passed:
         passed = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(tally.passed.items()))
@@ -165,10 +167,10 @@ def coverage(rule: str, whole: Searched, *, asked: bool) -> Coverage:
         searched += f"; the history of {repositories(tally.histories)} was not searched"
     if mistyped:
         searched += f"; {counted(mistyped, 'token is', 'tokens are')} cut or mistyped"
-    if untold:
-        more = counted(untold, "more place", "more places")
+    if unreported:
+        more = counted(unreported, "more place", "more places")
         searched += f"; {more} of strings of which the first places are told"
-    unknown = None if asked else "whether what was found lives, for there is no ledger here"
+    unknown = None if with_ledger else "whether what was found lives, for there is no ledger here"
     return Coverage(rule, searched, tuple(_missed(tally)), unknown)
 
 
@@ -214,7 +216,7 @@ class Action(NamedTuple):
     dry_run: bool
 
 
-def asked(given: Globals, own: str | None, fail_on: str | None, out: str | None) -> ScanRequest:
+def scan_request(given: Globals, own: str | None, fail_on: str | None, out: str | None) -> ScanRequest:
     """Return the requested form of the result. Raises UsageError."""
     from jitid.capabilities.sweep.findings_view import SCAN
     from jitid.cli.sweep.sweep_rows import severity_of
@@ -256,8 +258,10 @@ def action(
         check_reason(reason)
         most = None if yes else most_of(given, max_)
     named = " ".join("stdin" if path == "-" else path for path in paths)
-    said = source if source is not None else named[:LONGEST_SOURCE]
-    return Action(LeakReport(check_source(said), None) if report else None, revoke, reason, most, dry_run)
+    source_name = source if source is not None else named[:LONGEST_SOURCE]
+    return Action(
+        LeakReport(check_source(source_name), None) if report else None, revoke, reason, most, dry_run
+    )
 
 
 def own_folder(config: Config) -> frozenset[tuple[int, int]]:

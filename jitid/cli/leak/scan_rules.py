@@ -44,7 +44,7 @@ def print_rules(given: Globals, scanner: str | None, authority: str | None, *, s
         ) from None
     place = _place(given, format_, authority)
     output.write(rules(format_, place))
-    if place is None and format_.asks:
+    if place is None and format_.queries_authority:
         given.note(
             f"these find, and ask nobody: with --authority URL {format_} also tells what works, and ends it"
         )
@@ -52,14 +52,14 @@ def print_rules(given: Globals, scanner: str | None, authority: str | None, *, s
 
 def _place(given: Globals, format_: RuleFormat, authority: str | None) -> str | None:
     if authority is not None:
-        if not format_.asks:
+        if not format_.queries_authority:
             raise UsageError(
                 f"{format_} asks nobody about what it finds",
                 "leave --authority out, or write rules for kingfisher",
             )
         return check_place(authority)
     remote = given.config().remote
-    if remote is None or not format_.asks:
+    if remote is None or not format_.queries_authority:
         return None
     try:
         return check_place(str(remote))

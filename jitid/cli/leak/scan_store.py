@@ -20,7 +20,7 @@ class FindingStore:
 
     def __init__(self) -> None:
         self._held: list[Finding] = []
-        self._spilt: dict[str, IO[bytes]] = {}
+        self._spilled: dict[str, IO[bytes]] = {}
         self._live: set[str] = set()
         self.count = 0
 
@@ -39,9 +39,9 @@ class FindingStore:
                 self._held.append(finding)
                 continue
             try:
-                file = self._spilt.get(finding.rule)
+                file = self._spilled.get(finding.rule)
                 if file is None:
-                    file = self._spilt[finding.rule] = tempfile.TemporaryFile()  # noqa: SIM115 - until the end
+                    file = self._spilled[finding.rule] = tempfile.TemporaryFile()  # noqa: SIM115 - until the end
                 marshal.dump(_packed(finding), file)
             except OSError as error:
                 raise StorageError(
@@ -53,13 +53,13 @@ class FindingStore:
         self._held.sort(key=_place)
         for rule in ORDER:
             yield from (each for each in self._held if each.rule == rule)
-            file = self._spilt.pop(rule, None)
+            file = self._spilled.pop(rule, None)
             if file is not None:
                 with file:
-                    yield from _spilt(file)
+                    yield from _read_spilled(file)
 
 
-def _spilt(file: IO[bytes]) -> Iterator[Finding]:
+def _read_spilled(file: IO[bytes]) -> Iterator[Finding]:
     file.seek(0)
     while True:
         try:

@@ -39,29 +39,29 @@ RULE = "scan"
 
 
 _MOST_UNKNOWN = 100_000
-_BEYOND = f"objects with strings beyond the first {_MOST_UNKNOWN:,} that the ledger does not know"
+_OVERFLOWING = f"objects with strings beyond the first {_MOST_UNKNOWN:,} that the ledger does not know"
 
 
 def run(
-    given: Globals, asked: ScanRequest, action: Action | None, source: Source, sorts: frozenset[str]
+    given: Globals, request: ScanRequest, action: Action | None, source: Source, categories: frozenset[str]
 ) -> None:
     """Scan, and report the findings. Raises PartialError, and any error of the ledger."""
-    looks = _looks(given) if "secrets" in sorts else None
-    with closing(source), Search(source, sorts, source.processes, looks=looks) as search:
+    secret_search = _secret_search(given) if "secrets" in categories else None
+    with closing(source), Search(source, categories, source.processes, secret_search=secret_search) as search:
         work = _ScanWork(given, action, source)
-        work.ask(read_input.spared(search.batches()))
+        work.look_up(read_input.spared(search.batches()))
         work.locate()
     work.act()
-    wording = asked.wording._replace(listing=source.listing, about=source.root)
+    wording = request.wording._replace(listing=source.listing, about=source.root)
     try:
-        work.show(asked._replace(wording=wording))
+        work.show(request._replace(wording=wording))
     finally:
         # Report the recorded leaks and the revocation even if writing the rows fails.
-        work.tell()
+        work.report_actions()
     work.conclude()
 
 
-def _looks(given: Globals) -> SecretSearch | None:
+def _secret_search(given: Globals) -> SecretSearch | None:
     """Return the search for adopted secrets; None without a ledger or without adopted secrets."""
     from jitid.cli.leak.search_stream import shapes_of
     from jitid.search.secret_shapes import SecretSearch
@@ -113,13 +113,13 @@ class _ScanWork:
         self._full: set[bytes] = set()
         """Strings with the maximum number of reported places. Further places are only counted."""
         self._counted = Counted()
-        self._untold = 0
+        self._unreported = 0
         """Number of the places that are only counted."""
         self._places: Counter[bytes] = Counter()
         """Number of hits of each string that wait for their places. All strings that the ledger does not know share a
         count.
         """
-        self._beyond: set[str] = set()
+        self._overflowing: set[str] = set()
         """Objects with further unknown strings, which are not reported."""
         self._sure: dict[str, None] = {}
         """The credentials to revoke: they are live, and the found strings prove them."""
@@ -128,10 +128,10 @@ class _ScanWork:
         self._events: list[int] = []
         self._failure: JitidError | None = None
 
-    def ask(self, batches: Iterator[Batch]) -> None:
+    def look_up(self, batches: Iterator[Batch]) -> None:
         """Look up each batch in the ledger."""
         try:
-            self._ask_each(batches)
+            self._look_up_each(batches)
         except JitidError as error:
             self._check_partly(error)
             raise
@@ -147,7 +147,7 @@ class _ScanWork:
             "scan again: what is recorded is recorded once",
         ) from error
 
-    def _ask_each(self, batches: Iterator[Batch]) -> None:
+    def _look_up_each(self, batches: Iterator[Batch]) -> None:
         from jitid.cli.progress import ProgressLine
 
         with ProgressLine(self._given) as progress:
@@ -156,7 +156,7 @@ class _ScanWork:
                 self._hits += len(batch.hits)
                 self._mistyped += batch.finds.mistyped
                 if batch.hits:
-                    self._ask(batch)
+                    self._look_up_batch(batch)
                 progress.show(self._source.unit, self._tally, self._hits)
         hits, finds = self._counted.together()
         if (
@@ -167,7 +167,7 @@ class _ScanWork:
         ):
             self._record(self._authority, self._action.report, _HeldBatch(hits, finds, None))
 
-    def _ask(self, batch: Batch) -> None:
+    def _look_up_batch(self, batch: Batch) -> None:
         traced: Traced | None = None
         if self._authority is not None:
             from jitid.capabilities.leak.operations import Trace
@@ -184,22 +184,22 @@ class _ScanWork:
 
     def _first(self, held: _HeldBatch) -> _HeldBatch:
         """Return the batch without further places of frequent strings, and count those places."""
-        from jitid.cli.leak.scan_findings import telling
+        from jitid.cli.leak.scan_findings import reportable
 
-        hits = telling(held.hits, held.traced)
+        hits = reportable(held.hits, held.traced)
         if self._action is not None and self._action.report is not None:
             self._counted.note(hits, held.finds)
         counts = Counter(hit.mark for hit in hits)
         many = {
             sign: count
-            for sort, key, count in held.finds.strings()
-            if (count > MOST_PLACES or self._full) and (sign := mark(sort, key)) in counts
+            for category, key, count in held.finds.strings()
+            if (count > MOST_PLACES or self._full) and (sign := mark(category, key)) in counts
         }
         for sign, count in many.items():
             if sign in self._full:
-                self._untold += count
+                self._unreported += count
             elif count > counts[sign]:
-                self._untold += count - counts[sign]
+                self._unreported += count - counts[sign]
         if self._full:
             hits = [hit for hit in hits if hit.mark not in self._full]
         self._full.update(sign for sign, count in many.items() if count >= MOST_PLACES)
@@ -210,26 +210,26 @@ class _ScanWork:
 
     def _wait(self, held: _HeldBatch) -> None:
         """Keep the hits to report until they are located, and the strings to record."""
-        from jitid.cli.leak.scan_findings import known, telling
+        from jitid.cli.leak.scan_findings import known, reportable
 
-        ours = known(held.traced)
+        known_marks = known(held.traced)
         hits: list[Hit] = []
-        for hit in telling(held.hits, held.traced):
-            which = hit.mark if hit.mark in ours else b""
+        for hit in reportable(held.hits, held.traced):
+            which = hit.mark if hit.mark in known_marks else b""
             if self._places[which] < (MOST_VERSIONS if which else _MOST_UNKNOWN):
                 self._places[which] += 1
                 hits.append(hit)
-            elif not which and hit.place not in self._beyond:
+            elif not which and hit.place not in self._overflowing:
                 # An attacker could write any number of unknown strings.
-                self._beyond.add(hit.place)
-                self._tally.miss(_BEYOND, hit.place)
+                self._overflowing.add(hit.place)
+                self._tally.miss(_OVERFLOWING, hit.place)
         if hits:
             marks = {hit.mark for hit in hits}
             traced = held.traced and held.traced._replace(
                 others=tuple(marks.intersection(held.traced.others))
             )
             reported = self._action is not None and self._action.report is not None
-            finds = held.finds.only(marks & ours if reported else frozenset())
+            finds = held.finds.only(marks & known_marks if reported else frozenset())
             self._held.append(_HeldBatch(hits, finds, traced))
 
     def locate(self) -> None:
@@ -286,13 +286,13 @@ class _ScanWork:
                 accept_clock=self._given.accept_clock,
             )
             try:
-                came = authority.perform(operation)
+                result = authority.perform(operation)
             except JitidError as error:
                 self._check_partly(error)
                 raise
-            self._recorded.update(dict.fromkeys(came.new))
-            if came.event is not None:
-                self._events.append(came.event)
+            self._recorded.update(dict.fromkeys(result.new))
+            if result.event is not None:
+                self._events.append(result.event)
 
     def act(self) -> None:
         """Revoke credentials on request, and make findings of the state after that."""
@@ -309,7 +309,7 @@ class _ScanWork:
                 self._failure = error
         for held in self._held:
             if held.traced is not None:
-                now = self._as_it_is_now(authority, held, held.traced)
+                now = self._refreshed(authority, held, held.traced)
                 self._store.extend(scan_findings.findings(held.hits, now))
         self._held.clear()
 
@@ -332,7 +332,7 @@ class _ScanWork:
             ),
         )
 
-    def _as_it_is_now(self, authority: Authority, held: _HeldBatch, traced: Traced) -> Traced:
+    def _refreshed(self, authority: Authority, held: _HeldBatch, traced: Traced) -> Traced:
         """Return the answer for a batch with the ledger's state after the action."""
         from jitid.capabilities.leak.operations import Trace
         from jitid.capabilities.leak.trace_result import together
@@ -346,23 +346,23 @@ class _ScanWork:
             matches.append(match._replace(evidence=evidence, marks=marks))
         return traced._replace(matches=matches, now=again.now)
 
-    def show(self, asked: ScanRequest) -> None:
+    def show(self, request: ScanRequest) -> None:
         """Write the findings and the coverage. Raises OutputError."""
         from jitid.cli.leak import scan_rows
 
-        self._telling = scan_rows.write(self._given, asked, self._found())
+        self._converter = scan_rows.write(self._given, request, self._found())
 
     def _found(self) -> Iterator[Finding | Coverage | Swept]:
         from jitid.capabilities.sweep.finding import Swept
         from jitid.cli.leak.scan_rows import Searched, coverage
 
         yield from self._store
-        asked = self._authority is not None
-        searched = Searched(self._source.unit, self._tally, self._mistyped, self._untold)
-        yield coverage(RULE, searched, asked=asked)
+        with_ledger = self._authority is not None
+        searched = Searched(self._source.unit, self._tally, self._mistyped, self._unreported)
+        yield coverage(RULE, searched, with_ledger=with_ledger)
         yield Swept(self._now, self._store.live, None, None)
 
-    def tell(self) -> None:
+    def report_actions(self) -> None:
         """Report the actions on standard error."""
         given, action = self._given, self._action
         if self._authority is None:
@@ -381,9 +381,9 @@ class _ScanWork:
         if self._ended is not None:
             from jitid.cli.identity.revoke import sentence
 
-            output.say(f"jitid: {sentence(self._ended, dry_run=action.dry_run)}")
+            output.print_message(f"jitid: {sentence(self._ended, dry_run=action.dry_run)}")
         elif action.revoke and self._failure is None:
-            output.say("jitid: nothing that is proved to be ours was live: nothing was ended")
+            output.print_message("jitid: nothing that is proved to be ours was live: nothing was ended")
 
     def _unread(self) -> str:
         """Return a sentence about the repositories whose history was not searched, with the commands for it."""
@@ -404,7 +404,7 @@ class _ScanWork:
             from jitid.authority.confirm import must_be_confirmed
 
             must_be_confirmed(self._ended)
-        if self._telling.incomplete:
+        if self._converter.incomplete:
             self._given.status = ExitStatus.INCOMPLETE
-        elif self._telling.failed:
+        elif self._converter.failed:
             self._given.status = ExitStatus.FINDINGS

@@ -65,14 +65,14 @@ class StreamSearch:
     def __init__(
         self,
         path: str,
-        what: str,
+        label: str,
         processes: int | None = None,
         *,
         command: str = "jitid trace",
         chunk: int = CHUNK,
         shapes: Callable[[], Shapes | None] | None = None,
     ) -> None:
-        """Prepare the search of the file `path`, `-` for standard input; errors call it `what`.
+        """Prepare the search of the file `path`, `-` for standard input; errors call it `label`.
 
         `processes` is the number of processes that search. `command` is the command that reads the file, for hints;
         `chunk` is the number of bytes that are searched at once. `shapes` returns the forms of adopted secrets; it is
@@ -80,7 +80,7 @@ class StreamSearch:
         only for a long text.
         """
         self._path = path
-        self._what = what
+        self._label = label
         self._command = command
         self._processes = min(_processors(), _MOST_PROCESSES) if processes is None else processes
         self._descriptor = -1
@@ -104,7 +104,7 @@ class StreamSearch:
 
     def __enter__(self) -> Self:
         """Read the beginning, and start helper processes if there is more. Raises UsageError."""
-        self._descriptor = read_input.opened(self._path, self._what)
+        self._descriptor = read_input.opened(self._path, self._label)
         try:
             self._begin()
         except BaseException as error:
@@ -121,10 +121,10 @@ class StreamSearch:
 
     def close(self) -> None:
         """Kill the helper processes that still search, and close the file."""
-        for pid, told in self._helpers:
+        for pid, pipe in self._helpers:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-            os.close(told)
+            os.close(pipe)
         self._helpers.clear()
         for descriptor in (self._descriptor, self._lock or 0):
             if descriptor > 0:
@@ -162,14 +162,14 @@ class StreamSearch:
     def _all_batches(self) -> Iterator[Finds]:
         yield from self._batches()
         while self._helpers:
-            pid, told = self._helpers[-1]
-            yield from self._told_by(told)
+            pid, pipe = self._helpers[-1]
+            yield from self._helper_finds(pipe)
             self._helpers.pop()
-            os.close(told)
+            os.close(pipe)
             os.waitpid(pid, 0)
 
     def _unreadable(self, error: OSError) -> UsageError:
-        return read_input.unreadable(self._path, self._what, error)
+        return read_input.unreadable(self._path, self._label, error)
 
     def _begin(self) -> None:
         _widen(self._descriptor)
@@ -276,42 +276,42 @@ class StreamSearch:
                 finds = Finds()
         yield finds
 
-    def _told_by(self, descriptor: int) -> Iterator[Finds]:
+    def _helper_finds(self, descriptor: int) -> Iterator[Finds]:
         """Yield the strings that a helper found. Raises OSError if it could not read, StorageError if it was killed."""
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             while True:
                 try:
-                    told = marshal.load(file)  # noqa: S302 - from a child of this process
+                    message = marshal.load(file)  # noqa: S302 - from a child of this process
                 except (EOFError, ValueError, TypeError):
                     raise StorageError("a process that searched a part of the input was ended") from None
-                if isinstance(told, dict):
-                    self.missed.update(told)
-                elif isinstance(told, tuple):
-                    yield Finds.unpack(told)
-                elif told:
-                    raise OSError(told, os.strerror(told))
+                if isinstance(message, dict):
+                    self.missed.update(message)
+                elif isinstance(message, tuple):
+                    yield Finds.unpack(message)
+                elif message:
+                    raise OSError(message, os.strerror(message))
                 else:
                     return
 
     def _start_helper(self) -> None:
-        told, tell = os.pipe()
+        reader, writer = os.pipe()
         try:
             pid = os.fork()
         except OSError:
             # The system may allow no more processes: then fewer of them take turns.
-            os.close(told)
-            os.close(tell)
+            os.close(reader)
+            os.close(writer)
             return
         if pid == 0:
-            self._help(tell)
-        os.close(tell)
-        self._helpers.append((pid, told))
+            self._help(writer)
+        os.close(writer)
+        self._helpers.append((pid, reader))
 
-    def _help(self, tell: int) -> NoReturn:
+    def _help(self, writer: int) -> NoReturn:
         try:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
-            with os.fdopen(tell, "wb") as file:
+            with os.fdopen(writer, "wb") as file:
                 failure = 0
                 # The parent reports the parts that were missed before the fork.
                 self.missed.clear()

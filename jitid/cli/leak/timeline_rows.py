@@ -129,8 +129,8 @@ def words(step: Step) -> Words:
         case "settled":
             if facts["target"] == BY_HAND:
                 return [f"{number(facts['credentials'], 'credential')} where it was kept: somebody said so"]
-            what = f"{number(facts['credentials'], 'credential')} at the target "
-            return [what, Foreign(facts["target"]), f": {facts['settlement'] or 'settled'}"]
+            subject = f"{number(facts['credentials'], 'credential')} at the target "
+            return [subject, Foreign(facts["target"]), f": {facts['settlement'] or 'settled'}"]
         case "proved":
             return ["proved", *_by(step), ": the ledger refuses it and all that was made with it"]
         case "lapsed":
@@ -145,15 +145,15 @@ def words(step: Step) -> Words:
 
 def _use(step: Step) -> Words:
     facts = step.facts
-    told: list[str] = ["used: " if step.what == "used" else "refused: ", Foreign(facts["action"]), " on "]
-    told += [Foreign(facts["resource"]), *_by(step)]
+    parts: list[str] = ["used: " if step.what == "used" else "refused: ", Foreign(facts["action"]), " on "]
+    parts += [Foreign(facts["resource"]), *_by(step)]
     if facts["times"] > 1:
-        told.append(
+        parts.append(
             f", {facts['times']} times until {format_time(facts['last_at'])} (event {facts['last_event']})"
         )
     if facts["after"]:
-        told.append(", after the report")
-    return told
+        parts.append(", after the report")
+    return parts
 
 
 def _end(step: Step) -> Words:
@@ -161,12 +161,12 @@ def _end(step: Step) -> Words:
     how = _ENDED.get(facts["state"], facts["state"])
     others = facts["credentials"] - facts["own"]
     if facts["own"]:
-        told: list[str] = [how]
+        parts: list[str] = [how]
         if others:
-            told.append(f", with {number(others, 'credential')} more of it and below it")
+            parts.append(f", with {number(others, 'credential')} more of it and below it")
     else:
-        told = [f"{number(others, 'credential')} of it and below it: {how}"]
-    return [*told, *_by(step), *_reason(facts)]
+        parts = [f"{number(others, 'credential')} of it and below it: {how}"]
+    return [*parts, *_by(step), *_reason(facts)]
 
 
 def _by(step: Step) -> Words:
@@ -200,15 +200,15 @@ def heading(account: Account) -> Words:
     ]
 
 
-def standing(account: Account) -> str:
+def state_sentence(account: Account) -> str:
     """Return the current state of a leak, in a sentence."""
     leak, live = account.leak, account.aftermath.live
     if live:
-        told = f"ALIVE: {number(live, 'credential')} of it and below it still work"
-        return f"{told}s" if live == 1 else told
+        text = f"ALIVE: {number(live, 'credential')} of it and below it still work"
+        return f"{text}s" if live == 1 else text
     proof = "not proved yet" if leak.proved_at is None else "proved"
-    told = acceptance.sentence(leak, account.details.leaked.now)
-    return f"{told}; {proof}, {'open' if leak.closed_at is None else 'closed'}"
+    text = acceptance.sentence(leak, account.details.leaked.now)
+    return f"{text}; {proof}, {'open' if leak.closed_at is None else 'closed'}"
 
 
 def exposures(account: Account) -> Iterator[tuple[str, str]]:
@@ -230,14 +230,14 @@ def exposures(account: Account) -> Iterator[tuple[str, str]]:
             yield "from the report until no verifier accepts it", format_duration(leaked.exposure_verifiers)
     if leak.proved_at is not None:
         yield "from the report to the proof that the ledger refuses it", format_duration(account.exposure)
-    for what, first in (
+    for period, first in (
         ("from the report to its end", leak.reported_at),
         ("from the first sighting to its end", account.first_seen_at),
         ("from the issue to its end", credential.issued_at),
     ):
         seconds = _between(first, leak.dead_at)
         if seconds is not None:
-            yield what, format_duration(seconds)
+            yield period, format_duration(seconds)
 
 
 def facts(account: Account) -> Iterator[tuple[str, Words]]:
@@ -256,8 +256,8 @@ def facts(account: Account) -> Iterator[tuple[str, Words]]:
     yield "Found", list(_found(details))
     reporter = details.event.get("by")
     by = [" by ", Foreign(reporter)] if reporter else []
-    told = f" (audit event {leak.event})"
-    yield "Reported", [format_time(leak.reported_at), *by, ": ", Foreign(leak.source), told]
+    audit_event = f" (audit event {leak.event})"
+    yield "Reported", [format_time(leak.reported_at), *by, ": ", Foreign(leak.source), audit_event]
     yield "Ended", list(_ended(details))
     made = number(aftermath.credentials - 1, "credential")
     identities = "1 identity" if aftermath.identities == 1 else f"{aftermath.identities} identities"

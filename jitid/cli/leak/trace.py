@@ -63,12 +63,12 @@ def trace(
             failure = error
         if ended is not None and not dry_run:
             # Another process may have revoked them first.
-            traced = _as_it_is_now(authority, traced)
+            traced = _refreshed(authority, traced)
     try:
         _show(given, traced, ended, revoke=revoke, dry_run=dry_run)
     finally:
         # Report the revocation even if writing the rows fails.
-        _tell(given, traced, ended, revoke=revoke and failure is None, dry_run=dry_run)
+        _report(given, traced, ended, revoke=revoke and failure is None, dry_run=dry_run)
     if failure is not None:
         if search is not None and search.missed:
             from jitid.cli.leak.trace_rows import incomplete
@@ -138,11 +138,11 @@ def _sure(traced: Traced, *, yes: bool) -> tuple[list[Match], JitidError | None]
     ]
     if not left:
         return sure, None
-    what = f"neither a signature nor a fingerprint proves {some(left)}"
+    message = f"neither a signature nor a fingerprint proves {some(left)}"
     hint = "look at what was found, and repeat it with --yes to end that too"
     if sure:
-        return sure, PartialError(f"{what}; that was left alone", hint)
-    return sure, UsageError(f"{what}; nothing was changed", hint)
+        return sure, PartialError(f"{message}; that was left alone", hint)
+    return sure, UsageError(f"{message}; nothing was changed", hint)
 
 
 def _end(
@@ -168,7 +168,7 @@ def _end(
     return perform(given, authority, operation)
 
 
-def _as_it_is_now(authority: Authority, traced: Traced) -> Traced:
+def _refreshed(authority: Authority, traced: Traced) -> Traced:
     from jitid.capabilities.leak.operations import Trace
 
     finds = Finds()
@@ -210,7 +210,7 @@ def _show(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, 
         given.show(Display("jitid.trace/1", tuple(seen), [seen], one=True))
 
 
-def _tell(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:
+def _report(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:
     from jitid.cli.leak.trace_rows import some, summary, warn_of_thieves
     from jitid.system import output
 
@@ -223,6 +223,6 @@ def _tell(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, 
     if ended is not None:
         from jitid.cli.identity.revoke import sentence
 
-        output.say(f"jitid: {sentence(ended, dry_run=dry_run)}")
+        output.print_message(f"jitid: {sentence(ended, dry_run=dry_run)}")
     elif revoke and traced.matches:
-        output.say("jitid: nothing of it was live: it had ended already")
+        output.print_message("jitid: nothing of it was live: it had ended already")

@@ -56,7 +56,7 @@ EYES = (*_FIRST, *(name for name in FIELDS if name not in (*_FIRST, "active")))
 
 def rows_of(traced: Traced) -> Iterator[dict[str, Any]]:
     """Yield a row for each credential, live ones first, and then for unknown strings."""
-    matches = sorted(traced.matches, key=lambda match: _deadness(match))
+    matches = sorted(traced.matches, key=lambda match: _sort_key(match))
     strays = first_of(traced.strays) or ([] if matches else traced.words)
     yield from (_match(match, traced.now) for match in matches)
     yield from map(_stray, strays)
@@ -68,12 +68,12 @@ def summary(traced: Traced) -> str:
     strings = sum(match.evidence.strings for match in matches)
     alive = sum(match.reason is None for match in matches)
     unknown = traced.unknown or (0 if matches else len(traced.words))
-    bearers = sum(stray.access is not None for stray in traced.strays)
+    access_tokens = sum(stray.access is not None for stray in traced.strays)
     keys = sum(stray.match == "private-key" for stray in traced.strays)
     if keys and not matches and not unknown:
         return f"found {number(keys, 'key')} by which the ledger itself signs"
-    if bearers and not matches and not unknown:
-        return f"found {number(bearers, 'bearer')} by which somebody asks the authority"
+    if access_tokens and not matches and not unknown:
+        return f"found {number(access_tokens, 'bearer')} by which somebody asks the authority"
     if not matches:
         return f"found {number(unknown, 'string')} that the ledger does not know"
     text = f"found {number(strings, 'string')} of {number(len(matches), 'credential')}, {alive} alive"
@@ -92,13 +92,13 @@ def warn_of_thieves(given: Globals, strays: Collection[Stray]) -> None:
     """
     for one in strays:
         if one.access is not None and one.state == AccessState.ACTIVE:
-            cure = given.command(f"jitid access revoke {one.access}")
-            given.warn(f"whoever has what was found asks the authority as {one.whose}: {cure}")
+            remedy = given.command(f"jitid access revoke {one.access}")
+            given.warn(f"whoever has what was found asks the authority as {one.whose}: {remedy}")
     shown = {stray.signed_by for stray in strays if stray.match == "private-key"}
     for kid in dict.fromkeys(stray.signed_by for stray in strays if stray.signed_by is not None):
-        cure = given.command(f"jitid keys revoke {kid}")
+        remedy = given.command(f"jitid keys revoke {kid}")
         signs = "can sign" if kid in shown else "signs"
-        given.warn(f"somebody else has our key {kid}, and {signs} with it: {cure}")
+        given.warn(f"somebody else has our key {kid}, and {signs} with it: {remedy}")
 
 
 def nothing(given: Globals, strays: list[Stray], words: list[Stray], caveat: str | None) -> NotFoundError:
@@ -148,12 +148,12 @@ def for_eyes(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if value not in (None, "", [], ())}
 
 
-def number(count: int, what: str) -> str:
+def number(count: int, noun: str) -> str:
     """Return a count with its noun."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _deadness(match: Match) -> tuple[bool, bool, bool, int]:
+def _sort_key(match: Match) -> tuple[bool, bool, bool, int]:
     until = honour(match)[1]
     return match.reason is not None, not match.endable, until is None, -match.credential.key
 

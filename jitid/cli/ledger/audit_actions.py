@@ -92,10 +92,10 @@ def show(
             limit=most,
         )
     )
-    asked = {"agent": chosen.agent, "action": action, "resource": resource}
-    shown = record_rows.columns(given, FIELDS, tuple(name for name in BRIEF if asked.get(name) is None))
-    told = (_row(one, page) for one in page.uses)
-    given.show(Display("jitid.actions/1", shown, ({name: row[name] for name in shown} for row in told)))
+    filtered = {"agent": chosen.agent, "action": action, "resource": resource}
+    shown = record_rows.columns(given, FIELDS, tuple(name for name in BRIEF if filtered.get(name) is None))
+    rows = (_row(one, page) for one in page.uses)
+    given.show(Display("jitid.actions/1", shown, ({name: row[name] for name in shown} for row in rows)))
     if limit is None and len(page.uses) == DEFAULT_LIMIT:
         given.note(f"there may be more than {DEFAULT_LIMIT}: say how many with --limit")
 

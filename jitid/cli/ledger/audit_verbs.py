@@ -217,7 +217,7 @@ def verify(given: Globals, expect_head: options.ExpectHead = None, file: options
             error.hint or "keep ledger and files as they are, and compare them with copies kept elsewhere"
         )
         raise
-    _tell(given, result, compared_rows=file is None)
+    _report(given, result, compared_rows=file is None)
     if result.cut is not None:
         raise PartialError(
             f"what is here holds, but event {result.cut}, which the remembered head tells of, was cut: "
@@ -231,7 +231,7 @@ def _head(path: str) -> str:
     return bare(read_input.unmarked(path, MAX_TOKEN, "the signed head").decode("utf-8", "replace"))
 
 
-def _tell(given: Globals, result: Verification, *, compared_rows: bool) -> None:
+def _report(given: Globals, result: Verification, *, compared_rows: bool) -> None:
     row = {"events": result.events, "members": result.members, "head": result.head.hash.hex()}
     if given.field is not None or given.format_name() is not None:
         given.show(Display("jitid.audit-verify/1", VERIFIED, [row], one=True))
@@ -267,6 +267,6 @@ def export(given: Globals, out: options.PrivateOut = None) -> None:
 def _events(lines: Iterable[str]) -> Iterator[Event]:
     """Yield the events of an export."""
     for line in lines:
-        told = loads(line)
-        if told["type"] == "event":
-            yield Event(told["seq"], told["body"].encode(), bytes.fromhex(told["hash"]))
+        record = loads(line)
+        if record["type"] == "event":
+            yield Event(record["seq"], record["body"].encode(), bytes.fromhex(record["hash"]))

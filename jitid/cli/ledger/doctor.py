@@ -21,7 +21,7 @@ from jitid.system import output
 
 FIELDS = ("check", "status", "detail", "repair")
 
-_GRAVEST = (ExitStatus.INTEGRITY, ExitStatus.USAGE, ExitStatus.REFUSED, ExitStatus.STORAGE)
+_BY_SEVERITY = (ExitStatus.INTEGRITY, ExitStatus.USAGE, ExitStatus.REFUSED, ExitStatus.STORAGE)
 """Storage is last: its status promises that a retry may help, which is false while another check fails."""
 
 _LARGE = 32 << 20
@@ -87,12 +87,12 @@ def verdict(checks: list[Check]) -> JitidError | None:
     if not failures:
         return None
     # A remote authority may refuse with any other status.
-    rank = {status: at for at, status in enumerate(_GRAVEST)}
-    gravest = min(failures, key=lambda check: rank.get(check.exit_status, len(rank)))
+    rank = {status: at for at, status in enumerate(_BY_SEVERITY)}
+    most_severe = min(failures, key=lambda check: rank.get(check.exit_status, len(rank)))
     names = Counter(check.name for check in failures)
-    told = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in names.items())
-    error = JitidError(f"not all is well: {told}", "the report says for each what repairs it")
-    error.code = gravest.code or error.code
-    error.exit_status = gravest.exit_status
-    error.retryable = gravest.exit_status is ExitStatus.STORAGE
+    summary = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in names.items())
+    error = JitidError(f"not all is well: {summary}", "the report says for each what repairs it")
+    error.code = most_severe.code or error.code
+    error.exit_status = most_severe.exit_status
+    error.retryable = most_severe.exit_status is ExitStatus.STORAGE
     return error

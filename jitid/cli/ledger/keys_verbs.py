@@ -11,7 +11,7 @@ from jitid.capabilities.inventory.operations import Revoke
 from jitid.capabilities.trust.operations import ListKeys, PublishKeys, RevokeKey, RotateKey
 from jitid.cli import record_rows
 from jitid.cli.identity.revoke import FIELDS as FORESEEN
-from jitid.cli.identity.revoke import check_reason, most_of, tell, unproved
+from jitid.cli.identity.revoke import check_reason, most_of, report_ended, unproved
 from jitid.cli.invocation import Globals
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.display import Display
@@ -123,7 +123,7 @@ def revoke(
     given.expect(FORESEEN if dry_run else REVOKED)
     authority = open_authority(given.config(), accept_clock=given.accept_clock)
     if dry_run:
-        tell(given, _foreseen(authority, kid), dry_run=True)
+        report_ended(given, _foreseen(authority, kid), dry_run=True)
         return
     change = authority.perform(
         RevokeKey(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jitid.backup.destination import MadeBackup
-    from jitid.backup.restore import Back
+    from jitid.backup.restore import RestoredLedger
     from jitid.cli import options
 
 BACKED_UP = ("backup", "ledger", "events", "head", "made_at", "size", "keys", "verified")
@@ -65,14 +65,14 @@ def backup(
         given.expect_own_form()
         if output.is_terminal():
             raise UsageError("a backup is no text for a terminal", "jitid ledger backup - > FILE")
-    talk = Talk(given)
+    display = ProgressDisplay(given)
     try:
         made = destination.back_up(
             given.config(),
             to,
             keys=keys,
             verify=not no_verify,
-            progress=BackupProgress(talk.pages, talk.stage),
+            progress=BackupProgress(display.pages, display.stage),
             write=output.write_bytes,
         )
     except OutputError as error:
@@ -80,9 +80,9 @@ def backup(
             error.add("no backup was made")
         raise
     finally:
-        talk.end()
+        display.end()
     if not stream:
-        _tell(given, made)
+        _report(given, made)
     if keys:
         given.note("the backup holds private keys: whoever has them signs in the name of this ledger")
     else:
@@ -92,23 +92,25 @@ def backup(
         )
 
 
-def _tell(given: Globals, made: MadeBackup) -> None:
-    told = made.manifest
+def _report(given: Globals, made: MadeBackup) -> None:
+    manifest = made.manifest
     row = {
         "backup": made.place,
-        "ledger": told.names.uuid,
-        "events": told.head.seq,
-        "head": told.head.hash.hex(),
-        "made_at": format_time(told.made_at),
+        "ledger": manifest.names.uuid,
+        "events": manifest.head.seq,
+        "head": manifest.head.hash.hex(),
+        "made_at": format_time(manifest.made_at),
         "size": made.size,
-        "keys": len(told.keys),
-        "verified": told.verified,
+        "keys": len(manifest.keys),
+        "verified": manifest.verified,
     }
     if given.field is not None or given.format_name() is not None:
         given.show(Display("jitid.ledger-backup/1", BACKED_UP, [row], one=True))
         return
-    what = "verified" if told.verified else "not verified"
-    output.write(f"backed up to {safe(made.place)}: {told.head.seq} events, {made.size} bytes; {what}\n")
+    verification = "verified" if manifest.verified else "not verified"
+    output.write(
+        f"backed up to {safe(made.place)}: {manifest.head.seq} events, {made.size} bytes; {verification}\n"
+    )
 
 
 def restore(
@@ -127,9 +129,9 @@ def restore(
     given.expect(RESTORED)
     must_be_a_path(from_)
     expected = None if expect_head is None else _head(expect_head)
-    talk = Talk(given)
+    display = ProgressDisplay(given)
     try:
-        with another_one():
+        with backup_hint():
             back = restoration.restore(
                 given.config(),
                 from_,
@@ -137,16 +139,16 @@ def restore(
                 keep=keep_live,
                 expect=expected,
                 accept_clock=given.accept_clock,
-                progress=talk.stage,
+                progress=display.stage,
                 standard_input=read_input.file_of(0) if from_ == OUT else None,
             )
     finally:
-        talk.end()
-    _tell_back(given, back)
+        display.end()
+    _report_restored(given, back)
 
 
 @contextmanager
-def another_one() -> Iterator[None]:
+def backup_hint() -> Iterator[None]:
     """Add the next step to the error for a damaged backup, if it has no hint."""
     try:
         yield
@@ -166,7 +168,7 @@ def _head(path: str) -> str:
         ) from error
 
 
-def _tell_back(given: Globals, back: Back) -> None:
+def _report_restored(given: Globals, back: RestoredLedger) -> None:
     done = back.restored
     row: dict[str, Any] = {
         "path": back.path,
@@ -206,7 +208,7 @@ def _tell_back(given: Globals, back: Back) -> None:
         given.note("nobody may ask an authority over it before that is granted anew: jitid access grant")
 
 
-def _sentences(back: Back) -> list[str]:
+def _sentences(back: RestoredLedger) -> list[str]:
     done = back.restored
     lines = [
         f"restored to {safe(back.path)}: {back.told.events} events, as it was at {format_time(back.told.at)}"
@@ -231,9 +233,9 @@ def _sentences(back: Back) -> list[str]:
     return lines
 
 
-def _number(count: int, what: str) -> str:
-    first, space, rest = what.partition(" ")
-    return f"{count} {what if count == 1 else f'{first}s{space}{rest}'}"
+def _number(count: int, noun: str) -> str:
+    first, space, rest = noun.partition(" ")
+    return f"{count} {noun if count == 1 else f'{first}s{space}{rest}'}"
 
 
 def must_be_a_path(text: str) -> None:
@@ -245,12 +247,12 @@ def must_be_a_path(text: str) -> None:
 _LONGEST = 4_096
 
 
-class Talk:
+class ProgressDisplay:
     """Display of the progress at a terminal."""
 
     def __init__(self, given: Globals) -> None:
         self._shown = os.isatty(2) and not given.quiet
-        self._said = False
+        self._written = False
         self._percent = -1
 
     def pages(self, done: int, all_: int) -> None:
@@ -260,13 +262,13 @@ class Talk:
             self._percent = percent
             self.stage(f"copying {percent} %")
 
-    def stage(self, what: str) -> None:
+    def stage(self, text: str) -> None:
         """Show the stage that begins."""
         if self._shown:
-            self._said = True
-            os.write(2, f"\r\033[Kjitid: {what}".encode())
+            self._written = True
+            os.write(2, f"\r\033[Kjitid: {text}".encode())
 
     def end(self) -> None:
         """Erase the line."""
-        if self._said:
+        if self._written:
             os.write(2, b"\r\033[K")

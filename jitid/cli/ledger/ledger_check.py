@@ -8,7 +8,7 @@ from jitid.backup.destination import OUT
 from jitid.cli import read_input, record_rows
 from jitid.cli.invocation import Globals
 from jitid.cli.ledger import doctor
-from jitid.cli.ledger.ledger_backup import Talk, another_one, must_be_a_path
+from jitid.cli.ledger.ledger_backup import ProgressDisplay, backup_hint, must_be_a_path
 from jitid.doctor import upkeep
 from jitid.formats import checklist
 from jitid.formats.display import Display
@@ -35,16 +35,16 @@ def check(given: Globals, backup: options.BackupToCheck = None) -> None:
             checks = upkeep.check(config)
     else:
         must_be_a_path(backup)
-        talk = Talk(given)
+        display = ProgressDisplay(given)
         try:
-            with another_one():
+            with backup_hint():
                 checks = list(
                     upkeep.check_backup(
-                        config, backup, talk.stage, read_input.file_of(0) if backup == OUT else None
+                        config, backup, display.stage, read_input.file_of(0) if backup == OUT else None
                     )
                 )
         finally:
-            talk.end()
+            display.end()
     found = [doctor.row(given, one) for one in checks]
     if record_rows.by_eye(given):
         output.write(checklist.text(found, given.coloured()))
@@ -62,11 +62,11 @@ def vacuum(given: Globals) -> None:
     room of what the ledger holds beside it. In PostgreSQL the tables are vacuumed, and nobody waits.
     """
     given.expect(VACUUMED)
-    talk = Talk(given)
+    display = ProgressDisplay(given)
     try:
-        done = upkeep.vacuum(given.config(), talk.stage)
+        done = upkeep.vacuum(given.config(), display.stage)
     finally:
-        talk.end()
+        display.end()
     row = {
         "before": done.before,
         "after": done.after,

@@ -42,7 +42,7 @@ def copy(
     if len(to) > _LONGEST:
         raise UsageError(f"the place of the copy is longer than {_LONGEST} characters; nothing was copied")
     config = given.config()
-    wanted = CopyRequest(to, None if issuer is None else check_issuer(issuer), keys)
+    request = CopyRequest(to, None if issuer is None else check_issuer(issuer), keys)
     shown = safe(place_text(to))
     seen: dict[str, int] = {}
 
@@ -52,7 +52,7 @@ def copy(
             os.write(2, f"\r\033[Kjitid: copying {table}: {seen[table]}".encode())
 
     try:
-        done = copy_ledger(config, wanted, progress, given.note)
+        done = copy_ledger(config, request, progress, given.note)
     finally:
         if seen and os.isatty(2) and not given.quiet:
             os.write(2, b"\r\033[K")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.open import must_be_beside, open_local
-from jitid.cli.ask import can_ask, confirm
+from jitid.authority.open import must_be_local, open_local
+from jitid.cli.ask import can_prompt, confirm
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
 from jitid.formats.display import Display
@@ -48,14 +48,14 @@ def issuer(
             "show takes no URL and no --yes", "to change the issuer: jitid ledger issuer set URL"
         )
     given.expect(NAMES)
-    must_be_beside(given.config())
+    must_be_local(given.config())
     given.show(Display("jitid.ledger-issuers/1", NAMES, _rows(open_local(given.config()).look_at_names())))
 
 
 def _set(given: Globals, new: str, *, yes: bool) -> None:
     given.expect(CHANGED)
     config = given.config()
-    must_be_beside(config)
+    must_be_local(config)
     authority = open_local(config, issuer=new, accept_clock=given.accept_clock)
     if not yes:
         _confirm(given, authority.look_at_names(new), new)
@@ -80,7 +80,7 @@ def _confirm(given: Globals, found: Naming, new: str) -> None:
     would = (
         f"change the issuer from {found.names.issuer} to {new}, with {counted(found.live, 'live credential')}"
     )
-    if not can_ask(given):
+    if not can_prompt(given):
         raise UsageError(
             f"this would {would}; nothing was changed",
             "they stay valid until they expire; verifiers that pin the issuer refuse new ones; "

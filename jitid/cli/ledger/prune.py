@@ -74,8 +74,8 @@ def prune(
         )
     # Leaks are evidence: they are deleted together with their events.
     leaks = None if export is None else max(evidence, after)
-    asked = Prune(rows_after=after, leaks_after=leaks, dry_run=dry_run, accept_clock=given.accept_clock)
-    done = authority.perform(asked)
+    operation = Prune(rows_after=after, leaks_after=leaks, dry_run=dry_run, accept_clock=given.accept_clock)
+    done = authority.perform(operation)
     done = _finish(given, authority, done)
     cut = None
     if export is not None:
@@ -83,13 +83,13 @@ def prune(
         cut = authority.perform(
             CutLog(evidence_after=evidence, folder=folder, dry_run=dry_run, accept_clock=given.accept_clock)
         )
-    _tell(given, done, cut, dry_run=dry_run)
+    _report(given, done, cut, dry_run=dry_run)
     count = sum(done.rows.values())
     if done.event is not None and count >= _MANY and config.remote is None and "://" not in config.ledger:
         given.note("the ledger's file has room for others now; it gets smaller by: jitid ledger vacuum")
 
 
-def _tell(given: Globals, done: Pruning, cut: Cut | None, *, dry_run: bool) -> None:
+def _report(given: Globals, done: Pruning, cut: Cut | None, *, dry_run: bool) -> None:
     row = {
         "before": record_rows.time(done.before),
         "identities": done.rows.get("identities", 0),
@@ -117,11 +117,11 @@ def _cut(cut: Cut, *, dry_run: bool) -> str:
     before = format_time(cut.before)
     if not cut.exported:
         return f"there are no audit events from before {before} that were not cut"
-    what = f"{counted(cut.exported, 'audit event')} from before {before}, up to {cut.through}"
+    events = f"{counted(cut.exported, 'audit event')} from before {before}, up to {cut.through}"
     kept = f"{cut.kept} up to there stay, since rows remember them or they tell what the ledger is"
     if dry_run:
-        return f"would export and cut {what}; {kept}; nothing was changed"
-    return f"exported {what}, to {safe(cut.file or '')}, and cut them (audit event {cut.event}); {kept}"
+        return f"would export and cut {events}; {kept}; nothing was changed"
+    return f"exported {events}, to {safe(cut.file or '')}, and cut them (audit event {cut.event}); {kept}"
 
 
 def _finish(given: Globals, authority: Authority, done: Pruning) -> Pruning:
@@ -141,18 +141,18 @@ def _finish(given: Globals, authority: Authority, done: Pruning) -> Pruning:
 def _sentence(done: Pruning, row: dict[str, Any]) -> str:
     before = format_time(done.before)
     identities = counted(row["identities"], "identity", "identities")
-    what = f"{counted(row['credentials'], 'credential')} of {identities} that had ended before {before}"
+    deleted = f"{counted(row['credentials'], 'credential')} of {identities} that had ended before {before}"
     others = [
         f"{number} of `{table}`"
         for table, number in done.rows.items()
         if number and table not in ("credentials", "identities")
     ]
     if others:
-        what += f", with rows of theirs and others' ({', '.join(others)})"
+        deleted += f", with rows of theirs and others' ({', '.join(others)})"
     if row["dry_run"]:
-        return f"would let go of {what}; nothing was changed"
+        return f"would let go of {deleted}; nothing was changed"
     if done.event is not None:
-        return f"let go of {what} (audit event {done.event})"
+        return f"let go of {deleted} (audit event {done.event})"
     if done.left:
         left = counted(done.left, "identity", "identities")
         return f"nothing more had ended before {before}; {left} that leaked meanwhile stay"

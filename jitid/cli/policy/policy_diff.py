@@ -10,7 +10,7 @@ from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.capabilities.decisions.replay import DecisionChange, Replayed
-    from jitid.policy.classes import ToldNames
+    from jitid.policy.classes import DistinctNames
     from jitid.policy.decision import PolicyLooks
     from jitid.policy.outcome import PolicyOutcome
 
@@ -65,12 +65,12 @@ def row(change: DecisionChange, looks: PolicyLooks) -> dict[str, Any]:
     """
     document, old, new = change.document, change.old, change.new
     facts, classes = looks.facts, looks.classes
-    task = (looks.task or "task" in facts) and _is_told(classes.task, document["task"])
+    task = (looks.task or "task" in facts) and _is_distinguished(classes.task, document["task"])
     owner = document.get("opener", document["delegator"])
-    told = {
-        "agent": (looks.agent or "agent" in facts) and _is_told(classes.agent, document["agent"]),
+    included = {
+        "agent": (looks.agent or "agent" in facts) and _is_distinguished(classes.agent, document["agent"]),
         "delegator": not facts.isdisjoint(("delegator", "delegator_name", "delegator_kind"))
-        and _is_told(classes.delegator, document["delegator"]),
+        and _is_distinguished(classes.delegator, document["delegator"]),
         "proof": "delegator_proof" in facts,
         "task": task,
         "purpose": task or (classes.purpose and (looks.task or "purpose" in facts)),
@@ -95,29 +95,29 @@ def row(change: DecisionChange, looks: PolicyLooks) -> dict[str, Any]:
         "needs": list(new.needs),
         **{
             name: document.get(name, 0 if name == "depth" else None) if seen else None
-            for name, seen in told.items()
+            for name, seen in included.items()
         },
         "sensitivity": document.get("judged", document["sensitivity"]),
         "ttl": _duration(document.get("ttl", document.get("lifetime"))),
         "at": record_rows.time(document["at"]),
         "reason": new.reason,
         "event": change.event,
-        "task_owner": owner if _is_told(classes.task_owner, owner) else None,
+        "task_owner": owner if _is_distinguished(classes.task_owner, owner) else None,
     }
 
 
-def _is_told(names: ToldNames | None, name: str) -> bool:
+def _is_distinguished(names: DistinctNames | None, name: str) -> bool:
     """Return whether a policy distinguishes a name from all others, so that all merged requests have this name."""
     return names is None or name in names.values
 
 
 def summary(found: Replayed) -> list[str]:
     """Return sentences about the number of decisions, and their changes."""
-    what = counted(found.credentials, "credential")
+    decided = counted(found.credentials, "credential")
     if found.denials:
-        what += f" and {counted(found.denials, 'denial')}"
+        decided += f" and {counted(found.denials, 'denial')}"
     were = "was" if found.credentials == 1 and not found.denials else "were"
-    lines = [f"{what} {were} decided, {counted(found.requests, 'distinct request')}"]
+    lines = [f"{decided} {were} decided, {counted(found.requests, 'distinct request')}"]
     totals: dict[tuple[str, bool], tuple[int, int]] = {}
     for change in found.changes:
         key = (_word(change.old, change.new), change.denied)

@@ -114,9 +114,9 @@ def usable(found: Folder) -> Policy:
 
         from jitid.policy.check import first_error
 
-        told = first_error(found.files, found.path if whole else ".") or error.message
+        message = first_error(found.files, found.path if whole else ".") or error.message
         hint = f"all that is wrong: jitid policy check {word(found.path)}" if whole else error.hint
-        raise ConfigurationError(told, hint) from None
+        raise ConfigurationError(message, hint) from None
     policy.declare_use(found.use)
     return policy
 

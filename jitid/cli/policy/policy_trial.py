@@ -60,19 +60,19 @@ def tried(given: Globals, paths: Sequence[str], policy: str | None) -> Tried:
     left_out: list[dict[str, Any]] = []
     mistakes = rules = 0
     for cases, source in _sources(given, paths, policy):
-        asked = usable(source)
+        tested = usable(source)
         results: list[Result] = []
         for file, text in cases.cases:
             found, wrong = read_cases(place_of(cases, file), text, zone)
             for one in wrong:
                 case = "" if one.case is None else f"case {quote(one.case)}: "
-                output.say(safe(f"{one.file}:{one.line}: error: {case}{one.message}"))
+                output.print_message(safe(f"{one.file}:{one.line}: error: {case}{one.message}"))
             mistakes += len(wrong)
-            results += [attempt(asked, case) for case in found]
+            results += [attempt(tested, case) for case in found]
         rows += map(_row, results)
-        rules += len(asked.rules)
+        rules += len(tested.rules)
         left_out += [
-            {"rule": rule.name, "file": place_of(source, rule.file)} for rule in unreached(asked, results)
+            {"rule": rule.name, "file": place_of(source, rule.file)} for rule in unreached(tested, results)
         ]
     if mistakes:
         raise UsageError(

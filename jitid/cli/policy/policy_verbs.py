@@ -58,7 +58,7 @@ def check(given: Globals, paths: options.CheckedPaths = None) -> None:
             given.warn(why)
         _note_approvals(given, checked.rules)
     errors = sum(row["severity"] == "error" for row in found)
-    told = f"{counted(rules, 'rule')} in {counted(files, 'file')}"
+    totals = f"{counted(rules, 'rule')} in {counted(files, 'file')}"
     if given.field is not None or given.format_name() is not None:
         places = [folder.path for folder in folders]
         document = {"places": places, "rules": rules, "files": files, "errors": errors, "problems": found}
@@ -67,15 +67,15 @@ def check(given: Globals, paths: options.CheckedPaths = None) -> None:
         for row in found:
             rule = "" if row["rule"] is None else f"rule `{row['rule']}`: "
             place = f"{row['file']}:{row['line']}:{row['column']}"
-            output.say(safe(f"{place}: {row['severity']}: {rule}{row['message']}"))
+            output.print_message(safe(f"{place}: {row['severity']}: {rule}{row['message']}"))
         if not errors:
             which = "" if paths else f" of the policy in force, {safe(folders[0].path)}"
-            output.write(f"{told}{which}: {'no error' if found else 'in order'}\n")
+            output.write(f"{totals}{which}: {'no error' if found else 'in order'}\n")
     if errors:
-        what = "it may refuse what it should permit, and permit what it should refuse"
-        if any(_stops(folder) for folder in folders):
-            what = "as long as it stands so, nothing is issued by it"
-        raise ConfigurationError(f"{counted(errors, 'error')} in the policy: {what}")
+        consequence = "it may refuse what it should permit, and permit what it should refuse"
+        if any(_is_unusable(folder) for folder in folders):
+            consequence = "as long as it stands so, nothing is issued by it"
+        raise ConfigurationError(f"{counted(errors, 'error')} in the policy: {consequence}")
 
 
 def _note_approvals(given: Globals, rules: Iterable[PolicyRule]) -> None:
@@ -88,7 +88,7 @@ def _note_approvals(given: Globals, rules: Iterable[PolicyRule]) -> None:
         given.note(f"rule `{names[0]}`{more} needs an approval; {approvers.WHY}; {approvers.HOW}")
 
 
-def _stops(folder: Folder) -> bool:
+def _is_unusable(folder: Folder) -> bool:
     """Return whether a policy cannot be used at all. An error against the schema alone appears only in a decision."""
     from jitid.policy.cedar import Policy
 
@@ -157,15 +157,15 @@ def show(
     folder = shipped() if default else in_force(given) if digest is None else _stored(given, digest)
     must_hold_rules(folder)
     if text:
-        told = "\n".join(f"// {file}\n{body}" for file, body in folder.files)
-        output.write(_harmless(told) if output.is_terminal() else told)
+        source_text = "\n".join(f"// {file}\n{body}" for file, body in folder.files)
+        output.write(_harmless(source_text) if output.is_terminal() else source_text)
         return
     known = usable(folder)
     entries = _entries(folder)
     if rule is not None:
         _show_rule(given, entries, rule)
         return
-    found = [_told(entry) for entry in entries]
+    found = [_rule_row(entry) for entry in entries]
     if record_rows.by_eye(given):
         names = ", ".join(file for file, _ in folder.files)
         output.write(safe(f"{folder.path}: {names}") + f"\npolicy {known.digest}\n\n")
@@ -198,13 +198,13 @@ def init(given: Globals, folder: options.NewFolder, with_default: options.WithDe
     given.note(f"change it to what you mean, and try it: jitid policy check {word(place)}")
     given.note(f"with its cases: jitid policy test {word(place)}")
     given.note("the zone of its hours: " + given.command("jitid config set timezone Europe/Berlin"))
-    what = "it decides" if with_default else "it decides, in the place of the default policy,"
+    effect = "it decides" if with_default else "it decides, in the place of the default policy,"
     if with_default:
         given.note(
             "the prohibitions of the default policy apply to every agent, release-bot too: with --sensitivity high "
             "the delegator must be proved"
         )
-    given.note(f"{what} from then on: " + given.command(f"jitid config set policy {word(place)}"))
+    given.note(f"{effect} from then on: " + given.command(f"jitid config set policy {word(place)}"))
 
 
 def _stored(given: Globals, digest: str) -> Folder:
@@ -219,7 +219,7 @@ def _entries(folder: Folder) -> list[CataloguedRule]:
     return list(catalogue(folder.files))
 
 
-def _told(entry: CataloguedRule) -> dict[str, Any]:
+def _rule_row(entry: CataloguedRule) -> dict[str, Any]:
     rule = entry.rule
     return {
         "rule": rule.name,
@@ -242,7 +242,7 @@ def _show_rule(given: Globals, entries: list[CataloguedRule], name: str) -> None
     if found is None:
         names = tuple(entry.rule.name for entry in entries)
         raise NotFoundError(f"the policy has no rule {quote(name)}", nearest(name, names))
-    row = _told(found)
+    row = _rule_row(found)
     if given.field is not None or given.format_name() is not None:
         given.show(Display("jitid.policy-rule/1", TEXT, [row], one=True))
         return
@@ -284,32 +284,32 @@ def diff(
         ReplayDecisions(old=tuple(before.files), new=tuple(then.files), since=after)
     )
     shown = record_rows.columns(given, policy_diff.FIELDS, policy_diff.BRIEF)
-    told = [policy_diff.row(change, looks) for change in found.changes[:most]]
+    rows = [policy_diff.row(change, looks) for change in found.changes[:most]]
     by_eye = record_rows.by_eye(given)
-    if told or not by_eye:
+    if rows or not by_eye:
         document = {
             "requests": found.requests,
             "credentials": found.credentials,
             "denials": found.denials,
             "changed": len(found.changes),
-            "changes": told,
+            "changes": rows,
         }
         given.show(
             Display(
                 "jitid.policy-diff/1",
                 shown,
-                [{name: row[name] for name in shown} for row in told],
+                [{name: row[name] for name in shown} for row in rows],
                 document=document,
             )
         )
     if by_eye:
         output.write(
-            "".join([*(["\n"] if told else []), *(f"{line}\n" for line in policy_diff.summary(found))])
+            "".join([*(["\n"] if rows else []), *(f"{line}\n" for line in policy_diff.summary(found))])
         )
     else:
         for line in policy_diff.summary(found):
             given.note(line)
-    if len(told) < len(found.changes):
-        given.note(f"{len(found.changes) - len(told):,} more rows were left out by --limit")
+    if len(rows) < len(found.changes):
+        given.note(f"{len(found.changes) - len(rows):,} more rows were left out by --limit")
     if exit_code and found.changes:
         given.status = ExitStatus.FINDINGS

@@ -83,7 +83,7 @@ def set_(given: Globals, key: options.Key, value: options.NewValue) -> None:
             table = table.get(name, {})
             if not isinstance(table, dict):
                 raise ConfigurationError(f"{safe(path)}: {quote(name)} is no table; nothing was changed")
-        mark, body = _parted(text)
+        mark, body = _split_mark(text)
         text = mark + with_value(body, (*profile, *names), new)
         document = parse(text, path)
         for each in (document, document["profile"][profile[-1]] if profile else {}):
@@ -108,7 +108,7 @@ def unset(given: Globals, key: options.Key) -> None:
             table = table.get(name, {}) if isinstance(table, dict) else {}
         place = next((names for names in _places(key, table) if _holds(table, names)), None)
         if place is not None:
-            mark, body = _parted(text)
+            mark, body = _split_mark(text)
             write_private(path, (mark + without(body, (*profile, *place), len(profile))).encode())
         else:
             given.note(f"{quote(key, 200)} is not set in {path}; nothing was changed")
@@ -127,7 +127,7 @@ def path(given: Globals) -> None:
     given.show(Display("jitid.config-path/1", ("path",), [{"path": own_file(given.config_file)}], one=True))
 
 
-def _parted(text: str) -> tuple[str, str]:
+def _split_mark(text: str) -> tuple[str, str]:
     """Return the byte order mark of a text, or an empty text, and the rest."""
     body = text.removeprefix(MARK)
     return text.removesuffix(body), body
@@ -213,18 +213,18 @@ def _of_issuer(issuer: str, field: str, value: str) -> str | list[str] | dict[st
     from jitid.model.oidc_issuer import OidcIssuer
 
     new: str | list[str] | dict[str, str] = value
-    said: dict[str, Any] = {}
+    stated: dict[str, Any] = {}
     if field in ("algorithms", "names"):
         new = value.split()
-        said = {field: tuple(new)}
+        stated = {field: tuple(new)}
     elif field == "clients":
         new = _clients(value)
-        said = {field: tuple(new.items())}
+        stated = {field: tuple(new.items())}
     elif field == "jwks" and value.strip():
         new = absolute(value, here())
     if field in OidcIssuer._fields:
         # The other fields may not be set yet. An error in this field is reported now, not at its first use.
-        check_settings(OidcIssuer(issuer, "/", "any")._replace(**(said or {field: new})))
+        check_settings(OidcIssuer(issuer, "/", "any")._replace(**(stated or {field: new})))
     return new
 
 

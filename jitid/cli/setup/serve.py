@@ -55,15 +55,15 @@ def serve(
         "serve_public_url": public_url,
         "serve_log": log_format,
     }
-    said = {name: _stated(config, name, value) for name, value in stated.items()}
+    settings = {name: _stated(config, name, value) for name, value in stated.items()}
     count = config.number("serve_workers") if workers is None else workers
     if not 1 <= count <= _MOST_WORKERS:
         raise UsageError(f"--workers is a number from 1 to {_MOST_WORKERS}")
     if print_unit:
-        output.write(service_unit.text(given, config, said, count))
+        output.write(service_unit.text(given, config, settings, count))
         return
-    plan = _plan(given, config, said, count, bootstrap)
-    path = said["serve_socket"]
+    plan = _plan(given, config, settings, count, bootstrap)
+    path = settings["serve_socket"]
     made = os.stat(path).st_ino if path else 0
     try:
         _run(given, plan)
@@ -94,7 +94,7 @@ def _bootstrap(given: Globals, authority: LocalAuthority, path: str) -> None:
 
 
 def _plan(
-    given: Globals, config: Config, said: dict[str, str | None], workers: int, bootstrap: str | None
+    given: Globals, config: Config, settings: dict[str, str | None], workers: int, bootstrap: str | None
 ) -> StartPlan:
     """Return the plan of the service, with an existing ledger and listening sockets."""
     try:
@@ -111,8 +111,8 @@ def _plan(
         raise ConfigurationError(
             f"`serve` needs {error.name}, which is not installed", adding("server")
         ) from None
-    tls = _tls(said)
-    bind = said["serve_bind"] or (None if said["serve_socket"] else _BIND)
+    tls = _tls(settings)
+    bind = settings["serve_bind"] or (None if settings["serve_socket"] else _BIND)
     if bind is not None:
         host, port = listen.parse_bind(bind)
     limits = limits_of(config)
@@ -124,26 +124,26 @@ def _plan(
     authority.close()
     tcp = [] if bind is None else listen.listen(host, port, encrypted=tls is not None)
     unix = None
-    if said["serve_socket"]:
-        unix = listen.listen_at(said["serve_socket"], int(said["serve_socket_mode"] or "0660", 8))
+    if settings["serve_socket"]:
+        unix = listen.listen_at(settings["serve_socket"], int(settings["serve_socket_mode"] or "0660", 8))
     own = "http://localhost"
     if tcp:
         own = f"{'https' if tls else 'http'}://{_host(host)}:{tcp[0].getsockname()[1]}"
     return StartPlan(
         config,
         names,
-        said["serve_public_url"] or own,
+        settings["serve_public_url"] or own,
         tuple(tcp),
         unix,
         tls,
         workers,
         limits,
-        Log(said["serve_log"] or "json"),
+        Log(settings["serve_log"] or "json"),
     )
 
 
-def _tls(said: dict[str, str | None]) -> Tls | None:
-    certificate, key = said["serve_tls_cert"], said["serve_tls_key"]
+def _tls(settings: dict[str, str | None]) -> Tls | None:
+    certificate, key = settings["serve_tls_cert"], settings["serve_tls_key"]
     if certificate is None and key is None:
         return None
     if certificate is None or key is None:
@@ -169,10 +169,10 @@ def _run(given: Globals, plan: StartPlan) -> None:
     if plan.unix is not None:
         places.append(f"unix://{plan.unix.getsockname()}")
 
-    def told() -> None:
-        output.say(f"jitid: listening on {' and '.join(places)}")
+    def announce() -> None:
+        output.print_message(f"jitid: listening on {' and '.join(places)}")
 
-    given.status = Supervisor(plan, Metrics(route_paths(plan), plan.workers), told).run()
+    given.status = Supervisor(plan, Metrics(route_paths(plan), plan.workers), announce).run()
 
 
 def _name(address: tuple[object, ...]) -> str:
@@ -188,12 +188,12 @@ def _raise_descriptors(connections: int) -> None:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + 256
-    if soft < wanted:
+    required = connections + 256
+    if soft < required:
         with suppress(ValueError, OSError):
             resource.setrlimit(
                 resource.RLIMIT_NOFILE,
-                (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard),
+                (required if hard == resource.RLIM_INFINITY else min(required, hard), hard),
             )
 
 

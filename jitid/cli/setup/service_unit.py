@@ -26,7 +26,7 @@ _SPARE = 10
 """Seconds that systemd waits in addition to the service's own limit."""
 
 
-def text(given: Globals, config: Config, said: Mapping[str, str | None], workers: int) -> str:
+def text(given: Globals, config: Config, settings: Mapping[str, str | None], workers: int) -> str:
     """Return the unit. Its line has the options of this line and of the environment, with absolute paths.
 
     Raises:
@@ -36,18 +36,18 @@ def text(given: Globals, config: Config, said: Mapping[str, str | None], workers
     command, needs = installation.beginning(given, config)
     _name_ledger(config, command)
     folder = home_path(config)
-    command += ["--no-input", "serve", *_options(config, said, workers)]
+    command += ["--no-input", "serve", *_options(config, settings, workers)]
     installation.check_words(command)
     installation.check_for_systemd(command)
     writes = [_written(folder)]
     runtime = None
-    if said["serve_socket"]:
-        place = os.path.dirname(said["serve_socket"])
+    if settings["serve_socket"]:
+        place = os.path.dirname(settings["serve_socket"])
         if place.startswith(_RUN) and "/" not in place.removeprefix(_RUN):
             runtime = place.removeprefix(_RUN)
         else:
             writes.append(place)
-    files = [said[name] for name in ("serve_tls_cert", "serve_tls_key")]
+    files = [settings[name] for name in ("serve_tls_cert", "serve_tls_key")]
     needs += [*writes, *(each for each in files if each), config.text("policy") or "/"]
     job = systemd_unit.Job(
         _ABOUT,
@@ -88,10 +88,10 @@ def _written(folder: str) -> str:
     return above if above != "/" and os.path.isdir(above) and not os.path.lexists(folder) else folder
 
 
-def _options(config: Config, said: Mapping[str, str | None], workers: int) -> list[str]:
+def _options(config: Config, settings: Mapping[str, str | None], workers: int) -> list[str]:
     """Return the options for values that are in no configuration file."""
     words: list[str] = []
-    for name, value in said.items():
+    for name, value in settings.items():
         stated = value is not None and value != config.text(name)
         if value is not None and (stated or config.origin(name).startswith("environment")):
             option = "--log-format" if name == "serve_log" else f"--{name[6:].replace('_', '-')}"

@@ -70,8 +70,8 @@ def _with_commands(given: Globals, found: Report) -> Report:
     if found.offenders is None:
         return found
     most = given.config().number("max")
-    told = (each._replace(remedy=remedy(given, each, most)) for each in found.offenders)
-    return found._replace(offenders=tuple(told))
+    offenders = (each._replace(remedy=remedy(given, each, most)) for each in found.offenders)
+    return found._replace(offenders=tuple(offenders))
 
 
 def _text(given: Globals, found: Report, own: str | None, out: str | None) -> Iterator[str]:

@@ -28,7 +28,7 @@ _NAME = "jitid-sweep"
 _ABOUT = "Find credentials that should not be alive"
 # systemd.unit(5); an @ would make the unit a template.
 _UNIT_NAME = re.compile(r"[A-Za-z0-9:_.][A-Za-z0-9:_.-]{0,199}", re.ASCII)
-_READ_UNLESS = {"--baseline": "--update-baseline"}
+_WRITTEN_ONLY_WITH = {"--baseline": "--update-baseline"}
 """Options of files that are written only with the other option."""
 
 
@@ -215,7 +215,7 @@ def _absolute(words: Sequence[str], chosen: Mapping[str, GivenOption]) -> Iterat
 
 def _written(chosen: Mapping[str, GivenOption]) -> Iterator[str]:
     for name, path, metavar in _paths(chosen):
-        if name in _READ_UNLESS and _READ_UNLESS[name] not in chosen:
+        if name in _WRITTEN_ONLY_WITH and _WRITTEN_ONLY_WITH[name] not in chosen:
             continue
         place = os.path.abspath(path)
         yield place if metavar == "DIR" else os.path.dirname(place)

@@ -18,7 +18,7 @@ from jitid.cli.invocation import Globals
 from jitid.cli.ledger.audit_heads import keep_head, keep_own_head, kept_heads
 from jitid.cli.show import pieces
 from jitid.cli.sweep.baseline import NewBaseline, entries
-from jitid.cli.sweep.sweep_rows import FIELDS, Telling, Whole, document, flat, lines, severity_of
+from jitid.cli.sweep.sweep_rows import FIELDS, RecordConverter, Whole, document, flat, lines, severity_of
 from jitid.cli.sweep.sweep_work import Work, in_time
 from jitid.config.settings import nearest
 from jitid.errors import ExitStatus, OutputError, PartialError, UsageError
@@ -103,7 +103,7 @@ def sweep(
             ending = tuple(name for name in chosen if rule or rule_of(name).mended)
             remedied = work.fix(ending, None if yes else most_of(given, max_), dry_run=dry_run)
         with NewBaseline(baseline if update_baseline else None) as new:
-            telling = Telling(given, work.name, severity, known, work.since, new.add)
+            converter = RecordConverter(given, work.name, severity, known, work.since, new.add)
             unfinished = iter(remedied)
             found = work.sweep(
                 heads,
@@ -112,21 +112,21 @@ def sweep(
                 dry_run=dry_run,
             )
             try:
-                _write(given, own, chosen, Whole(telling.records(unfinished, found)), out)
+                _write(given, own, chosen, Whole(converter.records(unfinished, found)), out)
             except BaseException as error:
                 try:
                     if isinstance(error, OutputError):
                         # --fix must finish even if the output is closed.
                         deque(unfinished, maxlen=0)
                 finally:
-                    work.tell_ended()
+                    work.warn_of_ended()
                 raise
             # Findings that --since hides were not searched for, so they stay in the baseline.
-            new.finish(telling.complete if after is None else {})
+            new.finish(converter.complete if after is None else {})
         if work.ended:
             work.settle()
-        kept = _keep_head(given, telling, head_out)
-        _conclude(given, telling, kept, undone=work.undone)
+        kept = _keep_head(given, converter, head_out)
+        _conclude(given, converter, kept, undone=work.undone)
 
 
 def target_limit(text: str | None) -> int:
@@ -161,8 +161,8 @@ def _chosen(named: list[str] | None, skipped: list[str] | None, *, canary: bool)
         raise UsageError("--canary goes with the rule canary, which is left out", "leave one of them out")
     # Without canaries, the rule would report that revocation never failed.
     usual = [name for name in NAMES if canary or name != _CANARY]
-    wanted = {*(named or usual), *([_CANARY] if canary else ())}
-    chosen = tuple(name for name in NAMES if name in wanted and name not in (skipped or ()))
+    requested = {*(named or usual), *([_CANARY] if canary else ())}
+    chosen = tuple(name for name in NAMES if name in requested and name not in (skipped or ()))
     if not chosen:
         raise UsageError("no rule is left to ask", "--skip leaves out what --rule names")
     return chosen
@@ -194,10 +194,10 @@ def _explain(given: Globals, names: Sequence[str]) -> None:
 
 def _explained(name: str) -> dict[str, object]:
     rule = rule_of(name)
-    told = _info(name)._asdict()
+    info = _info(name)._asdict()
     return {
-        **told,
-        "rule": told.pop("name"),
+        **info,
+        "rule": info.pop("name"),
         "severity": rule.severity.value,
         "group": rule.group.value,
         "fixed_unasked": rule.mended,
@@ -214,8 +214,8 @@ def _write(given: Globals, own: str | None, chosen: Sequence[str], records: Whol
     first = next(records, None)
     records.check()
     assert first is not None, "the last record says that it is"
-    told = chain([first], records)
-    text = _text(given, own, chosen, told, out)
+    all_records = chain([first], records)
+    text = _text(given, own, chosen, all_records, out)
     if out is None:
         output.write_pieces(text)
         records.check()
@@ -264,8 +264,8 @@ def _text(
         case "jsonl":
             return lines(records)
         case other:
-            told = flat(records, coverage=True, quiet=given.quiet)
-            return pieces(Display("jitid.sweep/1", FIELDS, told), Format(other), None, colour=False)
+            rows = flat(records, coverage=True, quiet=given.quiet)
+            return pieces(Display("jitid.sweep/1", FIELDS, rows), Format(other), None, colour=False)
 
 
 def _info(name: str) -> RuleInfo:
@@ -283,11 +283,11 @@ class _KeptHead(NamedTuple):
     """Whether a file has it, so that the next sweep finds a log that was cut or an older copy (promises 3 and 6)."""
 
 
-def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> _KeptHead:
+def _keep_head(given: Globals, converter: RecordConverter, head_out: str | None) -> _KeptHead:
     """Store the signed head of a complete chain, and warn of each place that does not have it."""
     own = sweep_head(given.config())
-    if telling.head is None:
-        why = telling.unsigned
+    if converter.head is None:
+        why = converter.unsigned
         if head_out is not None:
             rest = why or "the audit chain was not found whole, or a head that was kept cannot be read"
             given.warn(f"{head_out} is as it was: {rest}")
@@ -297,7 +297,7 @@ def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> _KeptH
     remembered = True
     if own is not None:
         try:
-            keep_own_head(own, telling.head)
+            keep_own_head(own, converter.head)
         except OutputError as error:
             remembered = head_out is not None
             keep = (
@@ -308,20 +308,20 @@ def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> _KeptH
                 f"was cut, or replaced by an older copy{keep}"
             )
     if head_out is not None:
-        keep_head(head_out, telling.head)
+        keep_head(head_out, converter.head)
     return _KeptHead(True, remembered)
 
 
-def _conclude(given: Globals, telling: Telling, kept: _KeptHead, *, undone: bool) -> None:
+def _conclude(given: Globals, converter: RecordConverter, kept: _KeptHead, *, undone: bool) -> None:
     """Set the exit status by the remaining findings. If a step was not done, it is never success."""
-    if telling.accepted:
+    if converter.accepted:
         raise PartialError(
-            f"{telling.accepted} credentials that were ended are taken all the same",
+            f"{converter.accepted} credentials that were ended are taken all the same",
             "run: jitid audit verify",
         )
-    if telling.incomplete or not kept.remembered:
+    if converter.incomplete or not kept.remembered:
         given.status = ExitStatus.INCOMPLETE
-    elif telling.failed:
+    elif converter.failed:
         given.status = ExitStatus.FINDINGS
     elif undone or not kept.asked:
         given.status = ExitStatus.PARTIAL

@@ -55,7 +55,7 @@ def severity_of(text: str | None) -> Severity:
     return Severity(text)
 
 
-class Telling:
+class RecordConverter:
     """Converter from the results of a sweep to records, with totals for the end of the command."""
 
     def __init__(
@@ -109,7 +109,7 @@ class Telling:
                     if self._since is None or each.since is None or each.since >= self._since:
                         yield self._open(each)
                 case Coverage():
-                    missed = [*each.missed, *self._left_alive(each.rule)]
+                    missed = [*each.missed, *self._unfixed_reasons(each.rule)]
                     self.complete[each.rule] = not missed
                     yield {
                         "coverage": {
@@ -129,12 +129,14 @@ class Telling:
         """Whether a part was not examined."""
         return not all(self.complete.values())
 
-    def _left_alive(self, rule: str) -> Iterator[str]:
+    def _unfixed_reasons(self, rule: str) -> Iterator[str]:
         """Yield the reasons why --fix could not end findings of a rule."""
         for (of, why), number in self._unfixed.items():
             if of == rule:
-                what = "1 finding" if number == 1 else f"{number} findings" if number else "what was found"
-                yield f"--fix could not end {what}: {why}"
+                findings = (
+                    "1 finding" if number == 1 else f"{number} findings" if number else "what was found"
+                )
+                yield f"--fix could not end {findings}: {why}"
 
     def _ended(self, finding: Finding, done: Remedied) -> FindingRow:
         row = self._row(finding, "ended")
@@ -173,7 +175,7 @@ class Telling:
             "proof": None,
             "offline_until": None,
             "fingerprint": finding.fingerprint,
-            "evidence": {name: _told(name, value) for name, value in finding.evidence.items()},
+            "evidence": {name: _formatted(name, value) for name, value in finding.evidence.items()},
         }
 
     def _summary(self, swept: Swept) -> Summary:
@@ -252,11 +254,11 @@ def flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterator
         elif "summary" in record:
             whole = True
         elif coverage:
-            told = record["coverage"]
+            extent = record["coverage"]
             if not quiet:
-                yield {"state": "examined", "rule": told["rule"], "summary": covered(told)}
-            for why in told["missed"]:
-                yield {"state": "missed", "rule": told["rule"], "summary": why}
+                yield {"state": "examined", "rule": extent["rule"], "summary": covered(extent)}
+            for why in extent["missed"]:
+                yield {"state": "missed", "rule": extent["rule"], "summary": why}
     if coverage and not whole:
         yield {"state": "missed", "summary": BROKEN_OFF}
 
@@ -296,7 +298,7 @@ def document(records: SweptRows, schema: str = "jitid.sweep/1") -> Iterator[str]
     yield f'], "coverage": {dumps(coverage)}, "summary": {dumps(summary)}{broken}}}\n'
 
 
-def _told(name: str, value: object) -> object:
+def _formatted(name: str, value: object) -> object:
     if isinstance(value, int) and name.endswith(("_at", "_until")):
         return record_rows.time(value)
     return value

@@ -116,24 +116,24 @@ class Work:
         )
         examined: set[str] = set()
 
-        def what() -> str:
+        def reason() -> str:
             return f"{len(examined)} of {len(self._rules)} rules examined"
 
         try:
             found = self._authority.perform(operation)
-            for each in progress.waiting(self._given, found, what):
+            for each in progress.waiting(self._given, found, reason):
                 if isinstance(each, Coverage):
                     examined.add(each.rule)
                 yield each
         except StorageError:
-            if time_limit.is_over():
+            if time_limit.has_expired():
                 for rule in self._rules:
                     if rule not in examined:
                         yield Coverage(rule, "nothing", ("the time that --timeout gives was over",))
             raise
 
-    def _waiting(self, what: str) -> progress.Waiting:
-        return progress.Waiting(self._given, lambda: what)
+    def _waiting(self, reason: str) -> progress.Waiting:
+        return progress.Waiting(self._given, lambda: reason)
 
     def _canaries(self) -> tuple[Canary, ...]:
         flown = self._authority.perform(
@@ -154,7 +154,9 @@ class Work:
         with self._waiting("counting what --fix would end"):
             foreseen = self._authority.perform(operation)
         if dry_run:
-            output.say(f"jitid: --fix would end {revocation.blast(foreseen.radius)}; nothing was changed")
+            output.print_message(
+                f"jitid: --fix would end {revocation.blast(foreseen.radius)}; nothing was changed"
+            )
             return ()
         if most is not None and foreseen.radius.credentials > most:
             if given.no_input or not (os.isatty(0) and os.isatty(2)):
@@ -211,12 +213,12 @@ class Work:
             self.undone = True
             self._given.warn(f"it is not proved that the ledger refuses what leaked: {error.message}")
 
-    def tell_ended(self) -> None:
+    def warn_of_ended(self) -> None:
         """Warn of the credentials that --fix has ended, if its report broke off."""
         if self.ended:
-            told = self._given.command(f"jitid audit log --members --sweep {self.name}")
+            command = self._given.command(f"jitid audit log --members --sweep {self.name}")
             self._given.warn(
-                f"the report of --fix broke off; it had ended {self.ended} (sweep {self.name}): {told}"
+                f"the report of --fix broke off; it had ended {self.ended} (sweep {self.name}): {command}"
             )
 
 
@@ -226,7 +228,7 @@ def in_time() -> Iterator[None]:
     try:
         yield
     except StorageError as error:
-        if time_limit.is_over():
+        if time_limit.has_expired():
             error.message = f"the sweep is incomplete, its time is over: {error.message}"
             error.exit_status = ExitStatus.INCOMPLETE
         raise
@@ -240,18 +242,20 @@ def _share(limit: int) -> int:
 
 def _settled(done: SettledTargets) -> str:
     """Return the result of ending credentials at targets in words."""
-    gone = f"{done.done} that had ended {'is' if done.done == 1 else 'are'} gone at targets by now"
+    ended = f"{done.done} that had ended {'is' if done.done == 1 else 'are'} gone at targets by now"
     lasting = f"{done.unsupported} cannot be ended there" if done.unsupported else ""
     left = f"{done.open} are still to be ended there" if done.open else ""
     first = next((f" ({one.jti} at {one.target}: {one.seen})" for one in done.left), "")
-    return ", ".join(filter(None, (gone, lasting, left))) + first
+    return ", ".join(filter(None, (ended, lasting, left))) + first
 
 
 def _confirmed(foreseen: ForeseenFix) -> int:
     """Return the number of credentials that may end if the user types it. Raises UsageError for another answer."""
     count = foreseen.radius.credentials
-    output.say(f"jitid: --fix would end {revocation.blast(foreseen.radius)}")
-    output.say(f"jitid: type the number of credentials, {count}, to end them; anything else ends none")
+    output.print_message(f"jitid: --fix would end {revocation.blast(foreseen.radius)}")
+    output.print_message(
+        f"jitid: type the number of credentials, {count}, to end them; anything else ends none"
+    )
     if read_input.answer() != str(count):
         raise UsageError("not confirmed; nothing was changed", "with --yes nobody is asked")
     return count

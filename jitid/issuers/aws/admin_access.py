@@ -25,7 +25,7 @@ PARTS = ("access_key_id", "secret_access_key", "session_token")
 _LARGEST_FILE = 1 << 20
 _TOKEN_SECONDS = 300
 """Seconds that the JWT for AWS is valid."""
-_EARLY = 60
+_NBF_MARGIN = 60
 
 
 class AwsAccess:
@@ -71,7 +71,7 @@ class AwsAccess:
         if self._iam_role is not None and role_of(self._iam_role) is None:
             raise ConfigurationError(f"iam_role_arn of the target {target.name} is no ARN of a role")
         self._base: Keys | None = None
-        self._taken: Keys | None = None
+        self._assumed: Keys | None = None
         self._accounts: dict[Keys, str] = {}
 
     @property
@@ -90,7 +90,7 @@ class AwsAccess:
 
     def close(self) -> None:
         """Forget the keys."""
-        self._base = self._taken = None
+        self._base = self._assumed = None
         self._accounts.clear()
 
     def token(self, subject: str, name: str, claims: Mapping[str, Any]) -> str:
@@ -107,7 +107,7 @@ class AwsAccess:
             "exp": now + _TOKEN_SECONDS,
             "iat": now,
             # With a small margin, so that AWS accepts it even if this clock is ahead.
-            "nbf": now - _EARLY,
+            "nbf": now - _NBF_MARGIN,
             "jti": name,
             **claims,
         }
@@ -142,7 +142,7 @@ class AwsAccess:
                     "give it iam_role_arn, or keys besides web_identity: credentials_file or instance_role",
                 )
             return self.own()
-        if self._taken is None:
+        if self._assumed is None:
             name = f"jitid-{ledger_mark(self._issuer)}"
             members = {
                 "RoleArn": self._iam_role,
@@ -157,8 +157,8 @@ class AwsAccess:
             else:
                 answer = self._aws.call("sts", "assume_role", self.own(), **members)
             secret, _ = self.keys_of(answer)
-            self._taken = Keys(*(secret.reveal(part) for part in PARTS))
-        return self._taken
+            self._assumed = Keys(*(secret.reveal(part) for part in PARTS))
+        return self._assumed
 
     def check_account(self, role: Role) -> None:
         """Raise RefusedError for a role of another account: a foreign role in this account may have its name."""
@@ -183,7 +183,7 @@ def read_keys(path: str, profile: str) -> Keys:
         ConfigurationError: it is missing, or has no such profile with both keys.
 
     """
-    what = f"the credentials file {quote(path, 200)}"
+    label = f"the credentials file {quote(path, 200)}"
     try:
         check_private(path, "the credentials file")
         data = read_regular(path, _LARGEST_FILE)
@@ -194,16 +194,16 @@ def read_keys(path: str, profile: str) -> Keys:
         access, secret = section["aws_access_key_id"].strip(), section["aws_secret_access_key"].strip()
         token = section.get("aws_session_token", "").strip() or None
     except FileNotFoundError:
-        raise ConfigurationError(f"{what} is missing", "name it with credentials_file") from None
+        raise ConfigurationError(f"{label} is missing", "name it with credentials_file") from None
     except OSError as error:
-        raise ConfigurationError(f"{what} cannot be read: {error.strerror}") from None
+        raise ConfigurationError(f"{label} cannot be read: {error.strerror}") from None
     except KeyError:
         raise ConfigurationError(
-            f"{what} has no profile {quote(profile)} with aws_access_key_id and aws_secret_access_key"
+            f"{label} has no profile {quote(profile)} with aws_access_key_id and aws_secret_access_key"
         ) from None
     except (configparser.Error, ValueError):
         # The error would repeat the line, and the line may be a secret.
-        raise ConfigurationError(f"{what} is not in AWS's form") from None
+        raise ConfigurationError(f"{label} is not in AWS's form") from None
     if not access or not secret:
-        raise ConfigurationError(f"{what} has an empty key in its profile {quote(profile)}")
+        raise ConfigurationError(f"{label} has an empty key in its profile {quote(profile)}")
     return Keys(access, secret, token)

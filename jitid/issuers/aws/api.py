@@ -80,11 +80,11 @@ class Keys(NamedTuple):
 class AwsError(RefusedError):
     """An error that AWS returned; its message is about the call and the caller."""
 
-    def __init__(self, code: str, message: str, hint: str | None = None, said: str = "") -> None:
+    def __init__(self, code: str, message: str, hint: str | None = None, aws_message: str = "") -> None:
         super().__init__(message, hint)
         self.aws = code
         """AWS's error code, such as `AccessDenied`."""
-        self.said = said
+        self.aws_message = aws_message
         """AWS's own message."""
 
 
@@ -136,7 +136,7 @@ class Aws:
             with _MAKING:
                 method = getattr(self._client(service, keys), operation)
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
-            raise ConfigurationError(f"{self._what} cannot be used: {foreign(error)}") from None
+            raise ConfigurationError(f"{self._label} cannot be used: {foreign(error)}") from None
         pause = 0.1
         while True:
             try:
@@ -145,7 +145,7 @@ class Aws:
                 trouble = self._refusal(error, operation)
             except botocore.exceptions.ParamValidationError as error:
                 raise ConfigurationError(
-                    f"{self._what} cannot be asked to {operation}: {foreign(error, 300)}"
+                    f"{self._label} cannot be asked to {operation}: {foreign(error, 300)}"
                 ) from None
             except (
                 botocore.exceptions.BotoCoreError,
@@ -197,16 +197,16 @@ class Aws:
             self._opened.pop().close()
         self._clients.clear()
 
-    def garbled(self, what: str) -> StorageError:
+    def garbled(self, detail: str) -> StorageError:
         """Return the error for an answer that lacks a required part."""
-        return StorageError(f"the answer of {self._what} is none of AWS: {what}", "is its address right?")
+        return StorageError(f"the answer of {self._label} is none of AWS: {detail}", "is its address right?")
 
     @property
-    def _what(self) -> str:
+    def _label(self) -> str:
         return f"AWS, the target {self._name},"
 
     def _garbage(self) -> StorageError:
-        return StorageError(f"what answers as {self._what} is not AWS", "is its endpoint_url right?")
+        return StorageError(f"what answers as {self._label} is not AWS", "is its endpoint_url right?")
 
     def _client(self, service: str, keys: Keys | None) -> Any:  # noqa: ANN401 - botocore has no types
         client = self._clients.get((service, keys))
@@ -255,19 +255,19 @@ class Aws:
         body = request.body.encode() if isinstance(request.body, str) else request.body
         seconds = self._now.end - time.monotonic()
         if seconds <= 0:
-            raise StorageError(f"{self._what} did not answer in time", "give it a longer timeout")
+            raise StorageError(f"{self._label} did not answer in time", "give it a longer timeout")
         path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
-        answer = channel.ask(request.method, path, body, headers, seconds=seconds)
+        answer = channel.request(request.method, path, body, headers, seconds=seconds)
         content = answer.read(MAX_ANSWER)
         kept = {name: answer.header(name) for name in ("Content-Type", "Date", "x-amzn-RequestId")}
-        self._see(kept["Date"])
+        self._measure_skew(kept["Date"])
         response = AWSResponse(
             request.url, answer.status, {name: text for name, text in kept.items() if text is not None}, None
         )
         response._content = content  # noqa: SLF001 - it is read already; botocore's own stubber does the same
         return response
 
-    def _see(self, date: str | None) -> None:
+    def _measure_skew(self, date: str | None) -> None:
         try:
             seen = parsedate_to_datetime(date or "").timestamp()
         except (ValueError, TypeError, OverflowError):
@@ -275,21 +275,21 @@ class Aws:
         self.skew = round(seen - time.time())
 
     def _refusal(self, error: Any, operation: str) -> JitidError:  # noqa: ANN401 - botocore has no types
-        told = error.response.get("Error") or {}
-        code = str(told.get("Code") or "")[:100]
-        said = str(told.get("Message") or "")[:1000]
+        reported = error.response.get("Error") or {}
+        code = str(reported.get("Code") or "")[:100]
+        aws_message = str(reported.get("Message") or "")[:1000]
         status = (error.response.get("ResponseMetadata") or {}).get("HTTPStatusCode", 0)
-        shown = f"{safe(code)}: {quote(said, 300)}" if said else safe(code)
+        shown = f"{safe(code)}: {quote(aws_message, 300)}" if aws_message else safe(code)
         if code in _THROTTLED or status in (429, 500, 502, 503, 504):
-            return StorageError(f"{self._what} does not serve {operation} now: {shown}", "try again later")
+            return StorageError(f"{self._label} does not serve {operation} now: {shown}", "try again later")
         if not code or code.isdigit():
             raise self._garbage()
-        message = f"{self._what} refuses {operation}: {shown}"
+        message = f"{self._label} refuses {operation}: {shown}"
         if code in _CLOCK:
-            return AwsError(code, message, self._clocks(), said)
+            return AwsError(code, message, self._clocks(), aws_message)
         if code in _UNKNOWN_CALLER:
-            return AwsError(code, message, "what jitid comes with is wrong, ended or revoked", said)
-        return AwsError(code, message, None, said)
+            return AwsError(code, message, "what jitid comes with is wrong, ended or revoked", aws_message)
+        return AwsError(code, message, None, aws_message)
 
     def _clocks(self) -> str:
         wrong = "the secret key may be wrong"

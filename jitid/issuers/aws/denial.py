@@ -74,14 +74,14 @@ class Denials:
         Raises as `Aws.call`. Sessions that are denied by then stay denied and are in `done`; others may be tried
         again.
         """
-        standing = []
+        active = []
         for one in self.of(role):
             if one.until > now:
-                standing.append(one)
+                active.append(one)
             else:
                 self._remove(role, one)
-        wanted = sorted(set(sessions))
-        chunks = [wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK)]
+        requested = sorted(set(sessions))
+        chunks = [requested[start : start + _CHUNK] for start in range(0, len(requested), _CHUNK)]
         while chunks:
             chunk = chunks.pop(0)
             try:
@@ -93,12 +93,12 @@ class Denials:
                 middle = len(chunk) // 2
                 chunks[:0] = [chunk[:middle], chunk[middle:]]
                 continue
-            standing.append(made)
+            active.append(made)
             done.update(dict.fromkeys(chunk, made.name))
-        if sum(one.sessions < _SMALL for one in standing) >= _MANY:
+        if sum(one.sessions < _SMALL for one in active) >= _MANY:
             # All sessions are denied already, so a failure to combine policies is harmless.
             with suppress(AwsError, StorageError):
-                self._gather(role, standing, now)
+                self._gather(role, active, now)
 
     def holding(self, role: Role, session: str) -> Denial | None:
         """Return a denial of a session, if there is one. Raises as `Aws.call`."""
@@ -128,13 +128,13 @@ class Denials:
             pause *= 2
         return made
 
-    def _gather(self, role: Role, standing: list[Denial], now: int) -> None:
+    def _gather(self, role: Role, active: list[Denial], now: int) -> None:
         """Delete policies whose sessions a larger policy denies too, and write one policy for several small ones.
 
         A new policy must be in effect everywhere before the policies that it replaces are deleted: AWS promises
         readers no order.
         """
-        read = {one: set(self._read(role, one)) for one in standing}
+        read = {one: set(self._read(role, one)) for one in active}
         # A policy that could not be read as a whole is left alone: its sessions may be in no other.
         whole = {one: sessions for one, sessions in read.items() if len(sessions) == one.sessions}
         alone = []

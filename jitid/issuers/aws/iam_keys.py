@@ -27,8 +27,8 @@ class StandingKeys:
             return Probe(Life.UNKNOWN, error.message)
         if user is None or status is None:
             return Probe(Life.DEAD, f"there is no access key {key}")
-        whose = f"access key {key} of the IAM user {safe(user)}"
-        return Probe(Life.LIVE if status == _ACTIVE else Life.DEAD, f"{whose} is {status.lower()}")
+        label = f"access key {key} of the IAM user {safe(user)}"
+        return Probe(Life.LIVE if status == _ACTIVE else Life.DEAD, f"{label} is {status.lower()}")
 
     def end(self, key: str) -> EndOutcome:
         """Make a key inactive, and check that it is; an administrator can activate it again."""
@@ -47,9 +47,9 @@ class StandingKeys:
         user = self._user_of(key)
         if user is None or (status := self._status(user, key)) is None:
             return EndOutcome(Settlement.DONE, f"there is no access key {key}")
-        whose = f"access key {key} of the IAM user {safe(user)}"
+        label = f"access key {key} of the IAM user {safe(user)}"
         if self._access.is_own(key):
-            return EndOutcome(Settlement.STUCK, f"{whose} is that of the target itself: it was left alone")
+            return EndOutcome(Settlement.STUCK, f"{label} is that of the target itself: it was left alone")
         if status == _ACTIVE:
             self._aws.call(
                 "iam",
@@ -61,8 +61,8 @@ class StandingKeys:
             )
             status = self._status(user, key)
         if status == _ACTIVE:
-            return EndOutcome(Settlement.UNAVAILABLE, f"{whose} is still active")
-        return EndOutcome(Settlement.DONE, f"{whose} is inactive")
+            return EndOutcome(Settlement.UNAVAILABLE, f"{label} is still active")
+        return EndOutcome(Settlement.DONE, f"{label} is inactive")
 
     def _user_of(self, key: str) -> str | None:
         """Return the user that a key belongs to; None if there is no such key."""

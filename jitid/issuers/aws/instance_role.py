@@ -17,7 +17,7 @@ METADATA = Address("http", "169.254.169.254", 80, "")
 _ROLES = "/latest/meta-data/iam/security-credentials/"
 _ROLE = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 _MOST = 1 << 16
-_LASTING = "60"
+_SESSION_SECONDS = "60"
 """Seconds that the service's session token is valid."""
 _PATIENCE = 2.0
 """Maximum seconds for the service: it is on the machine's own host, and outside EC2 there is no answer."""
@@ -42,8 +42,10 @@ def machine_keys(timeout: float) -> Keys:
     end = time.monotonic() + min(timeout, _PATIENCE)
     channel = Channel(METADATA, None, _WORDS)
 
-    def ask(method: str, path: str, header: str, value: str) -> str | None:
-        answer = channel.ask(method, path, None, {header: value}, seconds=max(end - time.monotonic(), 0.001))
+    def request(method: str, path: str, header: str, value: str) -> str | None:
+        answer = channel.request(
+            method, path, None, {header: value}, seconds=max(end - time.monotonic(), 0.001)
+        )
         text = answer.read(_MOST)
         if answer.status == 404:
             return None
@@ -52,15 +54,18 @@ def machine_keys(timeout: float) -> Keys:
         return text.decode("utf-8", "replace")
 
     try:
-        token = ask("PUT", "/latest/api/token", "X-aws-ec2-metadata-token-ttl-seconds", _LASTING) or ""
+        token = (
+            request("PUT", "/latest/api/token", "X-aws-ec2-metadata-token-ttl-seconds", _SESSION_SECONDS)
+            or ""
+        )
         if not token.isascii() or not token.isprintable():
             raise StorageError("what answers as the instance metadata service is none")
-        bearer = "X-aws-ec2-metadata-token"
-        role = (ask("GET", _ROLES, bearer, token) or "").strip()
+        auth_header = "X-aws-ec2-metadata-token"
+        role = (request("GET", _ROLES, auth_header, token) or "").strip()
         if not role:
             raise ConfigurationError("this machine has no role", "give it one, or set credentials_file")
-        told = ask("GET", f"{_ROLES}{role}", bearer, token) if _ROLE.fullmatch(role) else None
-        found = strict_json.loads(told or "", "what the machine's role has")
+        document = request("GET", f"{_ROLES}{role}", auth_header, token) if _ROLE.fullmatch(role) else None
+        found = strict_json.loads(document or "", "what the machine's role has")
         keys = [found[name] for name in ("AccessKeyId", "SecretAccessKey", "Token")]
         if not all(isinstance(one, str) and one for one in keys):
             raise TypeError

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jitid.errors import ConfigurationError, UsageError
 from jitid.issuers.target_names import agent_of, task_of
 from jitid.model.target import TargetRecord
-from jitid.model.task import NOBODY
+from jitid.model.task import UNKNOWN_OWNER
 from jitid.values import strict_json
 from jitid.values.scope import Scope, common, parse_scope
 from jitid.values.text import quote
@@ -99,11 +99,11 @@ def policy_arns(values: object, where: str) -> tuple[str, ...]:
     return _texts(values, _POLICY_ARN, f"policy_arns of {where}")
 
 
-def _texts(values: object, pattern: re.Pattern[str], what: str) -> tuple[str, ...]:
+def _texts(values: object, pattern: re.Pattern[str], label: str) -> tuple[str, ...]:
     if not isinstance(values, (list, tuple)) or not all(
         isinstance(one, str) and pattern.fullmatch(_PLACE.sub("x", one)) for one in values
     ):
-        raise ConfigurationError(f"{what} are not as AWS writes them, in a list")
+        raise ConfigurationError(f"{label} are not as AWS writes them, in a list")
     return tuple(values)
 
 
@@ -220,7 +220,7 @@ def session_tags(record: TargetRecord) -> dict[str, str]:
 
 def _task_tag(record: TargetRecord) -> str:
     # Names contain no `=`, and no owner begins with one, so no two tasks have the same tag.
-    if record.task_opener in ("", NOBODY):
+    if record.task_opener in ("", UNKNOWN_OWNER):
         return f"=/{record.task}"
     text = task_of(record, "=")
     if len(text) <= MAX_TAG:

@@ -48,13 +48,13 @@ from jitid.values.times import format_duration, format_time
 
 _AT_ONCE = 8
 """Maximum number of simultaneous calls about users."""
-_APART = 900
+_MAX_CLOCK_SKEW = 900
 """Maximum difference of AWS's clock in seconds; beyond it AWS accepts no request."""
 _LONGEST_SUBJECT = 255
 """Maximum characters of a JWT's `sub` (AssumeRoleWithWebIdentity, `SubjectFromWebIdentityToken`)."""
 _TAGS = "https://aws.amazon.com/tags"
 _SOURCE = "https://aws.amazon.com/source_identity"
-_OVER = frozenset(
+_ENDED_CODES = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"}
 )
 
@@ -177,9 +177,9 @@ class AwsStsIssuer(OutsideIssuer):
             answer = self._try(Keys(*(secret.reveal(part) for part in PARTS)))
             if answer is not None:
                 return answer
-        over = self._settled(record, int(self._clock()))
-        if over is not None:
-            return Probe(Life.DEAD, over.proof)
+        settled = self._settled(record, int(self._clock()))
+        if settled is not None:
+            return Probe(Life.DEAD, settled.proof)
         role = role_of_session(record.reference or "")
         if role is None:
             return Probe(Life.UNKNOWN, "what the ledger has as its session is no ARN of one")
@@ -223,7 +223,7 @@ class AwsStsIssuer(OutsideIssuer):
                 raise self._aws.garbled("a user without a name")
             try:
                 found = self._aws.pages("list_access_keys", keys, "AccessKeyMetadata", UserName=name)
-                return [self._standing(key, keys) for key in found]
+                return [self._existing_key(key, keys) for key in found]
             except AwsError as error:
                 # The user was deleted after the listing.
                 if error.aws == "NoSuchEntity":
@@ -292,16 +292,16 @@ class AwsStsIssuer(OutsideIssuer):
                 **more,
             )
         except AwsError as error:
-            raise self._told(error) from None
+            raise self._with_hint(error) from None
 
-    def _told(self, error: AwsError) -> JitidError:
+    def _with_hint(self, error: AwsError) -> JitidError:
         """Return the error of an attempt to assume a role, with a hint on what to do."""
-        said = error.said.lower()
-        if error.aws == "PackedPolicyTooLarge" or "too large" in said:
+        aws_message = error.aws_message.lower()
+        if error.aws == "PackedPolicyTooLarge" or "too large" in aws_message:
             return UsageError(
                 error.message, "ask for fewer scopes, or let the template give them by policy_arns"
             )
-        if "maxsessionduration" in said or "durationseconds" in said:
+        if "maxsessionduration" in aws_message or "durationseconds" in aws_message:
             return ConfigurationError(
                 error.message, "set the template's duration to what the role's MaxSessionDuration permits"
             )
@@ -336,7 +336,10 @@ class AwsStsIssuer(OutsideIssuer):
 
     def _deny(self, role: Role, records: Sequence[TargetRecord], now: int) -> list[EndOutcome]:
         # These sessions last until their expiry, or for AWS's minimum if that is longer.
-        until = max(max(record.expires_at, record.issued_at + LEAST_SECONDS) for record in records) + _APART
+        until = (
+            max(max(record.expires_at, record.issued_at + LEAST_SECONDS) for record in records)
+            + _MAX_CLOCK_SKEW
+        )
         settlement, proof = Settlement.STUCK, ""
         policies: dict[str, str] = {}
         try:
@@ -350,7 +353,7 @@ class AwsStsIssuer(OutsideIssuer):
             if not self._access.administers:
                 settlement = Settlement.UNSUPPORTED
             proof = error.message
-        gone = settlement is Settlement.DONE
+        is_done = settlement is Settlement.DONE
         return [
             EndOutcome(
                 Settlement.DONE,
@@ -358,7 +361,7 @@ class AwsStsIssuer(OutsideIssuer):
                 "AWS applies it within seconds",
             )
             if record.jti in policies
-            else EndOutcome(settlement, proof, None if gone else record.expires_at)
+            else EndOutcome(settlement, proof, None if is_done else record.expires_at)
             for record in records
         ]
 
@@ -367,14 +370,14 @@ class AwsStsIssuer(OutsideIssuer):
         try:
             self._aws.call("iam", "list_account_aliases", keys, MaxItems=1)
         except AwsError as error:
-            if error.aws in _OVER:
+            if error.aws in _ENDED_CODES:
                 return Probe(Life.DEAD, f"AWS says {error.aws}")
             if error.aws not in ("AccessDenied", "AccessDeniedException"):
                 return Probe(Life.UNKNOWN, error.message)
             # Only jitid sets the session policy; another explicit denial may come from a foreign policy.
-            if "explicit deny in a session policy" in error.said:
+            if "explicit deny in a session policy" in error.aws_message:
                 return Probe(Life.DEAD, "AWS denies it everything by its session policy")
-            if "because no " in error.said:
+            if "because no " in error.aws_message:
                 return Probe(
                     Life.LIVE, "AWS knows it and denies it nothing: it only does not allow what was asked"
                 )
@@ -383,7 +386,7 @@ class AwsStsIssuer(OutsideIssuer):
             self._aws.forget(keys)
         return Probe(Life.LIVE, "AWS answered ListAccountAliases to it")
 
-    def _standing(self, key: Mapping[str, Any], keys: Keys) -> Existing:
+    def _existing_key(self, key: Mapping[str, Any], keys: Keys) -> Existing:
         try:
             name, user, made = str(key["AccessKeyId"]), str(key["UserName"]), key.get("CreateDate")
             answer = self._aws.call("iam", "get_access_key_last_used", keys, AccessKeyId=name)

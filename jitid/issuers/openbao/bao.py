@@ -42,9 +42,9 @@ LARGEST = 64 << 20
 """Maximum bytes of a list: names of a million leases."""
 _LARGE = 1 << 20
 """Maximum bytes of any other answer."""
-_PARTING = 2.0
+_CLOSE_SECONDS = 2.0
 """Maximum seconds for revoking the login's token on close."""
-_SENT = ("secret_id", "jwt")
+_SECRET_MEMBERS = ("secret_id", "jwt")
 """The secret members of a login request."""
 _ABSENT = ("no handler for route", "No secret engine mount", "unknown role", "unsupported path")
 
@@ -98,7 +98,7 @@ class OpenBao:
         token = self.access.give_back()
         try:
             if token is not None:
-                with BaoCall(self, monotonic() + min(_PARTING, self._timeout)) as call:
+                with BaoCall(self, monotonic() + min(_CLOSE_SECONDS, self._timeout)) as call:
                     call.bare("POST", "auth/token/revoke-self", None, token)
         except (StorageError, ConfigurationError, IntegrityError):
             pass  # the token expires anyway
@@ -127,7 +127,7 @@ class BaoCall:
         """Seconds that are left."""
         return self._end - monotonic()
 
-    def ask(
+    def request(
         self,
         method: str,
         path: str,
@@ -153,8 +153,8 @@ class BaoCall:
         return reply
 
     def names(self, path: str) -> list[str]:
-        """Return the names in a list; empty if the server has none. Raises as `ask`, and RefusedError."""
-        reply = self.ask("LIST", path, most=LARGEST)
+        """Return the names in a list; empty if the server has none. Raises as `request`, and RefusedError."""
+        reply = self.request("LIST", path, most=LARGEST)
         if reply.status == 404:
             return []
         if not reply.good:
@@ -164,26 +164,26 @@ class BaoCall:
             raise unclear(self.target, "a list without names")
         return keys
 
-    def refused(self, reply: Reply, what: str, path: str, capabilities: tuple[str, ...]) -> JitidError:
+    def refused(self, reply: Reply, action: str, path: str, capabilities: tuple[str, ...]) -> JitidError:
         """Return the error for a refusal: RefusedError, or ConfigurationError if the path does not exist."""
-        message = f"the target {self.target.name} refuses {what}: {self.told(reply)}"
+        message = f"the target {self.target.name} refuses {action}: {self.error_text(reply)}"
         if reply.status == 403:
-            wanted = ", ".join(f'"{each}"' for each in capabilities)
-            return RefusedError(message, f'its policy needs: path "{path}" {{ capabilities = [{wanted}] }}')
-        if reply.status in (404, 405) or any(reply.says(words) for words in _ABSENT):
+            required = ", ".join(f'"{each}"' for each in capabilities)
+            return RefusedError(message, f'its policy needs: path "{path}" {{ capabilities = [{required}] }}')
+        if reply.status in (404, 405) or any(reply.mentions(words) for words in _ABSENT):
             return ConfigurationError(message, f"see the table [target.{self.target.name}]")
         return RefusedError(message)
 
-    def told(self, reply: Reply) -> str:
+    def error_text(self, reply: Reply) -> str:
         """Return the server's error messages, in one line that is safe to show."""
-        return reply.told(self._bao.access.token)
+        return reply.error_text(self._bao.access.token)
 
     def life(self) -> float | None:
         """Return the remaining seconds of the login; None if it does not expire."""
         login = self._bao.access.get(self.bare)
         if login.ours:
             return None if login.until is None else login.until - monotonic()
-        reply = self.ask("GET", "auth/token/lookup-self")
+        reply = self.request("GET", "auth/token/lookup-self")
         if not reply.good:
             raise self.refused(reply, "to look at its own token", "auth/token/lookup-self", ("read",))
         ttl = reply.data.get("ttl")
@@ -215,8 +215,8 @@ class BaoCall:
         left = self.left
         if left <= 0:
             raise LostError(f"{self._bao.address} did not answer in time", self._bao.words.slow, sent=False)
-        answer = self._channel.ask(method, place, data, headers, seconds=left)
-        secrets = (token, *(str(body[name]) for name in _SENT if body is not None and name in body))
+        answer = self._channel.request(method, place, data, headers, seconds=left)
+        secrets = (token, *(str(body[name]) for name in _SECRET_MEMBERS if body is not None and name in body))
         return openbaoreply.read(self.target, answer.status, answer.read(most), secrets)
 
     def _is_alive(self, login: Login) -> bool:

@@ -17,7 +17,7 @@ from jitid.values.text import quote
 
 _PAUSES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds between lookups of leases that the server is about to end."""
-_NEAR = 900
+_MAX_CLOCK_SKEW = 900
 """Maximum difference in seconds between the server's clock and this one, if only this one is known."""
 
 
@@ -64,7 +64,7 @@ class LeaseEnding:
 
     def _end_leased(self, accessor: str, lease: str) -> EndOutcome:
         # Without `sync` the server would only queue the revocation.
-        tried = self._bao.ask("PUT", "sys/leases/revoke", {"lease_id": lease, "sync": True})
+        tried = self._bao.request("PUT", "sys/leases/revoke", {"lease_id": lease, "sync": True})
         if tried.status == 403:
             raise self._bao.refused(tried, "to end a lease", "sys/leases/revoke", ("update",))
         ended = self._end_token(accessor)
@@ -76,23 +76,23 @@ class LeaseEnding:
         reason = self._looking.reasons().get(lease)
         if reason is not None:
             return EndOutcome(Settlement.STUCK, f"the lease {lease} is irrevocable: {reason}")
-        told = "the server still has it" if tried.good else self._bao.told(tried)
-        return EndOutcome(Settlement.UNAVAILABLE, f"the lease {lease} could not be ended: {told}")
+        detail = "the server still has it" if tried.good else self._bao.error_text(tried)
+        return EndOutcome(Settlement.UNAVAILABLE, f"the lease {lease} could not be ended: {detail}")
 
     def _end_token(self, accessor: str) -> EndOutcome:
-        tried = self._bao.ask("POST", "auth/token/revoke-accessor", {"accessor": accessor})
-        if tried.status == 403 and not tried.says("invalid accessor"):
+        tried = self._bao.request("POST", "auth/token/revoke-accessor", {"accessor": accessor})
+        if tried.status == 403 and not tried.mentions("invalid accessor"):
             raise self._bao.refused(tried, "to end a token", "auth/token/revoke-accessor", ("update",))
         if self._looking.token(accessor) is None:
             return EndOutcome(Settlement.DONE, f"the server has no token with the accessor {accessor}")
-        told = "the server still has it" if tried.good else self._bao.told(tried)
-        return EndOutcome(Settlement.UNAVAILABLE, f"the token could not be ended: {told}")
+        detail = "the server still has it" if tried.good else self._bao.error_text(tried)
+        return EndOutcome(Settlement.UNAVAILABLE, f"the token could not be ended: {detail}")
 
     def _end_certificate(self, known: SecretReference) -> EndOutcome:
         assert known.certificate is not None
         mount, serial = known.certificate
         ended = self._end_token(known.accessor)
-        tried = self._bao.ask("POST", f"{mount}/revoke", {"serial_number": serial})
+        tried = self._bao.request("POST", f"{mount}/revoke", {"serial_number": serial})
         revoked = tried.data.get("revocation_time")
         if tried.good and type(revoked) is int and revoked > 0:
             if ended.settlement is not Settlement.DONE:
@@ -102,7 +102,7 @@ class LeaseEnding:
             )
         if tried.status == 403:
             raise self._bao.refused(tried, "to revoke a certificate", f"{mount}/revoke", ("update",))
-        return EndOutcome(Settlement.UNAVAILABLE, f"the certificate {serial}: {self._bao.told(tried)}")
+        return EndOutcome(Settlement.UNAVAILABLE, f"the certificate {serial}: {self._bao.error_text(tried)}")
 
     def _end_unread(self, accessor: str, record: TargetRecord) -> EndOutcome:
         """End a token if it is unknown whether a secret was read with it.
@@ -114,7 +114,7 @@ class LeaseEnding:
         first, last = (
             (made - 1, made + BRIEF * 10)
             if type(made) is int
-            else (record.issued_at - _NEAR, record.issued_at + _NEAR)
+            else (record.issued_at - _MAX_CLOCK_SKEW, record.issued_at + _MAX_CLOCK_SKEW)
         )
         ended = self._end_token(accessor)
         if ended.settlement is not Settlement.DONE:
@@ -134,14 +134,14 @@ class LeaseEnding:
                 Settlement.DONE, f"the server has no token with the accessor {accessor}, and no lease of it"
             )
         for lease in left:
-            tried = self._bao.ask("PUT", "sys/leases/revoke", {"lease_id": lease, "sync": True})
+            tried = self._bao.request("PUT", "sys/leases/revoke", {"lease_id": lease, "sync": True})
             if not tried.good and lease in self._looking.reasons():
                 return EndOutcome(
                     Settlement.STUCK, f"the lease {lease} is irrevocable: {self._looking.reasons()[lease]}"
                 )
             if self._looking.lease(lease) is not None:
-                told = "the server still has it" if tried.good else self._bao.told(tried)
-                return EndOutcome(Settlement.UNAVAILABLE, f"the lease {lease} could not be ended: {told}")
+                detail = "the server still has it" if tried.good else self._bao.error_text(tried)
+                return EndOutcome(Settlement.UNAVAILABLE, f"the lease {lease} could not be ended: {detail}")
         return EndOutcome(
             Settlement.DONE, f"the server has no token with the accessor {accessor}, and no lease of it"
         )
@@ -166,10 +166,10 @@ class LeaseEnding:
         except RefusedError as error:
             # No secret was requested with a token if the ledger does not have its accessor.
             if 0 < record.issued_at < time.time() - 2 * BRIEF:
-                told = f"the {BRIEF} s of its token are over, if it was made"
-                return EndOutcome(Settlement.DONE, told)
-            told = f"its token, if it was made, ends within {BRIEF} s: {error.message}"
-            return EndOutcome(Settlement.UNAVAILABLE, told)
+                detail = f"the {BRIEF} s of its token are over, if it was made"
+                return EndOutcome(Settlement.DONE, detail)
+            detail = f"its token, if it was made, ends within {BRIEF} s: {error.message}"
+            return EndOutcome(Settlement.UNAVAILABLE, detail)
         if accessor is None:
             return EndOutcome(Settlement.DONE, f"the server has no token for {record.jti}")
         return self._end_token(accessor)

@@ -67,7 +67,7 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
         """Check the lease, the certificate or the token of a record."""
         with self._bao.call() as call:
             if secret is not None and secret.names == ("token",):
-                own = call.ask("GET", "auth/token/lookup-self", token=secret.reveal())
+                own = call.request("GET", "auth/token/lookup-self", token=secret.reveal())
                 if own.good:
                     return Probe(Life.LIVE, "the token looks itself up")
             return Looking(call).look(record)
@@ -92,11 +92,11 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
             remembered = {lease: text for text in self._known if (lease := text.partition(_LEASE)[2])}
             there = remembered.keys() & leases.keys()
             for lease in there:
-                detail = _told("a lease", given_up.get(lease)) if given_up else "a lease"
+                detail = _lease_detail("a lease", given_up.get(lease)) if given_up else "a lease"
                 yield Existing(remembered[lease], None, True, detail=detail)
             if not self._target.options.get("shared"):
                 for lease in leases.keys() - there:
-                    detail = _told(f"a lease of the template {leases[lease]}", given_up.get(lease))
+                    detail = _lease_detail(f"a lease of the template {leases[lease]}", given_up.get(lease))
                     yield Existing(lease, None, live=True, detail=detail)
             # A lease that the server has given up outlives its token.
             leased = len(there - given_up.keys())
@@ -145,7 +145,7 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
         for accessor in accessors:
             if lacking <= 0:
                 break
-            reply = call.ask("POST", "auth/token/lookup-accessor", {"accessor": accessor})
+            reply = call.request("POST", "auth/token/lookup-accessor", {"accessor": accessor})
             if reply.data.get("path") != self._maker:
                 continue
             lacking -= 1
@@ -169,9 +169,9 @@ _ADOPTED = SecretReference("", adopted=True).text
 """The end of the reference to an adopted token."""
 
 
-def _told(what: str, reason: str | None) -> str:
+def _lease_detail(description: str, reason: str | None) -> str:
     """Return a description, with the reason why the server cannot end the object, if it has given up."""
-    return what if reason is None else f"{what}, irrevocable: {reason}"
+    return description if reason is None else f"{description}, irrevocable: {reason}"
 
 
 def _below(call: BaoCall, prefix: str) -> Iterator[str]:

@@ -26,10 +26,10 @@ OPTIONS: Mapping[str, TargetOption] = {
 }
 
 _LONGEST_SECRET = 16 << 10
-_AGAIN = 2 / 3
+_RELOGIN_SHARE = 2 / 3
 """The part of a login's lifetime after which jitid logs in again."""
 
-Ask = Callable[[str, str, Mapping[str, Any] | None, str | None], Reply]
+Request = Callable[[str, str, Mapping[str, Any] | None, str | None], Reply]
 """A function that makes one bare request: method, path, body, token."""
 
 
@@ -58,8 +58,8 @@ class BaoLogin:
         """Whether the login must not be revoked, because tokens made with it would end with it."""
         ways = {"token_file": (), "role_id": ("secret_id_file",), "login_role": ("jwt_file",)}
         chosen = [way for way in ways if way in options]
-        lacking = [each for way in chosen for each in ways[way] if each not in options]
-        if len(chosen) != 1 or lacking:
+        missing = [each for way in chosen for each in ways[way] if each not in options]
+        if len(chosen) != 1 or missing:
             raise ConfigurationError(
                 f"how to log in at the target {target.name} is not said, or said twice",
                 "set token_file, or role_id and secret_id_file, or login_role and jwt_file",
@@ -71,13 +71,13 @@ class BaoLogin:
         login = self._login
         return None if login is None else login.token
 
-    def get(self, ask: Ask, instead: Login | None = None) -> Login:
+    def get(self, request: Request, instead: Login | None = None) -> Login:
         """Return the login; log in again near its expiry, or if it is the failed login `instead`."""
         with self._lock:
             login = self._login
             fresh = login is not None and (login.again is None or monotonic() < login.again)
             if login is None or not fresh or login is instead:
-                self._login = login = self._log_in(ask)
+                self._login = login = self._log_in(request)
             return login
 
     def give_back(self) -> str | None:
@@ -86,7 +86,7 @@ class BaoLogin:
             login, self._login = self._login, None
         return login.token if login is not None and login.ours and not self.kept else None
 
-    def _log_in(self, ask: Ask) -> Login:
+    def _log_in(self, request: Request) -> Login:
         options = self._options
         if "token_file" in options:
             return Login(self._secret("token_file", "the token"), ours=False)
@@ -100,10 +100,10 @@ class BaoLogin:
             secret = self._read("jwt_file")
             body = {"role": options["login_role"], "jwt": secret}
         path = f"auth/{plain(mount, 'login_mount', self._target)}/login"
-        reply = ask("POST", path, body, None)
+        reply = request("POST", path, body, None)
         if not reply.good:
             raise RefusedError(
-                f"the target {self._target.name} refuses the login: {reply.told(secret)}",
+                f"the target {self._target.name} refuses the login: {reply.error_text(secret)}",
                 f"see the table [target.{self._target.name}]",
             )
         auth = reply.auth
@@ -113,11 +113,11 @@ class BaoLogin:
         now = monotonic()
         if not seconds:
             return Login(token, ours=True)
-        return Login(token, ours=True, until=now + seconds, again=now + seconds * _AGAIN)
+        return Login(token, ours=True, until=now + seconds, again=now + seconds * _RELOGIN_SHARE)
 
-    def _secret(self, option: str, what: str) -> str:
+    def _secret(self, option: str, label: str) -> str:
         try:
-            check_private(self._options[option], f"{what} of the target {self._target.name},")
+            check_private(self._options[option], f"{label} of the target {self._target.name},")
         except OSError as error:
             self._unreadable(option, error)
         return self._read(option)

@@ -104,7 +104,7 @@ class Looking:
     def _look_at_certificate(self, certificate: tuple[str, str], record: TargetRecord) -> Probe:
         """Check whether a certificate without a lease is revoked."""
         mount, serial = certificate
-        reply = self._bao.ask("GET", f"{mount}/cert/{serial}")
+        reply = self._bao.request("GET", f"{mount}/cert/{serial}")
         if not reply.good:
             raise self._bao.refused(reply, "to look at a certificate", f"{mount}/cert/{serial}", ("read",))
         revoked = reply.data.get("revocation_time")
@@ -117,7 +117,7 @@ class Looking:
         if self._by_jti is None:
             found = {}
             for accessor in self._bao.names("auth/token/accessors"):
-                reply = self._bao.ask("POST", "auth/token/lookup-accessor", {"accessor": accessor})
+                reply = self._bao.request("POST", "auth/token/lookup-accessor", {"accessor": accessor})
                 meta = reply.data.get("meta")
                 if type(meta) is dict and type(meta.get("jitid_jti")) is str:
                     found[meta["jitid_jti"]] = accessor
@@ -126,10 +126,10 @@ class Looking:
 
     def lease(self, lease: str) -> Reply | None:
         """Return the server's reply about a lease; None if it does not exist."""
-        reply = self._bao.ask("PUT", "sys/leases/lookup", {"lease_id": lease})
+        reply = self._bao.request("PUT", "sys/leases/lookup", {"lease_id": lease})
         if reply.good and reply.data.get("id") == lease:
             return reply
-        if reply.status in (400, 404) and reply.says("invalid lease"):
+        if reply.status in (400, 404) and reply.mentions("invalid lease"):
             return None
         if reply.good:
             raise unclear(self._target, "a lease of another name")
@@ -137,10 +137,10 @@ class Looking:
 
     def token(self, accessor: str) -> Reply | None:
         """Return the server's reply about a token; None if it does not exist."""
-        reply = self._bao.ask("POST", "auth/token/lookup-accessor", {"accessor": accessor})
+        reply = self._bao.request("POST", "auth/token/lookup-accessor", {"accessor": accessor})
         if reply.good and reply.data.get("accessor") == accessor:
             return reply
-        if reply.status in (400, 403, 404) and reply.says("invalid accessor"):
+        if reply.status in (400, 403, 404) and reply.mentions("invalid accessor"):
             return None
         if reply.good:
             raise unclear(self._target, "a token of another name")
@@ -155,7 +155,7 @@ class Looking:
 
 def _irrevocable(bao: BaoCall) -> dict[str, str]:
     """Return the reasons why the server has given up leases, by their ids; empty if it reports none."""
-    reply = bao.ask("GET", "sys/leases", {"type": "irrevocable"})
+    reply = bao.request("GET", "sys/leases", {"type": "irrevocable"})
     listed = reply.data.get("leases")
     reasons = {}
     for each in listed if type(listed) is list else ():

@@ -19,7 +19,7 @@ _METHODS = frozenset({"GET", "PUT", "POST"})
 _MOST_PARTS = 32
 _POWERLESS = "default"
 """The policy of tokens without rights. A token made without any policy would have all rights of its maker."""
-_CLOCKS = 300
+_MAX_CLOCK_SKEW = 300
 """Maximum difference in seconds between the server's clock and this one."""
 
 
@@ -49,10 +49,10 @@ class Making:
         token, accessor = self._token(remember)
         if path is None:
             return MadeCredential(Secret({"token": token}), accessor, {"accessor": accessor})
-        reply = self._bao.ask(method, path, parameters, token=token)
+        reply = self._bao.request(method, path, parameters, token=token)
         if not reply.good:
-            wanted = ("read",) if method == "GET" else ("update",)
-            raise self._bao.refused(reply, f"to make a secret at {path}", path, wanted)
+            required = ("read",) if method == "GET" else ("update",)
+            raise self._bao.refused(reply, f"to make a secret at {path}", path, required)
         return self._made(path, accessor, reply)
 
     def _found(self) -> Mapping[str, Any]:
@@ -104,7 +104,7 @@ class Making:
             "renewable": True,
             "type": "service",
         }
-        reply = self._bao.ask("POST", self._maker, body)
+        reply = self._bao.request("POST", self._maker, body)
         if not reply.good:
             raise self._bao.refused(reply, "to make a token", self._maker, ("update",))
         auth = reply.auth
@@ -116,7 +116,7 @@ class Making:
             )
         remember(accessor)
         self._check_token(auth, policies)
-        whole = self._bao.ask(
+        whole = self._bao.request(
             "POST", "auth/token/renew-accessor", {"accessor": accessor, "increment": f"{seconds}s"}
         )
         if not whole.good:
@@ -172,7 +172,7 @@ class Making:
         serial, until = reply.data.get("serial_number"), reply.data.get("expiration")
         if type(until) is int:
             facts["certificate_until"] = until
-            if until > self._record.expires_at + _CLOCKS:
+            if until > self._record.expires_at + _MAX_CLOCK_SKEW:
                 raise ConfigurationError(
                     f"the certificate from {path} of the target {self._target.name} outlives the credential",
                     'let the template ask for its time: parameters = { ttl = "{ttl}s" }',
@@ -190,7 +190,7 @@ class Making:
         given = reply.body.get("lease_duration")
         given = given if type(given) is int and given >= 0 else 0
         if reply.body.get("renewable") is True and abs(given - seconds) > 1:
-            changed = self._bao.ask("PUT", "sys/leases/renew", {"lease_id": lease, "increment": seconds})
+            changed = self._bao.request("PUT", "sys/leases/renew", {"lease_id": lease, "increment": seconds})
             lasting = changed.body.get("lease_duration")
             if changed.good and type(lasting) is int and lasting >= 0:
                 given = lasting

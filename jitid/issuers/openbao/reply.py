@@ -37,11 +37,11 @@ class Reply(NamedTuple):
         """The token that it made; empty without one."""
         return _table(self.body.get("auth"))
 
-    def says(self, words: str) -> bool:
+    def mentions(self, words: str) -> bool:
         """Return whether an error message contains these words."""
         return any(words in error for error in self.errors)
 
-    def told(self, *secrets: str | None) -> str:
+    def error_text(self, *secrets: str | None) -> str:
         """Return the error messages in one line that is safe to show, with these secrets masked."""
         text = "; ".join(" ".join(error.split()) for error in self.errors) or f"status {self.status}"
         for secret in secrets:
@@ -63,23 +63,24 @@ def read(target: Target, status: int, text: bytes, secrets: Iterable[str | None]
             raise unclear(target, str(error)) from None
     if type(body) is not dict:
         raise unclear(target, "the answer is no JSON object")
-    told = body.get("errors")
-    errors = tuple(each for each in told if type(each) is str) if type(told) is list else ()
+    reported = body.get("errors")
+    errors = tuple(each for each in reported if type(each) is str) if type(reported) is list else ()
     for secret in secrets:
         if secret:
             errors = tuple(each.replace(secret, "****") for each in errors)
     reply = Reply(status, body, errors)
-    if status == 503 and reply.says("sealed"):
+    if status == 503 and reply.mentions("sealed"):
         raise StorageError(f"the target {target.name} is sealed", "unseal it, then try again")
     if status in (412, 429) or status >= 500:
-        raise StorageError(f"the target {target.name} failed: {reply.told()}", "try again")
+        raise StorageError(f"the target {target.name} failed: {reply.error_text()}", "try again")
     return reply
 
 
-def unclear(target: Target, what: str) -> StorageError:
+def unclear(target: Target, detail: str) -> StorageError:
     """Return the error for an answer that such a server does not give."""
     return StorageError(
-        f"the target {target.name} gave no clear answer: {what}", "is it OpenBao or Vault that answers there?"
+        f"the target {target.name} gave no clear answer: {detail}",
+        "is it OpenBao or Vault that answers there?",
     )
 
 

@@ -18,7 +18,7 @@ _TYPES = {"EdDSA": "ed25519", "ES256": "ecdsa-p256"}
 """By algorithm: the engine's name of the key type."""
 _BATCH = 200
 """Number of messages in one request for signatures; OpenBao accepts at most a thousand."""
-_TURNS = 8
+_MAX_VERSIONS = 8
 """Maximum number of versions that are tried to find an unused one."""
 
 
@@ -43,13 +43,13 @@ class Transit:
         """
         place = f"{self._mount}/keys/{plain(key, 'the key', self._target)}"
         with self._bao.call() as call:
-            for _ in range(_TURNS):
+            for _ in range(_MAX_VERSIONS):
                 version = self._newest(call, place, key, algorithm)
                 if not taken(version.public):
                     return version
-                turned = call.ask("POST", f"{place}/rotate", {})
-                if not turned.good:
-                    raise call.refused(turned, f"to rotate {key}", f"{place}/rotate", ("update",))
+                rotated = call.request("POST", f"{place}/rotate", {})
+                if not rotated.good:
+                    raise call.refused(rotated, f"to rotate {key}", f"{place}/rotate", ("update",))
         raise unclear(self._target, "the key is the same after it was rotated")
 
     def sign(
@@ -84,16 +84,16 @@ class Transit:
             self._bao.close()
 
     def _newest(self, call: BaoCall, place: str, key: str, algorithm: str) -> Version:
-        found = call.ask("GET", place)
+        found = call.request("GET", place)
         if found.status == 404:
-            made = call.ask(
+            made = call.request(
                 "POST",
                 place,
                 {"type": _TYPES[algorithm], "exportable": False, "allow_plaintext_backup": False},
             )
             if not made.good:
                 raise call.refused(made, f"to make the key {key}", place, ("create", "update"))
-            found = call.ask("GET", place)
+            found = call.request("GET", place)
         if not found.good:
             raise call.refused(found, f"to look at the key {key}", place, ("read",))
         data = found.data
@@ -121,7 +121,7 @@ class Transit:
             "hash_algorithm": "sha2-256",
             "marshaling_algorithm": "jws",
         }
-        reply = call.ask("POST", place, body, most=_LARGE)
+        reply = call.request("POST", place, body, most=_LARGE)
         if not reply.good:
             raise call.refused(reply, "to sign", place, ("update",))
         results = reply.data.get("batch_results")

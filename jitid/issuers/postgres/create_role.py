@@ -13,11 +13,11 @@ from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Composable, Identifier, Literal
 
 from jitid.errors import ConfigurationError, RefusedError, StorageError
-from jitid.issuers.postgres.target_server import Database, meaning, said
+from jitid.issuers.postgres.target_server import Database, meaning, server_message
 from jitid.model.target import TargetRecord
 from jitid.values.text import quote
 
-_MET = "tuple concurrently updated"
+_CONCURRENT_UPDATE = "tuple concurrently updated"
 """PostgreSQL's error for the second of two concurrent grants on the same object (SQLSTATE XX000)."""
 _ATTEMPTS = 10
 
@@ -45,17 +45,17 @@ def make(db: Database, record: TargetRecord, template: Mapping[str, Any], passwo
             try:
                 return _make(db, record, template, password, comment)
             except psycopg.errors.InternalError_ as error:
-                if _MET not in str(error) or attempt == _ATTEMPTS:
+                if _CONCURRENT_UPDATE not in str(error) or attempt == _ATTEMPTS:
                     raise
                 time.sleep(attempt * uniform(0.01, 0.03))  # noqa: S311 - that two do not come back together
     except psycopg.errors.DuplicateObject as error:
-        raise RefusedError(f"the database refuses it: {said(error)}; it is as it was") from error
+        raise RefusedError(f"the database refuses it: {server_message(error)}; it is as it was") from error
     except psycopg.Error as error:
         found = meaning(error)
         if isinstance(found, ConfigurationError):
             template_of = "" if record.template is None else f"template {record.template} of "
             raise ConfigurationError(
-                f"{template_of}target {record.target} cannot be used: {said(error)}; no role was made"
+                f"{template_of}target {record.target} cannot be used: {server_message(error)}; no role was made"
             ) from error
         raise found from error
     raise AssertionError("the last attempt returns or raises")

@@ -11,7 +11,7 @@ import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError
-from jitid.issuers.postgres.target_server import Database, ServerCall, said
+from jitid.issuers.postgres.target_server import Database, ServerCall, server_message
 from jitid.model.target import EndOutcome, Settlement
 from jitid.values.text import quote, safe
 
@@ -59,23 +59,23 @@ class _Role(NamedTuple):
     kept: bool
 
 
-def end(call: ServerCall, wanted: Sequence[DoomedRole]) -> list[EndOutcome]:
+def end(call: ServerCall, doomed: Sequence[DoomedRole]) -> list[EndOutcome]:
     """Return the outcome for each role, in their order; a lost server raises no error either."""
-    ending = _RoleEnding(call, wanted)
+    ending = _RoleEnding(call, doomed)
     try:
         ending.run()
     except JitidError as error:
-        for each in wanted:
+        for each in doomed:
             ending.outcomes.setdefault(each.name, EndOutcome(Settlement.UNAVAILABLE, error.message))
-    return [ending.outcomes[each.name] for each in wanted]
+    return [ending.outcomes[each.name] for each in doomed]
 
 
 class _RoleEnding:
-    def __init__(self, call: ServerCall, wanted: Sequence[DoomedRole]) -> None:
+    def __init__(self, call: ServerCall, doomed: Sequence[DoomedRole]) -> None:
         self._call = call
-        self._wanted = wanted
+        self._doomed = doomed
         self.outcomes: dict[str, EndOutcome] = {}
-        self._thrown_out: Counter[int] = Counter()
+        self._sessions_ended: Counter[int] = Counter()
         """Number of ended sessions, by the role's OID."""
 
     def run(self) -> None:
@@ -85,7 +85,7 @@ class _RoleEnding:
             roles = self._look(db)
             # From here on the roles cannot log in, even if a later step fails.
             roles = self._each(db, roles, _lock)
-            roles = self._throw_out(db, roles)
+            roles = self._end_sessions(db, roles)
             roles = self._keep(db, roles)
             roles = self._without_prepared(db, roles)
             roles = self._empty(db, roles)
@@ -94,16 +94,16 @@ class _RoleEnding:
 
     def _stop_makers(self, db: Database) -> None:
         """End sessions that are still making one of the roles: they may commit after their answer was lost."""
-        names = [each.name for each in self._wanted]
+        names = [each.name for each in self._doomed]
         while pids := [pid for (pid,) in db.execute(_MAKERS, [names])]:
             db.execute(_TERMINATE, [pids])
             self._pause()
 
     def _look(self, db: Database) -> list[_Role]:
         ((own,),) = db.execute(_SELF).fetchall()
-        found = {name: rest for name, *rest in db.execute(_ROLES, [[each.name for each in self._wanted]])}
+        found = {name: rest for name, *rest in db.execute(_ROLES, [[each.name for each in self._doomed]])}
         roles = []
-        for each in self._wanted:
+        for each in self._doomed:
             if each.name not in found:
                 self.outcomes[each.name] = EndOutcome(Settlement.DONE, f"there is no role {each.name}")
                 continue
@@ -113,8 +113,8 @@ class _RoleEnding:
                 self.outcomes[each.name] = EndOutcome(Settlement.STUCK, why)
                 continue
             if not each.is_ours(comment):
-                whose = "has no comment" if comment is None else f"is of {quote(comment, 120)}"
-                why = f"role {each.name} {whose}, so it is not the one that was made here: it was left alone"
+                owner = "has no comment" if comment is None else f"is of {quote(comment, 120)}"
+                why = f"role {each.name} {owner}, so it is not the one that was made here: it was left alone"
                 self.outcomes[each.name] = EndOutcome(Settlement.STUCK, why)
                 continue
             roles.append(_Role(each.name, oid, each.heir, not may_log_in, each.kept))
@@ -135,7 +135,7 @@ class _RoleEnding:
                 if _is_lost(error):
                     raise
                 if len(batch) == 1:
-                    self.outcomes[batch[0].name] = _meant(batch[0], error)
+                    self.outcomes[batch[0].name] = _failure_outcome(batch[0], error)
                     continue
             # One of the roles prevents the change; changing each alone shows which.
             for role in batch:
@@ -146,10 +146,10 @@ class _RoleEnding:
                 except psycopg.Error as error:
                     if _is_lost(error):
                         raise
-                    self.outcomes[role.name] = _meant(role, error)
+                    self.outcomes[role.name] = _failure_outcome(role, error)
         return done
 
-    def _throw_out(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
+    def _end_sessions(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
         """End the sessions of roles, and return the roles that have none left."""
         oids = [role.oid for role in roles]
         met: dict[int, int] = {}
@@ -160,21 +160,21 @@ class _RoleEnding:
             if self._call.left < self._call.whole / 4:
                 break
             self._pause()
-        self._thrown_out += Counter(met.values())
-        stay = Counter(still.values())
+        self._sessions_ended += Counter(met.values())
+        remaining = Counter(still.values())
         for role in roles:
-            if number := stay[role.oid]:
+            if number := remaining[role.oid]:
                 left = "1 session of it has" if number == 1 else f"{number} sessions of it have"
                 why = f"role {role.name} is locked, and {left} not ended yet"
                 self.outcomes[role.name] = EndOutcome(Settlement.UNAVAILABLE, why)
-        return [role for role in roles if role.oid not in stay]
+        return [role for role in roles if role.oid not in remaining]
 
     def _keep(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
         """Record the outcome of roles that are only locked, and return the others."""
         kept = [role for role in roles if role.kept]
         # A login may have begun before the lock.
-        for role in self._throw_out(db, kept) if kept else ():
-            number = self._thrown_out[role.oid]
+        for role in self._end_sessions(db, kept) if kept else ():
+            number = self._sessions_ended[role.oid]
             ended = {0: "", 1: ", 1 session ended"}.get(number, f", {number} sessions ended")
             why = f"role {role.name} is locked and has no password{ended}; what it owns is left"
             self.outcomes[role.name] = EndOutcome(Settlement.DONE, why)
@@ -198,15 +198,15 @@ class _RoleEnding:
         by_oid = {role.oid: role for role in roles}
         rows = db.execute(_HELD, [list(by_oid)]).fetchall()
         heirs = {heir for oid, *_ in rows if (heir := by_oid[oid].heir)}
-        too_high = {name for (name,) in db.execute(_SUPERUSERS, [list(heirs)])} if heirs else set()
+        superuser_heirs = {name for (name,) in db.execute(_SUPERUSERS, [list(heirs)])} if heirs else set()
         places: dict[str, list[_Role]] = {}
-        for oid, database, open_to_us in rows:
+        for oid, database, accepts_connections in rows:
             role = by_oid[oid]
-            if role.heir in too_high:
+            if role.heir in superuser_heirs:
                 # Views and triggers of the agent would run with a superuser's rights from then on.
                 why = f"role {role.name} owns something, and `reassign_to` names the superuser {role.heir}"
                 self.outcomes[role.name] = EndOutcome(Settlement.STUCK, why)
-            elif not open_to_us:
+            elif not accepts_connections:
                 why = (
                     f"role {role.name} has something in database {safe(database)}, which takes no connections"
                 )
@@ -238,14 +238,14 @@ class _RoleEnding:
 
     def _confirm(self, db: Database, roles: Sequence[_Role]) -> None:
         """End sessions from logins that began before the lock, and check that the roles are gone."""
-        self._throw_out(db, roles)
+        self._end_sessions(db, roles)
         there = {name for name, *_ in db.execute(_ROLES, [[role.name for role in roles]])}
         for role in self._left(roles):
             if role.name in there:
                 why = f"role {role.name} is there again"
                 self.outcomes[role.name] = EndOutcome(Settlement.UNAVAILABLE, why)
                 continue
-            number = self._thrown_out[role.oid]
+            number = self._sessions_ended[role.oid]
             ended = {0: "", 1: ", 1 session ended"}.get(number, f", {number} sessions ended")
             self.outcomes[role.name] = EndOutcome(Settlement.DONE, f"role {role.name} dropped{ended}")
 
@@ -296,12 +296,12 @@ def _is_lost(error: psycopg.Error) -> bool:
     return error.sqlstate is None or error.sqlstate[:2] in ("08", "28") or error.sqlstate[:3] == "57P"
 
 
-def _meant(role: _Role, error: psycopg.Error) -> EndOutcome:
+def _failure_outcome(role: _Role, error: psycopg.Error) -> EndOutcome:
     """Return the outcome for a role after a failed statement, by its SQLSTATE (manual, appendix A)."""
     state = error.sqlstate or ""
     stuck = state[:2] in ("0A", "0L", "0P", "22", "2B", "3D", "3F", "42") or state == "55006"
     # Another session may just have dropped the role; the next attempt shows it.
     if state == "42704" and role.heir is None:
         stuck = False
-    why = f"role {role.name} could not be ended: {said(error)}"
+    why = f"role {role.name} could not be ended: {server_message(error)}"
     return EndOutcome(Settlement.STUCK if stuck else Settlement.UNAVAILABLE, why)

@@ -12,7 +12,7 @@ import psycopg
 from jitid.errors import ConfigurationError
 from jitid.issuers.postgres import create_role, drop_role
 from jitid.issuers.postgres.drop_role import DoomedRole
-from jitid.issuers.postgres.target_server import ServerCall, TargetServer, said
+from jitid.issuers.postgres.target_server import ServerCall, TargetServer, server_message
 from jitid.issuers.target_issuer import OutsideIssuer, TargetOption
 from jitid.issuers.target_names import agent_of, task_of
 from jitid.model.credential import Kind
@@ -107,20 +107,20 @@ class PostgresRoleIssuer(OutsideIssuer):
         password = secrets.token_urlsafe(_PASSWORD_BYTES)
         with call.connected(_text(template, "database")) as db:
             until = create_role.make(db, record, template, password, self._comment(record))
-            told = self._server.told(db.info.dbname, db.info.host, db.info.port)
+            parameters = self._server.client_parameters(db.info.dbname, db.info.host, db.info.port)
         return MadeCredential(
             Secret(
                 {
                     "username": record.name,
                     "password": password,
-                    "url": _url(told, record.name, password),
+                    "url": _url(parameters, record.name, password),
                 }
             ),
             facts={
-                "url": _url(told, record.name, None),
-                "host": told["host"],
-                "port": told["port"],
-                "database": told["dbname"],
+                "url": _url(parameters, record.name, None),
+                "host": parameters["host"],
+                "port": parameters["port"],
+                "database": parameters["dbname"],
                 "valid_until": until,
             },
         )
@@ -131,15 +131,17 @@ class PostgresRoleIssuer(OutsideIssuer):
 
     def revoke(self, records: Sequence[TargetRecord]) -> list[EndOutcome]:
         """Lock the roles, end their sessions, remove their objects and rights, and drop them."""
-        return drop_role.end(self._server.call(), [self._wanted(record) for record in records])
+        return drop_role.end(self._server.call(), [self._doomed_role(record) for record in records])
 
-    def _wanted(self, record: TargetRecord) -> DoomedRole:
+    def _doomed_role(self, record: TargetRecord) -> DoomedRole:
         if record.kind == Kind.ADOPTED:
-            return DoomedRole(record.name, lambda comment: self._stands_for(comment) is None, None, kept=True)
+            return DoomedRole(
+                record.name, lambda comment: self._jti_of_comment(comment) is None, None, kept=True
+            )
         template = self._target.templates.get(record.template or "", {})
         return DoomedRole(
             record.name,
-            lambda comment: self._stands_for(comment) == record.jti,
+            lambda comment: self._jti_of_comment(comment) == record.jti,
             _text(template, "reassign_to"),
         )
 
@@ -155,15 +157,15 @@ class PostgresRoleIssuer(OutsideIssuer):
             rows = db.execute(_STATE, [record.name]).fetchall()
         if not rows:
             return Probe(Life.DEAD, f"there is no role {record.name}")
-        comment, may_log_in, over, sessions = rows[0]
-        ours = self._stands_for(comment)
-        if ours is not None if record.kind == Kind.ADOPTED else ours != record.jti:
+        comment, may_log_in, expired, sessions = rows[0]
+        role_jti = self._jti_of_comment(comment)
+        if role_jti is not None if record.kind == Kind.ADOPTED else role_jti != record.jti:
             return Probe(Life.UNKNOWN, f"role {record.name} is not the one that was made here")
         if sessions:
             return Probe(Life.LIVE, f"role {record.name} has {sessions} open session{'s' * (sessions > 1)}")
         if not may_log_in:
             return Probe(Life.DEAD, f"role {record.name} is locked, and has no session")
-        if over:
+        if expired:
             return Probe(Life.DEAD, f"role {record.name} is past its time, and has no session")
         if refused is not None:
             return Probe(Life.UNKNOWN, f"role {record.name} may log in, and yet it could not: {refused}")
@@ -182,7 +184,7 @@ class PostgresRoleIssuer(OutsideIssuer):
         try:
             psycopg.connect(**given, autocommit=True).close()
         except psycopg.Error as error:
-            return said(error)
+            return server_message(error)
         return None
 
     def expect(self, names: Collection[str]) -> None:
@@ -194,7 +196,7 @@ class PostgresRoleIssuer(OutsideIssuer):
         with self._server.call().connected() as db:
             rows = db.execute(_INVENTORY, [self._prefix, f"{_COMMENT}{{", sorted(self._adopted)]).fetchall()
         for name, comment, live in rows:
-            jti = self._stands_for(comment)
+            jti = self._jti_of_comment(comment)
             if jti is None and name in self._adopted:
                 yield Existing(name, None, live, detail="a role that was there before")
                 continue
@@ -206,7 +208,7 @@ class PostgresRoleIssuer(OutsideIssuer):
                     continue
             yield Existing(name, jti, live, detail="" if comment else "the role has lost its comment")
 
-    def _stands_for(self, comment: str | None) -> str | None:
+    def _jti_of_comment(self, comment: str | None) -> str | None:
         """Return the jti in the comment of a role of this ledger; None for any other comment."""
         if comment is None or not comment.startswith(_COMMENT):
             return None
@@ -250,21 +252,21 @@ def _text(table: Mapping[str, Any], name: str) -> str | None:
     return None if value is None else str(value)
 
 
-def _url(told: Mapping[str, str], user: str, password: str | None) -> str:
+def _url(parameters: Mapping[str, str], user: str, password: str | None) -> str:
     """Return an address in libpq's format (PostgreSQL manual, section 34.1.1.2)."""
-    rest = {name: value for name, value in told.items() if name not in ("host", "port", "dbname")}
+    rest = {name: value for name, value in parameters.items() if name not in ("host", "port", "dbname")}
     secret = "" if password is None else f":{percent(password, safe='')}"
-    hosts = told["host"].split(",")
-    ports = told["port"].split(",")
+    hosts = parameters["host"].split(",")
+    ports = parameters["port"].split(",")
     if any(host.startswith(("/", "@")) for host in hosts) or len(ports) not in (1, len(hosts)):
-        rest = {"host": told["host"], "port": told["port"], **rest}
+        rest = {"host": parameters["host"], "port": parameters["port"], **rest}
         places = ""
     else:
         ports = ports * len(hosts) if len(ports) == 1 else ports
         named = [f"[{host}]" if ":" in host else host for host in hosts]
         places = ",".join(f"{host}:{port}" if port else host for host, port in zip(named, ports, strict=True))
     query = "&".join(f"{name}={percent(value, safe='/,')}" for name, value in rest.items() if value)
-    database = percent(told["dbname"], safe="")
+    database = percent(parameters["dbname"], safe="")
     return f"postgresql://{percent(user, safe='')}{secret}@{places}/{database}" + (
         f"?{query}" if query else ""
     )

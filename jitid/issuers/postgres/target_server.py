@@ -56,7 +56,7 @@ class TargetServer:
         """The database in the target's own address; empty if libpq must choose it."""
         return str(self._given.get("dbname") or "")
 
-    def told(self, database: str, host: str, port: int) -> dict[str, str]:
+    def client_parameters(self, database: str, host: str, port: int) -> dict[str, str]:
         """Return the parameters with which clients log in; `host` and `port` are where jitid reached the server."""
         named = str(self._given.get("host") or "")
         several = "," in named
@@ -82,7 +82,7 @@ class TargetServer:
         if password is not None:
             given["password"] = password
         milliseconds = max(1, round(self.timeout * 1_000))
-        ours = {
+        settings = {
             # Objects that an agent has put into a schema must not replace the server's own.
             "search_path": "pg_catalog",
             "statement_timeout": f"{milliseconds}ms",
@@ -92,7 +92,7 @@ class TargetServer:
             "default_transaction_read_only": "off",
             "client_min_messages": "warning",
         }
-        options = [f"-c {name}={value}" for name, value in ours.items()]
+        options = [f"-c {name}={value}" for name, value in settings.items()]
         several = str(given.get("host") or os.environ.get("PGHOST", ""))
         if "," in several:
             given.setdefault("target_session_attrs", "read-write")
@@ -110,17 +110,17 @@ class TargetServer:
         path = self._options.get("password_file")
         if path is None:
             return None
-        what = f"the password file of target {self.name}"
+        label = f"the password file of target {self.name}"
         try:
-            check_private(path, what)
+            check_private(path, label)
             data = read_regular(path, _LONGEST_PASSWORD + 1)
         except FileNotFoundError:
-            raise ConfigurationError(f"{what}, {path}, is not there") from None
+            raise ConfigurationError(f"{label}, {path}, is not there") from None
         except OSError as error:
-            raise ConfigurationError(f"{what}, {path}, cannot be read: {error.strerror}") from error
+            raise ConfigurationError(f"{label}, {path}, cannot be read: {error.strerror}") from error
         text = data.decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")
         if not text or len(data) > _LONGEST_PASSWORD or not text.isprintable():
-            raise ConfigurationError(f"{what}, {path}, does not hold one line with a password")
+            raise ConfigurationError(f"{label}, {path}, does not hold one line with a password")
         return text
 
     def take(self, database: str, seconds: float) -> Database:
@@ -211,7 +211,7 @@ class _ConnectionWatch:
     def __init__(self, connection: Database, seconds: float) -> None:
         self._connection = connection
         self._lock = threading.Lock()
-        self._over = False
+        self._ended = False
         self.fired = False
         """Whether the timer has cut the connection."""
         self._timer = threading.Timer(max(0.0, seconds), self._cut)
@@ -221,7 +221,7 @@ class _ConnectionWatch:
     def _cut(self) -> None:
         # Under the lock, so that the descriptor is still that of this connection.
         with self._lock:
-            if self._over or self._connection.closed:
+            if self._ended or self._connection.closed:
                 return
             self.fired = True
             with (
@@ -233,13 +233,13 @@ class _ConnectionWatch:
     def end(self) -> None:
         self._timer.cancel()
         with self._lock:
-            self._over = True
+            self._ended = True
 
 
 def meaning(error: psycopg.Error) -> JitidError:
     """Return the error for a failed statement at a target, by its SQLSTATE (PostgreSQL manual, appendix A)."""
     state = error.sqlstate
-    text = said(error)
+    text = server_message(error)
     if state is None:
         return StorageError(f"the connection to the database was lost: {text}", "try again")
     match state[:2]:
@@ -253,7 +253,7 @@ def meaning(error: psycopg.Error) -> JitidError:
             return StorageError(f"the database failed: {text}", "try again")
 
 
-def said(error: psycopg.Error) -> str:
+def server_message(error: psycopg.Error) -> str:
     """Return a server's error message as one harmless line."""
     diag = error.diag
     parts = [diag.message_primary or str(error), diag.message_detail or ""]
@@ -262,17 +262,17 @@ def said(error: psycopg.Error) -> str:
 
 
 def _given(target: Target) -> Mapping[str, Any]:
-    what = f"the `dsn` of target {target.name}"
+    label = f"the `dsn` of target {target.name}"
     try:
         given = conninfo_to_dict(str(target.options.get("dsn", "")))
     except psycopg.ProgrammingError:
         # libpq's message may repeat a part of the address, and that part may be a password.
         raise ConfigurationError(
-            f"{what} is no address of a database", "such as postgresql://jitid@db.example.com/postgres"
+            f"{label} is no address of a database", "such as postgresql://jitid@db.example.com/postgres"
         ) from None
     if any(given.get(name) for name in _SECRETS):
         raise ConfigurationError(
-            f"{what} holds a password; nothing was sent",
+            f"{label} holds a password; nothing was sent",
             'put it into a file for you alone, and name that: password_file = "/etc/jitid/db.password"',
         )
     return given

@@ -73,7 +73,7 @@ def parameters(address: str, timeout: float) -> dict[str, Any]:
 
 def _options(given: str, timeout: float) -> str:
     """Return the settings of a session: the given settings, and jitid's settings for other names."""
-    ours = {
+    defaults = {
         "search_path": SCHEMA,
         "lock_timeout": f"{max(1, round(timeout * 1_000))}ms",
         # A process that hangs while it holds a chain would prevent all others from revoking.
@@ -86,5 +86,5 @@ def _options(given: str, timeout: float) -> str:
         "work_mem": "64MB",
     }
     stated = Options.parse(given).settings
-    left = [f"-c {name}={value}" for name, value in ours.items() if name not in stated]
+    left = [f"-c {name}={value}" for name, value in defaults.items() if name not in stated]
     return " ".join([*left, given]).strip()

@@ -85,13 +85,13 @@ class PostgresCondition:
             for match in [_MADE.match(each)]
             if match and match[2] not in FORMER_INDEXES
         }
-        here = {(sort, name): sound for sort, name, sound in self._rows(_OBJECTS)}
+        here = {(kind, name): sound for kind, name, sound in self._rows(_OBJECTS)}
         found = []
-        for sort, name in sorted(right):
-            if (sort, name) not in here:
-                found.append(f"its {sort.lower()} {name} is missing")
-            elif not here[sort, name]:
-                found.append(f"its {sort.lower()} {name} is out of use")
+        for kind, name in sorted(right):
+            if (kind, name) not in here:
+                found.append(f"its {kind.lower()} {name} is missing")
+            elif not here[kind, name]:
+                found.append(f"its {kind.lower()} {name} is out of use")
         return found
 
     def size(self) -> Size:
@@ -124,13 +124,13 @@ class PostgresCondition:
             )
         for name, value in (("fsync", fsync), ("full_page_writes", pages), ("synchronous_commit", commit)):
             if value in ("off", "local"):
-                what = (
+                risk = (
                     "a power cut can lose what was acknowledged"
                     if value == "off"
                     else "a failover can lose what was acknowledged"
                 )
                 found.append(
-                    ConditionRemark(f"{name} is {value}: {what}", f"set {name} = on on the database server")
+                    ConditionRemark(f"{name} is {value}: {risk}", f"set {name} = on on the database server")
                 )
         if standby:
             found.append(

@@ -145,11 +145,11 @@ class Connection:
         self._lane.prepares = self.dialect.keeps = False
         self._raw.prepare_threshold = None
 
-    def must_be_own(self, what: str) -> None:
-        """Raise UsageError if the connection may share its session; `what` names the command in the message."""
+    def must_be_own(self, command: str) -> None:
+        """Raise UsageError if the connection may share its session; `command` is its name in the message."""
         if self.pooled:
             raise UsageError(
-                f"a connection pooler stands before the database, and {what} needs a session of its own; "
+                f"a connection pooler stands before the database, and {command} needs a session of its own; "
                 "nothing was changed",
                 "name the database server itself in the address",
             )
@@ -183,7 +183,7 @@ class Connection:
         self.dialect.forget_all()
         which = _WHICH if self.ledger else "SELECT NULL"
         try:
-            *_, found = self.lane.ask(f"{self.options.beginning(modes)}; {which}")
+            *_, found = self.lane.query(f"{self.options.beginning(modes)}; {which}")
             ledger = found.get_value(0, 0) if found.ntuples else None
             if self.ledger and ledger != self.ledger.encode():
                 raise StorageError("the ledger was replaced by another", "start again")

@@ -197,8 +197,8 @@ class PostgresTarget(_Store):
             self._use_aside()
             self._hold()
             if self._run(f"SELECT mark, version FROM {_MARK}") == [(mark, len(POSTGRES_STEPS))]:
-                gone_on = len(View(self._db, self._names, self._now).chains()) > len(chains)
-                return Stage.COMPLETE if gone_on else Stage.PARTIAL
+                has_new_epoch = len(View(self._db, self._names, self._now).chains()) > len(chains)
+                return Stage.COMPLETE if has_new_epoch else Stage.PARTIAL
             self._lock.roll_back()
         self._make(names, mark, chains, now)
         self._hold()

@@ -102,7 +102,7 @@ class PostgresDialect(Dialect):
     """The pieces of SQL for PostgreSQL. Each connection has its own object, since temporary tables belong to it."""
 
     rebuilds_indexes = False
-    told = "(SELECT seq, convert_from(body, 'UTF8')::jsonb AS told FROM audit_event) AS events"
+    event_bodies = "(SELECT seq, convert_from(body, 'UTF8')::jsonb AS told FROM audit_event) AS events"
     ordered_key = ""
 
     def __init__(self) -> None:
@@ -138,10 +138,10 @@ class PostgresDialect(Dialect):
         """Return the aggregate that joins bytes, in the order of a column; NULL adds nothing."""
         return f"string_agg({expression}, ''::bytea ORDER BY {order})"
 
-    def joined(self, db: Any, asked: str, values: Mapping[str, Any]) -> Iterable[tuple[int, int]]:
+    def joined(self, db: Any, query: str, values: Mapping[str, Any]) -> Iterable[tuple[int, int]]:
         """Return the first `seq` and the sum of `n` for each value of the query's column `asked`, ordered by `seq`."""
         found: Iterable[tuple[int, int]] = db.execute(
-            f"SELECT min(seq), sum(n) FROM ({asked}) AS told GROUP BY asked ORDER BY 1", values
+            f"SELECT min(seq), sum(n) FROM ({query}) AS told GROUP BY asked ORDER BY 1", values
         )
         return found
 

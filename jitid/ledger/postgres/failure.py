@@ -127,10 +127,10 @@ def _by_class(state: str, error: psycopg.Error) -> JitidError:
 
 
 def _lost(error: psycopg.Error) -> LostConnectionError:
-    if time_limit.is_over():
+    if time_limit.has_expired():
         # This process has cut the connection (`session.py`); libpq reports that like a failure of the server.
         return LostConnectionError(
-            f"{time_limit.OVER}: the database was not waited for any longer", time_limit.MORE
+            f"{time_limit.EXPIRED}: the database was not waited for any longer", time_limit.MORE
         )
     return LostConnectionError(f"the connection to the database was lost: {_first(error)}", _REPEAT)
 

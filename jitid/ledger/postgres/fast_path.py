@@ -91,7 +91,7 @@ class Lane:
             self._known.setdefault(statement.name, statement.name + b"_%d" % self._generation)
         return [answer for number, answer in enumerate(answers) if number not in new]
 
-    def ask(self, text: str) -> list[PGresult]:
+    def query(self, text: str) -> list[PGresult]:
         """Return the answers to statements without values, in one round trip. Raises psycopg's errors."""
         pg = self._pg
         pg.send_query(text.encode())

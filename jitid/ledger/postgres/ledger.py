@@ -79,7 +79,7 @@ class PostgresLedger:
         accept_clock: bool = False,  # noqa: ARG002 - the database's clock is nobody's to accept
         facts: Mapping[str, Any] = MappingProxyType({}),
         by: str | None = None,
-        told: Mapping[str, Any] = MappingProxyType({}),
+        members: Mapping[str, Any] = MappingProxyType({}),
         shared: bool = False,
     ) -> _Writing:
         """Open a transaction; leaving the block commits it durably, an exception rolls it back.
@@ -87,7 +87,7 @@ class PostgresLedger:
         A `shared` transaction runs beside others, and may only add rows. Raises ConflictError if the work must be
         repeated.
         """
-        return _Writing(self._session, by or self._by, facts, told, shared=shared)
+        return _Writing(self._session, by or self._by, facts, members, shared=shared)
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
         """Return the same ledger for the caller `by`; its events also get the members `facts`."""
@@ -165,13 +165,13 @@ class _Writing:
         session: DatabaseSession,
         by: str,
         facts: Mapping[str, Any],
-        told: Mapping[str, Any],
+        members: Mapping[str, Any],
         *,
         shared: bool,
     ) -> None:
         self._session = session
         self._by = by
-        self._told = told
+        self._members = members
         self._facts = facts
         self._shared = shared
         self._until = time.monotonic() + session.timeout
@@ -235,7 +235,7 @@ class _Writing:
             db.roll_back()
             # This raises the version. Otherwise another process keeps its cached rows, in which these are not expired,
             # and accepts them again if the clock of the database is set back.
-            with _Writing(session, self._by, self._facts, self._told, shared=False):
+            with _Writing(session, self._by, self._facts, self._members, shared=False):
                 pass
         return SharedTransaction(
             db,
@@ -243,7 +243,7 @@ class _Writing:
             now,
             self._by,
             session.known,
-            self._told,
+            self._members,
             [row],
             seen=session.seen.at(row[-1]),
         )
@@ -264,7 +264,13 @@ class _Writing:
         session.at(rows[0][_EPOCH])
         # The clock is read after the wait for the locks.
         return PostgresTransaction(
-            db, self._session.names, self._now(db.execute(_TIME)), self._by, session.known, self._told, rows
+            db,
+            self._session.names,
+            self._now(db.execute(_TIME)),
+            self._by,
+            session.known,
+            self._members,
+            rows,
         )
 
     def __exit__(
@@ -309,10 +315,10 @@ class _Writing:
                 if (
                     not isinstance(again, StorageError)
                     or time.monotonic() >= self._until
-                    or time_limit.is_over()
+                    or time_limit.has_expired()
                 ):
                     lost = StorageError(
-                        f"the connection to the database was lost, and whether {_what(event)} is not known",
+                        f"the connection to the database was lost, and whether {_description(event)} is not known",
                         "look when the database answers again: jitid audit log --limit 20",
                     )
                     lost.unsure = True
@@ -325,8 +331,8 @@ class _Writing:
             raise failure
 
 
-def _what(event: Any) -> str:
-    told = event.document()
-    if "jti" in told:
-        return f"{told['jti']} was issued"
-    return f"event {event.seq} ({told['op']}) was recorded"
+def _description(event: Any) -> str:
+    document = event.document()
+    if "jti" in document:
+        return f"{document['jti']} was issued"
+    return f"event {event.seq} ({document['op']}) was recorded"

@@ -164,8 +164,8 @@ class LedgerDatabase:
         finally:
             db.close()
 
-    def look(self, ask: Callable[[PostgresLedger], Answer], timeout: float) -> Answer:
-        """Return the result of `ask` on the ledger. Its schema is not migrated.
+    def look(self, read: Callable[[PostgresLedger], Answer], timeout: float) -> Answer:
+        """Return the result of `read` on the ledger. Its schema is not migrated.
 
         Raises:
             ConfigurationError: the address is invalid, or the driver is not installed.
@@ -180,7 +180,7 @@ class LedgerDatabase:
 
         session = DatabaseSession(self.address, timeout, migrates=False)
         try:
-            return ask(PostgresLedger(session, self._by))
+            return read(PostgresLedger(session, self._by))
         finally:
             session.close()
 

@@ -37,7 +37,7 @@ _SCHEMA = """(SELECT n.nspname FROM pg_catalog.pg_class k JOIN pg_catalog.pg_nam
 
 It differs from the current schema if only a later one of the path has the tables.
 """
-_STANDING = f"""SELECT (SELECT version FROM schema_version), name, value,
+_LEDGER = f"""SELECT (SELECT version FROM schema_version), name, value,
            (SELECT string_agg(CAST(id AS TEXT), ' ') FROM chain WHERE closed_at IS NULL),
            (SELECT max(epoch) FROM chain), {IDENTITY.replace("current_schema()", _SCHEMA)} FROM setting"""
 
@@ -126,20 +126,20 @@ class DatabaseSession:
                 self.seen.rows = rows_of(self.address, info.host, info.hostaddr, str(info.port))
         return self.db
 
-    def first(self, ask: Callable[[Connection], Sequence[Any]]) -> Sequence[Any]:
+    def first(self, query: Callable[[Connection], Sequence[Any]]) -> Sequence[Any]:
         """Return the answer to the first query of a view. If the connection is lost, repeat the query over a new one.
 
         An idle connection may be lost, for instance by a restart of the server.
         """
         try:
-            return ask(self.connection())
+            return query(self.connection())
         except LostConnectionError:
             self.drop()
-            return ask(self.connection())
+            return query(self.connection())
 
-    def time(self, told: int) -> int:
-        """Return the time to judge by: the database's time `told`, unless the session has its own clock."""
-        return told if self.clock is None else int(self.clock())
+    def time(self, reported: int) -> int:
+        """Return the time to judge by: the database's time `reported`, unless the session has its own clock."""
+        return reported if self.clock is None else int(self.clock())
 
     def is_due(self, now: int) -> bool:
         """Return whether credentials must be recorded as ended now; this is checked once a second."""
@@ -152,7 +152,7 @@ class DatabaseSession:
         return True
 
     def _look(self, db: Connection) -> None:
-        rows = self._standing(db)
+        rows = self._ledger_rows(db)
         settings = {row[1]: row[2] for row in rows}
         try:
             names = Names.of(settings)
@@ -176,12 +176,12 @@ class DatabaseSession:
         self.chains = [int(each) for each in (chains or "").split()]
         self.epoch = epoch or 0
 
-    def _standing(self, db: Connection) -> Sequence[Any]:
-        """Return the rows of `_STANDING`, read in the schema that the address names."""
+    def _ledger_rows(self, db: Connection) -> Sequence[Any]:
+        """Return the rows of `_LEDGER`, read in the schema that the address names."""
         missing: psycopg.Error | None = None
         try:
             with db.own():
-                rows = db.raw.execute(_STANDING).fetchall()
+                rows = db.raw.execute(_LEDGER).fetchall()
             _, *identity, schema = rows[0][4:] if rows else [None] * 4
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
             missing = error
@@ -190,7 +190,7 @@ class DatabaseSession:
             raise translated(error) from error
         if not db.owns(*identity):
             # The session was not the connection's own, and its schema may be another one.
-            return self._standing(db)
+            return self._ledger_rows(db)
         if missing is not None and hidden:
             raise RefusedError(
                 "the database refuses its user: no right to use the ledger's schema",
@@ -282,8 +282,8 @@ def open_connection(address: str, timeout: float, *, looked_at: bool = False) ->
         StorageError: it cannot be reached.
 
     """
-    if time_limit.is_over():
-        raise StorageError(f"{time_limit.OVER}; nothing was asked of the database", time_limit.MORE)
+    if time_limit.has_expired():
+        raise StorageError(f"{time_limit.EXPIRED}; nothing was asked of the database", time_limit.MORE)
     timeout = time_limit.usual(timeout)
     given: dict[str, Any] = postgres_address.parameters(address, timeout)
     options = Options.parse(given["options"])

@@ -46,17 +46,17 @@ _CREDENTIAL_TYPES = (
     *(_INT, _INT, _INT, _INT, _INT, _TEXT, _BYTES),
     *(_INT, _INT, _TEXT, _TEXT, _TEXT, _INT),
 )
-_TOLD_TYPES = (_INT, _BYTES, _BYTES, _INT, _BYTES, _INT, _INT)
+_EVENT_TYPES = (_INT, _BYTES, _BYTES, _INT, _BYTES, _INT, _INT)
 _CREDENTIAL_PLACES = f"({', '.join(CREDENTIAL_COLUMNS)}) VALUES ({', '.join('?' * len(CREDENTIAL_COLUMNS))})"
 # One statement: each further one would cost client and server as much as the rows that it writes.
-_TOLD = """e AS (INSERT INTO audit_event VALUES (?, ?, ?))
+_EVENT_SQL = """e AS (INSERT INTO audit_event VALUES (?, ?, ?))
     UPDATE chain SET length = ?, hash = ?, last_id = ? WHERE id = ?"""
-_TELL = prepared("tell", f"WITH {_TOLD}", _TOLD_TYPES)
+_APPEND = prepared("tell", f"WITH {_EVENT_SQL}", _EVENT_TYPES)
 _ISSUE = prepared(
     "issue",
     f"""WITH i AS (INSERT INTO identity VALUES ({", ".join("?" * len(IDENTITY_COLUMNS))})),
-        c AS (INSERT INTO credential {_CREDENTIAL_PLACES}), {_TOLD}""",
-    (*_IDENTITY_TYPES, *_CREDENTIAL_TYPES, *_TOLD_TYPES),
+        c AS (INSERT INTO credential {_CREDENTIAL_PLACES}), {_EVENT_SQL}""",
+    (*_IDENTITY_TYPES, *_CREDENTIAL_TYPES, *_EVENT_TYPES),
 )
 _BEGIN = prepared("begin", "BEGIN")
 _COMMIT = prepared("commit", "COMMIT")
@@ -93,17 +93,17 @@ class SeenByVersion:
         self.version = -1
         self.kinds.clear()
 
-    def row(self, kind: str, value: bytes, ask: Callable[[], Found]) -> Found:
-        """Return a row at this version; call `ask` unless a session has cached the row at this version."""
+    def row(self, kind: str, value: bytes, load: Callable[[], Found]) -> Found:
+        """Return a row at this version; call `load` unless a session has cached the row at this version."""
         known = self.rows.get((kind, value))
         if known is not None and known[0] == self.version:
             found: Found = known[1]
             return found
-        asked = ask()
+        loaded = load()
         # A missing row is not cached: it may be added without a new version.
-        if asked is not None and self.version >= 0:
-            remember(self.rows, (kind, value), (self.version, asked), _HELD)
-        return asked
+        if loaded is not None and self.version >= 0:
+            remember(self.rows, (kind, value), (self.version, loaded), _HELD)
+        return loaded
 
 
 Rows = dict[tuple[str, bytes], tuple[int, Any]]
@@ -139,17 +139,17 @@ class PostgresTransaction(Transaction):
         now: int,
         by: str,
         known: KnownRows,
-        told: Mapping[str, Any],
+        members: Mapping[str, Any],
         rows: Sequence[Any],
     ) -> None:
         """Take the rows of the chains that it holds, as `CHAIN` returns them."""
         held = HeldChains([Chain._make((*row[:6], False)) for row in rows])
-        super().__init__(db, names, now, by, known, told, held)
+        super().__init__(db, names, now, by, known, members, held)
         # The chain with the highest numbers: numbers that others assigned in the same second are lower.
         last = max(rows, key=lambda row: row[0] % _SLOTS)
         self._numbering: int = last[0]
         self._last_id: int = last[6]
-        self._gave = False
+        self._has_assigned = False
         self.appended: list[tuple[int, Event]] = []
         """The appended events, each with the id of its chain."""
         self.changes = True
@@ -158,16 +158,16 @@ class PostgresTransaction(Transaction):
     def next_number(self) -> int:
         """Return a number that is higher than all numbers assigned in earlier seconds."""
         number = self._least_number()
-        self._took(number)
+        self._note_assigned(number)
         return number
 
     def _least_number(self) -> int:
         slot = (self._now - _NUMBERS_SINCE << 32) | (self._numbering % _SLOTS << 26)
         return max(self._last_id + 1, int(slot))
 
-    def _took(self, number: int) -> None:
+    def _note_assigned(self, number: int) -> None:
         self._last_id = max(number, self._last_id)
-        self._gave = True
+        self._has_assigned = True
 
     def next_keys(self) -> tuple[int, int]:
         """Return the numbers of the next identity and of the next credential."""
@@ -193,7 +193,7 @@ class PostgresTransaction(Transaction):
         """Record new identities with their credentials."""
         identities, credentials = list(identities), list(credentials)
         super().add(identities, credentials)
-        self._took(max([row.key for row in identities] + [row.key for row in credentials]))
+        self._note_assigned(max([row.key for row in identities] + [row.key for row in credentials]))
 
     def _linked(self, operation: str, facts: Mapping[str, Any]) -> Event:
         event = super()._linked(operation, facts)
@@ -227,7 +227,7 @@ class PostgresTransaction(Transaction):
         _must_be_done(done.statusmessage.encode())
 
     def _finish(self) -> None:
-        last = {self._numbering: self._last_id} if self._gave else {}
+        last = {self._numbering: self._last_id} if self._has_assigned else {}
         for chain in self.held.changed():
             self.db.execute(
                 "UPDATE chain SET length = ?, hash = ?, last_id = coalesce(?, last_id) WHERE id = ?",
@@ -260,17 +260,17 @@ class Remembering(View):
     """The kinds of rows in the cache that sessions with the same server share."""
 
     def once(
-        self, kind: str, key: Any, ask: Callable[[], Found], keep: Callable[[Found], bool] | None = None
+        self, kind: str, key: Any, load: Callable[[], Found], keep: Callable[[Found], bool] | None = None
     ) -> Found:
-        """Return the result of `ask`, or its cached result at this version of the ledger."""
+        """Return the result of `load`, or its cached result at this version of the ledger."""
         if kind in self.rows:
-            return self._seen.row(kind, key, ask)
+            return self._seen.row(kind, key, load)
         if kind not in self.kinds:
-            return super().once(kind, key, ask, keep)
+            return super().once(kind, key, load, keep)
         known = self._seen.kinds.setdefault(kind, {})
         found: Found = known.get(key, _ABSENT)
         if found is _ABSENT:
-            found = ask()
+            found = load()
             if (found is not None or kind in self.absent) and (keep is None or keep(found)):
                 remember(known, key, found)
         return found
@@ -312,7 +312,7 @@ class SharedTransaction(Remembering, PostgresTransaction):
         identities, credentials = list(identities), list(credentials)
         if len(identities) == len(credentials) == 1 and self._row is None:
             self._row = (*identities[0], *credentials[0])
-            self._took(max(identities[0].key, credentials[0].key))
+            self._note_assigned(max(identities[0].key, credentials[0].key))
         else:
             super().add(identities, credentials)
 
@@ -332,8 +332,8 @@ class SharedTransaction(Remembering, PostgresTransaction):
             return
         ((_, event),) = self.appended
         (chain,) = self.held.chains
-        told = (*event, chain.length, chain.hash, self._last_id, chain.id)
-        statement = (_TELL, told) if self._row is None else (_ISSUE, (*self._row, *told))
+        values = (*event, chain.length, chain.hash, self._last_id, chain.id)
+        statement = (_APPEND, values) if self._row is None else (_ISSUE, (*self._row, *values))
         _must_be_done(self.db.lane.run(statement, (_COMMIT, ()))[-1].command_status)
 
     alone = _must_be_alone

@@ -41,7 +41,7 @@ def vacuum(address: str, timeout: float, progress: Callable[[str], None]) -> Vac
             # Vacuuming a large table takes longer than any query.
             db.execute("SET statement_timeout = 0")
             tables = db.execute(_TABLES).fetchall()
-            if not all(ours for _, ours in tables):
+            if not all(owned for _, owned in tables):
                 raise RefusedError(
                     "the ledger's tables belong to another login, and only their owner may vacuum them",
                     "name the owner in the address: --ledger postgresql://OWNER@HOST/DATABASE",

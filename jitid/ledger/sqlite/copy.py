@@ -181,8 +181,8 @@ class SqliteTarget(_Store):
             self._db = self._connect()
         except OSError as error:
             raise StorageError(f"{self._aside} cannot be filled: {error.strerror}") from error
-        gone_on = len(View(self._db, names, now).chains()) > len(chains)
-        return Stage.COMPLETE if gone_on else Stage.PARTIAL
+        has_new_epoch = len(View(self._db, names, now).chains()) > len(chains)
+        return Stage.COMPLETE if has_new_epoch else Stage.PARTIAL
 
     def _hold(self) -> None:
         """Create the folder aside if needed, and lock it against other copies to the same place."""

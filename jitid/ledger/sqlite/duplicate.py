@@ -38,12 +38,12 @@ def duplicate(
 
     """
 
-    def ask(ledger: SqliteLedger) -> None:
+    def write_copy(ledger: SqliteLedger) -> None:
         # `look` calls this again if another process wrote meanwhile and no lock prevented that.
         _make(to)
         _copy(ledger, to, progress)
 
-    read_only.look(path, lock_path, ask, by="", timeout=timeout)
+    read_only.look(path, lock_path, write_copy, by="", timeout=timeout)
     try:
         with open(to, "rb") as file:
             os.fsync(file.fileno())

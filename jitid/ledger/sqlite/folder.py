@@ -303,14 +303,14 @@ def check_names(names: Names, stated: Mapping[str, str | None]) -> None:
         ConfigurationError: the configuration has a different value.
 
     """
-    for what, text in stated.items():
-        fixed = str(getattr(names, what))
-        known = (fixed, *(names.former if what == "issuer" else ()))
+    for setting, text in stated.items():
+        fixed = str(getattr(names, setting))
+        known = (fixed, *(names.former if setting == "issuer" else ()))
         if text is not None and text not in known:
-            change = ", or change the issuer: jitid ledger issuer set URL" if what == "issuer" else ""
+            change = ", or change the issuer: jitid ledger issuer set URL" if setting == "issuer" else ""
             raise ConfigurationError(
-                f"the configuration says {what} {quote(str(text))}, and the ledger's is {quote(fixed)}",
-                f"take `{what}` out of the configuration, or name another ledger{change}",
+                f"the configuration says {setting} {quote(str(text))}, and the ledger's is {quote(fixed)}",
+                f"take `{setting}` out of the configuration, or name another ledger{change}",
             )
 
 

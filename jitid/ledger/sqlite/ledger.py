@@ -111,7 +111,7 @@ class SqliteLedger:
         accept_clock: bool = False,
         facts: Mapping[str, Any] = MappingProxyType({}),
         by: str | None = None,
-        told: Mapping[str, Any] = MappingProxyType({}),
+        members: Mapping[str, Any] = MappingProxyType({}),
         shared: bool = False,  # noqa: ARG002 - a file has one writer at a time
     ) -> _Writing:
         """Open a transaction; leaving the block commits it durably, an exception rolls it back."""
@@ -125,7 +125,7 @@ class SqliteLedger:
             by or self._by,
             self._known,
             facts,
-            told,
+            members,
             accept_clock=accept_clock,
             place=self._place,
         )
@@ -328,7 +328,7 @@ class _Writing:
         by: str,
         known: KnownRows,
         facts: Mapping[str, Any],
-        told: Mapping[str, Any],
+        members: Mapping[str, Any],
         *,
         accept_clock: bool,
         place: InPlace | None,
@@ -343,7 +343,7 @@ class _Writing:
         self._by = by
         self._known = known
         self._facts = facts
-        self._told = told
+        self._members = members
         self._accept_clock = accept_clock
         self._transaction: Transaction | None = None
         self._marked_at = self._changed_at = 0
@@ -394,7 +394,7 @@ class _Writing:
         return self._transaction
 
     def _begun(self, now: int) -> Transaction:
-        transaction = Transaction(self._db, self._names, now, self._by, self._known, self._told)
+        transaction = Transaction(self._db, self._names, now, self._by, self._known, self._members)
         transaction.changed_at = self._changed_at
         return transaction
 

@@ -63,12 +63,12 @@ class LedgerFolder:
             return []
         return [f"first use: made a ledger with a signing key and a default policy in {self.home}"]
 
-    def look(self, ask: Callable[[SqliteLedger], Answer], timeout: float) -> Answer:
-        """Return the result of `ask`. Raises the errors of `read_only.look`."""
+    def look(self, read: Callable[[SqliteLedger], Answer], timeout: float) -> Answer:
+        """Return the result of `read`. Raises the errors of `read_only.look`."""
         from jitid.ledger.sqlite import read_only
 
         database, lock = os.path.join(self.home, folder.DATABASE), os.path.join(self.home, folder.LOCK)
-        return read_only.look(database, lock, ask, by=self._by, timeout=timeout)
+        return read_only.look(database, lock, read, by=self._by, timeout=timeout)
 
     def watch(self) -> Callable[[], None]:
         """Return a check that the database is the same file, and the folder complete and private."""

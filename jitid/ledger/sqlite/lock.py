@@ -143,10 +143,10 @@ class _TimedOutError(Exception):
 
 
 def _busy(seconds: float) -> StorageError:
-    if seconds <= 0 and time_limit.is_over():
+    if seconds <= 0 and time_limit.has_expired():
         # No time was left to wait for the other writer.
         return StorageError(
-            f"{time_limit.OVER}, and another writer holds the ledger; nothing was changed", time_limit.MORE
+            f"{time_limit.EXPIRED}, and another writer holds the ledger; nothing was changed", time_limit.MORE
         )
     return StorageError(
         f"other writers held the ledger for {seconds:.3g} s; nothing was changed", time_limit.MORE

@@ -17,7 +17,7 @@ from jitid.ledger.sqlite.ledger import SqliteLedger
 Answer = TypeVar("Answer")
 
 
-class _Standing(NamedTuple):
+class _FileState(NamedTuple):
     """The state of the files of a database."""
 
     file: tuple[int, int, int]
@@ -36,13 +36,13 @@ class _Standing(NamedTuple):
 def look(
     path: str,
     lock_path: str,
-    ask: Callable[[SqliteLedger], Answer],
+    read: Callable[[SqliteLedger], Answer],
     *,
     by: str,
     timeout: float,
     clock: Callable[[], float] = time.time,
 ) -> Answer:
-    """Return the result of `ask` on the ledger in the file `path`, which is neither checked nor changed.
+    """Return the result of `read` on the ledger in the file `path`, which is neither checked nor changed.
 
     Raises:
         DamagedError: the header of its write-ahead log is invalid.
@@ -52,38 +52,38 @@ def look(
 
     """
     while True:
-        standing = _standing(path)
+        state = _file_state(path)
         if not os.access(path, os.R_OK):
             raise RefusedError(f"the database {path} is out of reach for this user")
-        if standing.log and not _is_log(f"{path}-wal"):
+        if state.log and not _is_log(f"{path}-wal"):
             # A writer may just have restarted the log.
-            if _standing(path) != standing:
+            if _file_state(path) != state:
                 continue
             # SQLite would wait for a writer to repair the log, or treat it as empty and truncate it.
             raise DamagedError(
                 f"the write-ahead log {path}-wal is damaged, and what was only in it is lost",
                 "jitid ledger restore --replace BACKUP; any command that writes goes on without what was in it",
             )
-        db = _open(path, standing, timeout)
+        db = _open(path, state, timeout)
         try:
-            found = ask(SqliteLedger(db, lock_path, by, clock, timeout))
+            found = read(SqliteLedger(db, lock_path, by, clock, timeout))
         finally:
             db.close()
         # Without a lock, a writer may have written meanwhile; and the last process to close the database removes the
         # log.
-        after = _standing(path)
-        if after == standing or (standing.shared and after.shared):
+        after = _file_state(path)
+        if after == state or (state.shared and after.shared):
             return found
 
 
-def _open(path: str, standing: _Standing, timeout: float) -> sqlite3.Connection:
+def _open(path: str, state: _FileState, timeout: float) -> sqlite3.Connection:
     from urllib.parse import quote
 
     how = "mode=ro"
-    if standing.shared:
+    if state.shared:
         # Like every other reader, except that a stale shared index is rebuilt in memory.
         how += "&readonly_shm=1"
-    elif standing.log:
+    elif state.log:
         # By default SQLite would create the shared index, and fail on a read-only disk.
         how += "&vfs=unix-none"
     else:
@@ -93,7 +93,7 @@ def _open(path: str, standing: _Standing, timeout: float) -> sqlite3.Connection:
             f"file:{quote(os.fsencode(path))}?{how}", uri=True, timeout=timeout, isolation_level=None
         )
         db.execute("PRAGMA temp_store = MEMORY")
-        if standing.log and not standing.shared_index:
+        if state.log and not state.shared_index:
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
     except FAULTS as error:
         raise translated(error) from error
@@ -123,7 +123,7 @@ def _header(path: str) -> bytes:
         raise StorageError(f"{path} cannot be read: {(error.strerror or 'error').lower()}") from error
 
 
-def _standing(path: str) -> _Standing:
+def _file_state(path: str) -> _FileState:
     file = _plain(path)
     if file is None:
         raise StorageError(f"the database {path} is missing")
@@ -135,7 +135,7 @@ def _standing(path: str) -> _Standing:
     # An empty log adds no data, and neither does a log that a power cut has left blank. SQLite would still require the
     # shared index for it.
     begun = log if log and log.st_size and _header(f"{path}-wal").strip(b"\0") else None
-    return _Standing(_version(file), _version(begun) if begun else None, index is not None)
+    return _FileState(_version(file), _version(begun) if begun else None, index is not None)
 
 
 def _version(status: os.stat_result) -> tuple[int, int, int]:
@@ -154,8 +154,8 @@ def _plain(path: str) -> os.stat_result | None:
     except OSError as error:
         raise StorageError(f"{path} cannot be reached: {(error.strerror or 'error').lower()}") from error
     if not stat.S_ISREG(status.st_mode):
-        what = (
+        description = (
             "a symbolic link, and none is followed here" if stat.S_ISLNK(status.st_mode) else "no plain file"
         )
-        raise IntegrityError(f"{path} is {what}", "jitid ledger restore --replace BACKUP")
+        raise IntegrityError(f"{path} is {description}", "jitid ledger restore --replace BACKUP")
     return status

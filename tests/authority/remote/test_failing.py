@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.client_credential import FileBearer
+from jitid.authority.client_credential import FileCredential
 from jitid.authority.remote import RemoteAuthority
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
@@ -40,7 +40,7 @@ READ = inventory_operations.ShowTask(name="T1")
 CHANGE = trust_operations.RotateKey(algorithm="EdDSA")
 
 
-def remote(url: str, timeout: float = 20.0, bearer: FileBearer | None = None) -> RemoteAuthority:
+def remote(url: str, timeout: float = 20.0, bearer: FileCredential | None = None) -> RemoteAuthority:
     """Return the remote authority at an address."""
     return RemoteAuthority(parse_address(url), bearer, timeout=timeout)
 
@@ -268,7 +268,7 @@ def test_the_credential_is_read_for_each_try(tmp_path: Path) -> None:
         file.write_text("second\n")
 
     with answering(replace, ROW) as peer:
-        remote(peer.url, bearer=FileBearer(str(file))).perform(READ)
+        remote(peer.url, bearer=FileCredential(str(file))).perform(READ)
     assert [request.headers["authorization"] for request in peer.requests] == [
         "Bearer first",
         "Bearer second",

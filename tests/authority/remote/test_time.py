@@ -325,13 +325,13 @@ def _unbound() -> Iterator[None]:
 @pytest.mark.usefixtures("_unbound")
 def test_the_time_that_is_left_is_never_more_than_was_asked() -> None:
     assert time_limit.left(7) == 7
-    assert not time_limit.is_over()
+    assert not time_limit.has_expired()
     time_limit.bound(1_000)
     assert time_limit.left(7) == 7
     assert 0 < time_limit.left(10_000) <= 1_000
     time_limit.bound(0)
     assert time_limit.left(7) == 0
-    assert time_limit.is_over()
+    assert time_limit.has_expired()
     called = threading.Event()
     time_limit.at_end(called.set)
     assert called.wait(PATIENCE)
@@ -348,7 +348,7 @@ def test_what_is_taken_back_has_a_time_of_its_own() -> None:
     time_limit.take_back()
     assert 20 < time_limit.usual(1) <= time_limit.TAKING_BACK
     assert time_limit.left(7) == 7
-    assert not time_limit.is_over()
+    assert not time_limit.has_expired()
     time_limit.bound(5)
     assert time_limit.usual(1) == 1
 

@@ -170,7 +170,7 @@ def test_what_passes_in_a_pause_does_not_count(clock: list[float]) -> None:
         assert time_limit.left(100) == 10
         with time_limit.Pause():
             clock[0] += 3_600
-        assert not time_limit.is_over()
+        assert not time_limit.has_expired()
     assert time_limit.left(100) == 10
     clock[0] += 4
     assert time_limit.left(100) == 6
@@ -179,10 +179,10 @@ def test_what_passes_in_a_pause_does_not_count(clock: list[float]) -> None:
         raise ZeroDivisionError
     assert time_limit.left(100) == 6
     clock[0] += 6
-    assert time_limit.is_over()
+    assert time_limit.has_expired()
     with time_limit.Pause():
-        assert time_limit.is_over()
-    assert time_limit.is_over()
+        assert time_limit.has_expired()
+    assert time_limit.has_expired()
 
 
 def test_what_is_waited_for_between_pieces_counts(clock: list[float]) -> None:
@@ -240,7 +240,7 @@ def test_who_was_not_asked_is_not_blamed(tmp_path: Path) -> None:
         with pytest.raises(StorageError, match=r"the command's time is over.*--timeout.*nothing was changed"):
             lock.acquire()
         with pytest.raises(LostError, match=r"the command's time is over.*nothing was sent") as raised:
-            Channel(parse_address("http://127.0.0.1:1")).ask("GET", "/", None, {}, seconds=5)
+            Channel(parse_address("http://127.0.0.1:1")).request("GET", "/", None, {}, seconds=5)
         assert not raised.value.sent
     finally:
         time_limit.lift()

@@ -42,7 +42,7 @@ def mined(world: World, since: int, agent: str, task: str | None = None) -> list
     """Return the requests that a policy is mined from: the grants, or the recorded uses if there are any."""
     held = [one for one in pasts.held(world, since) if one.agent == agent and task in (None, one.task)]
     with world.ledger.read() as snapshot:
-        rows = list(snapshot.ask("SELECT identity, scope, first_at, last_at FROM used", {}))
+        rows = list(snapshot.query("SELECT identity, scope, first_at, last_at FROM used", {}))
     used: dict[int, set[str]] = {}
     times: dict[int, set[int]] = {}
     for identity, scope, first, last in rows:

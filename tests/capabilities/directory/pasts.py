@@ -169,7 +169,7 @@ def held(world: World, since: int) -> list[Held]:
     """Return each credential that was issued since a time."""
     with world.ledger.read() as snapshot:
         rows = list(
-            snapshot.ask(
+            snapshot.query(
                 """SELECT a.text, i.id, t.name, d.text, i.proof, i.sensitivity, i.depth, c.kind, c.scopes, au.text,
                           c.issued_at, c.expires_at, c.ended_at, c.superseded_at, c.ended_as
                      FROM credential c JOIN identity i ON i.id = c.identity JOIN term a ON a.id = i.agent
@@ -178,7 +178,7 @@ def held(world: World, since: int) -> list[Held]:
                 {"start": since},
             )
         )
-        above = {key: rest for key, *rest in snapshot.ask("SELECT id, parent, proof FROM identity", {})}
+        above = {key: rest for key, *rest in snapshot.query("SELECT id, parent, proof FROM identity", {})}
     return [
         Held._make(
             (
@@ -232,13 +232,13 @@ def _past(world: World, since: int, agent: str, ones: list[Held]) -> Past:
     with world.ledger.read() as snapshot:
         used = {
             scope
-            for (scope,) in snapshot.ask(
+            for (scope,) in snapshot.query(
                 """SELECT u.scope FROM used u JOIN identity i ON i.id = u.identity JOIN term a ON a.id = i.agent
                     WHERE a.text = :agent AND u.last_at >= :start""",
                 {"agent": agent, "start": since},
             )
         }
-        tasks = dict(snapshot.ask("SELECT name, purpose FROM task ORDER BY id", {}))
+        tasks = dict(snapshot.query("SELECT name, purpose FROM task ORDER BY id", {}))
     latest = [name for name in tasks if name in {one.task for one in ones}][-1]
     return Past(
         agent,

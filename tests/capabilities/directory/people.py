@@ -83,14 +83,14 @@ def ask(world: World, delegator: str, *, approver: str | None = None, granted: b
     about = {"approval": id_, "digest": sha256(body).hexdigest()}
     now = world.clock.now
     with world.ledger.write() as transaction:
-        ApprovalChanges(transaction).ask(uid, body, delegator, "tester", now + 3600, ["security"])
+        ApprovalChanges(transaction).add_request(uid, body, delegator, "tester", now + 3600, ["security"])
         asked = {"delegator": delegator, "asked_by": "tester", "until": now + 3600, "groups": ["security"]}
         transaction.append("approval-request", {**about, **asked})
         if approver is not None:
             found = ApprovalChanges(transaction).find(uid)
             assert found is not None
             until = now + 600 if granted else None
-            ApprovalChanges(transaction).speak(found.key, ["security"], approver, "oidc", until)
+            ApprovalChanges(transaction).record_decision(found.key, ["security"], approver, "oidc", until)
             said = {"groups": ["security"], "approver": approver, "proof": "oidc", "until": until}
             transaction.append("approval-grant" if granted else "approval-deny", {**about, **said})
     return id_
@@ -105,4 +105,4 @@ def requests(world: World) -> dict[str, tuple[str | None, str | None]]:
 def rows(world: World, question: str, **values: Any) -> list[tuple[Any, ...]]:
     """Query the ledger's database."""
     with world.ledger.read() as snapshot:
-        return list(snapshot.ask(question, values))
+        return list(snapshot.query(question, values))

@@ -20,7 +20,7 @@ from jitid.errors import PolicyDeniedError
 from jitid.model.directory import DirectoryEntry
 from jitid.model.request import RenewRequest
 from jitid.model.task import SENSITIVITIES
-from jitid.policy.policy_request import STRANGERS, Standing
+from jitid.policy.policy_request import NO_DIRECTORY_FACTS, DirectoryFacts
 from jitid.values.scope import Scope, uncovered
 from jitid.values.secret import Secret
 from jitid.values.strict_json import dumps, loads
@@ -510,7 +510,7 @@ def test_an_event_tells_the_standing_and_the_zone(lenient: World) -> None:
 
 _NAMES = st.none() | st.sampled_from(["user:bob", "system:ci"])
 _STANDINGS = st.builds(
-    Standing,
+    DirectoryFacts,
     st.booleans(),
     st.lists(st.sampled_from(["a", "b", "c"]), unique=True).map(sorted).map(tuple),
     _NAMES,
@@ -520,11 +520,11 @@ _STANDINGS = st.builds(
 
 
 @given(_STANDINGS)
-def test_a_standing_is_read_back_as_it_was_told(standing: Standing) -> None:
+def test_a_standing_is_read_back_as_it_was_told(standing: DirectoryFacts) -> None:
     """The standing survives the JSON text of an event."""
-    told = governance.told(standing)
-    assert (told is None) is (standing == STRANGERS)
-    assert governance.read_standing(None if told is None else loads(dumps(told))) == standing
+    told = governance.recorded_facts(standing)
+    assert (told is None) is (standing == NO_DIRECTORY_FACTS)
+    assert governance.read_directory_facts(None if told is None else loads(dumps(told))) == standing
 
 
 def test_the_policy_sees_what_the_directory_has(tmp_path: Path) -> None:
@@ -544,4 +544,4 @@ def test_the_policy_sees_what_the_directory_has(tmp_path: Path) -> None:
 def test_a_disabled_delegator_is_none_of_the_strangers() -> None:
     """A policy that requires known delegators permits a disabled one. The directory refuses it before."""
     entry = DirectoryEntry(delegator(disabled_at=NOW), recurring_agent(unregistered_at=NOW), 0)
-    assert governance.standing_of(entry) == Standing(known=True)
+    assert governance.directory_facts(entry) == DirectoryFacts(known=True)

@@ -113,7 +113,7 @@ def test_what_has_a_time_that_is_none_ends_all_the_same(world: World) -> None:
     edit(world.path, "UPDATE credential SET expires_at = 'never'")
     assert world.authority.perform(Revoke(selection=Selection(ids=(made.id,)), most=None)).credentials == 1
     with world.ledger.read() as snapshot:
-        assert list(snapshot.ask("SELECT credentials, expires_at FROM honoured", {})) == [(1, 0)]
+        assert list(snapshot.query("SELECT credentials, expires_at FROM honoured", {})) == [(1, 0)]
 
 
 def test_a_forged_token_revokes_nothing(world: World) -> None:

@@ -82,7 +82,7 @@ def _found(finds: Finds) -> list[tuple[str, str]]:
 def tables(world: World, *names: str) -> list[int]:
     """Return the number of rows of each table."""
     with world.ledger.read() as snapshot:
-        return [next(iter(snapshot.ask(f"SELECT count(*) FROM {name}", {})))[0] for name in names]
+        return [next(iter(snapshot.query(f"SELECT count(*) FROM {name}", {})))[0] for name in names]
 
 
 @in_both

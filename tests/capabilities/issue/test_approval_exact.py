@@ -17,7 +17,7 @@ from jitid.model.target import StatedTarget
 from jitid.model.task import Task
 from jitid.operation.reach import Reach
 from jitid.policy.cedar import Policy
-from jitid.policy.policy_request import STRANGERS, PolicyRequest
+from jitid.policy.policy_request import NO_DIRECTORY_FACTS, PolicyRequest
 from tests.builders import DAY, NOW, request
 from tests.capabilities.issue.office import ISSUER, Office
 
@@ -196,6 +196,6 @@ def test_no_field_of_what_the_policy_is_asked_is_forgotten() -> None:
 
     digests = {exact(asked._replace(**{name: value})) for name, value in changed.items()}
     assert len({exact(asked), *digests}) == len(changed) + 1
-    assert exact(asked._replace(standing=STRANGERS._replace(groups=("a",)))) == exact(asked)
+    assert exact(asked._replace(standing=NO_DIRECTORY_FACTS._replace(groups=("a",)))) == exact(asked)
     high = asked._replace(sensitivity="high")
     assert exact(high) != exact(high, task._replace(sensitivity="high"))

@@ -235,7 +235,7 @@ def _planned_by(world: World) -> dict[str, list[Any]]:
     """Return the ledger's data on which plans depend, except the tasks."""
     tables = "setting", "delegator", "delegator_name", "delegator_group", "agent", "task_share", "signing_key"
     with world.ledger.read() as snapshot:
-        return {table: list(snapshot.ask(f"SELECT * FROM {table}", {})) for table in tables}
+        return {table: list(snapshot.query(f"SELECT * FROM {table}", {})) for table in tables}
 
 
 def test_what_adds_credentials_and_uses_changes_nothing_that_issues_are_planned_by(world: World) -> None:
@@ -284,7 +284,7 @@ def test_a_plan_is_not_looked_at_again_if_others_only_came(
     world.issue()
     foreseen = _foresee(world)
     _others_come(world)
-    monkeypatch.delattr(planning, "who_delegates")
+    monkeypatch.delattr(planning, "resolve_delegator")
     assert _token(_issue(world, foreseen)) == _foreseen_token(foreseen)
 
 
@@ -579,7 +579,7 @@ def test_what_takes_long_is_planned_before_the_lock_also_where_nobody_else_write
     foresee = issuance.foresee
     monkeypatch.setattr(issuance, "foresee", spy)
     if slow == "a key at a target":
-        monkeypatch.setattr(Keyring, "asks_targets", True)
+        monkeypatch.setattr(Keyring, "signs_at_targets", True)
     fields: dict[str, dict[str, Any]] = {
         "many copies": {"copies": 11},
         "many scopes": {"scopes": [f"repo:{number}" for number in range(10)]},
@@ -614,7 +614,7 @@ def test_a_keyring_knows_whether_a_signature_is_a_request(
 ) -> None:
     world.issue()
     keyring = world.authority._keyring
-    assert not keyring.asks_targets
+    assert not keyring.signs_at_targets
     (signer,) = keyring._signers.values()
     monkeypatch.setattr(signer, "elsewhere", "vault/key")
-    assert keyring.asks_targets
+    assert keyring.signs_at_targets

@@ -272,7 +272,7 @@ def test_what_rests_on_a_line_that_expired_early_ends_with_it(world: World) -> N
     assert [event["count"] for event in events] == [3]
     assert _ends(world, heads[0]) == {"revoked"}
     with world.ledger.read() as snapshot:
-        until = [row[0] for row in snapshot.ask("SELECT expires_at FROM honoured ORDER BY event DESC", {})]
+        until = [row[0] for row in snapshot.query("SELECT expires_at FROM honoured ORDER BY event DESC", {})]
     assert until[0] == resting[0].issued.expires_at
     world.check()
 
@@ -295,7 +295,7 @@ def test_lines_above_each_other_that_are_over_at_once_end_once(world: World) -> 
 def _ends(world: World, *made: Made) -> set[str | None]:
     """Return the states in which the rows say that credentials ended; None for a live credential."""
     with world.ledger.read() as snapshot:
-        rows = snapshot.ask("SELECT jti, ended_as FROM credential", {})
+        rows = snapshot.query("SELECT jti, ended_as FROM credential", {})
         wanted = {parse_id(one.jti)[1] for one in made}
         return {ended_as for jti, ended_as in rows if jti in wanted}
 
@@ -489,7 +489,7 @@ def _must_hold(world: World, told: list[_Told]) -> None:
 def _must_be_recorded(world: World, told: list[_Told]) -> None:
     """Check that each source of a live row is live too: targets, status lists and `list` know only rows."""
     with world.ledger.read() as snapshot:
-        rows = list(snapshot.ask("SELECT jti FROM credential WHERE ended_at IS NULL", {}))
+        rows = list(snapshot.query("SELECT jti FROM credential WHERE ended_at IS NULL", {}))
     live = {jti for (jti,) in rows}
     for one in told:
         if parse_id(one.made.jti)[1] in live and one.source is not None:

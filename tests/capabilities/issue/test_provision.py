@@ -508,7 +508,7 @@ def test_two_who_settle_the_same_at_once_both_account_for_it(world: World, shop:
     world.authority.perform(Retire(task="T1"))
     with world.ledger.read() as snapshot:
         (outside,) = OutsideStore(snapshot).find([made.jti])
-    tally = _Tally(world.ledger, over=False)
+    tally = _Tally(world.ledger, abandoned=False)
     for _ in range(2):
         # Both processes have read that the credential must be ended.
         tally.record("shop", [(outside, EndOutcome(Settlement.DONE, "the shelf is empty"))])

@@ -595,7 +595,7 @@ def test_a_leak_is_not_over_while_its_identity_lives(world: World) -> None:
     assert only(world).leak.kin == Kin(1, 1, NOW + 900)
     world.clock.now += 10
     leaked = only(world)
-    assert (leaked.leak.dead_at, leaked.leak.kin, leaked.leak.lives_on) == (
+    assert (leaked.leak.dead_at, leaked.leak.kin, leaked.leak.has_live_kin) == (
         NOW + 1,
         Kin(1, 1, NOW + 900),
         True,
@@ -607,7 +607,7 @@ def test_a_leak_is_not_over_while_its_identity_lives(world: World) -> None:
     assert only(world).leak.proved_at is None
     world.revoke(made.jti)
     leaked = only(world)
-    assert (leaked.leak.kin, leaked.leak.lives_on, leaked.leak.proved_at) == (None, False, NOW + 10)
+    assert (leaked.leak.kin, leaked.leak.has_live_kin, leaked.leak.proved_at) == (None, False, NOW + 10)
     with pytest.raises(InvalidCredentialError):
         world.verify(successor)
     world.check()

@@ -29,7 +29,7 @@ from jitid.model.survey import (
 from jitid.model.task import SENSITIVITIES
 from tests.builders import DAY
 
-LIMITS = {sensitivity: Thresholds().standing(sensitivity) for sensitivity in SENSITIVITIES}
+LIMITS = {sensitivity: Thresholds().max_lifetime(sensitivity) for sensitivity in SENSITIVITIES}
 _FIVE_DAYS = 5 * DAY
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.capabilities.scan import hits
-from jitid.capabilities.scan.hits import CHUNK, MOST_PLACES, SORTS, Batch, Hit, Searcher
+from jitid.capabilities.scan.hits import CHUNK, KINDS, MOST_PLACES, Batch, Hit, Searcher
 from jitid.capabilities.scan.item import Item
 from jitid.redaction.token_format import checksum
 from jitid.search.find import Finds, mark
@@ -167,8 +167,8 @@ def test_the_same_is_found_as_in_one_text(world: World, monkeypatch: pytest.Monk
     pieces += ["\n" * 400, "y" * 3_000, opaque(3)[:-1], f"{payload}.{signature}", "-----BEGIN ", " ", "."]
     text = "".join(chance.choice(pieces) for _ in range(80)).encode()
     found, whole = searched(text, 100, 700), Finds()
-    add(whole, HiddenSearch(SORTS).found(text, 0, len(text), whole))
-    for sort in SORTS - {"secrets"}:
+    add(whole, HiddenSearch(KINDS).found(text, 0, len(text), whole))
+    for sort in KINDS - {"secrets"}:
         assert getattr(found.finds, sort) == getattr(whole, sort), sort
     assert found.finds.mistyped == whole.mistyped
     for hit in found.hits:

@@ -11,7 +11,7 @@ from jitid.capabilities.report import store as report_store
 from jitid.capabilities.sweep import remedies
 from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Unfixed
 from jitid.capabilities.sweep.operations import Fix, ForeseeFix, Sweep
-from jitid.capabilities.sweep.rule import Sight
+from jitid.capabilities.sweep.rule import RuleContext
 from jitid.capabilities.sweep.rules import rule_of
 from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PartialError
@@ -227,8 +227,8 @@ def test_an_empty_selection_ends_nothing_and_is_told(world: World) -> None:
         leak(world, world.issue().jti)
     rule = rule_of("leaked-live")._replace(pick=lambda *_: Selection())
 
-    def look(snapshot: View) -> Sight:
-        return Sight(snapshot, world.ledger.names, world.ledger.condition().clock(), Thresholds())
+    def look(snapshot: View) -> RuleContext:
+        return RuleContext(snapshot, world.ledger.names, world.ledger.condition().clock(), Thresholds())
 
     done = remedies.fix(world.ledger, look, [rule], lambda _: True, "the sweep", None, accept_clock=False)
     (one,) = done

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid.capabilities.decisions import replay
-from jitid.capabilities.directory.governance import standing_of
+from jitid.capabilities.directory.governance import directory_facts
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.introspection import root_proof
 from jitid.capabilities.identity.store import CredentialStore
@@ -328,7 +328,7 @@ def _request(snapshot: View, one: Credential) -> PolicyRequest:
         one.audiences,
         one.expires_at - one.issued_at,
         one.issued_at,
-        standing_of(DirectoryStore(snapshot).entry(one.delegator, one.agent)),
+        directory_facts(DirectoryStore(snapshot).entry(one.delegator, one.agent)),
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.sweep.finding import Coverage, Severity, Swept
-from jitid.capabilities.sweep.rule import RuleGroup, Sight
+from jitid.capabilities.sweep.rule import RuleContext, RuleGroup
 from jitid.capabilities.sweep.rules import NAMES as EVERY
 from jitid.capabilities.sweep.rules import rule_of
 from jitid.capabilities.sweep.thresholds import Thresholds
@@ -175,14 +175,14 @@ def test_what_ends_is_selected_by_one_sort_of_name_and_never_by_nothing(world: W
     (finding,) = found(world, name)
     rule = rule_of(name)
     with world.ledger.read() as snapshot:
-        sight = Sight(
+        rule_context = RuleContext(
             snapshot,
             world.ledger.names,
             world.ledger.condition().clock(),
             Thresholds(),
             terms=lambda: world.terms,
         )
-        selection = rule.ends(sight, finding)
+        selection = rule.ends(rule_context, finding)
     assert selection is None or sum(bool(values) for values in selection) == 1
 
 

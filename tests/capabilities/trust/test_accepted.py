@@ -351,7 +351,7 @@ def test_what_a_target_has_not_confirmed_has_no_end(tmp_path: Path) -> None:
         ).survey.leaks
         assert (counts.accepted, counts.unsettled, counts.exposure_verifiers.number) == (1, 1, 0)
         (account,) = world.authority.perform(leak_operations.RecountLeaks(numbers=(1,)))
-        assert "the target has not confirmed the end" in timeline_rows.standing(account)
+        assert "the target has not confirmed the end" in timeline_rows.state_sentence(account)
         world.clock.now += 200
         world.authority.perform(Settle(event=ended.event, waiting=True))
         assert shop.made == {}

@@ -43,7 +43,7 @@ def contents(ledger: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("what", complete.WHAT)
+@pytest.mark.parametrize("what", complete.CANDIDATE_TYPES)
 def test_what_no_name_begins_with_has_no_answer(ledger: Path, what: str) -> None:
     asked = {*HOSTILE, *NAUGHTY, *INTRUDERS}
     answered = {current for current in asked if names(ledger, what, current)}
@@ -69,7 +69,7 @@ def test_only_plain_names_leave_a_ledger_that_was_edited(ledger: Path, hostile: 
         db.execute(f"UPDATE approval SET uid = {text} WHERE id = 1", (value,))
         db.execute(f"UPDATE approval SET delegator = {text}", (value,))
         db.execute(f"UPDATE approval_group SET name = {text}", (value,))
-    for what in complete.WHAT:
+    for what in complete.CANDIDATE_TYPES:
         for line in lines(ledger, what):
             candidate, _, told = line.partition("\t")
             assert not candidate.strip(name._NAME), line
@@ -117,7 +117,7 @@ def test_asking_changes_nothing(ledger: Path, closed_cleanly: bool) -> None:
         assert not (ledger / "ledger.db-wal").exists()
     before = contents(ledger)
     # The ledger has no adopted secrets and no leaks.
-    assert {what for what in complete.WHAT if not names(ledger, what)} == {"adopted", "leaks"}
+    assert {what for what in complete.CANDIDATE_TYPES if not names(ledger, what)} == {"adopted", "leaks"}
     assert contents(ledger) == before
 
 
@@ -234,7 +234,7 @@ def test_a_damaged_ledger_is_no_reason_to_speak(ledger: Path, damage: str) -> No
         "empty": b"",
     }
     (ledger / "ledger.db").write_bytes(broken[damage])
-    for what in complete.WHAT:
+    for what in complete.CANDIDATE_TYPES:
         assert "".join(names(ledger, what)).strip(name._NAME) == ""
 
 

@@ -47,21 +47,21 @@ def _object(text: str) -> Mapping[str, Any]:
 
 
 def _stated(place: str, members: Mapping[str, Any]) -> StatedDelegator:
-    def told(name: str, read_value: Callable[[str, Any], Any]) -> Any:  # noqa: ANN401 - of the type of the member
+    def value_of(name: str, read_value: Callable[[str, Any], Any]) -> Any:  # noqa: ANN401 - of the type of the member
         return read_value(name, members[name]) if name in members else KEEP
 
     return StatedDelegator(
         place,
         roster_entry.check_person(_text("name", members["name"])),
-        entitlements=told("entitlements", _entitlements),
-        sensitivity=told(
+        entitlements=value_of("entitlements", _entitlements),
+        sensitivity=value_of(
             "sensitivity", lambda name, value: roster_entry.check_sensitivity(_text(name, value))
         ),
-        groups=told("groups", lambda name, value: roster_entry.groups(_texts(name, value))),
-        manager=told("manager", _manager),
-        aliases=told("aliases", lambda name, value: roster_entry.aliases(_texts(name, value))),
+        groups=value_of("groups", lambda name, value: roster_entry.groups(_texts(name, value))),
+        manager=value_of("manager", _manager),
+        aliases=value_of("aliases", lambda name, value: roster_entry.aliases(_texts(name, value))),
         disabled=_disabled(members),
-        imported=_truth("imported", members.get("imported", True)),
+        imported=_boolean("imported", members.get("imported", True)),
         external=_external(members.get("external_id")),
     )
 
@@ -77,7 +77,7 @@ def _disabled(members: Mapping[str, Any]) -> bool | Keep:
         if value not in ("enabled", "disabled"):
             raise UsageError("its member `state` is neither enabled nor disabled")
         return bool(value == "disabled")
-    return _truth(name, value) == (name == "disabled")
+    return _boolean(name, value) == (name == "disabled")
 
 
 def _entitlements(name: str, value: object) -> tuple[str, ...] | None:
@@ -106,7 +106,7 @@ def _texts(name: str, value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _truth(name: str, value: object) -> bool:
+def _boolean(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise UsageError(f"its member `{name}` is neither true nor false")
     return value

@@ -166,12 +166,12 @@ def aliases(texts: Iterable[str]) -> tuple[str, ...]:
     return _sorted(tuple(texts), "aliases", check_alias)
 
 
-def few(texts: tuple[str, ...], what: str) -> tuple[str, ...]:
+def few(texts: tuple[str, ...], noun: str) -> tuple[str, ...]:
     """Return the texts. Raises UsageError for more than `MOST`."""
     if len(texts) > MOST:
-        raise UsageError(f"there are {len(texts)} {what}, more than {MOST}")
+        raise UsageError(f"there are {len(texts)} {noun}, more than {MOST}")
     return texts
 
 
-def _sorted(texts: tuple[str, ...], what: str, check: Callable[[str], str]) -> tuple[str, ...]:
-    return tuple(sorted(set(map(check, few(texts, what)))))
+def _sorted(texts: tuple[str, ...], noun: str, check: Callable[[str], str]) -> tuple[str, ...]:
+    return tuple(sorted(set(map(check, few(texts, noun)))))

@@ -41,7 +41,7 @@ def read(text: str) -> Roster:
                 people.append(reader.user(place, value))
     except StrictJSONError as error:
         raise misplaced("", f"{error}; nothing was changed") from error
-    people = [_with_none(_with_manager(one, reader.ids), reader.told) for one in people]
+    people = [_with_none(_with_manager(one, reader.ids), reader.present) for one in people]
     return Roster(tuple(people), reader.notes(), _partial(elements.around, len(people)))
 
 
@@ -51,7 +51,7 @@ class _UserReader:
     def __init__(self) -> None:
         self.ids: dict[str, str] = {}
         """The name of each user, by `id` and by name."""
-        self.told: set[str] = set()
+        self.present: set[str] = set()
         """The optional attributes that at least one user has."""
         self._unfit = 0
 
@@ -93,7 +93,7 @@ class _UserReader:
         """Return the values of a multi-valued attribute; of an object, its first member that is not blank."""
         if name not in user:
             return KEEP
-        self.told.add(name)
+        self.present.add(name)
         found = []
         for each in _list(name, user[name]):
             if not isinstance(each, str):
@@ -120,7 +120,7 @@ class _UserReader:
         members = {} if extension is None else _folded(extension, "its enterprise extension")
         if "manager" not in members:
             return KEEP
-        self.told.add("manager")
+        self.present.add("manager")
         manager = members["manager"]
         if manager is None:
             return None
@@ -139,12 +139,12 @@ def _with_manager(one: StatedDelegator, ids: Mapping[str, str]) -> StatedDelegat
     return one if name is None else one._replace(manager=name, manager_external=None)
 
 
-def _with_none(one: StatedDelegator, told: set[str]) -> StatedDelegator:
+def _with_none(one: StatedDelegator, present: set[str]) -> StatedDelegator:
     """Clear the fields of attributes that a user lacks and other users in the file have."""
     none: dict[str, Any] = dict(
         [
             _NONE[name]
-            for name in told
+            for name in present
             if getattr(one, _NONE[name][0]) is KEEP and not (name == "manager" and one.manager_external)
         ]
     )
@@ -168,13 +168,13 @@ def _disabled(active: object) -> bool | Keep:
     return not value
 
 
-def _folded(value: object, what: str) -> dict[str, Any]:
+def _folded(value: object, label: str) -> dict[str, Any]:
     """Return an object with the names of its attributes in lower case (RFC 7643, section 2.1)."""
     if not isinstance(value, dict):
-        raise UsageError(f"{what} is no JSON object")
+        raise UsageError(f"{label} is no JSON object")
     found = {name.lower(): each for name, each in value.items()}
     if len(found) != len(value):
-        raise UsageError(f"{what} has two attributes of one name")
+        raise UsageError(f"{label} has two attributes of one name")
     return found
 
 

@@ -127,17 +127,17 @@ def _header(number: int, cells: list[str]) -> Mapping[str, int]:
 
 
 def _stated(place: str, cells: Mapping[str, str]) -> StatedDelegator:
-    def told(name: str, read_cell: Callable[[str], Any]) -> Any:  # noqa: ANN401 - of the type of the column
+    def value_of(name: str, read_cell: Callable[[str], Any]) -> Any:  # noqa: ANN401 - of the type of the column
         return read_cell(cells[name]) if name in cells else KEEP
 
     return StatedDelegator(
         place,
         roster_entry.check_person(cells["name"]),
-        entitlements=told("entitlements", _entitlements),
-        sensitivity=told("sensitivity", roster_entry.check_sensitivity),
-        groups=told("groups", _groups),
-        manager=told("manager", _manager),
-        aliases=told("aliases", lambda cell: roster_entry.aliases(_values(cell))),
+        entitlements=value_of("entitlements", _entitlements),
+        sensitivity=value_of("sensitivity", roster_entry.check_sensitivity),
+        groups=value_of("groups", _groups),
+        manager=value_of("manager", _manager),
+        aliases=value_of("aliases", lambda cell: roster_entry.aliases(_values(cell))),
         disabled=_disabled(cells),
         external=_external(cells),
     )

@@ -58,8 +58,8 @@ class Profiles:
             first = next(iter(self._sections))
             text = "".join(
                 [
-                    "\n".join([f"[{heading}]", *told, ""])
-                    for name, told in self._sections.items()
+                    "\n".join([f"[{heading}]", *section, ""])
+                    for name, section in self._sections.items()
                     for heading in (*(("default",) if name == first else ()), f"profile {name}")
                 ]
             )

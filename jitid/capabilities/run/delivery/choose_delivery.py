@@ -8,7 +8,7 @@ from typing import Any
 
 from jitid.capabilities.run.delivery.delivery import Delivery
 from jitid.issuers.kind_spec import spec_of
-from jitid.model.credential import sort_of
+from jitid.model.credential import base_kind
 
 
 def own_way(kind: str, facts: Mapping[str, Any]) -> type[Delivery] | None:
@@ -16,7 +16,7 @@ def own_way(kind: str, facts: Mapping[str, Any]) -> type[Delivery] | None:
 
     `facts` are those of the credential: a Kubernetes cluster that accepts it, for one.
     """
-    spec = spec_of(sort_of(kind))
+    spec = spec_of(base_kind(kind))
     if spec.delivery is None or (spec.delivery_fact is not None and spec.delivery_fact not in facts):
         return None
     found: type[Delivery] = import_module(f"jitid.capabilities.run.delivery.{spec.delivery}").DELIVERY

@@ -45,14 +45,14 @@ class Services:
     def environment(self) -> dict[str, str]:
         """Return the variables that lead to the services, and the variables with the values of the first service."""
         name, (place, user, _) = next(iter(self._roles.items()))
-        told = {
+        variables = {
             "PGSERVICE": name,
             "PGUSER": user,
             "PGHOST": ",".join(place.hosts),
             "PGPORT": ",".join(place.ports),
             "PGDATABASE": place.database,
         }
-        return self._files.environment() | {name: value for name, value in told.items() if value}
+        return self._files.environment() | {name: value for name, value in variables.items() if value}
 
     def hidden(self) -> frozenset[str]:
         """Return the variables that would set another password or address."""
@@ -86,14 +86,14 @@ def place_of(url: str) -> LoginPlace:
 
 def service(name: str, place: LoginPlace, user: str, _password: str) -> str:
     """Return the section of a service file for a role and its database; it does not contain the password."""
-    told = {
+    settings = {
         "host": ",".join(place.hosts),
         "port": ",".join(place.ports),
         "dbname": place.database,
         "user": user,
         **dict(place.options),
     }
-    return f"[{name}]\n" + "".join([f"{key}={value}\n" for key, value in told.items() if value])
+    return f"[{name}]\n" + "".join([f"{key}={value}\n" for key, value in settings.items() if value])
 
 
 def passwords(role: tuple[LoginPlace, str, str]) -> str:

@@ -17,7 +17,7 @@ from jitid.capabilities.scan.reports.json_reader import JsonReader
 from jitid.capabilities.scan.reports.reported_finding import ReportedFinding
 from jitid.errors import UsageError
 
-WHAT = "the report"
+REPORT_LABEL = "the report"
 REDACTED = "scan the place itself with jitid scan, or let the scanner report again without --redact"
 """Hint for a report that hides the strings it found."""
 
@@ -77,7 +77,7 @@ def parse(pieces: Iterable[bytes], format_: ReportFormat | None = None) -> Itera
 
 class _Report:
     def __init__(self, pieces: Iterable[bytes], format_: ReportFormat | None) -> None:
-        self._reading = JsonReader(pieces, WHAT)
+        self._reading = JsonReader(pieces, REPORT_LABEL)
         self._format = format_
         self._seen = False
         """Whether any part showed that the format is known."""
@@ -86,7 +86,7 @@ class _Report:
         reading = self._reading
         first = reading.peek()
         if first not in ("[", "{"):
-            raise UsageError(f"{WHAT} is {'empty' if not first else 'not JSON'}", _KNOWN)
+            raise UsageError(f"{REPORT_LABEL} is {'empty' if not first else 'not JSON'}", _KNOWN)
         while mark := reading.peek():
             if mark == "[":
                 yield from self._list()
@@ -95,7 +95,7 @@ class _Report:
             else:
                 raise reading.broken("is not JSON")
         if not self._seen:
-            raise UsageError(f"{WHAT} is of no scanner that is known", _KNOWN)
+            raise UsageError(f"{REPORT_LABEL} is of no scanner that is known", _KNOWN)
 
     def _list(self) -> Iterator[ReportedFinding]:
         # An empty list is the report of a scan without findings.
@@ -121,7 +121,7 @@ class _Report:
     def _walked(self) -> Generator[ReportedFinding, None, dict[str, Any]]:
         """Yield the findings that an object lists. Return its members that a finding has; none if it lists findings."""
         reading = self._reading
-        told: dict[str, Any] = {}
+        members: dict[str, Any] = {}
         listed = False
         for name in reading.members():
             if name == "runs" and reading.peek() == "[":
@@ -132,18 +132,18 @@ class _Report:
                 listed = True
                 yield from self._list()
             elif name in _READ and not listed:
-                told[name] = reading.value()
+                members[name] = reading.value()
             else:
                 if name in _OF_THE_WHOLE:
-                    told[name] = None
+                    members[name] = None
                 reading.skip()
-        return {} if listed else told
+        return {} if listed else members
 
     def _finding(self, element: object) -> ReportedFinding:
         found = None if not isinstance(element, dict) else _format_of(element)
         if found is None or not isinstance(element, dict):
             raise UsageError(
-                f"{WHAT} has what is no finding of a scanner that is known, before {self._reading.place()}",
+                f"{REPORT_LABEL} has what is no finding of a scanner that is known, before {self._reading.place()}",
                 _KNOWN,
             )
         self._must_be(found)
@@ -166,7 +166,7 @@ class _Report:
             self._format = found
         elif self._format is not found:
             raise UsageError(
-                f"{WHAT} is one of {found}, and not of {self._format}, at {self._reading.place()}",
+                f"{REPORT_LABEL} is one of {found}, and not of {self._format}, at {self._reading.place()}",
                 "each report goes into a file of its own",
             )
 

@@ -32,14 +32,14 @@ def _run(reading: JsonReader) -> Iterator[ReportedFinding]:
                 for _ in reading.elements():
                     held.append(_read(reading))
                     if tool is not None or len(held) >= _HELD:
-                        yield from _told(held, tool)
+                        yield from _findings(held, tool)
             else:
                 reading.skip()
     except UsageError:
         # The error is after these results.
-        yield from _told(held, tool)
+        yield from _findings(held, tool)
         raise
-    yield from _told(held, tool)
+    yield from _findings(held, tool)
 
 
 def _read(reading: JsonReader) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def _read(reading: JsonReader) -> dict[str, Any]:
     return result
 
 
-def _told(held: list[dict[str, Any]], tool: str | None) -> Iterator[ReportedFinding]:
+def _findings(held: list[dict[str, Any]], tool: str | None) -> Iterator[ReportedFinding]:
     for result in held:
         yield from _result(result, tool or _UNNAMED)
     held.clear()
@@ -77,7 +77,7 @@ def _result(result: dict[str, Any], tool: str) -> Iterator[ReportedFinding]:
     rule = result.get("ruleId") or member(result, "rule", "id")
     prints = result.get("partialFingerprints")
     locations = result.get("locations")
-    said = member(result, "message", "text")
+    message = member(result, "message", "text")
     for location in (locations if isinstance(locations, list) else []) or [{}]:
         physical = member(location, "physicalLocation")
         region = member(physical, "region")
@@ -86,7 +86,7 @@ def _result(result: dict[str, Any], tool: str) -> Iterator[ReportedFinding]:
         snippet = member(region, "snippet", "text")
         yield reported(
             # Some tools show the string only in their message.
-            (around, snippet) if around or snippet else (said,),
+            (around, snippet) if around or snippet else (message,),
             sighted(
                 tool,
                 rule,

@@ -20,7 +20,7 @@ MAX_DEPTH = 64
 
 _LEAST = 1 << 16
 _SPACE = re.compile(r"[ \t\n\r]*")
-_TELLING = re.compile(r'["\[\]{},]')
+_STRUCTURAL = re.compile(r'["\[\]{},]')
 # Possessive quantifiers: the match never backtracks.
 _IN_STRING = re.compile(r'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -39,13 +39,13 @@ class JsonReader:
     For each step of `elements` or `members`, the caller must read, enter or skip the value before the next step.
     """
 
-    def __init__(self, pieces: Iterable[bytes], what: str) -> None:
-        """Take bytes that are cut anywhere: UTF-8, or UTF-16 with a byte order mark. Errors call the text `what`.
+    def __init__(self, pieces: Iterable[bytes], label: str) -> None:
+        """Take bytes that are cut anywhere: UTF-8, or UTF-16 with a byte order mark. Errors call the text `label`.
 
         Invalid bytes become U+FFFD, which no string of jitid contains.
         """
         self._pieces = iter(pieces)
-        self._what = what
+        self._label = label
         self._decoder: codecs.IncrementalDecoder | None = None
         self._head = b""
         self._text = ""
@@ -142,12 +142,12 @@ class JsonReader:
 
     def broken(self, why: str) -> UsageError:
         """Return the error for invalid text at the current position."""
-        return UsageError(f"{self._what} {why} at {self.place()}")
+        return UsageError(f"{self._label} {why} at {self.place()}")
 
     def _skip_nested(self) -> None:
         depth = 0
         while True:
-            found = _TELLING.search(self._text, self._at)
+            found = _STRUCTURAL.search(self._text, self._at)
             if found is None:
                 self._at = len(self._text)
                 if not self._more():
@@ -223,7 +223,7 @@ class JsonReader:
     def _cut(self) -> UsageError:
         self._at = len(self._text)
         return UsageError(
-            f"{self._what} is cut short: it ends at {self.place()}", "the scanner may have been ended"
+            f"{self._label} is cut short: it ends at {self.place()}", "the scanner may have been ended"
         )
 
     def _grow(self) -> bool:
@@ -234,9 +234,9 @@ class JsonReader:
         held = len(self._text) - self._at
         if held > MAX_VALUE:
             raise self.broken(f"has a value of more than {MAX_VALUE >> 20} million characters")
-        wanted = max(2 * held, _LEAST)
+        size = max(2 * held, _LEAST)
         grown = False
-        while len(self._text) - self._at < wanted and self._more():
+        while len(self._text) - self._at < size and self._more():
             grown = True
         return grown
 

@@ -16,7 +16,7 @@ _HEADING = """\
 # These are the only rules. Two lines below the title add those of betterleaks:  [extend]  and  useDefault = true
 # Private keys have no form of their own: jitid scan knows those that it issued for.
 """
-_ASKING = """\
+_QUERY_HELP = """\
 # Each token is its own credential at {place}, and no other one is needed:
 #
 #   betterleaks git --config THIS --validate .
@@ -27,10 +27,10 @@ title = "jitid"
 """
 
 # Expr: https://expr-lang.org/docs/language-definition. A token has no character that a form would have to escape.
-_BEARER = '{{"Authorization": "Bearer " + finding["secret"]}}'
-_ASKED = f"""\
+_AUTHORIZATION = '{{"Authorization": "Bearer " + finding["secret"]}}'
+_REQUESTS = f"""\
 validate = '''
-let r = http.get("{{place}}{STATUS}", {_BEARER});
+let r = http.get("{{place}}{STATUS}", {_AUTHORIZATION});
 r.status == 200 && r.json?.active == true ? {{{{"result": "valid"}}}}
   : r.status == 401 && r.json?.active == false ? {{{{"result": "invalid"}}}}
   : validate.unknown(r)
@@ -40,7 +40,7 @@ let r = http.post("{{place}}{REVOKE}", {{{{
   "Authorization": "Bearer " + finding["secret"],
   "Content-Type": "application/x-www-form-urlencoded"
 }}}}, "token=" + finding["secret"]);
-let s = http.get("{{place}}{STATUS}", {_BEARER});
+let s = http.get("{{place}}{STATUS}", {_AUTHORIZATION});
 s.status == 401 && s.json?.active == false ? {{{{"result": "revoked"}}}} : revoke.unknown(r)
 '''
 """
@@ -48,12 +48,12 @@ s.status == 401 && s.json?.active == false ? {{{{"result": "revoked"}}}} : revok
 
 def rules(patterns: Sequence[Pattern], place: str | None) -> str:
     """Return the rule file, in TOML. `place` is the address of the authority for queries; None leaves them out."""
-    asking = "" if place is None else f"#\n{_ASKING.format(place=place, name=patterns[0].name)}"
-    return "\n".join([f"{_HEADING}{asking}{_TITLE}", *(_rule(pattern, place) for pattern in patterns)])
+    query_help = "" if place is None else f"#\n{_QUERY_HELP.format(place=place, name=patterns[0].name)}"
+    return "\n".join([f"{_HEADING}{query_help}{_TITLE}", *(_rule(pattern, place) for pattern in patterns)])
 
 
 def _rule(pattern: Pattern, place: str | None) -> str:
-    asked = "" if place is None else _ASKED.format(place=place)
+    requests = "" if place is None else _REQUESTS.format(place=place)
     return f"""\
 [[rules]]
 id = "{pattern.name}"
@@ -61,4 +61,4 @@ description = "{pattern.description}"
 confidence = "high"
 regex = '''{pattern.regex}'''
 keywords = ["{pattern.keyword}"]
-{asked}"""
+{requests}"""

@@ -18,7 +18,7 @@ _HEADING = """\
 # Without --load-builtins=false its own rules are there too. It tells one place of each token; --no-dedup tells all.
 # Private keys have no form of their own: jitid scan knows those that it issued for.
 """
-_ASKING = """\
+_QUERY_HELP = """\
 #
 # Each token is its own credential at {place}, and no other one is needed:
 #
@@ -42,8 +42,8 @@ _CHECKSUM = f"""\
 
 def rules(patterns: Sequence[Pattern], place: str | None) -> str:
     """Return the rule file, in YAML. `place` is the address of the authority for queries; None leaves them out."""
-    asking = "" if place is None else _ASKING.format(place=place, name=_id(patterns[0]))
-    return f"{_HEADING}{asking}\nrules:\n" + "\n".join(_rule(pattern, place) for pattern in patterns)
+    query_help = "" if place is None else _QUERY_HELP.format(place=place, name=_id(patterns[0]))
+    return f"{_HEADING}{query_help}\nrules:\n" + "\n".join(_rule(pattern, place) for pattern in patterns)
 
 
 def _id(pattern: Pattern) -> str:
@@ -57,10 +57,10 @@ def _rule(pattern: Pattern, place: str | None) -> str:
     pattern: '({pattern.regex})'
     min_entropy: 0.0
     confidence: high
-{_CHECKSUM if pattern is TOKEN else ""}{"" if place is None else _asked(place)}"""
+{_CHECKSUM if pattern is TOKEN else ""}{"" if place is None else _requests(place)}"""
 
 
-def _asked(place: str) -> str:
+def _requests(place: str) -> str:
     """Return the requests that validate and revoke a token.
 
     A token counts as revoked only if the authority then reports it as inactive.

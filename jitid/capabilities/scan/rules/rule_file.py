@@ -18,7 +18,7 @@ class RuleFormat(StrEnum):
     BETTERLEAKS = "betterleaks"
 
     @property
-    def asks(self) -> bool:
+    def queries_authority(self) -> bool:
         """Whether the scanner can query an authority about its findings."""
         return self is not RuleFormat.GITLEAKS
 

@@ -9,14 +9,14 @@ from jitid.capabilities.audit.audit_log import UnreadableHeadError
 from jitid.capabilities.audit.cut_store import CutStore
 from jitid.capabilities.integrity.verify_log import begins_after, put_back
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.errors import IntegrityError
 from jitid.model.chain import Chain, Walk, marks
 from jitid.model.event import BrokenChainError, Event, Head
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    unreadable = [(place, why) for place, why in sight.remembered if isinstance(why, UnreadableHeadError)]
+def _find(context: RuleContext) -> Iterator[Finding]:
+    unreadable = [(place, why) for place, why in context.remembered if isinstance(why, UnreadableHeadError)]
     for place, why in unreadable:
         name = word(place)
         yield RULE.finding(
@@ -25,11 +25,11 @@ def _find(sight: Sight) -> Iterator[Finding]:
             remedy=f"jitid audit verify && mv {name} {word(f'{place}.unreadable')}",
         )
     try:
-        head = _read_on(sight)
+        head = _read_on(context)
     except _UntrueError as error:
         yield RULE.finding(
             "ledger",
-            f"the audit log cannot be trusted: {error}{_why(sight)}",
+            f"the audit log cannot be trusted: {error}{_why(context)}",
             remedy=f"jitid audit verify --expect-head {word(error.place)}",
         )
     except BrokenChainError as error:
@@ -37,11 +37,11 @@ def _find(sight: Sight) -> Iterator[Finding]:
     else:
         # No new head is kept until an operator has put the unreadable one away: it may be the only trace of the true
         # head.
-        sight.verified = None if unreadable else head
+        context.verified = None if unreadable else head
 
 
-def _why(sight: Sight) -> str:
-    seq = put_back(sight.snapshot)
+def _why(context: RuleContext) -> str:
+    seq = put_back(context.snapshot)
     return "" if seq is None else f"; event {seq} tells that it was put back from a backup"
 
 
@@ -53,14 +53,14 @@ class _UntrueError(Exception):
         self.place = place
 
 
-def _read_on(sight: Sight) -> Head:
+def _read_on(context: RuleContext) -> Head:
     """Return the head over all chains. Raises _UntrueError or BrokenChainError if they do not hold."""
-    chains = sight.snapshot.chains()
-    cut = _cut(sight)
+    chains = context.snapshot.chains()
+    cut = _cut(context)
     ends = {} if cut is None else marks(cut, chains)
     kept: dict[int, list[tuple[str, bytes]]] = {}
     heads: list[tuple[str, Head]] = []
-    for place, head in sight.remembered:
+    for place, head in context.remembered:
         if isinstance(head, UnreadableHeadError):
             continue
         if isinstance(head, IntegrityError):
@@ -73,30 +73,30 @@ def _read_on(sight: Sight) -> Head:
                 _check(Event(seq, b"", ends[seq]), seq, [(place, hash_)])
     earliest = min([one for one in heads if one[1].seq], key=lambda one: one[1].seq, default=None)
     begun = cut
-    if earliest is not None and not sight.reread and (cut is None or earliest[1].seq > cut.seq):
+    if earliest is not None and not context.reread and (cut is None or earliest[1].seq > cut.seq):
         place, begun = earliest
         for seq in _marks(place, begun, chains):
-            _check(sight.snapshot.event(seq), seq, kept.pop(seq, []))
-    walk = Walk(sight.names.uuid, chains, begun)
-    for seq, _, hash_ in walk.check(sight.snapshot.events(walk.after)):
+            _check(context.snapshot.event(seq), seq, kept.pop(seq, []))
+    walk = Walk(context.names.uuid, chains, begun)
+    for seq, _, hash_ in walk.check(context.snapshot.events(walk.after)):
         for place, other in kept.pop(seq, ()):
             if other != hash_:
                 raise _UntrueError(place, f"event {seq} is not the one that it tells of")
     for seq, others in kept.items():
-        _check(sight.snapshot.event(seq), seq, others)
+        _check(context.snapshot.event(seq), seq, others)
     head = walk.finish(chains)
     done = 0 if begun is None else begun.seq
     earlier = "were exported and cut" if begun is cut else "were verified by an earlier sweep"
     before = f"; those before {done + 1} {earlier}" if done else ""
     new = f"audit events {done + 1} to {head.seq}" if head.seq > done else "no new audit events"
-    sight.examined(new + before)
+    context.examined(new + before)
     return head
 
 
-def _cut(sight: Sight) -> Head | None:
+def _cut(context: RuleContext) -> Head | None:
     """Return the head at the end of the part that was cut from the log. Raises BrokenChainError if it is invalid."""
     try:
-        return begins_after(sight.snapshot, sight.names, CutStore(sight.snapshot).last())
+        return begins_after(context.snapshot, context.names, CutStore(context.snapshot).last())
     except IntegrityError as error:
         raise BrokenChainError(error.message) from error
 

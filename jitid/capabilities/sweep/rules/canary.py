@@ -6,35 +6,35 @@ from collections.abc import Iterator
 
 from jitid.capabilities.sweep.canary_result import Canary, Fate
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 
-_SAID = {
+_MESSAGES = {
     Fate.SURVIVED: "what is revoked there still works",
     Fate.BLIND: "whether something works there cannot be seen",
     Fate.UNPROVED: "that what is revoked there is dead cannot be seen",
 }
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
+def _find(context: RuleContext) -> Iterator[Finding]:
     proved = []
-    for canary in sight.canaries:
+    for canary in context.canaries:
         if canary.fate is Fate.PROVED:
             proved.append(_timed(canary))
         elif canary.fate is Fate.GROUNDED:
-            sight.missed(f"{canary.place}: {canary.why}")
+            context.missed(f"{canary.place}: {canary.why}")
         else:
             survived = canary.fate is Fate.SURVIVED
             yield RULE.finding(
                 canary.place,
-                f"{canary.place}: {_SAID[canary.fate]}: {canary.why}",
+                f"{canary.place}: {_MESSAGES[canary.fate]}: {canary.why}",
                 severity=Severity.CRITICAL if survived else Severity.HIGH,
                 credentials=int(survived),
                 evidence=canary._asdict() | {"fate": canary.fate.value},
                 remedy="jitid doctor",
             )
-    sight.examined(f"canaries: {', '.join(proved)}" if proved else "canaries: none was proved")
-    if not sight.canaries:
-        sight.not_known("none was flown, so that nothing shows whether revocation works")
+    context.examined(f"canaries: {', '.join(proved)}" if proved else "canaries: none was proved")
+    if not context.canaries:
+        context.not_known("none was flown, so that nothing shows whether revocation works")
 
 
 def _timed(canary: Canary) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.values.times import brief_duration, format_time
 
 TOLERANCE = 5
@@ -13,10 +13,10 @@ TOLERANCE = 5
 _DAY = 86_400
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    now, mark, _, marked_by = sight.clock
+def _find(context: RuleContext) -> Iterator[Finding]:
+    now, mark, _, marked_by = context.clock
     if mark - now > TOLERANCE:
-        refused = mark - now > _DAY and sight.clock.refuses
+        refused = mark - now > _DAY and context.clock.refuses
         yield RULE.finding(
             "ledger",
             f"the clock is {brief_duration(mark - now)} behind {marked_by}, at {format_time(mark)}"

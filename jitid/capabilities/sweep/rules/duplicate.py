@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from shlex import quote as word
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import written_task
@@ -39,17 +39,17 @@ _IDENTITIES = f"""
        AND i.id = c.identity AND i.agent = (SELECT id FROM term WHERE text = :agent)"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    most = sight.limits.duplicates
-    if not any(sight.ask(_CROWDED, most=most)):
+def _find(context: RuleContext) -> Iterator[Finding]:
+    most = context.limits.duplicates
+    if not any(context.query(_CROWDED, most=most)):
         return
-    for key, task, opener, number, since, one, rights, alike in sight.ask(_TASKS, most=most):
-        groups = [(one, rights, number, since)] if alike else sight.ask(_ON_TASK, task=key, most=most)
-        whose = written_task(opener, task)
+    for key, task, opener, number, since, one, rights, alike in context.query(_TASKS, most=most):
+        groups = [(one, rights, number, since)] if alike else context.query(_ON_TASK, task=key, most=most)
+        task_name = written_task(opener, task)
         for agent, scopes, credentials, first in groups:
             held = f"scopes {scopes}" if scopes else "no scopes"
             yield RULE.finding(
-                f"{agent} on {whose}: {scopes}".removesuffix(": "),
+                f"{agent} on {task_name}: {scopes}".removesuffix(": "),
                 f"{agent} is alive {credentials} times on {task} with {held}; {most} is the limit",
                 credentials=credentials,
                 evidence={
@@ -59,8 +59,8 @@ def _find(sight: Sight) -> Iterator[Finding]:
                     "limit": most,
                     "first_issued_at": first,
                 },
-                remedy=f"jitid list --live --task {word(whose)} --agent {word(agent)} --limit 1000000 --format tsv | "
-                f"awk -F '\\t' {word(_those(scopes))} | jitid revoke --ids-file -",
+                remedy=f"jitid list --live --task {word(task_name)} --agent {word(agent)} --limit 1000000 --format tsv "
+                f"| awk -F '\\t' {word(_those(scopes))} | jitid revoke --ids-file -",
                 picked_by=(str(key), agent, scopes),
             )
 
@@ -71,9 +71,9 @@ def _those(scopes: str) -> str:
     return f'$11 == "{text}" {{print $1}}'
 
 
-def _pick(sight: Sight, finding: Finding) -> Selection:
+def _pick(context: RuleContext, finding: Finding) -> Selection:
     task, agent, scopes = finding.picked_by
-    rows = sight.ask(_IDENTITIES, task=int(task), agent=agent, scopes=scopes)
+    rows = context.query(_IDENTITIES, task=int(task), agent=agent, scopes=scopes)
     return Selection(ids=tuple(identity_id(uid) for (uid,) in rows))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.values.times import format_time
 
 _QUESTION = """
@@ -17,14 +17,14 @@ _QUESTION = """
           FROM credential WHERE ended_at IS NULL AND superseded_at <= :now) due"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    ((credentials, since),) = sight.ask(_QUESTION)
+def _find(context: RuleContext) -> Iterator[Finding]:
+    ((credentials, since),) = context.query(_QUESTION)
     if credentials:
-        what = "1 credential has" if credentials == 1 else f"{credentials} credentials have"
+        subject = "1 credential has" if credentials == 1 else f"{credentials} credentials have"
         yield RULE.finding(
             "ledger",
-            f"{what} expired or been superseded, the first at {format_time(since)}, and the ledger has not recorded it"
-            + ("" if sight.unrecorded is None else f": {sight.unrecorded}"),
+            f"{subject} expired or been superseded, the first at {format_time(since)}, and the ledger has not "
+            "recorded it" + ("" if context.unrecorded is None else f": {context.unrecorded}"),
             since=since,
             credentials=credentials,
             evidence={"first_due_at": since},

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.capabilities.trust.rotation import replacing
 from jitid.ledger.signing_keys import KeyStore
 from jitid.values.times import format_duration, format_time
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    limit = sight.limits.key_age
-    for key in KeyStore(sight.snapshot).signing_keys():
-        if key.signs and sight.now - key.created_at > limit:
+def _find(context: RuleContext) -> Iterator[Finding]:
+    limit = context.limits.key_age
+    for key in KeyStore(context.snapshot).signing_keys():
+        if key.signs and context.now - key.created_at > limit:
             which = key.algorithm if key.use == "jws" else f"{key.use} {key.algorithm}"
             yield RULE.finding(
                 key.kid,

@@ -6,20 +6,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
-from jitid.ledger.lineage import LIVING, below
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
+from jitid.ledger.lineage import LIVE_TREES, below
 from jitid.ledger.select import DEATH, LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.text import quote
 from jitid.values.times import brief_duration, format_time
 
-_TOLD = """c.jti, i.uid, c.kind, a.text, t.name, found.reported_at, found.reports,
+_COLUMNS = """c.jti, i.uid, c.kind, a.text, t.name, found.reported_at, found.reports,
            (SELECT l.source FROM leak l WHERE l.credential = c.id AND l.closed_at IS NULL
              ORDER BY l.reported_at, l.id LIMIT 1)"""
 
 _VALID = f"""
-    SELECT {_TOLD}, coalesce(c.superseded_at, c.expires_at)
+    SELECT {_COLUMNS}, coalesce(c.superseded_at, c.expires_at)
       FROM (SELECT credential, min(reported_at) AS reported_at, count(*) AS reports
               FROM leak WHERE closed_at IS NULL GROUP BY credential) found
      CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term a CROSS JOIN task t
@@ -27,7 +27,7 @@ _VALID = f"""
 
 # A leak that was proved as refused has no live descendants. A proof with a future time came from a wrong clock and
 # does not count.
-_LIVING_ON = f"""
+_LIVE_DESCENDANTS = f"""
     WITH RECURSIVE found (credential, identity, reported_at, reports) AS (
         SELECT l.credential, c.identity, min(l.reported_at), count(*)
           FROM leak l CROSS JOIN credential c
@@ -35,29 +35,29 @@ _LIVING_ON = f"""
            AND c.id = l.credential AND NOT ({LIVE})
          GROUP BY l.credential, c.identity),
     {below("SELECT identity, identity FROM found")},
-    {LIVING}
-    SELECT {_TOLD}, {DEATH}, living.own, living.delegated, living.until
+    {LIVE_TREES}
+    SELECT {_COLUMNS}, {DEATH}, living.own, living.delegated, living.until
       FROM living CROSS JOIN found CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term a CROSS JOIN task t
      WHERE found.identity = living.identity AND c.id = found.credential AND i.id = living.identity
        AND a.id = i.agent AND t.id = i.task"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    for *told, expires_at in sight.ask(_VALID):
+def _find(context: RuleContext) -> Iterator[Finding]:
+    for *row, expires_at in context.query(_VALID):
         yield _finding(
-            sight.now,
-            told,
+            context.now,
+            row,
             Severity.CRITICAL,
             f", and is valid until {format_time(expires_at)}",
             credentials=1,
             evidence={"expires_at": expires_at},
         )
-    for *told, died_at, own, delegated, until in sight.ask(_LIVING_ON):
+    for *row, died_at, own, delegated, until in context.query(_LIVE_DESCENDANTS):
         counts = ((own, "successor" if own == 1 else "successors"), (delegated, "delegated"))
-        many = ", ".join(f"{count} {what}" for count, what in counts if count)
+        many = ", ".join(f"{count} {noun}" for count, noun in counts if count)
         yield _finding(
-            sight.now,
-            told,
+            context.now,
+            row,
             Severity.CRITICAL,
             f"; it ended, and what was made with it lives until {format_time(until)}: {many}",
             credentials=own + delegated,
@@ -71,9 +71,9 @@ def _find(sight: Sight) -> Iterator[Finding]:
 
 
 def _finding(
-    now: int, told: list[Any], severity: Severity, state: str, *, credentials: int, evidence: dict[str, int]
+    now: int, row: list[Any], severity: Severity, state: str, *, credentials: int, evidence: dict[str, int]
 ) -> Finding:
-    jti, uid, kind, agent, task, reported_at, reports, source = told
+    jti, uid, kind, agent, task, reported_at, reports, source = row
     credential = credential_id(jti)
     return RULE.finding(
         credential,

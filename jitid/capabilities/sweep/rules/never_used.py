@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.values.ids import identity_id
@@ -24,12 +24,12 @@ _QUESTION = f"""
        AND i.id = c.identity AND a.id = i.agent AND au.id = c.audiences AND t.id = i.task"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    limit = sight.limits.unused
-    if not sight.examine_use():
+def _find(context: RuleContext) -> Iterator[Finding]:
+    limit = context.limits.unused
+    if not context.examine_use():
         return
-    for uid, kind, issued_at, expires_at, agent, task, audiences, until in sight.ask(
-        _QUESTION, before=sight.now - limit
+    for uid, kind, issued_at, expires_at, agent, task, audiences, until in context.query(
+        _QUESTION, before=context.now - limit
     ):
         identity = identity_id(uid)
         yield RULE.finding(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.model.acceptance import LEEWAY, LEEWAY_TEXT, accepted_until
 from jitid.values.times import format_time
 
@@ -18,25 +18,25 @@ _SUPERSEDED = f"""
      WHERE ended_at IS NULL AND superseded_at <= :now AND claims_hash IS NOT NULL AND expires_at > :now - {LEEWAY}"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    for event, credentials, ended_at, expires_at in sight.ask(_ENDED):
+def _find(context: RuleContext) -> Iterator[Finding]:
+    for event, credentials, ended_at, expires_at in context.query(_ENDED):
         until = accepted_until(expires_at)
-        what = "1 signed credential" if credentials == 1 else f"{credentials} signed credentials"
+        subject = "1 signed credential" if credentials == 1 else f"{credentials} signed credentials"
         yield RULE.finding(
             f"event {event}",
-            f"audit event {event} ended {what} at {format_time(ended_at)}; offline verifiers accept some "
+            f"audit event {event} ended {subject} at {format_time(ended_at)}; offline verifiers accept some "
             f"until {format_time(until)}",
             since=ended_at,
             credentials=credentials,
             evidence={"event": event, "ended_at": ended_at, "honoured_until": until},
         )
-    ((credentials, since, expires_at),) = sight.ask(_SUPERSEDED)
+    ((credentials, since, expires_at),) = context.query(_SUPERSEDED)
     if credentials:
         until = accepted_until(expires_at)
-        what = "1 signed credential was" if credentials == 1 else f"{credentials} signed credentials were"
+        subject = "1 signed credential was" if credentials == 1 else f"{credentials} signed credentials were"
         yield RULE.finding(
             "superseded",
-            f"{what} superseded, the first at {format_time(since)}, which no event records yet; offline "
+            f"{subject} superseded, the first at {format_time(since)}, which no event records yet; offline "
             f"verifiers accept some until {format_time(until)}",
             since=since,
             credentials=credentials,

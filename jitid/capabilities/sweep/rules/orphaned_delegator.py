@@ -9,7 +9,7 @@ from shlex import quote as word
 
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.values.times import format_time
@@ -39,17 +39,17 @@ _SUBJECTS = """
      WHERE r.disabled_at IS NOT NULL AND n.delegator = r.id AND n.name LIKE '% %'"""
 
 
-def _disabled(sight: Sight) -> list[tuple[str, int, str, int, int]]:
+def _disabled(context: RuleContext) -> list[tuple[str, int, str, int, int]]:
     """Return live credentials of disabled delegators, by name, and by subject that proved them under another name."""
-    rows = [tuple(row) for row in sight.ask(_DISABLED)]
-    subjects = {subject: (name, at) for name, at, subject in sight.ask(_SUBJECTS)}
-    for subject, lives in DirectoryStore(sight.snapshot).lives_of(subjects).items():
-        rows.append((*subjects[subject], subject, *lives))
+    rows = [tuple(row) for row in context.query(_DISABLED)]
+    subjects = {subject: (name, at) for name, at, subject in context.query(_SUBJECTS)}
+    for subject, live in DirectoryStore(context.snapshot).live_credentials_of(subjects).items():
+        rows.append((*subjects[subject], subject, *live))
     return sorted(rows)
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    for (name, disabled_at), rows in groupby(_disabled(sight), itemgetter(0, 1)):
+def _find(context: RuleContext) -> Iterator[Finding]:
+    for (name, disabled_at), rows in groupby(_disabled(context), itemgetter(0, 1)):
         held = [row[2:] for row in rows]
         yield _finding(
             name,
@@ -59,8 +59,8 @@ def _find(sight: Sight) -> Iterator[Finding]:
             max(last for _, _, last in held),
             disabled_at,
         )
-    if sight.limits.known_only:
-        for name, credentials, last in sight.ask(_UNKNOWN):
+    if context.limits.known_only:
+        for name, credentials, last in context.query(_UNKNOWN):
             why = f"the directory has no {name}, and only known delegators may ask"
             yield _finding(name, why, (name,), credentials, last, None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.capabilities.targets.settle import MINTING
 from jitid.ledger.select import LIVE
 from jitid.values.ids import credential_id
@@ -24,9 +24,11 @@ _QUESTION = f"""
      ORDER BY c.id"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    sight.look_abroad()
-    for jti, kind, target, name, agent, task, issued_at, expires_at in sight.ask(_QUESTION, making=MINTING):
+def _find(context: RuleContext) -> Iterator[Finding]:
+    context.load_targets()
+    for jti, kind, target, name, agent, task, issued_at, expires_at in context.query(
+        _QUESTION, making=MINTING
+    ):
         credential = credential_id(jti)
         yield RULE.finding(
             credential,

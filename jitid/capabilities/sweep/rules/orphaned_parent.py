@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.values.ids import identity_id
@@ -22,8 +22,8 @@ _QUESTION = """
      WHERE p.id = child.parent AND a.id = p.agent AND t.id = p.task"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    for uid, agent, task, credentials, last, died in sight.suspects(RULE, _QUESTION):
+def _find(context: RuleContext) -> Iterator[Finding]:
+    for uid, agent, task, credentials, last, died in context.suspects(RULE, _QUESTION):
         parent = identity_id(uid)
         yield RULE.finding(
             parent,

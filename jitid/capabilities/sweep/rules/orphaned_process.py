@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.model.ledger_rows import Selection
 from jitid.model.process import Liveness, Process, silent_from
 from jitid.system.processes import liveness, this_process
@@ -26,26 +26,26 @@ _QUESTION = f"""
        AND p.identity = held.identity AND i.id = held.identity AND a.id = i.agent AND t.id = i.task"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
+def _find(context: RuleContext) -> Iterator[Finding]:
     here = this_process()
     unseen: Counter[str] = Counter()
-    for uid, agent, task, credentials, last, *rest in sight.suspects(RULE, _QUESTION):
+    for uid, agent, task, credentials, last, *rest in context.suspects(RULE, _QUESTION):
         host, boot, namespace, pid, started, renews_until, depth, issued_at, expires_at = rest
         process = Process(host, boot, namespace, pid, started, kept=False, renews_until=renews_until)
         state, silent = liveness(process, here), False
         if state is Liveness.UNKNOWN and renews_until:
             # After `silent_from`, a live wrapper would have renewed. If the credential lasts until `renews_until`, no
             # renewal is left.
-            silent = expires_at < renews_until and sight.now >= silent_from(issued_at, expires_at, depth)
+            silent = expires_at < renews_until and context.now >= silent_from(issued_at, expires_at, depth)
             state = Liveness.GONE if silent else Liveness.ALIVE
         if state is Liveness.UNKNOWN:
             unseen[host] += 1
         elif state is Liveness.GONE:
             identity = identity_id(uid)
-            gone = f"has not renewed since {format_time(issued_at)}" if silent else "is gone"
+            observation = f"has not renewed since {format_time(issued_at)}" if silent else "is gone"
             yield RULE.finding(
                 identity,
-                f"the `run` of {agent} on {task} (process {pid} of {host}) {gone}, and what it gave lives until "
+                f"the `run` of {agent} on {task} (process {pid} of {host}) {observation}, and what it gave lives until "
                 f"{format_time(last)}",
                 credentials=credentials,
                 evidence={
@@ -63,10 +63,10 @@ def _find(sight: Sight) -> Iterator[Finding]:
                 ends=Selection(ids=(identity,)),
             )
     for host, count in unseen.items():
-        who = "1 wrapper" if count == 1 else f"{count} wrappers"
-        sight.missed(
-            f"{who} on {host} cannot be seen from here, and of what renews nothing its silence does not tell: sweep "
-            "there as well, in the same container, or leave this out with --skip orphaned-process"
+        wrappers = "1 wrapper" if count == 1 else f"{count} wrappers"
+        context.missed(
+            f"{wrappers} on {host} cannot be seen from here, and of what renews nothing its silence does not tell: "
+            "sweep there as well, in the same container, or leave this out with --skip orphaned-process"
         )
 
 

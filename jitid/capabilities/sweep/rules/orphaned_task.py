@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from shlex import quote as word
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import written_task
@@ -20,19 +20,19 @@ _QUESTION = f"""
      WHERE t.id = live.task AND o.id = t.opener AND (t.ended_at IS NOT NULL OR t.deadline <= :now)"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    for task, opener, ended_at, deadline, credentials, last in sight.ask(_QUESTION):
+def _find(context: RuleContext) -> Iterator[Finding]:
+    for task, opener, ended_at, deadline, credentials, last in context.query(_QUESTION):
         since = deadline if ended_at is None else min(ended_at, deadline)
         how = "passed its deadline" if ended_at is None else "ended"
-        whose = written_task(opener, task)
+        task_name = written_task(opener, task)
         yield RULE.finding(
-            whose,
+            task_name,
             f"task {task} {how} at {format_time(since)}, and what was issued for it lives until {format_time(last)}",
             since=since,
             credentials=credentials,
             evidence={"task_ended_at": ended_at, "task_deadline_at": deadline, "last_expires_at": last},
-            remedy=f"jitid revoke --task {word(whose)}",
-            ends=Selection(tasks=(whose,)),
+            remedy=f"jitid revoke --task {word(task_name)}",
+            ends=Selection(tasks=(task_name,)),
         )
 
 

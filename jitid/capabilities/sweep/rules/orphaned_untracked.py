@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.values.ids import credential_id
 from jitid.values.text import quote, safe
 from jitid.values.times import format_time
@@ -16,16 +16,17 @@ _QUESTION = """
      ORDER BY e.target, e.name"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    sight.look_abroad()
-    for target, name, jti, created_at, used_at, detail in sight.ask(_QUESTION):
-        ours = "bears a name of ours" if jti is not None else "is none of ours"
-        told = f" ({safe(detail)})" if detail else ""
+def _find(context: RuleContext) -> Iterator[Finding]:
+    context.load_targets()
+    for target, name, jti, created_at, used_at, detail in context.query(_QUESTION):
+        origin = "bears a name of ours" if jti is not None else "is none of ours"
+        details = f" ({safe(detail)})" if detail else ""
         used = "" if used_at is None else f", last used at {format_time(used_at)}"
         yield RULE.finding(
             f"{target}/{name}",
-            f"target {safe(target)} takes {quote(name)}{told}, which {ours}, and the ledger knows nothing of it{used}",
-            since=None if created_at is None else min(created_at, sight.now),
+            f"target {safe(target)} takes {quote(name)}{details}, which {origin}, and the ledger knows nothing of "
+            f"it{used}",
+            since=None if created_at is None else min(created_at, context.now),
             credentials=int(jti is not None),
             # Only the owner of a foreign credential knows whether it is needed.
             severity=Severity.HIGH if jti is not None else Severity.MEDIUM,

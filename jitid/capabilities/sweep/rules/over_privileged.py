@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from shlex import quote as word
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight, scopes_of
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup, scopes_of
 from jitid.ledger.select import LIVE
 from jitid.values.scope import Scope, common, normalise, uncovered
 from jitid.values.text import operand
@@ -19,9 +19,9 @@ _QUESTION = f"""
        AND n.name = r.owner AND o.id = n.delegator AND o.scopes IS NOT NULL ORDER BY r.name"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
+def _find(context: RuleContext) -> Iterator[Finding]:
     # SQL cannot find out which scope covers another, and there are few records.
-    for agent, owner, allowed, entitled, credentials in sight.ask(_QUESTION):
+    for agent, owner, allowed, entitled, credentials in context.query(_QUESTION):
         held, entitlements = scopes_of(allowed), scopes_of(entitled)
         wider = uncovered(entitlements, held)
         if wider:

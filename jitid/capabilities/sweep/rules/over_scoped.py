@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight, scopes_of
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup, scopes_of
 from jitid.ledger.select import LIVE
 from jitid.values.scope import Scope, overlap
 from jitid.values.text import operand
@@ -38,21 +38,21 @@ class _Unused(NamedTuple):
     unused: list[Scope]
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    if not sight.examine_use():
+def _find(context: RuleContext) -> Iterator[Finding]:
+    if not context.examine_use():
         return
-    before = sight.now - sight.limits.unused
+    before = context.now - context.limits.unused
     # SQL cannot find out which scope covers another, and agents have few sets of scopes.
     found: dict[tuple[str, str], _Unused] = {}
-    for (agent, text), rows in groupby(sight.ask(_USES, before=before), itemgetter(0, 1)):
+    for (agent, text), rows in groupby(context.query(_USES, before=before), itemgetter(0, 1)):
         held = scopes_of(text)
-        used = [scope for *_, told in rows for scope in scopes_of(told)]
+        used = [scope for *_, used_scopes in rows for scope in scopes_of(used_scopes)]
         unused = [scope for scope in held if not any(overlap(scope, one) for one in used)]
         if unused:
             found[agent, text] = _Unused(held, used, unused)
     if not found:
         return
-    sizes = {(agent, text): size for agent, text, *size in sight.ask(_SIZES, before=before)}
+    sizes = {(agent, text): size for agent, text, *size in context.query(_SIZES, before=before)}
     for (agent, text), (held, used, unused) in found.items():
         credentials, first = sizes[agent, text]
         yield RULE.finding(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.ledger.select import LIVE
 from jitid.values.text import operand
 from jitid.values.times import format_time
@@ -17,10 +17,10 @@ _QUESTION = f"""
      WHERE r.unregistered_at IS NULL AND (o.id IS NULL OR o.disabled_at IS NOT NULL) ORDER BY r.name"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    for agent, owner, suspended_at, disabled_at, credentials in sight.ask(_QUESTION):
+def _find(context: RuleContext) -> Iterator[Finding]:
+    for agent, owner, suspended_at, disabled_at, credentials in context.query(_QUESTION):
         suspended = suspended_at is not None
-        who = (
+        owner_state = (
             f"{owner}, who owns {agent}, is not in the directory"
             if disabled_at is None
             else f"{owner}, who owns {agent}, was disabled at {format_time(disabled_at)}"
@@ -30,7 +30,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
         left = suspended and not credentials
         yield RULE.finding(
             agent,
-            f"{who}{state}",
+            f"{owner_state}{state}",
             severity=Severity.LOW if left else RULE.severity,
             since=disabled_at,
             credentials=credentials,

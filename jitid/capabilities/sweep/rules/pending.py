@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.values.ids import credential_id, identity_id
@@ -18,9 +18,9 @@ _QUESTION = f"""
        AND i.id = c.identity AND a.id = i.agent AND t.id = i.task"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    for uid, jti, kind, issued_at, expires_at, agent, task in sight.ask(
-        _QUESTION, before=sight.now - sight.limits.pending
+def _find(context: RuleContext) -> Iterator[Finding]:
+    for uid, jti, kind, issued_at, expires_at, agent, task in context.query(
+        _QUESTION, before=context.now - context.limits.pending
     ):
         identity = identity_id(uid)
         yield RULE.finding(

@@ -9,7 +9,7 @@ from jitid.capabilities.decisions.replay import Drifted
 from jitid.capabilities.decisions.store import RequestStore
 from jitid.capabilities.sweep import refusal_store
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.errors import JitidError
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
@@ -17,7 +17,7 @@ from jitid.operation.terms import Terms
 from jitid.policy.cedar import Policy
 from jitid.values.ids import identity_id
 
-_SORTS = ("delegator", "agent")
+_KINDS = ("delegator", "agent")
 _CHANGED = """
     SELECT max(changed.event) FROM (SELECT max(event) AS event FROM delegator
                                     UNION ALL SELECT max(event) FROM agent) changed"""
@@ -43,13 +43,13 @@ class _Alike:
         self.cases.append(str(drifted.credential.key))
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
+def _find(context: RuleContext) -> Iterator[Finding]:
     try:
-        terms = sight.terms
+        terms = context.terms
     except JitidError as error:
-        sight.missed(f"today's policy cannot be asked: {error.message}")
+        context.missed(f"today's policy cannot be asked: {error.message}")
         return
-    for (rules, needs), alike in _refused_by_policy(sight, terms).items():
+    for (rules, needs), alike in _refused_by_policy(context, terms).items():
         first = alike.first.credential
         yield RULE.finding(
             ", ".join(rules) + (f" (approval by {', '.join(needs)})" if needs else ""),
@@ -70,25 +70,25 @@ def _find(sight: Sight) -> Iterator[Finding]:
             remedy=_REMEDY,
             picked_by=("policy", *alike.cases),
         )
-    for sort in _SORTS:
-        for refused in refusal_store.find(sight, _usual(sight, terms), sort):
-            reasons = "; ".join(each.reason for each in refused.objections[:_TOLD])
+    for kind in _KINDS:
+        for refused in refusal_store.find(context, _usual(context, terms), kind):
+            reasons = "; ".join(each.reason for each in refused.objections[:_MOST_REASONS])
             yield RULE.finding(
-                f"{sort} {refused.name}",
+                f"{kind} {refused.name}",
                 f"the directory would refuse {_counted(refused.credentials)} today: {reasons}",
                 credentials=refused.credentials,
                 evidence={
                     "rules": sorted({each.rule for each in refused.objections}),
-                    sort: refused.name,
-                    "reasons": [each.reason for each in refused.objections[:_TOLD]],
+                    kind: refused.name,
+                    "reasons": [each.reason for each in refused.objections[:_MOST_REASONS]],
                 },
                 remedy=_REMEDY,
-                picked_by=(sort, refused.name),
+                picked_by=(kind, refused.name),
             )
 
 
 _REMEDY = "jitid sweep --fix --rule policy-drift"
-_TOLD = 5
+_MOST_REASONS = 5
 """Maximum number of reasons that are reported for one delegator or agent."""
 
 
@@ -96,43 +96,43 @@ def _counted(credentials: int) -> str:
     return "1 live credential" if credentials == 1 else f"{credentials} live credentials"
 
 
-def _usual(sight: Sight, terms: Terms) -> tuple[str, ...]:
-    return terms.audiences or sight.names.accepted(sight.now)
+def _usual(context: RuleContext, terms: Terms) -> tuple[str, ...]:
+    return terms.audiences or context.names.accepted(context.now)
 
 
-def _refused_by_policy(sight: Sight, terms: Terms) -> dict[_Why, _Alike]:
+def _refused_by_policy(context: RuleContext, terms: Terms) -> dict[_Why, _Alike]:
     found: dict[_Why, _Alike] = {}
-    if not _unchanged(sight, terms.policy):
-        for drifted in replay.drift(sight.snapshot, terms.policy, terms.zone):
+    if not _unchanged(context, terms.policy):
+        for drifted in replay.drift(context.snapshot, terms.policy, terms.zone):
             why = (drifted.new.rules, drifted.new.needs)
             found.setdefault(why, _Alike(drifted)).add(drifted)
     return found
 
 
-def _unchanged(sight: Sight, policy: Policy) -> bool:
+def _unchanged(context: RuleContext, policy: Policy) -> bool:
     """Return whether the current policy decided all live credentials, on facts that have not changed since."""
-    if RequestStore(sight.snapshot).policies("") != [policy.digest]:
+    if RequestStore(context.snapshot).policies("") != [policy.digest]:
         return False
     looks = policy.looks
     # Times count as changed: the time zone of each decision is not looked up here.
     if not looks.facts.isdisjoint(replay.TIMES):
         return False
-    if not replay.asks_directory(looks):
+    if not replay.reads_directory(looks):
         return True
-    ((changed,),) = sight.ask(_CHANGED)
-    return changed is None or not any(sight.ask(_OLDER, event=changed))
+    ((changed,),) = context.query(_CHANGED)
+    return changed is None or not any(context.query(_OLDER, event=changed))
 
 
-def _pick(sight: Sight, finding: Finding) -> Selection:
-    sort, *names = finding.picked_by
-    terms = sight.terms
-    if sort == "policy":
-        found = replay.drifted(sight.snapshot, terms.policy, terms.zone, map(int, names))
+def _pick(context: RuleContext, finding: Finding) -> Selection:
+    kind, *names = finding.picked_by
+    terms = context.terms
+    if kind == "policy":
+        found = replay.drifted(context.snapshot, terms.policy, terms.zone, map(int, names))
     else:
         found = [
             uid
-            for refused in refusal_store.find(sight, _usual(sight, terms), sort, names[0])
-            for uid in refusal_store.identities(sight, refused)
+            for refused in refusal_store.find(context, _usual(context, terms), kind, names[0])
+            for uid in refusal_store.identities(context, refused)
         ]
     return Selection(ids=tuple(map(identity_id, found)))
 

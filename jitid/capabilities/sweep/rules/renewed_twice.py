@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.values.ids import credential_id, identity_id
@@ -21,8 +21,8 @@ _QUESTION = f"""
      ORDER BY r.reused_at, r.id"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    for jti, uid, agent, task, reused_at, superseded_at, live, last in sight.ask(_QUESTION):
+def _find(context: RuleContext) -> Iterator[Finding]:
+    for jti, uid, agent, task, reused_at, superseded_at, live, last in context.query(_QUESTION):
         identity = identity_id(uid)
         yield RULE.finding(
             credential_id(jti),

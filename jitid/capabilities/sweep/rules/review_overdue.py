@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.ledger.select import LIVE
 from jitid.values.text import operand
 from jitid.values.times import format_time
@@ -17,8 +17,8 @@ _QUESTION = f"""
      WHERE r.review_at <= :now AND r.unregistered_at IS NULL AND r.suspended_at IS NULL ORDER BY r.name"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    for agent, owner, review_at, reviewed_at, credentials in sight.ask(_QUESTION):
+def _find(context: RuleContext) -> Iterator[Finding]:
+    for agent, owner, review_at, reviewed_at, credentials in context.query(_QUESTION):
         yield RULE.finding(
             agent,
             f"{agent} was to be reviewed until {format_time(review_at)}: nothing is issued to it before {owner} has "

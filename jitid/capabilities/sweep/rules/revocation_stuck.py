@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.capabilities.sweep.rules.revoked_live import DIED
 from jitid.model.credential import Kind
 from jitid.model.target import BY_HAND, Settlement
@@ -25,8 +25,8 @@ _QUESTION = f"""
      ORDER BY c.id"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    asked = None if sight.observed is None else sight.observed.asked
+def _find(context: RuleContext) -> Iterator[Finding]:
+    requested = None if context.observed is None else context.observed.asked
     for (
         jti,
         kind,
@@ -40,8 +40,8 @@ def _find(sight: Sight) -> Iterator[Finding]:
         attempts,
         tried_at,
         proof,
-    ) in sight.ask(_QUESTION, stuck=Settlement.STUCK.value, before=sight.now - _LATE):
-        if asked is not None and target not in asked:
+    ) in context.query(_QUESTION, stuck=Settlement.STUCK.value, before=context.now - _LATE):
+        if requested is not None and target not in requested:
             continue
         credential = credential_id(jti)
         if target == BY_HAND:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.model.target import Settlement
 from jitid.values.ids import credential_id
 from jitid.values.text import safe
@@ -26,20 +26,22 @@ _QUESTION = f"""
      ORDER BY c.id"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    sight.look_abroad()
-    for jti, kind, target, name, agent, task, died_at, settlement, settled_at, until in sight.ask(_QUESTION):
+def _find(context: RuleContext) -> Iterator[Finding]:
+    context.load_targets()
+    for jti, kind, target, name, agent, task, died_at, settlement, settled_at, until in context.query(
+        _QUESTION
+    ):
         credential = credential_id(jti)
         # A confirmed end that is not true is more severe than an end that is still being tried.
         wrong = settled_at is not None and settlement == Settlement.DONE
-        said = {
+        detail = {
             True: f", though its end was confirmed at {format_time(settled_at)}" if wrong else "",
             False: "" if until is None else f", and cannot end it before {format_time(until)}",
         }[wrong]
         yield RULE.finding(
             credential,
             f"the {kind} of {agent} on {task} is dead since {format_time(died_at)}, and target {safe(target)} still "
-            f"takes it{said}",
+            f"takes it{detail}",
             since=died_at,
             credentials=1,
             severity=Severity.CRITICAL if wrong else Severity.HIGH,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from shlex import quote as word
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 
@@ -24,11 +24,11 @@ _ADOPTED = f"""
      WHERE c.id = x.credential AND {LIVE} AND d.id = c.delegator GROUP BY d.text"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    most = sight.limits.identities
+def _find(context: RuleContext) -> Iterator[Finding]:
+    most = context.limits.identities
     persons = theirs = 0
-    adopted = dict(sight.ask(_ADOPTED))
-    for delegator, credentials, revokes in sight.ask(_QUESTION):
+    adopted = dict(context.query(_ADOPTED))
+    for delegator, credentials, revokes in context.query(_QUESTION):
         credentials -= adopted.get(delegator, 0)
         if delegator.startswith("user:") and credentials:
             persons += 1
@@ -43,14 +43,14 @@ def _find(sight: Sight) -> Iterator[Finding]:
                 ends=Selection(delegators=(delegator,)),
                 revokes=revokes,
             )
-    if theirs > sight.limits.agents_per_person * persons:
+    if theirs > context.limits.agents_per_person * persons:
         yield RULE.finding(
             "all persons",
             f"{theirs} live credentials descend from {persons if persons > 1 else 'one'} "
             f"{'persons' if persons > 1 else 'person'}, {theirs / persons:.1f} each on average; "
-            f"{sight.limits.agents_per_person} is the limit",
+            f"{context.limits.agents_per_person} is the limit",
             credentials=theirs,
-            evidence={"persons": persons, "limit": sight.limits.agents_per_person},
+            evidence={"persons": persons, "limit": context.limits.agents_per_person},
             remedy="jitid report",
         )
 

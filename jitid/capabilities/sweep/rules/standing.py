@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.model.credential import Kind
 from jitid.model.ledger_rows import Selection
 from jitid.model.standing_secret import FOR_EVER
@@ -23,7 +23,7 @@ _QUESTION = """
        AND a.id = i.agent AND d.id = i.delegator AND t.id = i.task"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
+def _find(context: RuleContext) -> Iterator[Finding]:
     for (
         jti,
         uid,
@@ -35,20 +35,20 @@ def _find(sight: Sight) -> Iterator[Finding]:
         task,
         delegator,
         place,
-    ) in sight.suspects(RULE, _QUESTION):
+    ) in context.suspects(RULE, _QUESTION):
         credential = credential_id(jti)
         lifetime = expires_at - issued_at
-        limit = sight.limits.standing(sensitivity)
-        lives = f"lives {format_duration(lifetime)}, until {format_time(expires_at)}"
-        what, remedy = f"the {kind} of {agent} on {task}", f"jitid revoke {credential}"
+        limit = context.limits.max_lifetime(sensitivity)
+        lifetime_text = f"lives {format_duration(lifetime)}, until {format_time(expires_at)}"
+        subject, remedy = f"the {kind} of {agent} on {task}", f"jitid revoke {credential}"
         if kind == Kind.ADOPTED:
             name = task.removeprefix(ADOPTED)
-            what = f"the adopted secret {name} of {agent}, which is kept at {safe(place or '?')},"
+            subject = f"the adopted secret {name} of {agent}, which is kept at {safe(place or '?')},"
             remedy = f"jitid adopt suggest {operand(name)}"
-            lives = "never ends" if expires_at == FOR_EVER else lives
+            lifetime_text = "never ends" if expires_at == FOR_EVER else lifetime_text
         yield RULE.finding(
             credential,
-            f"{what} {lives}; for sensitivity {sensitivity} {format_duration(limit)} is the limit",
+            f"{subject} {lifetime_text}; for sensitivity {sensitivity} {format_duration(limit)} is the limit",
             since=issued_at,
             credentials=1,
             evidence={
@@ -81,5 +81,5 @@ RULE = Rule(
     find=_find,
     # A superseded credential is valid for the overlap, which may be long.
     suspect=f"coalesce(c.superseded_at, c.expires_at) - c.issued_at > CASE i.sensitivity {_LIMIT} ELSE 0 END",
-    values=lambda limits: {f"standing_{each}": limits.standing(each) for each in SENSITIVITIES},
+    values=lambda limits: {f"standing_{each}": limits.max_lifetime(each) for each in SENSITIVITIES},
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.values.ids import access_id
 from jitid.values.times import format_duration, format_time
 
@@ -26,15 +26,15 @@ _QUESTION = """
      ORDER BY a.event"""
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    rows = sight.ask(_QUESTION, long=_LONG, key_age=sight.limits.key_age)
+def _find(context: RuleContext) -> Iterator[Finding]:
+    rows = context.query(_QUESTION, long=_LONG, key_age=context.limits.key_age)
     for uid, name, roles, key, issued_at, expires_at, disabled_at in rows:
         one = access_id(uid)
         may = f"{name} may ask an authority until {format_time(expires_at)}"
         if disabled_at is not None:
             why, since = f"{may}, and was disabled at {format_time(disabled_at)}", disabled_at
         elif key:
-            why, since = f"{may} by a key of {format_time(issued_at)}", issued_at + sight.limits.key_age
+            why, since = f"{may} by a key of {format_time(issued_at)}", issued_at + context.limits.key_age
         else:
             why, since = (
                 f"{may} by a bearer that counts for {format_duration(expires_at - issued_at)}",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from shlex import quote as word
 
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Rule, RuleGroup, Sight
+from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
@@ -33,8 +33,8 @@ def _values(limits: Thresholds) -> dict[str, str | None]:
     return {f"needs_{n}": levels[n] if n < len(levels) else None for n in range(len(SENSITIVITIES))}
 
 
-def _find(sight: Sight) -> Iterator[Finding]:
-    for delegator, sensitivity, credentials, first in sight.suspects(RULE, _QUESTION):
+def _find(context: RuleContext) -> Iterator[Finding]:
+    for delegator, sensitivity, credentials, first in context.suspects(RULE, _QUESTION):
         listed = (
             f"jitid list --live --proof asserted --delegator {word(delegator)} --sensitivity {sensitivity}"
         )
@@ -49,9 +49,9 @@ def _find(sight: Sight) -> Iterator[Finding]:
         )
 
 
-def _pick(sight: Sight, finding: Finding) -> Selection:
+def _pick(context: RuleContext, finding: Finding) -> Selection:
     delegator, sensitivity = finding.picked_by
-    rows = sight.ask(_IDENTITIES, delegator=delegator, sensitivity=sensitivity)
+    rows = context.query(_IDENTITIES, delegator=delegator, sensitivity=sensitivity)
     return Selection(ids=tuple(identity_id(uid) for (uid,) in rows))
 
 

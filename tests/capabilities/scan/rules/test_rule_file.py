@@ -38,10 +38,10 @@ def test_each_pattern_is_a_rule(format_: RuleFormat) -> None:
 @pytest.mark.parametrize("format_", RuleFormat)
 def test_an_address_stands_in_rules_that_ask_and_in_no_others(format_: RuleFormat) -> None:
     """Without an address, no rule makes a request."""
-    assert ("jitid.example" in rules(format_, PLACE)) is format_.asks
+    assert ("jitid.example" in rules(format_, PLACE)) is format_.queries_authority
     asking = {"validation", "revocation", "validate", "revoke"}
     for one in read(format_, PLACE):
-        assert bool(asking & one.keys()) is format_.asks
+        assert bool(asking & one.keys()) is format_.queries_authority
     for one in read(format_, None):
         assert not asking & one.keys()
 
