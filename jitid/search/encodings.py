@@ -60,8 +60,11 @@ _MARKS = (
     rb"[ \t>|]*+(?:(?:(?:[-+*/#;%!:.>|]{1,3}|[0-9]{1,6}[:.|]?)[ \t]++)++(?:[A-Za-z]{1,2}(?=[\"']))?"
     rb"|[-+]|[0-9]{1,6}[-:]|[A-Za-z]{1,2}(?=[\"']))"
 )
+_HTML_BREAK = rb"=?<br[ \t]{0,4}/?>"
+"""A line break of HTML, perhaps within the soft line break of quoted-printable."""
+_HTML = re.compile(_HTML_BREAK)
 _PREFIX = re.compile(
-    rb"%b%b|[\"'`][ \t]{0,16}\+[ \t]{0,16}[\r\n]++(?:%b)?|<br[ \t]{0,4}/?>" % (_BREAKS, _MARKS, _MARKS)
+    rb"%b%b|[\"'`][ \t]{0,16}\+[ \t]{0,16}[\r\n]++(?:%b)?|%b" % (_BREAKS, _MARKS, _MARKS, _HTML_BREAK)
 )
 _LINE = re.compile(
     rb"(?:[\"'\\= \t|+](?<![\"'\\= \t|+][\"'\\= \t|+])[\"'\\= \t|+]*+)?[\r\n]++(?:%b|[ \t>|]*+)[\"']?"
@@ -106,6 +109,9 @@ def peeled(text: bytes, first: int, last: int) -> Iterator[EncodingLayer]:
     for layer in layers:
         if _PREFIX.search(layer.text):
             yield _replaced(layer, _PREFIX, lambda _: b"\n")
+        if b"<br" in layer.text:
+            # One or two letters before a quotation mark may be the end of a token, and no mark.
+            yield _replaced(layer, _HTML, lambda _: b"\n")
 
 
 def unescaped(layer: EncodingLayer) -> EncodingLayer:

@@ -56,7 +56,7 @@ _WHERE = dict[tuple[str, bytes | str], dict[int, int]]
 # Digits of base64 over several lines, with the characters that may precede and follow each line break.
 _BREAK = (
     rb"(?:\0+|%[0-9A-Fa-f]{2}|\\+u00[0-9A-Fa-f]{2}|\\+[nrt/]+|\\+(?=[\r\n])|\xe2\x80\x8b|&#?\w{2,6};"
-    rb"|<br[ \t]{0,4}/?>"
+    rb"|=?<br[ \t]{0,4}/?>"
     rb"|[\"'\\= \t|+,]{0,16}[\r\n][\r\n\t >|#*;:/\"'!+\-.0-9]{0,40}(?:[A-Za-z]{1,2}[\"'])?)"
 )
 _RUN = re.compile(rb"(?>(?>[\w+/-]+)(?>%b{0,3}))+" % _BREAK)

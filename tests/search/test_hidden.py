@@ -230,6 +230,16 @@ def test_base64_in_the_narrowest_lines_is_found(ending: bytes) -> None:
             assert tokens(found(b"\n" + text + b"\n")) == expected(token), text
 
 
+@pytest.mark.parametrize("ending", [*ENDINGS, b"=<br>\n\n", b"<br>"])
+@pytest.mark.parametrize("token", TOKENS.values(), ids=list(TOKENS))
+def test_a_last_line_of_a_few_letters_before_a_quotation_mark_is_found(token: str, ending: bytes) -> None:
+    """One or two letters before a quotation mark may be a mark of a string literal, or the end of a token."""
+    for width, last in product(range(16, 40), range(1, 5)):
+        body, rest = token[:-last].encode(), token[-last:].encode()
+        text = b'\n{"secret": "' + wrapped(body, width, b"", ending) + ending + rest + b'"}\n'
+        assert tokens(found(text)) == expected(token), text
+
+
 @pytest.mark.deep
 @given(hidden(), around, st.data())
 @settings(max_examples=400)
