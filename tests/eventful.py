@@ -42,11 +42,11 @@ from jitid.errors import (
     RefusedError,
     StorageError,
 )
+from jitid.model.adopted import StandingSecret
 from jitid.model.caller import Caller
+from jitid.model.leak import Sighting
 from jitid.model.process import Process
 from jitid.model.request import AttachRequest, MayAct, RenewRequest
-from jitid.model.sighting import Sighting
-from jitid.model.standing_secret import StandingSecret
 from jitid.policy.default import default_files
 from jitid.search.find import mark
 from jitid.search.pasted import search_pasted

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jitid.errors import IntegrityError, RefusedError, UsageError
 from jitid.redaction.token_format import MAX_TOKEN, bare
 from jitid.system import time_limit
-from jitid.system.writers import trusted
+from jitid.system.files import trusted
 from jitid.values.text import quote
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from jitid.values.times import format_time
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended
     from jitid.capabilities.targets.settle import Left
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
 
 AT_ONCE = 20
 """Seconds that targets have for a first try; their own time limits are mostly shorter."""

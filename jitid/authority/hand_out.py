@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jitid.capabilities.issue.issuance import Issued
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
 
 
 def hand_out(

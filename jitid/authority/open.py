@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from jitid.ledger.contract import Ledger
     from jitid.ledger.place import LedgerPlace
     from jitid.model.check_result import Check
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
     from jitid.operation.terms import Terms
     from jitid.values.secret import Secret
 

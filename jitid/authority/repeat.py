@@ -12,8 +12,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitid.errors import JitidError, StorageError, UsageError
+from jitid.ledger.contract import change
 from jitid.ledger.idempotency import ISSUED, RENEWED, Answered, IdempotencyStore, request_digest
-from jitid.ledger.retry import change
 from jitid.model.ledger_rows import Selection
 from jitid.values import strict_json
 from jitid.values.ids import access_id, credential_id, identity_id

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from jitid.ledger.attribution import ActingLedger
     from jitid.ledger.transaction import Transaction
     from jitid.model.caller import Caller
-    from jitid.operation.authority import Authority
-    from jitid.operation.base import Operation, Result
+    from jitid.operation.base import Authority, Operation, Result
 
 
 class ServingAuthority:

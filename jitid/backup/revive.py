@@ -27,8 +27,7 @@ from jitid.capabilities.trust import rotation
 from jitid.capabilities.trust.signing import usable_key
 from jitid.errors import IntegrityError, StorageError
 from jitid.keys.keyring import Keyring
-from jitid.ledger.contract import Ledger
-from jitid.ledger.retry import change
+from jitid.ledger.contract import Ledger, change
 from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger

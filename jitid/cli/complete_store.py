@@ -113,7 +113,7 @@ def offer_records(db: sqlite3.Connection, current: str) -> Candidates:
             WHERE name >= :first AND name < :end ORDER BY unregistered_at IS NOT NULL, name LIMIT :most""",
         _alike(current),
     ):
-        # The same states as in `jitid.model.agent`.
+        # The same states as in `jitid.model.directory`.
         state = "overdue" if now >= review_at else "registered"
         if suspended_at is not None:
             state = "suspended"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
     from jitid.cli.invocation import Globals
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
     from jitid.values.secret import Secret
 
 

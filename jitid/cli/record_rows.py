@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from jitid.cli.invocation import Globals
+from jitid.model.adopted import FOR_EVER
 from jitid.model.credential import Credential, State
-from jitid.model.standing_secret import FOR_EVER
 from jitid.system import output
 from jitid.values.times import format_duration, format_time
 

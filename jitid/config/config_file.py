@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from jitid.config.settings import ALGORITHMS, SETTINGS, Value, absolute, convert, nearest, one_of
 from jitid.errors import ConfigurationError, UsageError
 from jitid.model.task import SENSITIVITIES, most_sensitive
-from jitid.system.writers import open_to_others, trusted
+from jitid.system.files import open_to_others, trusted
 from jitid.values.text import MARK, decoded, foreign, quote, safe
 
 if TYPE_CHECKING:

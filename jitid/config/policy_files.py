@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from jitid.errors import ConfigurationError, IntegrityError, OutputError, StorageError, UsageError
-from jitid.system.writers import open_to_others, trusted
+from jitid.system.files import open_to_others, trusted
 from jitid.values.text import quote
 
 CEDAR = ".cedar"

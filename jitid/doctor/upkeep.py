@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from jitid.config.effective import Config
-    from jitid.model.vacuumed import Vacuumed
+    from jitid.ledger.place import Vacuumed
 
 
 def check(config: Config) -> list[Check]:

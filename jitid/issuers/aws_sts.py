@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from jitid.issuers.kind_spec import KindSpec
+from jitid.issuers.issuer import KindSpec
 from jitid.issuers.target_issuer import AdoptedReference, KindOptions
 from jitid.values.secret import Secret
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from jitid.errors import UsageError
-from jitid.issuers.kind_spec import spec_of
+from jitid.issuers.issuer import spec_of
 from jitid.issuers.target_issuer import KindOptions, OutsideIssuer, TargetCall, TargetOption
 from jitid.keys.keyring import Signer
 from jitid.model.credential import Kind, base_kind

@@ -14,7 +14,7 @@ from shlex import quote as word
 from typing import Any, ClassVar, NamedTuple
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
-from jitid.issuers.kind_spec import KindSpec
+from jitid.issuers.issuer import KindSpec
 from jitid.issuers.target_issuer import AdoptedReference, KindOptions, TargetOption
 from jitid.model.target import (
     EndOutcome,
@@ -29,7 +29,7 @@ from jitid.model.target import (
     prefix_of,
 )
 from jitid.system import time_limit
-from jitid.system.writers import changeable
+from jitid.system.files import changeable
 from jitid.values import strict_json
 from jitid.values.secret import Secret
 from jitid.values.text import safe

@@ -10,8 +10,7 @@ from typing import Any
 
 from jitid.crypto import jws
 from jitid.errors import UsageError
-from jitid.issuers.issuer import Draft, Ids, Minted, Order
-from jitid.issuers.kind_spec import KindSpec, Signing, token_options
+from jitid.issuers.issuer import Draft, Ids, KindSpec, Minted, Order, Signing, token_options
 from jitid.keys.keyring import Signer
 from jitid.model.credential import claimed_kinds
 from jitid.model.delegation import act_claim

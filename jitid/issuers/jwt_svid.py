@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jitid.crypto import jws
-from jitid.issuers.issuer import Draft, Ids
+from jitid.issuers.issuer import Draft, Ids, KindSpec, Signing, token_options
 from jitid.issuers.jwt import JwtIssuer, status_claim
-from jitid.issuers.kind_spec import KindSpec, Signing, token_options
 from jitid.values import strict_json
 from jitid.values.names import spiffe_id
 

@@ -6,8 +6,7 @@ import os
 from collections.abc import Sequence
 from io import BytesIO
 
-from jitid.issuers.issuer import Minted, Order
-from jitid.issuers.kind_spec import KindSpec, token_options
+from jitid.issuers.issuer import KindSpec, Minted, Order, token_options
 from jitid.values.secret import DRAW, Secret, fingerprint, new_opaque
 
 

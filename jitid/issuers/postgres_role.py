@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.issuers.kind_spec import KindSpec
+from jitid.issuers.issuer import KindSpec
 from jitid.issuers.target_issuer import AdoptedReference, KindOptions
 from jitid.ledger.postgres.ledger_database import must_be_installed
 

@@ -9,7 +9,7 @@ from jitid.model.credential import PARTS, base_kind
 from jitid.values.text import ended
 
 if TYPE_CHECKING:
-    from jitid.issuers.kind_spec import KindSpec
+    from jitid.issuers.issuer import KindSpec
     from jitid.values.secret import Secret
 
 CERTIFICATE_SUFFIX = "-cert.pub"
@@ -61,6 +61,6 @@ def paths_of(kind: str, path: str, *, key: bool) -> tuple[str, ...]:
 
 
 def _spec(kind: str) -> KindSpec:
-    from jitid.issuers.kind_spec import spec_of
+    from jitid.issuers.issuer import spec_of
 
     return spec_of(base_kind(kind))

@@ -9,8 +9,7 @@ from hashlib import sha256
 from jitid.crypto.der import IssuerFields, authority, from_pem, split, to_pem
 from jitid.crypto.x509_form import certificate, form, private_pem, public_info
 from jitid.errors import ConfigurationError, IntegrityError, UsageError
-from jitid.issuers.issuer import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
-from jitid.issuers.kind_spec import KindSpec, Signing
+from jitid.issuers.issuer import MAX_PUBLIC_KEY, Draft, Ids, KindSpec, Minted, Order, Signing
 from jitid.issuers.target_issuer import KindOptions, TargetOption
 from jitid.keys.keyring import Signer, uncompressed
 from jitid.model.ledger_rows import SigningKey

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from jitid.model.acceptance import LEEWAY
-from jitid.model.standing_secret import FOR_EVER
+from jitid.model.adopted import FOR_EVER
 
 SIGNED = f"CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at + {LEEWAY} END"
 """The time until which a verifier may accept a signed credential `c`, even if the ledger refuses it."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.errors import JitidError
 from jitid.ledger import dependents
+from jitid.ledger.contract import change
 from jitid.ledger.dependents import RENEWED_HEAD
-from jitid.ledger.retry import change
 from jitid.model.credential import State
 from jitid.model.event import ended_digest
 from jitid.model.ledger_rows import ClosedByEvent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from jitid.errors import StorageError
@@ -11,7 +11,17 @@ if TYPE_CHECKING:
     from jitid.ledger.contract import Ledger
     from jitid.ledger.copy_rows import CopySource
     from jitid.model.ledger_rows import Names
-    from jitid.model.vacuumed import Vacuumed
+
+
+class Vacuumed(NamedTuple):
+    """The size of a ledger before and after, in bytes."""
+
+    before: int
+    """The database with its write-ahead log; on a server, all tables with their indexes."""
+    after: int
+    log_left: int
+    """The size of the remaining log, which a reader still used; SQLite reuses it."""
+
 
 Answer = TypeVar("Answer")
 

@@ -1,14 +1,113 @@
-"""A consistent view of the ledger: the part of reading that all capabilities share."""
+"""A consistent view of the ledger and of its audit log: the part of reading that all capabilities share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from jitid.errors import IntegrityError
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.events import SqlAuditLog
 from jitid.ledger.sqlite.failure import FAULTS, translated
+from jitid.model.chain import Chain, head_of, opening, settled
+from jitid.model.event import Event, Head
 from jitid.model.ledger_rows import Names
+
+
+class SqlAuditLog:
+    """The audit log within one consistent view."""
+
+    def __init__(self, db: Any, names: Names) -> None:
+        self.db = db
+        self._names = names
+
+    @property
+    def names(self) -> Names:
+        """The ledger's UUID, issuer names and trust domain in this view."""
+        return self._names
+
+    def _one(self, sql: str, **values: Any) -> Any:
+        return self.db.execute(sql, values).fetchone()
+
+    def _stream(self, sql: str, **values: Any) -> Iterator[Any]:
+        """Return the rows of a query, which may be more than fit into memory."""
+        return dialect_of(self.db).stream(self.db, sql, values)
+
+    def event(self, seq: int) -> Event | None:
+        """Return one audit event."""
+        row = self._one("SELECT seq, body, hash FROM audit_event WHERE seq = :seq", seq=seq)
+        return None if row is None else Event(*row)
+
+    def events(self, after: int, *, newest_first: bool = False) -> Iterator[Event]:
+        """Yield the audit events after number `after`, in ascending or descending order."""
+        order = "DESC" if newest_first else "ASC"
+        rows: Iterator[Event] = self._stream(
+            f"SELECT seq, body, hash FROM audit_event WHERE seq > :after ORDER BY seq {order}",
+            after=after,
+        )
+        return rows
+
+    def head(self) -> Head:
+        """Return the last link of the only audit chain, or the head over several chains."""
+        return head_of(self.chains())
+
+    def chains(self) -> list[Chain]:
+        """Return the audit chains in the order of their ids. Raises IntegrityError if their rows are invalid."""
+        rows = self.db.execute(
+            "SELECT id, epoch, start, stride, length, hash, closed_at FROM chain ORDER BY id"
+        ).fetchall()
+        found: list[Chain] = []
+        try:
+            for row in rows:
+                found.append(self._chain(row, found))
+        except (TypeError, ValueError) as error:
+            raise IntegrityError(
+                "a row of the ledger's audit chains holds what no ledger writes", "restore it from a backup"
+            ) from error
+        latest = max([chain.epoch for chain in found], default=0)
+        if not found or any(chain.closed != (chain.epoch < latest) for chain in found):
+            raise IntegrityError(
+                "the ledger's open audit chains are not those of its latest epoch", "restore it from a backup"
+            )
+        return found
+
+    def _chain(self, row: Any, before: list[Chain]) -> Chain:
+        number, epoch, start, stride, length, hash_, closed_at = row
+        if length is None and stride == 1:
+            if hash_ is not None:
+                raise ValueError(number)
+            length, hash_ = 0, None
+            last = self._one("SELECT seq, hash FROM audit_event ORDER BY seq DESC LIMIT 1")
+            if last is not None and last[0] >= start:
+                length, hash_ = last[0] - start + 1, last[1]
+        numbers = (number, epoch, start, stride, length)
+        if not all(type(each) is int for each in numbers) or stride < 1 or not isinstance(length, int):
+            raise ValueError(number)
+        chain = Chain(number, epoch, start, stride, length, hash_ or b"", closed_at is not None)
+        if not length and hash_ is None:
+            ends = [each.end for each in before if each.epoch < epoch]
+            chain = chain._replace(hash=opening(self._names.uuid, chain, ends))
+        if not isinstance(chain.hash, bytes):
+            raise TypeError(number)
+        return chain
+
+    def settled(self) -> int:
+        """Return the number up to which no event is missing; later numbers may still have gaps."""
+        return settled(self.chains())
+
+
+def by_event(db: Any, prefix: str = "") -> str:
+    """Return the columns that sort rows by their events; `prefix` names the table: `c.`."""
+    # With a single chain, the order of events is the order of the rows' own numbers, in which they are stored.
+    (chains,) = db.execute("SELECT count(*) FROM chain").fetchone()
+    return f"{prefix}id" if chains == 1 else f"{prefix}event, {prefix}id"
+
+
+def spared(without: str, identity: str = "c.identity") -> str:
+    """Return the condition that an identity is not in the table `without`; without a table, it always holds."""
+    if not without:
+        return "1 = 1"
+    return f"NOT EXISTS (SELECT 1 FROM {without} w WHERE w.identity = {identity})"
+
 
 Found = TypeVar("Found")
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
     from jitid.config.effective import Config
     from jitid.model.request import IssueRequest
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
     from jitid.values.secret import Secret
 
 _PATIENCE = 2.0

@@ -1,4 +1,4 @@
-"""Adopted secrets in a ledger, and changes to them."""
+"""Adopted secrets: the stated ones, the rows of the ledger, and changes to them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,62 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from jitid.errors import UsageError
+from jitid.model.task import ADOPTED
 from jitid.values import strict_json
+from jitid.values.names import MAX_NAME, check_name
+
+FOR_EVER = 253_402_300_799  # 9999-12-31T23:59:59Z
+"""The expiry of a secret that does not expire."""
+LONGEST_NAME = MAX_NAME - len(ADOPTED)
+LONGEST_PLACE = 500
+"""Characters."""
+LONGEST_REFERENCE = 500
+LONGEST_PREFIX = 64
+LEAST_SECRET = 16
+"""The minimum length of a secret in characters: a shorter one could be guessed from its fingerprint."""
+MOST_SECRET = 16_384
+"""The maximum length in bytes: a longer secret could not be found in a text."""
+MOST_SECRETS = 100_000
+"""The maximum number of secrets to adopt at once."""
+
+
+class StandingSecret(NamedTuple):
+    """The stated properties of one standing secret. Times are seconds since the epoch."""
+
+    line: int
+    """Its line in a file; 0 on a command line."""
+    name: str
+    owner: str
+    """The responsible delegator, by any of its names."""
+    place: str
+    """Where it is kept: `vault kv/prod/github`."""
+    purpose: str
+    agent: str
+    """The agent that uses it."""
+    sensitivity: str
+    expires_at: int | None
+    """None if the secret does not expire."""
+    target: str | None
+    """The target of the configuration that can end it."""
+    reference: str | None
+    """The target's own reference to it."""
+    prefix: str | None
+    length: int | None
+    fingerprint: bytes
+    """SHA-256 of the secret; for a key pair, of the public key."""
+    public: bytes | None
+    """SHA-256 of the SubjectPublicKeyInfo, for keys and certificates."""
+    access_key_id: str | None
+    """The public part of an AWS access key."""
+
+
+def check_own_name(text: str) -> str:
+    """Return the name of an adopted secret: its task's name without the common prefix. Raises UsageError."""
+    check_name(text, "secret's")
+    if len(text) > LONGEST_NAME:
+        raise UsageError(f"the name has {len(text)} characters, more than {LONGEST_NAME}")
+    return text
 
 
 class AdoptedRow(NamedTuple):

@@ -1,10 +1,10 @@
-"""The base class of operations: a record of arguments, with the type of its answer."""
+"""The base of operations, records of arguments with the type of their answer; and the interface of an authority."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, dataclass_transform
 
 Result = TypeVar("Result")
 
@@ -80,3 +80,13 @@ def performer(kind: type[Operation[Any]]) -> ModuleType:
     Beside `agent_operations` it is `agent_perform`. It is loaded at its first use.
     """
     return import_module(kind.__module__.removesuffix("operations") + "perform")
+
+
+class Authority(Protocol):
+    """An authority: it issues, verifies and revokes credentials, and records events."""
+
+    def perform(self, operation: Operation[Result]) -> Result:
+        """Perform an operation and return its answer; raise a `JitidError` if it fails."""
+
+    def close(self) -> None:
+        """Release the resources."""

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from jitid.errors import ConfigurationError
 from jitid.policy.decision import Decision, Misuse, PolicyLooks, PolicyUse, Refusal
-from jitid.policy.engine import cedarpy
-from jitid.policy.nesting import NESTED, too_deep
+from jitid.policy.engine import NESTED, cedarpy, too_deep
 from jitid.policy.policy_request import DEFAULT_DENY, EVALUATION_ERROR, KIND_BY_NAME, PolicyRequest
 from jitid.policy.policy_text import (
     ALL_FACTS,

@@ -37,8 +37,7 @@ def read_use(text: str) -> Type | None:
     if not any(name in text for name in FUNCTIONS):
         return None
     from jitid.policy.default import schema
-    from jitid.policy.engine import cedarpy
-    from jitid.policy.nesting import too_deep
+    from jitid.policy.engine import cedarpy, too_deep
     from jitid.policy.position import tokens_of
 
     if too_deep(text) is not None:

@@ -27,14 +27,14 @@ from jitid.server import (
     token_status,
 )
 from jitid.server.answers import LimitedError, RequestError, answer_error
-from jitid.server.rate_limit import RequestPace
 from jitid.server.request_record import KEY, RequestRecord
+from jitid.server.service_limits import RequestPace
 from jitid.server.trace_context import trace_id, traceparent
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
-    from jitid.server.request_log import Log
+    from jitid.server.request_record import Log
     from jitid.server.service import Service
 
 Endpoint = Callable[[Request], Awaitable[Response]]

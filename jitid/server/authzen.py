@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.use.authorization import UseRequest, UseVerdict
     from jitid.capabilities.use.usage import RecordedUses
     from jitid.model.caller import Caller
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
     from jitid.server.service import Service
 
 EVALUATION = "/access/v1/evaluation"

@@ -13,8 +13,7 @@ from jitid.server.thread_pool import Pool
 
 if TYPE_CHECKING:
     from jitid.model.caller import Caller
-    from jitid.operation.authority import Authority
-    from jitid.operation.base import Operation, Result
+    from jitid.operation.base import Authority, Operation, Result
     from jitid.server.thread_authority import Seat
 
 _LIMIT = 20

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from jitid.authority.local import LocalAuthority
     from jitid.model.caller import Caller
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
     from jitid.server.oauth_form import OAuthForm
     from jitid.server.service import OperationType, Service
 

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from shlex import quote as word
 
 from jitid.errors import IntegrityError, StorageError, UsageError
-from jitid.system.writers import changeable, trusted
+from jitid.system.files import changeable, trusted
 from jitid.values.text import quote
 
 _BACKLOG = 1024

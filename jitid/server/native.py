@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
     from jitid.model.caller import Caller
     from jitid.model.ledger_rows import Names
-    from jitid.operation.authority import Authority
-    from jitid.operation.base import Operation
+    from jitid.operation.base import Authority, Operation
     from jitid.server.service import Service
 
 _LINES = "application/x-ndjson"

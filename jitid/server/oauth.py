@@ -12,21 +12,69 @@ from starlette.routing import BaseRoute, Route
 from jitid.capabilities.access.operations import RevokeAccess
 from jitid.capabilities.issue.token_operations import Introspect, RevokeToken
 from jitid.errors import InvalidCredentialError, JitidError
+from jitid.model.credential import TokenUse
+from jitid.model.delegation import act_claim, actors_of
 from jitid.server import client_auth, token_endpoint
 from jitid.server.answers import CHALLENGE, LimitedError
-from jitid.server.claims import INACTIVE, claims_of
 from jitid.server.oauth_errors import OAuthError, as_oauth, document
 from jitid.server.oauth_form import OAuthForm, credentials_of, read_form, shows_credential
 from jitid.server.request_record import record_of
+from jitid.values import strict_json
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.token_operations import Introspected
     from jitid.model.caller import Caller
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
     from jitid.server.service import Service
+
+
+INACTIVE: dict[str, Any] = {"active": False}
+"""The complete answer about a credential that is not valid, for any reason."""
+
+
+def claims_of(found: Introspected) -> dict[str, Any]:
+    """Return the claims of a credential: the signed claims, or the same claims for an opaque token."""
+    credential = found.credential
+    context: dict[str, Any] = {
+        "id": credential.id,
+        "kind": credential.kind,
+        "depth": credential.depth,
+        "sensitivity": credential.sensitivity,
+    }
+    if credential.purpose is not None:
+        context["purpose"] = credential.purpose
+    is_identity = credential.token_use == TokenUse.IDENTITY
+    if is_identity and credential.may_audience:
+        context["may_audience"] = list(credential.may_audience)
+    claims: dict[str, Any] = {
+        "active": True,
+        # Not an access token (RFC 8693, section 2.2.1): a client that takes this answer for one must not admit the
+        # holder.
+        "token_type": "N_A" if is_identity else "Bearer",
+        "iss": found.issuer,
+        "sub": credential.delegator,
+        "act": act_claim(actors_of(found.trust_domain, [credential, *found.lineage])),
+        "client_id": credential.agent,
+        "aud": credential.audiences[0] if len(credential.audiences) == 1 else credential.audiences,
+        "scope": " ".join(credential.scopes),
+        "exp": credential.ends_at,
+        "iat": credential.issued_at,
+        "nbf": credential.issued_at,
+        "jti": credential.jti,
+        "txn": credential.task,
+        "delegator_proof": credential.delegator_proof,
+        "jitid": context,
+    }
+    if credential.details is not None:
+        claims["authorization_details"] = strict_json.loads(credential.details)
+    if credential.may_act is not None:
+        claims["may_act"] = strict_json.loads(credential.may_act)
+    return claims
+
 
 AUTHORIZE = "/authorize"
 TOKEN = "/token"  # noqa: S105 - a path

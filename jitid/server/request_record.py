@@ -1,12 +1,20 @@
-"""Facts about a request in progress, for its answer, its log line and its counters."""
+"""Facts about a request in progress, for its answer and its counters; and the service log, with a line per request."""
 
 from __future__ import annotations
 
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid.values.text import safe
 
 if TYPE_CHECKING:
     from starlette.types import Scope
+
 
 KEY = "jitid"
 """The key of the record in the scope of a request."""
@@ -43,3 +51,36 @@ def record_of(scope: Scope) -> RequestRecord:
     """Return the record of a request."""
     found: RequestRecord = scope[KEY]
     return found
+
+
+Line = Callable[[dict[str, Any]], str]
+
+
+class Log:
+    """A log of one line per event, each in a single write, since several processes share the output."""
+
+    def __init__(self, form: str = "json", descriptor: int = 2) -> None:
+        """`form` is `json`, `text`, or `none`, which keeps errors and drops requests."""
+        self.requests = form != "none"
+        """Whether requests are logged."""
+        self._line: Line = _text if form == "text" else _json
+        self._descriptor = descriptor
+
+    def write(self, event: str, level: str = "info", **facts: object) -> None:
+        """Write an event. A failure to write does not affect the service."""
+        now = time.time()
+        at = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
+        line = self._line({"time": at, "level": level, "event": event, **facts, "pid": os.getpid()})
+        with suppress(OSError):
+            os.write(self._descriptor, f"{line}\n".encode())
+
+
+def _json(facts: dict[str, Any]) -> str:
+    # ASCII only: control characters of terminals are escaped.
+    return json.dumps(facts, separators=(",", ":"))
+
+
+def _text(facts: dict[str, Any]) -> str:
+    first, rest = facts["time"], {name: value for name, value in facts.items() if name != "time"}
+    pairs = " ".join(f"{name}={safe(str(value))}" for name, value in rest.items() if value is not None)
+    return f"{first} {pairs}"

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitid.authority.read_counts import ReadTally
 from jitid.capabilities.access.operations import Authenticate
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.trust import operations as trust_operations
 from jitid.errors import (
     ClockError,
     ConfigurationError,
     IntegrityError,
     JitidError,
+    PolicyDeniedError,
     RefusedError,
     StorageError,
     UnauthenticatedError,
@@ -23,9 +26,8 @@ from jitid.errors import (
 from jitid.server.answers import LimitedError, RequestError
 from jitid.server.background_settle import Settler
 from jitid.server.batched_reads import Together
-from jitid.server.counted_authority import Counting
-from jitid.server.rate_limit import RequestPace
 from jitid.server.request_record import record_of
+from jitid.server.service_limits import RequestPace
 from jitid.server.socket_peers import Peers
 from jitid.server.thread_authority import Seat
 from jitid.server.thread_pool import Pool
@@ -38,11 +40,42 @@ if TYPE_CHECKING:
     from jitid.config.effective import Config
     from jitid.model.caller import Caller
     from jitid.model.ledger_rows import Names
-    from jitid.operation.authority import Authority
-    from jitid.operation.base import Operation, Result
+    from jitid.operation.base import Authority, Operation, Result
     from jitid.server.metrics import Metrics
-    from jitid.server.request_log import Log
+    from jitid.server.request_record import Log
     from jitid.server.service_limits import ServiceLimits
+
+
+class Counting:
+    """An authority that passes operations on, and counts credentials and refusals."""
+
+    def __init__(self, authority: Authority, metrics: Metrics) -> None:
+        self._authority = authority
+        self._metrics = metrics
+
+    def perform(self, operation: Operation[Result]) -> Result:
+        """Perform an operation and return its answer; raise a `JitidError` if it fails."""
+        try:
+            answer = self._authority.perform(operation)
+        except PolicyDeniedError:
+            self._metrics.count("denied")
+            raise
+        except RefusedError:
+            self._metrics.count("refused")
+            raise
+        match operation:
+            case issue_operations.Issue(dry_run=False, requests=requests):
+                self._metrics.count("issued", len(requests))
+            case issue_operations.Renew() | Attach():
+                self._metrics.count("issued")
+            case _:
+                pass
+        return answer
+
+    def close(self) -> None:
+        """Close the inner authority."""
+        self._authority.close()
+
 
 T = TypeVar("T")
 

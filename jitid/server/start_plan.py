@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from jitid.config.effective import Config
     from jitid.model.ledger_rows import Names
-    from jitid.server.request_log import Log
+    from jitid.server.request_record import Log
     from jitid.server.service_limits import ServiceLimits
 
 

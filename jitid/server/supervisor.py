@@ -6,6 +6,7 @@ import gc
 import os
 import select
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
@@ -13,11 +14,22 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from jitid.errors import JitidError
-from jitid.server.sd_notify import notify
 
 if TYPE_CHECKING:
     from jitid.server.metrics import Metrics
     from jitid.server.start_plan import StartPlan
+
+
+def notify(state: str) -> None:
+    """Send a state, such as `READY=1`, to the service manager, if it has set NOTIFY_SOCKET."""
+    place = os.environ.get("NOTIFY_SOCKET", "")
+    if place[:1] not in ("/", "@"):
+        return
+    address = f"\0{place[1:]}" if place.startswith("@") else place
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+        sender.connect(address)
+        sender.sendall(state.encode())
+
 
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 _HEARD = (*_ENDING, signal.SIGHUP)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
     from jitid.model.caller import Caller
     from jitid.model.oidc_issuer import TokenType
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
     from jitid.server.oauth_form import OAuthForm
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"

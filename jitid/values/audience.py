@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from jitid.errors import UsageError
 from jitid.values.names import check_audience
-from jitid.values.pattern_index import Covering
+from jitid.values.scope import Covering
 from jitid.values.text import quote
 
 _SCHEME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789+.-")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from jitid.errors import UsageError
-from jitid.redaction.escapes import meant
 from jitid.redaction.token_format import (
     MASK,
     MAX_TOKEN,
@@ -11,6 +10,7 @@ from jitid.redaction.token_format import (
     holds_token,
     is_unbroken,
     masked,
+    meant,
     names_token,
 )
 

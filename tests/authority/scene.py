@@ -21,11 +21,11 @@ from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.trust import operations as trust_operations
 from jitid.capabilities.trust.certificate_operations import RequestAuthority
 from jitid.errors import ApprovalNeededError, JitidError
+from jitid.model.adopted import StandingSecret
 from jitid.model.caller import ROLES, Caller
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter
 from jitid.model.request import AttachRequest, MayAct, RenewRequest
-from jitid.model.standing_secret import StandingSecret
 from jitid.operation.base import Operation
 from jitid.policy.default import default_files
 from jitid.search.pasted import search_pasted

@@ -9,7 +9,7 @@ from pathlib import Path
 from jitid.capabilities.directory import delegator_facts
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.ledger.sqlite import folder as ledger_folder
-from jitid.model.delegator import Delegator
+from jitid.model.directory import Delegator
 from tests.bench import ground, peers
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_most, duration, in_turns

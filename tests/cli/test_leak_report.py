@@ -19,9 +19,8 @@ from jitid.cli.identity import revoke_many
 from jitid.cli.leak import leak_sources
 from jitid.cli.leak.leak_sources import ReportSearch
 from jitid.errors import IncompleteError, PartialError, UsageError
-from jitid.model.leak import LeakFilter
+from jitid.model.leak import MOST_PLACES, LeakFilter, Sighting
 from jitid.model.ledger_rows import Selection
-from jitid.model.sighting import MOST_PLACES, Sighting
 from jitid.search.encodings import DEPTH
 from jitid.search.hidden import DEEP
 from jitid.search.pasted import LONGEST

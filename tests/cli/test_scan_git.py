@@ -14,7 +14,7 @@ from jitid.cli.invocation import Globals
 from jitid.cli.leak import scan_work
 from jitid.cli.leak.scan import scan
 from jitid.errors import UsageError
-from jitid.model.sighting import Sighting
+from jitid.model.leak import Sighting
 from tests.builders import World
 from tests.capabilities.scan.gitrepo import WHEN, Made, opaque
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from jitid.errors import ConfigurationError, UsageError
+from jitid.issuers.openbao.make_secret import FIELDS, fill
 from jitid.issuers.target_names import agent_of, task_of
-from jitid.issuers.template import FIELDS, fill
 from tests.issuers.places import some
 
 REGISTERED = some(under_agent=True)

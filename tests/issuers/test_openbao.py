@@ -25,7 +25,7 @@ from jitid.errors import (
 from jitid.issuers.by_kind import reference_of
 from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
 from jitid.issuers.openbao.look_up import SecretReference
-from jitid.model.standing_secret import FOR_EVER
+from jitid.model.adopted import FOR_EVER
 from jitid.model.target import Life, Settlement, TargetRecord
 from tests.issuers.openbaoplace import BARE_SECRET, TEMPLATES, OpenBaoPlace
 from tests.issuers.places import make, try_to_make

@@ -6,10 +6,8 @@ from typing import Any
 
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
-from jitid.model.agent import Agent
 from jitid.model.credential import State
-from jitid.model.delegator import Delegator
-from jitid.model.directory import Holder, Ties
+from jitid.model.directory import Agent, Delegator, Holder, Ties
 from jitid.model.ledger_rows import Selection
 from tests.builders import DAY, NOW, put
 from tests.ledger.places import Place

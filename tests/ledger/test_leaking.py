@@ -9,8 +9,7 @@ from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.leak.store import LeakChanges, LeakStore
 from jitid.ledger.transaction import Transaction
 from jitid.model.event import sighted_digest
-from jitid.model.leak import Kin, LeakFilter, LeakPlaces, NewPlaces, Noted
-from jitid.model.sighting import MOST_PLACES, Sighting
+from jitid.model.leak import MOST_PLACES, Kin, LeakFilter, LeakPlaces, NewPlaces, Noted, Sighting
 from jitid.values.ids import parse_id
 from tests.builders import NOW, put, put_chain
 from tests.ledger.places import Place

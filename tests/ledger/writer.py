@@ -18,7 +18,7 @@ from jitid.config import effective
 from jitid.errors import StorageError
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import IssueRequest
-from jitid.operation.authority import Authority
+from jitid.operation.base import Authority
 
 ISSUED, REVOKED, FAILED, WRONG = "issued", "revoked", "failed", "wrong"
 

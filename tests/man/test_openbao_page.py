@@ -7,8 +7,8 @@ import tomllib
 from collections.abc import Iterator
 
 from jitid.issuers.openbao import lease
+from jitid.issuers.openbao.make_secret import FIELDS
 from jitid.issuers.targets import Targets
-from jitid.issuers.template import FIELDS
 from jitid.model.target import StatedTarget
 from tests.man.source import displays, items, plain, read, section
 from tests.openbao import POLICY

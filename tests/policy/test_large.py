@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jitid.errors import ConfigurationError
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
-from jitid.policy.nesting import MOST_CHOICES, MOST_LEVELS, too_deep
+from jitid.policy.engine import MOST_CHOICES, MOST_LEVELS, too_deep
 from jitid.policy.policy_request import DirectoryFacts
 from jitid.policy.policy_text import TOKEN
 from tests.policy.asking import PERMIT_ALL, policy, request

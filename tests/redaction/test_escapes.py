@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.redaction.escapes import escapes, has_escapes, meant
+from jitid.redaction.token_format import escapes, has_escapes, meant
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
 PIECES = [

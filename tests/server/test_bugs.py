@@ -17,10 +17,9 @@ from starlette.routing import Route
 
 from jitid.server.app import App
 from jitid.server.metrics import Metrics
-from jitid.server.rate_limit import RequestPace
-from jitid.server.request_log import Log
+from jitid.server.request_record import Log
 from jitid.server.service import Service
-from jitid.server.service_limits import ServiceLimits
+from jitid.server.service_limits import RequestPace, ServiceLimits
 
 
 async def _one(_request: Request) -> Response:

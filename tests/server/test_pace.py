@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.server.rate_limit import RequestPace
+from jitid.server.service_limits import RequestPace
 
 
 def test_a_burst_is_served_and_then_the_rate() -> None:

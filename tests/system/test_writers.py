@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid.system.writers import changeable
+from jitid.system.files import changeable
 
 NOBODY = 65_534
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from jitid.model.delegation import Grant, widenings
 from jitid.model.request import MOST_AUDIENCES, MOST_DETAILS, MOST_SCOPES
-from jitid.values import audience, pattern_index, scope
+from jitid.values import audience, scope
 from jitid.values.scope import Scope, common, covers, intersection, normalise, uncovered
 
 # With few letters and short segments, most pairs of scopes are related to each other.
@@ -71,7 +71,7 @@ def test_audiences_are_those_of_comparing_each_with_each(entries: list[str], oth
 
 def _lines(work: Callable[[], Any]) -> int:
     """Return how many lines of the modules for scopes and audiences some work runs."""
-    files = {module.__file__ for module in (scope, audience, pattern_index)}
+    files = {module.__file__ for module in (scope, audience)}
     count = 0
 
     def follow(frame: FrameType, event: str, _: object) -> Any:

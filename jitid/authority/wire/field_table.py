@@ -60,10 +60,10 @@ from jitid.errors import UsageError
 from jitid.issuers.aws_sts import ACCESS_KEY
 from jitid.issuers.issuer import MAX_CHAIN
 from jitid.keys.keyring import USES
-from jitid.model import standing_secret
+from jitid.model import adopted
 from jitid.model.caller import ROLES
+from jitid.model.leak import LONGEST_FINDER, LONGEST_PLACE, LONGEST_REVISION, MOST_PLACES
 from jitid.model.request import MOST_AUDIENCES, MOST_DETAILS, MOST_SCOPES
-from jitid.model.sighting import LONGEST_FINDER, LONGEST_PLACE, LONGEST_REVISION, MOST_PLACES
 from jitid.model.task import MAX_PURPOSE, SENSITIVITIES
 
 if TYPE_CHECKING:
@@ -215,23 +215,23 @@ BY_FIELD: Mapping[str, FieldForm] = {
     "StandingSecret.line": COUNT,
     "StandingSecret.name": ADOPTED,
     "StandingSecret.owner": PERSON,
-    "StandingSecret.place": kept_text(standing_secret.LONGEST_PLACE, "the place"),
+    "StandingSecret.place": kept_text(adopted.LONGEST_PLACE, "the place"),
     "StandingSecret.purpose": kept_text(MAX_PURPOSE, "the purpose"),
     "StandingSecret.expires_at": TIME,
     "StandingSecret.target": text(64, "the target"),
-    "StandingSecret.reference": kept_text(standing_secret.LONGEST_REFERENCE, "the reference"),
-    "StandingSecret.prefix": kept_text(standing_secret.LONGEST_PREFIX, "the prefix"),
-    "StandingSecret.length": number(standing_secret.LEAST_SECRET, standing_secret.MOST_SECRET),
+    "StandingSecret.reference": kept_text(adopted.LONGEST_REFERENCE, "the reference"),
+    "StandingSecret.prefix": kept_text(adopted.LONGEST_PREFIX, "the prefix"),
+    "StandingSecret.length": number(adopted.LEAST_SECRET, adopted.MOST_SECRET),
     "StandingSecret.fingerprint": FINGERPRINT,
     "StandingSecret.public": FINGERPRINT,
     "StandingSecret.access_key_id": pattern(ACCESS_KEY.pattern, "the id of an access key"),
     "ChangeAdopted.names": ADOPTED,
     "Amended.owner": PERSON,
-    "Amended.place": kept_text(standing_secret.LONGEST_PLACE, "the place"),
+    "Amended.place": kept_text(adopted.LONGEST_PLACE, "the place"),
     "Amended.purpose": kept_text(MAX_PURPOSE, "the purpose"),
     "Amended.expires_at": TIME,
     "Amended.target": text(64, "the target"),
-    "Amended.reference": kept_text(standing_secret.LONGEST_REFERENCE, "the reference"),
+    "Amended.reference": kept_text(adopted.LONGEST_REFERENCE, "the reference"),
     "EndAdopted.names": ADOPTED,
     "EndAdopted.proof": REASON,
     "ListAdopted.names": ADOPTED,
@@ -318,7 +318,7 @@ MOST: Mapping[str, int] = {
     "Issue.requests": MOST_ITEMS,
     "Selection.ids": 100_000,
     "Roster.people": 1_000_000,
-    "Adopt.secrets": standing_secret.MOST_SECRETS,
+    "Adopt.secrets": adopted.MOST_SECRETS,
     "ProbeAdopted.names": 100,
     "SuggestReplacements.names": 100,
     "Roster.notes": 1_000_000,

@@ -176,7 +176,7 @@ def _access(value: str) -> str:
 
 
 def _adopted(value: str) -> str:
-    from jitid.model.standing_secret import check_own_name
+    from jitid.model.adopted import check_own_name
 
     return check_own_name(value)
 

@@ -22,10 +22,9 @@ from jitid.issuers.by_kind import reference_of
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model import event as audit
-from jitid.model.adopted import AdoptedRow
+from jitid.model.adopted import FOR_EVER, AdoptedRow, StandingSecret
 from jitid.model.credential import Credential, Kind
 from jitid.model.ledger_rows import CredentialRow, IdentityRow
-from jitid.model.standing_secret import FOR_EVER, StandingSecret
 from jitid.model.target import BY_HAND
 from jitid.model.task import ADOPTED, Task
 from jitid.values.ids import credential_id, identity_id

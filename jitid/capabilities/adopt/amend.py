@@ -11,8 +11,7 @@ from jitid.capabilities.adopt.adoption import owners_of, row_of, wrong
 from jitid.capabilities.adopt.store import AdoptedChanges
 from jitid.errors import UsageError
 from jitid.ledger.transaction import Transaction
-from jitid.model.adopted import Changed
-from jitid.model.standing_secret import FOR_EVER, StandingSecret
+from jitid.model.adopted import FOR_EVER, Changed, StandingSecret
 from jitid.model.target import BY_HAND
 from jitid.values.text import label, operand
 from jitid.values.times import format_time

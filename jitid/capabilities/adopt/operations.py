@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.adopt.adoption import Adoption
     from jitid.capabilities.adopt.amend import Amended
     from jitid.capabilities.adopt.replacement import SecretReplacement
-    from jitid.model.standing_secret import StandingSecret
+    from jitid.model.adopted import StandingSecret
     from jitid.model.target import Probe
 
 

@@ -14,9 +14,9 @@ from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.targets.perform import targets_of
 from jitid.errors import JitidError, UsageError
 from jitid.issuers.by_kind import reference_of
-from jitid.ledger.retry import change
+from jitid.ledger.contract import change
+from jitid.model.adopted import FOR_EVER
 from jitid.model.credential import Kind
-from jitid.model.standing_secret import FOR_EVER
 from jitid.model.target import BY_HAND, Life, Probe, TargetRecord
 from jitid.model.task import ADOPTED
 from jitid.operation.context import Context
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.adopt.replacement import SecretReplacement
     from jitid.issuers.targets import Targets
     from jitid.ledger.transaction import Transaction
-    from jitid.model.standing_secret import StandingSecret
+    from jitid.model.adopted import StandingSecret
 
 
 def perform(context: Context, operation: ops.AnyOperation) -> object:

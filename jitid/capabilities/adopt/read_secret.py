@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from jitid.crypto import openssh
 from jitid.errors import UsageError
-from jitid.model.standing_secret import LEAST_SECRET, LONGEST_PREFIX, MOST_SECRET
+from jitid.model.adopted import LEAST_SECRET, LONGEST_PREFIX, MOST_SECRET
 from jitid.redaction.token_format import CERTIFICATE, SIGNED_MARK, bare, holds_token, is_ssh_certificate
 from jitid.values.text import quote
 

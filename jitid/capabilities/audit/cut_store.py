@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.events import spared
+from jitid.ledger.view import spared
 from jitid.model.event import Event
 from jitid.values.ids import credential_id
 

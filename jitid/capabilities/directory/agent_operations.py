@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from jitid.capabilities.directory.recurrence import Classified, RecurrenceRule
     from jitid.capabilities.directory.registry import Described, Due, KeptAgent, StatedAgent
     from jitid.capabilities.directory.withdrawal import WithdrawnAgent
-    from jitid.model.agent import AgentState
     from jitid.model.credential import Credential
+    from jitid.model.directory import AgentState
 
 
 class RegisterAgent(Operation["KeptAgent"]):

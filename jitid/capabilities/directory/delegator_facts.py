@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.model.delegator import Delegator
+from jitid.model.directory import Delegator
 from jitid.values import strict_json
 
 MARK = b'"op":"delegator-'

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.directory.delegators import DelegatorDetails, Disabled, Edit, Edited, Enabled
     from jitid.capabilities.directory.reconcile import Reconciled, RosterSource
     from jitid.capabilities.directory.roster.roster_entry import Roster, StatedDelegator
-    from jitid.model.delegator import Delegator
+    from jitid.model.directory import Delegator
 
 
 class AddDelegator(Operation["Edited"]):

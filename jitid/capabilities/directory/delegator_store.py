@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger import select
-from jitid.model.delegator import Delegator
-from jitid.model.directory import Holder
+from jitid.model.directory import Delegator, Holder
 from jitid.model.task import SENSITIVITIES
 from jitid.values.times import check_times
 

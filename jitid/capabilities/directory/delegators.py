@@ -16,9 +16,7 @@ from jitid.capabilities.identity.revocation import check_reason, guard
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
-from jitid.model.agent import Agent
-from jitid.model.delegator import Delegator
-from jitid.model.directory import Ties
+from jitid.model.directory import Agent, Delegator, Ties
 from jitid.values.scope import Scope, covers, may_overlap
 from jitid.values.text import label, quote
 

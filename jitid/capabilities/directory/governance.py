@@ -8,10 +8,8 @@ from typing import Any, NamedTuple
 from jitid.capabilities.directory.departure_store import SUSPENDED_AS
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.errors import InvalidCredentialError, PolicyDeniedError
-from jitid.model.agent import Agent, AgentState
 from jitid.model.credential import Kind, bare_kind
-from jitid.model.delegator import Delegator
-from jitid.model.directory import DirectoryEntry
+from jitid.model.directory import Agent, AgentState, Delegator, DirectoryEntry
 from jitid.model.task import most_sensitive
 from jitid.policy.policy_request import NO_DIRECTORY_FACTS, DirectoryFacts
 from jitid.values import audience, strict_json

@@ -14,9 +14,8 @@ from jitid.values.text import label
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View
-    from jitid.model.agent import Agent
     from jitid.model.credential import Credential
-    from jitid.model.directory import DirectoryEntry
+    from jitid.model.directory import Agent, DirectoryEntry
     from jitid.model.request import IssueRequest
     from jitid.operation.terms import Terms
 

@@ -12,9 +12,8 @@ from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.view import View
-from jitid.model.agent import Agent, AgentState
 from jitid.model.agent_history import Past
-from jitid.model.delegator import Delegator
+from jitid.model.directory import Agent, AgentState, Delegator
 from jitid.model.task import MAX_PURPOSE
 from jitid.values.scope import Scope, gathered, normalise, uncovered
 from jitid.values.text import label, operand, safe

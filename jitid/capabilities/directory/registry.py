@@ -13,9 +13,8 @@ from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
-from jitid.model.agent import Agent
 from jitid.model.credential import USUAL_KINDS, State
-from jitid.model.delegator import Delegator
+from jitid.model.directory import Agent, Delegator
 from jitid.model.ledger_rows import Selection
 from jitid.values.ids import identity_id
 from jitid.values.names import check_new_agent

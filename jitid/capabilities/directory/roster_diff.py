@@ -13,8 +13,7 @@ from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster,
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.errors import UsageError
 from jitid.ledger.view import View
-from jitid.model.delegator import Delegator
-from jitid.model.directory import Holder
+from jitid.model.directory import Delegator, Holder
 from jitid.values.text import label
 
 _AT_ONCE = 5_000

@@ -12,10 +12,8 @@ from jitid.capabilities.directory.departure_store import DepartureStore, disable
 from jitid.errors import IntegrityError
 from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.events import spared
-from jitid.model.agent import Agent, AgentState
-from jitid.model.delegator import Delegator
-from jitid.model.directory import DirectoryEntry, Holding, LiveUnder, Ties
+from jitid.ledger.view import spared
+from jitid.model.directory import Agent, AgentState, Delegator, DirectoryEntry, Holding, LiveUnder, Ties
 from jitid.values.times import check_times
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from jitid.capabilities.directory.store import DirectoryChanges
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.identity.revocation import Ended
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
-from jitid.model.agent import Agent
 from jitid.model.credential import State
+from jitid.model.directory import Agent
 from jitid.model.ledger_rows import Radius, Selection
 
 if TYPE_CHECKING:

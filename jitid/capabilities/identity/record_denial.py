@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.capabilities.identity.store import CredentialChanges
 from jitid.errors import JitidError, PolicyDeniedError
 from jitid.ledger import policies
-from jitid.ledger.retry import change
+from jitid.ledger.contract import change
 
 if TYPE_CHECKING:
     from collections.abc import Callable

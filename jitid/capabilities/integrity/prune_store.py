@@ -24,10 +24,10 @@ from jitid.capabilities.use.store import UseStore
 from jitid.errors import ConflictError
 from jitid.ledger import pruned, select
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.events import spared
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.pruned import Pruned
 from jitid.ledger.select import PRUNABLE_LEAK, PrunedLeaks
+from jitid.ledger.view import spared
 from jitid.model.access import ASSERTION_LEEWAY
 from jitid.model.event import sighted_digest, used_digest
 from jitid.model.outside import settled_digest

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.integrity.runs_store import Run
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.events import by_event, spared
+from jitid.ledger.view import by_event, spared
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View

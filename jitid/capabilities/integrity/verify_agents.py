@@ -8,7 +8,7 @@ from typing import Any
 from jitid.capabilities.directory.departure_store import SUSPENDED_AS
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.errors import IntegrityError
-from jitid.model.agent import Agent
+from jitid.model.directory import Agent
 from jitid.values.text import label
 
 MARK = b'"op":"agent-'

@@ -15,7 +15,7 @@ from jitid.capabilities.directory.delegator_facts import (
 )
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.errors import IntegrityError
-from jitid.model.delegator import Delegator
+from jitid.model.directory import Delegator
 from jitid.values.text import label
 
 

@@ -10,7 +10,7 @@ from jitid.capabilities.audit.cut_store import CutStore
 from jitid.capabilities.identity.share_store import ShareStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.errors import IntegrityError
-from jitid.model.standing_secret import FOR_EVER
+from jitid.model.adopted import FOR_EVER
 from jitid.model.task import ADOPTED, UNKNOWN_OWNER
 from jitid.values.text import label
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jitid.model.approval import Approval, ApprovalFilter
-    from jitid.model.delegator import Delegator
+    from jitid.model.directory import Delegator
     from jitid.model.task import Task
     from jitid.values.secret import Secret
 

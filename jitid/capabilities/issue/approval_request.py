@@ -24,7 +24,7 @@ from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model.approval import Approval, Word
 from jitid.model.credential import USUAL_KINDS, named_kind
-from jitid.model.delegator import Delegator
+from jitid.model.directory import Delegator
 from jitid.model.ledger_rows import Maker
 from jitid.model.request import IssueRequest, named
 from jitid.model.task import Task

@@ -14,7 +14,7 @@ from jitid.errors import UsageError
 from jitid.ledger import expiry
 from jitid.ledger.transaction import Transaction
 from jitid.model.approval import Approval, ApprovalState
-from jitid.model.delegator import Delegator
+from jitid.model.directory import Delegator
 from jitid.operation.terms import Terms
 from jitid.values.text import check_text, label, quote
 from jitid.values.times import format_duration, format_time

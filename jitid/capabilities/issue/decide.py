@@ -27,8 +27,8 @@ from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.issuers.targets import ChosenTarget
-    from jitid.model.agent import Agent
     from jitid.model.delegation import Grant
+    from jitid.model.directory import Agent
 
 
 class Proposal(NamedTuple):

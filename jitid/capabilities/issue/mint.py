@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.capabilities.issue.plan import IssuePlan
 from jitid.errors import JitidError
-from jitid.issuers.issuer import Ids, Issuer, Minted, Order
-from jitid.issuers.kind_spec import Signing, spec_of
+from jitid.issuers.issuer import Ids, Issuer, Minted, Order, Signing, spec_of
 from jitid.keys.keyring import Keyring
 from jitid.model.credential import SIGNED, Kind, not_issuable
 from jitid.model.ledger_rows import SigningKey

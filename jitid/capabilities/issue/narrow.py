@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from jitid.capabilities.directory import governance
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model import delegation
-from jitid.model.agent import Agent
 from jitid.model.credential import MOST_KINDS, PROOFS, USUAL_KINDS, Credential, named_kind, parse_kind
 from jitid.model.delegation import Grant
+from jitid.model.directory import Agent
 from jitid.model.ledger_rows import Ancestor, Names
 from jitid.model.request import MOST_SCOPES, IssueRequest
 from jitid.model.task import Task, most_sensitive

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 from jitid.capabilities.issue import operations as ops
 from jitid.errors import ApprovalNeededError, InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.ledger import seal
-from jitid.ledger.retry import change
+from jitid.ledger.contract import change
 from jitid.model.credential import is_outside
 from jitid.model.request import check_size, check_sizes
 

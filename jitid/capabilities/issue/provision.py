@@ -18,8 +18,7 @@ from jitid.capabilities.targets import settle
 from jitid.capabilities.targets.store import OutsideChanges, OutsideStore
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
 from jitid.issuers.targets import Targets
-from jitid.ledger.contract import Ledger
-from jitid.ledger.retry import change
+from jitid.ledger.contract import Ledger, change
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model.credential import State, is_outside

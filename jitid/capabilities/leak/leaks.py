@@ -17,9 +17,8 @@ from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model.credential import Credential, State
 from jitid.model.event import ended_digest
-from jitid.model.leak import LeakFilter, NewPlaces, Noted
+from jitid.model.leak import MOST_PLACES, LeakFilter, NewPlaces, Noted, Sighting
 from jitid.model.ledger_rows import Names
-from jitid.model.sighting import MOST_PLACES, Sighting
 from jitid.search.find import Finds, mark
 from jitid.values.ids import credential_id
 from jitid.values.text import check_text

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.leak.leaks import ClosedLeaks, LeakReport, ReportedLeaks
     from jitid.capabilities.leak.timeline import Account
     from jitid.capabilities.leak.trace_result import Traced
-    from jitid.model.leak import LeakFilter
-    from jitid.model.sighting import Sighting
+    from jitid.model.leak import LeakFilter, Sighting
     from jitid.search.find import Finds
 
 

@@ -9,8 +9,7 @@ from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.select import NO_PRUNED_LEAKS, PrunedLeaks, left
 from jitid.model.event import sighted_digest
-from jitid.model.leak import LeakPlaces, NewPlaces, Noted, SeenPlace
-from jitid.model.sighting import MOST_PLACES, Sighting
+from jitid.model.leak import MOST_PLACES, LeakPlaces, NewPlaces, Noted, SeenPlace, Sighting
 
 _GIVEN = """credential INTEGER, nth INTEGER, place TEXT, line INTEGER, revision TEXT, found_at INTEGER, finder TEXT,
     PRIMARY KEY (credential, nth)"""

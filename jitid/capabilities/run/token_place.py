@@ -9,9 +9,8 @@ from contextlib import suppress
 from typing import Protocol
 
 from jitid.errors import IntegrityError, StorageError, UsageError
-from jitid.system.files import write_private
+from jitid.system.files import open_to_others, write_private
 from jitid.system.output_place import check_output
-from jitid.system.writers import open_to_others
 from jitid.values.text import quote
 
 _FILE = "token"

@@ -16,7 +16,7 @@ from jitid.capabilities.sweep.canary_result import Canary, Fate
 from jitid.capabilities.targets import settle
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.errors import InvalidCredentialError, JitidError
-from jitid.ledger.retry import change
+from jitid.ledger.contract import change
 from jitid.ledger.signing_keys import KeyStore
 from jitid.model.credential import MADE, PROOFS, is_outside
 from jitid.model.ledger_rows import Selection

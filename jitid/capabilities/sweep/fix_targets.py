@@ -13,8 +13,7 @@ from jitid.capabilities.targets import settle
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.errors import JitidError
 from jitid.issuers.targets import Targets
-from jitid.ledger.contract import Ledger
-from jitid.ledger.retry import change
+from jitid.ledger.contract import Ledger, change
 from jitid.ledger.transaction import Transaction
 from jitid.model.outside import Outside
 from jitid.model.target import EndOutcome, Settlement, TargetRecord

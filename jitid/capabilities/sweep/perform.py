@@ -25,7 +25,7 @@ from jitid.model.ledger_rows import Names, SigningKey
 
 if TYPE_CHECKING:
     from jitid.capabilities.sweep.canary_result import Canary
-    from jitid.capabilities.sweep.targets_seen import Observed
+    from jitid.capabilities.sweep.target_store import Observed
     from jitid.operation.context import Context
     from jitid.operation.terms import Terms
 

@@ -8,17 +8,17 @@ from contextlib import closing, suppress
 from itertools import islice
 from typing import NamedTuple
 
-from jitid.capabilities.identity import revocation
+from jitid.capabilities.identity import introspection, revocation
 from jitid.capabilities.identity.revocation import TooManyError
 from jitid.capabilities.identity.store import CredentialStore
-from jitid.capabilities.sweep import fix_proof
 from jitid.capabilities.sweep.finding import Finding, Remedied, Unfixed
 from jitid.capabilities.sweep.rule import Rule, RuleContext
 from jitid.capabilities.sweep.run_rules import ends, found, reading_rows
-from jitid.capabilities.sweep.store import DUE
+from jitid.capabilities.sweep.store import DUE, ENDED_BY
 from jitid.errors import (
     ClockError,
     IntegrityError,
+    InvalidCredentialError,
     JitidError,
     NotFoundError,
     PartialError,
@@ -29,6 +29,7 @@ from jitid.ledger.contract import Ledger
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model.ledger_rows import Radius, Selection
+from jitid.values.ids import credential_id
 
 BATCH = 1_000
 """Number of findings that one transaction ends: enough to be quick, too few to make other processes wait."""
@@ -201,11 +202,11 @@ def _rechecked(ledger: Ledger, done: Remedied) -> Iterator[Remedied]:
     """
     try:
         with reading_rows():
-            accepted = fix_proof.accepted(ledger, done)
+            still_accepted = count_accepted(ledger, done)
     except JitidError:
         yield done
         raise
-    yield done._replace(accepted=accepted)
+    yield done._replace(accepted=still_accepted)
 
 
 def _end_batch(
@@ -329,3 +330,40 @@ def _together(batch: Sequence[Ending]) -> list[tuple[Selection, list[Finding]]]:
         )
         for kind, alike in joined.items()
     ]
+
+
+_MOST_CHECKED = 100
+"""Maximum number of credentials of one event that are checked one by one, like `verify` does."""
+
+
+def count_accepted(ledger: Ledger, done: Remedied) -> int:
+    """Return the number of credentials that an event ended and that a verifier with this ledger still accepts.
+
+    All that the ledger does not record as ended are counted. The first credentials are also checked like `verify`
+    does.
+    """
+    with ledger.read() as snapshot:
+        rows = snapshot.query(
+            ENDED_BY,
+            {"event": done.event},
+        )
+        named: list[str] = []
+        alive = count = 0
+        for jti, is_live in rows:
+            count += 1
+            alive += is_live
+            if len(named) < _MOST_CHECKED:
+                named.append(credential_id(jti))
+        # Rows that no longer name the event that ended them were changed outside of jitid.
+        missing = max(done.credentials - count, 0)
+        return max(alive + missing, sum(_is_accepted(snapshot, jti) for jti in named))
+
+
+def _is_accepted(snapshot: View, jti: str) -> bool:
+    try:
+        (credential,) = CredentialStore(snapshot).find_given([jti], ())
+        introspection.judge(snapshot, credential, None)
+    except (InvalidCredentialError, IntegrityError):
+        # A verifier refuses an unreadable row as well.
+        return False
+    return True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.sweep.finding import Coverage, Finding, Severity
 from jitid.capabilities.sweep.store import KNOWN_USE, LIVE_COUNTS, SUSPECTS, WITHOUT_DELEGATOR, marking
-from jitid.capabilities.sweep.targets_seen import Observed
+from jitid.capabilities.sweep.target_store import Observed
 from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.capabilities.use import reported_store
 from jitid.errors import IntegrityError, UsageError

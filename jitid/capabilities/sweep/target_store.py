@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.capabilities.sweep.targets_seen import Observed
+from jitid.model.target import Existing
 from jitid.values.ids import parse_id
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View
+
+
+class SeenTarget(NamedTuple):
+    """The answer of one target. Times are seconds since the epoch, by the ledger's clock."""
+
+    target: str
+    asked_at: int
+    """The time of the query; later changes cannot be judged by the answer."""
+    existing: Sequence[Existing]
+    names: Sequence[tuple[str, int]]
+    """The target's names for credentials that the ledger has there, each with the ledger's key."""
+    unseen: str | None
+    """The jitid credentials that it cannot list, in a few words; None if it lists all."""
+
+
+class Observed(NamedTuple):
+    """The answers of all targets."""
+
+    seen: tuple[SeenTarget, ...] = ()
+    missed: tuple[str, ...] = ()
+    """The targets that did not answer, each with the reason."""
+    asked: frozenset[str] | None = None
+    """The targets to which the sweep is limited; None for no limit."""
+
 
 _TABLES = {
     "asked_target": "target TEXT PRIMARY KEY, asked_at BIGINT NOT NULL, lists INTEGER NOT NULL",

@@ -14,12 +14,11 @@ from jitid.capabilities.targets.store import OutsideChanges, OutsideStore
 from jitid.errors import JitidError
 from jitid.issuers.targets import Targets
 from jitid.ledger import expiry
-from jitid.ledger.contract import Ledger
-from jitid.ledger.retry import change
+from jitid.ledger.contract import Ledger, change
 from jitid.ledger.transaction import Transaction
+from jitid.model.adopted import FOR_EVER
 from jitid.model.credential import Kind
 from jitid.model.outside import LAST_AFTER, Outside
-from jitid.model.standing_secret import FOR_EVER
 from jitid.model.target import BY_HAND, EndOutcome, Settlement
 from jitid.system import time_limit
 from jitid.values.text import safe

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger import select
-from jitid.ledger.events import spared
+from jitid.ledger.view import spared
 from jitid.model.ledger_rows import Selection
 from jitid.model.outside import (
     Name,

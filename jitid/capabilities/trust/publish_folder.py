@@ -16,7 +16,7 @@ from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.capabilities.trust.publication import Document
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
 
 _MOST = status_list.MAX_LIST_TOKEN
 _HEAD = 32_768

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
 from jitid.keys.keyring import Keyring, Signer
-from jitid.ledger.retry import change
+from jitid.ledger.contract import change
 from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.model.ledger_rows import Names, SigningKey
 

@@ -15,10 +15,8 @@ from jitid.capabilities.identity.verify_many import HeldToken
 from jitid.capabilities.issue import narrow
 from jitid.errors import UsageError
 from jitid.ledger.view import View
-from jitid.model.agent import Agent
 from jitid.model.credential import Credential
-from jitid.model.delegator import Delegator
-from jitid.model.directory import DirectoryEntry
+from jitid.model.directory import Agent, Delegator, DirectoryEntry
 from jitid.model.ledger_rows import Ancestor, Names
 from jitid.model.task import Task
 from jitid.operation import reach

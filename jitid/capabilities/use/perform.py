@@ -10,7 +10,7 @@ from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.use import operations as ops
 from jitid.capabilities.use import usage
 from jitid.capabilities.use.store import UseStore
-from jitid.ledger.retry import change
+from jitid.ledger.contract import change
 from jitid.operation.context import Context
 
 

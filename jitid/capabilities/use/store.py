@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.events import by_event, spared
+from jitid.ledger.view import by_event, spared
 from jitid.model.event import used_digest
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.times import check_times

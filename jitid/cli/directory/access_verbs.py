@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from jitid.capabilities.access.grant import Granted
     from jitid.cli import options
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
 
 
 def grant(

@@ -148,7 +148,7 @@ def list_(
     In the order of their names; those that were unregistered too. An overdue one should have been reviewed, and
     is issued nothing until it is.
     """
-    from jitid.model.agent import AgentState
+    from jitid.model.directory import AgentState
 
     given.expect(agent_rows.FIELDS)
     if state is not None and state not in STATES:

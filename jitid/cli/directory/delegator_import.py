@@ -20,7 +20,7 @@ from jitid.system import output
 if TYPE_CHECKING:
     from jitid.capabilities.directory.reconcile import Reconciled
     from jitid.cli import options
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
 
 FIELDS = (
     "people",

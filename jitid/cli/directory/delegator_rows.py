@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.directory.departures import Departure
     from jitid.capabilities.directory.roster_diff import DelegatorChange
     from jitid.cli.invocation import Globals
-    from jitid.model.delegator import Delegator
+    from jitid.model.directory import Delegator
 
 FIELDS = (
     "name",

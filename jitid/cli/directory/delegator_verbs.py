@@ -25,8 +25,7 @@ from jitid.values.text import operand
 if TYPE_CHECKING:
     from jitid.capabilities.directory.delegators import Disabled, Edited
     from jitid.cli import options
-    from jitid.operation.authority import Authority
-    from jitid.operation.base import Operation, Result
+    from jitid.operation.base import Authority, Operation, Result
 
 _PAGE = 5_000
 _SHOWN = 5

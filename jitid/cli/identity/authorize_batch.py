@@ -28,7 +28,7 @@ from jitid.values.text import quote, refuse_token
 if TYPE_CHECKING:
     from jitid.capabilities.use.usage import RecordedUses
     from jitid.cli.invocation import Globals
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
 
 _MEMBERS = ("token", "action", "resource", "context", "id")
 _KNOWN = frozenset(_MEMBERS)

@@ -9,7 +9,7 @@ from jitid.capabilities.inventory.operations import Inspect, Inspection
 from jitid.cli import hints, record_rows
 from jitid.cli.invocation import Globals
 from jitid.formats.display import Display
-from jitid.issuers.kind_spec import spec_of
+from jitid.issuers.issuer import spec_of
 from jitid.model.acceptance import accepted_until
 from jitid.model.credential import PROOFS, Credential, Kind, State, TokenUse, base_kind, is_outside
 from jitid.model.delegation import act_claim, actors_of

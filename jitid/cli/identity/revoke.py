@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended
     from jitid.cli import options
     from jitid.model.ledger_rows import Radius
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
 
 FIELDS = (
     "ended",

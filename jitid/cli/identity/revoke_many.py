@@ -13,7 +13,7 @@ from jitid.model.ledger_rows import Radius, Selection
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended
     from jitid.cli.invocation import Globals
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
 
 _ID = 40
 """Number of characters of an id in a request, with its quotes and separators."""

@@ -16,7 +16,7 @@ from jitid.values.times import brief_duration, format_duration
 if TYPE_CHECKING:
     from jitid.capabilities.issue.approval_operations import ApprovalDetails, Decided
     from jitid.cli.invocation import Globals
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
 
 FIELDS = (
     "approval",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
     from jitid.cli.invocation import Globals
     from jitid.model.request import IssueRequest
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
     from jitid.values.secret import Secret
 
 _LISTS = ("scope", "audience", "may_audience", "may_act", "detail", "may_kind")

@@ -25,7 +25,7 @@ from jitid.values.times import format_time, parse_duration
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
     from jitid.cli import options
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
     from jitid.values.secret import Secret
 
 _TURN = 0.02

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
     from jitid.capabilities.issue.operations import Issue
     from jitid.cli.invocation import Globals
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
 
 _FIRST, _LONGEST, _SLOWER = 0.2, 2.0, 1.5
 """Seconds between two checks of the ledger, at first and at most, and the factor of their growth."""

@@ -14,7 +14,7 @@ from jitid.cli import read_input
 from jitid.cli.directory.roster_file import Content
 from jitid.cli.leak.adopt_input import check_elsewhere, standing_secret
 from jitid.errors import UsageError
-from jitid.model.standing_secret import MOST_SECRETS, StandingSecret
+from jitid.model.adopted import MOST_SECRETS, StandingSecret
 from jitid.values import strict_json
 from jitid.values.text import quote
 

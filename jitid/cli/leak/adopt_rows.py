@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid.cli import record_rows
-from jitid.model.standing_secret import FOR_EVER
+from jitid.model.adopted import FOR_EVER
 from jitid.model.target import BY_HAND
 
 if TYPE_CHECKING:

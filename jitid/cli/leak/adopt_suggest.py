@@ -10,14 +10,14 @@ from jitid.capabilities.adopt.operations import ListAdopted, SuggestReplacements
 from jitid.cli.invocation import Globals
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.display import Display
-from jitid.model.standing_secret import check_own_name
+from jitid.model.adopted import check_own_name
 from jitid.system import output
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
     from jitid.capabilities.adopt.replacement import SecretReplacement
     from jitid.cli import options
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
 
 FIELDS = ("name", "kind", "why", "configuration", "policy", "commands")
 _AT_ONCE = 100

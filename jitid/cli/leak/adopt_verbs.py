@@ -14,7 +14,7 @@ from jitid.cli.leak.adopt_input import amended_by, check_elsewhere, standing_sec
 from jitid.cli.leak.trace_rows import number, some
 from jitid.errors import UsageError
 from jitid.formats.display import Display
-from jitid.model.standing_secret import MOST_SECRET, check_own_name
+from jitid.model.adopted import MOST_SECRET, check_own_name
 from jitid.system import output
 from jitid.values.names import check_delegator
 from jitid.values.text import check_text, mark_of, safe
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.adopt.adoption import Adoption
     from jitid.capabilities.adopt.read_secret import KeptSecret
     from jitid.cli import options
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
 
 _PAGE = 1_000
 _ONE = ("name", "owner", "place", "purpose")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.leak.leaks import ReportedLeaks
     from jitid.capabilities.leak.trace_result import Stray
     from jitid.cli.invocation import Globals
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
 
 _TOGETHER = 5_000
 _LISTED = 10_000

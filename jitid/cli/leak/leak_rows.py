@@ -13,9 +13,8 @@ from jitid.values.times import format_duration, format_time
 if TYPE_CHECKING:
     from jitid.capabilities.leak.exposure import LeakDetails, Leaked
     from jitid.capabilities.leak.leaks import ClosedLeaks
-    from jitid.model.leak import LeakFilter, SeenPlace
-    from jitid.model.sighting import Sighting
-    from jitid.operation.authority import Authority
+    from jitid.model.leak import LeakFilter, SeenPlace, Sighting
+    from jitid.operation.base import Authority
 
 FIELDS = (
     "leak",

@@ -15,7 +15,7 @@ from jitid.capabilities.scan.reports.reported_finding import ReportedFinding
 from jitid.cli import read_input
 from jitid.cli.leak.search_stream import StreamSearch
 from jitid.errors import JitidError, PartialError, UsageError
-from jitid.model.sighting import MOST_PLACES, Sighting
+from jitid.model.leak import MOST_PLACES, Sighting
 from jitid.search.find import MARK, Finds, mark
 from jitid.search.hidden import HiddenSearch
 from jitid.search.pasted import LONGEST, SHORTEST, search_pasted

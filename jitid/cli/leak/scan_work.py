@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from jitid.capabilities.sweep.finding import Coverage, Finding, Swept
     from jitid.cli.invocation import Globals
     from jitid.cli.leak.scan_rows import Action, ScanRequest
-    from jitid.model.sighting import Sighting
-    from jitid.operation.authority import Authority
+    from jitid.model.leak import Sighting
+    from jitid.operation.base import Authority
     from jitid.search.secret_shapes import SecretSearch
 
 FINDER = "jitid scan"
@@ -71,7 +71,7 @@ def _secret_search(given: Globals) -> SecretSearch | None:
 
 
 def _sighting(hit: Hit) -> Sighting:
-    from jitid.model.sighting import Sighting
+    from jitid.model.leak import Sighting
 
     place = hit.place if hit.inside is None else f"{hit.place}!{hit.inside}"
     time = None if hit.origin is None else hit.origin.time

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jitid.cli import options
     from jitid.cli.invocation import Globals
     from jitid.cli.leak.search_stream import StreamSearch
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
 
 _ID = re.compile(r"j(?:id|ti)_[0-9a-v]{26}|J(?:ID|TI)_[0-9A-V]{26}")
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{64}")

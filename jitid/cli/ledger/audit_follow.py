@@ -8,7 +8,7 @@ from typing import Any
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.integrity.operations import FollowLog
 from jitid.errors import BusyError, IntegrityError
-from jitid.operation.authority import Authority
+from jitid.operation.base import Authority
 from jitid.system import output, time_limit
 
 PAUSE = 0.5

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.trust.rotation import KeyChange
     from jitid.cli import options
     from jitid.model.ledger_rows import SigningKey
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
 
 FIELDS = ("kid", "use", "algorithm", "state", "created_at", "retired_at", "revoked_at", "needed_until")
 BRIEF = ("kid", "use", "algorithm", "state")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.integrity.cut import Cut
     from jitid.capabilities.integrity.retention import Pruning
     from jitid.cli import options
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
 
 PRUNED = (
     "before",

@@ -99,7 +99,7 @@ def _plan(
     """Return the plan of the service, with an existing ledger and listening sockets."""
     try:
         from jitid.server import listen
-        from jitid.server.request_log import Log
+        from jitid.server.request_record import Log
         from jitid.server.service_limits import limits_of
         from jitid.server.start_plan import StartPlan
         from jitid.server.worker import route_paths  # noqa: F401 - what it needs is loaded now

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.sweep.known_findings import KnownFindings
     from jitid.capabilities.sweep.remedies import ForeseenFix
     from jitid.capabilities.targets.settle import SettledTargets
-    from jitid.operation.authority import Authority
+    from jitid.operation.base import Authority
 
 
 class Work:

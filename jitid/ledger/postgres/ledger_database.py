@@ -12,10 +12,9 @@ from jitid.model.ledger_rows import Names
 
 if TYPE_CHECKING:
     from jitid.keys.keyring import Keyring
-    from jitid.ledger.place import Answer
+    from jitid.ledger.place import Answer, Vacuumed
     from jitid.ledger.postgres.copy import PostgresSource
     from jitid.ledger.postgres.ledger import PostgresLedger
-    from jitid.model.vacuumed import Vacuumed
 
 _LEDGERS = """SELECT schemaname FROM pg_catalog.pg_tables WHERE tablename IN ('setting', 'chain', 'schema_version')
      GROUP BY schemaname HAVING count(*) = 3 ORDER BY schemaname"""

@@ -8,9 +8,9 @@ import psycopg
 from psycopg import sql
 
 from jitid.errors import RefusedError
+from jitid.ledger.place import Vacuumed
 from jitid.ledger.postgres.failure import translated
 from jitid.ledger.postgres.session import DatabaseSession
-from jitid.model.vacuumed import Vacuumed
 
 _TABLES = """
     SELECT c.relname, pg_has_role(c.relowner, 'USAGE') FROM pg_catalog.pg_class c

@@ -12,11 +12,10 @@ from jitid.ledger.sqlite import folder
 
 if TYPE_CHECKING:
     from jitid.keys.keyring import Keyring
-    from jitid.ledger.place import Answer
+    from jitid.ledger.place import Answer, Vacuumed
     from jitid.ledger.sqlite.copy import SqliteSource
     from jitid.ledger.sqlite.ledger import SqliteLedger
     from jitid.model.ledger_rows import Names
-    from jitid.model.vacuumed import Vacuumed
 
 
 class LedgerFolder:

@@ -6,10 +6,10 @@ import os
 import sqlite3
 
 from jitid.errors import StorageError
+from jitid.ledger.place import Vacuumed
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.failure import FAULTS, translated
 from jitid.ledger.sqlite.lock import FairLock
-from jitid.model.vacuumed import Vacuumed
 from jitid.values.text import quote
 
 _SPARE = 8 << 20

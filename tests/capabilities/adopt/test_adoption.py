@@ -23,7 +23,7 @@ from jitid.capabilities.report.operations import MakeReport
 from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.capabilities.targets.operations import Settle
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
-from jitid.model.standing_secret import FOR_EVER, StandingSecret
+from jitid.model.adopted import FOR_EVER, StandingSecret
 from jitid.model.target import Life
 from jitid.search.pasted import search_pasted
 from jitid.search.secret_shapes import PRINT, SecretShape

@@ -13,8 +13,7 @@ from jitid.capabilities.directory.roster import spreadsheet
 from jitid.capabilities.directory.roster.roster_entry import Roster, StatedDelegator
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.issue.approval_store import ApprovalChanges, ApprovalStore
-from jitid.model.agent import Agent
-from jitid.model.delegator import Delegator
+from jitid.model.directory import Agent, Delegator
 from jitid.values.ids import approval_id
 from tests.builders import World
 

@@ -16,8 +16,8 @@ from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.trust.operations import RotateKey
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
-from jitid.model.agent import Agent
 from jitid.model.credential import Credential, TokenUse
+from jitid.model.directory import Agent
 from jitid.model.request import AttachRequest, MayAct, RenewRequest
 from jitid.operation import reach
 from jitid.values.scope import Scope, uncovered

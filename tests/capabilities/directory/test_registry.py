@@ -23,8 +23,8 @@ from jitid.errors import (
     PolicyDeniedError,
     UsageError,
 )
-from jitid.model.agent import Agent, AgentState
 from jitid.model.credential import State
+from jitid.model.directory import Agent, AgentState
 from jitid.model.event import ended_digest
 from jitid.model.ledger_rows import Selection
 from jitid.values.ids import parse_id

@@ -34,8 +34,8 @@ from jitid.ledger import expiry
 from jitid.ledger.idempotency import IdempotencyStore
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller
+from jitid.model.leak import Sighting
 from jitid.model.request import RenewRequest
-from jitid.model.sighting import Sighting
 from jitid.search.find import Finds, mark
 from jitid.search.pasted import search_pasted
 from jitid.values.scope import Scope

@@ -16,8 +16,7 @@ from jitid.capabilities.leak.exposure import LeakDetails
 from jitid.capabilities.leak.leaks import LeakReport, ReportedLeaks
 from jitid.capabilities.leak.places import distinct, is_kept, kept, parts
 from jitid.errors import IntegrityError, UsageError
-from jitid.model.leak import LeakFilter
-from jitid.model.sighting import LONGEST_PLACE, MOST_PLACES, Sighting
+from jitid.model.leak import LONGEST_PLACE, MOST_PLACES, LeakFilter, Sighting
 from jitid.search.find import Finds, mark
 from jitid.values.secret import fingerprint
 from jitid.values.strict_json import dumps

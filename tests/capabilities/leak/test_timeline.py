@@ -19,8 +19,8 @@ from jitid.cli.leak import leak_timeline, timeline_rows
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.markdown import code
 from jitid.model.acceptance import LEEWAY
+from jitid.model.leak import Sighting
 from jitid.model.request import RenewRequest
-from jitid.model.sighting import Sighting
 from jitid.search.find import mark
 from jitid.search.pasted import search_pasted
 from jitid.values.scope import Scope

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from jitid.errors import UsageError
-from jitid.model.delegator import Delegator
+from jitid.model.directory import Delegator
 from jitid.model.task import SENSITIVITIES
 from jitid.values.names import MAX_NAME, MAX_URI, check_delegator
 from jitid.values.scope import normalise, parse_scope

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from jitid.capabilities.run.delivery.delivery import Delivery
-from jitid.issuers.kind_spec import spec_of
+from jitid.issuers.issuer import spec_of
 from jitid.model.credential import base_kind
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from jitid.errors import UsageError
-from jitid.model.sighting import LONGEST_FINDER, LONGEST_REVISION, Sighting, fit_place
+from jitid.model.leak import LONGEST_FINDER, LONGEST_REVISION, Sighting, fit_place
 from jitid.redaction.token_format import names_token
 from jitid.values.times import parse_time
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
+from jitid.model.adopted import FOR_EVER
 from jitid.model.credential import Kind
 from jitid.model.ledger_rows import Selection
-from jitid.model.standing_secret import FOR_EVER
 from jitid.model.task import ADOPTED, SENSITIVITIES
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.text import operand, safe

@@ -10,7 +10,7 @@ from jitid.capabilities.directory.roster import json_lines
 from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator, merged
 from jitid.cli.directory import delegator_rows
 from jitid.errors import UsageError
-from jitid.model.delegator import Delegator
+from jitid.model.directory import Delegator
 from tests.builders import NOW
 
 

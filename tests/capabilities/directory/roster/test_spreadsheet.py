@@ -13,7 +13,7 @@ from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
 from jitid.formats import csv as csv_format
 from jitid.formats.display import Display
-from jitid.model.delegator import Delegator
+from jitid.model.directory import Delegator
 from tests.builders import NOW
 
 

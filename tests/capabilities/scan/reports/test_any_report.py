@@ -15,7 +15,7 @@ from jitid.capabilities.scan.reports.any_report import ReportFormat, parse
 from jitid.capabilities.scan.reports.json_reader import MAX_DEPTH, MAX_VALUE
 from jitid.capabilities.scan.reports.reported_finding import ReportedFinding
 from jitid.errors import UsageError
-from jitid.model.sighting import LONGEST_PLACE, Sighting
+from jitid.model.leak import LONGEST_PLACE, Sighting
 from jitid.redaction.token_format import OPAQUE_PREFIX, checksum
 from jitid.values.secret import fingerprint
 
