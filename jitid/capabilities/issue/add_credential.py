@@ -58,10 +58,7 @@ def add_credential(
     """Record a credential for the identity of another, `held`, and make its secret unless a target makes it.
 
     `line` is the first credential of its line and `source` the credential that it is attached to, by their numbers.
-
-    Returns:
-        The credential, and the members of its audit event besides those of the plan.
-
+    Returns the credential, and the members of its audit event besides those of the plan.
     """
     draft, kind = plan.draft, base_kind(plan.kind)
     needed = signing_of(kind, terms.algorithm_for(draft.audiences))

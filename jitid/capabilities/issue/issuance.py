@@ -488,58 +488,79 @@ def _settle(
     return GrantedRequest(request, plan, mint, raw, ids)
 
 
-def _record(
-    transaction: Transaction, settled: Sequence[GrantedRequest], minted: Sequence[list[Minted]]
-) -> None:
-    identity_key, credential_key = transaction.next_keys()
-    numbers = transaction.next_seqs(len(settled))
-    identities: list[IdentityRow] = []
-    credentials: list[CredentialRow] = []
-    bound: list[tuple[int, Process]] = []
-    used: list[tuple[int, int, int]] = []
-    places: list[tuple[int, int, int]] = []
-    at_targets: list[tuple[int, bytes, GrantedRequest]] = []
-    events: list[dict[str, Any]] = []
-    for one, made in zip(settled, minted, strict=True):
-        draft = one.plan.draft
-        assert one.plan.task is not None
-        if "opened" in one.plan.facts and one.plan.task.event != numbers[len(events)]:
+class _NewRows:
+    """The rows and events of the granted requests of one transaction."""
+
+    def __init__(self, transaction: Transaction, requests: int) -> None:
+        self._transaction = transaction
+        self._identity_key, self._credential_key = transaction.next_keys()
+        self._numbers = transaction.next_seqs(requests)
+        self.identities: list[IdentityRow] = []
+        self.credentials: list[CredentialRow] = []
+        self.bound: list[tuple[int, Process]] = []
+        self.used: list[tuple[int, int, int]] = []
+        """Approvals with the first identity and the event that use them."""
+        self.places: list[tuple[int, int, int]] = []
+        self.at_targets: list[tuple[int, bytes, GrantedRequest]] = []
+        self.events: list[dict[str, Any]] = []
+
+    def add(self, one: GrantedRequest, made: Sequence[Minted]) -> None:
+        """Add the rows and the event of a request."""
+        plan, event = one.plan, self._numbers[len(self.events)]
+        assert plan.task is not None
+        if "opened" in plan.facts and plan.task.event != event:
             # A signing key was made meanwhile, and its own event took the number.
-            TaskChanges(transaction).opened_by(one.plan.task.key, numbers[len(events)])
-        delegator, agent, audiences = map(
-            transaction.term, (draft.delegator, draft.agent, " ".join(draft.audiences))
+            TaskChanges(self._transaction).opened_by(plan.task.key, event)
+        if plan.approval is not None:
+            self.used.append((plan.approval.key, self._identity_key + len(self.identities), event))
+        self.places += placed(one.names, self._credential_key + len(self.credentials))
+        may_audience = plan.draft.recorded_reach(one.request.kind)
+        self._add_rows(one, made, event, plan.task.key, may_audience)
+        rows = audit.rows_digest(
+            one.mint.key.kid if one.mint.key else None,
+            *(plan.draft.details, may_audience),
+            [uid for uid, _ in one.raw],
+            [each.claims_hash for each in made],
+            [ids.listed and (ids.listed.list, ids.listed.place) for ids in one.names],
+            [jti for _, jti in one.raw],
+            [each.fingerprint for each in made],
         )
-        scopes, may_audience = " ".join(draft.scopes), draft.recorded_reach(one.request.kind)
+        certified = audit.certified_digest(each.public for each in made)
+        self.events.append({**plan.facts, **_members(one.raw), "certified": certified, "rows": rows})
+
+    def _add_rows(
+        self, one: GrantedRequest, made: Sequence[Minted], event: int, task: int, may_audience: str | None
+    ) -> None:
+        plan, draft, term = one.plan, one.plan.draft, self._transaction.term
+        delegator, agent, audiences = map(term, (draft.delegator, draft.agent, " ".join(draft.audiences)))
+        scopes = " ".join(draft.scopes)
         may_kind = None if draft.may_kind is None else kept_kinds(draft.may_kind)
-        if one.plan.approval is not None:
-            used.append((one.plan.approval.key, identity_key + len(identities), numbers[len(events)]))
-        parent = one.plan.parent.identity_key if one.plan.parent else None
-        subject = None if one.plan.proved_subject is None else transaction.term(one.plan.proved_subject)
+        subject = None if plan.proved_subject is None else term(plan.proved_subject)
         signed_by = one.mint.key.key if one.mint.key else None
-        places += placed(one.names, credential_key + len(credentials))
+        process = one.request.process
+        if process is not None:
+            process = process._replace(renews_until=min(process.renews_until, plan.maximum))
         for (uid, jti), (_, print_, claims_hash, public) in zip(one.raw, made, strict=True):
-            identity = identity_key + len(identities)
-            if one.request.process is not None:
-                process = one.request.process
-                renews_until = min(process.renews_until, one.plan.maximum)
-                bound.append((identity, process._replace(renews_until=renews_until)))
-            identities.append(
+            identity = self._identity_key + len(self.identities)
+            if process is not None:
+                self.bound.append((identity, process))
+            self.identities.append(
                 IdentityRow(
                     identity,
                     uid,
-                    parent,
+                    plan.parent.identity_key if plan.parent else None,
                     draft.depth,
                     delegator,
                     draft.delegator_proof,
                     agent,
-                    one.plan.task.key,
+                    task,
                     draft.sensitivity,
-                    one.plan.parent.key if one.plan.parent else None,
+                    plan.parent.key if plan.parent else None,
                 )
             )
-            credentials.append(
+            self.credentials.append(
                 CredentialRow(
-                    credential_key + len(credentials),
+                    self._credential_key + len(self.credentials),
                     jti,
                     identity,
                     one.request.kind,
@@ -551,11 +572,11 @@ def _record(
                     print_,
                     claims_hash,
                     signed_by,
-                    numbers[len(events)],
-                    one.plan.task.key,
+                    event,
+                    task,
                     delegator,
-                    one.plan.recurring,
-                    None if one.plan.chosen is None else one.plan.chosen.qualified_template,
+                    plan.recurring,
+                    None if plan.chosen is None else plan.chosen.qualified_template,
                     public,
                     None,
                     None,
@@ -566,37 +587,34 @@ def _record(
                 )
             )
             if one.mint.issuer is None:
-                at_targets.append((credentials[-1].key, jti, one))
-        certified = audit.certified_digest(each.public for each in made)
-        rows = audit.rows_digest(
-            one.mint.key.kid if one.mint.key else None,
-            *(draft.details, may_audience),
-            [uid for uid, _ in one.raw],
-            [each.claims_hash for each in made],
-            [ids.listed and (ids.listed.list, ids.listed.place) for ids in one.names],
-            [jti for _, jti in one.raw],
-            [each.fingerprint for each in made],
-        )
-        events.append({**one.plan.facts, **_members(one.raw), "certified": certified, "rows": rows})
-    transaction.add(identities, credentials)
-    if places:
+                self.at_targets.append((self.credentials[-1].key, jti, one))
+
+
+def _record(
+    transaction: Transaction, settled: Sequence[GrantedRequest], minted: Sequence[list[Minted]]
+) -> None:
+    new = _NewRows(transaction, len(settled))
+    for one, made in zip(settled, minted, strict=True):
+        new.add(one, made)
+    transaction.add(new.identities, new.credentials)
+    if new.places:
         from jitid.ledger.status_places import StatusStore
 
-        StatusStore(transaction).add(places)
-    for key, jti, one in at_targets:
+        StatusStore(transaction).add(new.places)
+    for key, jti, one in new.at_targets:
         assert one.plan.chosen is not None
         record_at_target(transaction, key, credential_id(jti), one.plan.chosen)
-    for identity, process in bound:
+    for identity, process in new.bound:
         CredentialChanges(transaction).bind(identity, process)
-    if used:
+    if new.used:
         from jitid.capabilities.issue.approval_store import ApprovalChanges
 
         approvals = ApprovalChanges(transaction)
-        for approval, identity, event in used:
+        for approval, identity, event in new.used:
             approvals.use(approval, identity, event)
     for digest, text in dict.fromkeys((one.plan.decision.policy, one.plan.policy_text) for one in settled):
         policies.keep(transaction, digest, text)
-    transaction.append_each("issue", events)
+    transaction.append_each("issue", new.events)
 
 
 def record_at_target(transaction: Transaction, key: int, jti: str, chosen: ChosenTarget) -> None:

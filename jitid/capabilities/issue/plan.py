@@ -126,15 +126,7 @@ def plan(
     prepared = _propose(snapshot, names, request, terms)
     proposal, above, parent, notes = prepared.proposal, prepared.above, prepared.parent, prepared.notes
     entry = proposal.entry
-    facts = {
-        **proposal.facts(terms),
-        "proof": proposal.proof,
-        "sensitivity": proposal.sensitivity,
-        "parent": parent.id if parent else None,
-        "made_from": parent.jti if parent else None,
-        "process": None if request.process is None else request.process._asdict(),
-        "acting": prepared.acting,
-    }
+    facts = _facts(request, prepared, terms)
     subject = None if parent is None else parent.proved_subject
     if above is None and not governance.directory_facts(entry).known:
         # Once the directory has this subject, it attributes this delegation to the right delegator.
@@ -191,6 +183,20 @@ def plan(
         subject,
         above,
     )
+
+
+def _facts(request: IssueRequest, prepared: _PreparedRequest, terms: Terms) -> dict[str, Any]:
+    """Return the members of the audit event before the decision."""
+    proposal, parent = prepared.proposal, prepared.parent
+    return {
+        **proposal.facts(terms),
+        "proof": proposal.proof,
+        "sensitivity": proposal.sensitivity,
+        "parent": parent.id if parent else None,
+        "made_from": parent.jti if parent else None,
+        "process": None if request.process is None else request.process._asdict(),
+        "acting": prepared.acting,
+    }
 
 
 def _propose(snapshot: View, names: Names, request: IssueRequest, terms: Terms) -> _PreparedRequest:

@@ -209,20 +209,8 @@ def plan(
     given = predecessor.expires_at - predecessor.issued_at
     notes: list[str] = []
     proposal, objections = _propose(transaction, names, verified, task, request, terms, notes)
-    entry, proof, judged = proposal.entry, proposal.proof, proposal.sensitivity
-    facts = {
-        **proposal.facts(terms),
-        "proof": predecessor.delegator_proof,
-        "root_proof": None if proof == predecessor.delegator_proof else proof,
-        "sensitivity": predecessor.sensitivity,
-        "judged": None if judged == predecessor.sensitivity else judged,
-        "parent": predecessor.parent,
-        "id": predecessor.id,
-        # Only the root has it: all credentials below end with the root.
-        "subject": None if lineage else predecessor.proved_subject,
-    }
-    if attached:
-        facts["may_kind"] = None
+    entry = proposal.entry
+    facts = _facts(verified, proposal, terms, attached=attached)
     as_another = governance.proved_as_another(
         DirectoryStore(transaction), predecessor.delegator, predecessor.proved_subject
     )
@@ -277,6 +265,24 @@ def plan(
         recurring,
         proposal.chosen,
     )
+
+
+def _facts(verified: Verified, proposal: Proposal, terms: Terms, *, attached: bool) -> dict[str, Any]:
+    """Return the members of the audit event before the decision."""
+    predecessor, proof, judged = verified.credential, proposal.proof, proposal.sensitivity
+    facts = {
+        **proposal.facts(terms),
+        "proof": predecessor.delegator_proof,
+        "root_proof": None if proof == predecessor.delegator_proof else proof,
+        "sensitivity": predecessor.sensitivity,
+        "judged": None if judged == predecessor.sensitivity else judged,
+        "parent": predecessor.parent,
+        "id": predecessor.id,
+        # Only the root has it: all credentials below end with the root.
+        "subject": None if verified.lineage else predecessor.proved_subject,
+    }
+    # An attachment passes on the kinds of its identity; its own event does not repeat them before the decision.
+    return {**facts, "may_kind": None} if attached else facts
 
 
 def _propose(

@@ -14,7 +14,7 @@ from jitid.capabilities.report.sprawl_report import (
 )
 from jitid.capabilities.sweep.finding import Finding
 from jitid.formats import prometheus
-from jitid.model.survey import Breakdown, DirectoryCounts, Spread
+from jitid.model.survey import Breakdown, DirectoryCounts, Leaks, Spread, Totals
 from jitid.values.times import format_time
 
 FIELDS = ("metric", "labels", "value")
@@ -57,9 +57,22 @@ def _metrics(report: Report) -> Iterator[Metric]:
     # Tasks, agents and delegators are not labels here. Their values do not recur, so that each would leave a stale
     # series; and a collector may not be permitted to know names.
     survey = report.survey
-    totals, people, use, leaks = survey.totals, survey.people, survey.use, survey.leaks
     yield _one("report_timestamp_seconds", "The time that the report is about", report.at)
     yield _one("report_complete", "Whether all was examined for what to end first", int(not report.missed))
+    yield from _totals(survey.totals)
+    for name, found in survey.live_by.items():
+        if name not in _NAMED:
+            yield _top(name, found)
+    yield from _people(report)
+    yield from _lifetimes(report)
+    yield from _use(report)
+    if report.directory is not None:
+        yield from _directory(report.directory)
+    yield from _leaks(survey.leaks)
+    yield from _after_five_days(report)
+
+
+def _totals(totals: Totals) -> Iterator[Metric]:
     yield _one("credentials_issued", "Credentials that were ever issued", totals.issued)
     yield _one("identities_issued", "Identities that were ever made", totals.identities)
     yield _one("credentials_live", "Credentials that are alive", totals.live)
@@ -71,15 +84,20 @@ def _metrics(report: Report) -> Iterator[Metric]:
     yield _one(
         "agents_live_registered", "Registered agents of whom something is alive", totals.agents_registered
     )
-    for name, found in survey.live_by.items():
-        if name not in _NAMED:
-            yield _top(name, found)
+
+
+def _people(report: Report) -> Iterator[Metric]:
+    people = report.survey.people
     yield _one("people", "Persons of whom something is alive", people.people)
     yield _one(
         "identities_per_person_mean", "Live identities to a person on average", rounded(report.per_person)
     )
     yield _one("identities_per_person_highest", "Live identities of the person with most", people.highest)
     yield _published("identities_per_person_published", "Agents to a person", AGENTS_PER_PERSON)
+
+
+def _lifetimes(report: Report) -> Iterator[Metric]:
+    survey = report.survey
     yield from _spread("lifetime", "Granted lifetime of the live credentials", survey.lifetimes)
     by_limit = tuple(Sample({"sensitivity": each.sensitivity}, each.standing) for each in survey.sensitive)
     yield Metric(
@@ -96,6 +114,10 @@ def _metrics(report: Report) -> Iterator[Metric]:
     yield _one(
         "tasks_ended_with_live", "Tasks that are over and have something alive", survey.retirement.still_live
     )
+
+
+def _use(report: Report) -> Iterator[Metric]:
+    use = report.survey.use
     yield _one("identities_authorized", "Live identities that were allowed something", use.authorized)
     yield _one(
         "identities_never_used",
@@ -133,8 +155,9 @@ def _metrics(report: Report) -> Iterator[Metric]:
             "Registered agents whose record allows more than their owner may hand out",
             report.excess.over_privileged,
         )
-    if report.directory is not None:
-        yield from _directory(report.directory)
+
+
+def _leaks(leaks: Leaks) -> Iterator[Metric]:
     yield _one("leaked_secrets", "Secrets that were reported leaked", leaks.secrets)
     yield _one("leaked_secrets_valid", "Leaked secrets that still work", leaks.valid)
     yield _one(
@@ -194,6 +217,10 @@ def _metrics(report: Report) -> Iterator[Metric]:
         "Leaked secrets reported at least five days ago, that worked then and five days later",
         leaks.aged_valid,
     )
+
+
+def _after_five_days(report: Report) -> Iterator[Metric]:
+    leaks = report.survey.leaks
     own = report.valid_after_five_days
     yield _one(
         "leaked_percent_valid",
