@@ -107,7 +107,7 @@ def test_a_token_of_an_ended_task_names_the_time(world: World) -> None:
 
 
 def test_every_refusal_of_what_has_expired_says_when(expired: Shell) -> None:
-    """Checked in the source: each error about expiry contains the time, or a text from `over` or `claimed_expiry`."""
+    """Checked in the source: each error about expiry contains the time, or a text from `expiry_hint` or `claimed_expiry`."""
     root = Path(jitid.__file__).parent
     silent = []
     for path in sorted(root.rglob("*.py")):
@@ -115,7 +115,7 @@ def test_every_refusal_of_what_has_expired_says_when(expired: Shell) -> None:
         for found in re.finditer(r"raise \w+Error\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)", text):
             said = found[0]
             if re.search(r"\b(has|had) expired\b", said) and not re.search(
-                r"format_time|over\(|claimed_expiry\(|\{error", said
+                r"format_time|expiry_hint\(|claimed_expiry\(|\{error", said
             ):
                 silent.append(f"{path.relative_to(root)}: {' '.join(said.split())}")
     assert silent == []
