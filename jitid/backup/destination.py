@@ -149,7 +149,7 @@ def aside_for(to: str, place: str) -> Iterator[str]:
 
 def _store(to: str, place: str, aside: str, manifest: Manifest, write: Callable[[bytes], None]) -> None:
     if to == OUT:
-        archive.pack(aside, _Stream(write), manifest.made_at)
+        archive.pack(aside, _Stream(write), manifest.at)
         return
     parent = os.path.dirname(place) or "."
     if not place.endswith(_TAR):
@@ -163,7 +163,7 @@ def _store(to: str, place: str, aside: str, manifest: Manifest, write: Callable[
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(whole, flags, 0o600), "wb") as file:
         os.fchmod(file.fileno(), 0o600)
-        archive.pack(aside, file, manifest.made_at)
+        archive.pack(aside, file, manifest.at)
         file.flush()
         os.fsync(file.fileno())
     _name(whole, place)

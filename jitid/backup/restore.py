@@ -40,7 +40,7 @@ class RestoredLedger(NamedTuple):
     """A ledger that was restored."""
 
     path: str
-    told: backup.ManifestFacts
+    manifest: backup.Manifest
     restored: Restored
     lost: int | None
     """The number of events that were lost; None if that is unknown."""
@@ -139,7 +139,7 @@ def restore(
                 done = revive.revive(
                     ledger,
                     keyring,
-                    unpacked.told,
+                    unpacked.manifest,
                     # If the ledger itself shows that there were no events since, no credential can have been ended.
                     keep=keep or known.newest,
                     lost=known.lost,
@@ -150,7 +150,7 @@ def restore(
                         keyring.forget(kid)
                 ledger.close()
                 replaced = _publish(aside, path, parent, present=bool(present))
-    return RestoredLedger(shown, unpacked.told, done, known.lost, known.newest, replaced)
+    return RestoredLedger(shown, unpacked.manifest, done, known.lost, known.newest, replaced)
 
 
 @contextmanager

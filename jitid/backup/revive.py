@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from jitid.backup import archive
 from jitid.backup import snapshot as backup
-from jitid.backup.snapshot import ManifestFacts
+from jitid.backup.snapshot import Manifest
 from jitid.backup.store import live_on_adopted_tasks, open_tasks
 from jitid.capabilities.access import grant
 from jitid.capabilities.access.store import AccessChanges
@@ -51,7 +51,7 @@ LOCK = "restoring"
 class Unpacked(NamedTuple):
     """A backup that was unpacked; each member matches the manifest."""
 
-    told: ManifestFacts
+    manifest: Manifest
     head: str
     """The signed head that vouches for the manifest, and for the audit chain in it."""
 
@@ -160,7 +160,7 @@ def verify(ledger: SqliteLedger, unpacked: Unpacked) -> None:
         IntegrityError: one of these checks failed.
 
     """
-    manifest = unpacked.told
+    manifest = unpacked.manifest
     names = ledger.names
     if names.uuid != manifest.ledger:
         raise IntegrityError("the ledger in the backup is not the one that its manifest tells of")
@@ -201,7 +201,7 @@ def behind(snapshot: View, head: Head) -> int:
 def revive(
     ledger: Ledger,
     keyring: Keyring,
-    manifest: ManifestFacts,
+    manifest: Manifest,
     *,
     keep: bool,
     lost: int | None,

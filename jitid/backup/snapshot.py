@@ -57,57 +57,53 @@ class BackupProgress(NamedTuple):
 class Manifest(NamedTuple):
     """The manifest of a backup."""
 
-    names: Names
-    head: Head
-    """The last link of the audit chain in it."""
-    made_at: int
-    """Seconds since the epoch."""
+    ledger: str
+    """The UUID of the ledger in it."""
+    events: int
+    """The number of the last link of the audit chain in it."""
+    head: str
+    """The hash of that link, as hex."""
+    at: int
+    """The time of the backup in seconds since the epoch."""
     schema: int
     """The schema version of the ledger in it."""
-    verified: bool
-    """Whether it was verified when it was made: the database, the audit chain, and the rows against the chain."""
     keys: tuple[str, ...]
     """The ids of the private keys that are in it."""
     files: Mapping[str, tuple[int, str]]
     """Size and SHA-256, as hex, of each member by its name."""
-
-    @property
-    def text(self) -> str:
-        """The manifest in its stored form: canonical JSON."""
-        return strict_json.dumps(
-            {
-                "schema": SCHEMA,
-                "jitid": __version__,
-                "ledger": self.names.uuid,
-                "issuer": self.names.issuer,
-                "trust_domain": self.names.trust_domain,
-                "events": self.head.seq,
-                "head": self.head.hash.hex(),
-                "made_at": format_time(self.made_at),
-                "at": self.made_at,
-                "ledger_schema": self.schema,
-                "verified": self.verified,
-                "keys": list(self.keys),
-                "files": {name: list(entry) for name, entry in self.files.items()},
-            }
-        )
-
-
-class ManifestFacts(NamedTuple):
-    """The facts of a backup's manifest that are not read from the ledger in the backup."""
-
-    ledger: str
-    events: int
-    head: str
-    at: int
-    schema: int
-    keys: tuple[str, ...]
-    files: Mapping[str, tuple[int, str]]
+    verified: bool
+    """Whether it was verified when it was made: the database, the audit chain, and the rows against the chain."""
     digest: str
-    """The SHA-256 digest of the manifest in hex; the audit log names the backup by it."""
+    """The SHA-256 digest of its stored form, as hex; the signed head and the audit log name the backup by it."""
 
 
-def read_manifest(data: bytes) -> ManifestFacts:
+def write_manifest(
+    names: Names, head: Head, at: int, keys: tuple[str, ...], aside: str, *, verified: bool
+) -> Manifest:
+    """Write the manifest of the backup in the folder `aside`, and return it. Raises OSError."""
+    files = dict(_digests(aside))
+    stored = strict_json.dumps(
+        {
+            "schema": SCHEMA,
+            "jitid": __version__,
+            "ledger": names.uuid,
+            "issuer": names.issuer,
+            "trust_domain": names.trust_domain,
+            "events": head.seq,
+            "head": head.hash.hex(),
+            "made_at": format_time(at),
+            "at": at,
+            "ledger_schema": len(SQLITE_STEPS),
+            "verified": verified,
+            "keys": list(keys),
+            "files": {name: list(entry) for name, entry in files.items()},
+        }
+    ).encode()
+    write_private(os.path.join(aside, archive.MANIFEST), stored)
+    return read_manifest(stored)
+
+
+def read_manifest(data: bytes) -> Manifest:
     """Return the content of a manifest; the caller must still check its signature.
 
     Raises:
@@ -126,7 +122,7 @@ def read_manifest(data: bytes) -> ManifestFacts:
                 )
             raise ValueError(schema)
         files = {str(name): (int(size), str(digest)) for name, (size, digest) in found["files"].items()}
-        manifest = ManifestFacts(
+        manifest = Manifest(
             str(found["ledger"]),
             int(found["events"]),
             str(found["head"]),
@@ -134,6 +130,7 @@ def read_manifest(data: bytes) -> ManifestFacts:
             int(found["ledger_schema"]),
             tuple(map(str, found["keys"])),
             files,
+            found.get("verified") is True,
             sha256(data).hexdigest(),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -146,7 +143,7 @@ def read_manifest(data: bytes) -> ManifestFacts:
     return manifest
 
 
-def must_be_sealed(manifest: ManifestFacts, head: str) -> None:
+def must_be_sealed(manifest: Manifest, head: str) -> None:
     """Check that a signed head contains the digest of the manifest; `audit_log.read_head` checks the signature.
 
     Raises IntegrityError.
@@ -217,10 +214,8 @@ def take(
                 signer = _signer(snapshot, keyring)
                 given = _give_keys(snapshot, keyring, aside) if keys else ()
         progress.stage("signing")
-        manifest = Manifest(names, head, now, len(SQLITE_STEPS), verify, given, dict(_digests(aside)))
-        text = manifest.text.encode()
-        write_private(os.path.join(aside, archive.MANIFEST), text)
-        seal = audit_log.sign_head(head, names, signer, now, {"backup": sha256(text).hexdigest()})
+        manifest = write_manifest(names, head, now, given, aside, verified=verify)
+        seal = audit_log.sign_head(head, names, signer, now, {"backup": manifest.digest})
         write_private(os.path.join(aside, archive.HEAD), f"{seal}\n".encode())
         for part in (archive.POLICY, archive.KEYS, "."):
             if os.path.isdir(os.path.join(aside, part)):

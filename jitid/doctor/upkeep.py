@@ -48,7 +48,7 @@ def check_backup(
         progress("verifying")
         with revive.opened(aside, caller(), float(config.number("timeout"))) as ledger:
             revive.verify(ledger, unpacked)
-    manifest = unpacked.told
+    manifest = unpacked.manifest
     yield ok(
         "backup", f"{len(manifest.files)} members, each as the manifest tells, which the ledger has signed"
     )

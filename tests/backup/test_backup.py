@@ -111,12 +111,13 @@ def used(tmp_path: Path) -> Iterator[World]:
 def test_what_is_restored_is_what_was_backed_up(used: World, tmp_path: Path, name: str) -> None:
     alive, head = used.issue(), used.head()
     made = back_up(used, tmp_path / name, keys=True)
-    assert (made.manifest.head, made.manifest.verified) == (head, True)
+    assert (made.manifest.events, made.manifest.head) == (head.seq, head.hash.hex())
+    assert made.manifest.verified
     assert {
         mode & 0o077 for mode in (*modes(tmp_path / name).values(), (tmp_path / name).stat().st_mode & 0o777)
     } == {0}
     back = restore(tmp_path / name, tmp_path / "again", keep=True)
-    assert (back.told.events, back.restored.kept, back.lost) == (head.seq, True, None)
+    assert (back.manifest.events, back.restored.kept, back.lost) == (head.seq, True, None)
     with World(tmp_path / "again", now=int(used.clock())) as other:
         assert other.verify(alive.token).jti == alive.jti
         assert other.events()[: head.seq] == used.events()
@@ -130,7 +131,7 @@ def test_as_a_stream(used: World, tmp_path: Path) -> None:
     pieces: list[bytes] = []
     destination.back_up(config(used.path), "-", keys=False, verify=True, progress=QUIET, write=pieces.append)
     back = restore(tmp_path, tmp_path / "again", stream=b"".join(pieces))
-    assert back.told.events == used.head().seq
+    assert back.manifest.events == used.head().seq
 
 
 def test_nothing_that_may_have_been_ended_since_lives_again(used: World, tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_nothing_that_may_have_been_ended_since_lives_again(used: World, tmp_pat
         with pytest.raises(IntegrityError, match=r"older copy|history was rewritten") as caught:
             other.authority.perform(VerifyLog(expected_head=head))
         assert f"event {back.restored.event} tells that the ledger was put back" in str(caught.value.hint)
-        assert back.restored.event == back.told.events + 1
+        assert back.restored.event == back.manifest.events + 1
 
 
 @pytest.mark.parametrize("then", ["used", "denied"])
@@ -293,8 +294,8 @@ def test_a_backup_of_a_moment_while_others_write(used: World, tmp_path: Path) ->
     try:
         for number in range(4):
             made = back_up(used, tmp_path / f"backup{number}")
-            assert made.manifest.head.seq >= done
-            done = made.manifest.head.seq
+            assert made.manifest.events >= done
+            done = made.manifest.events
     finally:
         stop.set()
         for one in writers:
@@ -459,7 +460,7 @@ def test_a_tar_file_that_was_cut_anywhere_is_refused(sound: Path, tmp_path: Path
         with pytest.raises(IntegrityError):
             restore(tmp_path, tmp_path / "again", stream=data[:at])
     assert names(tmp_path) == []
-    assert restore(tmp_path, tmp_path / "again", stream=data).told.events == 2
+    assert restore(tmp_path, tmp_path / "again", stream=data).manifest.events == 2
 
 
 def test_a_larger_database_than_there_is_room_for_is_not_begun(tmp_path: Path) -> None:
@@ -672,7 +673,7 @@ def test_two_at_once_make_one(used: World, tmp_path: Path) -> None:
         one.join()
     assert [isinstance(one, MadeBackup) for one in done].count(True) == 1
     assert names(tmp_path / "out") == ["backup"]
-    assert restore(tmp_path / "out" / "backup", tmp_path / "again").told.events == used.head().seq
+    assert restore(tmp_path / "out" / "backup", tmp_path / "again").manifest.events == used.head().seq
 
 
 def test_under_any_umask_it_is_for_its_owner_alone(used: World, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def _restore(place: Path, to: Path, *, replace: bool = False, accept_clock: bool
 def test_a_backup_is_made_and_checked_by_its_mark(ahead: World, tmp_path: Path) -> None:
     ahead.issue()
     made = back_up(ahead, tmp_path / "backup")
-    assert made.manifest.made_at == int(ahead.clock())
+    assert made.manifest.at == int(ahead.clock())
     checks = list(upkeep.check_backup(config(tmp_path), str(tmp_path / "backup"), lambda _what: None, None))
     assert {check.status.value for check in checks} == {"ok"}
 

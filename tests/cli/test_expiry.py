@@ -107,7 +107,7 @@ def test_a_token_of_an_ended_task_names_the_time(world: World) -> None:
 
 
 def test_every_refusal_of_what_has_expired_says_when(expired: Shell) -> None:
-    """Checked in the source: each error about expiry contains the time, or a text from `expiry_hint` or `claimed_expiry`."""
+    """In the source, each error about expiry contains the time, or a text from `expiry_hint` or `claimed_expiry`."""
     root = Path(jitid.__file__).parent
     silent = []
     for path in sorted(root.rglob("*.py")):

@@ -14,7 +14,7 @@ import pytest
 
 import jitid
 from jitid.backup.revive import revive
-from jitid.backup.snapshot import ManifestFacts
+from jitid.backup.snapshot import Manifest
 from jitid.capabilities.integrity.operations import CutLog, ExportLog, Prune, SignHead
 from jitid.capabilities.issue.approval_store import ApprovalChanges
 from jitid.crypto.jws import b64url_decode
@@ -130,7 +130,7 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
             keyring = folder.keyring(str(other.path))
             for name in keyring.names():
                 keyring.forget(name)
-            told_of = ManifestFacts(NAMES.uuid, 1, "", 1, 1, (), {}, "")
+            told_of = Manifest(NAMES.uuid, 1, "", 1, 1, (), {}, True, "")
             revive(other.ledger, keyring, told_of, keep=True, lost=1, accept_clock=False)
             with other.ledger.write() as transaction:
                 ApprovalChanges(transaction).add_request(

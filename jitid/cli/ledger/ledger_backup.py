@@ -96,10 +96,10 @@ def _report(given: Globals, made: MadeBackup) -> None:
     manifest = made.manifest
     row = {
         "backup": made.place,
-        "ledger": manifest.names.uuid,
-        "events": manifest.head.seq,
-        "head": manifest.head.hash.hex(),
-        "made_at": format_time(manifest.made_at),
+        "ledger": manifest.ledger,
+        "events": manifest.events,
+        "head": manifest.head,
+        "made_at": format_time(manifest.at),
         "size": made.size,
         "keys": len(manifest.keys),
         "verified": manifest.verified,
@@ -109,7 +109,7 @@ def _report(given: Globals, made: MadeBackup) -> None:
         return
     verification = "verified" if manifest.verified else "not verified"
     output.write(
-        f"backed up to {safe(made.place)}: {manifest.head.seq} events, {made.size} bytes; {verification}\n"
+        f"backed up to {safe(made.place)}: {manifest.events} events, {made.size} bytes; {verification}\n"
     )
 
 
@@ -172,9 +172,9 @@ def _report_restored(given: Globals, back: RestoredLedger) -> None:
     done = back.restored
     row: dict[str, Any] = {
         "path": back.path,
-        "ledger": back.told.ledger,
-        "made_at": format_time(back.told.at),
-        "events": back.told.events,
+        "ledger": back.manifest.ledger,
+        "made_at": format_time(back.manifest.at),
+        "events": back.manifest.events,
         "lost": back.lost,
         "kept": done.kept,
         "ended": done.credentials,
@@ -211,7 +211,7 @@ def _report_restored(given: Globals, back: RestoredLedger) -> None:
 def _sentences(back: RestoredLedger) -> list[str]:
     done = back.restored
     lines = [
-        f"restored to {safe(back.path)}: {back.told.events} events, as it was at {format_time(back.told.at)}"
+        f"restored to {safe(back.path)}: {back.manifest.events} events, as it was at {format_time(back.manifest.at)}"
     ]
     if back.lost:
         events = "1 event is" if back.lost == 1 else f"{back.lost} events are"
