@@ -111,6 +111,40 @@ def old_idiom(path: str, source: str) -> list[str]:
     return lines
 
 
+def names_of(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the names that a file defines: functions, classes, arguments and variables, but not fields of classes."""
+    tree = ast.parse(source)
+    fields = {
+        id(statement.target)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for statement in node.body
+        if isinstance(statement, ast.AnnAssign)
+    }
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield node.lineno, name
+            case ast.arg(arg=name):
+                yield node.lineno, name
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                if id(node) not in fields:
+                    yield node.lineno, name
+
+
+def old_names(path: str, source: str) -> list[str]:
+    """Return a line for each name in a file that has a part of the old idiom."""
+    with Path(__file__).with_name("prose.toml").open("rb") as file:
+        words = tomllib.load(file)["names"]
+    old, allowed = frozenset(words["old"]), frozenset(words["allowed"])
+    lines = []
+    for number, name in names_of(source):
+        parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().split("_")
+        if name not in allowed and not old.isdisjoint(parts):
+            lines.append(f"{path}:{number}: {name}")
+    return lines
+
+
 def _folders() -> list[str]:
     return sorted(
         {
@@ -127,6 +161,27 @@ def test_docstrings_and_comments_are_plain(folder: str) -> None:
     for path in sorted((ROOT / folder).glob("*.py")):
         found += old_idiom(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("folder", [name for name in _folders() if name.startswith("jitid")])
+def test_names_are_terms_of_the_field(folder: str) -> None:
+    found = []
+    for path in sorted((ROOT / folder).glob("*.py")):
+        found += old_names(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("def tell_all(what, *, ours=1): gone = whose = 1", {"tell_all", "what", "ours", "gone"}),
+        ("class ToldNames: pass", {"ToldNames"}),
+        ("class A:\n    told: str = ''\n    def f(self): self._asked = 1", {"_asked"}),
+        ("def recover(sort, wholesale, hereafter): f(told=1); x.said()", set()),
+    ],
+)
+def test_old_names_are_found_where_they_are_defined(source: str, names: set[str]) -> None:
+    assert {line.rpartition(" ")[2] for line in old_names("jitid/x.py", source)} == names
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ class KindSpec:
         options: "Callable[[], KindOptions] | None" = None,
         adopted: "AdoptedReference | None" = None,
         text: Callable[[Secret, int], str] | None = None,
-        certificate_beside: bool = False,
+        separate_certificate: bool = False,
         serial_of: Callable[[str], int] | None = None,
         revocation_list: str | None = None,
         delivery: str | None = None,
@@ -161,7 +161,7 @@ class KindSpec:
             adopted: set if a target of this kind can end standing secrets that jitid did not make.
             text: returns a secret of several parts as text; the int is its expiry in seconds since the epoch. None:
                 JSON.
-            certificate_beside: whether the certificate gets a separate file beside that of the key.
+            separate_certificate: whether the certificate gets a separate file beside that of the key.
             serial_of: returns the serial number of a certificate from its `jti`.
             revocation_list: the verb that prints the list of revoked certificates.
             delivery: the module of `capabilities/run/delivery/` that delivers secrets to a run, besides files.
@@ -175,7 +175,7 @@ class KindSpec:
         self.options = options
         self.adopted = adopted
         self.text = text
-        self.certificate_beside = certificate_beside
+        self.separate_certificate = separate_certificate
         self.serial_of = serial_of
         self.revocation_list = revocation_list
         self.delivery = delivery

@@ -44,7 +44,7 @@ def files_of(kind: str, secret: Secret, expires_at: int, path: str) -> dict[str,
 
     An SSH certificate gets a separate file beside its key.
     """
-    if set(secret.names) == {"certificate", "key"} and _spec(kind).certificate_beside:
+    if set(secret.names) == {"certificate", "key"} and _spec(kind).separate_certificate:
         # The key comes last: a program that waits for the key finds the certificate.
         return {
             path + CERTIFICATE_SUFFIX: ended(secret.reveal("certificate")),
@@ -55,7 +55,7 @@ def files_of(kind: str, secret: Secret, expires_at: int, path: str) -> dict[str,
 
 def paths_of(kind: str, path: str, *, key: bool) -> tuple[str, ...]:
     """Return the paths of `files_of` for a secret that is not made yet; `key` says whether jitid makes its key."""
-    if key and kind in PARTS and _spec(kind).certificate_beside:
+    if key and kind in PARTS and _spec(kind).separate_certificate:
         return (path, path + CERTIFICATE_SUFFIX)
     return (path,)
 

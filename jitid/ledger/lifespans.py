@@ -154,7 +154,7 @@ def leaks(queries: AtOneTime, since: int) -> tuple[Leaks, dict[int, int]]:
         f"SELECT {counted}, :now - min(CASE WHEN death > :now THEN reported END) FROM leaked"
     )
     # Only the end of the secret itself is measured; its holder may have renewed it, or delegated from it.
-    living_on, living_on_closed = queries.one(
+    live_kin, live_kin_closed = queries.one(
         f"""WITH RECURSIVE dead (identity, closed) AS (
                 SELECT identity, closed FROM leaked WHERE death <= :now AND proved IS NULL),
             {below("SELECT identity, identity FROM dead")}
@@ -177,8 +177,8 @@ def leaks(queries: AtOneTime, since: int) -> tuple[Leaks, dict[int, int]]:
     )
     found = Leaks(
         **dict(zip(_LEAKED, counts, strict=True)),
-        living_on=living_on,
-        living_on_closed=living_on_closed,
+        living_on=live_kin,
+        living_on_closed=live_kin_closed,
         exposure=exposure,
         exposure_verifiers=verifiers,
         oldest_valid=oldest,

@@ -37,7 +37,7 @@ IDENTITY_UNDER_AGENT = """CASE WHEN i.id <= (
             THEN 1 ELSE 0 END"""
 """The same as `UNDER_AGENT`, for an identity `i` without a credential."""
 
-SORTS: Sequence[str] = ("issued_at", "expires_at", "task", "agent", "delegator", "depth", "id")
+SORT_KEYS: Sequence[str] = ("issued_at", "expires_at", "task", "agent", "delegator", "depth", "id")
 """The sort keys of `list`; rows with equal keys are sorted by the order of issue."""
 
 _TEMPORARY = {

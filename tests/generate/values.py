@@ -52,7 +52,7 @@ from jitid.cli.sweep import report, sweep, sweep_rows
 from jitid.config.settings import COLOURS, FORMATS, LOG_FORMATS, SETTINGS
 from jitid.crypto.jws import ALGORITHMS
 from jitid.keys.keyring import USES
-from jitid.ledger.select import SORTS
+from jitid.ledger.select import SORT_KEYS
 from jitid.model.caller import ROLES
 from jitid.model.credential import MADE, Kind, State
 from jitid.model.process import Liveness
@@ -217,7 +217,7 @@ VERBS: dict[tuple[str, str], Value] = {
     ("delegator show", "NAME"): KNOWN,
     ("delegator list", "--after"): KNOWN,
     ("list", "--process"): _words(*Liveness),
-    ("list", "--sort"): _words(*SORTS, *(f"-{name}" for name in SORTS)),
+    ("list", "--sort"): _words(*SORT_KEYS, *(f"-{name}" for name in SORT_KEYS)),
     ("policy show", "RULE"): NOTHING,
     ("policy test", "--policy"): FILES,
     ("keys bundle", "--format"): _words(*keys_x509.BUNDLES),

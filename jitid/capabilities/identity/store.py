@@ -363,8 +363,10 @@ class CredentialStore:
         self, chosen: Filter, sort: str, *, descending: bool, after: str | None, limit: int
     ) -> list[Credential]:
         """Return a page of credentials. The page after `after` does not shift when rows are added."""
-        if sort not in select.SORTS:
-            raise UsageError(f"cannot sort by {quote(sort)}", f"sort by one of: {', '.join(select.SORTS)}")
+        if sort not in select.SORT_KEYS:
+            raise UsageError(
+                f"cannot sort by {quote(sort)}", f"sort by one of: {', '.join(select.SORT_KEYS)}"
+            )
         where, values, selective = select.conditions(chosen, self._now)
         order = _SORT_EXPRESSIONS[sort]
         if sort == "issued_at" and after is not None:
