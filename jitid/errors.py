@@ -11,18 +11,30 @@ class ExitStatus(IntEnum):
     """The exit statuses of a jitid process; a stable interface."""
 
     OK = 0
+    """Done, or the requested state existed already."""
     BUG = 1
+    """An internal error."""
     USAGE = 2
+    """The command line, the configuration or the policy is invalid, or the ledger has a newer schema."""
     NOT_FOUND = 3
     DENIED = 4
+    """The policy or a limit denies the request."""
     STORAGE = 5
+    """No ledger, or it is busy, full or unreachable. Nothing was done, so a retry is safe; see PARTIAL."""
     REFUSED = 6
+    """The caller has no right to do this."""
     INTEGRITY = 7
+    """A damaged ledger, audit chain or key; loose permissions; a clock that jumped."""
     INVALID = 8
+    """The presented credential is not valid."""
     PARTIAL = 9
+    """A part was done, and then an error came that alone would have its own status, such as STORAGE."""
     FINDINGS = 10
+    """A sweep or a search found something of the requested severity."""
     INCOMPLETE = 11
+    """No finding, but a part could not be examined."""
     OUTPUT = 74
+    """The output could not be written. A secret in it is revoked."""
     TIMED_OUT = 124
     """`run`: the command reached its time limit. This and the higher statuses are those of `timeout` and `env`."""
     NOT_RUN = 125

@@ -36,8 +36,8 @@ from jitid.model.oidc_issuer import OidcIssuer
 from jitid.model.request import IssueRequest
 from jitid.model.target import StatedTarget
 from jitid.operation.terms import Terms
-from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
+from jitid.policy.evaluate import Policy
 from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.scope import parse_scope

@@ -43,7 +43,7 @@ def hand_out(
                 Revoke(selection=Selection(ids=ids), reason="its token could not be handed out", most=None)
             )
             if ended.unsettled:
-                from jitid.authority.confirm import confirm_quietly
+                from jitid.authority.settle_at_targets import confirm_quietly
 
                 confirm_quietly(authority, ended, warn)
         except JitidError as failure:

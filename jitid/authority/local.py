@@ -234,7 +234,7 @@ class LocalAuthority:
         from jitid.capabilities.trust.signing import current_key_of
 
         with self._ledger.read() as snapshot:
-            seal.must_not_be(snapshot)
+            seal.refuse_if_sealed(snapshot)
             key = current_key_of(snapshot, self._keyring, "EdDSA")
         if key is not None:
             self._keyring.load(key.kid, key.algorithm, key.public)

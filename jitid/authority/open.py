@@ -471,8 +471,8 @@ def _transit(config: Config, name: str) -> Transit:
     if key not in _TRANSITS:
         import atexit
 
-        from jitid.issuers.by_kind import TIMEOUT
         from jitid.issuers.openbao.transit import Transit
+        from jitid.issuers.target_kinds import TIMEOUT
         from jitid.issuers.targets import Targets
         from jitid.model.credential import Kind
 
@@ -544,7 +544,7 @@ def _use(config: Config, path: str) -> str | None:
 def _terms(config: Config, path: str) -> Terms:
     from jitid.config.settings import zone
     from jitid.operation.terms import Terms
-    from jitid.policy.cedar import Policy
+    from jitid.policy.evaluate import Policy
     from jitid.values import strict_json
 
     files = policy_files(config, path)

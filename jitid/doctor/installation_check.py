@@ -379,8 +379,8 @@ def _processes(installation: Installation) -> Iterator[Check]:
 def _policy(installation: Installation) -> Iterator[Check]:
     installation.known("policy")
     from jitid.config.policy_files import USE, read_named
-    from jitid.policy.cedar import Policy
     from jitid.policy.check import must_be_valid
+    from jitid.policy.evaluate import Policy
 
     config = installation.config
     path, _ = installation.content()

@@ -72,7 +72,7 @@ def record(transaction: Transaction, seal: Seal) -> None:
     transaction.set(SETTING, seal.text())
 
 
-def must_not_be(snapshot: View) -> None:
+def refuse_if_sealed(snapshot: View) -> None:
     """Raise an error if the ledger is sealed.
 
     A sealed ledger allows no changes, and must not vouch for any credential.

@@ -236,7 +236,7 @@ class _Delegators(NamedTuple):
     """Whether subjects of ID tokens are among the roots."""
     agents: str
 
-    def live(self) -> str:
+    def not_ended(self) -> str:
         """Return the query for the identities of these delegators that can be ended.
 
         All descendants of an identity have the same root delegator, so the index on live credentials finds all of
@@ -377,7 +377,7 @@ def select(db: Any, selection: Selection) -> int:
         if selection._replace(delegators=()) != Selection():
             matched = _doom(db, _chosen(db, selection, delegators if selection.delegators else None))
         else:
-            matched = _doom(db, delegators.live()) or _doom(db, delegators.all())
+            matched = _doom(db, delegators.not_ended()) or _doom(db, delegators.all())
     _doom_below(db)
     return matched
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.authority.confirm import confirm_quietly
 from jitid.authority.hand_out import hand_out
 from jitid.authority.open import as_holder, open_authority
+from jitid.authority.settle_at_targets import confirm_quietly
 from jitid.capabilities.identity.operations import HandBack
 from jitid.capabilities.inventory.operations import Inspect, Revoke
 from jitid.capabilities.issue.operations import Issue

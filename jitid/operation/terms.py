@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from jitid.issuers.targets import ChosenTarget, Targets
     from jitid.model.caller import Caller
-    from jitid.policy.cedar import Policy
+    from jitid.policy.evaluate import Policy
 
 
 class Terms(NamedTuple):

@@ -10,9 +10,9 @@ from jitid.errors import ConfigurationError
 from jitid.policy import position
 from jitid.policy.dead_rules import ValidRule, never_effective
 from jitid.policy.default import USE_NAME, schema
-from jitid.policy.engine import NESTED, cedarpy, too_deep
 from jitid.policy.policy_text import ACTIONS, MARKED, PolicyRule, name_of, rule_of
 from jitid.policy.position import FilePlace, FilePlaces, Statement
+from jitid.policy.safe_cedarpy import NESTED, cedarpy, too_deep
 from jitid.policy.syntax_tree import Tree, expressions, trees
 from jitid.policy.validation import NO_ACTION, objections, spots
 from jitid.values.text import MARK, quote, safe

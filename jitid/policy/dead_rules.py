@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from jitid.policy import position
-from jitid.policy.engine import cedarpy
 from jitid.policy.impossible import NEVER, RuleRemark, remarks
 from jitid.policy.policy_text import ACTIONS, PolicyRule
+from jitid.policy.safe_cedarpy import cedarpy
 from jitid.policy.syntax_tree import Tree, actions, entity_of, expressions
 from jitid.policy.validation import AT_ONCE, number_of
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from jitid.policy.engine import cedarpy, height
+from jitid.policy.safe_cedarpy import cedarpy, height
 
 MOST_HEIGHT = 400
 """Each level takes two levels of JSON. Python reads fewer than 1,000 of them; Cedar crashes at 30,000."""

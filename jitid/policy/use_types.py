@@ -37,8 +37,8 @@ def read_use(text: str) -> Type | None:
     if not any(name in text for name in FUNCTIONS):
         return None
     from jitid.policy.default import schema
-    from jitid.policy.engine import cedarpy, too_deep
     from jitid.policy.position import tokens_of
+    from jitid.policy.safe_cedarpy import cedarpy, too_deep
 
     if too_deep(text) is not None:
         return None

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from jitid.policy import position
-from jitid.policy.engine import cedarpy
 from jitid.policy.position import Statement
+from jitid.policy.safe_cedarpy import cedarpy
 
 AT_ONCE = 100
 """Number of rules that the validator takes together; its time for each rule grows with this number."""

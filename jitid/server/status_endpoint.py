@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from jitid.capabilities.trust import publication, status_place
+from jitid.capabilities.trust import draw_place, publication
 from jitid.capabilities.trust.publication_operations import MakeStatusList
 from jitid.crypto import status_list
 from jitid.crypto.jws import ALGORITHMS
@@ -81,4 +81,4 @@ def routes(service: Service) -> list[BaseRoute]:
             return Response(None, 304, headers)
         return Response(kept.text, 200, headers, status_list.MEDIA_TYPE)
 
-    return [Route(f"/{status_place.FOLDER}/{{name}}", listed)]
+    return [Route(f"/{draw_place.FOLDER}/{{name}}", listed)]

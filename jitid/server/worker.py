@@ -42,7 +42,7 @@ _NEEDED = (
     "jitid.capabilities.identity.perform",
     "jitid.capabilities.issue.issuance",
     "jitid.capabilities.issue.perform",
-    "jitid.policy.cedar",
+    "jitid.policy.evaluate",
     "jitid.capabilities.issue.renewal",
     "jitid.capabilities.identity.revocation",
     "jitid.issuers.jwt",

@@ -61,6 +61,7 @@ Scope = NewType("Scope", str)
 """A well-formed scope: `repo:acme/web:read`, `repo:acme/*:read`, `*`."""
 
 MAX_LENGTH = 256
+"""Characters of a scope; an action has the same limit, since it is compared with scopes."""
 MAX_SEGMENTS = 16
 
 ALIKE = 10

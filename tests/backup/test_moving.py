@@ -35,7 +35,7 @@ from jitid.ledger.postgres import home
 from jitid.ledger.postgres.copy import PostgresSource, PostgresTarget
 from jitid.ledger.postgres.schema import POSTGRES_STEPS
 from jitid.ledger.postgres.session import DatabaseSession, NoLedgerError
-from jitid.ledger.seal import must_not_be
+from jitid.ledger.seal import refuse_if_sealed
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
 from jitid.policy.default import default_files
@@ -342,7 +342,7 @@ def test_a_database_that_was_copied_is_sealed_for_whoever_has_it_open(
             with pytest.raises(IntegrityError, match="is sealed"):
                 world.verify(alive.token)
             with world.ledger.glance() as snapshot, pytest.raises(IntegrityError, match="is sealed"):
-                must_not_be(snapshot)
+                refuse_if_sealed(snapshot)
     with DatabaseWorld(used.path, second) as there:
         assert there.verify(alive.token).jti == alive.jti
         there.issue(task="T2")

@@ -18,8 +18,8 @@ from jitid.ledger.sqlite.schema import LIVE_INDEXES, SQLITE_STEPS
 from jitid.model.ledger_rows import Names
 from jitid.model.request import IssueRequest
 from jitid.operation.terms import Terms
-from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
+from jitid.policy.evaluate import Policy
 from jitid.values import strict_json
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from jitid.ledger.sqlite import folder as ledgers
 from jitid.model import event
-from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files, example_files
+from jitid.policy.evaluate import Policy
 from tests.bench import history
 from tests.bench.ground import Command, Ground
 from tests.bench.measure import Row, Series, duration, in_turns, seconds, under

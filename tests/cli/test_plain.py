@@ -180,7 +180,7 @@ CERTIFYING = "cryptography.x509 cryptography.hazmat.primitives.serialization"
 """Modules that take as long to load as the rest of an issue; only the first certificate needs them."""
 
 
-LISTING = ("jitid.capabilities.trust.status_place", "jitid.crypto.status_list", "jitid.ledger.status_places")
+LISTING = ("jitid.capabilities.trust.draw_place", "jitid.crypto.status_list", "jitid.ledger.status_places")
 """Modules for tokens that have an index in a status list."""
 
 

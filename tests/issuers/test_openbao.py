@@ -22,9 +22,9 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.issuers.by_kind import reference_of
 from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
 from jitid.issuers.openbao.look_up import SecretReference
+from jitid.issuers.target_kinds import reference_of
 from jitid.model.adopted import FOR_EVER
 from jitid.model.target import Life, Settlement, TargetRecord
 from tests.issuers.openbaoplace import BARE_SECRET, TEMPLATES, OpenBaoPlace

@@ -14,9 +14,9 @@ import pytest
 
 from jitid.config.settings import zone
 from jitid.policy.cases import EXPECT, REQUEST, read_cases
-from jitid.policy.cedar import Policy
 from jitid.policy.check import check
 from jitid.policy.default import default_files, example_files, schema
+from jitid.policy.evaluate import Policy
 from jitid.policy.policy_request import NO_DIRECTORY_FACTS, DirectoryFacts
 from jitid.policy.policy_text import read_rules
 from jitid.values.times import format_duration, format_time

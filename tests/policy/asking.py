@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
+from jitid.policy.evaluate import Policy
 from jitid.policy.policy_request import NO_DIRECTORY_FACTS, DirectoryFacts, PolicyRequest
 
 NOON = 1_795_521_600  # 2026-11-24T12:00:00Z, a Tuesday

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from jitid.errors import UsageError
 from jitid.model.credential import MADE, USUAL_KINDS, Kind, base_kind
-from jitid.policy.cedar import Policy
 from jitid.policy.check import Problem, check
 from jitid.policy.default import default_files
+from jitid.policy.evaluate import Policy
 from jitid.policy.facts import FACTS
 from jitid.policy.impossible import RANGES, WORDS
 from jitid.policy.policy_request import DirectoryFacts, PolicyRequest

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.policy.cedar import Policy
 from jitid.policy.classes import EVERYTHING, KINDS, NOTHING, Classes, DistinctNames, classes_of
 from jitid.policy.default import default_files
+from jitid.policy.evaluate import Policy
 from jitid.policy.policy_request import PolicyRequest
 from tests.policy.asking import NOON, PERMIT_ALL, request
 from tests.policy.conditions import NAMES, conditions

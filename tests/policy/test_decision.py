@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.policy.cedar import Policy
 from jitid.policy.decision import Refusal
 from jitid.policy.default import default_files
+from jitid.policy.evaluate import Policy
 from jitid.policy.policy_request import PolicyRequest
 from tests.policy.asking import DEFAULT, NOON, PERMIT_ALL, PERMIT_ISSUE, policy, request, requests
 

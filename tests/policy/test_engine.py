@@ -27,7 +27,7 @@ def test_the_tree_is_read_only_when_something_uses_it(tmp_path: Path) -> None:
     package.mkdir()
     (package / "__init__.py").write_text("from cedarpy import pst\n")
     (package / "pst.py").write_text("print('read')\nWords = 1\n")
-    unread = "from jitid.policy.engine import cedarpy\nprint('loaded')\n"
+    unread = "from jitid.policy.safe_cedarpy import cedarpy\nprint('loaded')\n"
     assert loaded(unread, tmp_path) == "loaded\n"
     assert loaded(f"{unread}print(cedarpy.pst.Words)", tmp_path) == "loaded\nread\n1\n"
 
@@ -36,7 +36,7 @@ def test_a_policy_loads_no_dataclasses() -> None:
     """Only `cedarpy.pst` needs dataclasses."""
     program = (
         "before = 'dataclasses' in sys.modules\n"
-        "from jitid.policy.engine import cedarpy\n"
+        "from jitid.policy.safe_cedarpy import cedarpy\n"
         "assert cedarpy.PolicySet.from_str('permit (principal, action, resource);')\n"
         "print(not before and 'dataclasses' in sys.modules, [each for each in sys.meta_path if 'Tree' in str(each)])"
     )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.policy.cedar import Policy
+from jitid.policy.evaluate import Policy
 from jitid.policy.policy_request import NO_DIRECTORY_FACTS, DirectoryFacts, PolicyRequest
 from tests.policy.asking import PERMIT_ALL, policy, request
 

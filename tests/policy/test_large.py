@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.errors import ConfigurationError
-from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
-from jitid.policy.engine import MOST_CHOICES, MOST_LEVELS, too_deep
+from jitid.policy.evaluate import Policy
 from jitid.policy.policy_request import DirectoryFacts
 from jitid.policy.policy_text import TOKEN
+from jitid.policy.safe_cedarpy import MOST_CHOICES, MOST_LEVELS, too_deep
 from tests.policy.asking import PERMIT_ALL, policy, request
 
 RULES = 10_000
@@ -102,7 +102,7 @@ def test_what_is_not_refused_is_survived() -> None:
         text = RULE.format(condition)
         program = (
             "import sys, cedarpy\n"
-            "from jitid.policy.cedar import Policy\n"
+            "from jitid.policy.evaluate import Policy\n"
             "from jitid.policy.default import schema\n"
             "from tests.policy.asking import request\n"
             "text = sys.stdin.read()\n"

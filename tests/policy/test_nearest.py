@@ -7,7 +7,7 @@ import re
 import pytest
 from hypothesis import given
 
-from jitid.policy.cedar import Policy
+from jitid.policy.evaluate import Policy
 from jitid.policy.policy_request import NO_DIRECTORY_FACTS, DirectoryFacts, PolicyRequest
 from jitid.values.times import parse_duration, parse_time
 from tests.policy.asking import DEFAULT, NOON, PERMIT_ALL, policy, request, requests

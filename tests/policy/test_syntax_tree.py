@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.policy.engine import MOST_CHOICES, height
+from jitid.policy.safe_cedarpy import MOST_CHOICES, height
 from jitid.policy.syntax_tree import MOST_HEIGHT, actions, expressions, operands, path_of, trees
 from tests.policy.conditions import conditions
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from jitid.policy.cedar import Policy
 from jitid.policy.decision import PolicyUse
+from jitid.policy.evaluate import Policy
 from jitid.policy.policy_request import DirectoryFacts, PolicyRequest
 from tests.policy.asking import DEFAULT, KNOWN, PERMIT_ALL, PERMIT_ISSUE, policy, request
 

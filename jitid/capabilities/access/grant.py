@@ -290,7 +290,7 @@ def authenticate(snapshot: View, names: Names, token: Secret, client: str | None
         UnauthenticatedError: the token is not valid, or belongs to another caller than `client`.
 
     """
-    seal.must_not_be(snapshot)
+    seal.refuse_if_sealed(snapshot)
     text = token.reveal()
     if is_opaque(text):
         # The lookup is by fingerprint: its duration reveals nothing about the text.

@@ -122,7 +122,7 @@ class PresentedMembers:
         except ValueError as error:
             raise IntegrityError(f"event {seq} does not tell what an event of its sort tells") from error
 
-    def must_be_done(self) -> None:
+    def compare_rows(self) -> None:
         """Compare the rows. Raises IntegrityError if a mark was edited, removed or inserted."""
         for mark, seq in self._presented.all():
             if self._recorded.get(seq, {}).pop(mark.digest, None) != mark.until:

@@ -26,7 +26,7 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
                 return _stored(snapshot, operation.digest)
             case ops.ReplayDecisions():
                 from jitid.capabilities.decisions import replay
-                from jitid.policy.cedar import Policy
+                from jitid.policy.evaluate import Policy
 
                 try:
                     policies = Policy(operation.old), Policy(operation.new)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from jitid.ledger.lifespans import GRANTED
+from jitid.ledger.lifetime_statistics import GRANTED
 from jitid.ledger.select import of_task
 from jitid.model.agent_history import Practice
 from jitid.model.credential import FORMER_PROOF, judged_kinds, read_kinds

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.lifespans import GRANTED
+from jitid.ledger.lifetime_statistics import GRANTED
 from jitid.ledger.select import DEATH, MANY, placeholders
 from jitid.model.agent_history import Past, Pasts
 from jitid.model.survey import Spread

@@ -1,1 +1,1 @@
-"""Credentials and tasks: verification, queries, revocation and retirement."""
+"""Credentials, identities and tasks in the ledger: recognition, verification, and the effects of a revocation."""

@@ -95,7 +95,7 @@ def verify(
         InvalidCredentialError: the token is not valid; the message gives the reason and never contains the token.
 
     """
-    seal.must_not_be(snapshot)
+    seal.refuse_if_sealed(snapshot)
     if text.startswith("jitid_"):
         credential = _recognise_opaque(snapshot, text)
     elif text.startswith(CERTIFICATE):

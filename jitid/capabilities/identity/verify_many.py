@@ -74,7 +74,7 @@ def hold(
     snapshot: View, presented: Sequence[PresentedToken], audiences: Collection[str] | None
 ) -> list[HeldToken]:
     """Return the credential of each token, and whether it is valid now by the rules of `introspection.verify`."""
-    seal.must_not_be(snapshot)
+    seal.refuse_if_sealed(snapshot)
     keys = keys_of(snapshot)
     found = CredentialStore(snapshot).find_given(
         {one.jti for one in presented if one.jti is not None},

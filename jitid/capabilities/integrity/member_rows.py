@@ -57,7 +57,7 @@ class MemberRows:
             raise IntegrityError(mismatch_message(seq, self._verb))
         return rows
 
-    def must_be_done(self) -> None:
+    def compare_rows(self) -> None:
         """Raise IntegrityError if rows are left that no event accounts for."""
         row = self._rows.next()
         if row is not None:
@@ -97,10 +97,10 @@ class IssuedRows(MemberRows):
             self._next = rows[-1][0] + 1
         return rows
 
-    def must_be_done(self) -> None:
+    def compare_rows(self) -> None:
         """Raise IntegrityError if rows are left that no event accounts for."""
         self._catch_up()
-        super().must_be_done()
+        super().compare_rows()
 
     def _catch_up(self) -> None:
         if self._passed and self._next is not None:

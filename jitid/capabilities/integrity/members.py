@@ -213,7 +213,7 @@ class Members:
                 # Events of earlier versions do not state it, and those versions did not store it.
                 self._restored_at = event.get("restored_at", self._restored_at)
 
-    def must_be_done(self) -> None:
+    def compare_rows(self) -> None:
         """Compare keys, and find rows that no event accounts for.
 
         Raises:
@@ -226,25 +226,25 @@ class Members:
             raise IntegrityError("a row of the ledger holds what no ledger writes") from error
 
     def _must_be_done(self) -> None:
-        self._names.must_be_done(self._rows.since)
-        self._issued.must_be_done()
-        self._rows.must_be_done()
-        self._ended.must_be_done()
-        self._leaks.must_be_done()
-        self._approvals.must_be_done()
-        self._access.must_be_done()
-        self._presented.must_be_done()
-        self._agents.must_be_done(self._recorded)
-        self._delegators.must_be_done()
-        self._uses.must_be_done()
-        self._tasks.must_be_done(from_before=self._names.upgraded)
-        self._at_targets().must_be_done()
-        self._pruned.must_be_done()
+        self._names.compare_rows(self._rows.since)
+        self._issued.compare_rows()
+        self._rows.compare_rows()
+        self._ended.compare_rows()
+        self._leaks.compare_rows()
+        self._approvals.compare_rows()
+        self._access.compare_rows()
+        self._presented.compare_rows()
+        self._agents.compare_rows(self._recorded)
+        self._delegators.compare_rows()
+        self._uses.compare_rows()
+        self._tasks.compare_rows(from_before=self._names.upgraded)
+        self._at_targets().compare_rows()
+        self._pruned.compare_rows()
         self.count += self._at_targets().count
         if RowStore(self._snapshot).count_publics(self._without) != self._publics:
             raise IntegrityError("the ledger says of a credential which key it is for, and no event does")
-        self._marks.must_be_done()
-        self._keys.must_be_done(KeyStore(self._snapshot).signing_keys())
+        self._marks.compare_rows()
+        self._keys.compare_rows(KeyStore(self._snapshot).signing_keys())
         if missing := self._policies - set(RowStore(self._snapshot).policies()):
             raise IntegrityError(
                 f"the ledger lacks the policy {min(missing)} by which credentials were issued"
@@ -253,7 +253,7 @@ class Members:
             raise IntegrityError(
                 f"when {credential_id(jti)} ended or was superseded was changed in the ledger"
             )
-        self._honoured.must_be_done(RowStore(self._snapshot).honoured(), self._partly)
+        self._honoured.compare_rows(RowStore(self._snapshot).honoured(), self._partly)
         self._must_be_adopted()
         self._must_be_reused()
         restored_at = self._snapshot.setting(RESTORED)

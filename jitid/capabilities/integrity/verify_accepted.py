@@ -27,7 +27,7 @@ class HonouredMembers:
         if rows:
             self._ended[seq] = (len(rows), min(map(_ENDED_AT, rows)), max(map(_EXPIRES_AT, rows)))
 
-    def must_be_done(self, rows: Sequence[tuple[int, int, int, int]], partly: Collection[int]) -> None:
+    def compare_rows(self, rows: Sequence[tuple[int, int, int, int]], partly: Collection[int]) -> None:
         """Compare the rows of the table.
 
         Args:

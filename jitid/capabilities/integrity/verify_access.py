@@ -75,7 +75,7 @@ class AccessMembers:
                         ends if before.superseded_at is None else min(before.superseded_at, ends)
                     )
 
-    def must_be_done(self) -> None:
+    def compare_rows(self) -> None:
         """Compare the rows. Raises IntegrityError if a row was edited, removed or inserted."""
         departed: Counter[tuple[int, int]] = Counter()
         for row in self._snapshot.all():

@@ -74,7 +74,7 @@ class AgentMembers:
         for name in agents:
             self._expected[name] |= {"suspended_at": event["at"], "suspended_as": SUSPENDED_AS}
 
-    def must_be_done(self, ended: int) -> None:
+    def compare_rows(self, ended: int) -> None:
         """Compare the records.
 
         Args:

@@ -119,7 +119,7 @@ class ApprovalRows:
         one.end = (ApprovalState.USED.value, event["at"], seq)
         one.used_for = identity
 
-    def must_be_done(self) -> None:
+    def compare_rows(self) -> None:
         """Compare the rows.
 
         Raises:

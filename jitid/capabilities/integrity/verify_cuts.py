@@ -51,7 +51,7 @@ class CutMembers:
             event = strict_json.loads(body, "audit event")
             self._expected.append(Segment(seq, *(event.get(name) for name in Segment._fields[1:])))
 
-    def must_be_done(self) -> None:
+    def compare_rows(self) -> None:
         """Compare the segments. Raises IntegrityError if a segment was edited, removed or inserted."""
         if sorted(self._expected, key=lambda each: each.event) != sorted(
             self._rows, key=lambda each: each.event

@@ -44,7 +44,7 @@ class DelegatorMembers:
         else:
             self._since.append((seq, event))
 
-    def must_be_done(self) -> None:
+    def compare_rows(self) -> None:
         """Compare the directory.
 
         Raises:

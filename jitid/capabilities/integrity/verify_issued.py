@@ -189,7 +189,7 @@ class IssuedMembers:
         if whole and "rows" in event and event["rows"] != self._digest(one, rows, all_="issued" not in event):
             raise _edited(seq)
 
-    def must_be_done(self) -> None:
+    def compare_rows(self) -> None:
         """Raise IntegrityError if an identity has a process that no event states."""
         if RowStore(self._snapshot).processes(self._without) != self._processes:
             raise IntegrityError("the ledger says of an identity for which process it is, and no event does")

@@ -45,7 +45,7 @@ class KeyMembers:
         for each in retired if isinstance(retired, list) else ():
             self._retired.setdefault(each, at)
 
-    def must_be_done(self, keys: Iterable[SigningKey]) -> None:
+    def compare_rows(self, keys: Iterable[SigningKey]) -> None:
         """Compare the keys of the ledger.
 
         Raises:

@@ -51,7 +51,7 @@ class LeakMembers:
                     _Proof(event["at"], span["first"], span["last"], event["count"], event["proved"], seq)
                 )
 
-    def must_be_done(self) -> None:
+    def compare_rows(self) -> None:
         """Compare the proofs, and find rows that no event accounts for.
 
         Raises:

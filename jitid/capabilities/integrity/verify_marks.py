@@ -66,7 +66,7 @@ class MarkMembers:
         elif not self._states_requests and (ids := list(made)):
             self._unknown.update(dict.fromkeys((ids[0], ids[-1]), event["at"]))
 
-    def must_be_done(self) -> None:
+    def compare_rows(self) -> None:
         """Compare the marks.
 
         Raises:

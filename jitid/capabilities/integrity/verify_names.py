@@ -53,7 +53,7 @@ class NamesMembers:
         self.issuer = event.get("issuer", self.issuer)
         self._seq = seq
 
-    def must_be_done(self, since: int | None) -> None:
+    def compare_rows(self, since: int | None) -> None:
         """Compare the ledger with the events.
 
         Args:

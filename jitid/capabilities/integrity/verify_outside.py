@@ -67,7 +67,7 @@ class OutsideMembers:
         if event["final"]:
             self._settled[seq] = _Settled(event["at"], event["settled"], event.get("evidence"))
 
-    def must_be_done(self) -> None:
+    def compare_rows(self) -> None:
         """Compare the rows.
 
         Raises:

@@ -99,7 +99,7 @@ class PrunedMembers:
         """Return which of these credentials are in the ledger and not condemned."""
         return list(jtis) if self._last is None else self._retention.there(jtis)
 
-    def must_be_done(self) -> None:
+    def compare_rows(self) -> None:
         """Compare the event of the last pruning with the remaining rows.
 
         Raises:

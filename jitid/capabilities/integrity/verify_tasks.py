@@ -81,7 +81,7 @@ class TaskMembers:
                     shares = self._shares[of, name]
                     shares[-1] = (shares[-1][0], seq)
 
-    def must_be_done(self, *, from_before: bool) -> None:
+    def compare_rows(self, *, from_before: bool) -> None:
         """Compare the rows.
 
         Args:

@@ -47,7 +47,7 @@ class UseMembers:
         if rows and {(seq, event["at"])} != {(row.event, row.at) for row in rows}:
             raise IntegrityError(f"an action that event {seq} accounts for was changed in the ledger")
 
-    def must_be_done(self) -> None:
+    def compare_rows(self) -> None:
         """Compare the table `used` with the actions, and find actions that no event accounts for.
 
         Raises:

@@ -1,1 +1,1 @@
-"""Listing and showing credentials and tasks; sharing, giving and retiring tasks."""
+"""Operations on existing credentials and tasks: list, show, revoke, share, give, retire."""

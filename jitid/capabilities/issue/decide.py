@@ -202,7 +202,7 @@ class Proposal(NamedTuple):
         notes: list[str],
         *,
         age: int = 0,
-        renews: int | None = None,
+        predecessor_lifetime: int | None = None,
     ) -> tuple[int, str | None]:
         """Return its lifetime in seconds, and the name of the limit that shortened it; None if no limit did.
 
@@ -217,7 +217,7 @@ class Proposal(NamedTuple):
             notes,
             stated=self.is_ttl_stated,
             others=_name_limits(self.entry.agent, self.right, now),
-            renews=renews,
+            predecessor_lifetime=predecessor_lifetime,
         )
 
     def latest(self, decision: Decision, first: int) -> int:

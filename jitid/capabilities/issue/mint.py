@@ -103,7 +103,7 @@ def names_of(
     """
     if url is None or mint.key is None or kind not in SIGNED:
         return [Ids(identity_id(uid), credential_id(jti)) for uid, jti in raw]
-    from jitid.capabilities.trust.status_place import draw
+    from jitid.capabilities.trust.draw_place import draw
 
     places = draw(snapshot, url, mint.key.algorithm, expires_at, len(raw), drawn)
     return [

@@ -307,22 +307,22 @@ def lifetime(
     *,
     stated: bool,
     others: Sequence[tuple[int, str]] = (),
-    renews: int | None = None,
+    predecessor_lifetime: int | None = None,
 ) -> tuple[int, str | None]:
     """Return the shortest of the requested lifetime and all limits, in seconds, and the words for the limit.
 
     The limits are those of the policy, the task and the parent. `others` are further limits, each with its words, such
     as the limit in the agent's record. The policy's limit counts from the first issue of the identity, `age` seconds
-    ago. A renewed credential gets at most the lifetime of its predecessor (`renews`), or `@renew_ttl` of the policy if
-    that is longer.
+    ago. A renewed credential gets at most the lifetime of its predecessor (`predecessor_lifetime`), or `@renew_ttl` of
+    the policy if that is longer.
     """
     limits = [(until_deadline, "the task's deadline")]
     if decision.max_ttl is not None:
         since = " counted from the first issue" if age else ""
         limits.insert(0, (decision.max_ttl - age, f"rule `{decision.ttl_rule}`{since}"))
     limits += others
-    if renews is not None:
-        longest = max(renews, decision.renew_ttl or 0)
+    if predecessor_lifetime is not None:
+        longest = max(predecessor_lifetime, decision.renew_ttl or 0)
         limits.append((longest, "the life of the credential that is renewed"))
     if until_parents_end is not None:
         limits.append((until_parents_end, "the parent's expiry"))

@@ -85,7 +85,7 @@ def _previewed(
 ) -> Issued:
     from jitid.capabilities.issue import issuance
 
-    seal.must_not_be(snapshot)
+    seal.refuse_if_sealed(snapshot)
     try:
         return issuance.preview(snapshot, snapshot.names, request, context.terms(), as_of)
     except JitidError as error:

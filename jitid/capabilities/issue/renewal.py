@@ -231,7 +231,7 @@ def plan(
         _until(verified, attached=attached),
         notes,
         age=max(now - first, 0),  # the clock may have been set back since
-        renews=None if attached else given,
+        predecessor_lifetime=None if attached else given,
     )
     # A shorter lifetime that was requested is issued; otherwise a successor that expires no later is useless. A
     # successor that is made in the second of the issue, with the same lifetime, expires with its predecessor.

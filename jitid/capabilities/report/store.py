@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.use import reported_store
-from jitid.ledger.lifespans import WAS_LIVE, AtOneTime, leaks, retirement, trend
+from jitid.ledger.lifetime_statistics import WAS_LIVE, AtOneTime, leaks, retirement, trend
 from jitid.ledger.select import LIVE
 from jitid.model.survey import (
     Band,

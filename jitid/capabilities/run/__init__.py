@@ -1,1 +1,1 @@
-"""Run a command with a credential: deliver its token, start it, supervise it."""
+"""Parts of `jitid run`: deliver tokens, start and supervise the command. `cli/issue` joins them and renews."""

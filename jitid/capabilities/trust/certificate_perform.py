@@ -28,7 +28,7 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
         case ops.PublishRevocations(lifetime=lifetime):
             expiry.try_to_record(ledger)
             with ledger.read() as snapshot:
-                seal.must_not_be(snapshot)
+                seal.refuse_if_sealed(snapshot)
                 return x509_authority.revocation_lists(
                     snapshot, keyring, x509_authority.LIFETIME if lifetime is None else lifetime
                 )

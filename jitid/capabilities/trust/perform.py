@@ -67,7 +67,7 @@ def _ssh_revocations(context: Context) -> SshRevocations:
     expiry.try_to_record(context.ledger)
     with context.ledger.read() as snapshot:
         names = snapshot.names
-        seal.must_not_be(snapshot)
+        seal.refuse_if_sealed(snapshot)
         return ssh_trust.revocations(snapshot, names)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from jitid.capabilities.trust import rotation, ssh_trust, status_place
+from jitid.capabilities.trust import draw_place, rotation, ssh_trust
 from jitid.capabilities.trust.signing import current_key_of
 from jitid.crypto import jws
 from jitid.crypto import status_list as statuslist
@@ -49,7 +49,7 @@ AHEAD = 7
 BEHIND = 3_600
 """Seconds that a list stays after the expiry of its last token: clocks differ."""
 
-_FOLDERS = frozenset({status_place.FOLDER, X509, "spiffe", "ssh"})
+_FOLDERS = frozenset({draw_place.FOLDER, X509, "spiffe", "ssh"})
 _BASE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 SCHEMA = "jitid.published/1"
@@ -81,13 +81,13 @@ class Index(NamedTuple):
             InvalidCredentialError: that list is not published there.
 
         """
-        begin = f"{self.url}/{status_place.FOLDER}/"
+        begin = f"{self.url}/{draw_place.FOLDER}/"
         name = uri.removeprefix(begin)
         if self.url is None or not uri.startswith(begin) or number_of(name) < 0:
             raise InvalidCredentialError(
                 "the status list that the token names is not among those published here"
             )
-        return f"{status_place.FOLDER}/{name}"
+        return f"{draw_place.FOLDER}/{name}"
 
 
 def read_index(data: bytes) -> Index:
@@ -262,7 +262,7 @@ def _lists(snapshot: View, keyring: Keyring, url: str, lifetime: int) -> Iterato
     for number in sorted(_numbers(snapshot)):
         packed = _packed(snapshot, number)
         for algorithm, signer in signers.items():
-            name = f"{status_place.FOLDER}/{statuslist.file_name(number, algorithm)}"
+            name = f"{draw_place.FOLDER}/{statuslist.file_name(number, algorithm)}"
             text = _signed(signer, snapshot.now, lifetime, url, number, packed)
             yield Document(name, text.encode())
 
@@ -292,7 +292,7 @@ def _packed(snapshot: View, number: int) -> str:
 
 
 def _signed(signer: Signer, now: int, lifetime: int, url: str, number: int, packed: str) -> str:
-    uri = status_place.address(url, number, signer.algorithm)
+    uri = draw_place.address(url, number, signer.algorithm)
     claims = statuslist.claims(uri, now, lifetime, packed)
     text = statuslist.signing_input(claims, signer.kid, signer.algorithm)
     return f"{text}.{jws.b64url(signer.sign(text.encode()))}"

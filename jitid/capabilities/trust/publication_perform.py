@@ -25,7 +25,7 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
             if terms.publish_url is None:
                 raise NotFoundError("no status lists are published", "the setting publish_url says where")
             with context.ledger.read() as snapshot:
-                seal.must_not_be(snapshot)
+                seal.refuse_if_sealed(snapshot)
                 return publication.status_list(
                     snapshot, context.keyring, terms.publish_url, terms.publish_lifetime, number, algorithm
                 )
@@ -36,7 +36,7 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
 def _documents(context: Context, kids: tuple[str, ...]) -> Iterator[publication.Document]:
     terms = context.terms()
     with context.ledger.read() as snapshot:
-        seal.must_not_be(snapshot)
+        seal.refuse_if_sealed(snapshot)
         yield from publication.documents(
             snapshot,
             context.ledger.names,

@@ -216,7 +216,7 @@ class _Judge:
         scopes = covering(credential.scopes, use_request.action, use_request.resource)
         scope = next(iter(scopes), None)
         token = self._token(credential, lineage)
-        denial = self._beyond(token, use_request, scopes)
+        denial = self._scope_denial(token, use_request, scopes)
         if denial is not None:
             return UseVerdict(False, True, denial.reason, denial.rules, scope, credential, lineage), None
         request = self._request(token, held.task, scopes)
@@ -247,7 +247,9 @@ class _Judge:
             credential, lineage, root, self._entry(credential, root), self._sensitivity(credential, lineage)
         )
 
-    def _beyond(self, token: _Token, use_request: UseRequest, scopes: Sequence[Scope]) -> _Denial | None:
+    def _scope_denial(
+        self, token: _Token, use_request: UseRequest, scopes: Sequence[Scope]
+    ) -> _Denial | None:
         """Return the denial that the scopes or the directory require, independent of the policy; None without one."""
         if not scopes:
             return _Denial((NO_SCOPE,), f"no scope of the credential covers {_description(use_request)}")

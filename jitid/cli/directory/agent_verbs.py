@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.authority.confirm import settle_event
 from jitid.authority.open import open_authority
+from jitid.authority.settle_at_targets import settle_event
 from jitid.capabilities.directory import agent_operations as ops
 from jitid.capabilities.directory.registry import Due, StatedAgent
 from jitid.capabilities.inventory.task_sharing import check_shared

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.confirm import settle_event
 from jitid.authority.open import open_for_preview, open_or_create_authority
+from jitid.authority.settle_at_targets import settle_event
 from jitid.capabilities.directory import reconcile
 from jitid.capabilities.directory.delegator_operations import ImportDelegators
 from jitid.cli import record_rows

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.authority.confirm import confirm
 from jitid.authority.open import open_authority
+from jitid.authority.settle_at_targets import confirm
 from jitid.capabilities.inventory.operations import Retire
 from jitid.cli.identity.revoke import FIELDS, check_reason, report_ended
 from jitid.cli.invocation import Globals

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority import confirm as confirming
+from jitid.authority import settle_at_targets as confirming
 from jitid.authority.open import open_authority
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.inventory.operations import Revoke

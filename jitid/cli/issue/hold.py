@@ -138,7 +138,7 @@ class Hold:
                 )
             )
             if ended.unsettled:
-                from jitid.authority.confirm import confirm_quietly
+                from jitid.authority.settle_at_targets import confirm_quietly
 
                 confirm_quietly(authority, ended, self._given.warn)
         except Exception as error:  # noqa: BLE001 - the status of the command is what this process ends with

@@ -6,9 +6,9 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.confirm import AT_ONCE
 from jitid.authority.hand_out import hand_out
 from jitid.authority.open import open_authority, open_for_issue
+from jitid.authority.settle_at_targets import AT_ONCE
 from jitid.capabilities.issue.operations import AbandonAttachment, Attach, Issue
 from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.capabilities.targets.operations import Settle

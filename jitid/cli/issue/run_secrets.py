@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.authority.confirm import AT_ONCE
 from jitid.authority.open import open_authority
+from jitid.authority.settle_at_targets import AT_ONCE
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.run.delivery.choose_delivery import own_way
 from jitid.capabilities.run.delivery.delivery import Delivered, Delivery

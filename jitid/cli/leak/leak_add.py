@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.authority.confirm import must_be_confirmed
 from jitid.authority.open import open_authority, room
+from jitid.authority.settle_at_targets import must_be_confirmed
 from jitid.capabilities.inventory.operations import Revoke
 from jitid.capabilities.leak.leaks import LeakReport, check_source
 from jitid.capabilities.leak.operations import AddLeaks

@@ -401,7 +401,7 @@ class _ScanWork:
         if self._failure is not None:
             raise self._failure
         if self._ended is not None:
-            from jitid.authority.confirm import must_be_confirmed
+            from jitid.authority.settle_at_targets import must_be_confirmed
 
             must_be_confirmed(self._ended)
         if self._converter.incomplete:

@@ -76,7 +76,7 @@ def trace(
             given.warn(incomplete(search.missed, search.caveat).message)
         raise failure
     if ended is not None:
-        from jitid.authority.confirm import must_be_confirmed
+        from jitid.authority.settle_at_targets import must_be_confirmed
 
         must_be_confirmed(ended)
     if search is not None and search.missed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.authority import confirm
+from jitid.authority import settle_at_targets
 from jitid.authority.open import open_authority
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.inventory.operations import Revoke
@@ -136,7 +136,7 @@ def revoke(
     if change.unproved is not None:
         given.warn(unproved(change.unproved))
     # The holder of a token of that key may hold further credentials, made at targets.
-    confirm.settle_event(authority, change.event, given.warn)
+    settle_at_targets.settle_event(authority, change.event, given.warn)
     if given.field is None and given.format_name() is None:
         output.write(_sentence(change))
         return

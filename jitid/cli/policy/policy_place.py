@@ -14,7 +14,7 @@ from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.cli.invocation import Globals
-    from jitid.policy.cedar import Policy
+    from jitid.policy.evaluate import Policy
 
 SHIPPED = "the policy that jitid ships"
 
@@ -103,7 +103,7 @@ def usable(found: Folder) -> Policy:
 
     Raises ConfigurationError, with the place of the error in the form of `policy check`.
     """
-    from jitid.policy.cedar import Policy
+    from jitid.policy.evaluate import Policy
 
     must_hold_rules(found)
     whole = os.path.isdir(found.path)

@@ -90,7 +90,7 @@ def _note_approvals(given: Globals, rules: Iterable[PolicyRule]) -> None:
 
 def _is_unusable(folder: Folder) -> bool:
     """Return whether a policy cannot be used at all. An error against the schema alone appears only in a decision."""
-    from jitid.policy.cedar import Policy
+    from jitid.policy.evaluate import Policy
 
     try:
         Policy(folder.files)

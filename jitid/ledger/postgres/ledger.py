@@ -201,7 +201,7 @@ class _Writing:
 
     def _open(self) -> PostgresTransaction:
         opened = self._open_shared() if self._shared else self._open_alone()
-        seal.must_not_be(opened)
+        seal.refuse_if_sealed(opened)
         if not self._shared:
             expiry.close_due(opened, _DUE_AT_ONCE, self._facts)
         return opened

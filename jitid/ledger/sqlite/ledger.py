@@ -13,9 +13,9 @@ from jitid.ledger import expiry, seal
 from jitid.ledger.sqlite import lock
 from jitid.ledger.sqlite.clock import machine, read_clock
 from jitid.ledger.sqlite.failure import FAULTS, translated
-from jitid.ledger.sqlite.in_place import InPlace
-from jitid.ledger.sqlite.log import WriteAheadLog
+from jitid.ledger.sqlite.file_unchanged import InPlace
 from jitid.ledger.sqlite.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
+from jitid.ledger.sqlite.wal_sync import WriteAheadLog
 from jitid.ledger.transaction import KnownRows, Transaction
 from jitid.ledger.view import View
 from jitid.model.ledger_rows import RESTORED, Names
@@ -290,7 +290,7 @@ class _Reading:
 
     def __enter__(self) -> View:
         if self._place is not None:
-            self._place.must_be()
+            self._place.require_same_file()
         try:
             self._db.execute("BEGIN")
             reading = read_clock(self._db, self._clock, writes=False, by_mark=self._by_mark)
@@ -353,7 +353,7 @@ class _Writing:
         try:
             # A ledger is only replaced under this lock, so the file at this path stays the same until the commit.
             if self._place is not None:
-                self._place.must_be()
+                self._place.require_same_file()
             self._db.execute("BEGIN IMMEDIATE")
             # The clock is read after the lock was granted: an earlier reading would be outdated by the wait.
             self._marked_at, now, jump, named_at, restored_at, sealed, self._changed_at = read_clock(
@@ -363,7 +363,7 @@ class _Writing:
             self._names = self._read_names(named_at, restored_at)
             self._transaction = self._begun(now)
             self._transaction.sealed_as = (sealed,)
-            seal.must_not_be(self._transaction)
+            seal.refuse_if_sealed(self._transaction)
             if jump < 0:
                 # Credentials that have expired by the old time mark are recorded as expired before the mark is
                 # lowered.

@@ -23,8 +23,8 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.model.request import RenewRequest
-from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
+from jitid.policy.evaluate import Policy
 from jitid.values import strict_json
 from jitid.values.secret import Secret
 from tests.builders import KINDS, NOW, World, edit

@@ -18,8 +18,8 @@ from jitid.errors import NotFoundError, UsageError
 from jitid.model.agent_history import Practice
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import SENSITIVITIES, rank
-from jitid.policy.cedar import Policy
 from jitid.policy.check import must_be_valid
+from jitid.policy.evaluate import Policy
 from jitid.policy.policy_request import PolicyRequest
 from jitid.values.times import parse_time
 from tests.builders import NAMES, NOW, World, put

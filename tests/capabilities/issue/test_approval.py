@@ -27,7 +27,7 @@ from jitid.errors import (
 from jitid.ledger.sqlite import folder
 from jitid.model.approval import ApprovalState
 from jitid.model.request import AttachRequest, RenewRequest
-from jitid.policy.cedar import Policy
+from jitid.policy.evaluate import Policy
 from jitid.values.ids import approval_id
 from jitid.values.secret import Secret
 from tests.builders import DAY, NOW, PERMIT_ALL, Made, edit, policed, request

@@ -16,7 +16,7 @@ from jitid.model.request import IssueRequest, MayAct, ProvedActor
 from jitid.model.target import StatedTarget
 from jitid.model.task import Task
 from jitid.operation.reach import Reach
-from jitid.policy.cedar import Policy
+from jitid.policy.evaluate import Policy
 from jitid.policy.policy_request import NO_DIRECTORY_FACTS, PolicyRequest
 from tests.builders import DAY, NOW, request
 from tests.capabilities.issue.office import ISSUER, Office

@@ -13,8 +13,8 @@ from jitid.ledger.signing_keys import KeyStore
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import Process
 from jitid.model.request import RenewRequest
-from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
+from jitid.policy.evaluate import Policy
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret
 from tests.builders import NOW, Made, World, edit, policed

@@ -20,7 +20,7 @@ from jitid.errors import ConfigurationError, InvalidCredentialError
 from jitid.ledger.view import View
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter
-from jitid.policy.cedar import Policy
+from jitid.policy.evaluate import Policy
 from jitid.policy.policy_request import PolicyRequest
 from jitid.values.ids import identity_id
 from tests.builders import DAY, NOW, PERMIT_ALL, World, policed

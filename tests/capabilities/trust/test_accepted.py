@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
 
-from jitid.authority import confirm
+from jitid.authority import settle_at_targets
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
@@ -452,7 +452,7 @@ def test_revoke_says_of_what_a_target_has_made_what_the_leak_says(
             shop.fail(answer, "revoke")
         first = world.revoke(made.jti)
         if later is None:
-            first = confirm.confirm(world.authority, first)
+            first = settle_at_targets.confirm(world.authority, first)
         _agree(world, first)
         if later is not None:
             world.clock.now += later
@@ -461,7 +461,7 @@ def test_revoke_says_of_what_a_target_has_made_what_the_leak_says(
             world.authority.perform(Settle(event=first.event, waiting=True))
         for at in (NOW + 20, NOW + TTL + 10, NOW + TTL + LEEWAY, NOW + 4000, NOW + 5000):
             world.clock.now = max(at, world.clock.now)
-            _agree(world, confirm.confirm(world.authority, world.revoke(made.jti)))
+            _agree(world, settle_at_targets.confirm(world.authority, world.revoke(made.jti)))
 
 
 def _agree(world: World, ended: revocation.Ended) -> None:

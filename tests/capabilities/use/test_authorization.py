@@ -29,8 +29,8 @@ from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model.request import AttachRequest, RenewRequest
 from jitid.model.use import UseFilter
 from jitid.operation.terms import Terms
-from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
+from jitid.policy.evaluate import Policy
 from jitid.values import strict_json
 from jitid.values.scope import Scope, covers, parse_scope
 from jitid.values.secret import Secret

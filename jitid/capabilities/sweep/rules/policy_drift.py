@@ -14,7 +14,7 @@ from jitid.errors import JitidError
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.operation.terms import Terms
-from jitid.policy.cedar import Policy
+from jitid.policy.evaluate import Policy
 from jitid.values.ids import identity_id
 
 _KINDS = ("delegator", "agent")

@@ -22,7 +22,7 @@ class InPlace:
             return None
         return status.st_dev, status.st_ino
 
-    def must_be(self) -> None:
+    def require_same_file(self) -> None:
         """Raise StorageError if another file is at the path now: writes to the open file would be lost.
 
         A ledger whose folder was moved away and not replaced is still the ledger.

@@ -1,4 +1,4 @@
-"""The Cedar engine: cedarpy, without the syntax tree that its package loads and jitid does not use.
+"""cedarpy, without the syntax tree that jitid does not use, and the limits within which its parser does not crash.
 
 From 4.12 on `import cedarpy` imports `cedarpy.pst`: 40 dataclasses that take more time than the rest of the package,
 20 ms at each start. Python's own lazy loader defers this until code reads a name of the module.

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from jitid.errors import ConfigurationError
 from jitid.policy.decision import Decision, Misuse, PolicyLooks, PolicyUse, Refusal
-from jitid.policy.engine import NESTED, cedarpy, too_deep
 from jitid.policy.policy_request import DEFAULT_DENY, EVALUATION_ERROR, KIND_BY_NAME, PolicyRequest
 from jitid.policy.policy_text import (
     ALL_FACTS,
@@ -33,6 +32,7 @@ from jitid.policy.reason import (
     unapproved,
     unnamed,
 )
+from jitid.policy.safe_cedarpy import NESTED, cedarpy, too_deep
 from jitid.values.text import MARK, foreign, quote
 
 if TYPE_CHECKING:
