@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from jitid.ledger.view import Store
 from jitid.values import strict_json
-
-if TYPE_CHECKING:
-    from jitid.ledger.view import View
 
 REMEMBERED = 86_400
 """Seconds that an idempotency key is kept."""
@@ -32,12 +30,8 @@ class Answered(NamedTuple):
     """The 16 bytes of the last one; the credentials of one transaction have ascending numbers between the two."""
 
 
-class IdempotencyStore:
+class IdempotencyStore(Store):
     """The recorded answers of an SQL ledger, by caller and idempotency key."""
-
-    def __init__(self, view: View) -> None:
-        self._db = view.db
-        self._now = view.now
 
     def answered(self) -> Iterator[tuple[str, str, Answered, int]]:
         """Yield each recorded answer: the caller, the key, the answer, and its time."""

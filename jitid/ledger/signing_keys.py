@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+from jitid.ledger.transaction import Changes
+from jitid.ledger.view import Store
 from jitid.model.ledger_rows import SigningKey, WithdrawnCredential
 
-if TYPE_CHECKING:
-    from jitid.ledger.transaction import Transaction
-    from jitid.ledger.view import View
 
-
-class KeyStore:
+class KeyStore(Store):
     """The signing keys in a view of the ledger."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._db = view.db
-        self._now = view.now
-
-    def _one(self, sql: str, **values: Any) -> Any:
-        return self._db.execute(sql, values).fetchone()
 
     def signing_keys(self) -> list[SigningKey]:
         """Return all current and former signing keys, oldest first."""
@@ -59,12 +47,8 @@ class KeyStore:
         return [WithdrawnCredential(*row) for row in rows]
 
 
-class KeyChanges(KeyStore):
+class KeyChanges(Changes, KeyStore):
     """Changes to signing keys."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        super().__init__(transaction)
-        self._transaction = transaction
 
     def add_key(
         self, kid: str, algorithm: str, public: bytes, use: str = "jws", certificates: bytes | None = None

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from jitid.ledger.dialect import dialect_of
-
-if TYPE_CHECKING:
-    from jitid.ledger.view import View
+from jitid.ledger.view import Store
 
 
-class StatusStore:
+class StatusStore(Store):
     """The places in status lists, as stored in an SQL ledger."""
-
-    def __init__(self, view: View) -> None:
-        self._db = view.db
-        self._now = view.now
 
     def taken(self, list_: int, places: Collection[int]) -> set[int]:
         """Return those of `places` that tokens of the list already have."""

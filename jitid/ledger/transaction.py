@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.view import View
+from jitid.ledger.view import Store, View
 from jitid.model.chain import Chain, HeldChains
 from jitid.model.event import Event, encode
 from jitid.model.ledger_rows import (
@@ -204,3 +204,11 @@ class Transaction(View):
     def wrote(self) -> bool:
         """Whether an event was appended: only committed events raise the time mark."""
         return self._appended
+
+
+class Changes(Store):
+    """A group of changes of one capability, in a transaction. The queries are those of the store beside it."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._transaction = transaction

@@ -196,3 +196,15 @@ class View(SqlAuditLog):
             dialect_of(self.db).insert(self.db, table, columns, rows)
         except FAULTS as error:
             raise translated(error) from error
+
+
+class Store:
+    """A group of queries of one capability, over a view."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._db = view.db
+        self._now = view.now
+
+    def _one(self, sql: str, **values: Any) -> Any:
+        return self._db.execute(sql, values).fetchone()

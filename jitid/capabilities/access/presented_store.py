@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from jitid.errors import ConflictError, IntegrityError
+from jitid.ledger.transaction import Changes
+from jitid.ledger.view import Store
 from jitid.values import strict_json
-
-if TYPE_CHECKING:
-    from jitid.ledger.transaction import Transaction
-    from jitid.ledger.view import View
 
 REMEMBERED = 86_400
 """Seconds for which a mark is kept after its token has expired; a clock further behind needs --accept-clock."""
@@ -36,12 +34,8 @@ class Presentation(NamedTuple):
         return sha256(strict_json.dumps(fields).encode()).hexdigest()
 
 
-class PresentedStore:
+class PresentedStore(Store):
     """The marks of presented tokens, in a view of a SQL ledger."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._db = view.db
 
     def presenter(self, token: bytes) -> str | None:
         """Return the first presenter of a token; None if it was not presented yet."""
@@ -61,12 +55,8 @@ class PresentedStore:
             yield Presentation(*mark), event
 
 
-class PresentedChanges(PresentedStore):
+class PresentedChanges(Changes, PresentedStore):
     """Records that tokens were presented."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        super().__init__(transaction)
-        self._transaction = transaction
 
     def present(self, presentation: Presentation) -> bool:
         """Record with the next event that a foreign token was presented; return False if another caller did before."""

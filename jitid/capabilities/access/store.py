@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger import select
+from jitid.ledger.transaction import Changes
+from jitid.ledger.view import Store
 from jitid.model.access import ASSERTION_LEEWAY, Access, AccessState, PresentedAccess
 from jitid.values import strict_json
 from jitid.values.ids import access_id, parse_access_id
 from jitid.values.times import check_times
-
-if TYPE_CHECKING:
-    from jitid.ledger.transaction import Transaction
-    from jitid.ledger.view import View
 
 _COLUMNS = """a.uid, a.name, a.roles, a.fingerprint, a.public, a.issued_at, a.expires_at, a.superseded_at, a.ended_at,
        a.ended_as, a.bootstrap, a.predecessor, a.event, a.ended_event, a.audiences"""
@@ -31,13 +29,8 @@ _LIVE = """a.ended_at IS NULL AND a.expires_at > :now
        AND (a.superseded_at IS NULL OR a.superseded_at > :now)"""
 
 
-class AccessStore:
+class AccessStore(Store):
     """Queries about access, on a view of a SQL ledger."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._db = view.db
-        self._now = view.now
 
     def find(self, uid: bytes) -> Access | None:
         """Return the access credential with that id (16 bytes)."""
@@ -95,12 +88,8 @@ class AccessStore:
         yield from self._db.execute("SELECT client, jti, until FROM assertion")
 
 
-class AccessChanges(AccessStore):
+class AccessChanges(Changes, AccessStore):
     """Changes to access in a transaction on a SQL ledger."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        super().__init__(transaction)
-        self._transaction = transaction
 
     def add(self, access: Access) -> None:
         """Record an access credential."""

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
+from jitid.ledger.view import Store
 from jitid.model.adopted import Adopted, AdoptedRow, Changed, digest_of
 from jitid.model.target import BY_HAND, Settlement
 from jitid.search.secret_shapes import SecretShape
 from jitid.values import strict_json
 
 if TYPE_CHECKING:
-    from jitid.ledger.view import View
     from jitid.model.task import Task
 
 # A missing row must not hide a secret: the digest then differs from that of the event.
@@ -41,12 +41,8 @@ _MAY_WORK = "(c.ended_at IS NULL OR o.settled_at IS NULL OR o.settlement <> 'don
 """Whether a secret may still work: its end, where it is kept, is not confirmed."""
 
 
-class AdoptedStore:
+class AdoptedStore(Store):
     """Queries about adopted secrets on a view of the ledger."""
-
-    def __init__(self, view: View) -> None:
-        self._db = view.db
-        self._now = view.now
 
     def of(self, keys: Iterable[int]) -> dict[int, Adopted]:
         """Return the adopted secrets of credentials, by the ledger's own numbers."""

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.view import spared
+from jitid.ledger.view import Store, spared
 from jitid.model.event import Event
 from jitid.values.ids import credential_id
-
-if TYPE_CHECKING:
-    from jitid.ledger.view import View
 
 _FIELDS = "event, through, head, file, sha256, kept, digest"
 
@@ -61,11 +58,8 @@ class Segment(NamedTuple):
     """SHA-256 over number (eight bytes), hash, length of the body (four bytes) and body of each of these, as hex."""
 
 
-class CutStore:
+class CutStore(Store):
     """Queries about the parts that were cut; in a transaction, also the cut itself."""
-
-    def __init__(self, view: View) -> None:
-        self._db = view.db
 
     def all(self) -> list[Segment]:
         """Return the segments, the earliest first."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.capabilities.decisions.decided import DecidedAlike, Distinctions
 from jitid.ledger import select
 from jitid.ledger.dialect import Dialect, dialect_of
+from jitid.ledger.view import Store
 from jitid.model.credential import FORMER_PROOF
 from jitid.policy.classes import DIRECTORY_FACTS, DistinctNames
 from jitid.values import strict_json
@@ -22,13 +23,12 @@ _APPROVED = "SELECT ended_event FROM approval WHERE ended_as = 'used'"
 """The events that used an approval."""
 
 
-class RequestStore:
+class RequestStore(Store):
     """Queries about decided requests, on a view of a SQL ledger."""
 
     def __init__(self, view: View) -> None:
-        self._db = view.db
+        super().__init__(view)
         self._dialect = dialect_of(view.db)
-        self._now = view.now
 
     def recorded(self, distinctions: Distinctions, since: int | None) -> list[DecidedAlike]:
         """Return the events of the audit log, grouped by requests that get the same decision."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger import select
+from jitid.ledger.view import Store
 from jitid.model.directory import Delegator, Holder
 from jitid.model.task import SENSITIVITIES
 from jitid.values.times import check_times
-
-if TYPE_CHECKING:
-    from jitid.ledger.view import View
 
 WITHOUT_NAMES = """SELECT d.id, d.name, d.sensitivity, d.scopes, d.manager, d.imported, d.added_at, d.disabled_at,
            d.external, d.disabled_last
@@ -57,13 +55,8 @@ def delegator(row: Any, groups: Iterable[str], aliases: Iterable[str]) -> Delega
     )
 
 
-class DelegatorStore:
+class DelegatorStore(Store):
     """Queries about delegators, on a view of a SQL ledger."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._db = view.db
-        self._now = view.now
 
     def find_delegator(self, name: str) -> Delegator | None:
         """Return the delegator with this name or alias, with groups and aliases."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitid.ledger import select
+from jitid.ledger.view import Store
 from jitid.model.directory import Holder, Ties
-
-if TYPE_CHECKING:
-    from jitid.ledger.view import View
 
 SUSPENDED_AS = "owner disabled"
 WITHDRAWN = "withdrawn"
@@ -44,13 +42,8 @@ def _requested_by(db: Any, names: Collection[str], now: int) -> str:
         OR id IN ({", ".join(acting) or "NULL"})) AND {_WAITS}"""
 
 
-class DepartureStore:
+class DepartureStore(Store):
     """Queries about delegators before they are disabled, on a view of a SQL ledger."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._db = view.db
-        self._now = view.now
 
     def imported_besides(self, keys: Iterable[int]) -> list[Holder]:
         """Return the imported delegators that are not disabled and have none of these keys, ordered by name."""

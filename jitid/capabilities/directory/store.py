@@ -12,6 +12,7 @@ from jitid.capabilities.directory.departure_store import DepartureStore, disable
 from jitid.errors import IntegrityError
 from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
+from jitid.ledger.transaction import Changes
 from jitid.ledger.view import spared
 from jitid.model.directory import Agent, AgentState, Delegator, DirectoryEntry, Holding, LiveUnder, Ties
 from jitid.values.times import check_times
@@ -205,12 +206,11 @@ class DirectoryStore(DelegatorStore, DepartureStore):
         return found
 
 
-class DirectoryChanges(DirectoryStore):
+class DirectoryChanges(Changes, DirectoryStore):
     """Changes to the directory; each changed row points to the next event."""
 
     def __init__(self, transaction: Transaction) -> None:
         super().__init__(transaction)
-        self._transaction = transaction
         transaction.alone()
 
     def put_delegators(self, delegators: Iterable[Delegator]) -> None:

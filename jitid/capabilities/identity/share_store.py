@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.ledger import select
+from jitid.ledger.transaction import Changes
+from jitid.ledger.view import Store
 
 if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
-    from jitid.ledger.view import View
 
 
 class TaskShare(NamedTuple):
@@ -25,13 +26,8 @@ class TaskShare(NamedTuple):
     """The audit event that ended the share; None for a present share."""
 
 
-class ShareStore:
+class ShareStore(Store):
     """Queries about shared tasks, on a view of a SQL ledger."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._db = view.db
-        self._now = view.now
 
     def are_some(self) -> bool:
         """Return whether any task is shared now; if not, lookups by name can be skipped."""
@@ -91,12 +87,11 @@ class ShareStore:
         return map(TaskShare._make, rows)
 
 
-class ShareChanges(ShareStore):
+class ShareChanges(Changes, ShareStore):
     """Changes to shares; each changed row points to the next event."""
 
     def __init__(self, transaction: Transaction) -> None:
         super().__init__(transaction)
-        self._transaction = transaction
         transaction.alone()
 
     def add(self, task: int, names: Iterable[str]) -> None:

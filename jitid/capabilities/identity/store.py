@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.ledger import expiry, select
 from jitid.ledger import lineage as walking
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.sqlite.schema import EVERY_LIVE, LIVE_INDEXES
+from jitid.ledger.transaction import Changes
+from jitid.ledger.view import Store
 from jitid.model.credential import PROOFS, TOKENS, Credential, State, TokenUse, read_kinds
 from jitid.model.event import ended_digest
 from jitid.model.ledger_rows import Ancestor, Family, Filter, Ground, Maker, Radius, Selection, TokenReach
@@ -20,10 +22,6 @@ from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id, parse_id
 from jitid.values.text import quote
 from jitid.values.times import check_times
-
-if TYPE_CHECKING:
-    from jitid.ledger.transaction import Transaction
-    from jitid.ledger.view import View
 
 _CREDENTIAL = f"""
     SELECT c.id, c.jti, i.uid, i.id, p.uid, i.parent, i.depth, d.text, pa.text, i.proof, a.text, t.name, t.purpose,
@@ -140,16 +138,8 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-class CredentialStore:
+class CredentialStore(Store):
     """Queries about credentials and identities, on a view of the ledger."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._db = view.db
-        self._now = view.now
-
-    def _one(self, sql: str, **values: Any) -> Any:
-        return self._db.execute(sql, values).fetchone()
 
     def count_live(self) -> tuple[int, int]:
         """Return the number of unexpired credentials that have not ended, and the last expiry (0 if there is none)."""
@@ -467,12 +457,8 @@ class CredentialStore:
         return issued, ended
 
 
-class CredentialChanges(CredentialStore):
+class CredentialChanges(Changes, CredentialStore):
     """Changes to credentials; each changed row points to the next event."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        super().__init__(transaction)
-        self._transaction = transaction
 
     def end(self, selection: Selection, state: State) -> tuple[Radius, str]:
         """End every live credential of the selection and of its descendants; the rows point to the next event.

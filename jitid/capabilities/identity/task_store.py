@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
+from jitid.ledger.transaction import Changes
+from jitid.ledger.view import Store
 from jitid.model.task import Task
 from jitid.values.times import check_times
-
-if TYPE_CHECKING:
-    from jitid.ledger.transaction import Transaction
-    from jitid.ledger.view import View
 
 _TASK_COLUMNS = """t.id, t.name, t.purpose, t.sensitivity, t.deadline, t.opened_at, t.ended_at, o.text, t.event,
            t.given_event"""
@@ -32,16 +30,8 @@ def _task(row: Any) -> Task:
     return Task._make(row)
 
 
-class TaskStore:
+class TaskStore(Store):
     """Queries about tasks, on a view of the ledger."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._db = view.db
-        self._now = view.now
-
-    def _one(self, sql: str, **values: Any) -> Any:
-        return self._db.execute(sql, values).fetchone()
 
     def find_task(self, name: str, opener: str | None = None) -> Task | None:
         """Return the task of that name and `opener`; without `opener`, the only task of that name, if any."""
@@ -148,12 +138,8 @@ class TaskStore:
         return row[0], row[1]
 
 
-class TaskChanges(TaskStore):
+class TaskChanges(Changes, TaskStore):
     """Changes to tasks."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        super().__init__(transaction)
-        self._transaction = transaction
 
     def open_task(
         self,

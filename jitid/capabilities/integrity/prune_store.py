@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from itertools import chain, groupby
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from jitid.capabilities.access.presented_store import REMEMBERED as PRESENTED
 from jitid.capabilities.integrity.remains import Remains, issued_parts, request_parts
@@ -27,13 +27,10 @@ from jitid.ledger.dialect import dialect_of
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.pruned import Pruned
 from jitid.ledger.select import PRUNABLE_LEAK, PrunedLeaks
-from jitid.ledger.view import spared
+from jitid.ledger.view import Store, spared
 from jitid.model.access import ASSERTION_LEEWAY
 from jitid.model.event import sighted_digest, used_digest
 from jitid.model.outside import settled_digest
-
-if TYPE_CHECKING:
-    from jitid.ledger.view import View
 
 _TEMPORARY = {
     "needed": "identity INTEGER PRIMARY KEY",
@@ -104,13 +101,8 @@ class ChosenRows(NamedTuple):
     approvals: tuple[int, ...]
 
 
-class PruneStore:
+class PruneStore(Store):
     """Queries of a view of a SQL ledger about rows that may be pruned, or were pruned."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._db = view.db
-        self._now = view.now
 
     def last(self) -> Pruned | None:
         """Return the record of the last pruning; None if there was none. Raises IntegrityError if there are several."""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitid.capabilities.integrity.runs_store import Run
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.view import by_event, spared
-
-if TYPE_CHECKING:
-    from jitid.ledger.view import View
+from jitid.ledger.view import Store, by_event, spared
 
 _HERE = "o.credential IS NULL OR c.kind = 'adopted'"
 """The condition that no target made a credential: its event has all its facts, and no later event confirms it."""
@@ -23,14 +20,8 @@ _UNSUCCEEDED = """c.superseded_at IS NOT NULL AND NOT EXISTS (
 """The condition that a credential `c` is marked as superseded but has no successor."""
 
 
-class RowStore:
+class RowStore(Store):
     """Queries of a view of the ledger for its rows, in the order of their events."""
-
-    def __init__(self, view: View) -> None:
-        self._db = view.db
-
-    def _one(self, sql: str, **values: Any) -> Any:
-        return self._db.execute(sql, values).fetchone()
 
     def _stream(self, sql: str, **values: Any) -> Iterator[Any]:
         """Return rows that may not fit into memory together."""

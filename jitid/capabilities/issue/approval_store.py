@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger import select
+from jitid.ledger.transaction import Changes
+from jitid.ledger.view import Store
 from jitid.model.approval import Approval, ApprovalFilter, ApprovalState, Word
 from jitid.values.ids import IDENTITY, approval_id, identity_id
 from jitid.values.times import check_times
 
 if TYPE_CHECKING:
-    from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
 
 _APPROVAL = """
@@ -30,12 +31,11 @@ _UNEXPIRED = "g.granted = 1 AND g.expires_at > :now"
 _AT_ONCE = 500
 
 
-class ApprovalStore:
+class ApprovalStore(Store):
     """Queries about approval requests on a view of the ledger."""
 
     def __init__(self, view: View) -> None:
-        self._db = view.db
-        self._now = view.now
+        super().__init__(view)
         # Two transactions that rely on one approval at the same time would both use it.
         view.alone()
 
@@ -116,12 +116,8 @@ class ApprovalStore:
                 yield _approval(row, words.get(row[0], []))
 
 
-class ApprovalChanges(ApprovalStore):
+class ApprovalChanges(Changes, ApprovalStore):
     """Changes of approval requests in a transaction."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        super().__init__(transaction)
-        self._transaction = transaction
 
     def add_request(
         self,

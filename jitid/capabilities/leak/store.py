@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from jitid.ledger import select
 from jitid.ledger.lineage import LIVE_TREES, below
 from jitid.ledger.select import NO_PRUNED_LEAKS, PrunedLeaks, bounds, left
+from jitid.ledger.transaction import Changes
+from jitid.ledger.view import Store
 from jitid.values.ids import credential_id
 
 if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
-    from jitid.ledger.view import View
     from jitid.model.aftermath import Aftermath
     from jitid.model.leak import (
         Leak,
@@ -57,12 +58,8 @@ _KIN = f"""
     {LIVE_TREES} SELECT identity, own, delegated, until FROM living"""
 
 
-class LeakStore:
+class LeakStore(Store):
     """Queries about leaks on a view of the ledger."""
-
-    def __init__(self, view: View) -> None:
-        self._db = view.db
-        self._now = view.now
 
     def leaks(self, chosen: LeakFilter, limit: int) -> list[Leak]:
         """Return leaks, the newest first."""
@@ -222,12 +219,11 @@ class LeakStore:
         return rows
 
 
-class LeakChanges(LeakStore):
+class LeakChanges(Changes, LeakStore):
     """Changes of leaks in a transaction; each refers to the next event."""
 
     def __init__(self, transaction: Transaction) -> None:
         super().__init__(transaction)
-        self._transaction = transaction
         transaction.alone()
 
     def add_leaks(self, credentials: Iterable[int], source: str, reported_at: int) -> RecordedLeaks:

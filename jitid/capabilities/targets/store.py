@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger import select
-from jitid.ledger.view import spared
+from jitid.ledger.transaction import Changes
+from jitid.ledger.view import Store, spared
 from jitid.model.ledger_rows import Selection
 from jitid.model.outside import (
     Name,
@@ -26,7 +27,6 @@ from jitid.values.ids import credential_id, identity_id, parse_id
 from jitid.values.times import check_times
 
 if TYPE_CHECKING:
-    from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
 
 _ENDED = "(c.ended_at IS NOT NULL OR c.expires_at <= :now OR (c.superseded_at IS NOT NULL AND c.superseded_at <= :now))"
@@ -44,12 +44,11 @@ _AT_ONCE = 500
 _EVER = 1 << 53
 
 
-class OutsideStore:
+class OutsideStore(Store):
     """Queries about credentials at targets, in a view of an SQL ledger."""
 
     def __init__(self, view: View) -> None:
-        self._db = view.db
-        self._now = view.now
+        super().__init__(view)
         view.alone()
 
     def of(self, keys: Iterable[int]) -> dict[int, Outside]:
@@ -212,12 +211,8 @@ class OutsideStore:
         return where, values
 
 
-class OutsideChanges(OutsideStore):
+class OutsideChanges(Changes, OutsideStore):
     """Changes to credentials at targets."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        super().__init__(transaction)
-        self._transaction = transaction
 
     def add(self, credential: int, target: str, name: str) -> None:
         """Record that a new credential is about to be made at a target, under a name."""

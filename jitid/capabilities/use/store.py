@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.view import by_event, spared
+from jitid.ledger.transaction import Changes
+from jitid.ledger.view import Store, by_event, spared
 from jitid.model.event import used_digest
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.times import check_times
 
 if TYPE_CHECKING:
-    from jitid.ledger.transaction import Transaction
-    from jitid.ledger.view import View
     from jitid.model.use import NewUse, RecordedUse, Used, UseFilter, UseRow
 
 _USE = """
@@ -37,11 +36,8 @@ _ROLLED_UP = """
                                   SELECT identity, scope, first_at, last_at, uses FROM used) AS other)"""
 
 
-class UseStore:
+class UseStore(Store):
     """Queries about the use of credentials on a view of the ledger."""
-
-    def __init__(self, view: View) -> None:
-        self._db = view.db
 
     def uses(self, chosen: UseFilter, limit: int) -> list[RecordedUse]:
         """Return actions in the order of their time."""
@@ -129,12 +125,8 @@ class UseStore:
         return bool(rolled == used and not other)
 
 
-class UseChanges(UseStore):
+class UseChanges(Changes, UseStore):
     """Records the use of credentials."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        super().__init__(transaction)
-        self._transaction = transaction
 
     def add_uses(self, uses: Sequence[NewUse]) -> str:
         """Record actions as of now, pointing to the next event, and roll them up; return their digest."""
