@@ -171,7 +171,7 @@ class LocalAuthority:
         return cast("ops.Result", performer(type(operation)).perform(self._context, operation))
 
     def accepting(self, *, owns: bool = False) -> LocalAuthority:
-        """Return this authority over a ledger whose next write accepts the clock. Reads judge by the time mark.
+        """Return this authority over a ledger whose writes accept the clock. Reads judge by the time mark.
 
         By default, reads refuse a clock far behind the time mark, and operations read before they write. With `owns`,
         closing it closes the ledger.

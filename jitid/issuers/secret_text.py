@@ -25,14 +25,14 @@ def usable_until(expires_at: int, facts: Mapping[str, Any]) -> int:
 def text_of(kind: str, secret: Secret, expires_at: int) -> str:
     """Return a secret of a kind (`jwt`, `exec:NAME`) as text that ends with a newline.
 
-    A token is printed without any other text. Other kinds have the form of their `KindSpec`, or are one JSON object
-    with
-    the parts by name.
+    A token is printed without any other text. Other kinds have the form of their `KindSpec`; without one they are one
+    JSON object with the parts by name.
     """
     if secret.names == ("token",):
         return ended(secret.reveal())
-    text = _spec(kind).text
-    if text is not None:
+    if kind in PARTS:
+        text = _spec(kind).text
+        assert text is not None
         return ended(text(secret, expires_at))
     from jitid.formats.json import dumps
 
@@ -44,7 +44,7 @@ def files_of(kind: str, secret: Secret, expires_at: int, path: str) -> dict[str,
 
     An SSH certificate gets a separate file beside its key.
     """
-    if set(secret.names) == {"certificate", "key"} and _spec(kind).separate_certificate:
+    if kind in PARTS and set(secret.names) == {"certificate", "key"} and _spec(kind).separate_certificate:
         # The key comes last: a program that waits for the key finds the certificate.
         return {
             path + CERTIFICATE_SUFFIX: ended(secret.reveal("certificate")),

@@ -1,4 +1,4 @@
-"""A ledger for an operation that accepts the clock: its views change nothing, its first write accepts the clock."""
+"""A ledger for an operation that accepts the clock: its views change nothing, its writes accept the clock."""
 
 from __future__ import annotations
 

@@ -60,6 +60,8 @@ class Pasts(NamedTuple):
     """The total number of matching names with identities since that time."""
     recurring: int
     """The number of recurring names."""
+    left_out: frozenset[str]
+    """The registered agents among the names beyond the limit."""
 
 
 class Practice(NamedTuple):

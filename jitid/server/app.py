@@ -18,13 +18,13 @@ from starlette.routing import BaseRoute, Match, Route
 from jitid.errors import JitidError
 from jitid.server import (
     authzen,
+    check_token,
     discovery,
     forward_auth,
     health,
     native,
     oauth,
     status_endpoint,
-    token_status,
 )
 from jitid.server.answers import LimitedError, RequestError, answer_error
 from jitid.server.request_record import KEY, RequestRecord
@@ -53,7 +53,7 @@ _OPEN = frozenset(
         "/.well-known/openid-configuration",
         "/.well-known/authzen-configuration",
         "/status/{name}",
-        token_status.PLACE,
+        check_token.PLACE,
     )
 )
 """Routes that need no credential and are costly."""
@@ -73,7 +73,7 @@ def routes(service: Service) -> list[BaseRoute]:
         *oauth.routes(service),
         *authzen.routes(service),
         *forward_auth.routes(service),
-        *token_status.routes(service),
+        *check_token.routes(service),
     ]
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from jitid.model.caller import ROLES
+from jitid.server import openapi
 from tests.real import Shell, module
 from tests.server.asking import grant
 from tests.serving import serving
@@ -49,3 +50,9 @@ def test_what_the_document_allows_and_forbids_is_answered_as_it_says(tmp_path: P
         assert "Tested: 0" not in done.stdout
         assert served.ask("GET", "/healthz").status == 200
         assert "bug" not in served.log.read_text()
+
+
+def test_a_renamed_class_keeps_its_name_for_clients() -> None:
+    """Clients use the names of schemas. A new class adds a line to the file; no line of it changes."""
+    names = sorted(openapi.document("https://id.example")["components"]["schemas"])
+    assert names == Path(__file__).with_name("schema_names.txt").read_text(encoding="utf-8").split()

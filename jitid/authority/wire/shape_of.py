@@ -157,6 +157,7 @@ def _record_of(kind: Any, request: bool, tag: str | None) -> Any:
 
 
 _SCHEMAS = {
+    "aftermath.EndedByEvent": "Over",
     "aftermath.MadeAfterLeak": "Made",
     "authorization.UseRequest": "Asked",
     "authorization.UseVerdict": "AuthorizationVerdict",
@@ -167,6 +168,8 @@ _SCHEMAS = {
     "leaks.ClosedLeaks": "LeaksClosed",
     "leaks.ReportedLeaks": "Reported",
     "outcome.PolicyOutcome": "Outcome",
+    "policy_request.DirectoryFacts": "Standing",
+    "reconcile.NameGroup": "Sort",
     "reconcile.RosterSource": "Source",
     "recurrence.RecurrenceRule": "RecurrenceRule",
     "recurrence.RecurrenceVerdict": "RecurrenceVerdict",

@@ -152,10 +152,8 @@ def classify(
     recurring = sum(recurs(past, rule) for past in found.told)
     holdings = DirectoryStore(snapshot).holdings(records.values())
     last = {record.name: holdings[record.key].last_issued_at for record in records.values()}
-    # An agent with identities since then that is missing here is left out for `most`, and counted as such.
-    pasts |= {
-        name: None for name in (*requested, *records) if name not in pasts and (last.get(name) or 0) < since
-    }
+    missing = {*requested, *records} - pasts.keys() - found.left_out
+    pasts |= {name: None for name in (*requested, *records) if name in missing}
     owners: dict[str, Delegator | None] = {}
     verdicts = []
     for name, past in pasts.items():

@@ -67,7 +67,12 @@ class _PastQuery:
                 f"SELECT count(*), coalesce(sum(CASE WHEN {_RECURS} THEN 1 ELSE 0 END), 0) FROM seen s",
                 **values,
             )
-            return Pasts(list(self._histories(values)), found, int(recurring))
+            left_out = self._all(
+                """SELECT t.text FROM seen s JOIN term t ON t.id = s.agent JOIN agent r ON r.name = t.text
+                    WHERE r.unregistered_at IS NULL AND s.agent NOT IN (SELECT agent FROM chosen)"""
+            )
+            names_left_out = frozenset(name for (name,) in left_out)
+            return Pasts(list(self._histories(values)), found, int(recurring), names_left_out)
         finally:
             for name in _TABLES:
                 self._db.execute(f"DELETE FROM {name}")

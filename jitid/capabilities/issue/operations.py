@@ -65,9 +65,5 @@ class Attach(Operation["Issued"]):
     request: AttachRequest
     accept_clock: bool = False
 
-    def facts_if_denied(self) -> dict[str, object]:
-        """Return that it is an attachment."""
-        return {"attachment": True}
-
 
 AnyOperation = Issue | Renew | AbandonRenewal | AbandonAttachment | Attach

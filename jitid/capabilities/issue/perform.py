@@ -262,5 +262,5 @@ def _abandon(context: Context, operation: ops.AbandonRenewal | ops.AbandonAttach
 def _deny(context: Context, operation: ops.Issue | ops.Renew | ops.Attach, denial: JitidError) -> None:
     from jitid.capabilities.identity.record_denial import record_denial
 
-    known = operation.facts_if_denied()
+    known = {"attachment": True} if isinstance(operation, ops.Attach) else operation.facts_if_denied()
     record_denial(context.ledger, context.terms, denial, known, accept_clock=operation.accept_clock)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jitid.capabilities.adopt.operations import Adopt
 from jitid.capabilities.directory import agent_operations as ops
 from jitid.capabilities.directory import governance, recurrence, recurrence_store
 from jitid.capabilities.directory.recurrence import (
@@ -22,6 +23,7 @@ from jitid.capabilities.directory.recurrence import (
 from jitid.errors import NotFoundError, UsageError
 from jitid.values.scope import Scope, uncovered
 from tests.builders import DAY, NAMES, NOW, World, put, recurring_agent
+from tests.capabilities.adopt.test_adoption import stated as secret
 from tests.capabilities.directory import pasts
 from tests.capabilities.directory.test_registry import register, suspend, unregister
 
@@ -242,6 +244,14 @@ def test_what_keeps_an_owner_from_it_is_told(world: World) -> None:
     assert verdicts(world)["bot"].why == "it recurs: 3 tasks on 3 days in 90 days"
     world.know(disabled_at=NOW)
     assert "user:alice is disabled" in verdicts(world)["bot"].why
+
+
+def test_an_agent_whose_name_only_an_adopted_secret_has_is_judged(world: World) -> None:
+    world.register("deployer")
+    world.authority.perform(Adopt(secrets=(secret(name="deploy-key", agent="deployer"),)))
+    for names in ((), ("deployer",)):
+        (verdict,) = classify(world, *names).verdicts
+        assert (verdict.agent, verdict.advice) == ("deployer", Advice.STAY_REGISTERED)
 
 
 def test_a_registered_agent_beyond_the_limit_is_left_out(world: World) -> None:
