@@ -23,6 +23,7 @@ from jitid.ledger.policies import kept
 from jitid.ledger.view import View
 from jitid.model import delegation
 from jitid.model.credential import FORMER_PROOF, Credential, named_kind
+from jitid.model.directory import Agent, DirectoryEntry
 from jitid.model.ledger_rows import Ancestor, Names
 from jitid.operation import reach
 from jitid.operation.terms import Terms
@@ -250,7 +251,6 @@ def _decide_now(
     credential: Credential | None,
 ) -> tuple[PolicyOutcome, str | None, PolicyRequest]:
     """Return today's outcome of the same request, the nearest permitted request, and the request as judged today."""
-    notes: list[str] = []
     narrow = is_narrowed(document)
     scopes = tuple(Scope(scope) for scope in request.scopes)
     above = _above(snapshot, document, credential)
@@ -272,46 +272,15 @@ def _decide_now(
         standing=governance.directory_facts(entry),
         zone=terms.zone,
     )
-    usual = terms.audiences or names.accepted(snapshot.now)
-    records = governance.records_of(DirectoryStore(snapshot), _delegating(above, credential))
     objections = (
         [] if credential is None else name_rights.lost(snapshot, entry.agent, credential, snapshot.now)
     )
     objections += governance.proved_as_another(DirectoryStore(snapshot), request.delegator, subject)
-    # A grant leaves out usual kinds that the record does not permit. With `narrow`, it leaves out all such kinds.
-    stated = () if narrow else tuple(named_kind(*pair) for pair in request.may_kind)
+    records = governance.records_of(DirectoryStore(snapshot), _delegating(above, credential))
     try:
-        governance.must_not_object(
-            governance.objections(
-                entry,
-                request.delegator,
-                sensitivity,
-                known_only=terms.known_delegators_only,
-                now=snapshot.now,
-            )
-            # The explained credential counts as replaced, so the limit of live identities does not apply.
-            + governance.beyond_limits(
-                entry.agent, (request.kind, *stated), request.audiences, usual, 0, 0, own=names.issuers
-            )
-            + governance.beyond_scopes(entry.delegator, entry.agent, _details(credential))
-            + governance.beyond_types(terms.detail_types, _details(credential))
-            + governance.out_of_service(records, snapshot.now)
-            + governance.beyond_each(
-                records,
-                (request.kind, *stated),
-                request.audiences,
-                usual,
-                _details(credential),
-                own=names.issuers,
-            )
-            + objections,
-            {},
+        held = _within_limits(
+            names, terms, current, entry, records, _details(credential), objections, narrow=narrow
         )
-        held = governance.permitted_scopes(
-            entry.delegator, entry.agent, scopes, {}, notes, allow_narrower=narrow
-        )
-        for one in records:
-            held = governance.permitted_scopes(None, one, held, {}, notes, allow_narrower=narrow)
     except PolicyDeniedError as denial:
         rules = tuple(denial.facts["rules"])
         return PolicyOutcome("deny", rules, (), None, (), denial.facts["reason"]), denial.hint, current
@@ -328,6 +297,49 @@ def _decide_now(
     if now.lifetime is not None and longest is not None:
         now = now._replace(lifetime=min(now.lifetime, longest[0]))
     return now, decision.nearest, current
+
+
+def _within_limits(
+    names: Names,
+    terms: Terms,
+    current: PolicyRequest,
+    entry: DirectoryEntry,
+    records: Sequence[Agent],
+    details: Sequence[str],
+    objections: Sequence[governance.Objection],
+    *,
+    narrow: bool,
+) -> tuple[Scope, ...]:
+    """Return the scopes that the directory and the agents' records permit today.
+
+    Raises:
+        PolicyDeniedError: there are objections, the given ones included, or no scope remains.
+
+    """
+    # A grant leaves out usual kinds that the record does not permit. With `narrow`, it leaves out all such kinds.
+    stated = () if narrow else tuple(named_kind(*pair) for pair in current.may_kind)
+    kinds, usual = (current.kind, *stated), terms.audiences or names.accepted(current.now)
+    governance.must_not_object(
+        governance.objections(
+            entry,
+            current.delegator,
+            current.sensitivity,
+            known_only=terms.known_delegators_only,
+            now=current.now,
+        )
+        # The explained credential counts as replaced, so the limit of live identities does not apply.
+        + governance.beyond_limits(entry.agent, kinds, current.audiences, usual, 0, 0, own=names.issuers)
+        + governance.beyond_scopes(entry.delegator, entry.agent, details)
+        + governance.beyond_types(terms.detail_types, details)
+        + governance.out_of_service(records, current.now)
+        + governance.beyond_each(records, kinds, current.audiences, usual, details, own=names.issuers)
+        + list(objections),
+        {},
+    )
+    held = tuple(Scope(scope) for scope in current.scopes)
+    for person, agent in ((entry.delegator, entry.agent), *((None, one) for one in records)):
+        held = governance.permitted_scopes(person, agent, held, {}, [], allow_narrower=narrow)
+    return held
 
 
 def _details(credential: Credential | None) -> list[str]:

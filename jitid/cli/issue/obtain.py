@@ -15,7 +15,7 @@ from jitid.capabilities.targets.operations import Settle
 from jitid.cli.issue.request_input import stated_request
 from jitid.errors import JitidError, NotFoundError, OutputError, UsageError
 from jitid.model.credential import SHOWN
-from jitid.model.request import AttachRequest
+from jitid.model.request import AttachRequest, IssueRequest
 from jitid.system import time_limit
 
 if TYPE_CHECKING:
@@ -85,28 +85,27 @@ def obtain(
                 f"nothing says which service the {request.kind} is for", "name it with --audience"
             )
     if within and not audience:
-        assert request.parent is not None
-        return _noted(
-            given,
-            open_authority(given.config()).perform(
-                Attach(
-                    request=AttachRequest(
-                        request.parent,
-                        request.kind,
-                        request.template,
-                        request.public_key,
-                        request.scopes,
-                        request.audiences if request.kind in SHOWN else (),
-                        ttl=request.ttl,
-                    ),
-                    accept_clock=given.accept_clock,
-                )
-            ),
-        )
+        return _attached(given, request)
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
     authority = open_for_issue(given.config(), operation, given.note)
     (issued,) = authority.perform(operation)
     return _noted(given, issued)
+
+
+def _attached(given: Globals, request: IssueRequest) -> Issued:
+    """Attach a credential to the identity of the run."""
+    assert request.parent is not None
+    attach = AttachRequest(
+        request.parent,
+        request.kind,
+        request.template,
+        request.public_key,
+        request.scopes,
+        request.audiences if request.kind in SHOWN else (),
+        ttl=request.ttl,
+    )
+    operation = Attach(request=attach, accept_clock=given.accept_clock)
+    return _noted(given, open_authority(given.config()).perform(operation))
 
 
 def hand_over(given: Globals, issued: Issued, show: Callable[[], None]) -> None:
