@@ -83,7 +83,7 @@ def _backslash(text: str, at: int) -> tuple[str, int]:
     if digits is None:
         return "", at + (kind in ("n", "r", "t"))
     end = at + 1 + digits
-    return _number(text[at + 1 : end], end, digits=digits) or ("", end)
+    return _number(text[at + 1 : end], end, digits=digits) or ("", min(end, len(text)))
 
 
 def _number(text: str, end: int, *, digits: int) -> tuple[str, int] | None:

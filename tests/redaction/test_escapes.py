@@ -6,7 +6,7 @@ import html
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jitid.redaction.token_format import escapes, has_escapes, meant
@@ -40,6 +40,8 @@ texts = st.one_of(
 
 
 @given(texts)
+@example("\\x")
+@example("\\u00")
 def test_escapes_stand_one_behind_the_other(text: str) -> None:
     """Escapes do not overlap, and each represents at most one character."""
     last = 0
