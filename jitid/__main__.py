@@ -22,7 +22,7 @@ def main() -> None:
     except KeyboardInterrupt:
         # Before `run` handles signals there is nothing to clean up.
         status = 130
-    except BaseException as error:  # noqa: BLE001 - the last boundary: modules may fail to load, and errors to be told
+    except BaseException as error:  # noqa: BLE001 - the last boundary: a module may fail to load, or an error to be printed
         status = _fail(error)
     _end_programs()
     # All output is unbuffered, so the interpreter can be left without cleanup, which would cost more than a
@@ -49,7 +49,7 @@ def _print_version() -> bool:
 
     try:
         output.write(f"jitid {__version__}\n")
-    except Exception:  # noqa: BLE001 - whatever it is, the long way meets it too and tells it properly
+    except Exception:  # noqa: BLE001 - the long way meets the same error, and reports it properly
         return False
     return True
 
@@ -96,7 +96,7 @@ def _described(error: BaseException) -> tuple[str, str | None, int, str]:
         from jitid.system import dependencies
 
         found = dependencies.fault(error)
-    except Exception:  # noqa: BLE001 - what reads the installation may be what is broken
+    except Exception:  # noqa: BLE001 - the code that reads the installation may be the broken part
         found = None
     if found is not None:
         return *found, 2, "configuration"

@@ -82,7 +82,7 @@ def until(ready: Callable[[], bool], otherwise: str, patience: float = 60.0) -> 
             if ready():
                 return
             trouble = None
-        except Exception as error:  # noqa: BLE001 - each sort of failure is one of starting
+        except Exception as error:  # noqa: BLE001 - any failure here is a failure to start
             trouble = error
         time.sleep(0.02)
     raise AssertionError(f"{otherwise}: {trouble}" if trouble else otherwise)

@@ -62,6 +62,8 @@ _HELP = {
 }
 """The functions of verbs: their docstrings are help texts for users."""
 _DIRECTIVE = re.compile(r"#\s*(noqa|ruff:|type:|fmt:|pragma|mypy:|!)")
+_REASON = re.compile(r"#\s*(?:noqa(?:: [A-Z0-9, ]+)?|type: ignore\[[a-z, -]+\])\s*[-#]\s*(.+)")
+"""A directive with its reason."""
 _CODE = re.compile(r"``.*?``|`[^`]*`")
 _QUOTED = re.compile(r'"[^"]*"')
 
@@ -85,7 +87,11 @@ def _comments(source: str) -> Iterator[tuple[int, str]]:
     """Yield each comment; the lines of one are joined."""
     begun, column, last, text = 0, -1, -1, ""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type != tokenize.COMMENT or _DIRECTIVE.match(token.string):
+        if token.type != tokenize.COMMENT:
+            continue
+        if _DIRECTIVE.match(token.string):
+            if reason := _REASON.match(token.string):
+                yield token.start[0], reason[1]
             continue
         words = re.sub(r"\s+# (noqa|type:).*", "", token.string).lstrip("#").strip()
         alone = token.line.strip().startswith("#")
@@ -194,6 +200,9 @@ def test_old_names_are_found_where_they_are_defined(source: str, names: set[str]
         ('def f():\n    """Return `what is told`, "nobody"."""', set()),
         ('"""Text."""\nx = "what is told"\n', set()),
         ("# There is no token.", set()),
+        ("x = 1  # noqa: S105 - what sort of one", {"what", "sort of"}),
+        ("x = 1  # type: ignore[attr-defined] # nobody knows", {"nobody"}),
+        ("x = 1  # noqa: S105", set()),
     ],
 )
 def test_the_old_idiom_is_found_in_docstrings_and_comments_alone(source: str, words: set[str]) -> None:

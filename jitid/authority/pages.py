@@ -36,7 +36,7 @@ def pages_of(operation: Operation[Any]) -> Pages | None:
     return found if found is not None and (found.most is None or found.most > found.size) else None
 
 
-def complete_answer(pages: Pages, perform: Callable[[Operation[Any]], Any]) -> Any:  # noqa: ANN401 - as the operation says
+def complete_answer(pages: Pages, perform: Callable[[Operation[Any]], Any]) -> Any:  # noqa: ANN401 - the type depends on the operation
     """Return the complete answer, joined from all its pages."""
     first: Any = None
     found: list[Any] = []

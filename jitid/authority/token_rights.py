@@ -103,7 +103,7 @@ def check(look: Look, caller: Caller, operation: Operation[Any]) -> None:
             if found.names_authority(snapshot.names.accepted(snapshot.now)):
                 continue
             if use is TokenRight.EXCHANGED:
-                must_permit_exchange(caller, found, operation)  # type: ignore[arg-type] # no other one has such a field
+                must_permit_exchange(caller, found, operation)  # type: ignore[arg-type] # no other operation has such a field
             else:
                 raise reach.merely_shown(found)
 

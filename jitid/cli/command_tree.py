@@ -207,7 +207,7 @@ class _Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb. Raises UsageError if the line names none, after printing the help."""
-        if not ctx._protected_args:  # noqa: SLF001 - Typer's own way to tell
+        if not ctx._protected_args:  # noqa: SLF001 - Typer has no public way to find out
             if self._given.error_format() not in ("json", "jsonl"):
                 output.print_message(ctx.get_help() + "\n")
             raise UsageError(f"`{ctx.command_path}` needs a verb")

@@ -55,7 +55,7 @@ def answer(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) ->
         db = _opened(_ledger(words, environ))
         # An id that is on the line already is not offered again.
         return _lines(candidates(db, current), current, words if candidate_type == "ids" else ())
-    except Exception:  # noqa: BLE001 - the verb itself will tell what is wrong
+    except Exception:  # noqa: BLE001 - the verb itself will report the error
         return ""
 
 

@@ -37,7 +37,7 @@ def _targets(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[tuple
             given[name] = value if equals else next(rest, None)
     try:
         stated = load(file=given["--config"], profile=given["--profile"], environ=environ).targets()
-    except Exception:  # noqa: BLE001 - the verb itself will tell what is wrong
+    except Exception:  # noqa: BLE001 - the verb itself will report the error
         return
     for each in stated:
         yield each.name, each.table

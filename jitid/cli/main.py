@@ -58,7 +58,7 @@ def run(argv: list[str]) -> int:
         return 128 + interrupted.number
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except BaseException as error:  # noqa: BLE001 - the boundary: nobody else could tell the user
+    except BaseException as error:  # noqa: BLE001 - the boundary: no other code reports to the user
         # The error may come from a line that was not parsed.
         own, _ = plain.split_command(argv)
         given.format = given.format or plain.requested_format(own)

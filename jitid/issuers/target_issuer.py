@@ -84,11 +84,11 @@ class OutsideIssuer(Protocol):
     def probe(self, record: TargetRecord, secret: Secret | None = None) -> Probe:
         """Check whether the target accepts a credential, with its secret as the holder, or without it from outside."""
 
-    def names_of(self, name: str, reference: str | None) -> tuple[str, ...]:  # noqa: ARG002 - most go by the name
+    def names_of(self, name: str, reference: str | None) -> tuple[str, ...]:  # noqa: ARG002 - most issuers use the name alone
         """Return the inventory's names of the live parts of a credential with that name and reference."""
         return (name,)
 
-    def expect(self, names: Collection[str]) -> None:  # noqa: ARG002 - most inventories tell by the names alone
+    def expect(self, names: Collection[str]) -> None:  # noqa: ARG002 - most inventories need no further names
         """Set the names in the ledger (`names_of`); call it before `inventory`.
 
         If names do not identify jitid's credentials, only objects that are not among them are looked up one by one.

@@ -235,7 +235,7 @@ def _checked(
     return found
 
 
-def convert(type_: str, value: object, folder: str) -> Any:  # noqa: ANN401 - options are of several types
+def convert(type_: str, value: object, folder: str) -> Any:  # noqa: ANN401 - an option has one of several types
     """Return the value of an option in the type that issuers expect. Raises UsageError for another type."""
     match type_:
         case "text":

@@ -35,7 +35,7 @@ class Dialect:
         """Return the query as a table whose columns are computed once per row, not once per use."""
         return f"({query} LIMIT -1)"
 
-    def joined_bytes(self, expression: str, order: str) -> str:  # noqa: ARG002 - PostgreSQL's needs to be told it
+    def joined_bytes(self, expression: str, order: str) -> str:  # noqa: ARG002 - the method of PostgreSQL needs it
         """Return the aggregate that joins bytes in the order of a column; NULL adds nothing.
 
         The rows must be stored in that order.

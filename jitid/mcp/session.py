@@ -194,7 +194,7 @@ class AgentSession:
                 )
             )
             confirm_quietly(authority, ended, self._host.warn)
-        except Exception as error:  # noqa: BLE001 - nobody else could tell the user which ones live on
+        except Exception as error:  # noqa: BLE001 - no other code reports the credentials that stay live
             reason, status = type(error).__name__, ExitStatus.BUG
             if isinstance(error, JitidError):
                 reason, status = error.message, error.exit_status

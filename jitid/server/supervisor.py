@@ -197,7 +197,7 @@ class Supervisor:
                 self._life[0],
             )
             status = 0
-        except BaseException as error:  # noqa: BLE001 - the end of this process: nobody else could tell
+        except BaseException as error:  # noqa: BLE001 - the process ends here, and no other code reports the error
             self._plan.log.write("worker failed", "error", error=type(error).__name__)
         finally:
             os._exit(status)

@@ -71,7 +71,7 @@ class Pool(Generic[Own]):
                 if not future.cancelled():
                     try:
                         answer = work(own)
-                    except BaseException as raised:  # noqa: BLE001 - whoever waits for the answer gets it
+                    except BaseException as raised:  # noqa: BLE001 - the waiting caller gets the error
                         error = raised
                 try:
                     loop.call_soon_threadsafe(self._finish, future, answer, error)

@@ -170,7 +170,7 @@ def _request(form: OAuthForm) -> IssueRequest:
     )
 
 
-def _checked(code: str, check: Any) -> Any:  # noqa: ANN401 - whatever the check returns
+def _checked(code: str, check: Any) -> Any:  # noqa: ANN401 - the type of the check's result
     try:
         return check()
     except UsageError as error:

@@ -429,7 +429,7 @@ class _Timed:
         self._users = 1
         self._left = False
 
-    def sendall(self, data: Any) -> None:  # noqa: ANN401 - whatever http.client has
+    def sendall(self, data: Any) -> None:  # noqa: ANN401 - any data that http.client sends
         """Send all of `data` within the time limit."""
         self._socket.settimeout(self._channel.left())
         self._socket.sendall(data)

@@ -575,7 +575,7 @@ def killed_at(number: int, work: Callable[[], object], monkeypatch: pytest.Monke
             monkeypatch.setattr(os, name, counting(name))
         try:
             work()
-        except BaseException:  # noqa: BLE001 - nothing of this process may go on
+        except BaseException:  # noqa: BLE001 - no code of this process may continue
             os._exit(1)
         os._exit(0)
     _, status = os.waitpid(child, 0)

@@ -110,7 +110,7 @@ def try_to_make(issuer: OutsideIssuer, record: TargetRecord) -> tuple[TargetReco
     raised = None
     try:
         issuer.mint(record, kept.append)
-    except Exception as error:  # noqa: BLE001 - what sort of error it is is for the test
+    except Exception as error:  # noqa: BLE001 - the test checks the type of the error
         raised = error
     return record._replace(reference=kept[-1] if kept else record.reference), raised
 

@@ -366,7 +366,7 @@ def test_many_that_open_an_old_ledger_at_once_bring_it_up_once(tmp_path: Path) -
             with ledger.write() as transaction:
                 put(transaction)
             ledger.close()
-        except BaseException as failure:  # noqa: BLE001 - told below, in the test's own thread
+        except BaseException as failure:  # noqa: BLE001 - reported below, in the thread of the test
             failures.append(failure)
 
     threads = [threading.Thread(target=use) for _ in range(6)]

@@ -53,7 +53,7 @@ def test_many_of_one_event_are_not_read_one_by_one(world: World, monkeypatch: py
     is_run = IssuedMembers.is_run
 
     def noting(members: IssuedMembers, *arguments: object) -> bool:
-        found.append(is_run(members, *arguments))  # type: ignore[arg-type]  # it passes on whatever it gets
+        found.append(is_run(members, *arguments))  # type: ignore[arg-type]  # it passes its arguments on
         return found[-1]
 
     monkeypatch.setattr(IssuedMembers, "is_run", noting)

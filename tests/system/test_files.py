@@ -126,7 +126,7 @@ def test_standard_output_by_its_name_is_written_even_where_it_is_a_file(name: st
         subprocess.run([sys.executable, "-c", code, name], stdout=out, check=True, env=surroundings(tmp_path))
     assert path.read_text() == "before\ndata\n"
     assert not Path(name).parent.joinpath("out").exists()
-    assert os.path.islink("/dev/stdout")  # noqa: PTH114 - what is at the name, not behind it
+    assert os.path.islink("/dev/stdout")  # noqa: PTH114 - the link itself, not its target
 
 
 @pytest.mark.parametrize("call", ["openat", "fchmod", "write", "fsync", "renameat"])

@@ -61,7 +61,7 @@ def fields_of(cls: type) -> Mapping[str, Any]:
 
 def result_of(operation: type[Operation[Any]]) -> Any:  # noqa: ANN401 - types have no common type
     """Return the type of an operation's answer."""
-    base: Answering = operation.__orig_bases__[0]  # type: ignore[attr-defined] # the type checker does not know what `Answering.__mro_entries__` leaves there
+    base: Answering = operation.__orig_bases__[0]  # type: ignore[attr-defined] # set by `Answering.__mro_entries__`, which mypy cannot follow
     if not isinstance(base.result, str):
         return base.result
     return eval(base.result, {}, _names_in(operation.__module__))  # noqa: S307 - the text is an annotation in a module of jitid, no input

@@ -195,7 +195,7 @@ class Array:
         found: list[Any] = []
         try:
             for each in raw:
-                found.append(decode(each))  # noqa: PERF401 - for the number of the one that is unfit
+                found.append(decode(each))  # noqa: PERF401 - an error needs the number of the unfit element
         except UnfitError as error:
             raise error.within(f"[{len(found)}]") from None
         return self._make(found)

@@ -211,7 +211,7 @@ def _public_of_private(text: str) -> bytes | None:
     load = load_ssh_private_key if "OPENSSH" in text else load_pem_private_key
     try:
         return _spki(load(text.strip().encode("ascii") + b"\n", password=None).public_key())
-    except Exception:  # noqa: BLE001 - whatever a parser makes of a secret, nobody is to read it
+    except Exception:  # noqa: BLE001 - a parser's error may quote the secret, so it must not be shown
         return None
 
 

@@ -455,7 +455,7 @@ def _as_access_token(credential: Credential, claims: Mapping[str, Any]) -> bool:
     )
 
 
-def _as_details(details: str | None, claimed: Any) -> bool:  # noqa: ANN401 - whatever JSON has
+def _as_details(details: str | None, claimed: Any) -> bool:  # noqa: ANN401 - any JSON value
     """Return whether the row has the signed authorization details: delegation and introspection use the row."""
     return details is None if claimed is None else details == strict_json.dumps(claimed)
 

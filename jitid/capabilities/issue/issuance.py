@@ -149,7 +149,7 @@ class _SnapshotWithPlannedTasks:
     def once(
         self,
         kind: str,
-        key: Any,  # noqa: ANN401 - each kind has keys of its own
+        key: Any,  # noqa: ANN401 - the type of the keys depends on the kind
         query: Callable[[], Found],
         keep: Callable[[Found], bool] | None = None,
     ) -> Found:

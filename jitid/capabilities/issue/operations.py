@@ -19,7 +19,7 @@ class Issue(Operation["list[Issued]"]):
     requests: tuple[IssueRequest, ...]
     delegator_token: Secret | None = None
     """A token of a configured issuer that proves the delegator."""
-    delegator_token_sort: TokenType = "id_token"  # noqa: S105 - no secret, but what sort of one
+    delegator_token_sort: TokenType = "id_token"  # noqa: S105 - the type of a token, not a secret
     """An ID token (OpenID Connect Core, section 2), an access token (RFC 9068), or a `jwt`: either of them."""
     dry_run: bool = False
     as_of: int | None = None

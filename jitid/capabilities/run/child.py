@@ -100,7 +100,7 @@ def _become(
             os._exit(128 + signal.SIGKILL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         try:
-            os.execve(place, list(command), environ)  # noqa: S606 - it is what was asked for
+            os.execve(place, list(command), environ)  # noqa: S606 - the user requested this program
         except OSError as error:
             if error.errno != errno.ENOEXEC:
                 raise

@@ -109,6 +109,6 @@ class Sharing:
             if readable([self._taking.fileno()], _PATIENCE):
                 # Another process may have read the message first.
                 with suppress(BlockingIOError):
-                    yield marshal.loads(self._taking.recv(_LONGEST + 1))  # noqa: S302 - from a process of ours
+                    yield marshal.loads(self._taking.recv(_LONGEST + 1))  # noqa: S302 - from a child of this process
                     return
             yield None

@@ -302,7 +302,7 @@ def _first(ending: Iterable[Ending]) -> tuple[list[Ending], bool]:
     batch: list[Ending] = []
     try:
         for each in islice(ending, BATCH):
-            batch.append(each)  # noqa: PERF402 - what came before an error is kept
+            batch.append(each)  # noqa: PERF402 - the rows before an error are kept
     except IntegrityError:
         return batch, False
     return batch, len(batch) == BATCH

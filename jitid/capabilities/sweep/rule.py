@@ -182,7 +182,7 @@ class RuleContext:
         assert self._terms is not None
         return self._terms()
 
-    def query(self, question: str, **values: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever a driver takes
+    def query(self, question: str, **values: Any) -> Iterator[Any]:  # noqa: ANN401 - any value that a driver accepts
         """Yield the rows of a query in portable SQL, which may use `:now`."""
         return self.snapshot.query(question, values)
 

@@ -114,7 +114,7 @@ class Hold:
             wait = self._wait if error.retryable else max(left / 3, _FIRST_WAIT)
             self._wait = min(self._wait * 2, _LONGEST_WAIT)
             self._due = self._issued.expires_at if wait > left - _LAST_CHANCE else now + wait
-        except Exception as error:  # noqa: BLE001 - whatever it is, the command must not die of it
+        except Exception as error:  # noqa: BLE001 - no error of a renewal may end the command
             self._report_failure(f"{type(error).__name__}, which is a bug")
             self._due = min(now + left / 3 + _FIRST_WAIT, self._issued.expires_at)
         else:
@@ -141,7 +141,7 @@ class Hold:
                 from jitid.authority.settle_at_targets import confirm_quietly
 
                 confirm_quietly(authority, ended, self._given.warn)
-        except Exception as error:  # noqa: BLE001 - the status of the command is what this process ends with
+        except Exception as error:  # noqa: BLE001 - this process exits with the status of the command
             reason = error.message if isinstance(error, JitidError) else type(error).__name__
             self._given.warn(
                 f"the command has ended and its credential could not be: {reason}; it lives until "

@@ -156,7 +156,7 @@ class Secrets:
                     # The command did not get this credential, and its identity has others.
                     abandon(self._given, issued.credentials[0].jti)
                     raise
-            except Exception as error:  # noqa: BLE001 - whatever it is, the command must not die of it
+            except Exception as error:  # noqa: BLE001 - no error of a renewal may end the command
                 self._report_failure(held, error)
                 self._held[name] = _again(
                     held, now, lasting=isinstance(error, JitidError) and not error.retryable
@@ -180,7 +180,7 @@ class Secrets:
             settled = open_authority(self._given.config()).perform(
                 Settle(ids=(id_,), waiting=True, limit=AT_ONCE)
             )
-        except Exception as error:  # noqa: BLE001 - the status of the command is what this process ends with
+        except Exception as error:  # noqa: BLE001 - this process exits with the status of the command
             reason = error.message if isinstance(error, JitidError) else type(error).__name__
             self._given.warn(f"earlier secrets of {id_} may still work at their targets: {reason}")
             return

@@ -41,7 +41,7 @@ class FindingStore:
             try:
                 file = self._spilled.get(finding.rule)
                 if file is None:
-                    file = self._spilled[finding.rule] = tempfile.TemporaryFile()  # noqa: SIM115 - until the end
+                    file = self._spilled[finding.rule] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the store
                 marshal.dump(_packed(finding), file)
             except OSError as error:
                 raise StorageError(
@@ -63,7 +63,7 @@ def _read_spilled(file: IO[bytes]) -> Iterator[Finding]:
     file.seek(0)
     while True:
         try:
-            packed = marshal.load(file)  # noqa: S302 - what this process has written, where nobody else can
+            packed = marshal.load(file)  # noqa: S302 - written by this process in a private file
         except EOFError:
             return
         yield Finding(packed[0], Severity(packed[1]), *packed[2:])

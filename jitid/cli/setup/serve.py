@@ -102,7 +102,7 @@ def _plan(
         from jitid.server.request_record import Log
         from jitid.server.service_limits import limits_of
         from jitid.server.start_plan import StartPlan
-        from jitid.server.worker import route_paths  # noqa: F401 - what it needs is loaded now
+        from jitid.server.worker import route_paths  # noqa: F401 - loads the modules that it needs
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "jitid":
             raise

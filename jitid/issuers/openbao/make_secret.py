@@ -21,7 +21,7 @@ FIELDS = ("task", "agent", "delegator", "id", "jti", "name", "ttl")
 """The fields allowed in braces: names from the ledger, ids, and the credential's lifetime in seconds."""
 
 
-def fill(value: Any, record: TargetRecord, seconds: int, target: str) -> Any:  # noqa: ANN401 - what TOML may hold
+def fill(value: Any, record: TargetRecord, seconds: int, target: str) -> Any:  # noqa: ANN401 - any TOML value
     """Return a value of a template with the fields filled in all texts within it.
 
     `{agent}` is filled only for a registered agent, and `{task}` is `OWNER/NAME`, because others grant rights by the

@@ -96,7 +96,7 @@ class PostgresRoleIssuer(OutsideIssuer):
         self._adopted: frozenset[str] = frozenset()
         """The names of the adopted roles in the ledger."""
 
-    def mint(self, record: TargetRecord, remember: Callable[[str], None]) -> MadeCredential:  # noqa: ARG002 - the name tells all
+    def mint(self, record: TargetRecord, remember: Callable[[str], None]) -> MadeCredential:  # noqa: ARG002 - the name identifies the role
         """Make a role that may log in until the record's expiry, in one transaction with its rights.
 
         The server enforces the expiry by its own clock. So the expiry is the server's time plus the credential's

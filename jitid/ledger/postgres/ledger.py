@@ -76,7 +76,7 @@ class PostgresLedger:
     def write(
         self,
         *,
-        accept_clock: bool = False,  # noqa: ARG002 - the database's clock is nobody's to accept
+        accept_clock: bool = False,  # noqa: ARG002 - no caller can accept the database's clock
         facts: Mapping[str, Any] = MappingProxyType({}),
         by: str | None = None,
         members: Mapping[str, Any] = MappingProxyType({}),

@@ -41,7 +41,7 @@ class Peer:
         """Stop listening."""
         self._listening.close()
 
-    def reply(self, request: Request) -> Reply:  # noqa: ARG002 - for those who answer by it
+    def reply(self, request: Request) -> Reply:  # noqa: ARG002 - peers that look at the request use it
         """Return the reply to a request."""
         return self._replies[0] if len(self._replies) == 1 else self._replies.pop(0)
 

@@ -191,7 +191,7 @@ def test_a_path_that_no_socket_can_have_is_refused(tmp_path: Path) -> None:
 )
 def test_what_is_no_agent_is_told_apart(folder: str, answer: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
-        path = os.path.join(folder, "other")  # noqa: PTH118 - a text, as it is given
+        path = os.path.join(folder, "other")  # noqa: PTH118 - a text, unchanged
         listening.bind(path)
         listening.listen()
 

@@ -47,7 +47,7 @@ def _object(text: str) -> Mapping[str, Any]:
 
 
 def _stated(place: str, members: Mapping[str, Any]) -> StatedDelegator:
-    def value_of(name: str, read_value: Callable[[str, Any], Any]) -> Any:  # noqa: ANN401 - of the type of the member
+    def value_of(name: str, read_value: Callable[[str, Any], Any]) -> Any:  # noqa: ANN401 - the type depends on the member
         return read_value(name, members[name]) if name in members else KEEP
 
     return StatedDelegator(

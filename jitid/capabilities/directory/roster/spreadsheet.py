@@ -127,7 +127,7 @@ def _header(number: int, cells: list[str]) -> Mapping[str, int]:
 
 
 def _stated(place: str, cells: Mapping[str, str]) -> StatedDelegator:
-    def value_of(name: str, read_cell: Callable[[str], Any]) -> Any:  # noqa: ANN401 - of the type of the column
+    def value_of(name: str, read_cell: Callable[[str], Any]) -> Any:  # noqa: ANN401 - the type depends on the column
         return read_cell(cells[name]) if name in cells else KEEP
 
     return StatedDelegator(

@@ -184,7 +184,7 @@ def test_what_stood_before_the_break_comes_first_and_is_counted() -> None:
     came: list[ReportedFinding] = []
     with pytest.raises(UsageError, match=r"cut short: it ends at character \d+ \(line 4\), after 3 findings"):
         for one in parse([text.encode()]):
-            came.append(one)  # noqa: PERF402 - what came before the error is what counts
+            came.append(one)  # noqa: PERF402 - only the findings before the error count
     assert [one.sighting.line for one in came] == [2, 2, 2]
 
 
