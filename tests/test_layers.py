@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 import jitid
+from tests.real import need
 
 ROOT = Path(jitid.__file__).parent
 
@@ -315,3 +319,27 @@ def test_no_class_name_stands_for_two_things() -> None:
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, set()).add("ledger" if ledger else name)
     assert not {name: files for name, files in places.items() if len(files) > 1}
+
+
+TOP = {
+    ".ci",
+    ".github",
+    ".gitignore",
+    ".readme",
+    "LICENSE",
+    "README.md",
+    "completions",
+    "jitid",
+    "man",
+    "pyproject.toml",
+    "tests",
+}
+
+
+def test_the_repository_has_nothing_else_at_the_top() -> None:
+    # The checkout may have any owner, because only the names of its files are read.
+    git = [need("git"), "-c", "safe.directory=*", "-C", str(ROOT.parent)]
+    listed = subprocess.run([*git, "ls-files", "-z"], capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("a source archive does not say which files belong to the repository")
+    assert {path.partition("/")[0] for path in listed.stdout.split("\0") if path} == TOP

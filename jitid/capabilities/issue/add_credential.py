@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.issue.issuance import Issued, IssuedCredential, record_at_target
+from jitid.capabilities.issue.decide import FurtherPlan
+from jitid.capabilities.issue.issuance import IssuedCredential, record_at_target
 from jitid.capabilities.issue.mint import mint_of, names_of, new_ids, placed, signing_of
 from jitid.capabilities.trust.signing import usable_key
 from jitid.issuers import kube_cluster
-from jitid.issuers.issuer import Draft, Minted, Order
+from jitid.issuers.issuer import Minted, Order
 from jitid.keys.keyring import Keyring
 from jitid.ledger import policies
 from jitid.ledger.status_places import StatusStore
@@ -17,31 +17,11 @@ from jitid.model import event
 from jitid.model.credential import Credential, base_kind, kept_kinds
 from jitid.model.ledger_rows import CredentialRow, Names
 from jitid.operation.terms import Terms
-from jitid.policy.decision import Decision
 from jitid.values.ids import credential_id, parse_id
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
-    from jitid.issuers.targets import ChosenTarget
     from jitid.ledger.transaction import Transaction
-
-
-class FurtherPlan(NamedTuple):
-    """The outcome of planning a renewal or an attachment."""
-
-    draft: Draft
-    kind: str
-    template: str | None
-    """The template that it is made from: `TARGET/TEMPLATE`."""
-    decision: Decision
-    facts: Mapping[str, Any]
-    notes: tuple[str, ...]
-    maximum: int
-    """The latest time until which policy and task permit renewals, in seconds since the epoch."""
-    recurring: int | None
-    """The number of the agent's record, if the agent is registered."""
-    chosen: ChosenTarget | None = None
-    """The target, or its template, that an attached credential is made from."""
 
 
 def add_credential(
@@ -122,30 +102,3 @@ def add_credential(
         ),
     }
     return IssuedCredential(ids.id, ids.jti, minted.secret, kube_cluster.facts_of(draft.options)), facts
-
-
-def further(held: Credential, plan: FurtherPlan, made: IssuedCredential) -> Issued:
-    """Return the result of a renewal or an attachment."""
-    draft = plan.draft
-    return Issued(
-        (made,),
-        draft.task,
-        draft.agent,
-        draft.delegator,
-        draft.delegator_proof,
-        held.delegator_state,
-        held.parent,
-        draft.depth,
-        plan.kind,
-        draft.sensitivity,
-        draft.scopes,
-        draft.audiences,
-        draft.issued_at,
-        draft.expires_at,
-        plan.decision,
-        plan.notes,
-        plan.maximum,
-        None if plan.chosen is None else plan.chosen.qualified_template,
-        draft.may_audience,
-        draft.may_act,
-    )

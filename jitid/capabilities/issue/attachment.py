@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from jitid.capabilities.identity import introspection
 from jitid.capabilities.identity.task_store import TaskStore
-from jitid.capabilities.issue.add_credential import add_credential, further
-from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.add_credential import add_credential
+from jitid.capabilities.issue.issuance import Issued, result_of
 from jitid.capabilities.issue.renewal import plan
 from jitid.keys.keyring import Keyring
 from jitid.ledger.transaction import Transaction
@@ -35,4 +35,10 @@ def attach(
     planned = plan(transaction, names, verified, task, request, terms)
     made, facts = add_credential(transaction, names, terms, keyring, held, planned, source=held.key)
     transaction.append("attach", {**planned.facts, **facts, "made_from": held.jti})
-    return further(held, planned, made)
+    return result_of(
+        planned,
+        (made,),
+        kind=planned.kind,
+        delegator_state=held.delegator_state,
+        parent=held.parent,
+    )

@@ -279,6 +279,24 @@ class Proposal(NamedTuple):
         }
 
 
+class FurtherPlan(NamedTuple):
+    """The outcome of planning a renewal or an attachment."""
+
+    draft: Draft
+    kind: str
+    template: str | None
+    """The template that it is made from: `TARGET/TEMPLATE`."""
+    decision: Decision
+    facts: Mapping[str, Any]
+    notes: tuple[str, ...]
+    maximum: int
+    """The latest time until which policy and task permit renewals, in seconds since the epoch."""
+    recurring: int | None
+    """The number of the agent's record, if the agent is registered."""
+    chosen: ChosenTarget | None = None
+    """The target, or its template, that an attached credential is made from."""
+
+
 def _name_limits(agent: Agent | None, right: name_rights.NameRight, now: int) -> list[tuple[int, str]]:
     """Return the limits of a lifetime because of the agent's name: each in seconds, with its words."""
     longest = governance.longest(agent)

@@ -13,6 +13,7 @@ from jitid.capabilities.identity import introspection
 from jitid.capabilities.identity.store import CredentialChanges
 from jitid.capabilities.identity.task_store import TaskChanges
 from jitid.capabilities.issue import plan as planning
+from jitid.capabilities.issue.decide import FurtherPlan
 from jitid.capabilities.issue.mint import (
     GrantedRequest,
     Mint,
@@ -27,7 +28,7 @@ from jitid.capabilities.issue.mint import (
 from jitid.capabilities.issue.plan import IssuePlan
 from jitid.capabilities.trust.signing import current_key_of, usable_key
 from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
-from jitid.issuers.issuer import Draft, Minted
+from jitid.issuers.issuer import Minted
 from jitid.keys.keyring import Keyring
 from jitid.ledger import policies
 from jitid.model import event as audit
@@ -630,18 +631,26 @@ def _members(raw: list[tuple[bytes, bytes]]) -> Mapping[str, Any]:
     return {"jti": credential_id(raw[0][1])} if len(raw) == 1 else {"count": len(raw)}
 
 
-def _issued(plan: IssuePlan, request: IssueRequest, made: tuple[IssuedCredential, ...]) -> Issued:
-    draft: Draft = plan.draft
+def result_of(
+    plan: IssuePlan | FurtherPlan,
+    made: tuple[IssuedCredential, ...],
+    *,
+    kind: str,
+    delegator_state: str,
+    parent: str | None,
+) -> Issued:
+    """Return the result of an issue, a renewal or an attachment."""
+    draft = plan.draft
     return Issued(
         made,
         draft.task,
         draft.agent,
         draft.delegator,
         draft.delegator_proof,
-        "unverified" if plan.entry.delegator is None else "known",
-        plan.parent.id if plan.parent else None,
+        delegator_state,
+        parent,
         draft.depth,
-        request.kind,
+        kind,
         draft.sensitivity,
         draft.scopes,
         draft.audiences,
@@ -653,4 +662,14 @@ def _issued(plan: IssuePlan, request: IssueRequest, made: tuple[IssuedCredential
         None if plan.chosen is None else plan.chosen.qualified_template,
         draft.may_audience,
         draft.may_act,
+    )
+
+
+def _issued(plan: IssuePlan, request: IssueRequest, made: tuple[IssuedCredential, ...]) -> Issued:
+    return result_of(
+        plan,
+        made,
+        kind=request.kind,
+        delegator_state="unverified" if plan.entry.delegator is None else "known",
+        parent=plan.parent.id if plan.parent else None,
     )

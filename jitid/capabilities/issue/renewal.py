@@ -13,9 +13,9 @@ from jitid.capabilities.identity.introspection import Verified
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue import narrow
-from jitid.capabilities.issue.add_credential import FurtherPlan, add_credential, further
-from jitid.capabilities.issue.decide import Proposal, must_not_rest_on_too_many
-from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.add_credential import add_credential
+from jitid.capabilities.issue.decide import FurtherPlan, Proposal, must_not_rest_on_too_many
+from jitid.capabilities.issue.issuance import Issued, result_of
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger import expiry
@@ -88,7 +88,13 @@ def renew(
     CredentialChanges(transaction).renews_until(predecessor.identity_key, renewal.maximum)
     replaced = {"of": predecessor.jti, "replaced": {predecessor.jti: superseded_at}}
     transaction.append("renew", {**renewal.facts, **facts, **replaced})
-    return further(predecessor, renewal, made)
+    return result_of(
+        renewal,
+        (made,),
+        kind=renewal.kind,
+        delegator_state=predecessor.delegator_state,
+        parent=predecessor.parent,
+    )
 
 
 def _must_not_be_late(snapshot: View, names: Names, text: str) -> None:
