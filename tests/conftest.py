@@ -68,8 +68,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Prepare the session and the processes that it starts.
 
     A shell ignores signals for commands that it starts in the background, and so does `nohup`; a command that a test
-    starts
-    must not inherit that. All modules are compiled once: jitid is started thousands of times, and writes no bytecode.
+    starts must not inherit that. All modules are compiled once: jitid is started thousands of times, and writes no
+    bytecode.
     """
     for each in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         if signal.getsignal(each) is signal.SIG_IGN:

@@ -204,8 +204,7 @@ class Globals:
         """Return a command such as `jitid keys rotate` with the flags that select this line's ledger.
 
         Without them a copy of the command would act on another ledger. In a pipe, each command of jitid gets the
-        flags.
-        Other commands stay unchanged. `for_another`: another person runs it, with a separate credential.
+        flags. Other commands stay unchanged. `for_another`: another person runs it, with a separate credential.
         """
         at = text.find(_PIPE)
         while at >= 0:

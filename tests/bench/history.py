@@ -54,8 +54,7 @@ def make(path: Path, dead: int, live: int, *, on_task: int = ON_TASK, late: int 
 
     The default policy decided all requests. The rules find: ended tasks, expired parents, wrappers that have exited,
     unconfirmed credentials, leaks, standing credentials, unproved delegators. A task has at most `on_task`
-    credentials,
-    and one in `late` tasks with live credentials has ended.
+    credentials, and one in `late` tasks with live credentials has ended.
     """
     now = int(time.time())
     ledgers.create(str(path), NAMES, default_files(), by="bench", now=now)

@@ -12,8 +12,7 @@ class Proxy:
     """A proxy between clients and the server that cuts a connection once, when a client sends `word`.
 
     With `forwarded` the server still receives the word, and only its answer is lost. With `closed` the proxy accepts
-    no
-    further connections.
+    no further connections.
     """
 
     def __init__(self, address: str, word: bytes, *, forwarded: bool, closed: bool = False) -> None:

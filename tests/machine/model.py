@@ -463,8 +463,7 @@ class Model:
         """Return the task to which a name refers for a person (promise 17).
 
         A bare name is the person's own task, or else a shared task that the person has joined. `OWNER/NAME` is the
-        task of
-        another owner, if shared.
+        task of another owner, if shared.
         """
         owner, _, bare = name.partition("/")
         if ":" in owner and owner != person:

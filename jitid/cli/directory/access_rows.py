@@ -76,8 +76,7 @@ def _audiences(one: Access) -> tuple[str, ...]:
     """Return the audiences whose tokens the caller may see.
 
     If no audience is registered, a verifier, responder, auditor or admin sees the tokens of all audiences. Any other
-    caller
-    sees none.
+    caller sees none.
     """
     unrestricted = {"verifier", "responder", "auditor", "admin"} & set(one.roles)
     if one.audiences == ALL_AUDIENCES or (one.audiences is None and unrestricted):

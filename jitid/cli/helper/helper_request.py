@@ -31,11 +31,9 @@ def read_request(label: str, of_servers: str | None = None) -> str:
     """Return the request that a program writes to standard input. It has no control characters but line feeds.
 
     An attacker may control parts of it, such as the user in an address for `git clone`. If a character ended a line
-    for
-    jitid but not for the program, the attacker could name another server than the receiver of the token. Lines that
-    begin with `of_servers` repeat a header of a server. A header may contain any byte (RFC 9110, section 5.5) and
-    names
-    no server, so each byte that is not printable ASCII becomes a space.
+    for jitid but not for the program, the attacker could name another server than the receiver of the token. Lines
+    that begin with `of_servers` repeat a header of a server. A header may contain any byte (RFC 9110, section 5.5) and
+    names no server, so each byte that is not printable ASCII becomes a space.
 
     Raises UsageError for an invalid or too long request.
     """

@@ -23,8 +23,7 @@ def end(given: Globals, authority: Authority, operation: Revoke, room: int | Non
     """End any number of credentials that an operation selects by id, in requests of at most `room` characters.
 
     The guard counts all of them before any credential ends. The combined result has the numbers of tasks and
-    delegators
-    of the largest request, since several requests may name the same ones.
+    delegators of the largest request, since several requests may name the same ones.
 
     Raises:
         TooManyError: more credentials than `operation.most` would end; nothing was changed.

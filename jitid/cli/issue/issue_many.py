@@ -231,8 +231,7 @@ def _few_enough(numbered: Iterator[tuple[int, str]], most: int) -> Iterator[tupl
     """Yield the lines. Raise UsageError if there are more than `most`.
 
     A list that fits into memory (`_HELD`) is counted before the first line is issued. In a longer list, the lines
-    before
-    the limit are issued.
+    before the limit are issued.
     """
     held: list[tuple[int, str]] = []
     size = 0

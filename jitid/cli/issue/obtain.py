@@ -42,8 +42,7 @@ def obtain(
 
     Within `jitid run`, if no task or delegator is named, the credential belongs to the identity of the run. With an
     `audience` it belongs to a child of that identity. Otherwise it is issued as by `jitid issue` with the same
-    options.
-    A token is for a service, never an identity token. `public_key` is the text of a key, not a file.
+    options. A token is for a service, never an identity token. `public_key` is the text of a key, not a file.
 
     Raises:
         UsageError: no delegator or no task is named, or a value is invalid.

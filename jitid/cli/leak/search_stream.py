@@ -76,8 +76,7 @@ class StreamSearch:
 
         `processes` is the number of processes that search. `command` is the command that reads the file, for hints;
         `chunk` is the number of bytes that are searched at once. `shapes` returns the forms of adopted secrets; it is
-        called
-        only for a long text.
+        called only for a long text.
         """
         self._path = path
         self._label = label

@@ -32,10 +32,8 @@ def follow(
     """Yield the matching events in batches, each with the last event that was read; at most `limit` events.
 
     Start at the first match, or at the last ten. Wait for more events between the batches. `check` raises an error
-    when
-    the ledger is no longer there. Raises OutputError when the reader of the output is gone, and IntegrityError when
-    the
-    log has become shorter.
+    when the ledger is no longer there. Raises OutputError when the reader of the output is gone, and IntegrityError
+    when the log has become shorter.
     """
     # The command waits for events until it is interrupted.
     time_limit.lift()

@@ -17,8 +17,7 @@ def kept_heads(own: str | None, other: str | None) -> tuple[tuple[str, str], ...
     """Return the places and the texts of the existing heads: in the ledger's file, and in the user's file.
 
     The texts are not verified here: the ledger reports an empty or damaged head. A pipe or a device of the user is
-    only
-    written, never read. Raises UsageError if the user's file cannot be read.
+    only written, never read. Raises UsageError if the user's file cannot be read.
     """
     found = []
     for path in (own, other):
