@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,24 @@ from pathlib import Path
 request = json.load(sys.stdin)
 shop = Path(request["options"]["shop"])
 operation = request["operation"]
-(shop / f"asked-{{operation}}").write_text(json.dumps(request))
+new = shop / f"new-{{os.getpid()}}"
+new.write_text(json.dumps(request))
+# A file appears whole: tests look at the folder while the program works.
+new.rename(shop / f"asked-{{operation}}")
 mode = (shop / "mode").read_text() if (shop / "mode").exists() else ""
 what, _, when = mode.partition("@")
 if when not in ("", operation):
     what = ""
 
 def made():
-    return sorted(path for path in shop.iterdir() if path.suffix == ".made")
+    found = []
+    for path in sorted(path for path in shop.iterdir() if path.suffix == ".made"):
+        # Another process of this program may revoke a credential meanwhile.
+        try:
+            found.append({{"name": path.stem, "live": True, "created_at": int(path.stat().st_mtime)}})
+        except FileNotFoundError:
+            continue
+    return found
 
 def answer(**told):
     print(json.dumps({{"version": 1, **told}}))
@@ -64,7 +75,8 @@ if operation == "mint":
         secret = {{"user": credential["name"], "password": os.urandom(16).hex()}}
     if request["template_options"].get("token"):
         secret = {{"token": request["template_options"]["token"]}}
-    (shop / (credential["name"] + ".made")).write_text(json.dumps(secret))
+    new.write_text(json.dumps(secret))
+    new.rename(shop / (credential["name"] + ".made"))
     if what == "lost":
         sys.exit(5)
     answer(secret=secret, reference="ref-" + credential["name"], facts={{"where": "shop"}})
@@ -83,7 +95,7 @@ elif operation == "probe":
     shown = f" with {{list(request['secret'].values())}}" if what == "echo" else ""
     answer(life="live" if live else "dead", seen=f"looked for {{path.name}}{{shown}}")
 elif operation == "inventory":
-    answer(existing=[{{"name": path.stem, "live": True, "created_at": int(path.stat().st_mtime)}} for path in made()])
+    answer(existing=made())
 else:
     sys.exit(2)
 """
@@ -118,7 +130,12 @@ class Shop:
     @property
     def made(self) -> Mapping[str, Mapping[str, str]]:
         """The credentials that exist now, by name."""
-        return {path.stem: json.loads(path.read_text()) for path in self.folder.glob("*.made")}
+        found = {}
+        for path in self.folder.glob("*.made"):
+            # The program may revoke a credential between the listing and the reading.
+            with suppress(FileNotFoundError):
+                found[path.stem] = json.loads(path.read_text())
+        return found
 
     def asked(self, operation: str) -> dict[str, Any]:
         """Return the last request of an operation."""

@@ -97,8 +97,9 @@ class Served:
             connection.close()
 
     def lines(self) -> list[dict[str, Any]]:
-        """Return the log lines so far that are JSON."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        """Return the log lines so far that are JSON and whole."""
+        lines = self.log.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
 
     def workers(self) -> list[int]:
         """Return the worker processes."""

@@ -42,7 +42,11 @@ def killing(pid: int, call: str, when: int) -> Iterator[None]:
 
 
 def _all_traced(pid: int) -> bool:
-    threads = [task.joinpath("status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    threads = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        # A thread may end between the listing and the reading.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            threads.append(task.joinpath("status").read_text())
     return all("TracerPid:\t0\n" not in status for status in threads)
 
 
