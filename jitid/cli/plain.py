@@ -4,8 +4,7 @@ A line is plain if each word fits the table that is generated from the command t
 above all help and errors; a test checks that both parsers agree.
 """
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 import gc
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple

@@ -1,7 +1,6 @@
 """Guard rails: settings that no environment variable may loosen, not even by naming another file or profile."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

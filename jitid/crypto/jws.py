@@ -1,7 +1,6 @@
 """Compact JWS tokens (RFC 7515, RFC 7519): strict parsing, and checks of claims and signatures."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 import binascii
 import hashlib
 from collections.abc import Callable, Collection, Mapping

@@ -3,8 +3,7 @@
 Verification refuses them already. They are recorded as ended for lists and targets, which read their rows.
 """
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Collection
 from typing import Any, NamedTuple
 

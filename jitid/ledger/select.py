@@ -1,7 +1,6 @@
 """Selections and filters of rows, as set operations in portable SQL."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import islice
@@ -171,7 +170,7 @@ def _task_keys(db: Any, texts: Iterable[str]) -> list[int]:
     return sorted(found)
 
 
-def _chosen(db: Any, selection: Selection, delegators: _Delegators | None) -> str:
+def _chosen(db: Any, selection: Selection, delegators: "_Delegators | None") -> str:
     """Return the query for the identities that a selection names by several kinds of selectors: all must apply.
 
     The query reads the kind of selector that usually matches the fewest rows; the other kinds are conditions on those

@@ -1,17 +1,14 @@
 """The rules of delegation: a child holds no more than its parent, in any respect."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from jitid.model.credential import Credential
+from jitid.model.ledger_rows import Ancestor
 from jitid.values import audience, strict_json
 from jitid.values.names import spiffe_id
 from jitid.values.scope import Scope, uncovered
-
-if TYPE_CHECKING:
-    from jitid.model.credential import Credential
-    from jitid.model.ledger_rows import Ancestor
 
 
 class Grant(NamedTuple):

@@ -1,7 +1,6 @@
 """A process that an identity is bound to: the wrapper of a `run`, with enough facts to notice that it has ended."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from enum import StrEnum
 from typing import NamedTuple
 

@@ -1,7 +1,6 @@
 """The use of a token, and the tokens obtainable with it: for the authority or for services, never for both."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 

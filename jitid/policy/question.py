@@ -1,11 +1,10 @@
 """From a request to Cedar's question: principal, action, resource, context and the entities behind them."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from jitid.policy.facts import FACTS, SCOPE_FACTS, Entity, RecordValue
 from jitid.policy.policy_request import PolicyRequest
@@ -104,7 +103,7 @@ class Questions:
         return questions
 
     @cached_property
-    def _type_of_use(self) -> Type | None:
+    def _type_of_use(self) -> "Type | None":
         if self.declared is None:
             return None
         # Only callers with questions about uses pay for loading this.
@@ -141,7 +140,7 @@ class _KnownFacts(NamedTuple):
     """The entities that a rule may read: `agent`, `task`, `delegator`."""
 
     @classmethod
-    def of(cls, rules: Iterable[PolicyRule], action: str) -> _KnownFacts:
+    def of(cls, rules: Iterable[PolicyRule], action: str) -> Self:
         """Return the facts, names and entities that the rules about an action may read."""
         about = [rule for rule in rules if action in rule.facts]
         read_facts = {name for rule in about for name in rule.facts[action]}

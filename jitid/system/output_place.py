@@ -4,8 +4,7 @@ A secret elsewhere is lost: the owner of a file, the reader of a pipe or the tar
 command calls `check_output` before it issues a credential, and `files.FileReplacement` checks again when it writes.
 """
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 import errno
 import fcntl
 import os

@@ -1,10 +1,9 @@
 """Recognition and verification of a presented token: form, signature, ledger row, state, lineage."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.crypto import jws
@@ -12,6 +11,7 @@ from jitid.errors import ExpiredError, InvalidCredentialError, NotFoundError, Us
 from jitid.ledger import seal
 from jitid.ledger.lineage import MAX_GROUNDS as MAX_GROUNDS
 from jitid.ledger.signing_keys import KeyStore
+from jitid.ledger.view import View
 from jitid.model.credential import (
     FORMER_PROOF,
     UNSIGNED,
@@ -31,9 +31,6 @@ from jitid.values.scope import Scope, intersection, uncovered
 from jitid.values.secret import fingerprint
 from jitid.values.text import quote
 from jitid.values.times import ANOTHER, expiry_hint, format_time
-
-if TYPE_CHECKING:
-    from jitid.ledger.view import View
 
 UNKNOWN = "the ledger does not know this credential"
 """The refusal of a well-formed token that this ledger did not issue."""

@@ -4,8 +4,7 @@ Each of them describes the credential as a `Proposal`. The limits of the directo
 chain above then narrow it, the policy decides, and the least of all limits of time is its lifetime.
 """
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -15,7 +14,8 @@ from jitid.capabilities.issue import narrow
 from jitid.errors import PolicyDeniedError
 from jitid.issuers.issuer import Draft
 from jitid.model.credential import is_outside, named_kind, recorded_kinds
-from jitid.model.directory import DirectoryEntry
+from jitid.model.delegation import Grant
+from jitid.model.directory import Agent, DirectoryEntry
 from jitid.model.ledger_rows import Names
 from jitid.model.task import Task
 from jitid.operation.reach import Reach
@@ -27,8 +27,6 @@ from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.issuers.targets import ChosenTarget
-    from jitid.model.delegation import Grant
-    from jitid.model.directory import Agent
 
 
 class Proposal(NamedTuple):
@@ -42,7 +40,7 @@ class Proposal(NamedTuple):
     task: Task
     depth: int
     kind: str
-    chosen: ChosenTarget | None
+    chosen: "ChosenTarget | None"
     """The target, or its template, that makes it; None if jitid makes it without a template."""
     template: str | None
     scopes: tuple[Scope, ...]
@@ -293,7 +291,7 @@ class FurtherPlan(NamedTuple):
     """The latest time until which policy and task permit renewals, in seconds since the epoch."""
     recurring: int | None
     """The number of the agent's record, if the agent is registered."""
-    chosen: ChosenTarget | None = None
+    chosen: "ChosenTarget | None" = None
     """The target, or its template, that an attached credential is made from."""
 
 

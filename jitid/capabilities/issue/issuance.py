@@ -1,7 +1,6 @@
 """Issuing: from a request to a decision, a narrowed grant, ledger rows and a secret."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -31,6 +30,8 @@ from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
 from jitid.issuers.issuer import Minted
 from jitid.keys.keyring import Keyring
 from jitid.ledger import policies
+from jitid.ledger.transaction import Transaction
+from jitid.ledger.view import Found, View
 from jitid.model import event as audit
 from jitid.model.credential import Kind, base_kind, is_outside, kept_kinds
 from jitid.model.ledger_rows import CredentialRow, IdentityRow, Names
@@ -44,8 +45,6 @@ from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
     from jitid.issuers.targets import ChosenTarget
-    from jitid.ledger.transaction import Transaction
-    from jitid.ledger.view import Found, View
 
 
 _UNNUMBERED = 0
@@ -618,7 +617,7 @@ def _record(
     transaction.append_each("issue", new.events)
 
 
-def record_at_target(transaction: Transaction, key: int, jti: str, chosen: ChosenTarget) -> None:
+def record_at_target(transaction: Transaction, key: int, jti: str, chosen: "ChosenTarget") -> None:
     """Record that a target is about to make a credential whose row exists already."""
     from jitid.capabilities.targets.store import OutsideChanges
     from jitid.model.target import name_at

@@ -1,26 +1,23 @@
 """Make the secrets of granted requests: choose their issuer, key and ids."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 import os
 import time
 from collections.abc import Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from jitid.capabilities.issue.plan import IssuePlan
 from jitid.errors import JitidError
 from jitid.issuers.issuer import Ids, Issuer, Minted, Order, Signing, spec_of
 from jitid.keys.keyring import Keyring
+from jitid.ledger.transaction import Transaction
+from jitid.ledger.view import View
 from jitid.model.credential import SIGNED, Kind, not_issuable
 from jitid.model.ledger_rows import SigningKey
 from jitid.model.request import IssueRequest
 from jitid.values.ids import credential_id, identity_id, new_uuid7s
 from jitid.values.secret import Secret
-
-if TYPE_CHECKING:
-    from jitid.ledger.transaction import Transaction
-    from jitid.ledger.view import View
 
 
 class Mint(NamedTuple):

@@ -1,7 +1,6 @@
 """Narrow a request: by floors of sensitivity, by the parent's grant, by the shortest limit of time."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 

@@ -1,7 +1,6 @@
 """Plan an issue: find the delegator and the task, get the policy's decision, and narrow the grant."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -14,6 +13,7 @@ from jitid.capabilities.issue import narrow
 from jitid.capabilities.issue.decide import Proposal, must_not_rest_on_too_many
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuers.issuer import Draft
+from jitid.ledger.view import View
 from jitid.model.credential import Credential, judged_kinds
 from jitid.model.delegation import actors_of
 from jitid.model.directory import DirectoryEntry
@@ -32,7 +32,6 @@ from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.issuers.targets import ChosenTarget
-    from jitid.ledger.view import View
     from jitid.model.approval import Approval
 
 
@@ -62,9 +61,9 @@ class IssuePlan(NamedTuple):
     notes: tuple[str, ...]
     maximum: int
     """The latest time until which policy and task permit renewals."""
-    approval: Approval | None
+    approval: "Approval | None"
     """The approval that it needs and uses up; the transaction that planned with it must also carry out the plan."""
-    chosen: ChosenTarget | None = None
+    chosen: "ChosenTarget | None" = None
     """The target, or its template, that it is made from; None if jitid makes it without a template."""
     right: name_rights.NameRight = name_rights.FREE
     """The right by which it has the agent's name."""
@@ -276,7 +275,7 @@ def _decide(
     proposal: Proposal,
     facts: dict[str, Any],
     as_of: int | None,
-) -> tuple[Decision, Approval | None, Callable[[], Decision]]:
+) -> "tuple[Decision, Approval | None, Callable[[], Decision]]":
     """Return the policy's decision, the approval that it used, and a function that returns the decision with advice.
 
     Raises:

@@ -1,7 +1,6 @@
 """The time of a SQLite ledger: the clock, compared with the time mark of the last event."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 import os
 import sqlite3
 from collections.abc import Callable
