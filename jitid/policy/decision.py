@@ -1,9 +1,14 @@
-"""The decision of a policy, and the parts of a request that the policy reads."""
+"""The decision of a policy: its answer, the rules that decided, and the sentence that explains it."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from jitid.policy.policy_request import PolicyRequest
+from jitid.policy.facts import has_purpose
+from jitid.policy.policy_request import DEFAULT_DENY, KIND_BY_NAME, PolicyRequest
+from jitid.values.text import label, quote
+from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.policy.classes import Classes
@@ -94,3 +99,122 @@ class Decision(NamedTuple):
     """
     refused_kinds: tuple[Refusal, ...] = ()
     """The kinds, with their templates, that the holder may not obtain."""
+
+
+_NO_CONTEXT = ("failed to parse schema from request", "failed to build request")
+"""Cedar's messages about an invalid context (cedarpy 4.8, 4.12).
+
+Only the facts that an enforcement point states can be invalid; jitid makes the rest.
+"""
+
+_TYPED = re.compile(r"expected (\w+), got string")
+
+
+def permitted(rules: Sequence[str], refused: Sequence[Refusal]) -> str:
+    """Return the reason of a permission, with the scopes that it leaves out."""
+    left_out = f", without {_scopes(refused)}" if refused else ""
+    return f"{_named(rules)} {'permits' if len(rules) == 1 else 'permit'} it{left_out}"
+
+
+def denied(request: PolicyRequest, rules: Sequence[str], trouble: str) -> str:
+    """Return the reason of a denial of the issue; `trouble` is Cedar's error, if the evaluation failed."""
+    return f"{_because(rules, trouble)}: {_summary(request)}"
+
+
+def unnamed(request: PolicyRequest) -> str:
+    """Return the reason of a denial of a kind that no permitting rule names."""
+    kind = _kind(request.kind, request.template)
+    return f"rule `{KIND_BY_NAME}`: no rule that permits it names the kind {kind}: {_summary(request)}"
+
+
+def kinds_denied(request: PolicyRequest, refused: Sequence[Refusal]) -> str:
+    """Return the reason of a denial of kinds that the holder of a credential would be permitted to obtain."""
+    because = _because(refused[0].rules, "")
+    if tuple(refused[0].rules) == (KIND_BY_NAME,):
+        because = f"rule `{KIND_BY_NAME}`: no rule that permits it names the kind"
+    shown = ", ".join(quote(refusal.scope) for refusal in refused[:5])
+    return f"{because}: to obtain {shown}, requested by {_summary(request)}"
+
+
+def naming_rule(request: PolicyRequest) -> str:
+    """Return advice to add the rule that the policy lacks: one with the request's kind and template."""
+    # Denials are rare, and permitted requests should not pay for loading this.
+    from jitid.policy.cedar_text import string
+
+    return (
+        "the same with a rule of the policy that names the kind, such as permit(principal, "
+        f'action == Action::"issue", resource) when {{ context.kind == {string(request.kind)} && '
+        f"context.template == {string(request.template)} }};"
+    )
+
+
+def _kind(kind: str, template: str) -> str:
+    return quote(f"{kind}:{template}" if template else kind)
+
+
+def scopes_denied(request: PolicyRequest, refused: Sequence[Refusal], trouble: str) -> str:
+    """Return the reason of a denial of scopes, by the rules that refused the first of them."""
+    return f"{_because(refused[0].rules, trouble)}: {_scopes(refused)}, asked by {_summary(request)}"
+
+
+def misused(request: PolicyRequest, resource: str, rules: Sequence[str], trouble: str) -> str:
+    """Return the reason why a credential may not be used for the request's action on a resource."""
+    return f"{_because(rules, _plainer(trouble))}: {quote(request.action)} on {quote(resource)}, by {_summary(request)}"
+
+
+def unapproved(request: PolicyRequest, groups: Sequence[str], rules: Sequence[str]) -> str:
+    """Return the reason of a denial that an approval would lift."""
+    approvers = " and ".join(quote(group) for group in groups)
+    by = "" if tuple(rules) == (DEFAULT_DENY,) else f" ({_named(rules)})"
+    return f"it needs the approval of {approvers}{by}: {_summary(request)}"
+
+
+def about_use(permitted: bool, rules: Sequence[str], trouble: str) -> str:
+    """Return the reason why a credential may or may not be used."""
+    if not permitted:
+        return _because(rules, _plainer(trouble))
+    if not rules:
+        return "no rule is about using what was issued, so it may be used"
+    return f"{_named(rules)} {'permits' if len(rules) == 1 else 'permit'} it"
+
+
+def _plainer(trouble: str) -> str:
+    """Return Cedar's message about a use, with a remedy where one is known."""
+    if trouble.startswith(_NO_CONTEXT):
+        return "the context has what Cedar has not: null, a fraction, or what is no address, decimal, entity or time"
+    found = _TYPED.search(trouble)
+    if found is not None and found[1] in ("ipaddr", "decimal", "datetime", "duration"):
+        return f"{trouble}; a text counts as {found[1]} where use.cedarschema declares it so"
+    return trouble
+
+
+def _because(rules: Sequence[str], trouble: str) -> str:
+    if trouble:
+        return f"{_named(rules)} gave no answer, which is a refusal ({trouble})"
+    if tuple(rules) == (DEFAULT_DENY,):
+        return f"no rule permits it, which is a refusal (`{DEFAULT_DENY}`)"
+    return f"{_named(rules)} {'forbids' if len(rules) == 1 else 'forbid'} it"
+
+
+def _summary(request: PolicyRequest) -> str:
+    purpose = "with a purpose" if has_purpose(request) else "no purpose"
+    return (
+        f"agent {label(request.agent)} for {label(request.delegator)} ({_word(request.delegator_proof)})"
+        f" on task {label(request.task)} (sensitivity {_word(request.sensitivity)}, depth {request.depth},"
+        f" {purpose}, kind {_word(request.kind)}, {format_duration(request.lifetime)})"
+    )
+
+
+def _word(text: str) -> str:
+    return text if text.isascii() and text.replace("-", "").isalnum() and len(text) <= 20 else quote(text)
+
+
+def _named(rules: Sequence[str]) -> str:
+    *others, last = (f"`{name}`" for name in rules)
+    return f"rules {', '.join(others)} and {last}" if others else f"rule {last}"
+
+
+def _scopes(refused: Sequence[Refusal]) -> str:
+    shown = ", ".join(quote(refusal.scope) for refusal in refused[:5])
+    more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
+    return ("scope " if len(refused) == 1 else "scopes ") + shown + more

@@ -7,7 +7,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from jitid.errors import ConfigurationError
-from jitid.policy.decision import Decision, Misuse, PolicyLooks, PolicyUse, Refusal
+from jitid.policy.decision import (
+    Decision,
+    Misuse,
+    PolicyLooks,
+    PolicyUse,
+    Refusal,
+    about_use,
+    denied,
+    kinds_denied,
+    misused,
+    naming_rule,
+    permitted,
+    scopes_denied,
+    unapproved,
+    unnamed,
+)
 from jitid.policy.policy_request import DEFAULT_DENY, EVALUATION_ERROR, KIND_BY_NAME, PolicyRequest
 from jitid.policy.policy_text import (
     ALL_FACTS,
@@ -21,17 +36,6 @@ from jitid.policy.policy_text import (
     statements,
 )
 from jitid.policy.question import Question, Questions
-from jitid.policy.reason import (
-    about_use,
-    denied,
-    kinds_denied,
-    misused,
-    naming_rule,
-    permitted,
-    scopes_denied,
-    unapproved,
-    unnamed,
-)
 from jitid.policy.safe_cedarpy import NESTED, cedarpy, too_deep
 from jitid.values.text import MARK, foreign, quote
 
