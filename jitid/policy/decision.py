@@ -5,8 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from jitid.policy.facts import has_purpose
-from jitid.policy.policy_request import DEFAULT_DENY, KIND_BY_NAME, PolicyRequest
+from jitid.policy.policy_request import DEFAULT_DENY, KIND_BY_NAME, PolicyRequest, has_purpose
 from jitid.values.text import label, quote
 from jitid.values.times import format_duration
 

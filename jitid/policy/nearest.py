@@ -8,8 +8,7 @@ from shlex import quote as word
 from typing import Any, NamedTuple
 
 from jitid.model.credential import USUAL_KINDS
-from jitid.policy.facts import has_purpose, local_time
-from jitid.policy.policy_request import SENSITIVITIES, DirectoryFacts, PolicyRequest
+from jitid.policy.policy_request import SENSITIVITIES, DirectoryFacts, PolicyRequest, has_purpose, local_time
 from jitid.values.text import label, quote, safe
 from jitid.values.times import format_duration, format_time
 

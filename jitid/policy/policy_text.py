@@ -14,8 +14,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from jitid.errors import ConfigurationError, UsageError
-from jitid.policy.facts import FACTS
-from jitid.policy.policy_request import DEFAULT_DENY, EVALUATION_ERROR, KIND_BY_NAME
+from jitid.policy.policy_request import DEFAULT_DENY, EVALUATION_ERROR, FACTS, KIND_BY_NAME
 from jitid.values.text import quote
 from jitid.values.times import parse_duration
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from jitid.policy.facts import FACTS, SCOPE_FACTS, Entity, RecordValue
-from jitid.policy.policy_request import PolicyRequest
+from jitid.policy.policy_request import FACTS, SCOPE_FACTS, Entity, PolicyRequest, RecordValue
 from jitid.policy.policy_text import PolicyRule
 
 if TYPE_CHECKING:

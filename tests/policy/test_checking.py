@@ -13,9 +13,8 @@ from jitid.model.credential import MADE, USUAL_KINDS, Kind, base_kind
 from jitid.policy.check import Problem, check
 from jitid.policy.default import default_files
 from jitid.policy.evaluate import Policy
-from jitid.policy.facts import FACTS
 from jitid.policy.impossible import RANGES, WORDS
-from jitid.policy.policy_request import DirectoryFacts, PolicyRequest
+from jitid.policy.policy_request import FACTS, DirectoryFacts, PolicyRequest
 from jitid.policy.position import statements_of, tokens_of
 from jitid.values.names import check_delegator
 from tests.man.source import displays, read, section

@@ -8,8 +8,7 @@ import cedarpy
 import pytest
 
 from jitid.policy.default import default_files, schema
-from jitid.policy.facts import FACTS
-from jitid.policy.policy_request import NO_DIRECTORY_FACTS
+from jitid.policy.policy_request import FACTS, NO_DIRECTORY_FACTS
 from tests.policy.asking import DEFAULT, KNOWN, policy, request
 
 HOUR, MINUTE = 3600, 60

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jitid.errors import ConfigurationError
 from jitid.policy.default import default_files, example_files
 from jitid.policy.evaluate import Policy
-from jitid.policy.facts import FACTS
+from jitid.policy.policy_request import FACTS
 from jitid.policy.policy_text import ACTIONS, ALL_FACTS, PolicyRule, read_rules, statements
 from jitid.policy.syntax_tree import Tree, actions, entity_of, expressions, operands, path_of, trees
 from jitid.values.times import parse_duration

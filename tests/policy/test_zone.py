@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.policy.facts import FACTS
+from jitid.policy.policy_request import FACTS
 from jitid.values.times import parse_time
 from tests.policy.asking import policy, request
 
