@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from jitid.issuers.secret_text import files_of, text_of
+from jitid.issuers.issuer import files_of, text_of
 from jitid.values.secret import Secret
 
 NOON = 1_763_985_600

@@ -11,7 +11,7 @@ from jitid.cli import hints, read_input
 from jitid.cli.invocation import Globals
 from jitid.cli.issue.request_input import FIELDS, expect, row_of, stated_request
 from jitid.errors import ApprovalNeededError, UsageError
-from jitid.issuers.secret_text import files_of, paths_of, text_of, usable_until
+from jitid.issuers.issuer import files_of, paths_of, text_of, usable_until
 from jitid.system import output
 from jitid.system.files import write_private
 from jitid.system.output_place import check_output

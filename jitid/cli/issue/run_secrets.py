@@ -17,7 +17,7 @@ from jitid.capabilities.run.token_place import RUN_SERVICE
 from jitid.capabilities.targets.operations import Settle
 from jitid.cli.issue.obtain import abandon
 from jitid.errors import JitidError, UsageError
-from jitid.issuers.secret_text import text_of, usable_until
+from jitid.issuers.issuer import text_of, usable_until
 from jitid.model.credential import SHOWN, Kind, is_outside, parse_kind
 from jitid.model.request import AttachRequest, MayAct
 from jitid.values.text import quote

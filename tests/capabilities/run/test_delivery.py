@@ -18,7 +18,7 @@ from jitid.capabilities.run.delivery.kube_config import Clusters
 from jitid.capabilities.run.delivery.pg_service import Services
 from jitid.capabilities.run.delivery.plain_files import Files, variable
 from jitid.errors import ConfigurationError, StorageError, UsageError
-from jitid.issuers.secret_text import text_of
+from jitid.issuers.issuer import text_of
 from jitid.values.secret import Secret
 
 NOON = 1_763_985_600
