@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from jitid.capabilities.directory import departures
 from jitid.capabilities.directory.delegator_facts import RECORDED_FIELDS, recorded_facts
-from jitid.capabilities.directory.departure_store import SUSPENDED_AS
+from jitid.capabilities.directory.delegator_store import SUSPENDED_AS
 from jitid.capabilities.directory.departures import Departure
 from jitid.capabilities.directory.roster.roster_entry import StatedDelegator, few, merged
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore

@@ -4,7 +4,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid.capabilities.directory.departure_store import SUSPENDED_AS
+from jitid.capabilities.directory.delegator_store import SUSPENDED_AS
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.errors import InvalidCredentialError, PolicyDeniedError
 from jitid.model.credential import Kind, bare_kind

@@ -6,9 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.directory.delegator_store import WITHOUT_NAMES, DelegatorStore, put_delegators
+from jitid.capabilities.directory.delegator_store import (
+    WITHOUT_NAMES,
+    DelegatorStore,
+    DepartureStore,
+    disable,
+    put_delegators,
+)
 from jitid.capabilities.directory.delegator_store import delegator as delegator_of
-from jitid.capabilities.directory.departure_store import DepartureStore, disable
 from jitid.errors import IntegrityError
 from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of

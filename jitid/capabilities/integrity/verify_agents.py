@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jitid.capabilities.directory.departure_store import SUSPENDED_AS
+from jitid.capabilities.directory.delegator_store import SUSPENDED_AS
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.errors import IntegrityError
 from jitid.model.directory import Agent
