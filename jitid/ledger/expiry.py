@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import JitidError
-from jitid.ledger import dependents
+from jitid.ledger import lineage
 from jitid.ledger.contract import change
-from jitid.ledger.dependents import RENEWED_HEAD
+from jitid.ledger.lineage import RENEWED_HEAD
 from jitid.model.credential import State
 from jitid.model.event import ended_digest
 from jitid.model.ledger_rows import ClosedByEvent
@@ -53,7 +53,7 @@ def close_lines(transaction: Transaction, limit: int) -> int:
     """
     transaction.alone()
     return _close(
-        transaction, "expires_at", State.EXPIRED, "expire", limit, {}, f"AND {dependents.RENEWED_HEAD}"
+        transaction, "expires_at", State.EXPIRED, "expire", limit, {}, f"AND {lineage.RENEWED_HEAD}"
     )
 
 
@@ -68,7 +68,7 @@ def _close(
 ) -> int:
     rows = transaction.db.execute(
         f"""SELECT id, jti, {column}, CASE WHEN claims_hash IS NOT NULL THEN expires_at END,
-                   {dependents.SHORTENED}
+                   {lineage.SHORTENED}
               FROM (SELECT * FROM credential
                      WHERE ended_at IS NULL AND {column} <= :now {which} ORDER BY {column} LIMIT :limit) AS due
              ORDER BY id""",
@@ -101,7 +101,7 @@ def lapse(transaction: Transaction, lines: Collection[int], facts: Mapping[str, 
     A line is identified by the number of its first credential. `facts` are further members of the event.
     """
     transaction.alone()
-    found = dependents.on_lines(transaction.db, lines, transaction.now)
+    found = lineage.on_lines(transaction.db, lines, transaction.now)
     if not found:
         return None
     seq = transaction.next_seq()
