@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from jitid.config.effective import Config
     from jitid.issuers.openbao.transit import Transit
     from jitid.issuers.targets import Targets
-    from jitid.keys.keyring import Keyring, Signer
-    from jitid.keys.transit_engine import Engine
+    from jitid.keys.keyring import Engine, Keyring, Signer
     from jitid.ledger.contract import Ledger
     from jitid.ledger.place import LedgerPlace
     from jitid.model.check_result import Check
@@ -459,7 +458,7 @@ _TRANSITS: dict[tuple[int, str], Transit] = {}
 
 def _engine(config: Config, name: str) -> Engine:
     """Return the transit engine of a target, as the keyring uses it. Raises UsageError and ConfigurationError."""
-    from jitid.keys.transit_engine import Engine
+    from jitid.keys.keyring import Engine
 
     transit = _transit(config, name)
     return Engine(transit.choose, transit.sign)

@@ -14,7 +14,6 @@ from jitid.system.files import check_private, sync_folder, write_private
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-    from jitid.keys.transit_engine import Engine
 
 _SEED_BYTES = 32
 _MOST_BYTES = 512
@@ -372,3 +371,20 @@ def _p256_signer(seed: bytes) -> Signer:
         return first.to_bytes(32, "big") + second.to_bytes(32, "big")
 
     return Signer(jws.thumbprint("ES256", public), "ES256", public, sign, private)
+
+
+class Version(NamedTuple):
+    """One version of a key of the engine."""
+
+    number: int
+    public: bytes
+    """In the form of the ledger: 32 raw bytes, or an uncompressed point."""
+
+
+class Engine(NamedTuple):
+    """The functions of an engine that the keyring needs; `Transit` of a target of OpenBao supplies them."""
+
+    choose: Callable[[str, str, Callable[[bytes], bool]], Version]
+    """Returns the newest unused version of a key. Arguments: name, algorithm, a test whether a public key is used."""
+    sign: Callable[[str, int, str, bytes, Sequence[bytes]], list[bytes]]
+    """Returns the signature of each message. Arguments: key name and version, algorithm, public key, messages."""

@@ -11,7 +11,7 @@ from typing import Any
 from jitid.errors import ConfigurationError, IntegrityError
 from jitid.issuers.openbao.bao import BaoCall, OpenBao
 from jitid.issuers.openbao.reply import plain, unclear
-from jitid.keys.transit_engine import Version
+from jitid.keys.keyring import Version
 from jitid.model.target import Target
 
 _TYPES = {"EdDSA": "ed25519", "ES256": "ecdsa-p256"}
