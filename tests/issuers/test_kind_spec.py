@@ -7,7 +7,7 @@ from inspect import getdoc
 
 import pytest
 
-from jitid.capabilities.run.delivery.choose_delivery import own_way
+from jitid.capabilities.run.delivery.delivery import own_way
 from jitid.issuers.issuer import KindSpec, spec_of
 from jitid.model.credential import MADE, OUTSIDE, PARTS, PROOFS, SHOWN, SIGNED, TOKENS, UNSIGNED, Kind
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
+from jitid.issuers.issuer import spec_of
+from jitid.model.credential import base_kind
 from jitid.values.secret import Secret
 
 
@@ -41,3 +44,15 @@ class Delivery(Protocol):
 
     def close(self) -> None:
         """Remove all of it; raise no error."""
+
+
+def own_way(kind: str, facts: Mapping[str, Any]) -> type[Delivery] | None:
+    """Return how secrets of a kind are delivered besides as files; None if files are all.
+
+    `facts` are those of the credential: a Kubernetes cluster that accepts it, for one.
+    """
+    spec = spec_of(base_kind(kind))
+    if spec.delivery is None or (spec.delivery_fact is not None and spec.delivery_fact not in facts):
+        return None
+    found: type[Delivery] = import_module(f"jitid.capabilities.run.delivery.{spec.delivery}").DELIVERY
+    return found
