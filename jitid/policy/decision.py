@@ -217,3 +217,30 @@ def _scopes(refused: Sequence[Refusal]) -> str:
     shown = ", ".join(quote(refusal.scope) for refusal in refused[:5])
     more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
     return ("scope " if len(refused) == 1 else "scopes ") + shown + more
+
+
+class PolicyOutcome(NamedTuple):
+    """The outcome of a request or of a use."""
+
+    decision: str
+    """`permit`, `deny` or `approval`."""
+    rules: tuple[str, ...]
+    granted: tuple[str, ...]
+    lifetime: int | None
+    """Seconds: the requested lifetime, or the policy's limit if that is less; None if no credential is issued."""
+    needs: tuple[str, ...]
+    reason: str
+
+    @property
+    def effect(self) -> tuple[object, ...]:
+        """The parts of the outcome that the caller notices."""
+        return self.decision, frozenset(self.granted), self.lifetime, self.needs
+
+
+def outcome(decision: Decision, ttl: int) -> PolicyOutcome:
+    """Return the outcome of a decision for a caller that requested `ttl` seconds."""
+    word = "permit" if decision.permit else "approval" if decision.needs else "deny"
+    lifetime = None
+    if decision.permit:
+        lifetime = ttl if decision.max_ttl is None else min(ttl, decision.max_ttl)
+    return PolicyOutcome(word, decision.rules, decision.granted, lifetime, decision.needs, decision.reason)

@@ -40,7 +40,7 @@ from jitid.policy.safe_cedarpy import NESTED, cedarpy, too_deep
 from jitid.values.text import MARK, foreign, quote
 
 if TYPE_CHECKING:
-    from jitid.policy.outcome import PolicyOutcome
+    from jitid.policy.decision import PolicyOutcome
 
 _QUICK_QUESTIONS = 10
 """The maximum number of questions that `is_quick` accepts: each takes about 40 µs."""
@@ -214,7 +214,7 @@ class Policy:
         self, request: PolicyRequest, resource: str, approved: frozenset[str] = frozenset()
     ) -> PolicyOutcome:
         """Return whether a use is permitted, with the rules that decide; without rules if none is about the use."""
-        from jitid.policy.outcome import PolicyOutcome
+        from jitid.policy.decision import PolicyOutcome
 
         (answer,) = self._about_uses([PolicyUse(request, resource, approved)])
         reason = about_use(answer.permitted, answer.rules, answer.trouble)

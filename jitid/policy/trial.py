@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from jitid.policy.cases import Case
+from jitid.policy.decision import PolicyOutcome, outcome
 from jitid.policy.evaluate import Policy
-from jitid.policy.outcome import PolicyOutcome, outcome
 from jitid.policy.policy_text import PolicyRule
 from jitid.values.times import format_duration
 

@@ -15,9 +15,8 @@ from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.ledger.view import View
 from jitid.model.credential import FORMER_PROOF, Credential, judged_kinds, read_kinds
-from jitid.policy.decision import PolicyLooks
+from jitid.policy.decision import PolicyLooks, PolicyOutcome, outcome
 from jitid.policy.evaluate import Policy
-from jitid.policy.outcome import PolicyOutcome, outcome
 from jitid.policy.policy_request import PolicyRequest
 from jitid.system.time_zones import load, offsets
 

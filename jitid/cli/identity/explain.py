@@ -17,7 +17,7 @@ from jitid.values.times import format_duration
 if TYPE_CHECKING:
     from jitid.capabilities.decisions.explanation import Explanation, RuleText
     from jitid.cli import options
-    from jitid.policy.outcome import PolicyOutcome
+    from jitid.policy.decision import PolicyOutcome
     from jitid.policy.policy_request import PolicyRequest
 
 FIELDS = (

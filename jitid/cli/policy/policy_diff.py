@@ -11,8 +11,7 @@ from jitid.values.times import format_duration
 if TYPE_CHECKING:
     from jitid.capabilities.decisions.replay import DecisionChange, Replayed
     from jitid.policy.classes import DistinctNames
-    from jitid.policy.decision import PolicyLooks
-    from jitid.policy.outcome import PolicyOutcome
+    from jitid.policy.decision import PolicyLooks, PolicyOutcome
 
 FIELDS = (
     "change",

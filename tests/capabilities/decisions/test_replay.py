@@ -17,9 +17,9 @@ from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.config.settings import zone
 from jitid.errors import PolicyDeniedError
 from jitid.model.request import RenewRequest
+from jitid.policy.decision import outcome
 from jitid.policy.default import default_files
 from jitid.policy.evaluate import Policy
-from jitid.policy.outcome import outcome
 from jitid.values.secret import Secret
 from tests.builders import DAY, NAMES, NOW, PERMIT_ALL, World, edit, request
 from tests.capabilities.issue.office import BOTH, PAY, Office
