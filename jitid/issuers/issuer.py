@@ -1,4 +1,4 @@
-"""Input and output of every kind of credential: drafts, orders and minted secrets; and the properties of each kind."""
+"""Input and output of each kind of credential: drafts, orders, secrets; the text and the properties of each kind."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Callable, Mapping, Sequence
@@ -219,7 +219,7 @@ def text_of(kind: str, secret: Secret, expires_at: int) -> str:
     if secret.names == ("token",):
         return ended(secret.reveal())
     if kind in PARTS:
-        text = _spec(kind).text
+        text = spec_of(base_kind(kind)).text
         assert text is not None
         return ended(text(secret, expires_at))
     from jitid.formats.json import dumps
@@ -232,7 +232,11 @@ def files_of(kind: str, secret: Secret, expires_at: int, path: str) -> dict[str,
 
     An SSH certificate gets a separate file beside its key.
     """
-    if kind in PARTS and set(secret.names) == {"certificate", "key"} and _spec(kind).separate_certificate:
+    if (
+        kind in PARTS
+        and set(secret.names) == {"certificate", "key"}
+        and spec_of(base_kind(kind)).separate_certificate
+    ):
         # The key comes last: a program that waits for the key finds the certificate.
         return {
             path + CERTIFICATE_SUFFIX: ended(secret.reveal("certificate")),
@@ -243,12 +247,6 @@ def files_of(kind: str, secret: Secret, expires_at: int, path: str) -> dict[str,
 
 def paths_of(kind: str, path: str, *, key: bool) -> tuple[str, ...]:
     """Return the paths of `files_of` for a secret that is not made yet; `key` says whether jitid makes its key."""
-    if key and kind in PARTS and _spec(kind).separate_certificate:
+    if key and kind in PARTS and spec_of(base_kind(kind)).separate_certificate:
         return (path, path + CERTIFICATE_SUFFIX)
     return (path,)
-
-
-def _spec(kind: str) -> KindSpec:
-    pass
-
-    return spec_of(base_kind(kind))

@@ -569,7 +569,7 @@ class CredentialChanges(Changes, CredentialStore):
         Return False if it has ended, or has been superseded, meanwhile.
         """
         self._transaction.alone()
-        # `line` marks a renewed line: `dependents.on_lines` uses it to find credentials made from the abandoned
+        # `line` marks a renewed line: `lineage.on_lines` uses it to find credentials made from the abandoned
         # successor.
         changed = self._db.execute(
             f"""UPDATE credential SET superseded_at = :before{", line = coalesce(line, id)" if before is None else ""}
