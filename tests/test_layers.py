@@ -60,7 +60,9 @@ WORLD = frozenset(
 )
 READS_FILES = {"policy/default"}
 """The default policy is a text file in the package."""
-CALENDAR = {"values/times": "time"} | dict.fromkeys(("crypto/der", "crypto/x509", "policy/policy_request"), "datetime")
+CALENDAR = {"values/times": "time"} | dict.fromkeys(
+    ("crypto/der", "crypto/x509", "policy/policy_request"), "datetime"
+)
 """Modules that calculate with times from their arguments; they read no clock either."""
 CLOCKS = frozenset({"now", "today", "utcnow", "time", "time_ns", "monotonic", "perf_counter"})
 

@@ -10,12 +10,12 @@ from jitid.errors import UsageError
 from jitid.system import output
 
 if TYPE_CHECKING:
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
 
 
-def can_prompt(given: Globals) -> bool:
+def can_prompt(cli: Invocation) -> bool:
     """Return whether a user is at a terminal to answer."""
-    return not given.no_input and os.isatty(0) and os.isatty(2)
+    return not cli.no_input and os.isatty(0) and os.isatty(2)
 
 
 def confirm(would: str, number: int, answer: str) -> None:

@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from jitid import __version__
 from jitid.cli import options
-from jitid.cli.invocation import GivenOption, Globals
+from jitid.cli.invocation import GivenOption, Invocation
 from jitid.cli.plain import LARGEST, LARGEST_OF, requested_format
 from jitid.cli.verbs import COMMANDS, GROUPS, RUNNING, changes, function_of
 from jitid.config.effective import check_environment
@@ -79,24 +79,24 @@ _GLOBAL_OPTIONS: tuple[tuple[tuple[str, ...], str | None, str], ...] = (
 )
 
 
-def invoke(argv: list[str], given: Globals) -> None:
-    """Parse a command line and run its verb. Store the global options in `given`.
+def invoke(argv: list[str], cli: Invocation) -> None:
+    """Parse a command line and run its verb. Store the global options in `cli`.
 
     Raises UsageError for an invalid line, and any error of the verb.
     """
     try:
         check_environment(os.environ)
-        root = command_tree(given)
-        with root.make_context(_PROGRAM, list(argv), obj=given) as context:
+        root = command_tree(cli)
+        with root.make_context(_PROGRAM, list(argv), obj=cli) as context:
             root.invoke(context)
     except typer.Exit:
         # Help and version have been written.
         return
     except typer.TyperException as error:
-        given.format = given.format or requested_format(argv)
+        cli.format = cli.format or requested_format(argv)
         raise _usage_error(error) from None
     except UsageError:
-        given.format = given.format or requested_format(argv)
+        cli.format = cli.format or requested_format(argv)
         raise
 
 
@@ -105,18 +105,18 @@ def options_of(argv: Sequence[str]) -> dict[str, GivenOption]:
 
     Raises UsageError for an invalid line, and for a line that requests help or a version.
     """
-    given = Globals()
-    command: Any = command_tree(given)
+    cli = Invocation()
+    command: Any = command_tree(cli)
     words = list(argv)
     requested = next((word for word in words if word in {*_HELP.opts, *_VERSION.opts}), None)
     if requested is not None:
         raise UsageError(f"{quote(requested)} does nothing on such a line")
     try:
-        context = command.make_context(_PROGRAM, words, obj=given)
+        context = command.make_context(_PROGRAM, words, obj=cli)
         while isinstance(command, _Group):
             words = [*context._protected_args, *context.args]  # noqa: SLF001 - as `invoke` has it
             name, command, rest = command.resolve_command(context, words)
-            context = command.make_context(name, rest, parent=context, obj=given)
+            context = command.make_context(name, rest, parent=context, obj=cli)
     except typer.TyperException as error:
         raise _usage_error(error) from None
     found = {}
@@ -124,16 +124,16 @@ def options_of(argv: Sequence[str]) -> dict[str, GivenOption]:
         source = context.get_parameter_source(param.name)
         if param.param_type_name != "option" or source is None or source.name != "COMMANDLINE":
             continue
-        # Values of global options are stored in `given`.
-        value = context.params.get(param.name, getattr(given, param.name, None))
+        # Values of global options are stored in `cli`.
+        value = context.params.get(param.name, getattr(cli, param.name, None))
         long = next((name for name in param.opts if name.startswith("--")), param.opts[0])
         found[long] = GivenOption(None if param.is_flag else param.metavar, value)
     return found
 
 
-def command_tree(given: Globals) -> TyperGroup:
+def command_tree(cli: Invocation) -> TyperGroup:
     """Return the whole tree of commands as a Typer group."""
-    return _Group("", "Just-in-time identity for AI agents.", given)
+    return _Group("", "Just-in-time identity for AI agents.", cli)
 
 
 class _Command(TyperCommand):
@@ -167,7 +167,7 @@ class _Command(TyperCommand):
 class _Group(TyperGroup):
     """The root, or the first word of verbs with two words. It takes its verbs from the table alone."""
 
-    def __init__(self, name: str, sentence: str, given: Globals) -> None:
+    def __init__(self, name: str, sentence: str, cli: Invocation) -> None:
         super().__init__(
             name=name or None,
             help=sentence,
@@ -177,7 +177,7 @@ class _Group(TyperGroup):
             rich_markup_mode=None,
         )
         self._prefix = f"{name} " if name else ""
-        self._given = given
+        self._cli = cli
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         with _at(ctx):
@@ -192,8 +192,8 @@ class _Group(TyperGroup):
         """Return a verb, or None; this imports its module."""
         full = self._prefix + cmd_name
         if full in COMMANDS:
-            return _command(full, cmd_name, self._given)
-        return _Group(full, GROUPS[full], self._given) if full in GROUPS else None
+            return _command(full, cmd_name, self._cli)
+        return _Group(full, GROUPS[full], self._cli) if full in GROUPS else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the verb that the line names. Raises UsageError with the nearest verb."""
@@ -208,7 +208,7 @@ class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the verb. Raises UsageError if the line names none, after printing the help."""
         if not ctx._protected_args:  # noqa: SLF001 - Typer has no public way to find out
-            if self._given.error_format() not in ("json", "jsonl"):
+            if self._cli.error_format() not in ("json", "jsonl"):
                 output.print_message(ctx.get_help() + "\n")
             raise UsageError(f"`{ctx.command_path}` needs a verb")
         return super().invoke(ctx)
@@ -227,30 +227,32 @@ class _Group(TyperGroup):
         return GROUPS[full] if full in GROUPS else COMMANDS[full][1]
 
 
-def _command(full: str, name: str, given: Globals) -> TyperCommand:
+def _command(full: str, name: str, cli: Invocation) -> TyperCommand:
     app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
     # The first word of `run` that is not an option begins the command. All later words belong to that command.
     settings = {"allow_interspersed_args": False} if full in RUNNING else {}
-    given.runs_command = full in RUNNING
-    app.command(name, cls=_Command, epilog=_EPILOG, context_settings=settings)(_bound(full, given))
+    cli.runs_command = full in RUNNING
+    app.command(name, cls=_Command, epilog=_EPILOG, context_settings=settings)(_bound(full, cli))
     command = typer.main.get_command(app)
     assert isinstance(command, TyperCommand)
     command.params.extend(_global_options(hidden=True))
     return command
 
 
-def _bound(verb: str, given: Globals) -> Callable[..., None]:
+def _bound(verb: str, cli: Invocation) -> Callable[..., None]:
     function = function_of(verb)
 
-    # The first parameter of a verb is the Globals of this line, not an option of the user.
+    # The first parameter of a verb is the Invocation of this line, not an option of the user.
     def call(**arguments: object) -> None:
         # Loaded modules stay in memory. After the freeze, the collector checks only the objects of the verb.
         gc.freeze()
         gc.enable()
-        given.changes = changes(verb, arguments)
-        given.perform(function, arguments)
+        cli.changes = changes(verb, arguments)
+        cli.perform(function, arguments)
 
-    signature = inspect.signature(function, eval_str=True, locals={"options": options, "Globals": Globals})
+    signature = inspect.signature(
+        function, eval_str=True, locals={"options": options, "Invocation": Invocation}
+    )
     call.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
     call.__annotations__ = {}
     call.__doc__ = function.__doc__

@@ -27,7 +27,7 @@ class GivenOption(NamedTuple):
     value: object
 
 
-class Globals:
+class Invocation:
     """The global options of one command line, given before or after the verb; the last one given counts."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 
 from jitid.cli import plain
-from jitid.cli.invocation import GivenOption, Globals
+from jitid.cli.invocation import GivenOption, Invocation
 from jitid.errors import (
     ApprovalNeededError,
     ConfigurationError,
@@ -40,20 +40,20 @@ def run(argv: list[str]) -> int:
 
     By then, data is on standard output, and errors are on standard error.
     """
-    given = Globals()
-    given.read_line = _read_line
+    cli = Invocation()
+    cli.read_line = _read_line
     time_limit.lift()
     try:
         _listen()
-        line = plain.read(argv, os.environ, given)
+        line = plain.read(argv, os.environ, cli)
         if line is not None:
-            plain.perform(line, given)
+            plain.perform(line, cli)
         else:
             from jitid.cli.command_tree import invoke
 
-            invoke(argv, given)
+            invoke(argv, cli)
     except JitidError as error:
-        return _status(report(error, given), given)
+        return _status(report(error, cli), cli)
     except Interrupted as interrupted:
         return 128 + interrupted.number
     except KeyboardInterrupt:
@@ -61,11 +61,11 @@ def run(argv: list[str]) -> int:
     except BaseException as error:  # noqa: BLE001 - the boundary: no other code reports to the user
         # The error may come from a line that was not parsed.
         own, _ = plain.split_command(argv)
-        given.format = given.format or plain.requested_format(own)
-        given.debug = given.debug or "--debug" in own
+        cli.format = cli.format or plain.requested_format(own)
+        cli.debug = cli.debug or "--debug" in own
         storage = _storage_error(error)
-        return _status(_report_bug(error, given) if storage is None else report(storage, given), given)
-    return given.status
+        return _status(_report_bug(error, cli) if storage is None else report(storage, cli), cli)
+    return cli.status
 
 
 def _read_line(argv: Sequence[str]) -> Mapping[str, GivenOption]:
@@ -74,15 +74,15 @@ def _read_line(argv: Sequence[str]) -> Mapping[str, GivenOption]:
     return options_of(argv)
 
 
-def _status(status: int, given: Globals) -> int:
+def _status(status: int, cli: Invocation) -> int:
     """Return the status of an error. `run` leaves most numbers to its command, as `env` and `timeout` do."""
-    return max(status, ExitStatus.NOT_RUN) if given.runs_command else status
+    return max(status, ExitStatus.NOT_RUN) if cli.runs_command else status
 
 
-def report(error: JitidError, given: Globals) -> int:
+def report(error: JitidError, cli: Invocation) -> int:
     """Print an error on standard error, as text or as one line of JSON, and return its exit status."""
     if isinstance(error, OutputError) and error.standard:
-        if given.changes:
+        if cli.changes:
             error.add("what the command did stands")
         elif error.outcome is None and isinstance(error.__cause__, BrokenPipeError):
             # `jitid list | head -1` is normal use, and nothing was changed.
@@ -90,8 +90,8 @@ def report(error: JitidError, given: Globals) -> int:
     if isinstance(error, ApprovalNeededError):
         from jitid.cli.issue.wait_approval import with_authority
 
-        error.hint = with_authority(given, error.hint)
-    if given.error_format() in ("json", "jsonl"):
+        error.hint = with_authority(cli, error.hint)
+    if cli.error_format() in ("json", "jsonl"):
         from jitid.formats.json import dumps
 
         fields = {
@@ -125,25 +125,25 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     raise Interrupted(number)
 
 
-def _report_bug(error: BaseException, given: Globals) -> int:
+def _report_bug(error: BaseException, cli: Invocation) -> int:
     import traceback
 
-    if given.debug:
+    if cli.debug:
         for line in "".join(traceback.format_exception(error)).splitlines():
             output.print_message(safe(line))
     from jitid.system.dependencies import fault
 
     found = fault(error)
     if found is not None:
-        return report(ConfigurationError(*found), given)
+        return report(ConfigurationError(*found), cli)
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" in {place[0].filename.rpartition('/')[2]}, line {place[0].lineno}" if place else ""
     # The message of a foreign exception may repeat its input, so only the type is printed.
     cause = f"{type(error).__name__}{where}"
-    more = None if given.debug else "the same command with --debug shows where it comes from"
+    more = None if cli.debug else "the same command with --debug shows where it comes from"
     bug = JitidError(f"internal error: {cause}; this is a bug", more)
     bug.code = "internal"
-    return report(bug, given)
+    return report(bug, cli)
 
 
 def _storage_error(error: BaseException) -> StorageError | None:

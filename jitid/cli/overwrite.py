@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
     from jitid.operation.base import Authority
     from jitid.values.secret import Secret
 
@@ -16,35 +16,32 @@ class Replaced:
     """The token in a file that an output is about to replace, if there is one."""
 
     def __init__(self, path: str) -> None:
-        """Read the file at a path that `Globals.perform` has checked."""
+        """Read the file at a path that `Invocation.perform` has checked."""
         self._path = path
         # Most outputs are new files, and need no more work.
         self._text = _text_in(path) if os.path.lexists(path) else ""
 
     def report(
-        self, given: Globals, authority: Authority, new: Issued, *, renewed: Secret | None = None
+        self, cli: Invocation, authority: Authority, new: Issued, *, renewed: Secret | None = None
     ) -> None:
         """Print a note about the replaced token if it is still valid.
 
         `renewed` is the token that `new` succeeds.
         """
-        if not self._text or given.quiet:
+        if not self._text or cli.quiet:
             return
         from jitid.values.secret import fingerprint
 
         if renewed is not None and fingerprint(self._text) in renewed.fingerprints().values():
             # A renewal ends the predecessor by itself.
             return
-        if given.config().remote is None:
-            note = self._looked_up(given, authority, new)
-        else:
-            # The old file may be a private key, a password or a token of another authority, so its content is never
-            # sent.
-            note = self._by_its_form(given, new)
+        remote = cli.config().remote is not None
+        # The old file may be a private key, a password or a token of another authority, so its content is never sent.
+        note = self._by_its_form(cli, new) if remote else self._looked_up(cli, authority, new)
         if note is not None:
-            given.note(note)
+            cli.note(note)
 
-    def _looked_up(self, given: Globals, authority: Authority, new: Issued) -> str | None:
+    def _looked_up(self, cli: Invocation, authority: Authority, new: Issued) -> str | None:
         """Return the note about the old token from the local ledger."""
         from jitid.capabilities.inventory.operations import Inspect
         from jitid.errors import JitidError
@@ -61,10 +58,10 @@ class Replaced:
             return None
         return (
             f"{self._shown} held {old.jti} (agent {old.agent}, task {old.task}), which stays valid "
-            f"until {format_time(old.expires_at)}; {_to_revoke(given, old.jti, old.id, new)}"
+            f"until {format_time(old.expires_at)}; {_to_revoke(cli, old.jti, old.id, new)}"
         )
 
-    def _by_its_form(self, given: Globals, new: Issued) -> str | None:
+    def _by_its_form(self, cli: Invocation, new: Issued) -> str | None:
         """Return the note about the old token from its own text, which neither a signature nor a ledger proves."""
         import time
 
@@ -74,14 +71,14 @@ class Replaced:
         if is_opaque(self._text):
             from jitid.values.secret import fingerprint
 
-            command = given.command(f"jitid trace {fingerprint(self._text).hex()}")
+            command = cli.command(f"jitid trace {fingerprint(self._text).hex()}")
             return f"{self._shown} held an opaque token, which was not looked up; to look it up: {command}"
         old = _stated(self._text)
         if old is None or old.until <= time.time() or old.identity in [one.id for one in new.credentials]:
             return None
         return (
             f"{self._shown} held {old.jti}, which was not looked up: unless it was revoked or renewed, it stays "
-            f"valid until {format_time(old.until)}; {_to_revoke(given, old.jti, old.identity, new)}"
+            f"valid until {format_time(old.until)}; {_to_revoke(cli, old.jti, old.identity, new)}"
         )
 
     @property
@@ -101,9 +98,9 @@ class _Stated(NamedTuple):
     """Expiry, in seconds since the epoch."""
 
 
-def _to_revoke(given: Globals, jti: str, identity: str | None, new: Issued) -> str:
+def _to_revoke(cli: Invocation, jti: str, identity: str | None, new: Issued) -> str:
     tokens = "it and the new token" if identity is not None and identity == new.parent else "it"
-    return f"to revoke {tokens}: {given.command(f'jitid revoke {jti}')}"
+    return f"to revoke {tokens}: {cli.command(f'jitid revoke {jti}')}"
 
 
 def _stated(text: str) -> _Stated | None:

@@ -9,7 +9,7 @@ import gc
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.plain_table import GLOBALS, VERBS
 from jitid.cli.verbs import GROUPS, RUNNING, changes, function_of
 from jitid.config.effective import check_environment
@@ -28,18 +28,18 @@ class PlainLine(NamedTuple):
     arguments: dict[str, Any]
 
 
-def perform(line: PlainLine, given: Globals) -> None:
+def perform(line: PlainLine, cli: Invocation) -> None:
     """Run the verb of a plain line. Raises any error of the verb."""
     function = function_of(line.verb)
-    given.changes = changes(line.verb, line.arguments)
+    cli.changes = changes(line.verb, line.arguments)
     # Loaded modules stay in memory. After the freeze, the collector checks only the objects of the verb.
     gc.freeze()
     gc.enable()
-    given.perform(function, line.arguments)
+    cli.perform(function, line.arguments)
 
 
-def read(argv: Sequence[str], environ: Mapping[str, str], given: Globals) -> PlainLine | None:
-    """Parse a plain line, and store its global options in `given`. Return None for a line that is not plain."""
+def read(argv: Sequence[str], environ: Mapping[str, str], cli: Invocation) -> PlainLine | None:
+    """Parse a plain line, and store its global options in `cli`. Return None for a line that is not plain."""
     argv, rest = split_command(argv)
     options, words = _split(argv)
     verb = " ".join(words[:2]) if words[:1] and words[0] in GROUPS else "".join(words[:1])
@@ -49,8 +49,8 @@ def read(argv: Sequence[str], environ: Mapping[str, str], given: Globals) -> Pla
     ):
         return None
     known, positional = VERBS[verb]
-    given.runs_command = verb in RUNNING
-    if given.runs_command:
+    cli.runs_command = verb in RUNNING
+    if cli.runs_command:
         # Without `--`, Typer decides where the command begins.
         if not rest or words[1:]:
             return None
@@ -79,10 +79,10 @@ def read(argv: Sequence[str], environ: Mapping[str, str], given: Globals) -> Pla
             return None
         if kind == "texts":
             arguments[parameter] = text.split()
-        given.from_environment |= {parameter}
+        cli.from_environment |= {parameter}
     check_environment(environ)
     for name, value in common.items():
-        setattr(given, name, value)
+        setattr(cli, name, value)
     return PlainLine(verb, arguments)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import threading
 
     from jitid.capabilities.scan.item import ScanTally
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
 
 Piece = TypeVar("Piece")
 
@@ -30,10 +30,10 @@ _SILENT = 1.0
 class Waiting:
     """A line with the reason and the duration of a wait; erased at its end."""
 
-    def __init__(self, given: Globals, reason: Callable[[], str]) -> None:
+    def __init__(self, cli: Invocation, reason: Callable[[], str]) -> None:
         """Take a function that returns the reason of the wait, in words."""
         self._reason = reason
-        self._shows = _is_seen(given)
+        self._shows = _is_seen(cli)
         self._began = time.monotonic()
         self._done: threading.Event | None = None
         self._thread: threading.Thread | None = None
@@ -60,11 +60,11 @@ class Waiting:
             output.write_now(_BACK)
 
 
-def waiting(given: Globals, pieces: Iterable[Piece], reason: Callable[[], str]) -> Iterator[Piece]:
+def waiting(cli: Invocation, pieces: Iterable[Piece], reason: Callable[[], str]) -> Iterator[Piece]:
     """Yield each piece. Show the reason at a terminal while the next piece is awaited."""
     source = iter(pieces)
     while True:
-        with Waiting(given, reason):
+        with Waiting(cli, reason):
             try:
                 piece = next(source)
             except StopIteration:
@@ -72,15 +72,15 @@ def waiting(given: Globals, pieces: Iterable[Piece], reason: Callable[[], str]) 
         yield piece
 
 
-def _is_seen(given: Globals) -> bool:
-    return os.isatty(output.TALK) and not given.quiet and os.environ.get("TERM") != "dumb"
+def _is_seen(cli: Invocation) -> bool:
+    return os.isatty(output.TALK) and not cli.quiet and os.environ.get("TERM") != "dumb"
 
 
 class ProgressLine:
     """A line that is updated in place. Nothing is written unless standard error is a terminal."""
 
-    def __init__(self, given: Globals) -> None:
-        self._shows = _is_seen(given)
+    def __init__(self, cli: Invocation) -> None:
+        self._shows = _is_seen(cli)
         self._next = time.monotonic() + _UPDATE_INTERVAL
         self._shown = False
 

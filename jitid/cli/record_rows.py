@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.model.adopted import FOR_EVER
 from jitid.model.credential import Credential, State
 from jitid.system import output
@@ -45,16 +45,16 @@ BRIEF_BOUND = ("id", "task", "agent", "state", "left", "process")
 """Columns if some credentials belong to processes: `alive`, `gone`, or `unknown` on this machine."""
 
 
-def columns(given: Globals, whole: tuple[str, ...], brief: tuple[str, ...]) -> tuple[str, ...]:
+def columns(cli: Invocation, whole: tuple[str, ...], brief: tuple[str, ...]) -> tuple[str, ...]:
     """Return the columns to show: the brief ones in a table for people, otherwise all."""
-    return brief if by_eye(given) and not given.verbose else whole
+    return brief if by_eye(cli) and not cli.verbose else whole
 
 
-def by_eye(given: Globals) -> bool:
+def by_eye(cli: Invocation) -> bool:
     """Return whether the output is a table for people: at a terminal, or by request."""
-    if given.field is not None:
+    if cli.field is not None:
         return False
-    return given.format_name() == "table" or (given.format_name() is None and output.is_terminal())
+    return cli.format_name() == "table" or (cli.format_name() is None and output.is_terminal())
 
 
 def time(seconds: int | None) -> str | None:
@@ -71,16 +71,16 @@ def process_state(row: Credential, now: int) -> str | None:
     return liveness(row.process, this_process()).value
 
 
-def warn_of_orphans(given: Globals, found: Sequence[Credential]) -> None:
+def warn_of_orphans(cli: Invocation, found: Sequence[Credential]) -> None:
     """Warn of credentials that a killed `run` has left, with the commands that revoke them."""
     for row in found[:_MOST_ORPHANS]:
-        given.warn(
+        cli.warn(
             f"the process that {row.id} was given to is gone, and its credential lives until "
-            f"{format_time(row.ends_at)}: {given.command(f'jitid revoke {row.id}')}"
+            f"{format_time(row.ends_at)}: {cli.command(f'jitid revoke {row.id}')}"
         )
     if len(found) > _MOST_ORPHANS:
-        rest = given.command("jitid list --process gone --field id")
-        given.warn(f"so it is with {len(found) - _MOST_ORPHANS} more: {rest}")
+        rest = cli.command("jitid list --process gone --field id")
+        cli.warn(f"so it is with {len(found) - _MOST_ORPHANS} more: {rest}")
 
 
 def credential(row: Credential, now: int) -> dict[str, Any]:

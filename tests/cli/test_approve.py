@@ -13,7 +13,7 @@ import pytest
 
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue.approval_store import ApprovalStore
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from tests.builders import World
 from tests.cli.approving import NUMBER, PAY, Approving
 from tests.cli.test_cli import loaded_by
@@ -72,12 +72,12 @@ def test_the_hint_acts_on_the_ledger_that_the_line_acts_on(shell: Approving) -> 
     done = shell.run(*flags, "issue", *PAY, more={"JITID_LEDGER": "/nowhere"})
     assert f"jitid --ledger {shell.ledger} approve grant apr_" in done.stderr
     # An approver authenticates with their own credential, not with that of the requester.
-    given = Globals()
-    given.remote, given.credential_file = "https://a.example", "alice.bearer"
-    assert given.command("jitid approve grant apr_1", for_another=True) == (
+    cli = Invocation()
+    cli.remote, cli.credential_file = "https://a.example", "alice.bearer"
+    assert cli.command("jitid approve grant apr_1", for_another=True) == (
         "jitid --remote https://a.example approve grant apr_1"
     )
-    assert "--credential-file alice.bearer" in given.command("jitid list")
+    assert "--credential-file alice.bearer" in cli.command("jitid list")
 
 
 def test_a_dry_run_asks_nobody_and_waits_for_nobody(shell: Approving) -> None:

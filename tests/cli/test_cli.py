@@ -16,7 +16,7 @@ import pytest
 
 import jitid
 from jitid.cli import main, options, verbs
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import NotFoundError
 
 PYTHON = [
@@ -60,7 +60,7 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_global_options_count_on_both_sides_of_the_verb(verb: ModuleType) -> None:
     """The last of several options counts."""
-    seen: list[Globals] = []
+    seen: list[Invocation] = []
     verb.probe = lambda given: seen.append(given)  # type: ignore[attr-defined]
     line = "--format csv -q --ledger /a -v probe --format json --timeout 5s -v --no-input --accept-clock"
     assert main.run(line.split()) == 0
@@ -74,8 +74,8 @@ def test_a_verb_learns_what_came_from_the_environment(
     """The verb may ignore a variable that would contradict a flag."""
     seen: list[object] = []
 
-    def probe(given: Globals, task: options.Task = None, scope: options.Scopes = None) -> None:
-        seen.extend([given.from_environment, task, scope])
+    def probe(cli: Invocation, task: options.Task = None, scope: options.Scopes = None) -> None:
+        seen.extend([cli.from_environment, task, scope])
 
     verb.probe = probe  # type: ignore[attr-defined]
     monkeypatch.setenv("JITID_SCOPE", "a:b c:d")
@@ -89,7 +89,7 @@ def test_a_blank_variable_of_the_verb_is_a_usage_error(
 ) -> None:
     """An empty `$TASK` in a script must not become "no task"."""
 
-    def probe(given: Globals, task: options.Task = None) -> None:
+    def probe(cli: Invocation, task: options.Task = None) -> None:
         raise AssertionError
 
     verb.probe = probe  # type: ignore[attr-defined]
@@ -101,7 +101,7 @@ def test_a_blank_variable_of_the_verb_is_a_usage_error(
 def test_a_blank_item_of_a_list_is_a_usage_error(verb: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
     """One blank among several good values is an error, too."""
 
-    def probe(given: Globals, scope: options.Scopes = None) -> None:
+    def probe(cli: Invocation, scope: options.Scopes = None) -> None:
         raise AssertionError
 
     verb.probe = probe  # type: ignore[attr-defined]
@@ -114,7 +114,7 @@ def test_an_error_is_a_sentence_a_hint_and_a_status(
 ) -> None:
     """In JSON, the error has the same parts and a code."""
 
-    def probe(given: Globals) -> None:
+    def probe(cli: Invocation) -> None:
         raise NotFoundError("there is no `x\x1b`", "look elsewhere")
 
     verb.probe = probe  # type: ignore[attr-defined]
@@ -136,7 +136,7 @@ def test_a_bug_is_told_without_what_it_was_about(verb: ModuleType, capfd: pytest
     """The message of an unexpected exception may quote a secret, even in a traceback."""
     secret = "jitid_" + "s3cret" * 6
 
-    def probe(given: Globals) -> None:
+    def probe(cli: Invocation) -> None:
         raise ValueError(secret)
 
     verb.probe = probe  # type: ignore[attr-defined]
@@ -154,7 +154,7 @@ def test_a_bug_is_told_without_what_it_was_about(verb: ModuleType, capfd: pytest
 def test_a_full_disk_is_no_bug(verb: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
     """A full disk is retryable, wherever the error occurs."""
 
-    def probe(given: Globals) -> None:
+    def probe(cli: Invocation) -> None:
         Path("/dev/full").write_text("x")
 
     verb.probe = probe  # type: ignore[attr-defined]
@@ -167,7 +167,7 @@ def test_a_signal_cleans_up_and_shows_in_the_status(number: signal.Signals, verb
     """A second signal, which `timeout` sends to the whole group, does not interrupt the clean-up."""
     cleaned = []
 
-    def probe(given: Globals) -> None:
+    def probe(cli: Invocation) -> None:
         try:
             signal.raise_signal(number)
         finally:

@@ -29,7 +29,7 @@ from tests.builders import World
 from tests.real import Shell
 
 if TYPE_CHECKING:
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -230,12 +230,12 @@ def test_more_than_one_request_can_name_is_ended_in_several(world: World) -> Non
     """The limit counts all of them first, and the answer is about all of them."""
     made = [world.issue(kind="opaque") for _ in range(5)]
     operation = inventory_operations.Revoke(selection=Selection(ids=tuple(one.jti for one in made)), most=4)
-    given = cast("Globals", _Given())
+    cli = cast("Invocation", _Given())
     with pytest.raises(TooManyError, match="more than 4: 5 live credentials of 5 identities"):
-        revoke_many.end(given, world.authority, operation, 80)
+        revoke_many.end(cli, world.authority, operation, 80)
     assert "revoke" not in [event["op"] for event in world.events()]
     few = inventory_operations.Revoke(selection=operation.selection, most=5, reason="leaked")
-    ended = revoke_many.end(given, world.authority, few, 80)
+    ended = revoke_many.end(cli, world.authority, few, 80)
     assert (ended.credentials, ended.radius.identities, ended.radius.tasks) == (5, 5, 1)
     events = [event for event in world.events() if event["op"] == "revoke"]
     assert [event["count"] for event in events] == [2, 2, 1]

@@ -14,7 +14,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from jitid.cli import command_tree, plain, plain_table
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.verbs import COMMANDS, function_of
 from jitid.errors import UsageError
 from tests.generate import plain_table as generated
@@ -65,8 +65,8 @@ ODD = [
 ]
 
 
-def _state(given: Globals) -> dict[str, Any]:
-    return {name: value for name, value in vars(given).items() if not name.startswith("_")}
+def _state(cli: Invocation) -> dict[str, Any]:
+    return {name: value for name, value in vars(cli).items() if not name.startswith("_")}
 
 
 def _by_typer(line: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -74,8 +74,8 @@ def _by_typer(line: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[dict[st
     caught: list[dict[str, Any]] = []
     bound = command_tree._bound
 
-    def catching(function: Any, given: Globals) -> Any:
-        call = bound(function, given)
+    def catching(function: Any, cli: Invocation) -> Any:
+        call = bound(function, cli)
 
         def catch(**arguments: object) -> None:
             caught.append(arguments)
@@ -85,22 +85,22 @@ def _by_typer(line: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[dict[st
         return catch
 
     monkeypatch.setattr(command_tree, "_bound", catching)
-    given = Globals()
-    command_tree.invoke(line, given)
+    cli = Invocation()
+    command_tree.invoke(line, cli)
     monkeypatch.setattr(command_tree, "_bound", bound)
     (arguments,) = caught
-    return arguments, _state(given)
+    return arguments, _state(cli)
 
 
 def _by_table(line: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    given = Globals()
-    read = plain.read(line, os.environ, given)
+    cli = Invocation()
+    read = plain.read(line, os.environ, cli)
     assert read is not None, "the line is not plain"
     signature = inspect.signature(function_of(read.verb))
-    bound = signature.bind(given, **read.arguments)
+    bound = signature.bind(cli, **read.arguments)
     bound.apply_defaults()
-    del bound.arguments["given"]
-    return dict(bound.arguments), _state(given)
+    del bound.arguments["cli"]
+    return dict(bound.arguments), _state(cli)
 
 
 @pytest.mark.parametrize("line", LINES, ids=" ".join)
@@ -143,7 +143,7 @@ WORDS = st.sampled_from(
 @for_all(words=st.lists(WORDS, max_size=7))
 def test_whatever_is_read_as_plain_typer_reads_alike(words: list[str]) -> None:
     line = ["issue", *words]
-    if plain.read(line, {}, Globals()) is None:
+    if plain.read(line, {}, Invocation()) is None:
         return
     with pytest.MonkeyPatch.context() as monkeypatch:
         assert _by_table(line) == _by_typer(line, monkeypatch)
@@ -151,15 +151,15 @@ def test_whatever_is_read_as_plain_typer_reads_alike(words: list[str]) -> None:
 
 @pytest.mark.parametrize("line", ODD, ids=" ".join)
 def test_what_is_not_plain_is_left_to_typer(line: list[str]) -> None:
-    assert plain.read(line, {}, Globals()) is None
+    assert plain.read(line, {}, Invocation()) is None
 
 
 def test_a_blank_variable_is_left_to_typer_which_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JITID_PARENT_FILE", "")
     line = ["issue", "--task", "T", "--delegator", "alice"]
-    assert plain.read(line, os.environ, Globals()) is None
+    assert plain.read(line, os.environ, Invocation()) is None
     with pytest.raises(UsageError):
-        command_tree.invoke(line, Globals())
+        command_tree.invoke(line, Invocation())
 
 
 def test_the_table_is_that_of_the_command_tree() -> None:

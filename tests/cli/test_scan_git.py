@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.leak import operations as leak_operations
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.leak import scan_work
 from jitid.cli.leak.scan import scan
 from jitid.errors import UsageError
@@ -35,12 +35,12 @@ def told(
     capfd: pytest.CaptureFixture[str], world: World, made: Made, **options: Any
 ) -> tuple[int, dict[str, Any]]:
     """Scan a history, and return the status and the report."""
-    given = Globals()
-    given.ledger, given.format = str(world.path), "json"
+    cli = Invocation()
+    cli.ledger, cli.format = str(world.path), "json"
     capfd.readouterr()
-    scan(given, [str(made.path)], git=True, **options)
+    scan(cli, [str(made.path)], git=True, **options)
     document: dict[str, Any] = json.loads(capfd.readouterr().out)
-    return given.status, document
+    return cli.status, document
 
 
 def test_strings_that_are_made_up_hide_none_that_is_ours(
@@ -89,7 +89,7 @@ def test_a_history_that_is_not_all_here_is_no_clean_one(
 
 @pytest.mark.parametrize("paths", [["one", "two"], ["-"]], ids=" ".join)
 def test_one_repository_is_scanned_at_a_time(world: World, paths: list[str]) -> None:
-    given = Globals()
-    given.ledger = str(world.path)
+    cli = Invocation()
+    cli.ledger = str(world.path)
     with pytest.raises(UsageError):
-        scan(given, paths, git=True)
+        scan(cli, paths, git=True)

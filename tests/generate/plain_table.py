@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jitid.cli.command_tree import command_tree
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.verbs import COMMANDS
 
 HEADER = '''"""The table of plain command lines; generated from the command tree by `python -m tests.generate`."""
@@ -16,7 +16,7 @@ HEADER = '''"""The table of plain command lines; generated from the command tree
 
 def text() -> str:
     """Return the text that the module must have."""
-    root = command_tree(Globals())
+    root = command_tree(Invocation())
     common = _options(root)
     lines = [HEADER, "GLOBALS: dict[str, tuple[str, str, str]] = {"]
     lines += [f'    "{name}": {_entry(entry)},' for name, entry in common.items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from jitid.cli.command_tree import command_tree
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.verbs import COMMANDS, GROUPS
 
 
@@ -50,7 +50,7 @@ class Verb(NamedTuple):
 
 def tree() -> list[Verb]:
     """Return the root, the groups and the verbs, in the order of the table."""
-    root = command_tree(Globals())
+    root = command_tree(Invocation())
     common = {name for option in _options(root) for name in option.names}
     found = []
     behind: set[str] = set()

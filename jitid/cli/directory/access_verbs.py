@@ -18,7 +18,7 @@ from jitid.cli import record_rows
 from jitid.cli.directory import access_rows
 from jitid.cli.identity.list import limit_of
 from jitid.cli.identity.revoke import check_reason
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.formats.display import Display
 from jitid.model.caller import ROLES
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 def grant(
-    given: Globals,
+    cli: Invocation,
     name: options.AccessName,
     role: options.Roles = None,
     audience: options.OwnAudiences = None,
@@ -62,7 +62,7 @@ def grant(
     With --key a client proves itself by its private key (RFC 7523), and what is printed is the id. FILE has the
     public key: a JWK, PEM, or a line of OpenSSH.
     """
-    given.expect(access_rows.GRANTED)
+    cli.expect(access_rows.GRANTED)
     for each in role or ():
         if each not in ROLES:
             raise UsageError(f"there is no role {quote(each)}", f"choose among: {', '.join(ROLES)}")
@@ -74,13 +74,13 @@ def grant(
         tuple(dict.fromkeys(check_audience(each) for each in audience or ())),
         all_audiences,
     )
-    authority = open_or_create_authority(given.config(), given.note)
-    made = authority.perform(GrantAccess(wanted=request, accept_clock=given.accept_clock))
-    _hand_out(given, authority, made, out)
+    authority = open_or_create_authority(cli.config(), cli.note)
+    made = authority.perform(GrantAccess(wanted=request, accept_clock=cli.accept_clock))
+    _hand_out(cli, authority, made, out)
 
 
 def rotate(
-    given: Globals,
+    cli: Invocation,
     id_: options.AccessId,
     ttl: options.AccessTtl = None,
     overlap: options.Overlap = None,
@@ -91,20 +91,20 @@ def rotate(
     Whoever asks that of an authority about their own gains no time by it, and the old one counts for a minute more,
     unless --overlap says for how long. One is rotated once: a second time is refused, and recorded.
     """
-    given.expect(access_rows.GRANTED)
+    cli.expect(access_rows.GRANTED)
     parse_access_id(id_)
     operation = RotateAccess(
         id=id_,
         ttl=None if ttl is None else parse_duration(ttl),
         overlap=None if overlap is None else parse_duration(overlap),
-        accept_clock=given.accept_clock,
+        accept_clock=cli.accept_clock,
     )
-    authority = open_authority(given.config())
-    _hand_out(given, authority, authority.perform(operation), out)
+    authority = open_authority(cli.config())
+    _hand_out(cli, authority, authority.perform(operation), out)
 
 
 def list_(
-    given: Globals,
+    cli: Invocation,
     name: options.OfName = None,
     all_: options.AllAccess = False,
     limit: options.Limit = None,
@@ -113,18 +113,18 @@ def list_(
 
     What counts no longer is listed with --all.
     """
-    given.expect(access_rows.FIELDS)
+    cli.expect(access_rows.FIELDS)
     chosen = None if name is None else check_delegator(name)
     most = limit_of(limit)
-    page = open_authority(given.config()).perform(ListAccess(live=not all_, name=chosen, limit=most))
-    shown = record_rows.columns(given, access_rows.FIELDS, access_rows.BRIEF)
+    page = open_authority(cli.config()).perform(ListAccess(live=not all_, name=chosen, limit=most))
+    shown = record_rows.columns(cli, access_rows.FIELDS, access_rows.BRIEF)
     rows = [access_rows.row(one, page.now) for one in page.found]
-    given.show(Display("jitid.access-list/1", shown, [{each: one[each] for each in shown} for one in rows]))
+    cli.show(Display("jitid.access-list/1", shown, [{each: one[each] for each in shown} for one in rows]))
     if limit is None and len(rows) == most:
-        given.note(f"there may be more than {most}: say how many with --limit")
+        cli.note(f"there may be more than {most}: say how many with --limit")
 
 
-def revoke(given: Globals, whose: options.AccessSubjects, reason: options.Reason = None) -> None:
+def revoke(cli: Invocation, whose: options.AccessSubjects, reason: options.Reason = None) -> None:
     """End what lets somebody ask: by its id, or all that somebody has.
 
     By a role, an id also revokes the predecessors and successors that its holder made by rotation: a thief may have
@@ -132,22 +132,22 @@ def revoke(given: Globals, whose: options.AccessSubjects, reason: options.Reason
 
     What was issued at their request lives on: jitid-revoke(1) ends that.
     """
-    given.expect(access_rows.REVOKED)
+    cli.expect(access_rows.REVOKED)
     ids = [each for each in whose if each.startswith("acc_")]
     for id_ in ids:
         parse_access_id(id_)
     names = [check_delegator(each) for each in whose if each not in ids]
-    done = open_authority(given.config()).perform(
+    done = open_authority(cli.config()).perform(
         RevokeAccess(
             ids=tuple(ids),
             names=tuple(names),
             reason=check_reason(reason),
-            accept_clock=given.accept_clock,
+            accept_clock=cli.accept_clock,
         )
     )
-    if given.field is not None or given.format_name() is not None:
+    if cli.field is not None or cli.format_name() is not None:
         row = {"ended": done.ids, "event": done.event}
-        given.show(Display("jitid.access-revoke/1", access_rows.REVOKED, [row], one=True))
+        cli.show(Display("jitid.access-revoke/1", access_rows.REVOKED, [row], one=True))
     elif not done.ids:
         output.write("nothing of that counted any longer\n")
     else:
@@ -155,14 +155,14 @@ def revoke(given: Globals, whose: options.AccessSubjects, reason: options.Reason
         output.write(f"ended {len(done.ids)} access {credentials} (audit event {done.event})\n")
 
 
-def bootstrap(given: Globals, file: options.BootstrapFile) -> None:
+def bootstrap(cli: Invocation, file: options.BootstrapFile) -> None:
     """Write the credential that lets the first administrator in.
 
     It goes into a new FILE. For one hour it can grant the role admin, once, and can do nothing else; by that it is
     spent. Where somebody has that role already, there is none.
     """
-    authority = open_or_create_local(given.config(), given.note)
-    write_bootstrap(authority, file, given.note, accept_clock=given.accept_clock)
+    authority = open_or_create_local(cli.config(), cli.note)
+    write_bootstrap(authority, file, cli.note, accept_clock=cli.accept_clock)
 
 
 def write_bootstrap(
@@ -218,10 +218,10 @@ def _key(path: str) -> str:
     return decoded(read_input.read(path, MAX_KEY, "the key"), "the key")
 
 
-def _hand_out(given: Globals, authority: Authority, made: Granted, out: str | None) -> None:
+def _hand_out(cli: Invocation, authority: Authority, made: Granted, out: str | None) -> None:
     """Show a new access credential. On any error, revoke it: an unshown credential must not stay valid."""
     try:
-        _show(given, made, out)
+        _show(cli, made, out)
     except BaseException as error:
         _end(authority, made, error)
         if isinstance(error, OutputError):
@@ -229,16 +229,16 @@ def _hand_out(given: Globals, authority: Authority, made: Granted, out: str | No
         raise
     by = "by the key" if made.secret is None else "by this bearer"
     roles = " and ".join(filter(None, [", ".join(made.access.roles[:-1]), *made.access.roles[-1:]]))
-    given.note(
+    cli.note(
         f"{made.access.name} may ask {by} until {format_time(made.access.expires_at)}"
         f"{f', as {roles}' if roles else ''} ({made.access.id})"
     )
 
 
-def _show(given: Globals, made: Granted, out: str | None) -> None:
+def _show(cli: Invocation, made: Granted, out: str | None) -> None:
     token = None if made.secret is None else made.secret.reveal()
     line = f"{made.access.id if token is None else token}\n"
-    plainly = given.field is None and given.format is None
+    plainly = cli.field is None and cli.format is None
     if out is not None:
         write_private(out, line.encode())
         if plainly:
@@ -247,7 +247,7 @@ def _show(given: Globals, made: Granted, out: str | None) -> None:
         output.write(line)
         return
     row = access_rows.granted(made, None if out is not None else token)
-    given.show(Display("jitid.access-grant/1", access_rows.GRANTED, [row], one=True))
+    cli.show(Display("jitid.access-grant/1", access_rows.GRANTED, [row], one=True))
 
 
 def _end(authority: Authority, made: Granted, error: BaseException | None = None) -> None:

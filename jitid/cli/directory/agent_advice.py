@@ -10,7 +10,7 @@ from jitid.capabilities.directory.agent_operations import ClassifyAgents
 from jitid.capabilities.directory.recurrence import DAYS, RecurrenceRule
 from jitid.cli import record_rows
 from jitid.cli.identity.list import limit_of
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.leak.trace_rows import number
 from jitid.errors import UsageError
 from jitid.formats.display import Display
@@ -70,7 +70,7 @@ _DAY = 86_400
 
 
 def classify(
-    given: Globals,
+    cli: Invocation,
     names: options.AgentNames = None,
     days: options.PastDays = None,
     limit: options.Limit = None,
@@ -80,8 +80,8 @@ def classify(
     From what the ledger remembers it says `register`, with the command that does it, `unregister`, or that a name
     should stay as it is. What is to be done comes first.
     """
-    given.expect(CLASSIFIED)
-    config = given.config()
+    cli.expect(CLASSIFIED)
+    config = cli.config()
     rule = RecurrenceRule(
         config.number("recurs_tasks"), config.number("recurs_days"), DAYS if days is None else days
     )
@@ -89,23 +89,23 @@ def classify(
         names=tuple(check_name(name, "agent") for name in names or ()), rule=rule, limit=limit_of(limit)
     )
     found = open_authority(config).perform(operation)
-    rows = [_verdict(given, one) for one in found.verdicts]
-    shown = record_rows.columns(given, CLASSIFIED, BRIEF)
-    given.show(
+    rows = [_verdict(cli, one) for one in found.verdicts]
+    shown = record_rows.columns(cli, CLASSIFIED, BRIEF)
+    cli.show(
         Display("jitid.agent-classify/1", shown, [{field: row[field] for field in shown} for row in rows])
     )
-    if record_rows.by_eye(given):
+    if record_rows.by_eye(cli):
         commands = [row["command"] for row in rows if row["command"] is not None]
         output.write("".join(f"{command}\n" for command in ["", *commands]) if commands else "")
     if found.untold:
         recur = f", {found.untold_recurring} of which recur" if found.untold_recurring else ""
-        given.note(
+        cli.note(
             f"{number(found.untold, 'more name')}{recur}: name what to tell, or say how many with --limit"
         )
 
 
 def suggest(
-    given: Globals,
+    cli: Invocation,
     name: options.SuggestedAgent = None,
     task: options.SuggestedTask = None,
     days: options.PastDays = None,
@@ -115,7 +115,7 @@ def suggest(
     It permits the scopes that were used where use is reported, otherwise those that were granted, to whom, for
     how long and when it happened, and nothing besides. With --task alone it is about all agents of that task.
     """
-    given.expect(SUGGESTED)
+    cli.expect(SUGGESTED)
     if name is None and task is None:
         raise UsageError("nothing is named to be looked at", "name an agent, or a task with --task")
     operation = SuggestPolicy(
@@ -123,21 +123,21 @@ def suggest(
         task=None if task is None else check_task(task),
         days=DAYS if days is None else days,
     )
-    found = open_authority(given.config()).perform(operation)
-    if given.field is not None or given.format_name() is not None:
-        given.show(Display("jitid.agent-suggest/1", SUGGESTED, [_suggestion(one) for one in found]))
+    found = open_authority(cli.config()).perform(operation)
+    if cli.field is not None or cli.format_name() is not None:
+        cli.show(Display("jitid.agent-suggest/1", SUGGESTED, [_suggestion(one) for one in found]))
     else:
         output.write("\n".join(one.policy for one in found))
 
 
-def _verdict(given: Globals, one: RecurrenceVerdict) -> dict[str, Any]:
+def _verdict(cli: Invocation, one: RecurrenceVerdict) -> dict[str, Any]:
     """Return the verdict on an agent as a row with the fields of `CLASSIFIED`."""
     row: dict[str, Any] = dict.fromkeys(CLASSIFIED)
     row |= {
         "agent": one.agent,
         "advice": one.advice.value,
         "why": one.why,
-        "command": None if one.command is None else given.command(one.command),
+        "command": None if one.command is None else cli.command(one.command),
         "state": "ephemeral" if one.state is None else one.state.value,
         "identities": 0,
         "live": 0,

@@ -13,7 +13,7 @@ from jitid.cli import record_rows
 from jitid.cli.directory import agent_rows
 from jitid.cli.identity import revoke
 from jitid.cli.identity.list import limit_of
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.config.settings import nearest
 from jitid.errors import UsageError
 from jitid.formats.display import Display
@@ -36,7 +36,7 @@ _ISSUES = 5
 
 
 def register(
-    given: Globals,
+    cli: Invocation,
     name: options.AgentName,
     owner: options.Owner = None,
     purpose: options.AgentPurpose = None,
@@ -57,7 +57,7 @@ def register(
     lives under its name already ends, unless it was issued under an earlier record for a delegator who may use
     the name now. More than --max (100 unless configured) needs --yes.
     """
-    given.expect(agent_rows.KEPT)
+    cli.expect(agent_rows.KEPT)
     if owner is None or purpose is None:
         raise UsageError(
             "an agent needs an owner and a purpose; nothing was changed",
@@ -67,21 +67,21 @@ def register(
         name=check_name(name, "agent"),
         stated=_stated(owner, purpose, scope, audience, kind, max_ttl, concurrency, may_use),
         due=_due(review),
-        most=None if yes else revoke.most_of(given, max_),
-        accept_clock=given.accept_clock,
+        most=None if yes else revoke.most_of(cli, max_),
+        accept_clock=cli.accept_clock,
     )
-    authority = open_authority(given.config())
+    authority = open_authority(cli.config())
     kept = authority.perform(operation)
     due = format_time(kept.agent.review_at)
-    _report(given, kept, f"registered agent {kept.agent.name}; {kept.agent.owner} is to review it by {due}")
+    _report(cli, kept, f"registered agent {kept.agent.name}; {kept.agent.owner} is to review it by {due}")
     if kept.ended:
         was = "1 live credential" if kept.ended == 1 else f"{kept.ended} live credentials"
-        given.note(f"ended {was} that had its name before")
-        settle_event(authority, kept.event, given.warn)
+        cli.note(f"ended {was} that had its name before")
+        settle_event(authority, kept.event, cli.warn)
 
 
 def change(
-    given: Globals,
+    cli: Invocation,
     name: options.AgentName,
     owner: options.Owner = None,
     purpose: options.AgentPurpose = None,
@@ -98,46 +98,46 @@ def change(
     What is stated takes the place of what was there, all its scopes that of all; the rest stays. What it holds
     stays as it was issued, until it is renewed or ends; nothing more is obtained by it than the record has now.
     """
-    given.expect(agent_rows.KEPT)
+    cli.expect(agent_rows.KEPT)
     stated = _stated(owner, purpose, scope, audience, kind, max_ttl, concurrency, may_use)
     operation = ops.ChangeAgent(
-        name=check_name(name, "agent"), stated=_cleared(stated, clear or []), accept_clock=given.accept_clock
+        name=check_name(name, "agent"), stated=_cleared(stated, clear or []), accept_clock=cli.accept_clock
     )
-    kept = open_authority(given.config()).perform(operation)
+    kept = open_authority(cli.config()).perform(operation)
     unchanged = f"agent {kept.agent.name} is so already"
-    _report(given, kept, unchanged if kept.event is None else f"changed agent {kept.agent.name}")
+    _report(cli, kept, unchanged if kept.event is None else f"changed agent {kept.agent.name}")
     if kept.event is not None and kept.live:
-        given.note(
+        cli.note(
             f"{kept.live} of its identities live, and what they hold stays as it was issued; to end that: "
-            + given.command(f"jitid revoke --agent {kept.agent.name}")
+            + cli.command(f"jitid revoke --agent {kept.agent.name}")
         )
 
 
-def show(given: Globals, name: options.AgentName) -> None:
+def show(cli: Invocation, name: options.AgentName) -> None:
     """Tell everything about a registered agent.
 
     That is its record, what its owner is now, how many identities of it live, and what it was issued last.
     """
-    given.expect(agent_rows.DETAILS)
+    cli.expect(agent_rows.DETAILS)
     operation = ops.ShowAgent(name=check_name(name, "agent"), issues=_ISSUES)
-    found = open_authority(given.config()).perform(operation)
+    found = open_authority(cli.config()).perform(operation)
     row = agent_rows.record(found.record, found.now)
     issues = [record_rows.credential(each, found.now) for each in found.issues]
-    if not record_rows.by_eye(given):
+    if not record_rows.by_eye(cli):
         row["issues"] = [{field: each[field] for field in agent_rows.ISSUES} for each in issues]
-        given.show(Display("jitid.agent/1", agent_rows.DETAILS, [row], one=True))
+        cli.show(Display("jitid.agent/1", agent_rows.DETAILS, [row], one=True))
         return
-    _show_record(given, row)
+    _show_record(cli, row)
     if issues:
         output.write("\n")
-        fields = agent_rows.ISSUES if given.verbose else agent_rows.BRIEF_ISSUES
-        given.show(
+        fields = agent_rows.ISSUES if cli.verbose else agent_rows.BRIEF_ISSUES
+        cli.show(
             Display("jitid.agent/1", fields, [{field: each[field] for field in fields} for each in issues])
         )
 
 
 def list_(
-    given: Globals,
+    cli: Invocation,
     owner: options.OfOwner = None,
     state: options.OfAgentState = None,
     limit: options.Limit = None,
@@ -150,7 +150,7 @@ def list_(
     """
     from jitid.model.directory import AgentState
 
-    given.expect(agent_rows.FIELDS)
+    cli.expect(agent_rows.FIELDS)
     if state is not None and state not in STATES:
         raise UsageError(f"{quote(state)} is no state of an agent", f"choose one of: {', '.join(STATES)}")
     most = limit_of(limit)
@@ -160,52 +160,52 @@ def list_(
         after=None if after is None else check_name(after, "agent"),
         limit=most,
     )
-    page = open_authority(given.config()).perform(operation)
-    shown = record_rows.columns(given, agent_rows.FIELDS, agent_rows.BRIEF)
+    page = open_authority(cli.config()).perform(operation)
+    shown = record_rows.columns(cli, agent_rows.FIELDS, agent_rows.BRIEF)
     rows = [agent_rows.record(one, page.now) for one in page.records]
-    given.show(Display("jitid.agent-list/1", shown, [{field: row[field] for field in shown} for row in rows]))
+    cli.show(Display("jitid.agent-list/1", shown, [{field: row[field] for field in shown} for row in rows]))
     if limit is None and len(rows) == most:
-        given.note(f"there may be more than {most}: go on with --after {rows[-1]['agent']}")
+        cli.note(f"there may be more than {most}: go on with --after {rows[-1]['agent']}")
 
 
-def review(given: Globals, name: options.AgentName, next_: options.NextReview = None) -> None:
+def review(cli: Invocation, name: options.AgentName, next_: options.NextReview = None) -> None:
     """Record that somebody has looked at an agent, and show what it holds.
 
     Shown is what there was to look at: who owns it, what it may hold, which of that its owner may not hand out
     themselves, and how many identities of it live.
     """
-    given.expect((*agent_rows.FIELDS, "event"))
-    authority = open_authority(given.config())
+    cli.expect((*agent_rows.FIELDS, "event"))
+    authority = open_authority(cli.config())
     name = check_name(name, "agent")
-    kept = authority.perform(ops.ReviewAgent(name=name, due=_due(next_), accept_clock=given.accept_clock))
+    kept = authority.perform(ops.ReviewAgent(name=name, due=_due(next_), accept_clock=cli.accept_clock))
     found = authority.perform(ops.ShowAgent(name=name, issues=0))
     row = {**agent_rows.record(found.record, found.now), "event": kept.event}
-    if record_rows.by_eye(given):
-        _show_record(given, row)
+    if record_rows.by_eye(cli):
+        _show_record(cli, row)
     else:
-        given.show(Display("jitid.agent-review/1", (*agent_rows.FIELDS, "event"), [row], one=True))
-    given.note(
+        cli.show(Display("jitid.agent-review/1", (*agent_rows.FIELDS, "event"), [row], one=True))
+    cli.note(
         f"reviewed agent {name}; the next review is due at {format_time(kept.agent.review_at)} "
         f"(audit event {kept.event})"
     )
 
 
-def resume(given: Globals, name: options.AgentName) -> None:
+def resume(cli: Invocation, name: options.AgentName) -> None:
     """Let a suspended agent be issued to again.
 
     Its owner must be known, and not disabled.
     """
-    given.expect(agent_rows.KEPT)
-    operation = ops.ResumeAgent(name=check_name(name, "agent"), accept_clock=given.accept_clock)
-    kept = open_authority(given.config()).perform(operation)
+    cli.expect(agent_rows.KEPT)
+    operation = ops.ResumeAgent(name=check_name(name, "agent"), accept_clock=cli.accept_clock)
+    kept = open_authority(cli.config()).perform(operation)
     name = kept.agent.name
-    _report(given, kept, f"agent {name} was not suspended" if kept.event is None else f"resumed agent {name}")
+    _report(cli, kept, f"agent {name} was not suspended" if kept.event is None else f"resumed agent {name}")
     if kept.now >= kept.agent.review_at:
-        given.note(f"its review is overdue: {given.command(f'jitid agent review {operand(name)}')}")
+        cli.note(f"its review is overdue: {cli.command(f'jitid agent review {operand(name)}')}")
 
 
 def suspend(
-    given: Globals,
+    cli: Invocation,
     name: options.AgentName,
     keep_live: options.KeepLive = False,
     reason: options.Reason = None,
@@ -218,11 +218,11 @@ def suspend(
     What it delegated ends too, unless all that is to live on with --keep-live. More than --max (100 unless
     configured) needs --yes.
     """
-    _withdraw(given, "suspend", name, reason, max_, keep_live=keep_live, dry_run=dry_run, yes=yes)
+    _withdraw(cli, "suspend", name, reason, max_, keep_live=keep_live, dry_run=dry_run, yes=yes)
 
 
 def unregister(
-    given: Globals,
+    cli: Invocation,
     name: options.AgentName,
     keep_live: options.KeepLive = False,
     reason: options.Reason = None,
@@ -235,11 +235,11 @@ def unregister(
     What it delegated ends too, unless all that is to live on with --keep-live. Nothing is issued under its name
     any more, unless it is registered again. More than --max (100 unless configured) needs --yes.
     """
-    _withdraw(given, "unregister", name, reason, max_, keep_live=keep_live, dry_run=dry_run, yes=yes)
+    _withdraw(cli, "unregister", name, reason, max_, keep_live=keep_live, dry_run=dry_run, yes=yes)
 
 
 def _withdraw(
-    given: Globals,
+    cli: Invocation,
     verb: str,
     name: str,
     reason: str | None,
@@ -249,42 +249,42 @@ def _withdraw(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    given.expect(agent_rows.WITHDRAWN)
+    cli.expect(agent_rows.WITHDRAWN)
     if keep_live and (yes or max_ is not None):
         raise UsageError("--max and --yes mean nothing with --keep-live", "nothing ends then")
     kind = ops.SuspendAgent if verb == "suspend" else ops.UnregisterAgent
     name, reason = check_name(name, "agent"), revoke.check_reason(reason)
-    most = None if yes else revoke.most_of(given, max_)
-    authority = open_authority(given.config())
-    preview = kind(name=name, keep_live=keep_live, most=None, dry_run=True, accept_clock=given.accept_clock)
+    most = None if yes else revoke.most_of(cli, max_)
+    authority = open_authority(cli.config())
+    preview = kind(name=name, keep_live=keep_live, most=None, dry_run=True, accept_clock=cli.accept_clock)
     if dry_run:
         done = authority.perform(preview)
     else:
         if not keep_live:
-            most = revoke.confirmed(given, most, lambda: authority.perform(preview).ended.radius)
+            most = revoke.confirmed(cli, most, lambda: authority.perform(preview).ended.radius)
         done = authority.perform(
-            kind(name=name, reason=reason, keep_live=keep_live, most=most, accept_clock=given.accept_clock)
+            kind(name=name, reason=reason, keep_live=keep_live, most=most, accept_clock=cli.accept_clock)
         )
-        settle_event(authority, done.ended.event, given.warn)
-    if given.field is None and given.format_name() is None:
+        settle_event(authority, done.ended.event, cli.warn)
+    if cli.field is None and cli.format_name() is None:
         output.write(agent_rows.sentence(done, verb, dry_run=dry_run) + "\n")
         return
     row = agent_rows.withdrawn(done, dry_run=dry_run)
-    given.show(Display(f"jitid.agent-{verb}/1", agent_rows.WITHDRAWN, [row], one=True))
+    cli.show(Display(f"jitid.agent-{verb}/1", agent_rows.WITHDRAWN, [row], one=True))
     if done.ended.unproved is not None:
-        given.warn(revoke.unproved(done.ended.unproved))
+        cli.warn(revoke.unproved(done.ended.unproved))
 
 
-def _show_record(given: Globals, row: dict[str, object]) -> None:
+def _show_record(cli: Invocation, row: dict[str, object]) -> None:
     """Show a record in a table, without its empty fields."""
     seen = {field: value for field, value in row.items() if value not in (None, "", ())}
-    given.show(Display("jitid.agent/1", tuple(seen), [seen], one=True))
+    cli.show(Display("jitid.agent/1", tuple(seen), [seen], one=True))
 
 
-def _report(given: Globals, kept: KeptAgent, sentence: str) -> None:
+def _report(cli: Invocation, kept: KeptAgent, sentence: str) -> None:
     """Show a stored record, as a sentence or in the requested format."""
-    if given.field is not None or given.format_name() is not None:
-        given.show(Display("jitid.agent-kept/1", agent_rows.KEPT, [agent_rows.kept(kept)], one=True))
+    if cli.field is not None or cli.format_name() is not None:
+        cli.show(Display("jitid.agent-kept/1", agent_rows.KEPT, [agent_rows.kept(kept)], one=True))
     else:
         event = "" if kept.event is None else f" (audit event {kept.event})"
         output.write(f"{sentence}{event}\n")

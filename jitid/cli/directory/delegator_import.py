@@ -13,7 +13,7 @@ from jitid.cli import record_rows
 from jitid.cli.ask import can_prompt, confirm
 from jitid.cli.directory import delegator_rows, roster_file
 from jitid.cli.identity.revoke import check_reason, most_of, unproved
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.formats.display import Display
 from jitid.system import output
 
@@ -51,7 +51,7 @@ _SENTENCE_VERBS = {
 
 
 def import_(
-    given: Globals,
+    cli: Invocation,
     file: options.RosterFile,
     as_: options.RosterForm = None,
     full: options.FullRoster = False,
@@ -65,13 +65,13 @@ def import_(
     Whom it names is added, changed, enabled or disabled as it says, all of them or, if a line cannot be meant, nobody.
     Whoever is disabled so is as by `delegator disable`. More than --max (100 unless configured) needs --yes.
     """
-    given.expect(FIELDS)
+    cli.expect(FIELDS)
     form = roster_file.form_of(file, as_)
-    most = None if yes else most_of(given, max_)
+    most = None if yes else most_of(cli, max_)
     check_reason(reason)
     roster, source = roster_file.read(file, form)
     for note in roster.notes:
-        given.note(note)
+        cli.note(note)
     operation = ImportDelegators(
         roster=roster,
         source=source,
@@ -79,19 +79,19 @@ def import_(
         reason=reason,
         most=most,
         dry_run=dry_run,
-        accept_clock=given.accept_clock,
+        accept_clock=cli.accept_clock,
     )
-    config = given.config()
-    authority = open_for_preview(config) if dry_run else open_or_create_authority(config, given.note)
-    done = _perform(given, authority, operation)
+    config = cli.config()
+    authority = open_for_preview(config) if dry_run else open_or_create_authority(config, cli.note)
+    done = _perform(cli, authority, operation)
     if not dry_run:
-        settle_event(authority, done.event, given.warn)
-    _report(given, done, dry_run=dry_run)
+        settle_event(authority, done.event, cli.warn)
+    _report(cli, done, dry_run=dry_run)
 
 
-def _perform(given: Globals, authority: Authority, operation: ImportDelegators) -> Reconciled:
+def _perform(cli: Invocation, authority: Authority, operation: ImportDelegators) -> Reconciled:
     """Import a list. At a terminal, ask for confirmation of losses above the limit."""
-    if operation.most is None or operation.dry_run or not can_prompt(given):
+    if operation.most is None or operation.dry_run or not can_prompt(cli):
         return authority.perform(operation)
     foreseen = authority.perform(
         ImportDelegators(
@@ -124,13 +124,11 @@ def _perform(given: Globals, authority: Authority, operation: ImportDelegators) 
     )
 
 
-def _report(given: Globals, done: Reconciled, *, dry_run: bool) -> None:
-    if given.field is not None or given.format_name() is not None:
-        given.show(
-            Display("jitid.delegator-import/1", FIELDS, [_row(given, done, dry_run=dry_run)], one=True)
-        )
+def _report(cli: Invocation, done: Reconciled, *, dry_run: bool) -> None:
+    if cli.field is not None or cli.format_name() is not None:
+        cli.show(Display("jitid.delegator-import/1", FIELDS, [_row(cli, done, dry_run=dry_run)], one=True))
         if done.unproved is not None:
-            given.warn(unproved(done.unproved))
+            cli.warn(unproved(done.unproved))
     else:
         output.write(_sentence(done, dry_run=dry_run) + "\n")
         if dry_run:
@@ -141,20 +139,20 @@ def _report(given: Globals, done: Reconciled, *, dry_run: bool) -> None:
     staying = done.staying
     if staying.number:
         are = "is disabled, and stays" if staying.number == 1 else "are disabled, and stay"
-        given.note(
+        cli.note(
             f"{staying.number} in the list {are} so: {delegator_rows.first_of(staying.first, staying.number)}"
         )
     if done.unresolved:
         managers = "manager is" if done.unresolved == 1 else "managers are"
-        given.note(f"{done.unresolved} {managers} not known by the id that stands for them: left out")
+        cli.note(f"{done.unresolved} {managers} not known by the id that stands for them: left out")
     strangers = done.strangers
     if strangers.number:
         managers = "1 manager is" if strangers.number == 1 else f"{strangers.number} managers are"
         names = delegator_rows.first_of(strangers.first, strangers.number)
-        given.note(f"{managers} neither in the directory nor in the list: {names}")
+        cli.note(f"{managers} neither in the directory nor in the list: {names}")
 
 
-def _row(given: Globals, done: Reconciled, *, dry_run: bool) -> dict[str, Any]:
+def _row(cli: Invocation, done: Reconciled, *, dry_run: bool) -> dict[str, Any]:
     radius, ties = done.departure.radius, done.departure.ties
     row = {
         "people": done.people,
@@ -173,7 +171,7 @@ def _row(given: Globals, done: Reconciled, *, dry_run: bool) -> dict[str, Any]:
         "event": done.event,
         "dry_run": dry_run,
     }
-    return delegator_rows.shown(given, row)
+    return delegator_rows.shown(cli, row)
 
 
 def _sentence(done: Reconciled, *, dry_run: bool) -> str:

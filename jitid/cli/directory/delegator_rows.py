@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.directory.delegators import DelegatorDetails, Disabled
     from jitid.capabilities.directory.departures import Departure
     from jitid.capabilities.directory.roster_diff import DelegatorChange
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
     from jitid.model.directory import Delegator
 
 FIELDS = (
@@ -104,13 +104,13 @@ def disabled(done: Disabled, *, keep_live: bool, dry_run: bool) -> dict[str, Any
     }
 
 
-def shown(given: Globals, row: dict[str, Any]) -> dict[str, Any]:
+def shown(cli: Invocation, row: dict[str, Any]) -> dict[str, Any]:
     """Return a row in the shape that the requested format needs.
 
     JSON keeps lists. Other formats join the values with semicolons, because names of groups contain blanks. They also
     distinguish an empty list of entitlements from entitlements that the policy alone decides.
     """
-    if given.field is None and given.format_name() in ("json", "jsonl"):
+    if cli.field is None and cli.format_name() in ("json", "jsonl"):
         return row
     found = {name: joined(value) if isinstance(value, tuple) else value for name, value in row.items()}
     if not row.get("entitlements", True):

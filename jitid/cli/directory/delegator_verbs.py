@@ -16,7 +16,7 @@ from jitid.cli.directory import delegator_rows
 from jitid.cli.directory.delegator_rows import BRIEF, DETAILS, DISABLED, EDITED, ENABLED, FIELDS
 from jitid.cli.identity.list import DEFAULT_LIMIT, limit_of
 from jitid.cli.identity.revoke import check_reason, confirmed, most_of, unproved
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.system import output
@@ -33,7 +33,7 @@ _SHOWN = 5
 
 
 def add(
-    given: Globals,
+    cli: Invocation,
     name: options.NewDelegator,
     entitlement: options.Entitlements = None,
     no_entitlements: options.NoEntitlements = False,
@@ -48,7 +48,7 @@ def add(
     Without --entitlement and --no-entitlements the policy alone decides what they may hand out. Whoever uses one of
     their names is them: a line, or an ID token. The first use makes ledger, signing key and policy, and says so.
     """
-    given.expect(EDITED)
+    cli.expect(EDITED)
     operation = ops.AddDelegator(
         stated=StatedDelegator(
             "",
@@ -62,14 +62,14 @@ def add(
             aliases=_aliases(alias, subject),
             imported=False,
         ),
-        accept_clock=given.accept_clock,
+        accept_clock=cli.accept_clock,
     )
-    done = _performed(given, open_or_create_authority(given.config(), given.note), operation)
-    _show_edited(given, done, f"added {done.delegator.name} (audit event {done.event})")
+    done = _performed(cli, open_or_create_authority(cli.config(), cli.note), operation)
+    _show_edited(cli, done, f"added {done.delegator.name} (audit event {done.event})")
 
 
 def change(
-    given: Globals,
+    cli: Invocation,
     name: options.KnownDelegator,
     entitlement: options.Entitlements = None,
     no_entitlements: options.NoEntitlements = False,
@@ -91,7 +91,7 @@ def change(
     What is not named stays. --entitlement, --group and --alias add to what there is: with --no-groups beside it,
     --group says all of them. What was issued already keeps what it holds until it ends.
     """
-    given.expect(EDITED)
+    cli.expect(EDITED)
     if policy_alone and (entitlement or no_entitlements or remove_entitlement):
         raise UsageError(
             "--policy-alone and entitlements contradict each other", "without any the policy alone decides"
@@ -118,23 +118,23 @@ def change(
             "nothing is to be changed", "say what, such as --group sre; see: jitid delegator change --help"
         )
     operation = ops.ChangeDelegator(
-        name=roster_entry.check_alias(name), edit=edit, accept_clock=given.accept_clock
+        name=roster_entry.check_alias(name), edit=edit, accept_clock=cli.accept_clock
     )
-    done = _performed(given, open_authority(given.config()), operation)
+    done = _performed(cli, open_authority(cli.config()), operation)
     own = done.delegator.name
     if not done.changed:
-        _show_edited(given, done, f"nothing to change: {own} is so already")
+        _show_edited(cli, done, f"nothing to change: {own} is so already")
         return
-    _show_edited(given, done, f"changed {own}: {', '.join(done.changed)} (audit event {done.event})")
+    _show_edited(cli, done, f"changed {own}: {', '.join(done.changed)} (audit event {done.event})")
     if done.live and {"entitlements", "sensitivity"} & {*done.changed}:
-        given.note(
+        cli.note(
             f"what was issued keeps what it holds: {_live(done.live)} from {own}; to end that: "
-            + given.command(f"jitid revoke --delegator {own}")
+            + cli.command(f"jitid revoke --delegator {own}")
         )
 
 
 def disable(
-    given: Globals,
+    cli: Invocation,
     name: options.KnownDelegator,
     keep_live: options.KeepDescended = False,
     reason: options.Reason = None,
@@ -147,73 +147,71 @@ def disable(
     By whichever of their names it was issued. The agents that they own are suspended; their open requests for approval
     and what they approved and nobody has used yet are withdrawn. More than --max (100 unless configured) needs --yes.
     """
-    given.expect(DISABLED)
+    cli.expect(DISABLED)
     operation = ops.DisableDelegator(
         name=roster_entry.check_alias(name),
         keep_live=keep_live,
         reason=check_reason(reason),
-        most=None if yes else most_of(given, max_),
+        most=None if yes else most_of(cli, max_),
         dry_run=dry_run,
-        accept_clock=given.accept_clock,
+        accept_clock=cli.accept_clock,
     )
-    authority = open_authority(given.config())
-    done = _disable(given, authority, operation)
+    authority = open_authority(cli.config())
+    done = _disable(cli, authority, operation)
     if not dry_run:
-        settle_event(authority, done.event, given.warn)
-    if given.field is not None or given.format_name() is not None:
+        settle_event(authority, done.event, cli.warn)
+    if cli.field is not None or cli.format_name() is not None:
         row = delegator_rows.disabled(done, keep_live=keep_live, dry_run=dry_run)
-        given.show(
-            Display("jitid.delegator-disable/1", DISABLED, [delegator_rows.shown(given, row)], one=True)
-        )
+        cli.show(Display("jitid.delegator-disable/1", DISABLED, [delegator_rows.shown(cli, row)], one=True))
         if done.unproved is not None:
-            given.warn(unproved(done.unproved))
+            cli.warn(unproved(done.unproved))
     else:
         output.write(_sentence(done, dry_run=dry_run) + "\n")
-    _report_remaining(given, done, keep_live=keep_live)
+    _report_remaining(cli, done, keep_live=keep_live)
 
 
-def enable(given: Globals, name: options.KnownDelegator, reason: options.Reason = None) -> None:
+def enable(cli: Invocation, name: options.KnownDelegator, reason: options.Reason = None) -> None:
     """Let a disabled delegator delegate again.
 
     What ended stays ended, and the agents that were suspended with them stay so.
     """
-    given.expect(ENABLED)
+    cli.expect(ENABLED)
     operation = ops.EnableDelegator(
-        name=roster_entry.check_alias(name), reason=check_reason(reason), accept_clock=given.accept_clock
+        name=roster_entry.check_alias(name), reason=check_reason(reason), accept_clock=cli.accept_clock
     )
-    done = open_authority(given.config()).perform(operation)
+    done = open_authority(cli.config()).perform(operation)
     own = done.delegator.name
-    if given.field is not None or given.format_name() is not None:
+    if cli.field is not None or cli.format_name() is not None:
         row = {"name": own, "suspended": done.suspended, "event": done.event}
-        given.show(Display("jitid.delegator-enable/1", ENABLED, [delegator_rows.shown(given, row)], one=True))
+        cli.show(Display("jitid.delegator-enable/1", ENABLED, [delegator_rows.shown(cli, row)], one=True))
     elif done.event is None:
         output.write(f"{own} was not disabled\n")
     else:
         output.write(f"enabled {own} (audit event {done.event})\n")
     for agent in done.suspended[:_SHOWN]:
-        given.note(f"agent {agent} stays suspended: {given.command(f'jitid agent resume {operand(agent)}')}")
+        cli.note(f"agent {agent} stays suspended: {cli.command(f'jitid agent resume {operand(agent)}')}")
     if len(done.suspended) > _SHOWN:
-        given.note(f"so it is with {len(done.suspended) - _SHOWN} more: see jitid delegator show {own}")
+        cli.note(f"so it is with {len(done.suspended) - _SHOWN} more: see jitid delegator show {own}")
 
 
-def show(given: Globals, name: options.KnownDelegator) -> None:
+def show(cli: Invocation, name: options.KnownDelegator) -> None:
     """Tell everything about a delegator.
 
     With how much descends from them and lives, the agents that they own, their open requests for approval, and what
     they approved and nobody has used yet.
     """
-    given.expect(DETAILS)
-    found = open_authority(given.config()).perform(ops.ShowDelegator(name=roster_entry.check_alias(name)))
-    row = delegator_rows.shown(given, delegator_rows.details(found))
-    if record_rows.by_eye(given):
+    cli.expect(DETAILS)
+    found = open_authority(cli.config()).perform(ops.ShowDelegator(name=roster_entry.check_alias(name)))
+    row = delegator_rows.shown(cli, delegator_rows.details(found))
+    if record_rows.by_eye(cli):
         row = {name: value for name, value in row.items() if value not in (None, "")}
-    given.show(
-        Display("jitid.delegator/1", tuple(row) if record_rows.by_eye(given) else DETAILS, [row], one=True)
+    cli.show(
+        Display("jitid.delegator/1", tuple(row) if record_rows.by_eye(cli) else DETAILS, [row], one=True)
     )
 
 
 def list_(
-    given: Globals,
+    cli: Invocation,
     group: options.InGroup = None,
     disabled: options.OnlyDisabled = False,
     enabled: options.OnlyEnabled = False,
@@ -225,15 +223,15 @@ def list_(
     In the order of their names; every condition must hold. To page, give the last name seen to --after. What
     --format jsonl prints is what `delegator import` takes.
     """
-    given.expect(FIELDS)
+    cli.expect(FIELDS)
     if disabled and enabled:
         raise UsageError("--disabled and --enabled contradict each other", "without either all are listed")
     most = limit_of(limit)
-    authority = open_authority(given.config())
+    authority = open_authority(cli.config())
     of_group = None if group is None else roster_entry.check_group(group)
     which = True if disabled else False if enabled else None
     last = None if after is None else roster_entry.check_person(after)
-    columns = record_rows.columns(given, FIELDS, BRIEF)
+    columns = record_rows.columns(cli, FIELDS, BRIEF)
     count = 0
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -245,25 +243,25 @@ def list_(
             )
             for one in page:
                 count += 1
-                row = delegator_rows.shown(given, delegator_rows.delegator(one))
+                row = delegator_rows.shown(cli, delegator_rows.delegator(one))
                 yield {name: row[name] for name in columns}
             if len(page) < size:
                 return
             last = page[-1].name
 
-    given.show(Display("jitid.delegator-list/1", columns, rows()))
+    cli.show(Display("jitid.delegator-list/1", columns, rows()))
     if limit is None and count == DEFAULT_LIMIT:
-        given.note(
+        cli.note(
             f"there may be more than {DEFAULT_LIMIT}: go on with --after {last}, or say how many with --limit"
         )
 
 
-def _performed(given: Globals, authority: Authority, operation: Operation[Result]) -> Result:
+def _performed(cli: Invocation, authority: Authority, operation: Operation[Result]) -> Result:
     """Perform an operation. Add the flags of this ledger to a command in the hint of an error."""
     try:
         return authority.perform(operation)
     except UsageError as error:
-        error.hint = error.hint and given.command(error.hint)
+        error.hint = error.hint and cli.command(error.hint)
         raise
 
 
@@ -277,8 +275,8 @@ def _aliases(names: Sequence[str] | None, subjects: Sequence[str] | None) -> tup
     return roster_entry.aliases([*(names or ()), *(subjects or ())])
 
 
-def _show_edited(given: Globals, done: Edited, sentence: str) -> None:
-    if given.field is None and given.format_name() is None:
+def _show_edited(cli: Invocation, done: Edited, sentence: str) -> None:
+    if cli.field is None and cli.format_name() is None:
         output.write(sentence + "\n")
         return
     row = {
@@ -287,17 +285,17 @@ def _show_edited(given: Globals, done: Edited, sentence: str) -> None:
         "live": done.live,
         "event": done.event,
     }
-    given.show(Display("jitid.delegator-change/1", EDITED, [delegator_rows.shown(given, row)], one=True))
+    cli.show(Display("jitid.delegator-change/1", EDITED, [delegator_rows.shown(cli, row)], one=True))
 
 
-def _disable(given: Globals, authority: Authority, operation: ops.DisableDelegator) -> Disabled:
+def _disable(cli: Invocation, authority: Authority, operation: ops.DisableDelegator) -> Disabled:
     """Disable a delegator. At a terminal, ask for confirmation before ending more credentials than the limit."""
     most = operation.most
     preview = ops.DisableDelegator(
         name=operation.name, most=None, dry_run=True, accept_clock=operation.accept_clock
     )
     if not (operation.dry_run or operation.keep_live):
-        most = confirmed(given, most, lambda: authority.perform(preview).departure.radius)
+        most = confirmed(cli, most, lambda: authority.perform(preview).departure.radius)
     return authority.perform(
         ops.DisableDelegator(
             name=operation.name,
@@ -324,18 +322,18 @@ def _sentence(done: Disabled, *, dry_run: bool) -> str:
     return text if done.unproved is None else f"{text}; {unproved(done.unproved)}"
 
 
-def _report_remaining(given: Globals, done: Disabled, *, keep_live: bool) -> None:
+def _report_remaining(cli: Invocation, done: Disabled, *, keep_live: bool) -> None:
     ties, own = done.departure.ties, done.delegator.name
     if keep_live and ties.live:
-        given.note(
+        cli.note(
             f"{_live(ties.live)} from {own} and {'lives' if ties.live == 1 else 'live'} on: "
-            + given.command(f"jitid list --live --delegator {own}")
+            + cli.command(f"jitid list --live --delegator {own}")
         )
     if ties.others:
         hold = "credential for another delegator lives" if ties.others == 1 else "credentials for others live"
-        given.note(
+        cli.note(
             f"{ties.others} {hold} on that these agents hold: "
-            + given.command(f"jitid list --live --agent {ties.agents[0]}")
+            + cli.command(f"jitid list --live --agent {ties.agents[0]}")
         )
 
 

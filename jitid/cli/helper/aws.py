@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.issue.obtain import hand_over, obtain
 from jitid.issuers.aws_sts import credential_process
 from jitid.model.credential import Kind
@@ -18,7 +18,7 @@ _TTL = "20m"
 
 
 def aws(
-    given: Globals,
+    cli: Invocation,
     template: options.Template = None,
     task: options.Task = None,
     delegator: options.Delegator = None,
@@ -37,11 +37,11 @@ def aws(
     minutes before its end on. With --ttl 1h a program that makes many calls starts jitid every three quarters of an
     hour.
     """
-    given.expect_own_form()
-    if ttl is None and given.config().origin("ttl") == "default":
+    cli.expect_own_form()
+    if ttl is None and cli.config().origin("ttl") == "default":
         ttl = _TTL
     issued = obtain(
-        given,
+        cli,
         Kind.AWS_STS if template is None else f"{Kind.AWS_STS}:{template}",
         scope=scope or (),
         ttl=ttl,
@@ -51,4 +51,4 @@ def aws(
         parent_file=parent_file,
     )
     secret = issued.credentials[0].secret
-    hand_over(given, issued, lambda: output.write(f"{credential_process(secret, issued.expires_at)}\n"))
+    hand_over(cli, issued, lambda: output.write(f"{credential_process(secret, issued.expires_at)}\n"))

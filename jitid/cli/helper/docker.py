@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.cli.helper import helper_request
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.issue.obtain import hand_over, obtain
 from jitid.errors import UsageError
 from jitid.formats.json import dumps
@@ -23,7 +23,7 @@ _USERNAME = "jitid"
 
 
 def docker(
-    given: Globals,
+    cli: Invocation,
     operation: options.DockerOperation,
     task: options.Task = None,
     delegator: options.Delegator = None,
@@ -43,7 +43,7 @@ def docker(
 
     Nothing is stored, listed or erased: the token ends by itself.
     """
-    given.expect_own_form()
+    cli.expect_own_form()
     if operation not in OPERATIONS:
         raise UsageError(f"{quote(operation)} is nothing that such a helper does")
     if operation == "list":
@@ -54,7 +54,7 @@ def docker(
         return
     server = address if "://" in address else f"https://{address}"
     issued = obtain(
-        given,
+        cli,
         kind or "jwt",
         audience=audience or (helper_request.origin(server),),
         scope=scope or (),
@@ -64,7 +64,7 @@ def docker(
         agent=agent,
         parent_file=parent_file,
     )
-    hand_over(given, issued, lambda: output.write(_answer(address, issued)))
+    hand_over(cli, issued, lambda: output.write(_answer(address, issued)))
 
 
 def _answer(server: str, issued: Issued) -> str:

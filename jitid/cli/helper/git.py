@@ -7,7 +7,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING
 
 from jitid.cli.helper import helper_request
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.issue.obtain import hand_over, obtain
 from jitid.errors import UsageError
 from jitid.system import output
@@ -33,7 +33,7 @@ _CHALLENGE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?![^ ])(?! *=)")
 
 
 def git(
-    given: Globals,
+    cli: Invocation,
     operation: options.GitOperation,
     task: options.Task = None,
     delegator: options.Delegator = None,
@@ -57,17 +57,17 @@ def git(
     The helper stores nothing. If git calls `erase` because a server refused the token, nothing is revoked: the token
     expires by itself. git 2.46 or later does not hand the token to other helpers that store passwords.
     """
-    given.expect_own_form()
+    cli.expect_own_form()
     if operation not in OPERATIONS:
         # Later versions of git may call other operations. A helper ignores unknown ones (gitcredentials(7)).
-        given.detail(f"{quote(operation)} is nothing that this helper does")
+        cli.detail(f"{quote(operation)} is nothing that this helper does")
         return
     stated = _attributes(helper_request.read_request("what git says", of_servers=f"{_CHALLENGES}="))
     if operation != "get":
         return
     place = helper_request.origin(_url(stated))
     issued = obtain(
-        given,
+        cli,
         kind or "jwt",
         audience=audience or (place,),
         scope=scope or (),
@@ -77,7 +77,7 @@ def git(
         agent=agent,
         parent_file=parent_file,
     )
-    hand_over(given, issued, lambda: output.write(_answer(stated, issued)))
+    hand_over(cli, issued, lambda: output.write(_answer(stated, issued)))
 
 
 def _answer(stated: dict[str, list[str]], issued: Issued) -> str:

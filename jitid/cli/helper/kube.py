@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.run.delivery.kube_config import VERSION, exec_credential
 from jitid.cli.helper import helper_request
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.issue.obtain import hand_over, obtain
 from jitid.errors import UsageError
 from jitid.formats.json import dumps
@@ -22,7 +22,7 @@ _INFO = "KUBERNETES_EXEC_INFO"
 
 
 def kube(
-    given: Globals,
+    cli: Invocation,
     task: options.Task = None,
     delegator: options.Delegator = None,
     agent: options.Agent = None,
@@ -39,10 +39,10 @@ def kube(
     server that kubectl names, or whatever --audience says; a server must be told to believe the issuer. With --kind
     x509-svid the client shows a certificate instead.
     """
-    given.expect_own_form()
+    cli.expect_own_form()
     requested_kind = kind or "jwt"
     issued = obtain(
-        given,
+        cli,
         requested_kind,
         audience=audience or _server(os.environ.get(_INFO)),
         scope=scope or (),
@@ -52,7 +52,7 @@ def kube(
         agent=agent,
         parent_file=parent_file,
     )
-    hand_over(given, issued, lambda: output.write(dumps(_credential(issued)) + "\n"))
+    hand_over(cli, issued, lambda: output.write(dumps(_credential(issued)) + "\n"))
 
 
 def _credential(issued: Issued) -> dict[str, Any]:

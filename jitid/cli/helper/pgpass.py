@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.capabilities.run.delivery import pg_service as libpq
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.issue.obtain import hand_over, obtain
 from jitid.errors import UsageError
 from jitid.model.credential import Kind
@@ -21,7 +21,7 @@ _LONGEST = 64
 
 
 def pgpass(
-    given: Globals,
+    cli: Invocation,
     template: options.Template = None,
     service: options.PgService = None,
     task: options.Task = None,
@@ -41,11 +41,11 @@ def pgpass(
 
     The role's time is that of any credential: a connection that is open at its end is ended with it.
     """
-    given.expect_own_form()
+    cli.expect_own_form()
     if service is not None and not _is_section(service):
         raise UsageError(f"{quote(service)} cannot be the name of a service", "such as --service db")
     issued = obtain(
-        given,
+        cli,
         Kind.POSTGRES_ROLE if template is None else f"{Kind.POSTGRES_ROLE}:{template}",
         scope=scope or (),
         ttl=ttl,
@@ -62,7 +62,7 @@ def pgpass(
         else:
             write_private(out, text.encode())
 
-    hand_over(given, issued, show)
+    hand_over(cli, issued, show)
 
 
 def _text(secret: Secret, name: str | None) -> str:

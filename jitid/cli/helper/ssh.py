@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jitid.authority.open import open_authority
 from jitid.capabilities.inventory.operations import Inspect
 from jitid.capabilities.run.token_place import RUN_TOKEN
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.issue.obtain import hand_over, obtain
 from jitid.crypto import openssh
 from jitid.errors import JitidError, UsageError
@@ -33,7 +33,7 @@ _LEFT = 3
 
 
 def ssh(
-    given: Globals,
+    cli: Invocation,
     task: options.Task = None,
     delegator: options.Delegator = None,
     agent: options.Agent = None,
@@ -51,7 +51,7 @@ def ssh(
     What the agent has of an earlier time is used again while a third of its life is left and the ledger has not ended
     it. --kind ssh-cert:TEMPLATE takes a template of the configuration.
     """
-    given.expect_own_form()
+    cli.expect_own_form()
     requested_kind = kind or Kind.SSH_CERT.value
     if parse_kind(requested_kind).kind != Kind.SSH_CERT:
         raise UsageError(
@@ -61,13 +61,13 @@ def ssh(
     path = os.environ.get(_AGENT)
     if not path:
         raise UsageError(f"{_AGENT} names no ssh-agent that could have a key", "start one: eval $(ssh-agent)")
-    slot = _slot(given, (requested_kind, task, delegator, agent, ttl, parent_file, *(scope or ())))
+    slot = _slot(cli, (requested_kind, task, delegator, agent, ttl, parent_file, *(scope or ())))
     with ssh_agent.connected(path, _PATIENCE) as connection:
         found = [one for one in connection.held() if one.comment.startswith(f"{_MARK} {slot} ")]
-        if _is_enough(given, connection, found):
+        if _is_enough(cli, connection, found):
             return
         issued = obtain(
-            given,
+            cli,
             requested_kind,
             scope=scope or (),
             ttl=ttl,
@@ -76,7 +76,7 @@ def ssh(
             agent=agent,
             parent_file=parent_file,
         )
-        hand_over(given, issued, lambda: _add(connection, issued, slot))
+        hand_over(cli, issued, lambda: _add(connection, issued, slot))
 
 
 def _add(connection: AgentConnection, issued: Issued, slot: str) -> None:
@@ -86,14 +86,14 @@ def _add(connection: AgentConnection, issued: Issued, slot: str) -> None:
     connection.add(one.secret.reveal("key"), one.secret.reveal("certificate"), lifetime, comment)
 
 
-def _is_enough(given: Globals, connection: AgentConnection, found: Iterable[HeldKey]) -> bool:
+def _is_enough(cli: Invocation, connection: AgentConnection, found: Iterable[HeldKey]) -> bool:
     """Return whether the ssh-agent has a valid certificate for the request. Remove certificates that have ended."""
     enough = False
     for one in found:
         if not _lasts(one) or enough:
             # This certificate expires soon, and a connection may be using it.
             continue
-        if _is_active(given, one.comment.rpartition(" ")[2]):
+        if _is_active(cli, one.comment.rpartition(" ")[2]):
             enough = True
         else:
             connection.remove(one.blob)
@@ -110,18 +110,18 @@ def _lasts(held: HeldKey) -> bool:
     return left * _LEFT >= certificate.valid_before - certificate.valid_after
 
 
-def _is_active(given: Globals, jti: str) -> bool:
+def _is_active(cli: Invocation, jti: str) -> bool:
     """Return whether a credential is active in the ledger. If the ledger cannot say, return False."""
     try:
-        return open_authority(given.config()).perform(Inspect(id=jti)).active
+        return open_authority(cli.config()).perform(Inspect(id=jti)).active
     except JitidError as error:
-        given.detail(f"of the certificate in the ssh-agent nothing is known: {error.message}")
+        cli.detail(f"of the certificate in the ssh-agent nothing is known: {error.message}")
         return False
 
 
-def _slot(given: Globals, stated: Iterable[str | None]) -> str:
+def _slot(cli: Invocation, stated: Iterable[str | None]) -> str:
     """Return the digest of a request: an equal request finds the earlier certificate, and any other does not."""
-    config = given.config()
+    config = cli.config()
     place = config.remote or config.ledger
     usual = (config.text(name) for name in ("task", "agent"))
     words = (place, os.environ.get(RUN_TOKEN), *usual, *stated)

@@ -15,7 +15,7 @@ from jitid.capabilities.use.authorization import (
 from jitid.capabilities.use.operations import Authorize
 from jitid.cli import read_input, record_rows
 from jitid.cli.identity.verdict_rows import FIELDS, row_of
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import ExitStatus, UsageError
 from jitid.formats.display import Display
 from jitid.values import strict_json
@@ -29,7 +29,7 @@ _LONGEST_CONTEXT = 1 << 16
 
 
 def authorize(
-    given: Globals,
+    cli: Invocation,
     token_file: options.UsedFile = None,
     action: options.Action = None,
     resource: options.Resource = None,
@@ -52,9 +52,9 @@ def authorize(
             raise UsageError(
                 "with --batch each line says what is asked", "of the other options --audience alone counts"
             )
-        authorize_batch.batch(given, audiences)
+        authorize_batch.batch(cli, audiences)
         return
-    given.expect(FIELDS)
+    cli.expect(FIELDS)
     if action is None or resource is None:
         missing = "--action" if action is None else "--resource"
         raise UsageError(f"`{missing}` is missing", "say what is to be done, and to what")
@@ -63,17 +63,17 @@ def authorize(
     request = UseRequest(
         read_input.token(path, "the token"), check_action(action), check_resource(resource), stated
     )
-    decided = open_authority(given.config()).perform(
-        Authorize(asked=(request,), audiences=audiences, accept_clock=given.accept_clock)
+    decided = open_authority(cli.config()).perform(
+        Authorize(asked=(request,), audiences=audiences, accept_clock=cli.accept_clock)
     )
     (verdict,) = decided.verdicts
     row = row_of(request, verdict, record_rows.time(decided.at), decided.event)
     shown = FIELDS
-    if record_rows.by_eye(given):
+    if record_rows.by_eye(cli):
         shown = tuple(name for name in FIELDS if row[name] not in (None, ()))
-    given.show(Display("jitid.authorize/1", shown, [row], one=True))
+    cli.show(Display("jitid.authorize/1", shown, [row], one=True))
     if not verdict.allowed:
-        given.status = ExitStatus.DENIED if verdict.valid else ExitStatus.INVALID
+        cli.status = ExitStatus.DENIED if verdict.valid else ExitStatus.INVALID
 
 
 def _context(text: str, token_file: str) -> str:

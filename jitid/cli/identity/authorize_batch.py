@@ -27,7 +27,7 @@ from jitid.values.text import quote, refuse_token
 
 if TYPE_CHECKING:
     from jitid.capabilities.use.usage import RecordedUses
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
     from jitid.operation.base import Authority
 
 _MEMBERS = ("token", "action", "resource", "context", "id")
@@ -47,7 +47,7 @@ class _ReadLine(NamedTuple):
     error: JitidError | None
 
 
-def batch(given: Globals, audiences: tuple[str, ...]) -> None:
+def batch(cli: Invocation, audiences: tuple[str, ...]) -> None:
     """Answer lines until the input ends.
 
     Lines that are available together are decided and recorded together, and answered after that. An action that cannot
@@ -60,12 +60,12 @@ def batch(given: Globals, audiences: tuple[str, ...]) -> None:
         OutputError: the reader of the answers is gone.
 
     """
-    if given.field is not None or given.format not in (None, "jsonl"):
+    if cli.field is not None or cli.format not in (None, "jsonl"):
         raise UsageError(
             "answers are written as JSON lines and in no other format",
             "leave --format and --field out, and give the lines to jq",
         )
-    deciding = _Deciding(given, audiences)
+    deciding = _Deciding(cli, audiences)
     # Reference counting frees the objects of a line. The cycle collector need not run every few lines.
     gc.set_threshold(input_lines.GC_THRESHOLD)
     lines = input_lines.Lines("the list of actions")
@@ -89,14 +89,14 @@ def batch(given: Globals, audiences: tuple[str, ...]) -> None:
 class _Deciding:
     """Decisions by the current ledger and the current policy."""
 
-    def __init__(self, given: Globals, audiences: tuple[str, ...]) -> None:
-        self._given = given
+    def __init__(self, cli: Invocation, audiences: tuple[str, ...]) -> None:
+        self._cli = cli
         self._audiences = audiences
-        self._config = given.config()
+        self._config = cli.config()
         self._mark, self._next_policy_check = policy_mark(self._config), monotonic()
         self._authority: Authority = open_authority(self._config)
         self._check = watch(self._config)
-        self._accept_clock = given.accept_clock
+        self._accept_clock = cli.accept_clock
         self._decided = False
         self.failed: JitidError | None = None
         """The last error that denied actions which might have been allowed."""

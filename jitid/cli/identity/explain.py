@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority.open import open_authority
 from jitid.capabilities.decisions.operations import Explain
 from jitid.cli import hints, record_rows
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.system import output
@@ -46,7 +46,7 @@ FIELDS = (
 
 
 def explain(
-    given: Globals, subject: options.ExplainedId = None, event: options.ExplainedEvent = None
+    cli: Invocation, subject: options.ExplainedId = None, event: options.ExplainedEvent = None
 ) -> None:
     """Explain a decision: its inputs, its rules, and what would be decided now.
 
@@ -54,7 +54,7 @@ def explain(
     shown as they were then, with the hash of each. What would be decided now is told as if the same were asked
     today, of the policy and the directory as they are, on a task that is open.
     """
-    given.expect(FIELDS)
+    cli.expect(FIELDS)
     if event is not None:
         if subject is not None:
             raise UsageError("an event and a credential are named", "leave one of them out")
@@ -64,15 +64,15 @@ def explain(
     else:
         operation = Explain(token=hints.subject(subject))
     with hints.advised():
-        found = open_authority(given.config()).perform(operation)
+        found = open_authority(cli.config()).perform(operation)
     if found.lost is not None:
-        given.warn(found.lost)
+        cli.warn(found.lost)
     row = _row(found)
-    if not record_rows.by_eye(given):
-        given.show(Display("jitid.explain/1", FIELDS, [row], one=True))
+    if not record_rows.by_eye(cli):
+        cli.show(Display("jitid.explain/1", FIELDS, [row], one=True))
         return
     shown = tuple(name for name in FIELDS if name != "texts" and row[name] not in (None, "", [], {}))
-    given.show(Display("jitid.explain/1", shown, [row], one=True))
+    cli.show(Display("jitid.explain/1", shown, [row], one=True))
     output.write("".join(_text(rule) for rule in found.rules))
 
 

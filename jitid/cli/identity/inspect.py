@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority.open import open_authority
 from jitid.capabilities.inventory.operations import Inspect, Inspection
 from jitid.cli import hints, record_rows
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.formats.display import Display
 from jitid.issuers.issuer import spec_of
 from jitid.model.acceptance import accepted_until
@@ -63,26 +63,26 @@ FIELDS = (
 )
 
 
-def inspect(given: Globals, subject: options.Subject = None) -> None:
+def inspect(cli: Invocation, subject: options.Subject = None) -> None:
     """Tell everything about a token or an id.
 
     Claims, chain, state, task, the decision behind it and how many descend from it; the names are those of
     RFC 7662. A token comes from a file or standard input, never from the command line.
     """
-    given.expect(FIELDS)
+    cli.expect(FIELDS)
     if subject is not None and subject.startswith(("jid_", "jti_")):
         operation = Inspect(id=subject)
     else:
         operation = Inspect(token=hints.subject(subject))
     with hints.advised():
-        row = _row(open_authority(given.config()).perform(operation))
-    if not record_rows.by_eye(given):
-        given.show(Display("jitid.inspect/1", FIELDS, [row], one=True))
+        row = _row(open_authority(cli.config()).perform(operation))
+    if not record_rows.by_eye(cli):
+        cli.show(Display("jitid.inspect/1", FIELDS, [row], one=True))
         return
     for name in ("exp", "iat", "nbf"):
         row[name] = f"{row[name]} ({record_rows.time(row[name])})"
     shown = tuple(name for name in FIELDS if row[name] not in (None, "", []))
-    given.show(Display("jitid.inspect/1", shown, [row], one=True))
+    cli.show(Display("jitid.inspect/1", shown, [row], one=True))
 
 
 def _row(found: Inspection) -> dict[str, Any]:

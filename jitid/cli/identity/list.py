@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.authority.open import open_authority
 from jitid.capabilities.inventory.operations import ListCredentials
 from jitid.cli import record_rows
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.model.credential import FORMER_PROOF, State, base_kind
@@ -31,7 +31,7 @@ PROOFS = (*policy_request.PROOFS, FORMER_PROOF)
 
 
 def list_(
-    given: Globals,
+    cli: Invocation,
     task: options.OfTask = None,
     delegator: options.OfDelegator = None,
     agent: options.OfAgent = None,
@@ -63,7 +63,7 @@ def list_(
     issued meanwhile do not move the pages. Off a terminal there are all columns, tab-separated, no header.
     """
     # `left` changes every second, so it is shown only in a terminal's table or with --field left.
-    given.expect((*record_rows.CREDENTIAL, "left"))
+    cli.expect((*record_rows.CREDENTIAL, "left"))
     if kind is not None:
         base_kind(kind)
     _one_of(process, tuple(each.value for each in Liveness), "state of a process")
@@ -90,7 +90,7 @@ def list_(
         expires_before=None if expires_before is None else parse_time(expires_before),
         expires_after=None if expires_after is None else parse_time(expires_after),
     )
-    page = open_authority(given.config()).perform(
+    page = open_authority(cli.config()).perform(
         ListCredentials(
             chosen=chosen,
             sort=(sort or "-issued_at").removeprefix("-"),
@@ -107,16 +107,16 @@ def list_(
         ]
     bound = any(row.process is not None and row.ended_at is None for row in found)
     shown = record_rows.columns(
-        given, record_rows.CREDENTIAL, record_rows.BRIEF_BOUND if bound else record_rows.BRIEF
+        cli, record_rows.CREDENTIAL, record_rows.BRIEF_BOUND if bound else record_rows.BRIEF
     )
-    if given.field == "left":
+    if cli.field == "left":
         shown = ("left",)
     rows = (record_rows.credential(row, page.now) for row in found)
-    given.show(Display("jitid.list/1", shown, ({name: row[name] for name in shown} for row in rows)))
-    if given.field is None:
-        record_rows.warn_of_orphans(given, orphans(found, page.now))
+    cli.show(Display("jitid.list/1", shown, ({name: row[name] for name in shown} for row in rows)))
+    if cli.field is None:
+        record_rows.warn_of_orphans(cli, orphans(found, page.now))
     if process is None and limit is None and len(page.credentials) == DEFAULT_LIMIT:
-        given.note(f"there may be more than {DEFAULT_LIMIT}: go on with --after {page.credentials[-1].jti}")
+        cli.note(f"there may be more than {DEFAULT_LIMIT}: go on with --after {page.credentials[-1].jti}")
 
 
 def limit_of(limit: int | None) -> int:

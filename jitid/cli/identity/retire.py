@@ -8,7 +8,7 @@ from jitid.authority.open import open_authority
 from jitid.authority.settle_at_targets import confirm
 from jitid.capabilities.inventory.operations import Retire
 from jitid.cli.identity.revoke import FIELDS, check_reason, report_ended
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.model.task import check_task
 from jitid.values.times import parse_duration
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def retire(
-    given: Globals,
+    cli: Invocation,
     task: options.TaskName,
     reason: options.Reason = None,
     dry_run: options.DryRun = False,
@@ -29,13 +29,13 @@ def retire(
     --dry-run says what would end. What a target has made ends there too; --wait tries again what the target does
     not confirm.
     """
-    given.expect(FIELDS)
+    cli.expect(FIELDS)
     operation = Retire(
         task=check_task(task),
         reason=check_reason(reason),
         dry_run=dry_run,
-        accept_clock=given.accept_clock,
+        accept_clock=cli.accept_clock,
     )
     patience = None if wait is None else parse_duration(wait)
-    authority = open_authority(given.config())
-    report_ended(given, confirm(authority, authority.perform(operation), patience), dry_run=dry_run)
+    authority = open_authority(cli.config())
+    report_ended(cli, confirm(authority, authority.perform(operation), patience), dry_run=dry_run)

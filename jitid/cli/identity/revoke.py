@@ -10,7 +10,7 @@ from jitid.capabilities.identity import revocation
 from jitid.capabilities.inventory.operations import Revoke
 from jitid.cli import hints, read_input, record_rows
 from jitid.cli.ask import can_prompt, confirm
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.model.ledger_rows import Selection
@@ -47,7 +47,7 @@ FIELDS = (
 
 
 def revoke(
-    given: Globals,
+    cli: Invocation,
     ids: options.Ids = None,
     task: options.OfTasks = None,
     delegator: options.OfDelegators = None,
@@ -67,7 +67,7 @@ def revoke(
     What was already dead is no error. More than --max (100 unless configured) needs --yes. What a target has made
     ends there too; --wait tries again what the target does not confirm.
     """
-    given.expect(FIELDS)
+    cli.expect(FIELDS)
     read_input.check_one_stdin(ids_file, *(token_file or ()))
     listed = [] if ids_file is None else [text for _, text in read_input.lines(ids_file, "the list of ids")]
     named = tuple(dict.fromkeys([*(ids or ()), *listed]))
@@ -90,22 +90,22 @@ def revoke(
         selection=selection,
         tokens=tuple(read_input.token(path, "the token") for path in token_file or ()),
         reason=check_reason(reason),
-        most=None if yes else most_of(given, max_),
+        most=None if yes else most_of(cli, max_),
         dry_run=dry_run,
-        accept_clock=given.accept_clock,
+        accept_clock=cli.accept_clock,
     )
     if not any(selection) and not operation.tokens:
         raise UsageError(
             "nothing is selected", "name ids, or select by --task, --delegator, --agent or --tree"
         )
     patience = None if wait is None else parse_duration(wait)
-    authority = open_authority(given.config())
+    authority = open_authority(cli.config())
     with hints.advised():
-        ended = perform(given, authority, operation, patience)
-    report_ended(given, ended, dry_run=dry_run)
+        ended = perform(cli, authority, operation, patience)
+    report_ended(cli, ended, dry_run=dry_run)
 
 
-def perform(given: Globals, authority: Authority, operation: Revoke, wait: int | None = None) -> Ended:
+def perform(cli: Invocation, authority: Authority, operation: Revoke, wait: int | None = None) -> Ended:
     """Perform a revocation, also at targets. At a terminal, ask for confirmation of more credentials than the limit.
 
     Wait at most `wait` seconds for targets that do not confirm at once.
@@ -116,7 +116,7 @@ def perform(given: Globals, authority: Authority, operation: Revoke, wait: int |
     )
     most = operation.most
     if not operation.dry_run:
-        most = confirmed(given, most, lambda: authority.perform(preview).radius)
+        most = confirmed(cli, most, lambda: authority.perform(preview).radius)
     ended = authority.perform(
         Revoke(
             selection=selection,
@@ -130,14 +130,14 @@ def perform(given: Globals, authority: Authority, operation: Revoke, wait: int |
     return confirming.confirm(authority, ended, wait)
 
 
-def confirmed(given: Globals, most: int | None, foresee: Callable[[], Radius]) -> int | None:
+def confirmed(cli: Invocation, most: int | None, foresee: Callable[[], Radius]) -> int | None:
     """Return the maximum number of credentials to end: at a terminal, the foreseen number if the user types it.
 
     Raises:
         UsageError: the user typed another text.
 
     """
-    if most is None or not can_prompt(given):
+    if most is None or not can_prompt(cli):
         return most
     radius = foresee()
     number = radius.credentials
@@ -151,10 +151,10 @@ def confirmed(given: Globals, most: int | None, foresee: Callable[[], Radius]) -
     return number
 
 
-def most_of(given: Globals, stated: int | None) -> int:
+def most_of(cli: Invocation, stated: int | None) -> int:
     """Return the maximum number of credentials to end without --yes. Raises UsageError for a negative number."""
     if stated is None:
-        return given.config().number("max")
+        return cli.config().number("max")
     if stated < 0:
         raise UsageError("--max is at least 0")
     return stated
@@ -171,12 +171,12 @@ def check_reason(text: str | None) -> str | None:
     return text
 
 
-def report_ended(given: Globals, ended: Ended, *, dry_run: bool) -> None:
+def report_ended(cli: Invocation, ended: Ended, *, dry_run: bool) -> None:
     """Show the result of a revocation, as a sentence or in the requested format."""
-    if given.field is not None or given.format_name() is not None:
-        given.show(Display("jitid.revoke/1", FIELDS, [row(ended, dry_run=dry_run)], one=True))
+    if cli.field is not None or cli.format_name() is not None:
+        cli.show(Display("jitid.revoke/1", FIELDS, [row(ended, dry_run=dry_run)], one=True))
         if ended.unproved is not None:
-            given.warn(unproved(ended.unproved))
+            cli.warn(unproved(ended.unproved))
     else:
         output.write(sentence(ended, dry_run=dry_run) + "\n")
     confirming.must_be_confirmed(ended)

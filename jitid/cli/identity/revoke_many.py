@@ -12,14 +12,14 @@ from jitid.model.ledger_rows import Radius, Selection
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
     from jitid.operation.base import Authority
 
 _ID = 40
 """Number of characters of an id in a request, with its quotes and separators."""
 
 
-def end(given: Globals, authority: Authority, operation: Revoke, room: int | None) -> Ended:
+def end(cli: Invocation, authority: Authority, operation: Revoke, room: int | None) -> Ended:
     """End any number of credentials that an operation selects by id, in requests of at most `room` characters.
 
     The guard counts all of them before any credential ends. The combined result has the numbers of tasks and
@@ -32,17 +32,17 @@ def end(given: Globals, authority: Authority, operation: Revoke, room: int | Non
     ids = operation.selection.ids
     size = len(ids) if room is None else max(room // _ID, 1)
     if len(ids) <= size:
-        return perform(given, authority, operation)
+        return perform(cli, authority, operation)
     parts = [ids[first : first + size] for first in range(0, len(ids), size)]
     most = operation.most
     if not operation.dry_run and most is not None:
         foreseen = _together(
             [authority.perform(_part(operation, part, dry_run=True)) for part in parts]
         ).radius
-        most = confirmed(given, most, lambda: foreseen)
+        most = confirmed(cli, most, lambda: foreseen)
         revocation.guard(foreseen, most or 0)
     return _together(
-        [perform(given, authority, _part(operation, part, dry_run=operation.dry_run)) for part in parts]
+        [perform(cli, authority, _part(operation, part, dry_run=operation.dry_run)) for part in parts]
     )
 
 

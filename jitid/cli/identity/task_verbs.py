@@ -9,7 +9,7 @@ from jitid.capabilities.inventory.operations import GiveTask, ListTasks, ShareTa
 from jitid.capabilities.inventory.task_sharing import check_shared
 from jitid.cli import record_rows
 from jitid.cli.identity.list import limit_of
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.model.task import check_task
@@ -37,7 +37,7 @@ STATES = ("open", "overdue", "ended")
 
 
 def list_(
-    given: Globals,
+    cli: Invocation,
     state: options.OfTaskState = None,
     limit: options.Limit = None,
     after: options.AfterTask = None,
@@ -46,27 +46,25 @@ def list_(
 
     An overdue task has passed its deadline, and nobody has retired it.
     """
-    given.expect(FIELDS)
+    cli.expect(FIELDS)
     if state is not None and state not in STATES:
         raise UsageError(f"{quote(state)} is no state of a task", f"choose one of: {', '.join(STATES)}")
     cursor = None if after is None else check_task(after)
-    found = open_authority(given.config()).perform(
-        ListTasks(state=state, after=cursor, limit=limit_of(limit))
-    )
-    given.show(
-        Display("jitid.task-list/1", record_rows.columns(given, FIELDS, BRIEF), [_row(row) for row in found])
+    found = open_authority(cli.config()).perform(ListTasks(state=state, after=cursor, limit=limit_of(limit)))
+    cli.show(
+        Display("jitid.task-list/1", record_rows.columns(cli, FIELDS, BRIEF), [_row(row) for row in found])
     )
 
 
-def show(given: Globals, task: options.TaskName) -> None:
+def show(cli: Invocation, task: options.TaskName) -> None:
     """Show one task."""
-    given.expect(FIELDS)
-    found = open_authority(given.config()).perform(ShowTask(name=check_task(task)))
-    given.show(Display("jitid.task/1", FIELDS, [_row(found)], one=True))
+    cli.expect(FIELDS)
+    found = open_authority(cli.config()).perform(ShowTask(name=check_task(task)))
+    cli.show(Display("jitid.task/1", FIELDS, [_row(found)], one=True))
 
 
 def share(
-    given: Globals,
+    cli: Invocation,
     task: options.TaskName,
     whom: options.ShareWith = None,
     end: options.EndShare = False,
@@ -76,30 +74,30 @@ def share(
     They cannot end the task. They join it by its whole name, OWNER/NAME. --end takes a share back: what was issued
     until then lives on.
     """
-    given.expect(FIELDS)
+    cli.expect(FIELDS)
     if not whom:
         raise UsageError("no delegator is named", "such as --with bob, or --with group:oncall")
     operation = ShareTask(
         task=check_task(task),
         names=tuple(map(check_shared, whom)),
         end=end,
-        accept_clock=given.accept_clock,
+        accept_clock=cli.accept_clock,
     )
-    found = open_authority(given.config()).perform(operation)
-    given.show(Display("jitid.task/1", FIELDS, [_row(found)], one=True))
+    found = open_authority(cli.config()).perform(operation)
+    cli.show(Display("jitid.task/1", FIELDS, [_row(found)], one=True))
 
 
-def give(given: Globals, task: options.TaskName, to: options.GiveTo = None) -> None:
+def give(cli: Invocation, task: options.TaskName, to: options.GiveTo = None) -> None:
     """Give a task to another owner.
 
     Without the role responder, the new owner must have joined the task. The former owner can end it no longer.
     """
-    given.expect(FIELDS)
+    cli.expect(FIELDS)
     if to is None:
         raise UsageError("no new owner is named", "such as --to bob")
-    operation = GiveTask(task=check_task(task), to=check_delegator(to), accept_clock=given.accept_clock)
-    found = open_authority(given.config()).perform(operation)
-    given.show(Display("jitid.task/1", FIELDS, [_row(found)], one=True))
+    operation = GiveTask(task=check_task(task), to=check_delegator(to), accept_clock=cli.accept_clock)
+    found = open_authority(cli.config()).perform(operation)
+    cli.show(Display("jitid.task/1", FIELDS, [_row(found)], one=True))
 
 
 def _row(row: TaskRow) -> dict[str, Any]:

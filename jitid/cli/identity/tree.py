@@ -8,7 +8,7 @@ from jitid.authority.open import open_authority
 from jitid.capabilities.inventory.operations import Page, ShowTree
 from jitid.cli import hints, record_rows
 from jitid.cli.identity.list import limit_of
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.model.task import check_task
@@ -23,7 +23,7 @@ SHAPES = ("mermaid", "dot")
 
 
 def tree(
-    given: Globals,
+    cli: Invocation,
     ids: options.Ids = None,
     task: options.OfTask = None,
     shape: options.Shape = None,
@@ -35,18 +35,18 @@ def tree(
     there is a line an identity, parents first. `--format mermaid` and `--format dot` (or --as) write the
     source of a drawing.
     """
-    if given.format in SHAPES:
-        shape, given.format = given.format, None
+    if cli.format in SHAPES:
+        shape, cli.format = cli.format, None
     if shape is not None and shape not in SHAPES:
         raise UsageError(f"{quote(shape)} is no shape", f"choose one of: {', '.join(SHAPES)}")
-    given.expect(FIELDS)
+    cli.expect(FIELDS)
     if not ids and task is None:
         raise UsageError(
             "nothing says which tree to show",
             "give the id of an identity or a credential in it, or a task with --task NAME; see: jitid list",
         )
     hints.check_ids(ids or (), token_files=False)
-    page = open_authority(given.config()).perform(
+    page = open_authority(cli.config()).perform(
         ShowTree(
             ids=tuple(ids or ()),
             task=None if task is None else check_task(task),
@@ -57,17 +57,17 @@ def tree(
     from jitid.system import output
 
     nodes = [_node(row, page) for row in page.credentials]
-    by_eye = given.format_name() is None and given.field is None and output.is_terminal()
+    by_eye = cli.format_name() is None and cli.field is None and output.is_terminal()
     if shape == "mermaid":
         output.write(drawing.mermaid(nodes))
     elif shape == "dot":
         output.write(drawing.dot(nodes))
-    elif by_eye or given.format_name() == "table":
-        output.write(drawing.text(nodes, given.coloured()))
+    elif by_eye or cli.format_name() == "table":
+        output.write(drawing.text(nodes, cli.coloured()))
     else:
-        given.show(Display("jitid.tree/1", FIELDS, nodes, document={"trees": drawing.nested(nodes)}))
+        cli.show(Display("jitid.tree/1", FIELDS, nodes, document={"trees": drawing.nested(nodes)}))
     if len(page.credentials) == limit_of(limit):
-        given.note(f"no more than {limit_of(limit)} are shown, and there may be more: raise --limit")
+        cli.note(f"no more than {limit_of(limit)} are shown, and there may be more: raise --limit")
 
 
 def _node(row: Credential, page: Page) -> dict[str, Any]:

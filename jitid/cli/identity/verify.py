@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.authority.open import open_authority
 from jitid.capabilities.identity.operations import Verify
 from jitid.cli import hints, read_input
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.redaction.token_format import bare
 from jitid.values.names import check_audience, check_issuer
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def verify(
-    given: Globals,
+    cli: Invocation,
     file: options.TokenArgument = None,
     audience: options.ExpectedAudiences = None,
     status_list: options.StatusListFile = None,
@@ -42,11 +42,11 @@ def verify(
     token = read_input.token(file or "-", "the token")
     audiences = tuple(check_audience(text) for text in audience or ())
     if place is not None:
-        _offline(given, token.reveal(), place, audiences)
+        _offline(cli, token.reveal(), place, audiences)
         return
     with hints.advised(token):
-        credential = open_authority(given.config()).perform(Verify(token=token, audiences=audiences))
-    given.detail(f"valid: {credential.jti} of {credential.agent} on {credential.task}")
+        credential = open_authority(cli.config()).perform(Verify(token=token, audiences=audiences))
+    cli.detail(f"valid: {credential.jti} of {credential.agent} on {credential.task}")
 
 
 class _PublishedPlace(NamedTuple):
@@ -85,11 +85,11 @@ def _place(
     return None
 
 
-def _offline(given: Globals, token: str, place: _PublishedPlace, audiences: tuple[str, ...]) -> None:
+def _offline(cli: Invocation, token: str, place: _PublishedPlace, audiences: tuple[str, ...]) -> None:
     from jitid.capabilities.trust import offline, publication
     from jitid.crypto import status_list as statuslist
 
-    config = given.config()
+    config = cli.config()
     issuer = place.issuer or config.text("issuer")
     former: Mapping[str, int] = {}
     if place.folder is not None:
@@ -124,8 +124,8 @@ def _offline(given: Globals, token: str, place: _PublishedPlace, audiences: tupl
         token, keys, issuer, audiences or config.many("audience") or usual, [listed], now, former
     )
     jti = found.claims.get("jti")
-    given.detail(f"valid: {jti if type(jti) is str else 'a token without a jti'}")
-    given.note(
+    cli.detail(f"valid: {jti if type(jti) is str else 'a token without a jti'}")
+    cli.note(
         f"valid by the status list of {format_time(found.listing.issued_at)}: what was ended since is not seen"
     )
 

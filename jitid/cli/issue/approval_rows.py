@@ -15,7 +15,7 @@ from jitid.values.times import brief_duration, format_duration
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.approval_operations import ApprovalDetails, Decided
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
     from jitid.operation.base import Authority
 
 FIELDS = (
@@ -176,9 +176,9 @@ def decided(one: Decided) -> dict[str, Any]:
     }
 
 
-def cells(given: Globals, row: Mapping[str, Any]) -> dict[str, Any]:
+def cells(cli: Invocation, row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row with its groups joined in one cell, because their names may contain blanks; JSON keeps lists."""
-    if given.field is None and given.format_name() in ("json", "jsonl"):
+    if cli.field is None and cli.format_name() in ("json", "jsonl"):
         return dict(row)
     return {name: joined(value) if name in ("groups", "missing") else value for name, value in row.items()}
 

@@ -9,7 +9,7 @@ from jitid.capabilities.issue.approval_operations import DenyApproval, GrantAppr
 from jitid.cli import record_rows
 from jitid.cli.identity.list import limit_of
 from jitid.cli.identity.revoke import check_reason
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.issue import approval_rows
 from jitid.cli.issue.wait_approval import with_authority
 from jitid.errors import JitidError, OutputError, PolicyDeniedError, UsageError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def list_(
-    given: Globals,
+    cli: Invocation,
     open_: options.WaitingApprovals = False,
     all_: options.AllApprovals = False,
     group: options.OfGroup = None,
@@ -41,16 +41,16 @@ def list_(
     --open and --group they are those that wait for the word of that group. An authority shows a caller without
     the role admin or auditor the requests that the caller's own groups must approve.
     """
-    given.expect(approval_rows.FIELDS)
+    cli.expect(approval_rows.FIELDS)
     if open_ and all_:
         raise UsageError(
             "--open and --all contradict each other", "without either, what can still be used is listed"
         )
     chosen = ApprovalFilter(waiting=open_, live=not all_, group=group)
     most = limit_of(limit)
-    authority = open_authority(given.config())
+    authority = open_authority(cli.config())
     shown = record_rows.columns(
-        given, approval_rows.FIELDS, approval_rows.BRIEF_ALL if all_ else approval_rows.BRIEF
+        cli, approval_rows.FIELDS, approval_rows.BRIEF_ALL if all_ else approval_rows.BRIEF
     )
     count = 0
 
@@ -58,36 +58,34 @@ def list_(
         nonlocal count
         for row in approval_rows.pages(authority, chosen, most):
             count += 1
-            yield approval_rows.cells(given, {name: row[name] for name in shown})
+            yield approval_rows.cells(cli, {name: row[name] for name in shown})
 
-    given.show(Display("jitid.approve-list/1", shown, rows()))
+    cli.show(Display("jitid.approve-list/1", shown, rows()))
     if limit is None and count == most:
-        given.note(f"there may be more than {most}: say how many with --limit")
+        cli.note(f"there may be more than {most}: say how many with --limit")
 
 
-def show(given: Globals, request: options.ApprovalId) -> None:
+def show(cli: Invocation, request: options.ApprovalId) -> None:
     """Tell all that an approver has to know about a request.
 
     Who asks, for whom and for what; which rules ask for the approval, with their text as it was then; and what each
     group has said.
     """
-    given.expect(approval_rows.DETAILS)
+    cli.expect(approval_rows.DETAILS)
     parse_approval_id(request)
-    found = open_authority(given.config()).perform(ShowApproval(id=request))
+    found = open_authority(cli.config()).perform(ShowApproval(id=request))
     fields = approval_rows.details(found)
-    fields["grant"] = fields["grant"] and given.command(fields["grant"])
-    if not record_rows.by_eye(given):
-        view = Display(
-            "jitid.approve/1", approval_rows.DETAILS, [approval_rows.cells(given, fields)], one=True
-        )
-        given.show(view)
+    fields["grant"] = fields["grant"] and cli.command(fields["grant"])
+    if not record_rows.by_eye(cli):
+        view = Display("jitid.approve/1", approval_rows.DETAILS, [approval_rows.cells(cli, fields)], one=True)
+        cli.show(view)
         return
     # The approver reads this before granting: decisions in words, and the rules below the table.
     rules = fields.pop("rules")
     fields["words"] = approval_rows.decisions_text(fields["words"])
-    fields = approval_rows.cells(given, fields)
+    fields = approval_rows.cells(cli, fields)
     seen = {name: fields[name] for name in approval_rows.DETAILS if fields.get(name) not in (None, "", [])}
-    given.show(Display("jitid.approve/1", tuple(seen), [seen], one=True))
+    cli.show(Display("jitid.approve/1", tuple(seen), [seen], one=True))
     for rule in rules:
         output.write(_rule(rule))
 
@@ -98,7 +96,7 @@ def _rule(rule: Mapping[str, str]) -> str:
 
 
 def grant(
-    given: Globals,
+    cli: Invocation,
     request: options.ApprovalId,
     for_: options.ApprovedFor = None,
     group: options.ForGroup = None,
@@ -112,20 +110,20 @@ def grant(
     delegator of a group that has to approve, and neither the one who asks nor anybody up the chain of delegation. Look
     at it first: jitid approve show.
     """
-    token = _prepared(given, request, reason, delegator_token_file)
+    token = _prepared(cli, request, reason, delegator_token_file)
     operation = GrantApproval(
         id=request,
         group=group,
         lifetime=None if for_ is None else parse_duration(for_),
         reason=reason,
         approver_token=token,
-        accept_clock=given.accept_clock,
+        accept_clock=cli.accept_clock,
     )
-    _decide(given, operation)
+    _decide(cli, operation)
 
 
 def deny(
-    given: Globals,
+    cli: Invocation,
     request: options.ApprovalId,
     group: options.ForGroup = None,
     reason: options.WhyDenied = None,
@@ -135,44 +133,44 @@ def deny(
 
     What was issued with it is not ended by that. Who asks for the same again makes a new request.
     """
-    token = _prepared(given, request, reason, delegator_token_file)
+    token = _prepared(cli, request, reason, delegator_token_file)
     operation = DenyApproval(
-        id=request, group=group, reason=reason, approver_token=token, accept_clock=given.accept_clock
+        id=request, group=group, reason=reason, approver_token=token, accept_clock=cli.accept_clock
     )
-    _decide(given, operation)
+    _decide(cli, operation)
 
 
-def _prepared(given: Globals, request: str, reason: str | None, token_file: str | None) -> Secret | None:
+def _prepared(cli: Invocation, request: str, reason: str | None, token_file: str | None) -> Secret | None:
     """Check the arguments, and return the approver's ID token. Raises UsageError."""
     from jitid.cli import read_input
 
-    given.expect(approval_rows.DECIDED)
+    cli.expect(approval_rows.DECIDED)
     parse_approval_id(request)
     check_reason(reason)
     return None if token_file is None else read_input.token(token_file, "the approver's ID token")
 
 
-def _decide(given: Globals, operation: GrantApproval | DenyApproval) -> None:
-    authority = open_authority(given.config())
+def _decide(cli: Invocation, operation: GrantApproval | DenyApproval) -> None:
+    authority = open_authority(cli.config())
     try:
         done: Decided = authority.perform(operation)
     except JitidError as error:
-        error.hint = error.hint and given.command(error.hint)
+        error.hint = error.hint and cli.command(error.hint)
         if isinstance(error, PolicyDeniedError):
             # The message says whether another person could approve.
-            error.hint = with_authority(given, error.hint)
+            error.hint = with_authority(cli, error.hint)
         raise
     try:
-        _report(given, done)
+        _report(cli, done)
     except OutputError as error:
-        shown = given.command(f"jitid approve show {operation.id}")
+        shown = cli.command(f"jitid approve show {operation.id}")
         error.add(f"what you decided is recorded: {shown}")
         raise
 
 
-def _report(given: Globals, done: Decided) -> None:
-    if given.field is not None or given.format_name() is not None:
-        row = approval_rows.cells(given, approval_rows.decided(done))
-        given.show(Display("jitid.approve-decision/1", approval_rows.DECIDED, [row], one=True))
+def _report(cli: Invocation, done: Decided) -> None:
+    if cli.field is not None or cli.format_name() is not None:
+        row = approval_rows.cells(cli, approval_rows.decided(done))
+        cli.show(Display("jitid.approve-decision/1", approval_rows.DECIDED, [row], one=True))
     else:
         output.write(approval_rows.sentence(done) + "\n")

@@ -11,7 +11,7 @@ from jitid.capabilities.inventory.operations import Revoke
 from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.run.supervision import Clock
 from jitid.capabilities.run.token_place import TokenPlace
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.issue.renew import hand_over
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.model.ledger_rows import Selection
@@ -40,7 +40,7 @@ class Hold:
 
     def __init__(
         self,
-        given: Globals,
+        cli: Invocation,
         issued: Issued,
         place: TokenPlace,
         *,
@@ -50,7 +50,7 @@ class Hold:
         renewed: bool,
     ) -> None:
         """Hold a credential. Each renewal requests `ttl` seconds; `until` is an outer limit for all of them."""
-        self._given = given
+        self._cli = cli
         self._issued = issued
         self._place = place
         self._ttl = ttl
@@ -94,7 +94,7 @@ class Hold:
             return self._due
         if now >= self._issued.expires_at:
             self._due = _NEVER
-            self._given.warn(
+            self._cli.warn(
                 f"the credential of {self.id} has expired at {format_time(self._issued.expires_at)}; the command goes "
                 f"on without one, until {format_time(self.until)} at most; for another one, run it again: jitid run"
             )
@@ -128,42 +128,42 @@ class Hold:
     def end(self, status: int) -> None:
         """End the identity with all its descendants. On failure, print a warning with the command that revokes it."""
         try:
-            authority = open_authority(self._given.config())
+            authority = open_authority(self._cli.config())
             ended = authority.perform(
                 Revoke(
                     selection=Selection(ids=(self.id,)),
                     reason=f"its command ended with status {status}",
                     most=None,
-                    accept_clock=self._given.accept_clock,
+                    accept_clock=self._cli.accept_clock,
                 )
             )
             if ended.unsettled:
                 from jitid.authority.settle_at_targets import confirm_quietly
 
-                confirm_quietly(authority, ended, self._given.warn)
+                confirm_quietly(authority, ended, self._cli.warn)
         except Exception as error:  # noqa: BLE001 - this process exits with the status of the command
             reason = error.message if isinstance(error, JitidError) else type(error).__name__
-            self._given.warn(
+            self._cli.warn(
                 f"the command has ended and its credential could not be: {reason}; it lives until "
-                f"{format_time(self._issued.expires_at)}: {self._given.command(f'jitid revoke {self.id}')}"
+                f"{format_time(self._issued.expires_at)}: {self._cli.command(f'jitid revoke {self.id}')}"
             )
 
     def _renew(self) -> None:
-        authority = open_authority(self._given.config(), patience=_PATIENCE)
+        authority = open_authority(self._cli.config(), patience=_PATIENCE)
         try:
             (before,) = self._issued.credentials
             issued = authority.perform(
                 Renew(
                     request=RenewRequest(before.secret, self._ttl, self._allow_narrower),
-                    accept_clock=self._given.accept_clock,
+                    accept_clock=self._cli.accept_clock,
                 )
             )
             token = issued.credentials[0].secret.reveal()
-            hand_over(self._given, authority, issued, lambda: self._place.put(token))
+            hand_over(self._cli, authority, issued, lambda: self._place.put(token))
             self._issued = issued
             for note in issued.notes:
                 if note not in self._noted:
-                    self._given.note(note)
+                    self._cli.note(note)
             self._noted = issued.notes
         finally:
             authority.close()
@@ -186,4 +186,4 @@ class Hold:
                 if lasts
                 else "whoever holds its token may have renewed or ended it"
             )
-            self._given.warn(f"the credential of {self.id} could not be renewed: {reason}; {keeps}")
+            self._cli.warn(f"the credential of {self.id} could not be renewed: {reason}; {keeps}")

@@ -8,7 +8,7 @@ from jitid.authority.hand_out import hand_out
 from jitid.authority.open import open_for_issue, open_for_preview
 from jitid.capabilities.issue.operations import Issue
 from jitid.cli import hints, read_input
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.issue.request_input import FIELDS, expect, row_of, stated_request
 from jitid.errors import ApprovalNeededError, UsageError
 from jitid.issuers.issuer import files_of, paths_of, text_of, usable_until
@@ -36,7 +36,7 @@ DECISION = (
 
 
 def issue(
-    given: Globals,
+    cli: Invocation,
     task: options.Task = None,
     delegator: options.Delegator = None,
     delegator_token_file: options.DelegatorTokenFile = None,
@@ -74,9 +74,9 @@ def issue(
     long as --wait says. Once it is granted, the same line issues.
     """
     if dry_run and count is None and from_file is None:
-        given.expect(DECISION)
+        cli.expect(DECISION)
     else:
-        expect(given, kind)
+        expect(cli, kind)
     read_input.check_one_stdin(parent_file, from_file, delegator_token_file, public_key)
     if dry_run and wait is not None:
         raise UsageError("a dry run asks for no approval, and so there is no --wait for one")
@@ -87,9 +87,9 @@ def issue(
         )
     decision_time = None if as_of is None else parse_time(as_of)
     patience = None if wait is None else parse_duration(wait)
-    config = given.config()
+    config = cli.config()
     request, proof = stated_request(
-        given,
+        cli,
         {
             "task": task,
             "delegator": delegator,
@@ -115,7 +115,7 @@ def issue(
         from jitid.cli.issue import issue_many
 
         issue_many.issue(
-            given,
+            cli,
             request,
             proof,
             count=count,
@@ -143,50 +143,50 @@ def issue(
                 delegator_token=proof,
                 dry_run=True,
                 as_of=decision_time,
-                accept_clock=given.accept_clock,
+                accept_clock=cli.accept_clock,
             )
         )
-        _show_decision(given, foreseen)
+        _show_decision(cli, foreseen)
         return
-    operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
-    authority = open_for_issue(config, operation, given.note)
+    operation = Issue(requests=(request,), delegator_token=proof, accept_clock=cli.accept_clock)
+    authority = open_for_issue(config, operation, cli.note)
     try:
         with hints.advised():
             (issued,) = authority.perform(operation)
     except ApprovalNeededError as denial:
         from jitid.cli.issue import wait_approval
 
-        authority, (issued,) = wait_approval.approved(given, authority, denial, operation, patience)
-    hand_out(authority, [issued], lambda: _show(given, issued, out), warn=given.warn, command=given.command)
+        authority, (issued,) = wait_approval.approved(cli, authority, denial, operation, patience)
+    hand_out(authority, [issued], lambda: _show(cli, issued, out), warn=cli.warn, command=cli.command)
     for note in issued.notes:
-        given.note(note)
+        cli.note(note)
     if replaced is not None:
-        replaced.report(given, authority, issued)
+        replaced.report(cli, authority, issued)
 
 
-def _show(given: Globals, issued: Issued, out: str | None) -> None:
+def _show(cli: Invocation, issued: Issued, out: str | None) -> None:
     (credential,) = issued.credentials
     secret = credential.secret
     ends_at = usable_until(issued.expires_at, credential.facts)
     if out is not None:
         for path, text in files_of(issued.kind, secret, ends_at, out).items():
             write_private(path, text.encode())
-        if given.field is None and given.format is None:
+        if cli.field is None and cli.format is None:
             return
-    if given.field is None and given.format is None:
+    if cli.field is None and cli.format is None:
         output.write(text_of(issued.kind, secret, ends_at))
         return
-    if given.field is not None and given.field not in FIELDS and given.field in secret.names:
+    if cli.field is not None and cli.field not in FIELDS and cli.field in secret.names:
         if out is None:
-            output.write(ended(secret.reveal(given.field)))
+            output.write(ended(secret.reveal(cli.field)))
         return
     from jitid.formats.display import Display
 
     row = row_of(issued, None if out is not None else secret, credential.id, credential.jti)
-    given.show(Display("jitid.issue/1", FIELDS, [row], one=True))
+    cli.show(Display("jitid.issue/1", FIELDS, [row], one=True))
 
 
-def _show_decision(given: Globals, foreseen: Issued) -> None:
+def _show_decision(cli: Invocation, foreseen: Issued) -> None:
     from jitid.formats.display import Display
 
     decision = foreseen.decision
@@ -201,4 +201,4 @@ def _show_decision(given: Globals, foreseen: Issued) -> None:
         "policy": decision.policy,
     }
     shown = {name: row[name] for name in DECISION}
-    given.show(Display("jitid.decision/1", DECISION, [shown], one=True))
+    cli.show(Display("jitid.decision/1", DECISION, [shown], one=True))

@@ -24,7 +24,7 @@ from jitid.values import strict_json
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
     from jitid.model.request import IssueRequest
     from jitid.operation.base import Authority
     from jitid.values.secret import Secret
@@ -38,7 +38,7 @@ Numbered = tuple[int, "IssueRequest"]
 
 
 def issue(
-    given: Globals,
+    cli: Invocation,
     template: IssueRequest,
     proof: Secret | None,
     *,
@@ -57,7 +57,7 @@ def issue(
         PartialError: an error occurred after other transactions were done.
 
     """
-    if given.field is not None or given.format not in (None, "jsonl"):
+    if cli.field is not None or cli.format not in (None, "jsonl"):
         raise UsageError(
             "many credentials are written as JSON lines and in no other format",
             "leave --format and --field out, and give the lines to jq",
@@ -70,10 +70,10 @@ def issue(
         raise UsageError("--count and --from-file cannot go together")
     if count is not None and count < 1:
         raise UsageError("--count is at least 1")
-    config = given.config()
+    config = cli.config()
     most = None if yes or dry_run else config.number("max_issue")
     if count is not None:
-        _confirm(given, count, most)
+        _confirm(cli, count, most)
         batches = _copies(template, count)
     else:
         batches = _lines(template, str(from_file), most)
@@ -89,20 +89,20 @@ def issue(
                 delegator_token=proof,
                 dry_run=dry_run,
                 as_of=as_of,
-                accept_clock=given.accept_clock,
+                accept_clock=cli.accept_clock,
             )
             with _naming_the_line(batch):
                 # The first lines are checked before the first use creates a ledger for them.
-                authority = authority or open_for_issue(config, operation, given.note)
+                authority = authority or open_for_issue(config, operation, cli.note)
                 try:
                     issued = authority.perform(operation)
                 except ApprovalNeededError as denial:
                     from jitid.cli.issue import wait_approval
 
-                    authority, issued = wait_approval.approved(given, authority, denial, operation, patience)
-            _hand_out(given, authority, operation.requests, issued, notes)
+                    authority, issued = wait_approval.approved(cli, authority, denial, operation, patience)
+            _hand_out(cli, authority, operation.requests, issued, notes)
             done += sum(request.copies for request in operation.requests)
-            _progress(given, done, count)
+            _progress(cli, done, count)
     except JitidError as error:
         if not done and from_file is not None and not dry_run:
             _add_nothing_issued(error)
@@ -118,11 +118,11 @@ def issue(
         ) from error
     else:
         if not done:
-            given.note("there was nothing to issue: the list of tasks is empty")
+            cli.note("there was nothing to issue: the list of tasks is empty")
     finally:
-        _progress_done(given, done, count)
+        _progress_done(cli, done, count)
         for note, times in notes.items():
-            given.note(note if times == 1 else f"{note} ({times} times)")
+            cli.note(note if times == 1 else f"{note} ({times} times)")
 
 
 def _add_nothing_issued(error: JitidError) -> None:
@@ -144,14 +144,14 @@ def _naming_the_line(batch: list[Numbered]) -> Iterator[None]:
 
 
 def _hand_out(
-    given: Globals,
+    cli: Invocation,
     authority: Authority,
     requests: Sequence[IssueRequest],
     issued: list[Issued],
     notes: dict[str, int],
 ) -> None:
     text = "".join([_written(one, request) for one, request in zip(issued, requests, strict=True)])
-    hand_out(authority, issued, lambda: output.write(text), warn=given.warn, command=given.command)
+    hand_out(authority, issued, lambda: output.write(text), warn=cli.warn, command=cli.command)
     for one in issued:
         for note in one.notes:
             notes[note] = notes.get(note, 0) + 1
@@ -192,11 +192,11 @@ def _copies(template: IssueRequest, count: int) -> Iterator[list[Numbered]]:
         count -= copies
 
 
-def _confirm(given: Globals, count: int, most: int | None) -> None:
+def _confirm(cli: Invocation, count: int, most: int | None) -> None:
     """Refuse more than `most` credentials; at a terminal, ask for confirmation instead. Raises UsageError."""
     if most is None or count <= most:
         return
-    if not can_prompt(given):
+    if not can_prompt(cli):
         raise UsageError(
             f"this would issue {count} credentials, more than {most}; nothing was issued",
             "with --yes it issues them; the limit is the setting max_issue",
@@ -326,15 +326,15 @@ def _value(name: str, value: object) -> str | list[str]:
     return texts
 
 
-def _progress(given: Globals, done: int, count: int | None) -> None:
+def _progress(cli: Invocation, done: int, count: int | None) -> None:
     # If the lines go to the terminal, they show the progress themselves.
-    if os.isatty(2) and not given.quiet and not output.is_terminal():
+    if os.isatty(2) and not cli.quiet and not output.is_terminal():
         of = f" of {count}" if count is not None else ""
         os.write(2, f"\rjitid: issued {done}{of}".encode())
 
 
-def _progress_done(given: Globals, done: int, count: int | None) -> None:
+def _progress_done(cli: Invocation, done: int, count: int | None) -> None:
     if done:
-        _progress(given, done, count)
-        if os.isatty(2) and not given.quiet and not output.is_terminal():
+        _progress(cli, done, count)
+        if os.isatty(2) and not cli.quiet and not output.is_terminal():
             os.write(2, b"\n")

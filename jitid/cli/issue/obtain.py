@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jitid.capabilities.issue.issuance import Issued
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
 
 
 def obtain(
-    given: Globals,
+    cli: Invocation,
     kind: str,
     *,
     audience: Sequence[str] = (),
@@ -49,10 +49,10 @@ def obtain(
         PolicyDeniedError: the policy or the parent's grant refuses it, or an approval is needed.
 
     """
-    if "parent_file" in given.from_environment:
+    if "parent_file" in cli.from_environment:
         parent_file = None
     within = False
-    if parent_file is None and not _stated(given, task=task, delegator=delegator):
+    if parent_file is None and not _stated(cli, task=task, delegator=delegator):
         parent_file = os.environ.get(RUN_TOKEN) or None
         if parent_file is not None:
             within = True
@@ -74,24 +74,24 @@ def obtain(
         "detail": None,
         "allow_narrower": False,
     }
-    request, proof = stated_request(given, stated)
+    request, proof = stated_request(cli, stated)
     request = request._replace(public_key=public_key, may_audience=())
     if request.kind in SHOWN:
         # Without an audience in the request, an authority whose settings name no service makes an identity token.
-        request = request._replace(audiences=request.audiences or given.config().many("audience"))
+        request = request._replace(audiences=request.audiences or cli.config().many("audience"))
         if not request.audiences:
             raise UsageError(
                 f"nothing says which service the {request.kind} is for", "name it with --audience"
             )
     if within and not audience:
-        return _attached(given, request)
-    operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
-    authority = open_for_issue(given.config(), operation, given.note)
+        return _attached(cli, request)
+    operation = Issue(requests=(request,), delegator_token=proof, accept_clock=cli.accept_clock)
+    authority = open_for_issue(cli.config(), operation, cli.note)
     (issued,) = authority.perform(operation)
-    return _noted(given, issued)
+    return _noted(cli, issued)
 
 
-def _attached(given: Globals, request: IssueRequest) -> Issued:
+def _attached(cli: Invocation, request: IssueRequest) -> Issued:
     """Attach a credential to the identity of the run."""
     assert request.parent is not None
     attach = AttachRequest(
@@ -103,11 +103,11 @@ def _attached(given: Globals, request: IssueRequest) -> Issued:
         request.audiences if request.kind in SHOWN else (),
         ttl=request.ttl,
     )
-    operation = Attach(request=attach, accept_clock=given.accept_clock)
-    return _noted(given, open_authority(given.config()).perform(operation))
+    operation = Attach(request=attach, accept_clock=cli.accept_clock)
+    return _noted(cli, open_authority(cli.config()).perform(operation))
 
 
-def hand_over(given: Globals, issued: Issued, show: Callable[[], None]) -> None:
+def hand_over(cli: Invocation, issued: Issued, show: Callable[[], None]) -> None:
     """Show a new credential. If that fails, end the credential, or its identity if it has no other credential.
 
     Raises the same errors as `hand_out`.
@@ -116,7 +116,7 @@ def hand_over(given: Globals, issued: Issued, show: Callable[[], None]) -> None:
         show()
     except BaseException as error:
         (one,) = issued.credentials
-        if abandon(given, one.jti):
+        if abandon(cli, one.jti):
             if isinstance(error, OutputError):
                 error.add("the credential just made was ended")
             raise
@@ -125,13 +125,13 @@ def hand_over(given: Globals, issued: Issued, show: Callable[[], None]) -> None:
         def fail() -> None:
             raise failure
 
-        hand_out(open_authority(given.config()), [issued], fail, warn=given.warn, command=given.command)
+        hand_out(open_authority(cli.config()), [issued], fail, warn=cli.warn, command=cli.command)
 
 
-def abandon(given: Globals, jti: str) -> bool:
+def abandon(cli: Invocation, jti: str) -> bool:
     """End a credential that was attached to an identity, and only that one. Return whether it was attached."""
     time_limit.take_back()
-    authority = open_authority(given.config())
+    authority = open_authority(cli.config())
     try:
         authority.perform(AbandonAttachment(jti=jti))
     except NotFoundError:
@@ -142,12 +142,12 @@ def abandon(given: Globals, jti: str) -> bool:
     return True
 
 
-def _noted(given: Globals, issued: Issued) -> Issued:
+def _noted(cli: Invocation, issued: Issued) -> Issued:
     for note in issued.notes:
-        given.note(note)
+        cli.note(note)
     return issued
 
 
-def _stated(given: Globals, **values: str | None) -> bool:
+def _stated(cli: Invocation, **values: str | None) -> bool:
     """Return whether the line has one of the options: a variable may describe the run's identity."""
-    return any(value is not None and name not in given.from_environment for name, value in values.items())
+    return any(value is not None and name not in cli.from_environment for name, value in values.items())

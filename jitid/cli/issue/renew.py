@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from jitid.authority.open import open_authority
 from jitid.capabilities.issue.operations import AbandonRenewal, Renew
 from jitid.cli import hints, read_input
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.issue.request_input import FIELDS, row_of
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.model.request import RenewRequest
@@ -33,7 +33,7 @@ _TURN = 0.02
 
 
 def renew(
-    given: Globals,
+    cli: Invocation,
     token_file: options.RenewedFile = None,
     ttl: options.RenewedTtl = None,
     allow_narrower: options.AllowNarrower = False,
@@ -47,7 +47,7 @@ def renew(
 
     A certificate, or what a target outside made, is not renewed: another one is issued. `run --secret` does so in time.
     """
-    given.expect(FIELDS)
+    cli.expect(FIELDS)
     in_place = None if token_file in (None, "-") else token_file
     if in_place is not None and out is not None:
         raise UsageError("--out and --token-file cannot go together", "FILE itself gets the new token")
@@ -57,21 +57,21 @@ def renew(
         from jitid.cli.overwrite import Replaced
 
         replaced = Replaced(out)
-    with _turn(in_place, given.config().number("timeout")):
+    with _turn(in_place, cli.config().number("timeout")):
         token = read_input.token(in_place or "-", "the token to renew")
         _must_be_token(token)
-        authority = open_authority(given.config())
+        authority = open_authority(cli.config())
         request = RenewRequest(token, None if ttl is None else parse_duration(ttl), allow_narrower)
         with hints.advised():
-            issued = authority.perform(Renew(request=request, accept_clock=given.accept_clock))
-        hand_over(given, authority, issued, lambda: _hand_out(given, issued, target))
+            issued = authority.perform(Renew(request=request, accept_clock=cli.accept_clock))
+        hand_over(cli, authority, issued, lambda: _hand_out(cli, issued, target))
         if target is not None:
             # The file has the successor now. The successor stays valid even if this output fails.
-            _show(given, issued, None)
+            _show(cli, issued, None)
     for note in issued.notes:
-        given.note(note)
+        cli.note(note)
     if replaced is not None:
-        replaced.report(given, authority, issued, renewed=token)
+        replaced.report(cli, authority, issued, renewed=token)
 
 
 _OTHERS = ("-----BEGIN", "ssh-", "ecdsa-", "sk-", "postgresql://", "{")
@@ -87,7 +87,7 @@ def _must_be_token(secret: Secret) -> None:
         )
 
 
-def hand_over(given: Globals, authority: Authority, issued: Issued, show: Callable[[], None]) -> None:
+def hand_over(cli: Invocation, authority: Authority, issued: Issued, show: Callable[[], None]) -> None:
     """Show a successor. If that fails, revoke it; the predecessor stays valid as before.
 
     Raises:
@@ -106,30 +106,30 @@ def hand_over(given: Globals, authority: Authority, issued: Issued, show: Callab
             raise StorageError(
                 f"the successor could be neither handed out nor taken back: {failure.message}",
                 f"it ends at {format_time(issued.expires_at)}; to end the identity: "
-                f"{given.command(f'jitid revoke {one.id}')}",
+                f"{cli.command(f'jitid revoke {one.id}')}",
             ) from error
         if isinstance(error, OutputError):
             error.add("the successor was ended; the old token works as before")
         raise
 
 
-def _hand_out(given: Globals, issued: Issued, target: str | None) -> None:
+def _hand_out(cli: Invocation, issued: Issued, target: str | None) -> None:
     secret = issued.credentials[0].secret
     if target is not None:
         write_private(target, f"{secret.reveal()}\n".encode())
-    elif given.field is None and given.format is None:
+    elif cli.field is None and cli.format is None:
         output.write(f"{secret.reveal()}\n")
     else:
-        _show(given, issued, secret)
+        _show(cli, issued, secret)
 
 
-def _show(given: Globals, issued: Issued, secret: Secret | None) -> None:
-    if given.field is None and given.format is None:
+def _show(cli: Invocation, issued: Issued, secret: Secret | None) -> None:
+    if cli.field is None and cli.format is None:
         return
     from jitid.formats.display import Display
 
     (credential,) = issued.credentials
-    given.show(
+    cli.show(
         Display("jitid.renew/1", FIELDS, [row_of(issued, secret, credential.id, credential.jti)], one=True)
     )
 

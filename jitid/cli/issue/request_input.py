@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.issue.parse_request import request_from
 from jitid.cli import read_input
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.model.credential import PARTS, TOKENS, Kind, parse_kind
 from jitid.model.request import IssueRequest
@@ -44,20 +44,20 @@ CERTIFIED = ("x509-svid", "ssh-cert")
 """The kinds that are certificates. The requester may supply the public key."""
 
 
-def expect(given: Globals, kind: str | None) -> None:
+def expect(cli: Invocation, kind: str | None) -> None:
     """Check format and field against the fields of a credential of a kind, and the parts of its secret.
 
     Raises UsageError and ConfigurationError.
     """
     kind_name = "" if kind is None else kind.partition(":")[0]
     if kind_name in ("openbao-lease", "exec"):
-        given.expect(FIELDS if given.field is None else (*FIELDS, given.field))
+        cli.expect(FIELDS if cli.field is None else (*FIELDS, cli.field))
     else:
-        given.expect((*FIELDS, *PARTS.get(kind_name, ())))
+        cli.expect((*FIELDS, *PARTS.get(kind_name, ())))
 
 
 def stated_request(
-    given: Globals, stated: dict[str, Any], *, usual_agent: str | None = None, identity: bool = False
+    cli: Invocation, stated: dict[str, Any], *, usual_agent: str | None = None, identity: bool = False
 ) -> tuple[IssueRequest, Secret | None]:
     """Return a request from the stated options, and the ID token that proves its delegator, if any.
 
@@ -69,13 +69,13 @@ def stated_request(
         ConfigurationError: a setting is wrong.
 
     """
-    config = given.config()
+    config = cli.config()
     parent_file, token_file = stated.pop("parent_file"), stated.pop("delegator_token_file")
-    if "may_audience" in given.from_environment and not _obtains(stated, identity=identity):
+    if "may_audience" in cli.from_environment and not _obtains(stated, identity=identity):
         # The variable applies to identity tokens only.
         stated["may_audience"] = None
     allow_narrower, key_file = stated.pop("allow_narrower"), stated.pop("public_key", None)
-    if parent_file is not None and "delegator" in given.from_environment:
+    if parent_file is not None and "delegator" in cli.from_environment:
         stated["delegator"] = None
     # With a parent, the task is the parent's unless it is stated.
     stated["task"] = stated["task"] or (None if parent_file else config.text("task"))

@@ -15,7 +15,7 @@ from jitid.capabilities.run import child as children
 from jitid.capabilities.run.supervision import Signals, watch
 from jitid.capabilities.run.token_place import IDENTITY, RUN_SERVICE, STARTED_BY, TokenPlace, open_place
 from jitid.cli import read_input
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.issue.hold import Hold
 from jitid.cli.issue.request_input import stated_request
 from jitid.errors import ApprovalNeededError, ExitStatus, UsageError
@@ -58,7 +58,7 @@ _PLACES = frozenset({"JITID_LEDGER", "JITID_REMOTE", "JITID_REMOTE_CA", "JITID_R
 
 
 def run(
-    given: Globals,
+    cli: Invocation,
     command: options.Command,
     task: options.Task = None,
     delegator: options.Delegator = None,
@@ -101,14 +101,14 @@ def run(
     It may run until $JITID_EXPIRES_AT, then it gets a TERM and after --grace a KILL (status 124). Otherwise the
     status is the command's own. 125: it was refused, or failed before the command started.
     """
-    _check(given, env, file, on_exit)
+    _check(cli, env, file, on_exit)
     secrets = _secrets(secret, on_exit)
     read_input.check_one_stdin(parent_file, delegator_token_file)
     seconds = _GRACE if grace is None else 0 if grace in ("0", "0s") else parse_duration(grace)
     patience = None if wait is None else parse_duration(wait)
     program = programs.find(command[0], os.environ.get("PATH", os.defpath))
     request, proof = stated_request(
-        given,
+        cli,
         {
             "task": task,
             "delegator": delegator,
@@ -130,7 +130,7 @@ def run(
         usual_agent=_agent_of(command[0]),
         identity=True,
     )
-    services = request.audiences or given.config().many("audience")
+    services = request.audiences or cli.config().many("audience")
     actors = tuple(parse_may_act(text) for text in may_act or ())
     if actors and not services:
         raise UsageError("no service is named that could exchange its token", "name it with --audience")
@@ -152,7 +152,7 @@ def run(
         # The identity must grant the audiences that its tokens let other services reach.
         reached = (*services, *(name for one in actors for name in one.audiences))
         request = request._replace(may_audience=tuple(dict.fromkeys((*request.may_audience, *reached))))
-    operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
+    operation = Issue(requests=(request,), delegator_token=proof, accept_clock=cli.accept_clock)
     place = open_place(file, IDENTITY) if services else open_place(file)
     if services or secrets:
         from jitid.cli.issue import run_secrets
@@ -160,28 +160,28 @@ def run(
         secrets = run_secrets.of_services(secrets, services)
         secrets += run_secrets.services(services, request.kind, actors, place)
     started = _Start(
-        given, command, program, place, variable=env, parent_file=parent_file, secret_requests=secrets
+        cli, command, program, place, variable=env, parent_file=parent_file, secret_requests=secrets
     )
     try:
-        authority = open_for_issue(given.config(), operation, given.note)
+        authority = open_for_issue(cli.config(), operation, cli.note)
         try:
             (issued,) = authority.perform(operation)
         except ApprovalNeededError as denial:
             from jitid.cli.issue import wait_approval
 
-            authority, (issued,) = wait_approval.approved(given, authority, denial, operation, patience)
+            authority, (issued,) = wait_approval.approved(cli, authority, denial, operation, patience)
         hand_out(
             authority,
             [issued],
             lambda: started.start(issued, request),
-            warn=given.warn,
-            command=given.command,
+            warn=cli.warn,
+            command=cli.command,
         )
         # The authority stays open: closing the last connection to a ledger waits for a checkpoint. Later steps open
         # the ledger
         # again, since it may have been replaced. The time limit covers the start only, not the command.
         bounds.lift()
-        given.status = _watched(given, started, seconds, keep=on_exit == "keep")
+        cli.status = _watched(cli, started, seconds, keep=on_exit == "keep")
     finally:
         started.close(keep=on_exit == "keep")
         place.close(keep=on_exit == "keep")
@@ -192,7 +192,7 @@ def run(
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def _watched(given: Globals, started: _Start, grace: int, *, keep: bool) -> int:
+def _watched(cli: Invocation, started: _Start, grace: int, *, keep: bool) -> int:
     """Watch the command until it ends, revoke its credentials, and return its status."""
     hold = started.hold
     status = int(ExitStatus.BUG)
@@ -204,10 +204,10 @@ def _watched(given: Globals, started: _Start, grace: int, *, keep: bool) -> int:
             until=hold.until,
             grace=grace,
             due=started.renew_when_due,
-            report=given.warn,
+            report=cli.warn,
         )
         if status == ExitStatus.TIMED_OUT and hold.clock() >= hold.until:
-            given.warn(f"the command was ended: it had until {format_time(hold.until)}")
+            cli.warn(f"the command was ended: it had until {format_time(hold.until)}")
     finally:
         if not keep:
             hold.end(status)
@@ -225,7 +225,7 @@ class _Start:
 
     def __init__(
         self,
-        given: Globals,
+        cli: Invocation,
         command: list[str],
         program: str,
         place: TokenPlace,
@@ -235,7 +235,7 @@ class _Start:
         secret_requests: list[SecretRequest],
     ) -> None:
         self._secret_requests = secret_requests
-        self._given = given
+        self._cli = cli
         self._command = command
         self._program = program
         self._place = place
@@ -245,18 +245,18 @@ class _Start:
     def start(self, issued: Issued, request: IssueRequest) -> None:
         """Start the command with its issued credential. Raises NotRunError, OutputError and StorageError."""
         self.hold = Hold(
-            self._given,
+            self._cli,
             issued,
             self._place,
-            ttl=self._given.config().number("ttl") if request.ttl is None else request.ttl,
+            ttl=self._cli.config().number("ttl") if request.ttl is None else request.ttl,
             allow_narrower=request.allow_narrower,
             until=_end_of_parent(self._parent_file, os.environ),
             # A token in a variable cannot be replaced, and a successor would end it.
             renewed=self._variable is None,
         )
-        _report(self._given, issued, self._variable)
+        _report(self._cli, issued, self._variable)
         if not any(one.place for one in self._secret_requests):
-            self._given.note(
+            self._cli.note(
                 "$JITID_TOKEN_FILE is an identity token, for jitid alone; for a service name --audience"
             )
         self._place.put(self.hold.token)
@@ -305,14 +305,14 @@ class _Start:
         from jitid.cli.issue.run_secrets import Secrets
 
         self.secrets = Secrets(
-            self._given, self._secret_requests, ttl=request.ttl, allow_narrower=request.allow_narrower
+            self._cli, self._secret_requests, ttl=request.ttl, allow_narrower=request.allow_narrower
         )
         self.secrets.obtain(self.hold.secret, self.hold.until)
         return self.secrets.hidden()
 
     def _surroundings(self) -> dict[str, str]:
         """Return the variables with which a `jitid` inside finds the same ledger and settings, in any folder."""
-        config = self._given.config()
+        config = self._cli.config()
         if config.remote is not None:
             found = {"JITID_REMOTE": config.remote}
             if (authorities := config.text("remote_ca")) is not None:
@@ -324,16 +324,16 @@ class _Start:
                 found[STARTED_BY] = str(os.geteuid())
         else:
             found = {"JITID_LEDGER": config.ledger}
-        if self._given.config_file is not None:
+        if self._cli.config_file is not None:
             found["JITID_CONFIG"] = config.path
-        if self._given.profile is not None:
-            found["JITID_PROFILE"] = self._given.profile
+        if self._cli.profile is not None:
+            found["JITID_PROFILE"] = self._cli.profile
         return found
 
 
-def _check(given: Globals, env: str | None, file: str | None, on_exit: str | None) -> None:
+def _check(cli: Invocation, env: str | None, file: str | None, on_exit: str | None) -> None:
     """Raise UsageError for invalid options, before any credential is issued."""
-    if given.field is not None:
+    if cli.field is not None:
         raise UsageError("`run` shows nothing of its own, so there is no --field")
     if env is not None and file is not None:
         raise UsageError(
@@ -392,13 +392,13 @@ def _end_of_parent(parent_file: str | None, environ: Mapping[str, str]) -> int |
         return None
 
 
-def _report(given: Globals, issued: Issued, variable: str | None) -> None:
+def _report(cli: Invocation, issued: Issued, variable: str | None) -> None:
     for note in issued.notes:
-        given.note(note)
+        cli.note(note)
     if variable is not None:
-        given.note(
+        cli.note(
             f"the token in ${variable} is not renewed: it ends at {format_time(issued.expires_at)}, and so does the "
             "command"
         )
     if not children.dies_with_parent():
-        given.note("on this system the command outlives a jitid that is killed")
+        cli.note("on this system the command outlives a jitid that is killed")

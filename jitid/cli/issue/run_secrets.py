@@ -25,7 +25,7 @@ from jitid.values.times import format_time
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
     from jitid.capabilities.run.token_place import TokenPlace
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
     from jitid.values.secret import Secret
 
 _NEVER = float("inf")
@@ -99,10 +99,10 @@ class Secrets:
     """The secrets of a command, each a credential of the command's identity."""
 
     def __init__(
-        self, given: Globals, requests: Sequence[SecretRequest], *, ttl: int | None, allow_narrower: bool
+        self, cli: Invocation, requests: Sequence[SecretRequest], *, ttl: int | None, allow_narrower: bool
     ) -> None:
         """Prepare the secrets. Each request has the lifetime `ttl`, in seconds; None is the default."""
-        self._given = given
+        self._cli = cli
         self._requests = requests
         self._ttl = ttl
         self._allow_narrower = allow_narrower
@@ -153,7 +153,7 @@ class Secrets:
                     self._take(held.wanted, issued, until)
                 except BaseException:
                     # The command did not get this credential, and its identity has others.
-                    abandon(self._given, issued.credentials[0].jti)
+                    abandon(self._cli, issued.credentials[0].jti)
                     raise
             except Exception as error:  # noqa: BLE001 - no error of a renewal may end the command
                 self._report_failure(held, error)
@@ -176,17 +176,17 @@ class Secrets:
         if not self._renewed:
             return
         try:
-            settled = open_authority(self._given.config()).perform(
+            settled = open_authority(self._cli.config()).perform(
                 Settle(ids=(id_,), waiting=True, limit=AT_ONCE)
             )
         except Exception as error:  # noqa: BLE001 - this process exits with the status of the command
             reason = error.message if isinstance(error, JitidError) else type(error).__name__
-            self._given.warn(f"earlier secrets of {id_} may still work at their targets: {reason}")
+            self._cli.warn(f"earlier secrets of {id_} may still work at their targets: {reason}")
             return
         if settled.open:
-            self._given.warn(
+            self._cli.warn(
                 f"{settled.open} of the secrets of {id_} may still work at their targets; the next sweep tries again: "
-                f"{self._given.command('jitid sweep')}"
+                f"{self._cli.command('jitid sweep')}"
             )
 
     def close(self, *, keep: bool = False) -> None:
@@ -200,7 +200,7 @@ class Secrets:
         self._files.close()
 
     def _attach(self, one: SecretRequest, token: Secret) -> Issued:
-        authority = open_authority(self._given.config())
+        authority = open_authority(self._cli.config())
         try:
             issued = authority.perform(
                 Attach(
@@ -213,7 +213,7 @@ class Secrets:
                         allow_narrower=self._allow_narrower,
                         may_act=one.may_act,
                     ),
-                    accept_clock=self._given.accept_clock,
+                    accept_clock=self._cli.accept_clock,
                 )
             )
         except JitidError as error:
@@ -222,7 +222,7 @@ class Secrets:
         finally:
             authority.close()
         for note in issued.notes:
-            self._given.note(f"{one.label}: {note}")
+            self._cli.note(f"{one.label}: {note}")
         return issued
 
     def _trust_anchors(self, kind: str) -> dict[str, str]:
@@ -232,7 +232,7 @@ class Secrets:
         from jitid.capabilities.trust.certificate_operations import PublishBundle
         from jitid.crypto.der import to_pem
 
-        found = open_authority(self._given.config()).perform(PublishBundle())
+        found = open_authority(self._cli.config()).perform(PublishBundle())
         return {"bundle": "".join(map(to_pem, found.roots))}
 
     def _take(self, one: SecretRequest, issued: Issued, until: float) -> None:
@@ -260,7 +260,7 @@ class Secrets:
         reason = error.message if isinstance(error, JitidError) else f"{type(error).__name__}, which is a bug"
         if self._reported.get(held.wanted.label) != reason:
             self._reported[held.wanted.label] = reason
-            self._given.warn(
+            self._cli.warn(
                 f"{reason}; it was to be renewed, and the earlier one works until {format_time(held.ends_at)}"
             )
 

@@ -19,7 +19,7 @@ from jitid.values.times import format_duration, format_time
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
     from jitid.capabilities.issue.operations import Issue
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
     from jitid.operation.base import Authority
 
 _FIRST, _LONGEST, _SLOWER = 0.2, 2.0, 1.5
@@ -27,7 +27,7 @@ _FIRST, _LONGEST, _SLOWER = 0.2, 2.0, 1.5
 
 
 def approved(
-    given: Globals,
+    cli: Invocation,
     authority: Authority,
     denial: ApprovalNeededError,
     operation: Issue,
@@ -47,52 +47,52 @@ def approved(
     if not denial.requests:
         # A dry run creates no request.
         raise denial
-    request_text = _extend_hint(given, denial)
+    request_text = _extend_hint(cli, denial)
     if patience is None:
         raise denial
-    given.note(f"{denial.message.removeprefix('denied: ')}; waiting for {format_duration(patience)} at most")
+    cli.note(f"{denial.message.removeprefix('denied: ')}; waiting for {format_duration(patience)} at most")
     # This note comes before the wait, which is useless if no other person can approve.
-    given.note(with_authority(given, request_text))
+    cli.note(with_authority(cli, request_text))
     # --wait limits this time, not --timeout.
     bounds.lift()
     try:
-        _wait(given, authority, denial, patience)
+        _wait(cli, authority, denial, patience)
     finally:
         authority.close()
-    given.bind_time()
-    reopened = open_for_issue(given.config(), operation, given.note)
+    cli.bind_time()
+    reopened = open_for_issue(cli.config(), operation, cli.note)
     try:
         return reopened, reopened.perform(operation)
     except ApprovalNeededError as again:
-        _extend_hint(given, again)
+        _extend_hint(cli, again)
         raise
 
 
-def _extend_hint(given: Globals, denial: ApprovalNeededError) -> str:
+def _extend_hint(cli: Invocation, denial: ApprovalNeededError) -> str:
     """Return the request for an approval, with a command for the same ledger. Extend the hint of the denial."""
-    request_text = _request_text(given, denial)
+    request_text = _request_text(cli, denial)
     denial.hint = f"{request_text}; then repeat the same command, or wait with --wait 10m"
     return request_text
 
 
-def with_authority(given: Globals, hint: str | None) -> str:
+def with_authority(cli: Invocation, hint: str | None) -> str:
     """Return a hint to get another person's approval, with the setup which that person needs first, if any."""
     from jitid.doctor import approvers
 
-    more = (approvers.WHY, approvers.HOW) if approvers.are_missing(given.config()) else ()
+    more = (approvers.WHY, approvers.HOW) if approvers.are_missing(cli.config()) else ()
     return "; ".join(filter(None, (hint, *more)))
 
 
-def _request_text(given: Globals, denial: ApprovalNeededError) -> str:
-    grant = given.command(f"jitid approve grant {denial.requests[0]}", for_another=True)
+def _request_text(cli: Invocation, denial: ApprovalNeededError) -> str:
+    grant = cli.command(f"jitid approve grant {denial.requests[0]}", for_another=True)
     return f"ask {a_member(denial.missing)}: {grant}"
 
 
-def _wait(given: Globals, authority: Authority, denial: ApprovalNeededError, patience: int) -> None:
-    check = watch(given.config())
+def _wait(cli: Invocation, authority: Authority, denial: ApprovalNeededError, patience: int) -> None:
+    check = watch(cli.config())
     end = time.monotonic() + patience
     pause = _FIRST
-    shown = _Progress(given)
+    shown = _Progress(cli)
     try:
         while True:
             try:
@@ -112,7 +112,7 @@ def _wait(given: Globals, authority: Authority, denial: ApprovalNeededError, pat
             if left <= 0:
                 within, groups = format_duration(patience), " and nobody of ".join(map(quote, denial.missing))
                 denial.message += f"; within {within} nobody of {groups} has granted it, and it stays open"
-                denial.hint = f"{_request_text(given, denial)}; then repeat the same command"
+                denial.hint = f"{_request_text(cli, denial)}; then repeat the same command"
                 raise denial
             shown.show(left, denial.missing)
             time.sleep(min(pause, left))
@@ -151,8 +151,8 @@ def _must_not_have_ended(
 class _Progress:
     """Display of the remaining time on standard error, if that is a terminal."""
 
-    def __init__(self, given: Globals) -> None:
-        self._enabled = os.isatty(2) and not given.quiet
+    def __init__(self, cli: Invocation) -> None:
+        self._enabled = os.isatty(2) and not cli.quiet
         self._shown = 0
 
     def show(self, left: float, missing: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.adopt.operations import ListAdopted, SuggestReplacements
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.display import Display
 from jitid.model.adopted import check_own_name
@@ -24,19 +24,21 @@ _AT_ONCE = 100
 _WIDTH = 100
 
 
-def suggest(given: Globals, names: options.ReplacedNames = None, all_: options.EveryStanding = False) -> None:
+def suggest(
+    cli: Invocation, names: options.ReplacedNames = None, all_: options.EveryStanding = False
+) -> None:
     """Tell what can take the place of adopted secrets, and write what it needs.
 
     For each it names a kind that is made just in time, with the target for the configuration, a policy that permits
     just that, and the commands that use it and then end the secret. Where nothing fits, it says so.
     """
-    given.expect(FIELDS)
+    cli.expect(FIELDS)
     if bool(names) is all_:
         raise UsageError(
             "nothing is named" if not names else "--all and names contradict each other",
             "name adopted secrets, or all of them with --all",
         )
-    authority = open_authority(given.config())
+    authority = open_authority(cli.config())
     chosen_names = list(dict.fromkeys(map(check_own_name, names or ()))) or list(_live_names(authority))
     if not chosen_names:
         raise NotFoundError("nothing is adopted that may still work", "see: jitid adopt list")
@@ -45,10 +47,10 @@ def suggest(given: Globals, names: options.ReplacedNames = None, all_: options.E
         for first in range(0, len(chosen_names), _AT_ONCE)
         for one in authority.perform(SuggestReplacements(names=tuple(chosen_names[first : first + _AT_ONCE])))
     ]
-    if given.field is not None or given.format_name() is not None:
-        given.show(Display("jitid.adopt-suggest/1", FIELDS, [_row(given, one) for one in found]))
+    if cli.field is not None or cli.format_name() is not None:
+        cli.show(Display("jitid.adopt-suggest/1", FIELDS, [_row(cli, one) for one in found]))
     else:
-        output.write("\n".join(_text(given, one) for one in found))
+        output.write("\n".join(_text(cli, one) for one in found))
 
 
 def _live_names(authority: Authority) -> Iterator[str]:
@@ -65,18 +67,18 @@ def _live_names(authority: Authority) -> Iterator[str]:
         after = page.secrets[-1].credential.key
 
 
-def _row(given: Globals, one: SecretReplacement) -> dict[str, Any]:
+def _row(cli: Invocation, one: SecretReplacement) -> dict[str, Any]:
     return {
         "name": one.name,
         "kind": one.kind,
         "why": one.why,
         "configuration": one.table or None,
         "policy": one.policy or None,
-        "commands": [given.command(each) for each in one.commands],
+        "commands": [cli.command(each) for each in one.commands],
     }
 
 
-def _text(given: Globals, one: SecretReplacement) -> str:
+def _text(cli: Invocation, one: SecretReplacement) -> str:
     """Return a suggestion as a document with parts to copy into the configuration, the policy and a shell."""
     from textwrap import wrap
 
@@ -85,5 +87,5 @@ def _text(given: Globals, one: SecretReplacement) -> str:
     for title, text in (("the configuration", one.table), ("the policy", one.policy)):
         if text:
             lines += ["", f"# For {title}:", *text.rstrip("\n").split("\n")]
-    lines += ["", "# And then:", *(given.command(each) for each in one.commands)]
+    lines += ["", "# And then:", *(cli.command(each) for each in one.commands)]
     return "\n".join(lines) + "\n"

@@ -8,7 +8,7 @@ from jitid.authority.open import open_authority, open_for_preview, open_or_creat
 from jitid.capabilities.adopt import operations as ops
 from jitid.cli import read_input, record_rows
 from jitid.cli.identity.list import limit_of
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.leak import adopt_rows
 from jitid.cli.leak.adopt_input import amended_by, check_elsewhere, standing_secret
 from jitid.cli.leak.trace_rows import number, some
@@ -32,7 +32,7 @@ _ONE = ("name", "owner", "place", "purpose")
 
 
 def add(
-    given: Globals,
+    cli: Invocation,
     name: options.AdoptedName = None,
     owner: options.SecretOwner = None,
     place: options.SecretPlace = None,
@@ -56,7 +56,7 @@ def add(
     The secret comes from standard input or a file, and nothing of it is kept but SHA-256. From then on it is found,
     reported and ended like whatever jitid has issued. With --from-file thousands are adopted at once, or none.
     """
-    given.expect(adopt_rows.ADDED)
+    cli.expect(adopt_rows.ADDED)
     stated = {
         "name": name,
         "owner": owner,
@@ -92,10 +92,10 @@ def add(
             )
         kept = _kept(file, fingerprint, public_key, prefix, stated)
         secrets = (standing_secret(0, stated, kept),)
-    operation = ops.Adopt(secrets=secrets, content=content, dry_run=dry_run, accept_clock=given.accept_clock)
-    config = given.config()
-    authority = open_for_preview(config) if dry_run else open_or_create_authority(config, given.note)
-    _report(given, authority.perform(operation), name, dry_run=dry_run)
+    operation = ops.Adopt(secrets=secrets, content=content, dry_run=dry_run, accept_clock=cli.accept_clock)
+    config = cli.config()
+    authority = open_for_preview(config) if dry_run else open_or_create_authority(config, cli.note)
+    _report(cli, authority.perform(operation), name, dry_run=dry_run)
 
 
 def _kept(
@@ -131,16 +131,16 @@ def _kept(
         raise UsageError("the secret is no UTF-8 text", "give its SHA-256 with --fingerprint") from None
 
 
-def _report(given: Globals, done: Adoption, name: str | None, *, dry_run: bool) -> None:
-    if given.field is not None or given.format_name() is not None:
+def _report(cli: Invocation, done: Adoption, name: str | None, *, dry_run: bool) -> None:
+    if cli.field is not None or cli.format_name() is not None:
         row = adopt_rows.added(done, name, dry_run=dry_run)
-        given.show(Display("jitid.adopt-add/1", adopt_rows.ADDED, [row], one=True))
+        cli.show(Display("jitid.adopt-add/1", adopt_rows.ADDED, [row], one=True))
     else:
         output.write(_sentence(done, name, dry_run=dry_run) + "\n")
     for text in done.unseen:
-        given.note(f"whether it works there is not known: {text}")
+        cli.note(f"whether it works there is not known: {text}")
     if done.unverified:
-        given.note(
+        cli.note(
             "the directory does not know the owner"
             if done.unverified == done.new == 1
             else f"of {done.unverified} the directory does not know the owner"
@@ -163,7 +163,7 @@ def _sentence(done: Adoption, name: str | None, *, dry_run: bool) -> str:
 
 
 def list_(
-    given: Globals,
+    cli: Invocation,
     owner: options.SecretOwner = None,
     live: options.MayWork = False,
     limit: options.Limit = None,
@@ -173,17 +173,17 @@ def list_(
     `standing` is what is alive; `ended` what is known to have ended where it is kept; `unconfirmed` what has ended
     here, and may work there all the same.
     """
-    given.expect(adopt_rows.FIELDS)
+    cli.expect(adopt_rows.FIELDS)
     most = limit_of(limit)
-    authority = open_authority(given.config())
-    shown = record_rows.columns(given, adopt_rows.FIELDS, adopt_rows.BRIEF)
+    authority = open_authority(cli.config())
+    shown = record_rows.columns(cli, adopt_rows.FIELDS, adopt_rows.BRIEF)
     rows = [
         {field: row[field] for field in shown}
         for row in _pages(authority, None if owner is None else check_delegator(owner), most, live=live)
     ]
-    given.show(Display("jitid.adopt-list/1", shown, rows))
+    cli.show(Display("jitid.adopt-list/1", shown, rows))
     if limit is None and len(rows) == most:
-        given.note(f"there may be more than {most}: say how many with --limit")
+        cli.note(f"there may be more than {most}: say how many with --limit")
 
 
 def _pages(authority: Authority, owner: str | None, most: int, *, live: bool) -> list[dict[str, Any]]:
@@ -199,20 +199,20 @@ def _pages(authority: Authority, owner: str | None, most: int, *, live: bool) ->
     return found
 
 
-def show(given: Globals, name: options.AdoptedOne) -> None:
+def show(cli: Invocation, name: options.AdoptedOne) -> None:
     """Tell everything about an adopted secret."""
-    given.expect(adopt_rows.FIELDS)
-    page = open_authority(given.config()).perform(ops.ListAdopted(names=(check_own_name(name),), limit=1))
+    cli.expect(adopt_rows.FIELDS)
+    page = open_authority(cli.config()).perform(ops.ListAdopted(names=(check_own_name(name),), limit=1))
     row = adopt_rows.record(page.secrets[0], page.now)
-    if not record_rows.by_eye(given):
-        given.show(Display("jitid.adopt-show/1", adopt_rows.FIELDS, [row], one=True))
+    if not record_rows.by_eye(cli):
+        cli.show(Display("jitid.adopt-show/1", adopt_rows.FIELDS, [row], one=True))
         return
     seen = {field: value for field, value in row.items() if value is not None}
-    given.show(Display("jitid.adopt-show/1", tuple(seen), [seen], one=True))
+    cli.show(Display("jitid.adopt-show/1", tuple(seen), [seen], one=True))
 
 
 def change(
-    given: Globals,
+    cli: Invocation,
     names: options.AdoptedNames,
     owner: options.SecretOwner = None,
     place: options.SecretPlace = None,
@@ -226,7 +226,7 @@ def change(
 
     What is stated takes the place of what was there. Whoever leaves hands them over so: what a disabled owner has ends.
     """
-    given.expect(adopt_rows.FIELDS)
+    cli.expect(adopt_rows.FIELDS)
     stated = {
         "owner": owner,
         "place": place,
@@ -237,12 +237,12 @@ def change(
         "reference": reference,
     }
     operation = ops.ChangeAdopted(
-        names=_named(names), amended=amended_by(stated), accept_clock=given.accept_clock
+        names=_named(names), amended=amended_by(stated), accept_clock=cli.accept_clock
     )
-    page = open_authority(given.config()).perform(operation)
+    page = open_authority(cli.config()).perform(operation)
     rows = [adopt_rows.record(one, page.now) for one in page.secrets]
-    if given.field is not None or given.format_name() is not None:
-        given.show(Display("jitid.adopt-change/1", adopt_rows.FIELDS, rows))
+    if cli.field is not None or cli.format_name() is not None:
+        cli.show(Display("jitid.adopt-change/1", adopt_rows.FIELDS, rows))
         return
     for row in rows:
         where = "somebody ends it there" if row["target"] is None else f"target {row['target']} ends it"
@@ -251,23 +251,23 @@ def change(
         )
 
 
-def probe(given: Globals, names: options.AdoptedNames) -> None:
+def probe(cli: Invocation, names: options.AdoptedNames) -> None:
     """Ask targets whether adopted secrets work there.
 
     Nothing is changed, and no secret is needed for it. What cannot be asked is `unknown`, which is not `dead`.
     """
-    given.expect(adopt_rows.PROBED)
-    found = open_authority(given.config()).perform(ops.ProbeAdopted(names=_named(names)))
+    cli.expect(adopt_rows.PROBED)
+    found = open_authority(cli.config()).perform(ops.ProbeAdopted(names=_named(names)))
     rows = [{"name": one.name, "life": one.probe.life.value, "seen": one.probe.seen} for one in found]
-    given.show(Display("jitid.adopt-probe/1", adopt_rows.PROBED, rows))
+    cli.show(Display("jitid.adopt-probe/1", adopt_rows.PROBED, rows))
 
 
-def ended(given: Globals, names: options.AdoptedNames, proof: options.SecretProof = None) -> None:
+def ended(cli: Invocation, names: options.AdoptedNames, proof: options.SecretProof = None) -> None:
     """Say that adopted secrets work no longer where they are kept: somebody has seen to it.
 
     What was done must be told. They end here too, and what leaked of them counts as dead from then on.
     """
-    given.expect(adopt_rows.ENDED)
+    cli.expect(adopt_rows.ENDED)
     if proof is None or not proof.strip():
         raise UsageError(
             "what was done is not told; nothing was changed",
@@ -276,11 +276,11 @@ def ended(given: Globals, names: options.AdoptedNames, proof: options.SecretProo
     if len(proof) > _PAGE:
         raise UsageError(f"the proof is longer than {_PAGE:,} characters")
     operation = ops.EndAdopted(
-        names=_named(names), proof=check_text(proof, "the proof"), accept_clock=given.accept_clock
+        names=_named(names), proof=check_text(proof, "the proof"), accept_clock=cli.accept_clock
     )
-    done = open_authority(given.config()).perform(operation)
-    if given.field is not None or given.format_name() is not None:
-        given.show(Display("jitid.adopt-ended/1", adopt_rows.ENDED, [adopt_rows.ended(done)], one=True))
+    done = open_authority(cli.config()).perform(operation)
+    if cli.field is not None or cli.format_name() is not None:
+        cli.show(Display("jitid.adopt-ended/1", adopt_rows.ENDED, [adopt_rows.ended(done)], one=True))
     elif done.event is None:
         output.write(f"{some(list(operation.names))} had ended already\n")
     else:
@@ -290,7 +290,7 @@ def ended(given: Globals, names: options.AdoptedNames, proof: options.SecretProo
             else f"{done.done} secrets ended where they are kept (audit event {done.event})\n"
         )
     if done.unproved is not None:
-        given.warn(f"it is not proved that the ledger refuses what leaked of it: {done.unproved}")
+        cli.warn(f"it is not proved that the ledger refuses what leaked of it: {done.unproved}")
 
 
 def _named(names: list[str]) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended
     from jitid.capabilities.leak.leaks import ReportedLeaks
     from jitid.capabilities.leak.trace_result import Stray
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
     from jitid.operation.base import Authority
 
 _TOGETHER = 5_000
@@ -94,7 +94,7 @@ class _Total:
 
 
 def add(
-    given: Globals,
+    cli: Invocation,
     searched: TextSearch | ReportSearch,
     source: str,
     at: int | None,
@@ -108,20 +108,20 @@ def add(
         PartialError: some leaks were recorded; others were not, or did not end.
 
     """
-    most = _most(given, ending)
+    most = _most(cli, ending)
     report = LeakReport(check_source(source), at, ending.yes)
-    given.expect(leak_rows.FIELDS)
+    cli.expect(leak_rows.FIELDS)
     total = _Total()
     with searched as search:
-        authority = open_authority(given.config(), accept_clock=given.accept_clock)
+        authority = open_authority(cli.config(), accept_clock=cli.accept_clock)
         try:
-            for finds, sightings in search.batches(room(given.config())):
+            for finds, sightings in search.batches(room(cli.config())):
                 operation = AddLeaks(
                     finds=finds,
                     report=report,
                     sightings=sightings,
                     dry_run=ending.dry_run,
-                    accept_clock=given.accept_clock,
+                    accept_clock=cli.accept_clock,
                 )
                 result = authority.perform(operation)
                 search.answered(result.marks)
@@ -137,31 +137,31 @@ def add(
     ended: Ended | None = None
     if ending.revoke and total.credentials:
         try:
-            ended = _end(given, authority, total, ending, most)
+            ended = _end(cli, authority, total, ending, most)
         except JitidError as error:
             failure = error
         else:
             failure = failure or _unproved(ended)
     try:
-        _show(given, authority, total, report, ending, ended, search)
+        _show(cli, authority, total, report, ending, ended, search)
     finally:
         # Report the recorded leaks and the revocation even if writing the rows fails.
-        _report(given, total, ending, ended, search.sentence(), failed=failure is not None)
+        _report(cli, total, ending, ended, search.sentence(), failed=failure is not None)
     if failure is not None:
         raise failure
     if ended is not None:
         must_be_confirmed(ended)
     if not total.credentials:
-        raise _nothing(given, total, search)
+        raise _nothing(cli, total, search)
 
 
-def _most(given: Globals, ending: LeakEnding) -> int | None:
+def _most(cli: Invocation, ending: LeakEnding) -> int | None:
     """Return the maximum number of credentials to end, or None. Raises UsageError for guards without a revocation."""
     if ending.yes and ending.most is not None:
         raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
     if ending.revoke:
         check_reason(ending.reason)
-        return None if ending.yes else most_of(given, ending.most)
+        return None if ending.yes else most_of(cli, ending.most)
     if ending.reason is not None or ending.most is not None:
         raise UsageError("--reason and --max go with --revoke", "add --revoke, or leave them out")
     return None
@@ -188,16 +188,16 @@ def _unproved(ended: Ended) -> JitidError | None:
     )
 
 
-def _end(given: Globals, authority: Authority, total: _Total, ending: LeakEnding, most: int | None) -> Ended:
+def _end(cli: Invocation, authority: Authority, total: _Total, ending: LeakEnding, most: int | None) -> Ended:
     operation = Revoke(
         selection=Selection(ids=tuple(total.credentials.values())),
         reason=ending.reason,
         most=most,
         dry_run=ending.dry_run,
-        accept_clock=given.accept_clock,
+        accept_clock=cli.accept_clock,
     )
     try:
-        return revoke_many.end(given, authority, operation, room(given.config()))
+        return revoke_many.end(cli, authority, operation, room(cli.config()))
     except UsageError as error:
         if not total.events:
             raise
@@ -209,7 +209,7 @@ def _end(given: Globals, authority: Authority, total: _Total, ending: LeakEnding
 
 
 def _show(
-    given: Globals,
+    cli: Invocation,
     authority: Authority,
     total: _Total,
     report: LeakReport,
@@ -217,10 +217,10 @@ def _show(
     ended: Ended | None,
     search: TextSearch | ReportSearch,
 ) -> None:
-    shown = record_rows.columns(given, leak_rows.FIELDS, leak_rows.BRIEF)
+    shown = record_rows.columns(cli, leak_rows.FIELDS, leak_rows.BRIEF)
     rows = ({name: one[name] for name in shown} for one in _rows(authority, total, report.source))
     document: dict[str, Any] | None = None
-    if given.field is None and given.format_name() == "json":
+    if cli.field is None and cli.format_name() == "json":
         document = {
             "items": list(rows),
             "source": report.source,
@@ -236,9 +236,9 @@ def _show(
             "dry_run": ending.dry_run,
             "ended": None if ended is None else row(ended, dry_run=ending.dry_run),
         }
-    elif record_rows.by_eye(given) and not total.credentials:
+    elif record_rows.by_eye(cli) and not total.credentials:
         return
-    given.show(Display("jitid.leak-add/1", shown, rows, document=document))
+    cli.show(Display("jitid.leak-add/1", shown, rows, document=document))
 
 
 def _rows(authority: Authority, total: _Total, source: str) -> Iterator[dict[str, Any]]:
@@ -251,7 +251,7 @@ def _rows(authority: Authority, total: _Total, source: str) -> Iterator[dict[str
 
 
 def _report(
-    given: Globals,
+    cli: Invocation,
     total: _Total,
     ending: LeakEnding,
     ended: Ended | None,
@@ -259,13 +259,13 @@ def _report(
     *,
     failed: bool,
 ) -> None:
-    warn_of_thieves(given, total.strays)
+    warn_of_thieves(cli, total.strays)
     if report is not None:
-        given.note(report)
+        cli.note(report)
     for text in _notes(total, dry_run=ending.dry_run):
-        given.note(text)
+        cli.note(text)
     if total.later:
-        given.warn(
+        cli.warn(
             f"what was recorded before stays as it is, reported later than --at says ({number(total.later, 'leak')}): "
             "another --source makes another report"
         )
@@ -273,7 +273,7 @@ def _report(
         output.print_message(f"jitid: {sentence(ended, dry_run=ending.dry_run)}")
     elif not ending.revoke and not failed and not ending.dry_run:
         for text in _still_live(total):
-            given.note(text)
+            cli.note(text)
 
 
 def _notes(total: _Total, *, dry_run: bool) -> Iterator[str]:
@@ -316,7 +316,7 @@ def _still_live(total: _Total) -> Iterator[str]:
         yield f"{leaks} had ended already; {verb} on: --revoke ends {pronoun} too"
 
 
-def _nothing(given: Globals, total: _Total, search: TextSearch | ReportSearch) -> NotFoundError:
+def _nothing(cli: Invocation, total: _Total, search: TextSearch | ReportSearch) -> NotFoundError:
     if total.ids and not total.unknown:
         return NotFoundError(
             "there are ids alone, and an id is no secret: nothing was recorded",
@@ -331,4 +331,4 @@ def _nothing(given: Globals, total: _Total, search: TextSearch | ReportSearch) -
             "nothing in the report is ours: no token or part of one, no fingerprint, no secret",
             "whatever a scanner has no rule for it does not report: jitid scan finds our own",
         )
-    return nothing(given, total.strays, [], search.caveat)
+    return nothing(cli, total.strays, [], search.caveat)

@@ -15,27 +15,27 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jitid.capabilities.leak.timeline import Account
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
 
 FORMATS = ("markdown",)
 """Formats that only this verb has, besides those of every verb."""
 
 
-def show(given: Globals, own: str | None, accounts: Sequence[Account]) -> None:
+def show(cli: Invocation, own: str | None, accounts: Sequence[Account]) -> None:
     """Write the history of leaks: Markdown at a terminal, or the requested format."""
     if own is not None:
         output.write_pieces(text(accounts))
         return
-    if given.field is None and given.format_name() is None and output.is_terminal():
+    if cli.field is None and cli.format_name() is None and output.is_terminal():
         from jitid.formats.table import terminal_width
 
         output.write_pieces(text(accounts, terminal_width()))
         return
     rows = (row for account in accounts for row in timeline_rows.of_steps(account))
     document = None
-    if given.field is None and given.format_name() == "json":
+    if cli.field is None and cli.format_name() == "json":
         document = {"items": [timeline_rows.document(account) for account in accounts]}
-    given.show(Display("jitid.leak-timeline/1", timeline_rows.FIELDS, rows, document=document))
+    cli.show(Display("jitid.leak-timeline/1", timeline_rows.FIELDS, rows, document=document))
 
 
 def text(accounts: Sequence[Account], width: int | None = None) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.cli import record_rows
 from jitid.cli.identity.list import limit_of
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.leak import leak_rows
 from jitid.errors import UsageError
 from jitid.model.leak import LeakFilter
@@ -23,7 +23,7 @@ _LONGEST_NUMBER = 18
 
 
 def add(
-    given: Globals,
+    cli: Invocation,
     file: options.LeakedText = None,
     source: options.Source = None,
     at: options.ReportedAt = None,
@@ -52,8 +52,8 @@ def add(
         raise UsageError("--report-format goes with --from")
     named = file or "-" if from_ is None else from_
     leak_add.add(
-        given,
-        TextSearch(named, lambda: shapes_of(given))
+        cli,
+        TextSearch(named, lambda: shapes_of(cli))
         if from_ is None
         else ReportSearch(named, _format_of(report_format)),
         ("stdin" if named == "-" else named) if source is None else source,
@@ -63,7 +63,7 @@ def add(
 
 
 def list_(
-    given: Globals,
+    cli: Invocation,
     open_: options.Open = False,
     valid: options.StillValid = False,
     source: options.OfSource = None,
@@ -82,7 +82,7 @@ def list_(
     from jitid.authority.open import open_authority
     from jitid.formats.display import Display
 
-    given.expect(leak_rows.FIELDS)
+    cli.expect(leak_rows.FIELDS)
     chosen = LeakFilter(
         source=source,
         task=None if task is None else check_task(task),
@@ -91,8 +91,8 @@ def list_(
         until=None if until is None else parse_time(until),
     )
     most = limit_of(limit)
-    authority = open_authority(given.config())
-    shown = record_rows.columns(given, leak_rows.FIELDS, leak_rows.BRIEF)
+    authority = open_authority(cli.config())
+    shown = record_rows.columns(cli, leak_rows.FIELDS, leak_rows.BRIEF)
     count = with_live_identity = 0
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -102,19 +102,19 @@ def list_(
             with_live_identity += leak_rows.has_live_identity(row)
             yield {name: row[name] for name in shown}
 
-    given.show(Display("jitid.leak-list/1", shown, rows()))
+    cli.show(Display("jitid.leak-list/1", shown, rows()))
     if with_live_identity:
         leaks = "leak's credential has" if with_live_identity == 1 else "leaks' credentials have"
         identities = "its identity lives" if with_live_identity == 1 else "their identities live"
-        given.note(
+        cli.note(
             f"{with_live_identity} open {leaks} ended, and {identities} on: see lives_until, or "
             "jitid sweep --rule leaked-live"
         )
     if limit is None and count == most:
-        given.note(f"there may be more than {most}: say how many with --limit")
+        cli.note(f"there may be more than {most}: say how many with --limit")
 
 
-def show(given: Globals, leak: options.LeakId) -> None:
+def show(cli: Invocation, leak: options.LeakId) -> None:
     """Tell everything about a leak.
 
     By the jti of what leaked it tells of each place where that was found.
@@ -124,14 +124,14 @@ def show(given: Globals, leak: options.LeakId) -> None:
     from jitid.formats.display import Display
     from jitid.system import output
 
-    given.expect(leak_rows.DETAILS)
+    cli.expect(leak_rows.DETAILS)
     numbers, jtis = _named([leak])
-    found = open_authority(given.config()).perform(ShowLeaks(numbers=numbers, jtis=jtis))
+    found = open_authority(cli.config()).perform(ShowLeaks(numbers=numbers, jtis=jtis))
     rows = [leak_rows.details(one) for one in found]
     for row in rows:
-        row["revoke"] = row["revoke"] and given.command(row["revoke"])
-    if not record_rows.by_eye(given):
-        given.show(Display("jitid.leak/1", leak_rows.DETAILS, rows, one=bool(numbers)))
+        row["revoke"] = row["revoke"] and cli.command(row["revoke"])
+    if not record_rows.by_eye(cli):
+        cli.show(Display("jitid.leak/1", leak_rows.DETAILS, rows, one=bool(numbers)))
         return
     for number, row in enumerate(rows):
         if number:
@@ -139,10 +139,10 @@ def show(given: Globals, leak: options.LeakId) -> None:
         row["places"] = row["places"] or None
         row["sightings"] = leak_rows.some_sightings(row["sightings"])
         seen = {name: value for name, value in row.items() if value not in (None, "", [])}
-        given.show(Display("jitid.leak/1", tuple(seen), [seen], one=True))
+        cli.show(Display("jitid.leak/1", tuple(seen), [seen], one=True))
 
 
-def timeline(given: Globals, leaks: options.LeakIds) -> None:
+def timeline(cli: Invocation, leaks: options.LeakIds) -> None:
     """Tell what became of leaks, for the report of an incident.
 
     Who delegated, for what and with which rights, where it was found and what it was used for before the report and
@@ -153,15 +153,15 @@ def timeline(given: Globals, leaks: options.LeakIds) -> None:
     from jitid.capabilities.leak.operations import RecountLeaks
     from jitid.cli.leak import leak_timeline, timeline_rows
 
-    own = given.own_format(leak_timeline.FORMATS)
-    given.expect(timeline_rows.FIELDS)
+    own = cli.own_format(leak_timeline.FORMATS)
+    cli.expect(timeline_rows.FIELDS)
     numbers, jtis = _named(leaks)
-    accounts = open_authority(given.config()).perform(RecountLeaks(numbers=numbers, jtis=jtis))
-    leak_timeline.show(given, own, accounts)
+    accounts = open_authority(cli.config()).perform(RecountLeaks(numbers=numbers, jtis=jtis))
+    leak_timeline.show(cli, own, accounts)
 
 
 def close(
-    given: Globals, leaks: options.LeakIds, reason: options.Reason = None, yes: options.YesValid = False
+    cli: Invocation, leaks: options.LeakIds, reason: options.Reason = None, yes: options.YesValid = False
 ) -> None:
     """Close leaks: somebody is done with them.
 
@@ -173,7 +173,7 @@ def close(
     from jitid.formats.display import Display
     from jitid.system import output
 
-    given.expect(leak_rows.CLOSED)
+    cli.expect(leak_rows.CLOSED)
     numbers, jtis = _named(leaks)
     if reason is None:
         raise UsageError(
@@ -182,16 +182,16 @@ def close(
         )
     check_reason(reason)
     operation = CloseLeaks(
-        numbers=numbers, jtis=jtis, reason=reason, valid_too=yes, accept_clock=given.accept_clock
+        numbers=numbers, jtis=jtis, reason=reason, valid_too=yes, accept_clock=cli.accept_clock
     )
-    authority = open_authority(given.config())
+    authority = open_authority(cli.config())
     try:
         done = authority.perform(operation)
     except UsageError as error:
-        error.hint = error.hint and given.command(error.hint)
+        error.hint = error.hint and cli.command(error.hint)
         raise
-    if given.field is not None or given.format_name() is not None:
-        given.show(Display("jitid.leak-close/1", leak_rows.CLOSED, [leak_rows.closed(done)], one=True))
+    if cli.field is not None or cli.format_name() is not None:
+        cli.show(Display("jitid.leak-close/1", leak_rows.CLOSED, [leak_rows.closed(done)], one=True))
     else:
         output.write(leak_rows.sentence(done) + "\n")
 

@@ -12,7 +12,7 @@ from jitid.values.text import quote
 if TYPE_CHECKING:
     from jitid.capabilities.scan.source import Source
     from jitid.cli import options
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
 
 OWN_FORMATS = ("sarif", "prometheus", "html")
 """Formats of this verb, besides the formats of all verbs."""
@@ -28,7 +28,7 @@ FORMS: dict[str, frozenset[str]] = {
 
 
 def scan(
-    given: Globals,
+    cli: Invocation,
     paths: options.ScanPaths = None,
     git: options.ScanGit = False,
     commits: options.ScanCommits = None,
@@ -65,32 +65,32 @@ def scan(
     if rules is not None or authority is not None:
         from jitid.cli.leak.scan_rules import print_rules
 
-        print_rules(given, rules, authority, searches=scans or install_hook or bool(paths))
+        print_rules(cli, rules, authority, searches=scans or install_hook or bool(paths))
         return
     from jitid.cli.leak import scan_git, scan_rows, scan_work
 
     if install_hook:
         if scans:
             raise UsageError("--install-hook scans nothing", "leave the other options out")
-        scan_git.install_hook(given, paths or ())
+        scan_git.install_hook(cli, paths or ())
         return
-    own = given.own_format(OWN_FORMATS)
+    own = cli.own_format(OWN_FORMATS)
     categories = _categories(only)
-    request = scan_rows.scan_request(given, own, fail_on, out)
+    request = scan_rows.scan_request(cli, own, fail_on, out)
     scan_git.check(
         commits or (), git=git, staged=staged, unreachable=unreachable, for_files=no_ignore or one_file_system
     )
     named = scan_git.named(paths or ()) if git or staged else paths or ()
     action = scan_rows.action(
-        given, named, source, reason, max_, report=report, revoke=revoke, dry_run=dry_run, yes=yes
+        cli, named, source, reason, max_, report=report, revoke=revoke, dry_run=dry_run, yes=yes
     )
     if staged:
         scanned = scan_git.staged(paths or ())
     elif git:
         scanned = scan_git.history(paths or (), commits or (), unreachable=unreachable)
     else:
-        scanned = _source(given, paths, no_ignore, one_file_system)
-    scan_work.run(given, request, action, scanned, categories)
+        scanned = _source(cli, paths, no_ignore, one_file_system)
+    scan_work.run(cli, request, action, scanned, categories)
 
 
 def _categories(only: list[str] | None) -> frozenset[str]:
@@ -100,7 +100,7 @@ def _categories(only: list[str] | None) -> frozenset[str]:
     return frozenset[str]().union(*(FORMS[name] for name in only or FORMS))
 
 
-def _source(given: Globals, paths: list[str] | None, no_ignore: bool, one_file_system: bool) -> Source:
+def _source(cli: Invocation, paths: list[str] | None, no_ignore: bool, one_file_system: bool) -> Source:
     """Return the files to search. Raises UsageError."""
     from jitid.capabilities.scan.file_source import FileSource
     from jitid.cli.leak.scan_rows import own_folder
@@ -117,5 +117,5 @@ def _source(given: Globals, paths: list[str] | None, no_ignore: bool, one_file_s
             "pipe it in, or name files",
         )
     return FileSource(
-        paths, ignore=not no_ignore, one_file_system=one_file_system, spared=own_folder(given.config())
+        paths, ignore=not no_ignore, one_file_system=one_file_system, spared=own_folder(cli.config())
     )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jitid.capabilities.scan.source import Source
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
 
 
 HOOK = ("path", "state")
@@ -54,22 +54,22 @@ def staged(paths: Sequence[str]) -> Source:
     return Staged(Repository(_one(paths)))
 
 
-def install_hook(given: Globals, paths: Sequence[str]) -> None:
+def install_hook(cli: Invocation, paths: Sequence[str]) -> None:
     """Install the pre-commit hook. Raises UsageError, RefusedError, StorageError and OutputError."""
     from jitid.capabilities.scan.git_repository import Repository
     from jitid.capabilities.scan.hook import install
     from jitid.cli.setup.installation import check_words, program
     from jitid.formats.display import Display
 
-    given.expect(HOOK)
+    cli.expect(HOOK)
     words = program()
     check_words(words)
     done = install(Repository(_one(paths)), words)
-    given.show(Display("jitid.hook/1", HOOK, [{"path": done.path, "state": done.state}], one=True))
+    cli.show(Display("jitid.hook/1", HOOK, [{"path": done.path, "state": done.state}], one=True))
     if not done.hooks.own:
-        given.note("git looks there for the hooks of other repositories too, as core.hooksPath says")
+        cli.note("git looks there for the hooks of other repositories too, as core.hooksPath says")
     if done.state != "present":
-        given.note("git looks before each commit from now on; `git commit --no-verify` goes without")
+        cli.note("git looks before each commit from now on; `git commit --no-verify` goes without")
 
 
 def named(paths: Sequence[str]) -> list[str]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.scan.item import ScanTally
     from jitid.capabilities.sweep.finding import Severity
     from jitid.capabilities.sweep.findings_view import Wording
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
     from jitid.config.effective import Config
 
 
@@ -51,19 +51,19 @@ _STEP = 1000
 
 
 def write(
-    given: Globals, request: ScanRequest, found: Iterable[Finding | Coverage | Swept]
+    cli: Invocation, request: ScanRequest, found: Iterable[Finding | Coverage | Swept]
 ) -> RecordConverter:
     """Write the findings to standard output, or to a file that is replaced completely or not at all.
 
     Return the totals of the written findings. Raises OutputError.
     """
-    converter = RecordConverter(given, _name(), request.fail_on, (), None, lambda _: None)
+    converter = RecordConverter(cli, _name(), request.fail_on, (), None, lambda _: None)
     records = Whole(converter.records((), found))
     # Errors must be raised before anything is written.
     first = next(records, None)
     records.check()
     assert first is not None
-    text = _text(given, request, chain([first], records))
+    text = _text(cli, request, chain([first], records))
     if request.out is None or request.own != "prometheus":
         output.put(text, request.out)
     else:
@@ -83,15 +83,15 @@ def _name() -> str:
     return str(UUID(bytes=new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))))
 
 
-def _text(given: Globals, request: ScanRequest, records: SweptRows) -> Iterator[str]:
+def _text(cli: Invocation, request: ScanRequest, records: SweptRows) -> Iterator[str]:
     from jitid.cli.show import pieces
     from jitid.formats.display import Display, Format
 
-    if given.field is not None:
+    if cli.field is not None:
         rows = _flat(records, coverage=False)
-        return pieces(Display(SCHEMA, FIELDS, rows), Format.TSV, given.field, colour=False)
+        return pieces(Display(SCHEMA, FIELDS, rows), Format.TSV, cli.field, colour=False)
     to_screen = request.out is None and output.is_terminal()
-    match request.own or given.format_name() or ("table" if to_screen else "tsv"):
+    match request.own or cli.format_name() or ("table" if to_screen else "tsv"):
         case "sarif":
             from jitid.capabilities.sweep import findings_sarif
 
@@ -103,16 +103,16 @@ def _text(given: Globals, request: ScanRequest, records: SweptRows) -> Iterator[
         case "html":
             from jitid.capabilities.sweep import findings_html
 
-            return findings_html.text(records, RULES, given.command, request.wording)
+            return findings_html.text(records, RULES, cli.command, request.wording)
         case "table":
             from jitid.capabilities.sweep import findings_text
 
             return findings_text.text(
                 records,
                 RULES,
-                given.coloured(request.out),
-                given.command,
-                verbose=given.verbose,
+                cli.coloured(request.out),
+                cli.command,
+                verbose=cli.verbose,
                 wording=request.wording,
             )
         case "json":
@@ -120,7 +120,7 @@ def _text(given: Globals, request: ScanRequest, records: SweptRows) -> Iterator[
         case "jsonl":
             return lines(records)
         case other:
-            rows = _flat(records, coverage=True, quiet=given.quiet)
+            rows = _flat(records, coverage=True, quiet=cli.quiet)
             return pieces(Display(SCHEMA, FIELDS, rows), Format(other), None, colour=False)
 
 
@@ -216,17 +216,17 @@ class Action(NamedTuple):
     dry_run: bool
 
 
-def scan_request(given: Globals, own: str | None, fail_on: str | None, out: str | None) -> ScanRequest:
+def scan_request(cli: Invocation, own: str | None, fail_on: str | None, out: str | None) -> ScanRequest:
     """Return the requested form of the result. Raises UsageError."""
     from jitid.capabilities.sweep.findings_view import SCAN
     from jitid.cli.sweep.sweep_rows import severity_of
 
-    given.expect(FIELDS)
+    cli.expect(FIELDS)
     return ScanRequest(own, severity_of(fail_on), out, SCAN)
 
 
 def action(
-    given: Globals,
+    cli: Invocation,
     paths: Sequence[str],
     source: str | None,
     reason: str | None,
@@ -256,7 +256,7 @@ def action(
         from jitid.cli.identity.revoke import check_reason, most_of
 
         check_reason(reason)
-        most = None if yes else most_of(given, max_)
+        most = None if yes else most_of(cli, max_)
     named = " ".join("stdin" if path == "-" else path for path in paths)
     source_name = source if source is not None else named[:LONGEST_SOURCE]
     return Action(

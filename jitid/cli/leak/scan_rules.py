@@ -11,13 +11,13 @@ from jitid.system import output
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
 
 
 SCANNERS = tuple(each.value for each in RuleFormat)
 
 
-def print_rules(given: Globals, scanner: str | None, authority: str | None, *, searches: bool) -> None:
+def print_rules(cli: Invocation, scanner: str | None, authority: str | None, *, searches: bool) -> None:
     """Print the rules for a scanner. Rules that can query an authority query the named or the configured one.
 
     `searches`: the line has options or paths for a search.
@@ -35,22 +35,22 @@ def print_rules(given: Globals, scanner: str | None, authority: str | None, *, s
             "with --rules nothing is searched, and nothing else stands on the line",
             f"jitid scan --rules {scanner if scanner in SCANNERS else SCANNERS[0]} > FILE",
         )
-    given.expect_own_form()
+    cli.expect_own_form()
     try:
         format_ = RuleFormat(scanner)
     except ValueError:
         raise UsageError(
             f"there are no rules for {quote(scanner)}", f"choose one of: {', '.join(SCANNERS)}"
         ) from None
-    place = _place(given, format_, authority)
+    place = _place(cli, format_, authority)
     output.write(rules(format_, place))
     if place is None and format_.queries_authority:
-        given.note(
+        cli.note(
             f"these find, and ask nobody: with --authority URL {format_} also tells what works, and ends it"
         )
 
 
-def _place(given: Globals, format_: RuleFormat, authority: str | None) -> str | None:
+def _place(cli: Invocation, format_: RuleFormat, authority: str | None) -> str | None:
     if authority is not None:
         if not format_.queries_authority:
             raise UsageError(
@@ -58,11 +58,11 @@ def _place(given: Globals, format_: RuleFormat, authority: str | None) -> str | 
                 "leave --authority out, or write rules for kingfisher",
             )
         return check_place(authority)
-    remote = given.config().remote
+    remote = cli.config().remote
     if remote is None or not format_.queries_authority:
         return None
     try:
         return check_place(str(remote))
     except UsageError as error:
-        given.note(f"{error.message}: {error.hint}")
+        cli.note(f"{error.message}: {error.hint}")
         return None

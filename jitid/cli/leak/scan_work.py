@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.scan.hits import Batch, Hit
     from jitid.capabilities.scan.source import Source
     from jitid.capabilities.sweep.finding import Coverage, Finding, Swept
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
     from jitid.cli.leak.scan_rows import Action, ScanRequest
     from jitid.model.leak import Sighting
     from jitid.operation.base import Authority
@@ -43,12 +43,12 @@ _OVERFLOWING = f"objects with strings beyond the first {_MOST_UNKNOWN:,} that th
 
 
 def run(
-    given: Globals, request: ScanRequest, action: Action | None, source: Source, categories: frozenset[str]
+    cli: Invocation, request: ScanRequest, action: Action | None, source: Source, categories: frozenset[str]
 ) -> None:
     """Scan, and report the findings. Raises PartialError, and any error of the ledger."""
-    secret_search = _secret_search(given) if "secrets" in categories else None
+    secret_search = _secret_search(cli) if "secrets" in categories else None
     with closing(source), Search(source, categories, source.processes, secret_search=secret_search) as search:
-        work = _ScanWork(given, action, source)
+        work = _ScanWork(cli, action, source)
         work.look_up(read_input.spared(search.batches()))
         work.locate()
     work.act()
@@ -61,12 +61,12 @@ def run(
     work.conclude()
 
 
-def _secret_search(given: Globals) -> SecretSearch | None:
+def _secret_search(cli: Invocation) -> SecretSearch | None:
     """Return the search for adopted secrets; None without a ledger or without adopted secrets."""
     from jitid.cli.leak.search_stream import shapes_of
     from jitid.search.secret_shapes import SecretSearch
 
-    found = shapes_of(given)
+    found = shapes_of(cli)
     return None if found is None or not found.shapes else SecretSearch(found.shapes, found.prints)
 
 
@@ -90,23 +90,23 @@ class _HeldBatch(NamedTuple):
 
 
 class _ScanWork:
-    def __init__(self, given: Globals, action: Action | None, source: Source) -> None:
+    def __init__(self, cli: Invocation, action: Action | None, source: Source) -> None:
         from jitid.authority.open import open_if_there, room
         from jitid.cli.leak.scan_store import FindingStore
 
-        self._given = given
+        self._cli = cli
         self._action = action
         self._source = source
         self._store = FindingStore()
         self._tally = ScanTally()
         self._hits = 0
         self._mistyped = 0
-        self._authority: Authority | None = open_if_there(given.config(), accept_clock=given.accept_clock)
+        self._authority: Authority | None = open_if_there(cli.config(), accept_clock=cli.accept_clock)
         if self._authority is None and action is not None:
             raise UsageError(
                 "there is no ledger to ask; nothing was changed", "name one with --ledger or --remote"
             )
-        self._room = room(given.config())
+        self._room = room(cli.config())
         self._now = int(time.time())
         self._held: list[_HeldBatch] = []
         """Batches that wait for their places, or for the requested action."""
@@ -150,7 +150,7 @@ class _ScanWork:
     def _look_up_each(self, batches: Iterator[Batch]) -> None:
         from jitid.cli.progress import ProgressLine
 
-        with ProgressLine(self._given) as progress:
+        with ProgressLine(self._cli) as progress:
             for batch in batches:
                 self._tally.add(batch.tally)
                 self._hits += len(batch.hits)
@@ -283,7 +283,7 @@ class _ScanWork:
                 report=report,
                 sightings=seen,
                 dry_run=self._action.dry_run,
-                accept_clock=self._given.accept_clock,
+                accept_clock=self._cli.accept_clock,
             )
             try:
                 result = authority.perform(operation)
@@ -321,14 +321,14 @@ class _ScanWork:
         if not self._sure:
             return
         self._ended = perform(
-            self._given,
+            self._cli,
             authority,
             Revoke(
                 selection=Selection(ids=tuple(self._sure)),
                 reason=action.reason,
                 most=action.most,
                 dry_run=action.dry_run,
-                accept_clock=self._given.accept_clock,
+                accept_clock=self._cli.accept_clock,
             ),
         )
 
@@ -350,7 +350,7 @@ class _ScanWork:
         """Write the findings and the coverage. Raises OutputError."""
         from jitid.cli.leak import scan_rows
 
-        self._converter = scan_rows.write(self._given, request, self._found())
+        self._converter = scan_rows.write(self._cli, request, self._found())
 
     def _found(self) -> Iterator[Finding | Coverage | Swept]:
         from jitid.capabilities.sweep.finding import Swept
@@ -364,11 +364,11 @@ class _ScanWork:
 
     def report_actions(self) -> None:
         """Report the actions on standard error."""
-        given, action = self._given, self._action
+        cli, action = self._cli, self._action
         if self._authority is None:
-            given.note("there is no ledger here: what was found is told by its form alone")
+            cli.note("there is no ledger here: what was found is told by its form alone")
         if self._tally.histories:
-            given.note(self._unread())
+            cli.note(self._unread())
         if action is None:
             return
         from jitid.cli.leak.trace_rows import number
@@ -377,7 +377,7 @@ class _ScanWork:
         if action.report is not None:
             would = "would record" if action.dry_run else "recorded"
             events = f" (audit event {' '.join(map(str, self._events))})" if self._events else ""
-            given.note(f"{would} {number(len(self._recorded), 'leak')}{events}")
+            cli.note(f"{would} {number(len(self._recorded), 'leak')}{events}")
         if self._ended is not None:
             from jitid.cli.identity.revoke import sentence
 
@@ -392,7 +392,7 @@ class _ScanWork:
         from jitid.cli.leak.scan_rows import repositories
 
         count, named = self._tally.histories, self._tally.repositories
-        scans = [self._given.command(f"jitid scan --git {word(safe(path))}") for path in sorted(named)]
+        scans = [self._cli.command(f"jitid scan --git {word(safe(path))}") for path in sorted(named)]
         more = f"; and so for {count - len(named)} more" if count > len(named) else ""
         return f"the history of {repositories(count)} was not searched: {'; '.join(scans)}{more}"
 
@@ -405,6 +405,6 @@ class _ScanWork:
 
             must_be_confirmed(self._ended)
         if self._converter.incomplete:
-            self._given.status = ExitStatus.INCOMPLETE
+            self._cli.status = ExitStatus.INCOMPLETE
         elif self._converter.failed:
-            self._given.status = ExitStatus.FINDINGS
+            self._cli.status = ExitStatus.FINDINGS

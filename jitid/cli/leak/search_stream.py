@@ -23,7 +23,7 @@ from jitid.search.strings import ALL, add
 from jitid.system import time_limit
 
 if TYPE_CHECKING:
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
 
 CHUNK = 1 << 19
 """Number of bytes that are searched at once; they fit into the cache of one processor."""
@@ -326,14 +326,14 @@ class StreamSearch:
             os._exit(0)
 
 
-def shapes_of(given: Globals) -> Shapes | None:
+def shapes_of(cli: Invocation) -> Shapes | None:
     """Return the forms of the ledger's adopted secrets; None without a ledger.
 
     Each searching process needs them: the ledger is opened before the processes start, and closed again.
     """
     from jitid.authority.open import open_if_there
 
-    authority = open_if_there(given.config(), accept_clock=given.accept_clock)
+    authority = open_if_there(cli.config(), accept_clock=cli.accept_clock)
     if authority is None:
         return None
     from jitid.capabilities.adopt.shape_operations import AdoptedShapes

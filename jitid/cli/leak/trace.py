@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended
     from jitid.capabilities.leak.trace_result import Match, Traced
     from jitid.cli import options
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
     from jitid.cli.leak.search_stream import StreamSearch
     from jitid.operation.base import Authority
 
@@ -24,7 +24,7 @@ _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{64}")
 
 
 def trace(
-    given: Globals,
+    cli: Invocation,
     subject: options.Leaked = None,
     revoke: options.EndFound = False,
     reason: options.Reason = None,
@@ -46,34 +46,34 @@ def trace(
         from jitid.cli.identity.revoke import check_reason, most_of
 
         check_reason(reason)
-        most = None if yes else most_of(given, max_)
+        most = None if yes else most_of(cli, max_)
     elif reason is not None or dry_run or max_ is not None or yes:
         raise UsageError(
             "--reason, --dry-run, --max and --yes go with --revoke", "add --revoke, or leave them out"
         )
-    authority, traced, search = _traced(given, subject)
+    authority, traced, search = _traced(cli, subject)
     ended: Ended | None = None
     failure: JitidError | None = None
     if revoke:
         try:
             sure, failure = _sure(traced, yes=yes)
             if sure:
-                ended = _end(given, authority, sure, reason, most, dry_run=dry_run)
+                ended = _end(cli, authority, sure, reason, most, dry_run=dry_run)
         except JitidError as error:
             failure = error
         if ended is not None and not dry_run:
             # Another process may have revoked them first.
             traced = _refreshed(authority, traced)
     try:
-        _show(given, traced, ended, revoke=revoke, dry_run=dry_run)
+        _show(cli, traced, ended, revoke=revoke, dry_run=dry_run)
     finally:
         # Report the revocation even if writing the rows fails.
-        _report(given, traced, ended, revoke=revoke and failure is None, dry_run=dry_run)
+        _report(cli, traced, ended, revoke=revoke and failure is None, dry_run=dry_run)
     if failure is not None:
         if search is not None and search.missed:
             from jitid.cli.leak.trace_rows import incomplete
 
-            given.warn(incomplete(search.missed, search.caveat).message)
+            cli.warn(incomplete(search.missed, search.caveat).message)
         raise failure
     if ended is not None:
         from jitid.authority.settle_at_targets import must_be_confirmed
@@ -86,10 +86,10 @@ def trace(
     if not traced.matches and not any(stray.access for stray in traced.strays):
         from jitid.cli.leak.trace_rows import nothing
 
-        raise nothing(given, traced.strays, traced.words, None if search is None else search.caveat)
+        raise nothing(cli, traced.strays, traced.words, None if search is None else search.caveat)
 
 
-def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, StreamSearch | None]:
+def _traced(cli: Invocation, subject: str | None) -> tuple[Authority, Traced, StreamSearch | None]:
     """Return the matches of the id or fingerprint on the line, or of a text, and the search of that text."""
     finds = Finds()
     name = bare(subject or "")
@@ -106,20 +106,20 @@ def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, Str
         from jitid.cli.read_input import check_text_file
 
         check_text_file(subject or "-")
-        with StreamSearch(subject or "-", "the text", shapes=lambda: shapes_of(given)) as search:
-            return *_looked_up(given, search.finds(room(given.config()))), search
-    return *_looked_up(given, [finds]), None
+        with StreamSearch(subject or "-", "the text", shapes=lambda: shapes_of(cli)) as search:
+            return *_looked_up(cli, search.finds(room(cli.config()))), search
+    return *_looked_up(cli, [finds]), None
 
 
-def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Traced]:
+def _looked_up(cli: Invocation, batches: Iterable[Finds]) -> tuple[Authority, Traced]:
     from jitid.authority.open import open_authority
     from jitid.capabilities.leak.operations import Trace
     from jitid.capabilities.leak.trace_result import together
     from jitid.cli import show  # noqa: F401 - needed in the end, and loaded while others search
     from jitid.cli.leak.trace_rows import FIELDS
 
-    given.expect(FIELDS)
-    authority = open_authority(given.config(), accept_clock=given.accept_clock)
+    cli.expect(FIELDS)
+    authority = open_authority(cli.config(), accept_clock=cli.accept_clock)
     return authority, together(authority.perform(Trace(finds=finds)) for finds in batches)
 
 
@@ -146,7 +146,7 @@ def _sure(traced: Traced, *, yes: bool) -> tuple[list[Match], JitidError | None]
 
 
 def _end(
-    given: Globals,
+    cli: Invocation,
     authority: Authority,
     matches: Iterable[Match],
     reason: str | None,
@@ -163,9 +163,9 @@ def _end(
         reason=reason,
         most=most,
         dry_run=dry_run,
-        accept_clock=given.accept_clock,
+        accept_clock=cli.accept_clock,
     )
-    return perform(given, authority, operation)
+    return perform(cli, authority, operation)
 
 
 def _refreshed(authority: Authority, traced: Traced) -> Traced:
@@ -182,44 +182,43 @@ def _refreshed(authority: Authority, traced: Traced) -> Traced:
     )
 
 
-def _show(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:
+def _show(cli: Invocation, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:
     from jitid.cli import record_rows
     from jitid.cli.leak import trace_rows
     from jitid.formats.display import Display
     from jitid.system import output
 
     shown = [
-        {**one, "revoke": one["revoke"] and given.command(one["revoke"])}
-        for one in trace_rows.rows_of(traced)
+        {**one, "revoke": one["revoke"] and cli.command(one["revoke"])} for one in trace_rows.rows_of(traced)
     ]
-    if not record_rows.by_eye(given):
+    if not record_rows.by_eye(cli):
         document: dict[str, Any] | None = None
-        if revoke and given.format_name() == "json":
+        if revoke and cli.format_name() == "json":
             from jitid.cli.identity.revoke import row
 
             document = {
                 "items": list(shown),
                 "ended": None if ended is None else row(ended, dry_run=dry_run),
             }
-        given.show(Display("jitid.trace/1", trace_rows.FIELDS, shown, document=document))
+        cli.show(Display("jitid.trace/1", trace_rows.FIELDS, shown, document=document))
         return
     for number, one in enumerate(shown):
         if number:
             output.write("\n")
         seen = trace_rows.for_eyes(one)
-        given.show(Display("jitid.trace/1", tuple(seen), [seen], one=True))
+        cli.show(Display("jitid.trace/1", tuple(seen), [seen], one=True))
 
 
-def _report(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:
+def _report(cli: Invocation, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:
     from jitid.cli.leak.trace_rows import some, summary, warn_of_thieves
     from jitid.system import output
 
-    warn_of_thieves(given, traced.strays)
+    warn_of_thieves(cli, traced.strays)
     forged = [match.credential.jti for match in traced.matches if match.evidence.match == "forged-jwt"]
     if forged:
-        given.note(f"no key of ours signed the token of {some(forged)}: it was changed or made up")
+        cli.note(f"no key of ours signed the token of {some(forged)}: it was changed or made up")
     if traced.matches or traced.strays or traced.words:
-        given.note(summary(traced))
+        cli.note(summary(traced))
     if ended is not None:
         from jitid.cli.identity.revoke import sentence
 

@@ -15,7 +15,7 @@ from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.capabilities.leak.trace_result import Match, Stray, Traced
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
 
 FIELDS = (
     "match",
@@ -85,23 +85,23 @@ def some(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
-def warn_of_thieves(given: Globals, strays: Collection[Stray]) -> None:
+def warn_of_thieves(cli: Invocation, strays: Collection[Stray]) -> None:
     """Warn of stolen signing keys and access tokens.
 
     A key is stolen if it was found, or if it signed a found token that the ledger never issued.
     """
     for one in strays:
         if one.access is not None and one.state == AccessState.ACTIVE:
-            remedy = given.command(f"jitid access revoke {one.access}")
-            given.warn(f"whoever has what was found asks the authority as {one.whose}: {remedy}")
+            remedy = cli.command(f"jitid access revoke {one.access}")
+            cli.warn(f"whoever has what was found asks the authority as {one.whose}: {remedy}")
     shown = {stray.signed_by for stray in strays if stray.match == "private-key"}
     for kid in dict.fromkeys(stray.signed_by for stray in strays if stray.signed_by is not None):
-        remedy = given.command(f"jitid keys revoke {kid}")
+        remedy = cli.command(f"jitid keys revoke {kid}")
         signs = "can sign" if kid in shown else "signs"
-        given.warn(f"somebody else has our key {kid}, and {signs} with it: {remedy}")
+        cli.warn(f"somebody else has our key {kid}, and {signs} with it: {remedy}")
 
 
-def nothing(given: Globals, strays: list[Stray], words: list[Stray], caveat: str | None) -> NotFoundError:
+def nothing(cli: Invocation, strays: list[Stray], words: list[Stray], caveat: str | None) -> NotFoundError:
     """Return the error for a text without any string that this ledger issued."""
     leaked = next((stray for stray in strays if stray.signed_by is not None), None)
     if leaked is not None:
@@ -109,7 +109,7 @@ def nothing(given: Globals, strays: list[Stray], words: list[Stray], caveat: str
             "what was found is no credential: it is the private half of a key by which the ledger signs"
             if leaked.match == "private-key"
             else "the ledger knows nothing of what was found, and a key of ours signed it",
-            f"end the key with all that it signed: {given.command(f'jitid keys revoke {leaked.signed_by}')}",
+            f"end the key with all that it signed: {cli.command(f'jitid keys revoke {leaked.signed_by}')}",
         )
     whole = "a signed token is found by any part of its payload's beginning, an opaque one only whole"
     if strays and all(stray.mistyped for stray in strays):

@@ -16,7 +16,7 @@ from jitid.values.times import parse_duration, parse_time
 if TYPE_CHECKING:
     from jitid.capabilities.audit.audit_log import LogFilter
     from jitid.capabilities.use.operations import UsePage
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
     from jitid.model.use import RecordedUse
 
 FIELDS = (
@@ -43,7 +43,7 @@ _AROUND = 60
 
 
 def show(
-    given: Globals,
+    cli: Invocation,
     chosen: LogFilter,
     at: str | None,
     within: str | None,
@@ -57,7 +57,7 @@ def show(
         UsageError: a filter is for events only, or the time is specified twice.
 
     """
-    given.expect(FIELDS)
+    cli.expect(FIELDS)
     for option, value in {
         "--operation": chosen.operation,
         "--by": chosen.by,
@@ -76,7 +76,7 @@ def show(
     elif within is not None:
         raise UsageError("--within says how far from --at, and there is none")
     most = limit_of(limit)
-    page = open_authority(given.config()).perform(
+    page = open_authority(cli.config()).perform(
         ListUses(
             chosen=UseFilter(
                 since=since,
@@ -93,11 +93,11 @@ def show(
         )
     )
     filtered = {"agent": chosen.agent, "action": action, "resource": resource}
-    shown = record_rows.columns(given, FIELDS, tuple(name for name in BRIEF if filtered.get(name) is None))
+    shown = record_rows.columns(cli, FIELDS, tuple(name for name in BRIEF if filtered.get(name) is None))
     rows = (_row(one, page) for one in page.uses)
-    given.show(Display("jitid.actions/1", shown, ({name: row[name] for name in shown} for row in rows)))
+    cli.show(Display("jitid.actions/1", shown, ({name: row[name] for name in shown} for row in rows)))
     if limit is None and len(page.uses) == DEFAULT_LIMIT:
-        given.note(f"there may be more than {DEFAULT_LIMIT}: say how many with --limit")
+        cli.note(f"there may be more than {DEFAULT_LIMIT}: say how many with --limit")
 
 
 def _row(one: RecordedUse, page: UsePage) -> dict[str, Any]:

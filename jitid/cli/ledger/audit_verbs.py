@@ -13,7 +13,7 @@ from jitid.capabilities.integrity.operations import ExportLog, ReadLog, SignHead
 from jitid.capabilities.integrity.verify_log import Verification
 from jitid.cli import read_input, record_rows
 from jitid.cli.identity.list import limit_of
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import IntegrityError, PartialError, UsageError
 from jitid.formats.display import Display
 from jitid.model.event import Event
@@ -42,7 +42,7 @@ VERIFIED = ("events", "members", "head")
 
 
 def log(
-    given: Globals,
+    cli: Invocation,
     operation: options.OfOperation = None,
     task: options.OfTask = None,
     agent: options.OfAgent = None,
@@ -73,11 +73,11 @@ def log(
     who did that, for whom and for what.
     """
     fields: tuple[str, ...] = (*LOG, "members") if members else LOG
-    if given.field == BY_ID:
+    if cli.field == BY_ID:
         fields = (*fields, BY_ID)
     about_use = not (at is within is action is resource is None)
     if not about_use:
-        given.expect(fields)
+        cli.expect(fields)
     chosen = LogFilter(
         operation=operation,
         task=None if task is None else check_task(task),
@@ -99,37 +99,37 @@ def log(
 
         if follow or members or after is not None:
             raise UsageError("--follow, --members and --after are about events, and actions are asked for")
-        audit_actions.show(given, chosen, at, within, action, resource, limit)
+        audit_actions.show(cli, chosen, at, within, action, resource, limit)
         return
     if follow:
         if event is not None:
             raise UsageError("--follow and --event cannot go together", "a single event has nothing after it")
-        if given.format_name() == "json" and given.field is None:
+        if cli.format_name() == "json" and cli.field is None:
             raise UsageError("a JSON document has an end, and --follow has none", "use --format jsonl")
         start = after is not None or since is not None
-        _follow(given, chosen, limit, fields, start=start, members=members)
+        _follow(cli, chosen, limit, fields, start=start, members=members)
         return
-    documents = open_authority(given.config()).perform(ReadLog(chosen=chosen, limit=limit, members=members))
-    if given.format_name() in ("json", "jsonl") and given.field is None:
+    documents = open_authority(cli.config()).perform(ReadLog(chosen=chosen, limit=limit, members=members))
+    if cli.format_name() in ("json", "jsonl") and cli.field is None:
         whole: dict[str, None] = dict.fromkeys(fields)
         for document in documents:
             whole.update(dict.fromkeys(document))
-        given.show(Display("jitid.audit-log/1", tuple(whole), documents))
+        cli.show(Display("jitid.audit-log/1", tuple(whole), documents))
         return
     found = [_row(document) for document in documents]
-    if event is not None and len(found) == 1 and record_rows.by_eye(given):
-        given.show(Display("jitid.audit-log/1", fields, found, one=True))
+    if event is not None and len(found) == 1 and record_rows.by_eye(cli):
+        cli.show(Display("jitid.audit-log/1", fields, found, one=True))
         return
     brief: tuple[str, ...] = DENIALS if operation == "denial" else BRIEF
     if any(BY_ID in document for document in documents):
         place = brief.index("by") + 1
         brief = (*brief[:place], BY_ID, *brief[place:])
-    shown = record_rows.columns(given, fields, (*brief, "members") if members else brief)
-    given.show(Display("jitid.audit-log/1", shown, found))
+    shown = record_rows.columns(cli, fields, (*brief, "members") if members else brief)
+    cli.show(Display("jitid.audit-log/1", shown, found))
 
 
 def _follow(
-    given: Globals,
+    cli: Invocation,
     chosen: LogFilter,
     limit: int | None,
     fields: tuple[str, ...],
@@ -141,9 +141,9 @@ def _follow(
     from jitid.formats.display import Format
     from jitid.formats.stream import Stream
 
-    format_ = given.format_name() or ("table" if output.is_terminal() else "tsv")
-    shown = record_rows.columns(given, fields, (*BRIEF, "members") if members else BRIEF)
-    config = given.config()
+    format_ = cli.format_name() or ("table" if output.is_terminal() else "tsv")
+    shown = record_rows.columns(cli, fields, (*BRIEF, "members") if members else BRIEF)
+    config = cli.config()
     check = watch(config)
     stream: Stream | None = None
     authority = open_authority(config)
@@ -162,12 +162,12 @@ def _follow(
             stream = Stream(
                 shown,
                 Format(format_),
-                given.field,
+                cli.field,
                 widths={field: width for field, width in widths.items() if field in shown},
-                colour=given.coloured(),
+                colour=cli.coloured(),
             )
             text = stream.header()
-        whole = format_ == "jsonl" and given.field is None
+        whole = format_ == "jsonl" and cli.field is None
         text += stream.lines(documents if whole else [_row(document) for document in documents])
         if text:
             output.write(text)
@@ -177,36 +177,36 @@ def _row(document: dict[str, Any]) -> dict[str, Any]:
     return {"count": 1 if "jti" in document else None, **document, "at": record_rows.time(document["at"])}
 
 
-def head(given: Globals, out: options.PrivateOut = None) -> None:
+def head(cli: Invocation, out: options.PrivateOut = None) -> None:
     """Print the signed last link of the audit chain.
 
     Keep it outside this machine: `audit verify --expect-head` then finds a tail that was cut and a ledger
     that is an older copy.
     """
     if out is None:
-        given.expect(HEAD)
+        cli.expect(HEAD)
     else:
-        given.expect_own_form()
-    text = open_authority(given.config()).perform(SignHead())
+        cli.expect_own_form()
+    text = open_authority(cli.config()).perform(SignHead())
     # The configured format does not apply: the stored head must have the form that --expect-head reads.
-    if given.field is None and given.format is None:
+    if cli.field is None and cli.format is None:
         output.put([f"{text}\n"], out)
     else:
-        given.show(Display("jitid.audit-head/1", HEAD, [{"head": text}], one=True))
+        cli.show(Display("jitid.audit-head/1", HEAD, [{"head": text}], one=True))
 
 
-def verify(given: Globals, expect_head: options.ExpectHead = None, file: options.LogFile = None) -> None:
+def verify(cli: Invocation, expect_head: options.ExpectHead = None, file: options.LogFile = None) -> None:
     """Check the audit chain, and the ledger's rows against it.
 
     Any event that was edited, removed, inserted or moved is found. With --file an export is checked, for
     which no ledger is needed. Exit status 7 says that it does not hold.
     """
-    given.expect(VERIFIED)
+    cli.expect(VERIFIED)
     read_input.check_one_stdin(file, expect_head)
     expected = None if expect_head is None else _head(expect_head)
     try:
         if file is None:
-            result = open_authority(given.config()).perform(VerifyLog(expected_head=expected))
+            result = open_authority(cli.config()).perform(VerifyLog(expected_head=expected))
         else:
             result = verify_export((text for _, text in read_input.lines(file, "the export")), expected)
     except UnreadableHeadError as error:
@@ -217,7 +217,7 @@ def verify(given: Globals, expect_head: options.ExpectHead = None, file: options
             error.hint or "keep ledger and files as they are, and compare them with copies kept elsewhere"
         )
         raise
-    _report(given, result, compared_rows=file is None)
+    _report(cli, result, compared_rows=file is None)
     if result.cut is not None:
         raise PartialError(
             f"what is here holds, but event {result.cut}, which the remembered head tells of, was cut: "
@@ -231,10 +231,10 @@ def _head(path: str) -> str:
     return bare(read_input.unmarked(path, MAX_TOKEN, "the signed head").decode("utf-8", "replace"))
 
 
-def _report(given: Globals, result: Verification, *, compared_rows: bool) -> None:
+def _report(cli: Invocation, result: Verification, *, compared_rows: bool) -> None:
     row = {"events": result.events, "members": result.members, "head": result.head.hash.hex()}
-    if given.field is not None or given.format_name() is not None:
-        given.show(Display("jitid.audit-verify/1", VERIFIED, [row], one=True))
+    if cli.field is not None or cli.format_name() is not None:
+        cli.show(Display("jitid.audit-verify/1", VERIFIED, [row], one=True))
     else:
         # An export has only events.
         compared = (
@@ -243,19 +243,19 @@ def _report(given: Globals, result: Verification, *, compared_rows: bool) -> Non
         output.write(f"the audit chain holds: {result.events} events{compared}; head {row['head']}\n")
 
 
-def export(given: Globals, out: options.PrivateOut = None) -> None:
+def export(cli: Invocation, out: options.PrivateOut = None) -> None:
     """Write the audit log as JSON lines, or for syslog.
 
     JSON lines can be checked without the ledger: jitid audit verify --file FILE. With --format syslog each
     event is a message of RFC 5424 on a line of its own.
     """
-    if given.format not in (None, *EXPORTS):
-        raise UsageError(f"{quote(given.format)} is no format here", f"choose one of: {', '.join(EXPORTS)}")
-    syslog = given.format == "syslog"
+    if cli.format not in (None, *EXPORTS):
+        raise UsageError(f"{quote(cli.format)} is no format here", f"choose one of: {', '.join(EXPORTS)}")
+    syslog = cli.format == "syslog"
     if syslog:
-        given.format = None
-    given.expect_own_form("jsonl")
-    lines = open_authority(given.config()).perform(ExportLog())
+        cli.format = None
+    cli.expect_own_form("jsonl")
+    lines = open_authority(cli.config()).perform(ExportLog())
     if syslog:
         from jitid.formats import syslog as messages
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jitid.authority import open as authority_open
 from jitid.cli import record_rows
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.doctor import installation_check
 from jitid.errors import ExitStatus, JitidError
 from jitid.formats import checklist
@@ -28,7 +28,7 @@ _LARGE = 32 << 20
 """Size in bytes of a database that takes more than a moment to examine."""
 
 
-def doctor(given: Globals) -> None:
+def doctor(cli: Invocation) -> None:
     """Check the installation, the ledger, its keys and the targets of the configuration.
 
     With --remote it checks the way to the authority: whether it answers and proves who it is, whom it takes its
@@ -38,25 +38,25 @@ def doctor(given: Globals) -> None:
     says that something is damaged, was tampered with or is open to others, 2 that configuration or policy
     cannot be used; warnings do not count.
     """
-    trouble = given.try_config()
-    given.expect(FIELDS)
-    with progress(given):
-        checks = installation_check.check(given.config(), trouble)
-    found = [row(given, check) for check in checks]
-    if record_rows.by_eye(given):
-        output.write(checklist.text(found, given.coloured()))
+    trouble = cli.try_config()
+    cli.expect(FIELDS)
+    with progress(cli):
+        checks = installation_check.check(cli.config(), trouble)
+    found = [row(cli, check) for check in checks]
+    if record_rows.by_eye(cli):
+        output.write(checklist.text(found, cli.coloured()))
     else:
-        given.show(Display("jitid.doctor/1", FIELDS, found))
+        cli.show(Display("jitid.doctor/1", FIELDS, found))
     error = verdict(checks)
     if error is not None:
         raise error
 
 
 @contextmanager
-def progress(given: Globals) -> Iterator[None]:
+def progress(cli: Invocation) -> Iterator[None]:
     """Show at a terminal that the ledger is examined: a large one takes seconds."""
     text = b"jitid: examining the ledger"
-    shown = os.isatty(2) and not given.quiet and _is_large(given)
+    shown = os.isatty(2) and not cli.quiet and _is_large(cli)
     if shown:
         os.write(2, text)
     try:
@@ -66,18 +66,18 @@ def progress(given: Globals) -> Iterator[None]:
             os.write(2, b"\r" + b" " * len(text) + b"\r")
 
 
-def _is_large(given: Globals) -> bool:
+def _is_large(cli: Invocation) -> bool:
     try:
-        path = os.path.join(authority_open.home_path(given.config()), folder.DATABASE)
+        path = os.path.join(authority_open.home_path(cli.config()), folder.DATABASE)
         return os.lstat(path).st_size >= _LARGE
     except (JitidError, OSError, ValueError):
         # The checks report the error.
         return False
 
 
-def row(given: Globals, check: Check) -> dict[str, Any]:
+def row(cli: Invocation, check: Check) -> dict[str, Any]:
     """Return the result of a check as a row; its command acts on the same ledger."""
-    repair = None if check.repair is None else given.command(check.repair)
+    repair = None if check.repair is None else cli.command(check.repair)
     return dict(zip(FIELDS, (check.name, check.status.value, check.detail, repair), strict=True))
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.trust.operations import PublishSshAuthorities, PublishSshRevocations
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import NotFoundError, UsageError
 from jitid.system import output
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from jitid.cli import options
 
 
-def ssh(given: Globals, out: options.PublicOut = None) -> None:
+def ssh(cli: Invocation, out: options.PublicOut = None) -> None:
     """Print the keys whose certificates SSH hosts are to take (TrustedUserCAKeys).
 
     A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone. Whom a
     certificate lets in, the host says itself: by AuthorizedPrincipalsFile, or by logins that a template names.
     """
-    given.expect_own_form()
-    found = open_authority(given.config()).perform(PublishSshAuthorities())
+    cli.expect_own_form()
+    found = open_authority(cli.config()).perform(PublishSshAuthorities())
     if not found:
         raise NotFoundError(
             "this ledger has no key for SSH certificates yet",
@@ -36,16 +36,16 @@ def ssh(given: Globals, out: options.PublicOut = None) -> None:
     write_public(out, text.encode())
 
 
-def krl(given: Globals, out: options.PublicOut = None) -> None:
+def krl(cli: Invocation, out: options.PublicOut = None) -> None:
     """Write the list of SSH certificates that ended before their expiry (RevokedKeys).
 
     Hosts do not ask: a certificate that was revoked works at each host until that host has fetched the list.
     Sessions that are open stay open. A key that `jitid keys revoke` ended is on it, with all that it signed.
     """
-    given.expect_own_form()
+    cli.expect_own_form()
     if out is None and output.is_terminal():
         raise UsageError("the list is no text for a terminal", "name a file: --out revoked.krl")
-    found = open_authority(given.config()).perform(PublishSshRevocations())
+    found = open_authority(cli.config()).perform(PublishSshRevocations())
     if out is None:
         output.write_bytes(found.krl)
     else:
@@ -56,6 +56,6 @@ def krl(given: Globals, out: options.PublicOut = None) -> None:
         "" if not found.keys else f" and {found.keys} {'key' if found.keys == 1 else 'keys'} of authorities"
     )
     plural = "certificate" if found.certificates == 1 else "certificates"
-    given.note(
+    cli.note(
         f"{found.certificates} {plural}{keys} on the list; hosts must fetch it, and sessions that are open stay open"
     )

@@ -12,7 +12,7 @@ from jitid.capabilities.trust.operations import ListKeys, PublishKeys, RevokeKey
 from jitid.cli import record_rows
 from jitid.cli.identity.revoke import FIELDS as FORESEEN
 from jitid.cli.identity.revoke import check_reason, most_of, report_ended, unproved
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.display import Display
 from jitid.keys.keyring import USES
@@ -33,18 +33,18 @@ ROTATED = ("kid", "use", "algorithm", "retired", "event")
 REVOKED = ("kid", "ended", "identities", "successor", "offline_until", "event")
 
 
-def list_(given: Globals) -> None:
+def list_(cli: Invocation) -> None:
     """List the signing keys that there ever were.
 
     A retired key signs nothing more, and still verifies what it signed, until `needed_until` at the latest. One that
     is waiting was made by `jitid keys request`.
     """
-    given.expect(FIELDS)
-    found = open_authority(given.config()).perform(ListKeys())
-    given.show(
+    cli.expect(FIELDS)
+    found = open_authority(cli.config()).perform(ListKeys())
+    cli.show(
         Display(
             "jitid.keys/1",
-            record_rows.columns(given, FIELDS, BRIEF),
+            record_rows.columns(cli, FIELDS, BRIEF),
             [
                 {
                     "kid": key.kid,
@@ -69,7 +69,7 @@ def _state(key: SigningKey) -> str:
 
 
 def rotate(
-    given: Globals,
+    cli: Invocation,
     algorithm: options.Algorithm = None,
     use: options.KeyUse = None,
     transit: options.TransitKey = None,
@@ -87,12 +87,12 @@ def rotate(
             f"{quote(algorithm)} is no algorithm" + ("" if use is None else f" of keys for {use}"),
             f"choose one of: {', '.join(sorted(USES[purpose]))}",
         )
-    given.expect(ROTATED)
+    cli.expect(ROTATED)
     chosen = algorithm or USES[purpose][0]
-    change = open_authority(given.config()).perform(
-        RotateKey(algorithm=chosen, use=purpose, transit=transit, accept_clock=given.accept_clock)
+    change = open_authority(cli.config()).perform(
+        RotateKey(algorithm=chosen, use=purpose, transit=transit, accept_clock=cli.accept_clock)
     )
-    if given.field is not None or given.format_name() is not None:
+    if cli.field is not None or cli.format_name() is not None:
         row = {
             "kid": change.kid,
             "use": purpose,
@@ -100,15 +100,15 @@ def rotate(
             "retired": change.retired,
             "event": change.event,
         }
-        given.show(Display("jitid.keys-rotate/1", ROTATED, [row], one=True))
+        cli.show(Display("jitid.keys-rotate/1", ROTATED, [row], one=True))
     else:
         output.write(f"{change.kid}\n")
     for kid in change.retired:
-        given.note(f"{kid} signs nothing more, and still verifies what it signed")
+        cli.note(f"{kid} signs nothing more, and still verifies what it signed")
 
 
 def revoke(
-    given: Globals,
+    cli: Invocation,
     kid: options.Kid,
     reason: options.Reason = None,
     dry_run: options.DryRun = False,
@@ -120,24 +120,24 @@ def revoke(
     What descends from that ends too. If it was the key in use, a new one signs from now on. More than --max
     (100 unless configured) needs --yes.
     """
-    given.expect(FORESEEN if dry_run else REVOKED)
-    authority = open_authority(given.config(), accept_clock=given.accept_clock)
+    cli.expect(FORESEEN if dry_run else REVOKED)
+    authority = open_authority(cli.config(), accept_clock=cli.accept_clock)
     if dry_run:
-        report_ended(given, _foreseen(authority, kid), dry_run=True)
+        report_ended(cli, _foreseen(authority, kid), dry_run=True)
         return
     change = authority.perform(
         RevokeKey(
             kid=kid,
             reason=check_reason(reason),
-            most=None if yes else most_of(given, max_),
-            accept_clock=given.accept_clock,
+            most=None if yes else most_of(cli, max_),
+            accept_clock=cli.accept_clock,
         )
     )
     if change.unproved is not None:
-        given.warn(unproved(change.unproved))
+        cli.warn(unproved(change.unproved))
     # The holder of a token of that key may hold further credentials, made at targets.
-    settle_at_targets.settle_event(authority, change.event, given.warn)
-    if given.field is None and given.format_name() is None:
+    settle_at_targets.settle_event(authority, change.event, cli.warn)
+    if cli.field is None and cli.format_name() is None:
         output.write(_sentence(change))
         return
     radius = change.radius
@@ -149,7 +149,7 @@ def revoke(
         "offline_until": record_rows.time(radius.offline_until) if radius else None,
         "event": change.event,
     }
-    given.show(Display("jitid.keys-revoke/1", REVOKED, [row], one=True))
+    cli.show(Display("jitid.keys-revoke/1", REVOKED, [row], one=True))
 
 
 def _foreseen(authority: Authority, kid: str) -> Ended:
@@ -168,15 +168,15 @@ def _sentence(change: KeyChange) -> str:
     return f"ended {revocation.blast(change.radius)} (audit event {change.event}){successor}\n"
 
 
-def jwks(given: Globals, out: options.PublicOut = None) -> None:
+def jwks(cli: Invocation, out: options.PublicOut = None) -> None:
     """Print the public keys that verifiers need (RFC 7517).
 
     A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone.
     """
     import json
 
-    given.expect_own_form("json")
-    text = json.dumps(open_authority(given.config()).perform(PublishKeys()), indent=2)
+    cli.expect_own_form("json")
+    text = json.dumps(open_authority(cli.config()).perform(PublishKeys()), indent=2)
     if out is None:
         output.write(f"{text}\n")
     else:

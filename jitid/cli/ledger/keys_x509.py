@@ -12,7 +12,7 @@ from jitid.capabilities.trust.certificate_operations import (
     RequestAuthority,
 )
 from jitid.cli import read_input, record_rows
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import IntegrityError, UsageError
 from jitid.formats.display import Display
 from jitid.issuers.issuer import MAX_CHAIN
@@ -27,56 +27,54 @@ BUNDLES = ("spiffe", "jwt", "pem")
 LISTS = ("pem", "der")
 
 
-def request(given: Globals, out: options.PublicOut = None) -> None:
+def request(cli: Invocation, out: options.PublicOut = None) -> None:
     """Ask for a certificate that makes a key an X.509 authority.
 
     A key is made, unless one waits already, and a request in PEM (PKCS#10) written for whoever has the root. Until
     the certificate is imported, whatever authority there is goes on.
     """
-    given.expect_own_form()
-    made = open_authority(given.config()).perform(RequestAuthority(accept_clock=given.accept_clock))
+    cli.expect_own_form()
+    made = open_authority(cli.config()).perform(RequestAuthority(accept_clock=cli.accept_clock))
     _write(made.request.encode("ascii"), out)
-    given.note(f"{made.kid} waits for its certificate: jitid keys import CHAIN")
+    cli.note(f"{made.kid} waits for its certificate: jitid keys import CHAIN")
 
 
-def import_(given: Globals, chain: options.Chain = None) -> None:
+def import_(cli: Invocation, chain: options.Chain = None) -> None:
     """Certify under a root, with the certificate that was asked for.
 
     FILE has the certificate of the key, those above it, and the root as the last, in PEM. The authority that
     certified until now is retired: what it certified stays valid.
     """
-    given.expect(IMPORTED)
+    cli.expect(IMPORTED)
     text = read_input.unmarked(chain or "-", MAX_CHAIN, "the chain of certificates").decode(
         "ascii", "replace"
     )
-    done = open_authority(given.config()).perform(
-        ImportAuthority(chain=text, accept_clock=given.accept_clock)
-    )
-    if given.field is not None or given.format_name() is not None:
+    done = open_authority(cli.config()).perform(ImportAuthority(chain=text, accept_clock=cli.accept_clock))
+    if cli.field is not None or cli.format_name() is not None:
         row = {
             "kid": done.kid,
             "retired": done.retired,
             "expires_at": record_rows.time(done.expires_at),
             "event": done.event,
         }
-        given.show(Display("jitid.keys-import/1", IMPORTED, [row], one=True))
+        cli.show(Display("jitid.keys-import/1", IMPORTED, [row], one=True))
     else:
         output.write(f"{done.kid}\n")
     for kid in done.retired:
-        given.note(f"{kid} certifies nothing more, and what it certified stays valid")
+        cli.note(f"{kid} certifies nothing more, and what it certified stays valid")
 
 
-def bundle(given: Globals, out: options.PublicOut = None) -> None:
+def bundle(cli: Invocation, out: options.PublicOut = None) -> None:
     """Print what verifiers of SVIDs trust.
 
     It is the SPIFFE bundle of the trust domain: the roots of X.509-SVIDs, and the keys of JWT-SVIDs. --format jwt
     prints the keys of JWT-SVIDs alone, --format pem the roots alone. A rotated authority stays until all that it
     certified has expired. A revoked one is gone.
     """
-    form = given.own_format(BUNDLES)
+    form = cli.own_format(BUNDLES)
     if form is None:
-        given.expect_own_form("json")
-    found = open_authority(given.config()).perform(PublishBundle())
+        cli.expect_own_form("json")
+    found = open_authority(cli.config()).perform(PublishBundle())
     if form == "pem":
         from jitid.crypto.der import to_pem
 
@@ -93,20 +91,20 @@ def bundle(given: Globals, out: options.PublicOut = None) -> None:
     _write(text.encode("ascii"), out)
 
 
-def crl(given: Globals, lifetime: options.ListLifetime = None, out: options.PublicOut = None) -> None:
+def crl(cli: Invocation, lifetime: options.ListLifetime = None, out: options.PublicOut = None) -> None:
     """Print which certificates are revoked.
 
     Each authority whose certificates may be alive signs a list (RFC 5280), which counts for --lifetime (24h). Whoever
     checks certificates must fetch it again before that, and learns of a revocation no sooner than they do. --format
     der is for a single authority, and for a file.
     """
-    form = given.own_format(LISTS)
+    form = cli.own_format(LISTS)
     if form is None:
-        given.expect_own_form("pem")
+        cli.expect_own_form("pem")
     if form == "der" and out is None:
         raise UsageError("DER is no text", "name a file with --out")
     seconds = None if lifetime is None else parse_duration(lifetime)
-    found = open_authority(given.config()).perform(PublishRevocations(lifetime=seconds))
+    found = open_authority(cli.config()).perform(PublishRevocations(lifetime=seconds))
     if not found:
         raise IntegrityError(
             "no X.509 authority of the ledger is here",

@@ -11,7 +11,7 @@ from jitid.backup import restore as restoration
 from jitid.backup.destination import OUT
 from jitid.backup.snapshot import BackupProgress
 from jitid.cli import read_input
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import IntegrityError, OutputError, UsageError
 from jitid.formats.display import Display
 from jitid.redaction.token_format import MAX_TOKEN, bare
@@ -47,7 +47,7 @@ RESTORED = (
 
 
 def backup(
-    given: Globals,
+    cli: Invocation,
     to: options.BackupPlace,
     keys: options.BackupKeys = False,
     no_verify: options.NoVerify = False,
@@ -58,17 +58,17 @@ def backup(
     output. In a folder that is there already, the backup gets a name by the time. The private keys are not in it
     unless --keys says so.
     """
-    given.expect(BACKED_UP)
+    cli.expect(BACKED_UP)
     must_be_a_path(to)
     stream = to == OUT
     if stream:
-        given.expect_own_form()
+        cli.expect_own_form()
         if output.is_terminal():
             raise UsageError("a backup is no text for a terminal", "jitid ledger backup - > FILE")
-    display = ProgressDisplay(given)
+    display = ProgressDisplay(cli)
     try:
         made = destination.back_up(
-            given.config(),
+            cli.config(),
             to,
             keys=keys,
             verify=not no_verify,
@@ -82,17 +82,17 @@ def backup(
     finally:
         display.end()
     if not stream:
-        _report(given, made)
+        _report(cli, made)
     if keys:
-        given.note("the backup holds private keys: whoever has them signs in the name of this ledger")
+        cli.note("the backup holds private keys: whoever has them signs in the name of this ledger")
     else:
-        given.note(
+        cli.note(
             "the private keys are not in it: a ledger that is restored from it makes new ones, unless it takes over "
             "those of the ledger that it replaces; --keys takes them along"
         )
 
 
-def _report(given: Globals, made: MadeBackup) -> None:
+def _report(cli: Invocation, made: MadeBackup) -> None:
     manifest = made.manifest
     row = {
         "backup": made.place,
@@ -104,8 +104,8 @@ def _report(given: Globals, made: MadeBackup) -> None:
         "keys": len(manifest.keys),
         "verified": manifest.verified,
     }
-    if given.field is not None or given.format_name() is not None:
-        given.show(Display("jitid.ledger-backup/1", BACKED_UP, [row], one=True))
+    if cli.field is not None or cli.format_name() is not None:
+        cli.show(Display("jitid.ledger-backup/1", BACKED_UP, [row], one=True))
         return
     verification = "verified" if manifest.verified else "not verified"
     output.write(
@@ -114,7 +114,7 @@ def _report(given: Globals, made: MadeBackup) -> None:
 
 
 def restore(
-    given: Globals,
+    cli: Invocation,
     from_: options.BackupToRestore,
     replace: options.ReplaceLedger = False,
     keep_live: options.RestoreNoEnds = False,
@@ -126,25 +126,25 @@ def restore(
     access to an authority is revoked, and tokens are signed with new keys, unless the ledger that is replaced tells
     that nothing has happened since, or --keep-live says that nothing is to be ended.
     """
-    given.expect(RESTORED)
+    cli.expect(RESTORED)
     must_be_a_path(from_)
     expected = None if expect_head is None else _head(expect_head)
-    display = ProgressDisplay(given)
+    display = ProgressDisplay(cli)
     try:
         with backup_hint():
             back = restoration.restore(
-                given.config(),
+                cli.config(),
                 from_,
                 replace=replace,
                 keep=keep_live,
                 expect=expected,
-                accept_clock=given.accept_clock,
+                accept_clock=cli.accept_clock,
                 progress=display.stage,
                 standard_input=read_input.file_of(0) if from_ == OUT else None,
             )
     finally:
         display.end()
-    _report_restored(given, back)
+    _report_restored(cli, back)
 
 
 @contextmanager
@@ -168,7 +168,7 @@ def _head(path: str) -> str:
         ) from error
 
 
-def _report_restored(given: Globals, back: RestoredLedger) -> None:
+def _report_restored(cli: Invocation, back: RestoredLedger) -> None:
     done = back.restored
     row: dict[str, Any] = {
         "path": back.path,
@@ -186,26 +186,26 @@ def _report_restored(given: Globals, back: RestoredLedger) -> None:
         "replaced": back.replaced,
         "event": done.event,
     }
-    if given.field is not None or given.format_name() is not None:
-        given.show(Display("jitid.ledger-restore/1", RESTORED, [row], one=True))
+    if cli.field is not None or cli.format_name() is not None:
+        cli.show(Display("jitid.ledger-restore/1", RESTORED, [row], one=True))
     else:
         output.write("\n".join(_sentences(back)) + "\n")
     if back.replaced is not None:
-        given.note(
+        cli.note(
             f"what was there before is in {back.replaced}, with its keys: remove it once it is of no use"
         )
     if done.trusted and not back.newest:
-        given.note(
+        cli.note(
             f"certificates of {', '.join(done.trusted)} are trusted as before: "
             "if one of these was revoked since, do so again with `jitid keys revoke`"
         )
     if not done.kept:
-        given.note(
+        cli.note(
             "who was disabled or suspended since is enabled again, and what was reported as leaked since is "
             "forgotten: see `jitid delegator list` and `jitid agent list`"
         )
     if done.access:
-        given.note("nobody may ask an authority over it before that is granted anew: jitid access grant")
+        cli.note("nobody may ask an authority over it before that is granted anew: jitid access grant")
 
 
 def _sentences(back: RestoredLedger) -> list[str]:
@@ -250,8 +250,8 @@ _LONGEST = 4_096
 class ProgressDisplay:
     """Display of the progress at a terminal."""
 
-    def __init__(self, given: Globals) -> None:
-        self._shown = os.isatty(2) and not given.quiet
+    def __init__(self, cli: Invocation) -> None:
+        self._shown = os.isatty(2) and not cli.quiet
         self._written = False
         self._percent = -1
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jitid.backup.destination import OUT
 from jitid.cli import read_input, record_rows
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.ledger import doctor
 from jitid.cli.ledger.ledger_backup import ProgressDisplay, backup_hint, must_be_a_path
 from jitid.doctor import upkeep
@@ -21,21 +21,21 @@ CHECKED = doctor.FIELDS
 VACUUMED = ("before", "after", "saved", "log")
 
 
-def check(given: Globals, backup: options.BackupToCheck = None) -> None:
+def check(cli: Invocation, backup: options.BackupToCheck = None) -> None:
     """Check the ledger itself: its files, its database, its keys and its audit log.
 
     With BACKUP it checks a backup instead, as `ledger restore` would, and restores nothing. Nothing is changed. Each
     line is ok, warning or failure, with what repairs it. Exit status 7 says that something is damaged, was tampered
     with or is open to others; warnings do not count.
     """
-    given.expect(CHECKED)
-    config = given.config()
+    cli.expect(CHECKED)
+    config = cli.config()
     if backup is None:
-        with doctor.progress(given):
+        with doctor.progress(cli):
             checks = upkeep.check(config)
     else:
         must_be_a_path(backup)
-        display = ProgressDisplay(given)
+        display = ProgressDisplay(cli)
         try:
             with backup_hint():
                 checks = list(
@@ -45,26 +45,26 @@ def check(given: Globals, backup: options.BackupToCheck = None) -> None:
                 )
         finally:
             display.end()
-    found = [doctor.row(given, one) for one in checks]
-    if record_rows.by_eye(given):
-        output.write(checklist.text(found, given.coloured()))
+    found = [doctor.row(cli, one) for one in checks]
+    if record_rows.by_eye(cli):
+        output.write(checklist.text(found, cli.coloured()))
     else:
-        given.show(Display("jitid.ledger-check/1", CHECKED, found))
+        cli.show(Display("jitid.ledger-check/1", CHECKED, found))
     error = doctor.verdict(checks)
     if error is not None:
         raise error
 
 
-def vacuum(given: Globals) -> None:
+def vacuum(cli: Invocation) -> None:
     """Give the room that rows have left back to the file system.
 
     The database is written anew, in one transaction: writers wait for their turn, readers go on. It takes twice the
     room of what the ledger holds beside it. In PostgreSQL the tables are vacuumed, and nobody waits.
     """
-    given.expect(VACUUMED)
-    display = ProgressDisplay(given)
+    cli.expect(VACUUMED)
+    display = ProgressDisplay(cli)
     try:
-        done = upkeep.vacuum(given.config(), display.stage)
+        done = upkeep.vacuum(cli.config(), display.stage)
     finally:
         display.end()
     row = {
@@ -73,9 +73,9 @@ def vacuum(given: Globals) -> None:
         "saved": done.before - done.after,
         "log": done.log_left,
     }
-    if given.field is not None or given.format_name() is not None:
-        given.show(Display("jitid.ledger-vacuum/1", VACUUMED, [row], one=True))
+    if cli.field is not None or cli.format_name() is not None:
+        cli.show(Display("jitid.ledger-vacuum/1", VACUUMED, [row], one=True))
     else:
         output.write(f"{done.before} bytes before, {done.after} after\n")
     if done.log_left:
-        given.note("somebody was reading an old state: what that held back goes as soon as nobody does")
+        cli.note("somebody was reading an old state: what that held back goes as soon as nobody does")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jitid.authority.open import place_text
 from jitid.backup.transfer import CopyRequest, copy_ledger
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.system import output
@@ -25,7 +25,7 @@ _LONGEST = 1024
 
 
 def copy(
-    given: Globals,
+    cli: Invocation,
     to: options.CopyTo = None,
     issuer: options.NewIssuer = None,
     keys: options.CopyKeys = False,
@@ -36,25 +36,25 @@ def copy(
     with --issuer, under another. The source can be read afterwards, and refuses to change or to verify anything. If
     the copy is broken off, the same command continues it.
     """
-    given.expect(COPIED)
+    cli.expect(COPIED)
     if to is None:
         raise UsageError("a copy needs a place; nothing was copied", "say where it is to be: --to URL")
     if len(to) > _LONGEST:
         raise UsageError(f"the place of the copy is longer than {_LONGEST} characters; nothing was copied")
-    config = given.config()
+    config = cli.config()
     request = CopyRequest(to, None if issuer is None else check_issuer(issuer), keys)
     shown = safe(place_text(to))
     seen: dict[str, int] = {}
 
     def progress(table: str, rows: int) -> None:
         seen[table] = seen.get(table, 0) + rows
-        if os.isatty(2) and not given.quiet:
+        if os.isatty(2) and not cli.quiet:
             os.write(2, f"\r\033[Kjitid: copying {table}: {seen[table]}".encode())
 
     try:
-        done = copy_ledger(config, request, progress, given.note)
+        done = copy_ledger(config, request, progress, cli.note)
     finally:
-        if seen and os.isatty(2) and not given.quiet:
+        if seen and os.isatty(2) and not cli.quiet:
             os.write(2, b"\r\033[K")
     counts = {each.table: each.rows for each in done.tables}
     row = {
@@ -66,15 +66,15 @@ def copy(
         "event": done.event,
         "resumed": done.resumed,
     }
-    if given.field is not None or given.format_name() is not None:
+    if cli.field is not None or cli.format_name() is not None:
         document = {**row, "tables": [each._asdict() for each in done.tables]}
-        given.show(Display("jitid.ledger-copy/1", COPIED, [row], one=True, document=document))
+        cli.show(Display("jitid.ledger-copy/1", COPIED, [row], one=True, document=document))
     else:
         output.write(
             f"copied to {shown}: {done.events} events, {row['rows']} rows; all agree, and the audit chain holds\n"
             if counts
             else f"copied to {shown}: {done.events} events; the earlier attempt had compared them\n"
         )
-    given.note(
+    cli.note(
         f"the source is sealed: it can be read, and refuses all else; use the copy: jitid --ledger {word(shown)}"
     )

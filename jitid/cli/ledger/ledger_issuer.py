@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import must_be_local, open_local
 from jitid.cli.ask import can_prompt, confirm
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.formats.figures import counted
@@ -25,7 +25,7 @@ CHANGED = ("issuer", "former", "until", "live", "event")
 
 
 def issuer(
-    given: Globals,
+    cli: Invocation,
     action: options.IssuerAction = None,
     url: options.IssuerName = None,
     yes: options.YesRename = False,
@@ -41,46 +41,46 @@ def issuer(
     if action == "set":
         if url is None:
             raise UsageError("`URL` is missing", "such as: jitid ledger issuer set https://id.example.com")
-        _set(given, check_issuer(url), yes=yes)
+        _set(cli, check_issuer(url), yes=yes)
         return
     if url is not None or yes:
         raise UsageError(
             "show takes no URL and no --yes", "to change the issuer: jitid ledger issuer set URL"
         )
-    given.expect(NAMES)
-    must_be_local(given.config())
-    given.show(Display("jitid.ledger-issuers/1", NAMES, _rows(open_local(given.config()).look_at_names())))
+    cli.expect(NAMES)
+    must_be_local(cli.config())
+    cli.show(Display("jitid.ledger-issuers/1", NAMES, _rows(open_local(cli.config()).look_at_names())))
 
 
-def _set(given: Globals, new: str, *, yes: bool) -> None:
-    given.expect(CHANGED)
-    config = given.config()
+def _set(cli: Invocation, new: str, *, yes: bool) -> None:
+    cli.expect(CHANGED)
+    config = cli.config()
     must_be_local(config)
-    authority = open_local(config, issuer=new, accept_clock=given.accept_clock)
+    authority = open_local(config, issuer=new, accept_clock=cli.accept_clock)
     if not yes:
-        _confirm(given, authority.look_at_names(new), new)
-    done = authority.set_issuer(new, accept_clock=given.accept_clock)
+        _confirm(cli, authority.look_at_names(new), new)
+    done = authority.set_issuer(new, accept_clock=cli.accept_clock)
     former = done.names.former[-1]
     until = format_time(done.until) if done.live else None
-    if given.field is not None or given.format_name() is not None:
+    if cli.field is not None or cli.format_name() is not None:
         row = {"issuer": new, "former": former, "until": until, "live": done.live, "event": done.event}
-        given.show(Display("jitid.ledger-issuer/1", CHANGED, [row], one=True))
+        cli.show(Display("jitid.ledger-issuer/1", CHANGED, [row], one=True))
     else:
         rest = "" if until is None else f"; credentials under {former} are accepted until {until}"
         output.write(f"the issuer is {new}{rest} (audit event {done.event})\n")
     if config.text("issuer") not in (None, new):
-        given.note(f"the configuration still says issuer = {former}: jitid config unset issuer")
-    given.note(f"verifiers that pin {former} refuse new tokens: tell them, and repeat `jitid publish DIR`")
+        cli.note(f"the configuration still says issuer = {former}: jitid config unset issuer")
+    cli.note(f"verifiers that pin {former} refuse new tokens: tell them, and repeat `jitid publish DIR`")
 
 
-def _confirm(given: Globals, found: Naming, new: str) -> None:
+def _confirm(cli: Invocation, found: Naming, new: str) -> None:
     """Refuse a change while credentials are live; at a terminal, ask for confirmation instead. Raises UsageError."""
     if not found.live or new == found.names.issuer:
         return
     would = (
         f"change the issuer from {found.names.issuer} to {new}, with {counted(found.live, 'live credential')}"
     )
-    if not can_prompt(given):
+    if not can_prompt(cli):
         raise UsageError(
             f"this would {would}; nothing was changed",
             "they stay valid until they expire; verifiers that pin the issuer refuse new ones; "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority.open import open_authority
 from jitid.capabilities.integrity.operations import CutLog, Prune
 from jitid.cli import record_rows
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.formats.figures import counted
@@ -42,7 +42,7 @@ _MANY = 100_000
 
 
 def prune(
-    given: Globals,
+    cli: Invocation,
     rows_after: options.RowsAfter = None,
     evidence_after: options.EvidenceAfter = None,
     export: options.ExportFolder = None,
@@ -55,8 +55,8 @@ def prune(
     events from before --evidence-after (400d unless configured) are written into a file, read again, and cut, but for
     those that rows remember. The log and the rows are checked before. If it is broken off, the same command goes on.
     """
-    given.expect(PRUNED)
-    config = given.config()
+    cli.expect(PRUNED)
+    config = cli.config()
     after = config.number("retain_rows") if rows_after is None else parse_duration(rows_after)
     evidence = config.number("retain_evidence") if evidence_after is None else parse_duration(evidence_after)
     if export is None and evidence_after is not None:
@@ -74,22 +74,22 @@ def prune(
         )
     # Leaks are evidence: they are deleted together with their events.
     leaks = None if export is None else max(evidence, after)
-    operation = Prune(rows_after=after, leaks_after=leaks, dry_run=dry_run, accept_clock=given.accept_clock)
+    operation = Prune(rows_after=after, leaks_after=leaks, dry_run=dry_run, accept_clock=cli.accept_clock)
     done = authority.perform(operation)
-    done = _finish(given, authority, done)
+    done = _finish(cli, authority, done)
     cut = None
     if export is not None:
         folder = os.path.abspath(export)
         cut = authority.perform(
-            CutLog(evidence_after=evidence, folder=folder, dry_run=dry_run, accept_clock=given.accept_clock)
+            CutLog(evidence_after=evidence, folder=folder, dry_run=dry_run, accept_clock=cli.accept_clock)
         )
-    _report(given, done, cut, dry_run=dry_run)
+    _report(cli, done, cut, dry_run=dry_run)
     count = sum(done.rows.values())
     if done.event is not None and count >= _MANY and config.remote is None and "://" not in config.ledger:
-        given.note("the ledger's file has room for others now; it gets smaller by: jitid ledger vacuum")
+        cli.note("the ledger's file has room for others now; it gets smaller by: jitid ledger vacuum")
 
 
-def _report(given: Globals, done: Pruning, cut: Cut | None, *, dry_run: bool) -> None:
+def _report(cli: Invocation, done: Pruning, cut: Cut | None, *, dry_run: bool) -> None:
     row = {
         "before": record_rows.time(done.before),
         "identities": done.rows.get("identities", 0),
@@ -104,9 +104,9 @@ def _report(given: Globals, done: Pruning, cut: Cut | None, *, dry_run: bool) ->
         "cut_event": None if cut is None else cut.event,
         "file": None if cut is None else cut.file,
     }
-    if given.field is not None or given.format_name() is not None:
+    if cli.field is not None or cli.format_name() is not None:
         document = {**row, "tables": dict(done.rows)}
-        given.show(Display("jitid.prune/1", PRUNED, [row], one=True, document=document))
+        cli.show(Display("jitid.prune/1", PRUNED, [row], one=True, document=document))
         return
     output.write(_sentence(done, row) + "\n")
     if cut is not None:
@@ -124,9 +124,9 @@ def _cut(cut: Cut, *, dry_run: bool) -> str:
     return f"exported {events}, to {safe(cut.file or '')}, and cut them (audit event {cut.event}); {kept}"
 
 
-def _finish(given: Globals, authority: Authority, done: Pruning) -> Pruning:
+def _finish(cli: Invocation, authority: Authority, done: Pruning) -> Pruning:
     """Delete the remaining rows of pruned identities, until none can be deleted any more."""
-    shown = os.isatty(2) and not given.quiet
+    shown = os.isatty(2) and not cli.quiet
     left = None
     while done.left and done.left != left:
         left = done.left

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FIELDS = ("file", "state", "bytes")
 
 
-def publish(given: Globals, folder: options.PublishedFolder, dry_run: options.DryRun = False) -> None:
+def publish(cli: Invocation, folder: options.PublishedFolder, dry_run: options.DryRun = False) -> None:
     """Write keys, status lists and what else verifiers need into DIR, for any web server to serve.
 
     Whoever has these files can verify tokens without asking anybody, and sees what was ended until they were written:
@@ -24,15 +24,15 @@ def publish(given: Globals, folder: options.PublishedFolder, dry_run: options.Dr
     """
     from jitid.capabilities.trust import publish_folder
 
-    given.expect(FIELDS)
+    cli.expect(FIELDS)
     if not folder.strip():
         raise UsageError("DIR is blank", "name a folder")
-    config = given.config()
+    config = cli.config()
     authority = open_authority(config)
     published = publish_folder.publish(authority, folder, float(config.number("timeout")), dry=dry_run)
-    given.show(Display("jitid.publish/1", FIELDS, [_row(one) for one in published.files]))
+    cli.show(Display("jitid.publish/1", FIELDS, [_row(one) for one in published.files]))
     for text in published.notes:
-        given.note(text)
+        cli.note(text)
 
 
 def _row(one: Put) -> dict[str, object]:

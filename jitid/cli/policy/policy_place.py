@@ -13,13 +13,13 @@ from jitid.policy.default import DEFAULT_NAME, default_files
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
     from jitid.policy.evaluate import Policy
 
 SHIPPED = "the policy that jitid ships"
 
 
-def in_force(given: Globals) -> Folder:
+def in_force(cli: Invocation) -> Folder:
     """Return the policy in force for this line, with the same file checks as for issuing.
 
     Raises:
@@ -28,7 +28,7 @@ def in_force(given: Globals) -> Folder:
         StorageError: it cannot be read.
 
     """
-    config = given.config()
+    config = cli.config()
     path = home_path(config)
     place, files = policy_place(config, path), policy_files(config, path)
     if place is None:
@@ -121,7 +121,7 @@ def usable(found: Folder) -> Policy:
     return policy
 
 
-def stored(given: Globals, digest: str) -> Folder:
+def stored(cli: Invocation, digest: str) -> Folder:
     """Return an earlier policy from the ledger, by its digest.
 
     Raises:
@@ -132,11 +132,11 @@ def stored(given: Globals, digest: str) -> Folder:
     from jitid.authority.open import open_authority
     from jitid.capabilities.decisions.operations import StoredPolicy
 
-    files = open_authority(given.config()).perform(StoredPolicy(digest=digest))
+    files = open_authority(cli.config()).perform(StoredPolicy(digest=digest))
     return Folder(f"the ledger's policy {digest}", list(files), None, [], [])
 
 
-def compared(given: Globals, word: str) -> Folder:
+def compared(cli: Invocation, word: str) -> Folder:
     """Return the policy that a line names: `current`, `default`, a folder, a file, or a digest in the ledger.
 
     Raises UsageError and NotFoundError for any other word.
@@ -146,13 +146,13 @@ def compared(given: Globals, word: str) -> Folder:
             "an empty name names no policy", "name a folder, a file, current, default or a digest"
         )
     if word == "current":
-        return in_force(given)
+        return in_force(cli)
     if word == "default":
         return shipped()
     if os.path.lexists(word):
         return named(word)
     if len(word) >= 4 and set(word.lower()) <= set("0123456789abcdef"):
-        return stored(given, word)
+        return stored(cli, word)
     raise UsageError(
         f"{quote(word, 200)} is no policy", "name a folder, a file, `current`, `default` or a digest"
     )

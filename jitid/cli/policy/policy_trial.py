@@ -17,7 +17,7 @@ from jitid.values.text import quote, safe
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
 
 FIELDS = (
     "file",
@@ -47,7 +47,7 @@ class Tried(NamedTuple):
         return sum(row["result"] == "failed" for row in self.rows)
 
 
-def tried(given: Globals, paths: Sequence[str], policy: str | None) -> Tried:
+def tried(cli: Invocation, paths: Sequence[str], policy: str | None) -> Tried:
     """Run the named cases, or those beside the policy.
 
     Raises:
@@ -59,7 +59,7 @@ def tried(given: Globals, paths: Sequence[str], policy: str | None) -> Tried:
     rows: list[dict[str, Any]] = []
     left_out: list[dict[str, Any]] = []
     mistakes = rules = 0
-    for cases, source in _sources(given, paths, policy):
+    for cases, source in _sources(cli, paths, policy):
         tested = usable(source)
         results: list[Result] = []
         for file, text in cases.cases:
@@ -81,10 +81,10 @@ def tried(given: Globals, paths: Sequence[str], policy: str | None) -> Tried:
     return Tried(rows, left_out, rules)
 
 
-def _sources(given: Globals, paths: Sequence[str], policy: str | None) -> list[tuple[Folder, Folder]]:
+def _sources(cli: Invocation, paths: Sequence[str], policy: str | None) -> list[tuple[Folder, Folder]]:
     """Return folders with cases, each with the policy that its cases test."""
     own = None if policy is None else named(policy)
-    folders = grouped(paths, CASES) if paths else [own or in_force(given)]
+    folders = grouped(paths, CASES) if paths else [own or in_force(cli)]
     for folder in folders:
         if not folder.cases and folder.path == SHIPPED:
             raise NotFoundError(

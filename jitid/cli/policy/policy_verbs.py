@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from jitid.cli import record_rows
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import ConfigurationError, ExitStatus, NotFoundError, UsageError
 from jitid.formats.display import Display
 from jitid.formats.figures import counted
@@ -28,7 +28,7 @@ BRIEF = ("rule", "effect", "actions", "max_ttl", "approval", "file")
 TEXT = (*RULE, "text")
 
 
-def check(given: Globals, paths: options.CheckedPaths = None) -> None:
+def check(cli: Invocation, paths: options.CheckedPaths = None) -> None:
     """Check that policies are in order: their syntax, and by the schema.
 
     All errors are told, each with file, line and column; of a rule whose syntax is wrong the first. So is much
@@ -39,8 +39,8 @@ def check(given: Globals, paths: options.CheckedPaths = None) -> None:
     from jitid.config.policy_files import CEDAR
     from jitid.policy.check import check as examine
 
-    given.expect(CHECKED)
-    folders = grouped(paths, CEDAR) if paths else [in_force(given)]
+    cli.expect(CHECKED)
+    folders = grouped(paths, CEDAR) if paths else [in_force(cli)]
     found: list[dict[str, Any]] = []
     rules = files = 0
     for folder in folders:
@@ -55,14 +55,14 @@ def check(given: Globals, paths: options.CheckedPaths = None) -> None:
             values = (place, *problem.place, severity, problem.rule, problem.message)
             found.append(dict(zip(CHECKED, values, strict=True)))
         for why in folder.refused:
-            given.warn(why)
-        _note_approvals(given, checked.rules)
+            cli.warn(why)
+        _note_approvals(cli, checked.rules)
     errors = sum(row["severity"] == "error" for row in found)
     totals = f"{counted(rules, 'rule')} in {counted(files, 'file')}"
-    if given.field is not None or given.format_name() is not None:
+    if cli.field is not None or cli.format_name() is not None:
         places = [folder.path for folder in folders]
         document = {"places": places, "rules": rules, "files": files, "errors": errors, "problems": found}
-        given.show(Display("jitid.policy-check/1", CHECKED, found, document=document))
+        cli.show(Display("jitid.policy-check/1", CHECKED, found, document=document))
     else:
         for row in found:
             rule = "" if row["rule"] is None else f"rule `{row['rule']}`: "
@@ -78,14 +78,14 @@ def check(given: Globals, paths: options.CheckedPaths = None) -> None:
         raise ConfigurationError(f"{counted(errors, 'error')} in the policy: {consequence}")
 
 
-def _note_approvals(given: Globals, rules: Iterable[PolicyRule]) -> None:
+def _note_approvals(cli: Invocation, rules: Iterable[PolicyRule]) -> None:
     """Print a note about rules with `@approval` if no other person can approve."""
     from jitid.doctor import approvers
 
     names = [rule.name for rule in rules if rule.approval is not None]
-    if names and approvers.are_missing(given.config()):
+    if names and approvers.are_missing(cli.config()):
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        given.note(f"rule `{names[0]}`{more} needs an approval; {approvers.WHY}; {approvers.HOW}")
+        cli.note(f"rule `{names[0]}`{more} needs an approval; {approvers.WHY}; {approvers.HOW}")
 
 
 def _is_unusable(folder: Folder) -> bool:
@@ -100,7 +100,7 @@ def _is_unusable(folder: Folder) -> bool:
 
 
 def test(
-    given: Globals,
+    cli: Invocation,
     paths: options.CaseFiles = None,
     policy: options.TestedPolicy = None,
     require_coverage: options.RequireCoverage = False,
@@ -112,12 +112,12 @@ def test(
     """
     from jitid.cli.policy.policy_trial import FIELDS, tried
 
-    given.expect(FIELDS)
-    found = tried(given, paths or [], policy)
-    if record_rows.by_eye(given):
+    cli.expect(FIELDS)
+    found = tried(cli, paths or [], policy)
+    if record_rows.by_eye(cli):
         from jitid.formats import trial_text
 
-        output.write_pieces(trial_text.text(found.rows, found.unreached, given.coloured()))
+        output.write_pieces(trial_text.text(found.rows, found.unreached, cli.coloured()))
     else:
         document = {
             "passed": len(found.rows) - found.failed,
@@ -126,15 +126,15 @@ def test(
             "rules": found.rules,
             "unreached": found.unreached,
         }
-        given.show(Display("jitid.policy-test/1", FIELDS, found.rows, document=document))
+        cli.show(Display("jitid.policy-test/1", FIELDS, found.rows, document=document))
         for row in found.unreached:
-            given.note(f"rule `{row['rule']}` of {row['file']} is reached by no case")
+            cli.note(f"rule `{row['rule']}` of {row['file']} is reached by no case")
     if found.failed or (require_coverage and found.unreached):
-        given.status = ExitStatus.FINDINGS
+        cli.status = ExitStatus.FINDINGS
 
 
 def show(
-    given: Globals,
+    cli: Invocation,
     rule: options.RuleName = None,
     digest: options.StoredDigest = None,
     default: options.ShippedPolicy = False,
@@ -151,10 +151,10 @@ def show(
         raise UsageError("--text shows all files, and a rule is one", "leave one of them out")
     if default and digest is not None:
         raise UsageError("--default and --digest name two policies", "leave one of them out")
-    given.expect(TEXT if rule is not None else RULE)
+    cli.expect(TEXT if rule is not None else RULE)
     if text:
-        given.expect_own_form()
-    folder = shipped() if default else in_force(given) if digest is None else _stored(given, digest)
+        cli.expect_own_form()
+    folder = shipped() if default else in_force(cli) if digest is None else _stored(cli, digest)
     must_hold_rules(folder)
     if text:
         source_text = "\n".join(f"// {file}\n{body}" for file, body in folder.files)
@@ -163,10 +163,10 @@ def show(
     known = usable(folder)
     entries = _entries(folder)
     if rule is not None:
-        _show_rule(given, entries, rule)
+        _show_rule(cli, entries, rule)
         return
     found = [_rule_row(entry) for entry in entries]
-    if record_rows.by_eye(given):
+    if record_rows.by_eye(cli):
         names = ", ".join(file for file, _ in folder.files)
         output.write(safe(f"{folder.path}: {names}") + f"\npolicy {known.digest}\n\n")
     document = {
@@ -175,10 +175,10 @@ def show(
         "files": [file for file, _ in folder.files],
         "rules": found,
     }
-    given.show(Display("jitid.policy/1", record_rows.columns(given, RULE, BRIEF), found, document=document))
+    cli.show(Display("jitid.policy/1", record_rows.columns(cli, RULE, BRIEF), found, document=document))
 
 
-def init(given: Globals, folder: options.NewFolder, with_default: options.WithDefault = False) -> None:
+def init(cli: Invocation, folder: options.NewFolder, with_default: options.WithDefault = False) -> None:
     """Begin a policy of your own: write an example with its cases into a folder that is new or empty.
 
     Nothing is in force until the setting `policy` names the folder.
@@ -188,29 +188,29 @@ def init(given: Globals, folder: options.NewFolder, with_default: options.WithDe
     from jitid.config.policy_files import write_new
     from jitid.policy.default import example_files
 
-    given.expect_own_form()
+    cli.expect_own_form()
     if not folder.strip():
         raise UsageError("an empty path names nothing", "name a folder that is new or empty")
     files = example_files(with_default=with_default)
     write_new(folder, sorted(files))
     place = os.path.abspath(folder)
-    given.note(f"wrote {', '.join(sorted(name for name, _ in files))} into {place}")
-    given.note(f"change it to what you mean, and try it: jitid policy check {word(place)}")
-    given.note(f"with its cases: jitid policy test {word(place)}")
-    given.note("the zone of its hours: " + given.command("jitid config set timezone Europe/Berlin"))
+    cli.note(f"wrote {', '.join(sorted(name for name, _ in files))} into {place}")
+    cli.note(f"change it to what you mean, and try it: jitid policy check {word(place)}")
+    cli.note(f"with its cases: jitid policy test {word(place)}")
+    cli.note("the zone of its hours: " + cli.command("jitid config set timezone Europe/Berlin"))
     effect = "it decides" if with_default else "it decides, in the place of the default policy,"
     if with_default:
-        given.note(
+        cli.note(
             "the prohibitions of the default policy apply to every agent, release-bot too: with --sensitivity high "
             "the delegator must be proved"
         )
-    given.note(f"{effect} from then on: " + given.command(f"jitid config set policy {word(place)}"))
+    cli.note(f"{effect} from then on: " + cli.command(f"jitid config set policy {word(place)}"))
 
 
-def _stored(given: Globals, digest: str) -> Folder:
+def _stored(cli: Invocation, digest: str) -> Folder:
     from jitid.cli.policy.policy_place import stored
 
-    return stored(given, digest)
+    return stored(cli, digest)
 
 
 def _entries(folder: Folder) -> list[CataloguedRule]:
@@ -235,7 +235,7 @@ def _rule_row(entry: CataloguedRule) -> dict[str, Any]:
     }
 
 
-def _show_rule(given: Globals, entries: list[CataloguedRule], name: str) -> None:
+def _show_rule(cli: Invocation, entries: list[CataloguedRule], name: str) -> None:
     from jitid.config.settings import nearest
 
     found = next((entry for entry in entries if entry.rule.name == name), None)
@@ -243,8 +243,8 @@ def _show_rule(given: Globals, entries: list[CataloguedRule], name: str) -> None
         names = tuple(entry.rule.name for entry in entries)
         raise NotFoundError(f"the policy has no rule {quote(name)}", nearest(name, names))
     row = _rule_row(found)
-    if given.field is not None or given.format_name() is not None:
-        given.show(Display("jitid.policy-rule/1", TEXT, [row], one=True))
+    if cli.field is not None or cli.format_name() is not None:
+        cli.show(Display("jitid.policy-rule/1", TEXT, [row], one=True))
         return
     # The original text, so that it can be copied; control characters for the terminal are escaped.
     output.write(_harmless(found.text))
@@ -255,7 +255,7 @@ def _harmless(text: str) -> str:
 
 
 def diff(
-    given: Globals,
+    cli: Invocation,
     old: options.OldPolicy,
     new: options.NewPolicy,
     since: options.DiffSince = None,
@@ -275,17 +275,17 @@ def diff(
     from jitid.cli.policy.policy_place import compared, usable
     from jitid.values.times import parse_time
 
-    given.expect(policy_diff.FIELDS)
+    cli.expect(policy_diff.FIELDS)
     after = None if since is None else parse_time(since)
     most = None if limit is None else limit_of(limit)
-    before, then = compared(given, old), compared(given, new)
+    before, then = compared(cli, old), compared(cli, new)
     looks = usable(before).looks.with_(usable(then).looks)
-    found = open_authority(given.config()).perform(
+    found = open_authority(cli.config()).perform(
         ReplayDecisions(old=tuple(before.files), new=tuple(then.files), since=after)
     )
-    shown = record_rows.columns(given, policy_diff.FIELDS, policy_diff.BRIEF)
+    shown = record_rows.columns(cli, policy_diff.FIELDS, policy_diff.BRIEF)
     rows = [policy_diff.row(change, looks) for change in found.changes[:most]]
-    by_eye = record_rows.by_eye(given)
+    by_eye = record_rows.by_eye(cli)
     if rows or not by_eye:
         document = {
             "requests": found.requests,
@@ -294,7 +294,7 @@ def diff(
             "changed": len(found.changes),
             "changes": rows,
         }
-        given.show(
+        cli.show(
             Display(
                 "jitid.policy-diff/1",
                 shown,
@@ -308,8 +308,8 @@ def diff(
         )
     else:
         for line in policy_diff.summary(found):
-            given.note(line)
+            cli.note(line)
     if len(rows) < len(found.changes):
-        given.note(f"{len(found.changes) - len(rows):,} more rows were left out by --limit")
+        cli.note(f"{len(found.changes) - len(rows):,} more rows were left out by --limit")
     if exit_code and found.changes:
-        given.status = ExitStatus.FINDINGS
+        cli.status = ExitStatus.FINDINGS

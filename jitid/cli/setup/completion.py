@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.record_rows import by_eye
 from jitid.errors import JitidError, NotFoundError, OutputError, PartialError, UsageError
 from jitid.formats.display import Display
@@ -27,7 +27,7 @@ _BASH_COMPLETION = (
 )
 
 
-def show(given: Globals, shell: options.Shell) -> None:  # noqa: ARG001 - every verb is given them
+def show(cli: Invocation, shell: options.Shell) -> None:  # noqa: ARG001 - every verb is given them
     """Print the completion script of a shell.
 
     For one session: eval "$(jitid completion show bash)", the same in zsh after `compinit`, and in fish
@@ -36,13 +36,13 @@ def show(given: Globals, shell: options.Shell) -> None:  # noqa: ARG001 - every 
     output.write(installed_files.completion(_shell(shell)).text())
 
 
-def install(given: Globals, shell: options.Shells = None) -> None:
+def install(cli: Invocation, shell: options.Shells = None) -> None:
     """Put completions and man pages where shells and `man` look for them.
 
     For this user alone, in the folders of the XDG specification, and for the shells that are installed. What
     is left to do is said on standard error. Doing it again brings the files up to date.
     """
-    given.expect(FIELDS)
+    cli.expect(FIELDS)
     shells = [_shell(each) for each in shell] if shell else _present(os.environ)
     if not shells:
         raise NotFoundError(
@@ -64,12 +64,12 @@ def install(given: Globals, shell: options.Shells = None) -> None:
         rows.append({"for": file.reader, "path": path, "state": state})
     done = [file for file, row in zip(files, rows, strict=True) if row["state"] != "failed"]
     left = list(_left_to_do(done, os.environ))
-    shown = _brief(rows) if by_eye(given) else rows
-    given.show(
+    shown = _brief(rows) if by_eye(cli) else rows
+    cli.show(
         Display("jitid.completion-install/1", FIELDS, shown, document={"files": rows, "left_to_do": left})
     )
     for sentence in left:
-        given.note(sentence)
+        cli.note(sentence)
     if failures and not done:
         raise failures[0]
     if failures:

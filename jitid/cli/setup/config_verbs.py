@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.config.config_file import TABLES, parse, read_layer, read_text
 from jitid.config.effective import Config, here, own_file
 from jitid.config.settings import SETTINGS, Value, absolute, convert, nearest
@@ -24,31 +24,31 @@ _TABLES = {"floor.scope.": 2, "floor.audience.": 2, "algorithm.audience.": 2, "o
 """Tables whose keys are words of the user, which may contain dots, and the number of dots before the key."""
 
 
-def show(given: Globals, origin: options.Origin = False) -> None:
+def show(cli: Invocation, origin: options.Origin = False) -> None:
     """Show the settings in force.
 
     Flags go before environment variables, then the project's file (.jitid.toml), the user's, and the
     system's.
     """
     fields = ("key", "value", "origin") if origin else ("key", "value")
-    given.expect(fields)
-    rows = [dict(zip(fields, row, strict=False)) for row in _settings(given.config())]
-    given.show(Display("jitid.config/1", fields, rows))
-    for stated in given.config().targets():
+    cli.expect(fields)
+    rows = [dict(zip(fields, row, strict=False)) for row in _settings(cli.config())]
+    cli.show(Display("jitid.config/1", fields, rows))
+    for stated in cli.config().targets():
         from jitid.issuers.targets import check
 
         try:
             check(stated)
         except ConfigurationError as error:
             # The settings are shown anyway: the user may be about to repair this one.
-            given.warn(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
+            cli.warn(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
 
 
-def get(given: Globals, key: options.Key) -> None:
+def get(cli: Invocation, key: options.Key) -> None:
     """Print the value of one setting."""
     fields = ("key", "value", "origin")
-    given.expect(fields)
-    rows = [row for row in _settings(given.config()) if row[0] == key]
+    cli.expect(fields)
+    rows = [row for row in _settings(cli.config()) if row[0] == key]
     if not rows and key not in SETTINGS and not key.startswith(tuple(_TABLES)):
         raise UsageError(f"there is no setting {quote(key)}", nearest(key, tuple(SETTINGS)))
     if not rows or rows[0][1] is None:
@@ -56,15 +56,15 @@ def get(given: Globals, key: options.Key) -> None:
             f"{quote(key, 200)} is not set", f"set it with: jitid config set {safe(key)} VALUE"
         )
     row = dict(zip(fields, rows[0], strict=True))
-    if given.field is None and given.format_name() is None:
+    if cli.field is None and cli.format_name() is None:
         value = row["value"]
         values = value if isinstance(value, tuple) else (value,)
         output.write("".join(safe(str(each)) + "\n" for each in values))
     else:
-        given.show(Display("jitid.config/1", fields, [row], one=True))
+        cli.show(Display("jitid.config/1", fields, [row], one=True))
 
 
-def set_(given: Globals, key: options.Key, value: options.NewValue) -> None:
+def set_(cli: Invocation, key: options.Key, value: options.NewValue) -> None:
     """Write one setting to the user's file.
 
     With --profile it goes into that profile; with --config into that file. Everything else in the file, comments too,
@@ -74,7 +74,7 @@ def set_(given: Globals, key: options.Key, value: options.NewValue) -> None:
     # The modules that read and write TOML load slowly.
     from jitid.config.config_text import with_value
 
-    path, profile = own_file(given.config_file), _profile(given)
+    path, profile = own_file(cli.config_file), _profile(cli)
     names, new = _assignment(key, value)
     with _locked(path):
         text = read_text(path) or ""
@@ -91,7 +91,7 @@ def set_(given: Globals, key: options.Key, value: options.NewValue) -> None:
         write_private(path, text.encode())
 
 
-def unset(given: Globals, key: options.Key) -> None:
+def unset(cli: Invocation, key: options.Key) -> None:
     """Take one setting out of the user's file.
 
     What another file or the default says counts from then on. With --profile it is taken out of that profile; with
@@ -99,11 +99,11 @@ def unset(given: Globals, key: options.Key) -> None:
     """
     from jitid.config.config_text import without
 
-    path = own_file(given.config_file)
+    path = own_file(cli.config_file)
     with _locked(path):
         text = read_text(path) or ""
         table: Any = parse(text, path)
-        profile = _profile(given)
+        profile = _profile(cli)
         for name in profile:
             table = table.get(name, {}) if isinstance(table, dict) else {}
         place = next((names for names in _places(key, table) if _holds(table, names)), None)
@@ -111,20 +111,20 @@ def unset(given: Globals, key: options.Key) -> None:
             mark, body = _split_mark(text)
             write_private(path, (mark + without(body, (*profile, *place), len(profile))).encode())
         else:
-            given.note(f"{quote(key, 200)} is not set in {path}; nothing was changed")
+            cli.note(f"{quote(key, 200)} is not set in {path}; nothing was changed")
 
 
-def path(given: Globals) -> None:
+def path(cli: Invocation) -> None:
     """Print the path of the user's file.
 
     It need not exist: `jitid config set` makes it.
     """
-    if given.field is None and given.format is None:
-        output.write(safe(own_file(given.config_file)) + "\n")
+    if cli.field is None and cli.format is None:
+        output.write(safe(own_file(cli.config_file)) + "\n")
         return
     # The user may be about to repair the file.
-    given.try_config()
-    given.show(Display("jitid.config-path/1", ("path",), [{"path": own_file(given.config_file)}], one=True))
+    cli.try_config()
+    cli.show(Display("jitid.config-path/1", ("path",), [{"path": own_file(cli.config_file)}], one=True))
 
 
 def _split_mark(text: str) -> tuple[str, str]:
@@ -150,9 +150,9 @@ def _without_passwords(value: Value) -> Value:
     return shown(value)
 
 
-def _profile(given: Globals) -> tuple[str, ...]:
+def _profile(cli: Invocation) -> tuple[str, ...]:
     """Return the path of tables to the selected profile; an empty path without one."""
-    profile = given.profile or os.environ.get("JITID_PROFILE")
+    profile = cli.profile or os.environ.get("JITID_PROFILE")
     return ("profile", profile) if profile else ()
 
 

@@ -14,7 +14,7 @@ from jitid.errors import ConfigurationError, UsageError
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
     from jitid.config.effective import Config
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -22,7 +22,7 @@ _HOMES = ("/home", "/root", "/run/user")
 _TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - looked for, not used
 
 
-def beginning(given: Globals, config: Config) -> tuple[list[str], list[str]]:
+def beginning(cli: Invocation, config: Config) -> tuple[list[str], list[str]]:
     """Return the words that start this jitid with the configuration of this line, and the paths that they need."""
     started = program()
     command = [*started]
@@ -30,7 +30,7 @@ def beginning(given: Globals, config: Config) -> tuple[list[str], list[str]]:
     if os.path.isfile(config.path):
         command += ["--config", config.path]
         needs.append(config.path)
-    profile = given.profile or os.environ.get("JITID_PROFILE")
+    profile = cli.profile or os.environ.get("JITID_PROFILE")
     if profile:
         command += ["--profile", profile]
     return command, needs

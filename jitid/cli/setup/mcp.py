@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from jitid.cli import read_input
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.system import output, time_limit
 
@@ -20,7 +20,7 @@ _HIGHEST = 1_000
 
 
 def mcp(
-    given: Globals,
+    cli: Invocation,
     token_file: options.OwnTokenFile = None,
     most: options.MostOut = None,
     rate: options.WriteRate = None,
@@ -40,7 +40,7 @@ def mcp(
     from jitid.mcp.methods import McpServer
     from jitid.mcp.session import AgentSession, Host
 
-    given.expect_own_form("json")
+    cli.expect_own_form("json")
     limits = AgentLimits(_number(most, "--most", _MOST), _number(rate, "--rate", _RATE), keep)
     if token_file is None:
         raise UsageError(
@@ -49,21 +49,21 @@ def mcp(
         )
     _check_token_file(token_file)
     # Errors in the configuration are reported before a client waits for answers.
-    given.config()
+    cli.config()
     # The server runs as long as its client, and each answer has a separate time limit.
     time_limit.lift()
     host = Host(
-        given.config,
-        given.accept_clock,
+        cli.config,
+        cli.accept_clock,
         lambda: read_input.token(token_file, "the agent's own token"),
-        given.warn,
-        given.command,
-        given.debug,
+        cli.warn,
+        cli.command,
+        cli.debug,
     )
     session = AgentSession(host, limits)
-    server = McpServer(session, debug=given.debug)
+    server = McpServer(session, debug=cli.debug)
     if os.isatty(0):
-        given.note("waiting for a client's messages on standard input, each on a line of its own")
+        cli.note("waiting for a client's messages on standard input, each on a line of its own")
     try:
         for line in messages.lines():
             answer = server.answer(line)
@@ -77,7 +77,7 @@ def mcp(
             session.end()
         finally:
             session.end()
-            given.status = given.status if session.status is None else session.status
+            cli.status = cli.status if session.status is None else session.status
 
 
 def _number(stated: int | None, option: str, usual: int) -> int:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_or_create_local
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.setup import service_unit
 from jitid.config.effective import here
 from jitid.config.settings import convert, named
@@ -25,7 +25,7 @@ _MOST_WORKERS = 64
 
 
 def serve(
-    given: Globals,
+    cli: Invocation,
     bind: options.Bind = None,
     socket: options.Socket = None,
     socket_mode: options.SocketMode = None,
@@ -42,8 +42,8 @@ def serve(
     It says on standard error where it listens once it does. A TERM lets it finish what is in work and end with 0; a
     second one ends it at once. A HUP makes it read its certificate anew.
     """
-    given.expect_own_form()
-    config = given.config()
+    cli.expect_own_form()
+    config = cli.config()
     # The service runs without a limit, and each request has a separate time limit.
     time_limit.lift()
     stated = {
@@ -60,13 +60,13 @@ def serve(
     if not 1 <= count <= _MOST_WORKERS:
         raise UsageError(f"--workers is a number from 1 to {_MOST_WORKERS}")
     if print_unit:
-        output.write(service_unit.text(given, config, settings, count))
+        output.write(service_unit.text(cli, config, settings, count))
         return
-    plan = _plan(given, config, settings, count, bootstrap)
+    plan = _plan(cli, config, settings, count, bootstrap)
     path = settings["serve_socket"]
     made = os.stat(path).st_ino if path else 0
     try:
-        _run(given, plan)
+        _run(cli, plan)
     finally:
         if path:
             _take_away(path, made)
@@ -83,18 +83,18 @@ def _stated(config: Config, name: str, value: str | None) -> str | None:
         raise UsageError(error.message, error.hint) from None
 
 
-def _bootstrap(given: Globals, authority: LocalAuthority, path: str) -> None:
+def _bootstrap(cli: Invocation, authority: LocalAuthority, path: str) -> None:
     """Write a bootstrap credential. If that is refused, as after a restart, the service starts without it."""
     from jitid.cli.directory.access_verbs import write_bootstrap
 
     try:
-        write_bootstrap(authority, path, given.note)
+        write_bootstrap(authority, path, cli.note)
     except UsageError as error:
-        given.note(f"no bootstrap credential was made: {error.message}")
+        cli.note(f"no bootstrap credential was made: {error.message}")
 
 
 def _plan(
-    given: Globals, config: Config, settings: dict[str, str | None], workers: int, bootstrap: str | None
+    cli: Invocation, config: Config, settings: dict[str, str | None], workers: int, bootstrap: str | None
 ) -> StartPlan:
     """Return the plan of the service, with an existing ledger and listening sockets."""
     try:
@@ -116,10 +116,10 @@ def _plan(
     if bind is not None:
         host, port = listen.parse_bind(bind)
     limits = limits_of(config)
-    authority = open_or_create_local(config, given.note)
+    authority = open_or_create_local(config, cli.note)
     names = authority.names
     if bootstrap is not None:
-        _bootstrap(given, authority, bootstrap)
+        _bootstrap(cli, authority, bootstrap)
     # Close it before other processes start: they must not share a connection.
     authority.close()
     tcp = [] if bind is None else listen.listen(host, port, encrypted=tls is not None)
@@ -154,7 +154,7 @@ def _tls(settings: dict[str, str | None]) -> Tls | None:
     return Tls(server_context(certificate, key), certificate, key)
 
 
-def _run(given: Globals, plan: StartPlan) -> None:
+def _run(cli: Invocation, plan: StartPlan) -> None:
     import resource
 
     from jitid.server.metrics import Metrics
@@ -172,7 +172,7 @@ def _run(given: Globals, plan: StartPlan) -> None:
     def announce() -> None:
         output.print_message(f"jitid: listening on {' and '.join(places)}")
 
-    given.status = Supervisor(plan, Metrics(route_paths(plan), plan.workers), announce).run()
+    cli.status = Supervisor(plan, Metrics(route_paths(plan), plan.workers), announce).run()
 
 
 def _name(address: tuple[object, ...]) -> str:

@@ -15,7 +15,7 @@ from jitid.errors import UsageError
 from jitid.formats import systemd_unit
 
 if TYPE_CHECKING:
-    from jitid.cli.invocation import Globals
+    from jitid.cli.invocation import Invocation
     from jitid.config.effective import Config
 
 _ABOUT = "The authority of jitid"
@@ -26,14 +26,14 @@ _SPARE = 10
 """Seconds that systemd waits in addition to the service's own limit."""
 
 
-def text(given: Globals, config: Config, settings: Mapping[str, str | None], workers: int) -> str:
+def text(cli: Invocation, config: Config, settings: Mapping[str, str | None], workers: int) -> str:
     """Return the unit. Its line has the options of this line and of the environment, with absolute paths.
 
     Raises:
         UsageError: a unit cannot contain them.
 
     """
-    command, needs = installation.beginning(given, config)
+    command, needs = installation.beginning(cli, config)
     _name_ledger(config, command)
     folder = home_path(config)
     command += ["--no-input", "serve", *_options(config, settings, workers)]
@@ -59,7 +59,7 @@ def text(given: Globals, config: Config, settings: Mapping[str, str | None], wor
     )
     for name in _ENVIRONMENT:
         if config.origin(name).startswith("environment "):
-            given.warn(
+            cli.warn(
                 f"{named(name).variable} is set here, and will not be where the service runs: "
                 f"jitid config set {name} VALUE"
             )

@@ -8,7 +8,7 @@ from jitid.authority.open import open_authority, sweep_limits
 from jitid.capabilities.report.operations import MakeReport
 from jitid.capabilities.report.sprawl_report import DEFAULT_DAYS, Report
 from jitid.cli import progress
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.sweep.sweep_rows import remedy
 from jitid.errors import UsageError
 from jitid.formats.display import Display, Format
@@ -28,7 +28,7 @@ FORMATS = ("html", "prometheus")
 
 
 def report(
-    given: Globals,
+    cli: Invocation,
     at: options.At = None,
     days: options.Days = None,
     out: options.ReportOut = None,
@@ -40,8 +40,8 @@ def report(
     --format html it is one page that asks nothing of any network; with --format prometheus it is a file for the
     node exporter's textfile collector.
     """
-    own = given.own_format(FORMATS)
-    given.expect(FIELDS)
+    own = cli.own_format(FORMATS)
+    cli.expect(FIELDS)
     if own == "prometheus" and at is not None:
         raise UsageError(
             "--at and --format prometheus cannot go together",
@@ -50,31 +50,31 @@ def report(
     operation = MakeReport(
         at=None if at is None else parse_time(at),
         days=DEFAULT_DAYS if days is None else days,
-        limits=sweep_limits(given.config()),
-        accept_clock=given.accept_clock,
+        limits=sweep_limits(cli.config()),
+        accept_clock=cli.accept_clock,
     )
-    authority = open_authority(given.config())
-    with progress.Waiting(given, lambda: "making the report"):
+    authority = open_authority(cli.config())
+    with progress.Waiting(cli, lambda: "making the report"):
         found = authority.perform(operation)
-    found = _with_commands(given, found)
+    found = _with_commands(cli, found)
     if out is None:
-        output.write_pieces(_text(given, found, own, out))
+        output.write_pieces(_text(cli, found, own, out))
         return
-    data = "".join(_text(given, found, own, out)).encode("utf-8", "backslashreplace")
+    data = "".join(_text(cli, found, own, out)).encode("utf-8", "backslashreplace")
     # A collector's file is public. Other formats contain names that are not public.
     (write_public if own == "prometheus" else write_private)(out, data)
 
 
-def _with_commands(given: Globals, found: Report) -> Report:
+def _with_commands(cli: Invocation, found: Report) -> Report:
     """Return the report with remedies that act on the same ledger from any shell."""
     if found.offenders is None:
         return found
-    most = given.config().number("max")
-    offenders = (each._replace(remedy=remedy(given, each, most)) for each in found.offenders)
+    most = cli.config().number("max")
+    offenders = (each._replace(remedy=remedy(cli, each, most)) for each in found.offenders)
     return found._replace(offenders=tuple(offenders))
 
 
-def _text(given: Globals, found: Report, own: str | None, out: str | None) -> Iterator[str]:
+def _text(cli: Invocation, found: Report, own: str | None, out: str | None) -> Iterator[str]:
     if own == "html":
         from jitid.capabilities.report import report_html
 
@@ -83,18 +83,18 @@ def _text(given: Globals, found: Report, own: str | None, out: str | None) -> It
         from jitid.capabilities.report import report_metrics
 
         return report_metrics.exposition(found)
-    name = given.format_name()
+    name = cli.format_name()
     shape = Format(name) if name else Format.TABLE if out is None and output.is_terminal() else Format.TSV
-    if given.field is not None:
+    if cli.field is not None:
         from jitid.cli import show
 
         return show.pieces(
-            Display("", FIELDS, [found.survey.totals._asdict()]), shape, given.field, colour=False
+            Display("", FIELDS, [found.survey.totals._asdict()]), shape, cli.field, colour=False
         )
     if shape is Format.TABLE:
         from jitid.capabilities.report import report_text
 
-        return report_text.text(found, given.coloured(out))
+        return report_text.text(found, cli.coloured(out))
     from jitid.capabilities.report import report_document, report_metrics
     from jitid.cli import show
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.authority.open import caller, place_of
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.setup import installation
 from jitid.config.settings import SETTINGS
 from jitid.errors import UsageError
@@ -33,7 +33,7 @@ _WRITTEN_ONLY_WITH = {"--baseline": "--update-baseline"}
 
 
 def systemd(
-    given: Globals,
+    cli: Invocation,
     option: options.SweepOptions = None,
     every: options.Every = None,
     name: options.UnitName = None,
@@ -44,10 +44,10 @@ def systemd(
     The options of the sweep stand after `--`, and are checked now. Ledger and configuration are those of this
     line. The service belongs to the system and runs as the owner of the ledger; findings (10) are no failure of it.
     """
-    given.expect_own_form()
+    cli.expect_own_form()
     seconds = _EVERY if every is None else parse_duration(every)
     name = _NAME if name is None else _unit_name(name)
-    work = _work(given, option or [])
+    work = _work(cli, option or [])
     installation.check_for_systemd(work.command)
     job = systemd_unit.Job(
         _ABOUT,
@@ -56,7 +56,7 @@ def systemd(
         work.writes,
         reaches_homes=installation.in_homes(work.needs),
         reaches_temporary=installation.in_temporary(work.needs),
-        reaches_network=work.reaches_database or bool(given.config().targets()),
+        reaches_network=work.reaches_database or bool(cli.config().targets()),
     )
     files = {
         f"{name}.service": systemd_unit.service(job),
@@ -67,26 +67,26 @@ def systemd(
         return
     for file, text in files.items():
         write_public(os.path.join(folder, file), text.encode())
-    given.note(f"wrote {name}.service and {name}.timer into {folder}")
+    cli.note(f"wrote {name}.service and {name}.timer into {folder}")
     if os.path.realpath(folder) != "/etc/systemd/system":
-        given.note("as root, put them into /etc/systemd/system")
-    given.note(f"to start it, as root: systemctl daemon-reload && systemctl enable --now {name}.timer")
+        cli.note("as root, put them into /etc/systemd/system")
+    cli.note(f"to start it, as root: systemctl daemon-reload && systemctl enable --now {name}.timer")
 
 
-def cron(given: Globals, option: options.SweepOptions = None, every: options.Every = None) -> None:
+def cron(cli: Invocation, option: options.SweepOptions = None, every: options.Every = None) -> None:
     """Print a crontab line that runs `jitid sweep`.
 
     The options of the sweep stand after `--`, and are checked now. Ledger and configuration are those of this
     line. It is for the crontab of the ledger's owner; cron sends by mail what the sweep prints.
     """
-    given.expect_own_form()
+    cli.expect_own_form()
     seconds = _EVERY if every is None else parse_duration(every)
     if seconds not in crontab.TIMES:
         raise UsageError(
             f"cron cannot say every {format_duration(seconds)}",
             f"the nearest that it can: --every {format_duration(crontab.nearest(seconds))}",
         )
-    work = _work(given, option or [])
+    work = _work(cli, option or [])
     if len(crontab.command(work.command)) > crontab.MAX_COMMAND:
         raise UsageError(
             f"the command is longer than the {crontab.MAX_COMMAND} characters that cron takes",
@@ -94,7 +94,7 @@ def cron(given: Globals, option: options.SweepOptions = None, every: options.Eve
         )
     owner = installation.owner(work.ledger)
     if owner != caller():
-        given.note(f"the line is for the crontab of {owner}, who owns the ledger")
+        cli.note(f"the line is for the crontab of {owner}, who owns the ledger")
     output.write(crontab.line(seconds, work.command))
 
 
@@ -109,12 +109,12 @@ class _ScheduledWork(NamedTuple):
     reaches_database: bool
 
 
-def _work(given: Globals, words: Sequence[str]) -> _ScheduledWork:
-    config = given.config()
+def _work(cli: Invocation, words: Sequence[str]) -> _ScheduledWork:
+    config = cli.config()
     place = place_of(config)
     ledger = place.home
-    chosen = _checked(given, words)
-    command, needs = installation.beginning(given, config)
+    chosen = _checked(cli, words)
+    command, needs = installation.beginning(cli, config)
     needs.append(ledger)
     address = config.ledger if place.in_database else ledger
     command += ["--ledger", address, "--no-input", "--quiet", "sweep", *_absolute(words, chosen)]
@@ -123,7 +123,7 @@ def _work(given: Globals, words: Sequence[str]) -> _ScheduledWork:
     for setting in SETTINGS:
         origin = config.origin(setting)
         if origin.startswith("environment ") and setting not in ("ledger", "format", "color"):
-            given.warn(
+            cli.warn(
                 f"{origin.removeprefix('environment ')} is set here, and will not be where the sweep runs: "
                 f"jitid config set {setting} VALUE"
             )
@@ -136,11 +136,11 @@ def _work(given: Globals, words: Sequence[str]) -> _ScheduledWork:
     )
 
 
-def _checked(given: Globals, words: Sequence[str]) -> Mapping[str, GivenOption]:
+def _checked(cli: Invocation, words: Sequence[str]) -> Mapping[str, GivenOption]:
     """Return the options of the words for `sweep`. Raises UsageError if the scheduled run would raise it."""
-    if given.read_line is None:
+    if cli.read_line is None:
         return {}
-    chosen = given.read_line(["sweep", *words])
+    chosen = cli.read_line(["sweep", *words])
     for name in ("--ledger", "--config", "--profile"):
         if name in chosen:
             raise UsageError(

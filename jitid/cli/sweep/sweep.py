@@ -14,7 +14,7 @@ from jitid.capabilities.sweep.known_findings import KnownFindings
 from jitid.capabilities.sweep.rules import NAMES, rule_of
 from jitid.cli import record_rows
 from jitid.cli.identity.revoke import most_of
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.cli.ledger.audit_heads import keep_head, keep_own_head, kept_heads
 from jitid.cli.show import pieces
 from jitid.cli.sweep.baseline import NewBaseline, entries
@@ -45,7 +45,7 @@ EXPLAINED = ("rule", "severity", "group", "owasp", "title", "reports", "spares",
 
 
 def sweep(
-    given: Globals,
+    cli: Invocation,
     rule: options.Rules = None,
     skip: options.SkippedRules = None,
     target: options.SweptTargets = None,
@@ -72,17 +72,17 @@ def sweep(
     what. --list-rules explains each rule. --format takes sarif, prometheus and html as well. With --quiet, lines tell
     of nothing that was examined completely, and of no `info`.
     """
-    own = given.own_format(OWN_FORMATS)
+    own = cli.own_format(OWN_FORMATS)
     chosen, severity, after = checked(rule, skip, fail_on, since, head_out, canary=canary)
     limit = target_limit(target_timeout)
     if list_rules:
-        _explain(given, chosen if rule or skip else NAMES)
+        _explain(cli, chosen if rule or skip else NAMES)
         return
     if _CANARY in chosen and not canary:
         raise UsageError(
             "the rule canary tells of canaries, and none is flown without --canary", "add --canary"
         )
-    given.expect(FIELDS)
+    cli.expect(FIELDS)
     check_flags(fix=fix, dry_run=dry_run, max_=max_, yes=yes, update=update_baseline, baseline=baseline)
     for path in (head_out, baseline if update_baseline else None):
         check_output(path)
@@ -94,16 +94,16 @@ def sweep(
         )
     )
     with in_time():
-        work = Work(given, chosen, known, after, tuple(target or ()), limit)
-        heads = kept_heads(sweep_head(given.config()), head_out)
+        work = Work(cli, chosen, known, after, tuple(target or ()), limit)
+        heads = kept_heads(sweep_head(cli.config()), head_out)
         if not dry_run:
             work.settle(tuple(target or ()), limit)
         remedied: Iterable[Remedied | Unfixed] = ()
         if fix:
             ending = tuple(name for name in chosen if rule or rule_of(name).mended)
-            remedied = work.fix(ending, None if yes else most_of(given, max_), dry_run=dry_run)
+            remedied = work.fix(ending, None if yes else most_of(cli, max_), dry_run=dry_run)
         with NewBaseline(baseline if update_baseline else None) as new:
-            converter = RecordConverter(given, work.name, severity, known, work.since, new.add)
+            converter = RecordConverter(cli, work.name, severity, known, work.since, new.add)
             unfinished = iter(remedied)
             found = work.sweep(
                 heads,
@@ -112,7 +112,7 @@ def sweep(
                 dry_run=dry_run,
             )
             try:
-                _write(given, own, chosen, Whole(converter.records(unfinished, found)), out)
+                _write(cli, own, chosen, Whole(converter.records(unfinished, found)), out)
             except BaseException as error:
                 try:
                     if isinstance(error, OutputError):
@@ -125,8 +125,8 @@ def sweep(
             new.finish(converter.complete if after is None else {})
         if work.ended:
             work.settle()
-        kept = _keep_head(given, converter, head_out)
-        _conclude(given, converter, kept, undone=work.undone)
+        kept = _keep_head(cli, converter, head_out)
+        _conclude(cli, converter, kept, undone=work.undone)
 
 
 def target_limit(text: str | None) -> int:
@@ -182,14 +182,14 @@ def check_flags(
         )
 
 
-def _explain(given: Globals, names: Sequence[str]) -> None:
-    if not record_rows.by_eye(given):
-        given.show(Display("jitid.sweep-rules/1", EXPLAINED, map(_explained, names)))
+def _explain(cli: Invocation, names: Sequence[str]) -> None:
+    if not record_rows.by_eye(cli):
+        cli.show(Display("jitid.sweep-rules/1", EXPLAINED, map(_explained, names)))
         return
     for number, name in enumerate(names):
         if number:
             output.write("\n")
-        given.show(Display("jitid.sweep-rules/1", EXPLAINED, [_explained(name)], one=True))
+        cli.show(Display("jitid.sweep-rules/1", EXPLAINED, [_explained(name)], one=True))
 
 
 def _explained(name: str) -> dict[str, object]:
@@ -204,7 +204,7 @@ def _explained(name: str) -> dict[str, object]:
     }
 
 
-def _write(given: Globals, own: str | None, chosen: Sequence[str], records: Whole, out: str | None) -> None:
+def _write(cli: Invocation, own: str | None, chosen: Sequence[str], records: Whole, out: str | None) -> None:
     """Write the records as they arrive, to standard output or to a file that is replaced completely or not at all.
 
     If the records break off, standard output has the earlier ones, closed as the format requires. Then raise the
@@ -215,7 +215,7 @@ def _write(given: Globals, own: str | None, chosen: Sequence[str], records: Whol
     records.check()
     assert first is not None, "the last record says that it is"
     all_records = chain([first], records)
-    text = _text(given, own, chosen, all_records, out)
+    text = _text(cli, own, chosen, all_records, out)
     if out is None:
         output.write_pieces(text)
         records.check()
@@ -229,15 +229,15 @@ def _write(given: Globals, own: str | None, chosen: Sequence[str], records: Whol
 
 
 def _text(
-    given: Globals, own: str | None, chosen: Sequence[str], records: SweptRows, out: str | None
+    cli: Invocation, own: str | None, chosen: Sequence[str], records: SweptRows, out: str | None
 ) -> Iterator[str]:
-    name = given.format_name()
+    name = cli.format_name()
     rules = [_info(each) for each in chosen]
-    if given.field is not None:
+    if cli.field is not None:
         return pieces(
             Display("jitid.sweep/1", FIELDS, flat(records, coverage=False)),
             Format.TSV,
-            given.field,
+            cli.field,
             colour=False,
         )
     match own or name or ("table" if out is None and output.is_terminal() else "tsv"):
@@ -252,19 +252,17 @@ def _text(
         case "html":
             from jitid.capabilities.sweep import findings_html
 
-            return findings_html.text(records, rules, given.command)
+            return findings_html.text(records, rules, cli.command)
         case "table":
             from jitid.capabilities.sweep import findings_text
 
-            return findings_text.text(
-                records, rules, given.coloured(out), given.command, verbose=given.verbose
-            )
+            return findings_text.text(records, rules, cli.coloured(out), cli.command, verbose=cli.verbose)
         case "json":
             return document(records)
         case "jsonl":
             return lines(records)
         case other:
-            rows = flat(records, coverage=True, quiet=given.quiet)
+            rows = flat(records, coverage=True, quiet=cli.quiet)
             return pieces(Display("jitid.sweep/1", FIELDS, rows), Format(other), None, colour=False)
 
 
@@ -283,16 +281,16 @@ class _KeptHead(NamedTuple):
     """Whether a file has it, so that the next sweep finds a log that was cut or an older copy (promises 3 and 6)."""
 
 
-def _keep_head(given: Globals, converter: RecordConverter, head_out: str | None) -> _KeptHead:
+def _keep_head(cli: Invocation, converter: RecordConverter, head_out: str | None) -> _KeptHead:
     """Store the signed head of a complete chain, and warn of each place that does not have it."""
-    own = sweep_head(given.config())
+    own = sweep_head(cli.config())
     if converter.head is None:
         why = converter.unsigned
         if head_out is not None:
             rest = why or "the audit chain was not found whole, or a head that was kept cannot be read"
-            given.warn(f"{head_out} is as it was: {rest}")
+            cli.warn(f"{head_out} is as it was: {rest}")
         elif own is not None and why is not None:
-            given.warn(f"the signed audit head was not kept: {why}")
+            cli.warn(f"the signed audit head was not kept: {why}")
         return _KeptHead(head_out is None, head_out is not None or own is None or why is None)
     remembered = True
     if own is not None:
@@ -300,10 +298,8 @@ def _keep_head(given: Globals, converter: RecordConverter, head_out: str | None)
             keep_own_head(own, converter.head)
         except OutputError as error:
             remembered = head_out is not None
-            keep = (
-                "" if remembered else f"; keep one elsewhere: {given.command('jitid sweep --head-out FILE')}"
-            )
-            given.warn(
+            keep = "" if remembered else f"; keep one elsewhere: {cli.command('jitid sweep --head-out FILE')}"
+            cli.warn(
                 f"the signed audit head was not kept: {error.message}; without it the next sweep misses a log that "
                 f"was cut, or replaced by an older copy{keep}"
             )
@@ -312,7 +308,7 @@ def _keep_head(given: Globals, converter: RecordConverter, head_out: str | None)
     return _KeptHead(True, remembered)
 
 
-def _conclude(given: Globals, converter: RecordConverter, kept: _KeptHead, *, undone: bool) -> None:
+def _conclude(cli: Invocation, converter: RecordConverter, kept: _KeptHead, *, undone: bool) -> None:
     """Set the exit status by the remaining findings. If a step was not done, it is never success."""
     if converter.accepted:
         raise PartialError(
@@ -320,8 +316,8 @@ def _conclude(given: Globals, converter: RecordConverter, kept: _KeptHead, *, un
             "run: jitid audit verify",
         )
     if converter.incomplete or not kept.remembered:
-        given.status = ExitStatus.INCOMPLETE
+        cli.status = ExitStatus.INCOMPLETE
     elif converter.failed:
-        given.status = ExitStatus.FINDINGS
+        cli.status = ExitStatus.FINDINGS
     elif undone or not kept.asked:
-        given.status = ExitStatus.PARTIAL
+        cli.status = ExitStatus.PARTIAL

@@ -17,7 +17,7 @@ from jitid.capabilities.sweep.findings_view import (
 )
 from jitid.capabilities.sweep.rules import rule_of
 from jitid.cli import record_rows
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.values.text import quote
 from jitid.values.times import format_time
@@ -60,7 +60,7 @@ class RecordConverter:
 
     def __init__(
         self,
-        given: Globals,
+        cli: Invocation,
         sweep: str,
         fail_on: Severity,
         known: Container[Finding],
@@ -68,8 +68,8 @@ class RecordConverter:
         keep: Callable[[Finding], None],
     ) -> None:
         """Call `keep` with every remaining finding, known or not. Leave out findings from before `since`."""
-        self._given = given
-        self._most = given.config().number("max")
+        self._cli = cli
+        self._most = cli.config().number("max")
         self._sweep = sweep
         self._fail_on = fail_on
         self._known = known
@@ -167,7 +167,7 @@ class RecordConverter:
             "since": record_rows.time(finding.since),
             "credentials": finding.credentials,
             "summary": finding.summary,
-            "remedy": remedy(self._given, finding, self._most),
+            "remedy": remedy(self._cli, finding, self._most),
             "event": None,
             "ended_at": None,
             "ended_credentials": None,
@@ -220,13 +220,13 @@ class Whole:
             raise self._error
 
 
-def remedy(given: Globals, finding: Finding, most: int) -> str | None:
+def remedy(cli: Invocation, finding: Finding, most: int) -> str | None:
     """Return the command that ends a finding on this ledger. Above `most` credentials, it has --max."""
     if finding.remedy is None:
         return None
     # Without --max and without a terminal, the command would be refused.
     bounded = f" --max {finding.revokes}" if finding.revokes > most else ""
-    return given.command(finding.remedy + bounded)
+    return cli.command(finding.remedy + bounded)
 
 
 def _proof(done: Remedied) -> str:

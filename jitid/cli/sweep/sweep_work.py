@@ -15,7 +15,7 @@ from jitid.capabilities.sweep.finding import Coverage, Remedied
 from jitid.capabilities.sweep.operations import Fix, FlyCanaries, ForeseeFix, Sweep
 from jitid.capabilities.targets.operations import Settle
 from jitid.cli import progress, read_input
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import (
     ClockError,
     ExitStatus,
@@ -42,7 +42,7 @@ class Work:
 
     def __init__(
         self,
-        given: Globals,
+        cli: Invocation,
         rules: tuple[str, ...],
         known: KnownFindings,
         since: int | None,
@@ -54,7 +54,7 @@ class Work:
 
         from jitid.values.ids import new_uuid7
 
-        self._given = given
+        self._cli = cli
         self._rules = rules
         self._known = known
         self._targets = targets
@@ -64,8 +64,8 @@ class Work:
         self.ended = 0
         """Number of credentials that --fix has ended so far."""
         self.since = since
-        self._limits = sweep_limits(given.config())
-        self._authority: Authority = open_authority(given.config(), accept_clock=given.accept_clock)
+        self._limits = sweep_limits(cli.config())
+        self._authority: Authority = open_authority(cli.config(), accept_clock=cli.accept_clock)
         self.name = str(UUID(bytes=new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))))
 
     def settle(self, targets: tuple[str, ...] = (), limit: int = 60) -> None:
@@ -77,17 +77,17 @@ class Work:
             try:
                 with self._waiting("ending at targets what has ended"):
                     done = self._authority.perform(
-                        Settle(target=target, limit=_share(limit), accept_clock=self._given.accept_clock)
+                        Settle(target=target, limit=_share(limit), accept_clock=self._cli.accept_clock)
                     )
             except RefusedError:
                 # A caller with read-only access changes nothing.
                 return
             except JitidError as error:
                 self.undone = True
-                self._given.warn(f"what had ended was not ended at its target: {error.message}")
+                self._cli.warn(f"what had ended was not ended at its target: {error.message}")
                 return
             if done.done or done.unsupported or done.left:
-                self._given.note(_settled(done))
+                self._cli.note(_settled(done))
             if done.left and self.ended:
                 # A credential that --fix ended may still work at its target.
                 self.undone = True
@@ -107,12 +107,12 @@ class Work:
             limits=self._limits,
             heads=heads,
             reread=reread,
-            most=self._given.config().number("max"),
+            most=self._cli.config().number("max"),
             canaries=canaries,
             targets=self._targets,
             target_timeout=_share(self._target_timeout),
             dry_run=dry_run,
-            accept_clock=self._given.accept_clock,
+            accept_clock=self._cli.accept_clock,
         )
         examined: set[str] = set()
 
@@ -121,7 +121,7 @@ class Work:
 
         try:
             found = self._authority.perform(operation)
-            for each in progress.waiting(self._given, found, reason):
+            for each in progress.waiting(self._cli, found, reason):
                 if isinstance(each, Coverage):
                     examined.add(each.rule)
                 yield each
@@ -133,7 +133,7 @@ class Work:
             raise
 
     def _waiting(self, reason: str) -> progress.Waiting:
-        return progress.Waiting(self._given, lambda: reason)
+        return progress.Waiting(self._cli, lambda: reason)
 
     def _canaries(self) -> tuple[Canary, ...]:
         flown = self._authority.perform(
@@ -143,13 +143,13 @@ class Work:
 
     def fix(self, rules: tuple[str, ...], most: int | None, *, dry_run: bool) -> Iterable[Remedied | Unfixed]:
         """End the findings of these rules, unless more than `most` credentials would end. `dry_run` only reports."""
-        given = self._given
+        cli = self._cli
         operation = ForeseeFix(
             rules=rules,
             limits=self._limits,
             since=self.since,
             known=self._known,
-            accept_clock=given.accept_clock,
+            accept_clock=cli.accept_clock,
         )
         with self._waiting("counting what --fix would end"):
             foreseen = self._authority.perform(operation)
@@ -159,7 +159,7 @@ class Work:
             )
             return ()
         if most is not None and foreseen.radius.credentials > most:
-            if given.no_input or not (os.isatty(0) and os.isatty(2)):
+            if cli.no_input or not (os.isatty(0) and os.isatty(2)):
                 self._refuse(foreseen, most)
                 return ()
             most = _confirmed(foreseen)
@@ -171,7 +171,7 @@ class Work:
             revocation.guard(foreseen.radius, most)
         except UsageError as error:
             self.undone = True
-            self._given.warn(f"--fix was refused: {error.message}; {error.hint}")
+            self._cli.warn(f"--fix was refused: {error.message}; {error.hint}")
 
     def _end(self, rules: tuple[str, ...], most: int | None) -> Iterator[Remedied | Unfixed]:
         if rules:
@@ -184,10 +184,10 @@ class Work:
                 most=most,
                 targets=self._targets,
                 target_timeout=_share(self._target_timeout),
-                accept_clock=self._given.accept_clock,
+                accept_clock=self._cli.accept_clock,
             )
             ended = self._authority.perform(operation)
-            for one in progress.waiting(self._given, ended, self._ended_by_now):
+            for one in progress.waiting(self._cli, ended, self._ended_by_now):
                 if isinstance(one, Remedied):
                     self.ended += one.credentials
                 yield one
@@ -199,7 +199,7 @@ class Work:
     def _prove(self) -> None:
         """Prove that the ledger refuses all leaked credentials, even if they ended before this sweep."""
         try:
-            self._authority.perform(ProveLeaks(accept_clock=self._given.accept_clock))
+            self._authority.perform(ProveLeaks(accept_clock=self._cli.accept_clock))
         except (StorageError, ClockError) as error:
             if not self.ended:
                 raise
@@ -211,13 +211,13 @@ class Work:
         except IntegrityError as error:
             # An unreadable row must not suppress the report of all others.
             self.undone = True
-            self._given.warn(f"it is not proved that the ledger refuses what leaked: {error.message}")
+            self._cli.warn(f"it is not proved that the ledger refuses what leaked: {error.message}")
 
     def warn_of_ended(self) -> None:
         """Warn of the credentials that --fix has ended, if its report broke off."""
         if self.ended:
-            command = self._given.command(f"jitid audit log --members --sweep {self.name}")
-            self._given.warn(
+            command = self._cli.command(f"jitid audit log --members --sweep {self.name}")
+            self._cli.warn(
                 f"the report of --fix broke off; it had ended {self.ended} (sweep {self.name}): {command}"
             )
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jitid.capabilities.directory.roster import spreadsheet
 from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator, check_group, merged
 from jitid.cli.directory import delegator_rows
-from jitid.cli.invocation import Globals
+from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats import csv as csv_format
 from jitid.formats.display import Display
@@ -156,9 +156,9 @@ def test_what_is_printed_as_csv_is_read_as_it_was(
         disabled_at=NOW if disabled else None,
         external="7",
     )
-    given_ = Globals()
-    given_.format = "csv"
-    row = delegator_rows.shown(given_, delegator_rows.delegator(one))
+    cli = Invocation()
+    cli.format = "csv"
+    row = delegator_rows.shown(cli, delegator_rows.delegator(one))
     text = "".join(csv_format.text(Display("x", delegator_rows.FIELDS, [row])))
     (stated,) = spreadsheet.read(text.splitlines(keepends=True)).people
     assert merged(stated, one, NOW) == one
